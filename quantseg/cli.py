@@ -1,0 +1,62 @@
+"""The command line: `quantseg COMMAND …`. Errors that a user can mend are one line and exit code 2."""
+
+import sys
+
+import typer
+
+import quantseg
+from quantseg.commands import console
+from quantseg.commands.benchmark import benchmark
+from quantseg.commands.calibrate import calibrate
+from quantseg.commands.compare import compare
+from quantseg.commands.demo import demo
+from quantseg.commands.evaluate import evaluate
+from quantseg.commands.inspect import inspect
+from quantseg.commands.quantize import quantize
+from quantseg.commands.report import report
+from quantseg.errors import QuantSegError
+
+COMMANDS = (calibrate, quantize, report, inspect, evaluate, benchmark, compare, demo)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in COMMANDS:
+    app.command()(_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quantseg {quantseg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. May stand anywhere."),
+) -> None:
+    """Int8 segmentation models that are smaller, faster and say the same about every pixel, with the proof."""
+
+
+def main() -> None:
+    """Entry point of the `quantseg` command."""
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    console.show_log(debug)
+    try:
+        app(arguments, prog_name="quantseg")
+    except QuantSegError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

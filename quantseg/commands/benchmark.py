@@ -1,0 +1,75 @@
+"""quantseg benchmark: time models side by side, fairly."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.commands import console
+from quantseg.commands.options import Json, Threads, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+
+
+@with_recipe
+def benchmark(
+    models: Annotated[
+        list[Path], typer.Argument(help="ONNX models; ratios are to the first.", show_default=False)
+    ],
+    source: "RecipeSource",
+    threads: Threads = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
+    json: Json = None,
+) -> None:
+    """Time models in turns, one session alive at a time: median, spread, ratio, memory and file size."""
+    from dataclasses import asdict
+
+    from quantseg import latency, measuring, pipeline, tables
+    from quantseg.errors import ModelError
+    from quantseg.files import check_writable, write_json
+    from quantseg.provenance import provenance
+    from quantseg.runtimes import RUNTIMES
+
+    if json is not None:
+        check_writable(json)
+    named = {str(path): path for path in models}
+    if len(named) < len(models):
+        raise ModelError("a model was given twice; give each one once")
+    count = threads or pipeline.default_threads()
+    feeds = {name: measuring.feeds_for(path, source) for name, path in named.items()}
+    timings = latency.benchmark(
+        named,
+        runtime=RUNTIMES["onnxruntime"],
+        threads=count,
+        feeds=feeds,
+        rounds=rounds,
+        runs=runs,
+        track=console.track,
+    )
+    rows = [
+        (
+            t.name,
+            tables.milliseconds(t.median_ms),
+            tables.milliseconds(t.minimum_ms),
+            f"{t.p10_ms:.1f} … {t.p90_ms:.1f}",
+            tables.ratio(t.ratio),
+            tables.megabytes(t.file_bytes),
+            tables.megabytes(t.peak_memory_bytes),
+        )
+        for t in timings
+    ]
+    headers = ("model", "median", "minimum", "p10 … p90 ms", "speed", "file", "memory")
+    console.say(tables.terminal(headers, rows))
+    machine = provenance()
+    console.say(
+        f"\n{rounds} rounds of {runs} runs, {count} threads, {machine.processor}, "
+        f"onnxruntime {machine.packages['onnxruntime']}"
+    )
+    if json is not None:
+        write_json(
+            json,
+            {"threads": count, "timings": [asdict(t) for t in timings], "machine": machine.to_json()},
+        )
+        console.written(json)

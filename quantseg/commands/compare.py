@@ -1,0 +1,96 @@
+"""quantseg compare: this tool beside onnxruntime's quantizer and plain float."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.commands import console
+from quantseg.commands.options import Data, Format, Json, Limit, Masks, Model, Threads, with_recipe, with_settings
+
+if TYPE_CHECKING:
+    from quantseg.contest import Contestant
+    from quantseg.pipeline import RecipeSource
+    from quantseg.planning import QuantSettings
+
+
+@with_recipe
+@with_settings
+def compare(
+    model: Model,
+    data: Data,
+    source: "RecipeSource",
+    settings: "QuantSettings",
+    validation: Annotated[
+        Path | None, typer.Option("--val", help="Folder of images to compare on. Default: --data.")
+    ] = None,
+    calibrator: Annotated[str, typer.Option(help="Calibrator of both tools; mse is only ours.")] = "minmax",
+    qformat: Format = "qdq",
+    masks: Masks = True,
+    limit: Limit = None,
+    threads: Threads = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
+    json: Json = None,
+) -> None:
+    """Quantise with this tool and with onnxruntime's quantizer; compare masks, speed and size with float.
+
+    With a calibrator that onnxruntime's quantizer lacks, that one takes min/max.
+    """
+    import tempfile
+
+    from quantseg import contest, peers, pipeline
+    from quantseg.files import check_writable, write_json
+    from quantseg.provenance import provenance
+
+    if json is not None:
+        check_writable(json)
+    float_model = pipeline.read_float_model(model, source)
+    options = pipeline.CalibrationOptions(calibrator=calibrator, threads=threads or 0, settings=settings)
+    images = pipeline.open_data(data, float_model, limit=limit)
+    shown = pipeline.open_data(validation or data, float_model, limit=limit, masks=masks)
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        results = contest.contest(
+            float_model,
+            images,
+            shown,
+            options,
+            folder=Path(folder),
+            qformat=qformat,
+            peer_calibrator=calibrator if calibrator in peers.CALIBRATORS else "minmax",
+            rounds=rounds,
+            track=console.track,
+        )
+    _show(results)
+    machine = provenance()
+    console.say(
+        f"\n{len(images.names)} images to calibrate, {len(shown.names)} to compare; {machine.processor}; "
+        f"{threads or pipeline.default_threads()} threads; onnxruntime {machine.packages['onnxruntime']}"
+    )
+    if json is not None:
+        write_json(json, {"contestants": [c.to_json() for c in results], "machine": machine.to_json()})
+        console.written(json)
+
+
+def _show(results: "tuple[Contestant, ...]") -> None:
+    from quantseg import tables
+
+    rows: list[tables.Row] = []
+    for c in results:
+        if c.failed or c.evaluation is None or c.timing is None or c.executed is None:
+            rows.append((c.name, f"failed: {c.failed}"))
+            continue
+        scores = c.evaluation.int8_scores
+        rows.append(
+            (
+                c.name,
+                tables.percent(c.evaluation.agreement),
+                tables.decibels(c.evaluation.sqnr_db),
+                tables.percent(scores.mean_iou if scores else None),
+                tables.megabytes(c.timing.file_bytes),
+                tables.milliseconds(c.timing.median_ms),
+                tables.ratio(c.timing.ratio),
+                tables.percent(c.executed.kinds["int8"].share),
+            )
+        )
+    headers = ("model", "agreement", "SQNR", "mIoU", "size", "median", "speed", "time in int8")
+    console.say(tables.terminal(headers, rows))

@@ -1,0 +1,66 @@
+"""What the commands show: progress bars on a terminal, tables, notes."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+
+def track(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
+    """Shows a bar with images per second and time left on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        return items
+    return _with_bar(items, total, what)
+
+
+def _with_bar(items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(items, total=total, description=what)
+
+
+def say(text: str = "") -> None:
+    """Prints to standard output."""
+    typer.echo(text)
+
+
+def written(*paths: Path) -> None:
+    """Tells which files were written."""
+    for path in paths:
+        typer.echo(f"wrote {path}")
+
+
+def show_log(debug: bool) -> None:
+    """Sends the library's log to standard error, one plain line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("note: %(message)s"))
+    logger = logging.getLogger("quantseg")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    logger.propagate = False

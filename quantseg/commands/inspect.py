@@ -1,0 +1,63 @@
+"""quantseg inspect: what the runtime really executes of a model."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.commands import console
+from quantseg.commands.options import Json, Model, Threads, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+    from quantseg.runtimes.execution import ExecutedNode
+
+
+@with_recipe
+def inspect(
+    model: Model,
+    source: "RecipeSource",
+    threads: Threads = None,
+    runs: Annotated[int, typer.Option(min=1, help="Profiled runs.")] = 10,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every executed node.")] = False,
+    json: Json = None,
+) -> None:
+    """Load a model in onnxruntime, run it, and list what runs in int8, what in float, and what was added."""
+    from dataclasses import asdict
+
+    from quantseg import measuring, pipeline, tables
+    from quantseg.files import check_writable, write_json
+    from quantseg.runtimes import RUNTIMES
+    from quantseg.runtimes.execution import summary
+
+    if json is not None:
+        check_writable(json)
+    feeds = measuring.feeds_for(model, source)
+    count = threads or pipeline.default_threads()
+    nodes = RUNTIMES["onnxruntime"].executed(model, feeds, threads=count, runs=runs)
+    total = summary(nodes)
+    kinds = [(kind, t.nodes, tables.percent(t.share)) for kind, t in total.kinds.items() if t.nodes]
+    console.say(tables.terminal(("runs in", "nodes", "time"), kinds) + "\n")
+    shown = nodes if verbose else tuple(n for n in nodes if n.kind == "float")
+    if shown and verbose:
+        rows = [(n.name, n.op_type, n.kind, tables.percent(n.share)) for n in shown]
+        console.say(tables.terminal(("node", "operator", "runs in", "time"), rows) + "\n")
+    elif shown:
+        console.say(tables.terminal(("float operator", "nodes", "time"), _by_operator(shown)) + "\n")
+    console.say(
+        f"{total.quantize_nodes} QuantizeLinear, {total.dequantize_nodes} DequantizeLinear, "
+        f"{total.transpose_nodes} Transpose, {total.float_conv_transposes} float ConvTranspose; "
+        f"{tables.percent(total.convolution_share)} of the time in convolutions"
+    )
+    if json is not None:
+        write_json(json, {"summary": asdict(total), "nodes": [asdict(n) for n in nodes]})
+        console.written(json)
+
+
+def _by_operator(nodes: "tuple[ExecutedNode, ...]") -> list[tuple[str, int, str]]:
+    from quantseg import tables
+
+    groups: dict[str, list[float]] = {}
+    for node in nodes:
+        groups.setdefault(node.op_type, []).append(node.share)
+    ordered = sorted(groups.items(), key=lambda item: (-sum(item[1]), item[0]))
+    return [(op_type, len(shares), tables.percent(sum(shares))) for op_type, shares in ordered]

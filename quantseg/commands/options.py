@@ -1,0 +1,137 @@
+"""Flags that several commands share, and the preprocessing flags as one group."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+    from quantseg.planning import QuantSettings
+
+Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
+Data = Annotated[
+    Path, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the result here, as JSON.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many images, evenly spread.")]
+Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with the masks beside the images, if any.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
+]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes that observe images side by side.")]
+Calibrator = Annotated[
+    str | None, typer.Option(help="minmax, percentile, entropy or mse. Default: mse.", show_default=False)
+]
+Percentile = Annotated[
+    float | None, typer.Option(help="For --calibrator percentile. Default: 99.99.", show_default=False)
+]
+Format = Annotated[str, typer.Option("--format", help="qdq (portable) or qoperator (integer operators).")]
+
+_RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0…1)"
+_SETTINGS_PANEL = "Quantisation"
+
+
+def _flag(
+    name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None
+) -> inspect.Parameter:
+    option = typer.Option(help=text, rich_help_panel=panel, show_default=False)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+_RECIPE = (
+    _flag("recipe", Path | None, "Recipe file (TOML) that declares all of these."),
+    _flag("size", str | None, "HEIGHTxWIDTH that images are resized to."),
+    _flag("layout", str | None, "NCHW or NHWC."),
+    _flag("channels", str | None, "RGB, BGR or GRAY."),
+    _flag("scale", float | None, "x = (pixel · scale − mean) / std, pixels 0…255. Default: 1/255."),
+    _flag("mean", str | None, "One number, or one per channel: 0.485,0.456,0.406."),
+    _flag("std", str | None, "One number, or one per channel."),
+    _flag("resize", str | None, "nearest, bilinear, bicubic, lanczos or box."),
+    _flag("output_name", str | None, "The output that holds the segmentation."),
+    _flag("head", str | None, "argmax, threshold, multilabel or labels."),
+    _flag("threshold", float | None, "For head threshold and multilabel, on the model's output."),
+    _flag("classes", str | None, "Names of the classes: sky,road,car."),
+    _flag("ignore_index", int | None, "Class id in masks that is not counted."),
+)
+_SETTINGS = (
+    _flag("activation_type", str, "uint8 (default) or int8.", _SETTINGS_PANEL, "uint8"),
+    _flag("weight_type", str, "int8 (default) or uint8.", _SETTINGS_PANEL, "int8"),
+    _flag("per_tensor", bool, "One scale for all channels of a weight.", _SETTINGS_PANEL, False),
+    _flag("symmetric", bool, "Activations symmetric around zero.", _SETTINGS_PANEL, False),
+    _flag("reduce_range", bool, "7-bit weights, for AVX2 without VNNI.", _SETTINGS_PANEL, False),
+    _flag("include", list[str] | None, "Quantise only nodes of this name, pattern or type.", _SETTINGS_PANEL),
+    _flag("exclude", list[str] | None, "Keep nodes of this name, pattern or type float.", _SETTINGS_PANEL),
+)
+
+
+def _gathering(
+    flags: tuple[inspect.Parameter, ...], target: str, gather: Callable[..., Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command the flags, and hands them to it as one value named `target`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        own = [p for p in signature.parameters.values() if p.name != target]
+        names = {flag.name for flag in flags}
+
+        @functools.wraps(command)
+        def gathered(**values: Any) -> None:
+            mine = {name: values.pop(name) for name in names}
+            command(**values, **{target: gather(**mine)})
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        gathered.__signature__ = inspect.Signature([*parameters, *flags])  # type: ignore[attr-defined]
+        gathered.__annotations__ = {p.name: p.annotation for p in (*parameters, *flags)}
+        return gathered
+
+    return decorate
+
+
+def _recipe_source(
+    *, recipe: Path | None, output_name: str | None, size: str | None, mean: str | None, std: str | None,
+    classes: str | None, **plain: object,
+) -> "RecipeSource":  # fmt: skip
+    from quantseg.pipeline import RecipeSource
+    from quantseg.recipe import parse_numbers, parse_size
+
+    parsed = {
+        "size": None if size is None else parse_size(size),
+        "mean": None if mean is None else parse_numbers(mean),
+        "std": None if std is None else parse_numbers(std),
+        "classes": None if classes is None else tuple(name.strip() for name in classes.split(",")),
+    }
+    return RecipeSource(recipe, {**plain, **parsed, "output": output_name})
+
+
+def _quant_settings(
+    *, activation_type: str, weight_type: str, per_tensor: bool, include: list[str] | None,
+    exclude: list[str] | None, **plain: bool,
+) -> "QuantSettings":  # fmt: skip
+    from quantseg.errors import PlanError
+    from quantseg.planning import QuantSettings
+    from quantseg.qtypes import QTYPES
+
+    for name in (activation_type, weight_type):
+        if name not in QTYPES:
+            raise PlanError(f"{name!r} is no integer type; choose uint8 or int8")
+    return QuantSettings(
+        activation=QTYPES[activation_type],
+        weight=QTYPES[weight_type],
+        per_channel=not per_tensor,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        **plain,
+    )
+
+
+with_recipe = _gathering(_RECIPE, "source", _recipe_source)
+"""Gives a command the preprocessing flags; it receives them as `source: RecipeSource`."""
+
+with_settings = _gathering(_SETTINGS, "settings", _quant_settings)
+"""Gives a command the quantisation flags; it receives them as `settings: QuantSettings`."""

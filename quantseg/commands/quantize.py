@@ -1,0 +1,122 @@
+"""quantseg quantize: from a float model and images to an int8 model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.commands import console
+from quantseg.commands.options import (
+    Calibrator,
+    Format,
+    Json,
+    Limit,
+    Model,
+    Percentile,
+    Threads,
+    Workers,
+    with_recipe,
+    with_settings,
+)
+
+if TYPE_CHECKING:
+    from quantseg.calibration import CalibrationTable
+    from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
+    from quantseg.planning import QuantPlan, QuantSettings
+
+
+@with_recipe
+@with_settings
+def quantize(
+    model: Model,
+    source: "RecipeSource",
+    settings: "QuantSettings",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of calibration images.", show_default=False)
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A file of quantseg calibrate, in place of --data.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
+    ] = None,
+    qformat: Format = "qdq",
+    calibrator: Calibrator = None,
+    percentile: Percentile = None,
+    limit: Limit = None,
+    workers: Workers = 1,
+    threads: Threads = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
+    json: Json = None,
+) -> None:
+    """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan."""
+    from quantseg import graph, pipeline
+    from quantseg.errors import DataError
+    from quantseg.files import check_writable, write_json
+
+    if (data is None) == (calibration is None):
+        raise DataError("give either images with --data or a calibration file with --calibration")
+    target = output or model.with_suffix(".int8.onnx")
+    for path in (target if not dry_run else None, json):
+        if path is not None:
+            check_writable(path)
+    float_model = pipeline.read_float_model(model, source)
+    options = pipeline.CalibrationOptions(
+        calibrator=calibrator or pipeline.DEFAULT_CALIBRATOR,
+        percent=percentile,
+        workers=workers,
+        threads=threads or 0,
+        settings=settings,
+    )
+    if calibration is not None:
+        table = _ranges_of(calibration, float_model, options, chosen=calibrator is not None)
+    else:
+        assert data is not None
+        images = pipeline.open_data(data, float_model, limit=limit)
+        table = pipeline.calibrate(float_model, images, options, track=console.track).table
+    plan, quantised = pipeline.quantize(float_model, table, settings, qformat=qformat)
+    _show(plan, verbose)
+    if not dry_run:
+        graph.save(quantised, target)
+        console.written(target)
+    if json is not None:
+        write_json(json, plan.to_json())
+        console.written(json)
+
+
+def _ranges_of(
+    file: Path, model: "FloatModel", options: "CalibrationOptions", *, chosen: bool
+) -> "CalibrationTable":
+    """The file's own ranges, or new ones from what it observed where another calibrator or type is asked for."""
+    from quantseg import calibration as calibrations
+    from quantseg import pipeline
+
+    kept = calibrations.read(file)
+    pipeline.check_belongs(kept, model, file)
+    same = (kept.table.qtype, kept.table.symmetric) == (
+        options.settings.activation,
+        options.settings.symmetric,
+    )
+    return kept.table if same and not chosen else pipeline.choose(kept.observations, options)
+
+
+def _show(plan: "QuantPlan", verbose: bool) -> None:
+    from quantseg import tables
+    from quantseg.planning import KeptFloat
+
+    if verbose:
+        rows = [
+            (n.name, n.op_type, "float", n.decision.reason)
+            if isinstance(n.decision, KeptFloat)
+            else (n.name, n.op_type, "int8", n.decision.detail)
+            for n in plan.nodes
+        ]
+        console.say(tables.terminal(("node", "operator", "computes in", "because"), rows) + "\n")
+    kept = [(count, reason) for reason, count in plan.kept_float.items()]
+    console.say(f"{len(plan.quantised)} of {len(plan.nodes)} nodes compute in integers")
+    if kept:
+        console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
+    for note in plan.notes:
+        console.say(f"note: {note}")

@@ -1,0 +1,129 @@
+"""One item through the models: outputs checked, heads applied, labels brought to the output's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.data import Dataset, Item
+from quantseg.errors import DataError, ModelError
+from quantseg.metrics.heads import class_count, class_map
+from quantseg.metrics.sqnr import Sqnr
+from quantseg.recipe import OutputRecipe, Recipe, image_input
+from quantseg.runtimes import Session
+
+MAX_CLASSES = 1024
+"""Most classes of a model that gives class ids itself; an output with more is taken for no class map."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One model's masks of one item, and the labels.
+
+    masks: class maps (images, height, width) or channels (images, classes, height, width); truth: likewise,
+    or None without labels. image: uint8 RGB (height, width, 3) or None. output: the tensor that the masks
+    come from.
+    """
+
+    name: str
+    image: NDArray[np.uint8] | None
+    truth: Array | None
+    masks: Array
+    output: Array
+    classes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The float (`reference`) and the int8 (`candidate`) model's predictions for one item."""
+
+    reference: Prediction
+    candidate: Prediction
+
+    @property
+    def classes(self) -> int:
+        """How many classes the two tell apart."""
+        return max(self.reference.classes, self.candidate.classes)
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Pixels (images, height, width) whose class, or any of whose classes, differs."""
+        differs: NDArray[np.bool_] = self.reference.masks != self.candidate.masks
+        return np.any(differs, axis=1) if differs.ndim == 4 else differs
+
+    @property
+    def sqnr(self) -> Sqnr:
+        """Noise of the int8 output against the float output."""
+        return Sqnr.from_outputs(self.reference.output, self.candidate.output)
+
+
+def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
+    """Runs one item through a model. recipe: completed.
+
+    Raises ModelError for an output that is not finite, DataError for labels that do not fit it.
+    """
+    name = str(recipe.output.name)
+    (output,) = session.run({image_input(session.inputs, recipe.input).name: item.tensor}, [name])
+    if not np.isfinite(output).all():
+        raise ModelError(
+            f"output {name!r} holds NaN or infinity for {item.name}; check the preprocessing and the model"
+        )
+    masks = class_map(output, recipe.output)
+    truth = None if item.mask is None else _fitted(item.mask, masks, item.name)
+    known = class_count(output, recipe.output)
+    classes = _classes_seen((masks, truth), recipe.output, item.name) if known is None else known
+    return Prediction(item.name, item.image, truth, masks, output, classes)
+
+
+def compare(
+    reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int
+) -> Comparison:
+    """Runs item `index` through the float model `reference` and the int8 model `candidate`.
+
+    Raises as `predict` does, and ModelError where the outputs differ in shape.
+    """
+    item = dataset.load(index)
+    real, quantised = predict(reference, item, recipe), predict(candidate, item, recipe)
+    if real.output.shape != quantised.output.shape:
+        raise ModelError(
+            f"output {recipe.output.name!r} is {real.output.shape} in the float and {quantised.output.shape} "
+            "in the int8 model; compare a model with its own quantised form"
+        )
+    return Comparison(real, quantised)
+
+
+def resized(mask: Array, height: int, width: int) -> Array:
+    """Nearest-neighbour resize of the last two axes: a new pixel is the old one under its centre."""
+    rows = (2 * np.arange(height) + 1) * mask.shape[-2] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * mask.shape[-1] // (2 * width)
+    return mask[..., rows[:, None], columns]
+
+
+def _fitted(mask: Array, masks: Array, name: str) -> Array:
+    """An item's labels with a batch axis, at the size and of the kind of `masks`."""
+    labels = mask if mask.ndim == masks.ndim else mask[None]
+    if labels.ndim != masks.ndim or labels.shape[:-2] != masks.shape[:-2]:
+        raise DataError(
+            f"{name}: labels of shape {mask.shape} do not fit masks of shape {masks.shape} from the model; "
+            "check the labels and output.head in the recipe"
+        )
+    fitted = resized(labels, *masks.shape[-2:])
+    return fitted.astype(np.bool_) if masks.dtype == np.bool_ else fitted
+
+
+def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:
+    """One more than the largest class id, where neither the model nor the recipe tells the number."""
+    counted = [
+        m if recipe.ignore_index is None else m[m != recipe.ignore_index] for m in maps if m is not None
+    ]
+    classes = 1 + max(int(ids.max(initial=0)) for ids in counted)
+    if classes > MAX_CLASSES:
+        raise DataError(
+            f"{name}: class id {classes - 1} in the output or the labels, at most {MAX_CLASSES} are counted; "
+            "check output.head, output.classes and output.ignore_index in the recipe"
+        )
+    return classes

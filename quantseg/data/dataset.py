@@ -1,0 +1,41 @@
+"""What a data set is: named items, each loaded when it is asked for."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One input of the model.
+
+    tensor: the model's input as it is fed, batch axis included.
+    image: the picture at the model's size, uint8 (H, W, 3) RGB, or None where the item was an array.
+    mask: at the tensor's height and width, int64 class ids (H, W), or (classes, H, W) of zeros and ones for a
+    multilabel recipe; None without masks.
+    """
+
+    name: str
+    tensor: NDArray[Any]
+    image: NDArray[np.uint8] | None
+    mask: NDArray[np.int64] | None
+
+
+class Dataset(Protocol):
+    """A folder seen as model inputs. Small and picklable: it holds names, not pixels."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Posix paths relative to the folder, sorted."""
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every item comes with a mask."""
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the file's bytes, hexadecimal. Raises DataError."""
+
+    def load(self, index: int) -> Item:
+        """Reads and prepares one item. Raises DataError that names the file."""

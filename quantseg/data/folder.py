@@ -1,0 +1,111 @@
+"""Which files of a folder are inputs, in which order, and which mask belongs to each.
+
+A mask of .../images/a/b.jpg is .../masks/a/b.png: the same place and stem under the sibling folder `masks`.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantseg.data.masks import MASK_SUFFIXES
+from quantseg.errors import DataError
+from quantseg.files import sha256_of_file
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files to load: `names` are posix paths under `root`; `masks` has a path for each name, or is None."""
+
+    root: Path
+    names: tuple[str, ...]
+    masks: tuple[Path, ...] | None = None
+
+    def path(self, index: int) -> Path:
+        """The file behind a name."""
+        return self.root / self.names[index]
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the file's bytes. Raises DataError."""
+        path = self.path(index)
+        try:
+            return sha256_of_file(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+
+
+def list_folder(folder: Path) -> Listing:
+    """Every visible file below `folder`, masks left out, sorted by name.
+
+    A subfolder `images` stands for the whole, and names are relative to it.
+    Raises DataError where the folder is missing, cannot be read or is a file.
+    """
+    if not folder.exists():
+        raise DataError(f"{folder}: no such folder; give a folder of images or .npy arrays")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: a file, not a folder; give the folder that it lies in")
+    root = folder / "images" if (folder / "images").is_dir() else folder
+    return Listing(root, tuple(sorted(path.relative_to(root).as_posix() for path in _visible_files(root))))
+
+
+def choose(names: tuple[str, ...], limit: int | None) -> tuple[str, ...]:
+    """At most `limit` names, evenly spread. Raises DataError for a limit below 1."""
+    if limit is None or limit >= len(names):
+        return names
+    if limit < 1:
+        raise DataError(f"limit: {limit} images are none; give 1 or more")
+    return tuple(names[index * len(names) // limit] for index in range(limit))
+
+
+def pair_masks(listing: Listing) -> Listing:
+    """The listing with the mask of each name; unchanged where no name has a folder of masks.
+
+    Raises DataError for a file without a mask where others have a folder of masks, or with two.
+    """
+    folders = [_mask_folder(listing.root, name) for name in listing.names]
+    if not any(folders):
+        return listing
+    found = {folder[0]: _masks_by_stem(folder[0]) for folder in folders if folder}
+    masks = []
+    for name, folder in zip(listing.names, folders, strict=True):
+        matches = found[folder[0]].get(folder[1], []) if folder else []
+        if not matches:
+            place = f"{folder[0]}/{folder[1]}.png" if folder else "an images/ folder beside masks/"
+            raise DataError(f"{listing.root / name}: has no mask; put it at {place} or remove the image")
+        if len(matches) > 1:
+            raise DataError(f"{listing.root / name}: has two masks, {matches[0]} and {matches[1]}; keep one")
+        masks.append(matches[0])
+    return Listing(listing.root, listing.names, tuple(masks))
+
+
+def _visible_files(root: Path) -> Iterator[Path]:
+    for folder, subfolders, files in os.walk(root, onerror=_refuse):
+        if "images" in subfolders and "masks" in subfolders:
+            subfolders.remove("masks")
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in files if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(
+        f"{error.filename}: cannot be listed ({error.strerror}); check its permissions"
+    ) from error
+
+
+def _mask_folder(root: Path, name: str) -> tuple[Path, str] | None:
+    """The folder of masks for a file, and the mask's place in it without suffix."""
+    path = (root / name).absolute()
+    for ancestor in path.parents:
+        if ancestor.name == "images" and (ancestor.parent / "masks").is_dir():
+            return ancestor.parent / "masks", path.relative_to(ancestor).with_suffix("").as_posix()
+        if ancestor == root.absolute():
+            break
+    return None
+
+
+def _masks_by_stem(folder: Path) -> dict[str, list[Path]]:
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(_visible_files(folder)):
+        if path.suffix.lower() in MASK_SUFFIXES:
+            by_stem.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    return by_stem

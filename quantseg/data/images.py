@@ -1,0 +1,81 @@
+"""Reading pictures as people have them, into Pillow mode RGB, L (grey) or F (grey as float in 0…255).
+
+Alpha is dropped, not composited: no background is the right one to assume.
+Sixteen-bit grey is divided by 257, which brings 65535 to 255. EXIF rotation is applied.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from quantseg.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 1 << 26
+"""Larger pictures are refused before their pixels are decoded (67 million; 8192 x 8192)."""
+
+
+def read_image(path: Path) -> Image.Image:
+    """The picture, decoded, upright, in mode RGB, L or F.
+
+    Raises DataError naming the file where it is unreadable, too large, holds several pictures, or has values
+    whose range is unknown (32-bit integer or float).
+    """
+    with _decoding(path):
+        image = _opened(path)
+        return _normalised(ImageOps.exif_transpose(image), image.format, path)
+
+
+def read_ids(path: Path) -> Image.Image:
+    """The picture in the mode that its file has, as it lies. Raises DataError naming the file."""
+    with _decoding(path):
+        return _opened(path)
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    try:
+        # Pillow warns of sizes and damaged tags: the first are checked here, the second do not matter.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except DataError:
+        raise
+    # Out of a damaged file Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error …
+    except Exception as error:
+        raise DataError(
+            f"{path}: not an image that Pillow can read ({error}); remove or re-encode it"
+        ) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    image: Image.Image
+    with Image.open(path) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(
+                f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; cut or shrink it"
+            )
+        frames = getattr(image, "n_frames", 1)
+        # MPO is what some telephones write for a JPEG; its further pictures are previews.
+        if frames > 1 and image.format != "MPO":
+            raise DataError(f"{path}: holds {frames} pictures; save each as a file of its own")
+        image.load()
+    return image
+
+
+def _normalised(image: Image.Image, file_format: str | None, path: Path) -> Image.Image:
+    # Older Pillow opens 16-bit grey PNG in mode I, which elsewhere means 32 bits.
+    if image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PNG"):
+        return Image.fromarray(np.asarray(image).astype(np.float32) / 257)
+    if image.mode in ("I", "F"):
+        raise DataError(
+            f"{path}: 32-bit pixels, whose range is unknown; save 8 or 16 bits, or .npy model inputs"
+        )
+    if image.mode in ("1", "L", "LA", "La"):
+        return image.convert("L")
+    # A palette may have transparent entries, which Pillow converts to RGB only by way of RGBA.
+    return (image.convert("RGBA") if image.mode in ("P", "PA") else image).convert("RGB")

@@ -1,0 +1,91 @@
+"""Masks: a class id per pixel, in a single-channel or palette picture (a palette's index is the id) or .npy.
+
+A multilabel recipe turns ids into one plane per class; an .npy mask (classes, H, W) of zeros and ones lets
+classes overlap. A pixel of the ignored id belongs to no class then.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.data.images import MAX_PIXELS, read_ids
+from quantseg.data.npy import read_npy
+from quantseg.errors import DataError
+from quantseg.recipe import OutputRecipe
+
+MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".npy"})
+"""Lossless formats only: in a JPEG the ids at the borders are noise."""
+_ID_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+
+
+def read_mask(
+    path: Path,
+    recipe: OutputRecipe,
+    *,
+    extent: tuple[int, int],
+    whose: str,
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.int64]:
+    """Ids (H, W), or planes (classes, H, W) for a multilabel recipe, at `size` or else at the mask's own.
+
+    extent: (height, width) that the mask must have, that of `whose` file. recipe: completed.
+    Raises DataError naming the file where it is unreadable, in colour, of another size or has an unknown id.
+    """
+    values = read_npy(path, max_items=MAX_PIXELS) if path.suffix.lower() == ".npy" else _read_picture(path)
+    if not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
+        raise DataError(f"{path}: {values.dtype} values; a mask holds class ids, save it as uint8")
+    if values.shape[-2:] != extent:
+        found, wanted = ("x".join(map(str, shape)) for shape in (values.shape[-2:], extent))
+        raise DataError(f"{path}: mask of {found} for {whose} of {wanted}; make them the same size")
+    classes, multilabel = len(recipe.classes), recipe.head == "multilabel"
+    if multilabel and values.ndim == 3:
+        _check_planes(path, values, classes)
+    elif values.ndim == 2:
+        _check_ids(path, values, classes, recipe.ignore_index)
+    else:
+        raise DataError(f"{path}: {values.ndim} axes; a mask of class ids has two, height and width")
+    if size is not None:
+        values = resize_nearest(values, size)
+    if multilabel and values.ndim == 2:
+        values = values == np.arange(classes)[:, None, None]
+    return values.astype(np.int64)
+
+
+def resize_nearest(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """A mask (…, H, W) at (height, width): each new pixel takes the id under its centre."""
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * found // (2 * wanted)
+        for wanted, found in zip(size, mask.shape[-2:], strict=True)
+    )
+    return mask[..., rows[:, None], columns]
+
+
+def _read_picture(path: Path) -> NDArray[Any]:
+    image = read_ids(path)
+    if image.mode not in _ID_MODES:
+        raise DataError(
+            f"{path}: a colour picture (mode {image.mode}), not class ids; save one channel or a palette"
+        )
+    return np.asarray(image)
+
+
+def _check_ids(path: Path, values: NDArray[Any], classes: int, ignore_index: int | None) -> None:
+    """Classes 0 means that their number is unknown; then only negative ids are wrong."""
+    unknown = (values < 0) | ((values >= classes) if classes else False)
+    if ignore_index is not None:
+        unknown &= values != ignore_index
+    if unknown.any():
+        range_ = f"0…{classes - 1}" if classes else "from 0"
+        raise DataError(
+            f"{path}: class id {values[unknown].min()} is not in {range_}; "
+            "correct the mask, or set output.ignore_index or output.classes in the recipe"
+        )
+
+
+def _check_planes(path: Path, values: NDArray[Any], classes: int) -> None:
+    if len(values) != classes:
+        raise DataError(f"{path}: {len(values)} planes for {classes} classes; save one plane per class")
+    if values.min(initial=0) < 0 or values.max(initial=0) > 1:
+        raise DataError(f"{path}: planes hold more than zeros and ones; save them as bool")

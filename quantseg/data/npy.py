@@ -1,0 +1,73 @@
+"""Reading .npy and .npz without pickles, the header judged before memory is taken for what it promises."""
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.errors import DataError
+
+_MAX_HEADER = 4096
+_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+Check = Callable[[tuple[int, ...], np.dtype[Any]], None]
+
+
+def read_npy(path: Path, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
+    """The array of an .npy file.
+
+    check: sees shape and dtype before memory is taken and raises DataError to refuse them. Raises DataError
+    naming the file where it is damaged, holds objects or more than `max_items` numbers.
+    """
+    return _read(path, lambda: path.open("rb"), max_items, check)
+
+
+def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
+    """The only array of an .npz file, or the one named `key`; otherwise as `read_npy`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = [name.removesuffix(".npy") for name in archive.namelist()]
+            chosen = keys[0] if len(keys) == 1 else key
+            if chosen not in keys:
+                raise DataError(
+                    f"{path}: has {len(keys)} arrays and none named {key!r}; name the model's input so"
+                )
+            member = archive.namelist()[keys.index(chosen)]
+            return _read(path, lambda: archive.open(member), max_items, check)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _read(
+    path: Path, opened: Callable[[], AbstractContextManager[IO[bytes]]], max_items: int, check: Check | None
+) -> NDArray[Any]:
+    try:
+        with opened() as stream:
+            reader = _READERS.get(np.lib.format.read_magic(stream))
+            if reader is None:
+                raise ValueError("version of the header is not 1 or 2")
+            shape, _, dtype = reader(stream, max_header_size=_MAX_HEADER)
+        if dtype.kind not in "biuf":
+            raise DataError(f"{path}: holds {dtype} values, not numbers; save a plain array")
+        if prod(shape) > max_items:
+            raise DataError(f"{path}: holds {prod(shape):,} numbers, more than {max_items:,}; split it")
+        if check is not None:
+            check(shape, dtype)
+        with opened() as stream:
+            array: NDArray[Any] = np.lib.format.read_array(
+                stream, allow_pickle=False, max_header_size=_MAX_HEADER
+            )
+            return array
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not an array that numpy can read ({error}); save it anew with numpy.save")

@@ -1,0 +1,60 @@
+"""From a picture to the model's input tensor: x = (pixel · scale − mean) / std, as the recipe declares it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from quantseg.recipe import InputRecipe
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+
+
+def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image.Image:
+    """The picture at (height, width), resampled by Pillow; the picture itself where it has that size."""
+    height, width = size
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), _FILTERS[filter_name])
+
+
+def to_tensor(image: Image.Image, recipe: InputRecipe, dtype: str) -> NDArray[Any]:
+    """The input tensor (1, C, H, W) or (1, H, W, C) of a picture that already has the model's size.
+
+    image: mode RGB, L or F. recipe: completed. An integer dtype gets the pixels themselves, rounded.
+    """
+    pixels = _pixels(image, recipe.channels or "RGB")
+    if np.issubdtype(np.dtype(dtype), np.integer):
+        values = np.clip(np.rint(pixels), 0, 255)
+    else:
+        values = pixels * np.float32(recipe.scale)
+        values -= np.asarray(recipe.mean, np.float32)
+        values /= np.asarray(recipe.std, np.float32)
+    if recipe.layout == "NCHW":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[None], dtype)
+
+
+def shown(image: Image.Image) -> NDArray[np.uint8]:
+    """The picture as people look at it: uint8 (H, W, 3) RGB."""
+    if image.mode == "F":
+        image = Image.fromarray(np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8))
+    return np.array(image.convert("RGB"))
+
+
+def _pixels(image: Image.Image, channels: str) -> NDArray[np.float32]:
+    """float32 (H, W, C) in 0…255; grey from colour is ITU-R 601 luma, colour from grey has equal channels."""
+    if channels == "GRAY":
+        grey = image.convert("L") if image.mode == "RGB" else image
+        return np.asarray(grey, np.float32)[..., None]
+    if image.mode != "RGB":
+        return np.repeat(np.asarray(image, np.float32)[..., None], 3, axis=2)
+    pixels = np.asarray(image, np.float32)
+    return pixels[..., ::-1] if channels == "BGR" else pixels

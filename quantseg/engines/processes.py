@@ -1,0 +1,52 @@
+"""Shards spread over worker processes, each of which opens the model once."""
+
+import functools
+import itertools
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from quantseg.errors import CalibrationError
+
+Shard = TypeVar("Shard")
+Result = TypeVar("Result")
+
+_make_step: Callable[[], Callable[[Any], Any]]
+"""How this worker process makes its step; set once when the process starts."""
+
+
+def _start(make_step: Callable[[], Callable[[Any], Any]]) -> None:
+    global _make_step
+    _make_step = functools.cache(make_step)
+
+
+def _work(shard: Any) -> Any:
+    return _make_step()(shard)
+
+
+def run(
+    make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard], *, workers: int
+) -> Iterator[Result]:
+    """Yields results as they come. At most two shards a worker are under way, so memory does not grow with the data.
+
+    Raises the first exception of a shard, and CalibrationError where a worker dies (out of memory, for instance).
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = iter(shards)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(make_step,)) as pool:
+        running: set[Future[Any]] = {pool.submit(_work, s) for s in itertools.islice(waiting, 2 * workers)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    running |= {pool.submit(_work, s) for s in itertools.islice(waiting, 1)}
+        except BrokenProcessPool as error:
+            raise CalibrationError(
+                "a worker process died, most often for want of memory; use fewer --workers"
+            ) from error
+        finally:
+            for future in running:
+                future.cancel()

@@ -1,0 +1,65 @@
+"""Files are whole or absent: everything is written under a temporary name beside the target, then renamed."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from quantseg.errors import OutputError
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Gives a temporary path in the target's folder; renames it to `target` on success, removes it on failure.
+
+    Missing parent folders are made. Raises OutputError where the folder cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise OutputError(f"{target}: is a folder; give a file name")
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes UTF-8 text with \\n line ends, atomically."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Writes bytes, atomically."""
+    with replacing(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Writes a value as JSON, atomically; the same value gives the same bytes. NaN and infinity are refused."""
+    write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_writable(target: Path) -> None:
+    """Fails now, not after minutes of work, where `target` could not be written. Raises OutputError."""
+    with replacing(target.with_name(f".{target.name}.probe")) as temporary:
+        temporary.touch()
+    target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""From a float graph and its plan to the graph that is written: one output format a file, all in one table."""
+
+from collections.abc import Callable, Mapping
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+import quantseg
+from quantseg.errors import PlanError
+from quantseg.formats import qdq, qoperator
+from quantseg.formats.editor import GraphEditor
+from quantseg.planning import QuantPlan
+
+Emitter = Callable[[GraphEditor, ir.Node], list[ir.Value]]
+"""Inserts the integer form of one node and gives the integers of each of its outputs."""
+
+FORMATS: dict[str, Emitter] = {"qdq": qdq.emit_node, "qoperator": qoperator.emit_node}
+
+
+def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[str, str]) -> ir.Model:
+    """The quantised model; `model` (prepared, float) is not changed. Same input, same bytes.
+
+    metadata: entries for the model's metadata_props, beside those it has. Raises PlanError for an unknown format.
+    """
+    if qformat not in FORMATS:
+        raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
+    result = model.clone()
+    names = [str(value.name) for value in result.graph.outputs]
+    editor = GraphEditor(result.graph, plan)
+    quantised = {node.name for node in plan.quantised}
+    for node in list(result.graph):
+        if node.name in plan.dropped:
+            editor.replace(node, [editor.stored(editor.inputs(node)[0])])
+        elif node.name in quantised:
+            editor.replace(node, FORMATS[qformat](editor, node))
+    RemoveUnusedNodesPass()(result)
+    for value, name in zip(result.graph.outputs, names, strict=True):
+        value.name = name
+    result.producer_name, result.producer_version = "quantseg", quantseg.__version__
+    result.metadata_props.update(metadata)
+    return result

@@ -1,0 +1,143 @@
+"""A graph in which a tensor may exist in float, in integers, or in both.
+
+`stored` is a tensor's integers, `rounded` the float values that those integers stand for. Each is made once, when a
+node first asks for it. After a node is replaced, all that read its float output read the rounded one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.affine import QuantParams, quantize
+from quantseg.planning import QuantPlan, bias_params, constant
+
+MICROSOFT = "com.microsoft"
+"""Domain of onnxruntime's own integer operators, which the ONNX standard lacks."""
+
+
+class GraphEditor:
+    """Edits one graph by one plan. New nodes go in before the node that is being replaced."""
+
+    def __init__(self, graph: ir.Graph, plan: QuantPlan) -> None:
+        self.plan = plan
+        self._graph = graph
+        self._inputs = {node: tuple(node.inputs) for node in graph}
+        self._position = next(iter(graph), None)
+        self._stored: dict[ir.Value, ir.Value] = {}
+        self._rounded: dict[ir.Value, ir.Value] = {}
+        self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
+        self._weights: dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value, ir.Value]] = {}
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators in this graph."""
+        return self._graph.opset_imports[""]
+
+    def inputs(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
+        """The node's inputs as they were before any edit."""
+        self._position = node
+        return self._inputs[node]
+
+    def replace(self, node: ir.Node, integers: Sequence[ir.Value]) -> None:
+        """Removes the node, whose outputs now exist as `integers`; other readers get the rounded values.
+
+        An output that nothing reads has no grid and is left out.
+        """
+        self._position = node
+        for old, stored in zip(node.outputs, integers, strict=True):
+            if str(old.name) not in self.plan.tensors:
+                continue
+            self._stored[old] = stored
+            old.replace_all_uses_with(self.rounded(old), replace_graph_outputs=True)
+        self._graph.remove(node, safe=True)
+
+    def stored(self, value: ir.Value | None) -> ir.Value:
+        """The integers of a tensor that has a grid; a float one is quantised here."""
+        assert value is not None
+        if value not in self._stored:
+            if value.is_initializer():
+                integers = quantize(constant(value), self.params(value))
+                self._stored[value] = self.constant(f"{value.name}_quantized", integers)
+            else:
+                inputs = (value, *self.grid(value))
+                self._stored[value] = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
+        return self._stored[value]
+
+    def rounded(self, value: ir.Value | None) -> ir.Value:
+        """The float values that the tensor's integers stand for."""
+        assert value is not None
+        if value not in self._rounded:
+            inputs = (self.stored(value), *self.grid(value))
+            rounded = self.insert("DequantizeLinear", inputs, f"{value.name}_dequantized")
+            rounded.shape, rounded.type = value.shape, value.type
+            self._rounded[value] = rounded
+        return self._rounded[value]
+
+    def params(self, value: ir.Value | None) -> QuantParams:
+        """The grid of an activation or constant operand."""
+        assert value is not None
+        return self.plan.tensors[str(value.name)]
+
+    def grid(self, value: ir.Value | None) -> tuple[ir.Value, ir.Value]:
+        """Scale and zero-point of a tensor as constants, which all tensors on one grid share."""
+        assert value is not None
+        params = self.params(value)
+        if params not in self._grids:
+            self._grids[params] = self._scale_and_zero_point(str(value.name), params)
+        return self._grids[params]
+
+    def weight(self, node: ir.Node, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Integers, scale and zero-point of the node's weight; nodes that share a weight share them."""
+        assert value is not None
+        params = self.plan.weights[str(node.name)]
+        if (value, params) not in self._weights:
+            integers = self.constant(f"{value.name}_quantized", quantize(constant(value), params))
+            self._weights[value, params] = (integers, *self._scale_and_zero_point(str(value.name), params))
+        return self._weights[value, params]
+
+    def bias(
+        self, node: ir.Node, data: ir.Value | None, value: ir.Value | None
+    ) -> tuple[ir.Value, QuantParams]:
+        """The int32 integers of the node's bias, flat, and their grid."""
+        params = bias_params(self.params(data), self.plan.weights[str(node.name)])
+        integers = quantize(constant(value).reshape(-1), params)
+        return self.constant(f"{node.name}_bias_quantized", integers), params
+
+    def constant(self, name: str, values: NDArray[np.generic]) -> ir.Value:
+        """A new initializer, under the name or the first free one after it."""
+        free, number = name, 1
+        while free in self._graph.initializers:
+            free, number = f"{name}_{number}", number + 1
+        tensor = ir.Tensor(values, name=free)
+        shape, kind = ir.Shape(values.shape), ir.TensorType(tensor.dtype)
+        value = ir.Value(name=free, shape=shape, type=kind, const_value=tensor)
+        self._graph.register_initializer(value)
+        return value
+
+    def insert(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        output: str,
+        *,
+        domain: str = "",
+        name: str | None = None,
+        attributes: Sequence[ir.Attr] = (),
+        outputs: int = 1,
+    ) -> ir.Value:
+        """Inserts a node with a first output of that name, and gives that output."""
+        if domain:
+            self._graph.opset_imports[domain] = 1
+        node = ir.Node(
+            domain, op_type, inputs, attributes, num_outputs=outputs, name=name or f"{output}_{op_type}"
+        )
+        node.outputs[0].name = output
+        assert self._position is not None
+        self._graph.insert_before(self._position, node)
+        return node.outputs[0]
+
+    def _scale_and_zero_point(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
+        scale = self.constant(f"{name}_scale", params.scale)
+        return scale, self.constant(f"{name}_zero_point", params.zero_point)

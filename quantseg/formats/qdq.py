@@ -1,0 +1,54 @@
+"""QDQ: the float operator between DequantizeLinear and QuantizeLinear, which runtimes fuse into their integer kernels.
+
+Standard ONNX, portable, and readable by every runtime that knows quantisation at all.
+"""
+
+import onnx_ir as ir
+
+from quantseg.formats.editor import GraphEditor
+from quantseg.ops import IntegerForm, integer_form
+
+
+def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+    """The node on dequantised inputs, each output quantised again."""
+    form = integer_form(node)
+    assert isinstance(form, IntegerForm)
+    inputs = list(editor.inputs(node))
+    for index in form.data:
+        inputs[index] = editor.rounded(editor.inputs(node)[index])
+    if form.weight is not None:
+        integers, scale, zero_point = editor.weight(node, inputs[form.weight])
+        params = editor.plan.weights[str(node.name)]
+        inputs[form.weight] = _dequantized(editor, (integers, scale, zero_point), params.axis)
+        if form.bias is not None:
+            bias, grid = editor.bias(node, editor.inputs(node)[form.data[0]], inputs[form.bias])
+            constants = (bias, editor.constant(f"{bias.name}_scale", grid.scale))
+            zero = editor.constant(f"{bias.name}_zero_point", grid.zero_point)
+            inputs[form.bias] = _dequantized(editor, (*constants, zero), grid.axis)
+    first = editor.insert(
+        node.op_type,
+        inputs,
+        f"{node.outputs[0].name}_float",
+        name=node.name,
+        attributes=tuple(node.attributes.values()),
+        outputs=len(node.outputs),
+    )
+    written = first.producer()
+    assert written is not None
+    stored = []
+    for old, new in zip(node.outputs, written.outputs, strict=True):
+        new.name, new.shape, new.type = f"{old.name}_float", old.shape, old.type
+        read = str(old.name) in editor.plan.tensors
+        stored.append(
+            editor.insert("QuantizeLinear", (new, *editor.grid(old)), f"{old.name}_quantized")
+            if read
+            else new
+        )
+    return stored
+
+
+def _dequantized(
+    editor: GraphEditor, inputs: tuple[ir.Value, ir.Value, ir.Value], axis: int | None
+) -> ir.Value:
+    attributes = () if axis is None else (ir.AttrInt64("axis", axis),)
+    return editor.insert("DequantizeLinear", inputs, f"{inputs[0].name}_dequantized", attributes=attributes)

@@ -1,0 +1,151 @@
+"""QOperator: every integer operator spelled out, with its scales and zero-points as inputs.
+
+Convolutions and matrix products have standard names; the rest of the integer operators belong to onnxruntime's domain
+com.microsoft. Operators that only move values run on the integers as they are. Source: onnxruntime, ContribOperators.md.
+"""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from quantseg.formats import qdq
+from quantseg.formats.editor import MICROSOFT, GraphEditor
+from quantseg.ops import IntegerForm, Kind, integer_form
+
+Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value]]
+
+
+def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+    """The node as an integer operator; where no such operator exists (linear Resize), as in QDQ."""
+    form = integer_form(node)
+    assert isinstance(form, IntegerForm)
+    if node.op_type in _WRITERS:
+        return _WRITERS[node.op_type](editor, node, form)
+    if form.kind is Kind.MOVEMENT:
+        return _moved(editor, node)
+    return qdq.emit_node(editor, node)
+
+
+def _convolution(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    data, weight, *rest = editor.inputs(node)
+    operands = [
+        editor.stored(data),
+        *editor.grid(data),
+        *editor.weight(node, weight),
+        *editor.grid(node.outputs[0]),
+    ]
+    if form.bias is not None:
+        operands.append(editor.bias(node, data, rest[0])[0])
+    return [_inserted(editor, node, "QLinearConv", operands)]
+
+
+def _gemm(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    data, weight, *rest = editor.inputs(node)
+    bias = None if form.bias is None else editor.bias(node, data, rest[0])[0]
+    operands = [editor.stored(data), *editor.grid(data), *editor.weight(node, weight), bias]
+    return [
+        _inserted(
+            editor, node, "QGemm", [*operands, *editor.grid(node.outputs[0])], MICROSOFT, leave_out=("beta",)
+        )
+    ]
+
+
+def _matmul(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    left, right = editor.inputs(node)[:2]
+    second = (
+        (editor.stored(right), *editor.grid(right)) if form.weight is None else editor.weight(node, right)
+    )
+    operands = [editor.stored(left), *editor.grid(left), *second, *editor.grid(node.outputs[0])]
+    return [_inserted(editor, node, "QLinearMatMul", operands)]
+
+
+def _binary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    operands = [part for v in editor.inputs(node) for part in (editor.stored(v), *editor.grid(v))]
+    operands += editor.grid(node.outputs[0])
+    return [_inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)]
+
+
+def _unary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    data = editor.inputs(node)[0]
+    operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
+    return [_inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)]
+
+
+def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    data = editor.inputs(node)[0]
+    operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
+    opset = ir.AttrInt64("opset", editor.opset)
+    return [_inserted(editor, node, "QLinearSoftmax", operands, MICROSOFT, extra=(opset,))]
+
+
+def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    values = editor.inputs(node)
+    grid = editor.params(node.outputs[0])
+    if all(editor.params(v) == grid for v in values):
+        return _moved(editor, node)
+    operands = [*editor.grid(node.outputs[0])]
+    operands += [part for v in values for part in (editor.stored(v), *editor.grid(v))]
+    return [_inserted(editor, node, "QLinearConcat", operands, MICROSOFT)]
+
+
+def _pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    """Pad with real zero, which is the integer zero-point."""
+    data, pads, _, *axes = (*editor.inputs(node), None, None)[:4]
+    _, zero_point = editor.grid(data)
+    inputs = [editor.stored(data), pads, zero_point, *axes]
+    while inputs[-1] is None:
+        inputs.pop()
+    return [_inserted(editor, node, "Pad", inputs)]
+
+
+_WRITERS: dict[str, Writer] = {
+    "Conv": _convolution,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Add": _binary,
+    "Mul": _binary,
+    "AveragePool": _unary,
+    "GlobalAveragePool": _unary,
+    "LeakyRelu": _unary,
+    "Sigmoid": _unary,
+    "Softmax": _softmax,
+    "Concat": _concat,
+    "Pad": _pad,
+}
+
+
+def _moved(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+    """The same operator on integers: for data input 0, or for all inputs of a Concat."""
+    form = integer_form(node)
+    assert isinstance(form, IntegerForm)
+    inputs = list(editor.inputs(node))
+    for index in form.data:
+        inputs[index] = editor.stored(inputs[index])
+    first = _inserted(editor, node, node.op_type, inputs)
+    producer = first.producer()
+    assert producer is not None
+    for old, new in zip(node.outputs, producer.outputs, strict=True):
+        new.name = f"{old.name}_quantized"
+    return list(producer.outputs)
+
+
+def _inserted(
+    editor: GraphEditor,
+    node: ir.Node,
+    op_type: str,
+    operands: list[ir.Value | None],
+    domain: str = "",
+    *,
+    leave_out: tuple[str, ...] = (),
+    extra: tuple[ir.Attr, ...] = (),
+) -> ir.Value:
+    kept = tuple(a for name, a in node.attributes.items() if name not in leave_out)
+    return editor.insert(
+        op_type,
+        operands,
+        f"{node.outputs[0].name}_quantized",
+        domain=domain,
+        name=node.name,
+        attributes=(*kept, *extra),
+        outputs=len(node.outputs),
+    )

@@ -1,0 +1,22 @@
+"""Inner tensors made outputs, so that a runtime hands them out."""
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from quantseg.errors import ModelError
+
+
+def expose(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """A clone of the model whose only outputs are the named tensors; graph inputs among them are left out.
+
+    Raises ModelError for a name that the graph does not have.
+    """
+    clone = model.clone()
+    values = {value.name: value for node in clone.graph for value in node.outputs}
+    inputs = {value.name for value in clone.graph.inputs}
+    missing = [name for name in names if name not in values and name not in inputs]
+    if missing:
+        raise ModelError(f"{missing[0]!r}: the model has no such tensor; was it made from another model?")
+    clone.graph.outputs[:] = [values[name] for name in names if name not in inputs]
+    return clone

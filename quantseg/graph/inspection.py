@@ -1,0 +1,47 @@
+"""What a model is, seen from outside: the tensors that it takes and gives, and whether it is quantised."""
+
+import onnx_ir as ir
+
+from quantseg.errors import ModelError
+from quantseg.recipe import TensorSpec
+
+_QUANTISED = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
+        "MatMulInteger",
+    }
+)
+
+
+def signature(model: ir.Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The model's inputs and outputs, in its own order; initializers that are listed as inputs are left out.
+
+    A dynamic size is None; a value of unknown rank has shape (). Raises ModelError for a value that is not a
+    tensor.
+    """
+    inputs = (value for value in model.graph.inputs if not value.is_initializer())
+    return tuple(map(_spec, inputs)), tuple(map(_spec, model.graph.outputs))
+
+
+def is_quantised(model: ir.Model) -> bool:
+    """Whether any node quantises, dequantises or computes on quantised integers, of whatever domain."""
+    return any(
+        node.op_type in _QUANTISED or node.op_type.startswith("QLinear") for graph in model.graphs() for node in graph
+    )
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    if not isinstance(value.type, ir.TensorType):
+        raise ModelError(f"{value.name!r} is not a tensor; export the model with plain tensors as inputs and outputs")
+    dims = value.shape if value.shape is not None else ()
+    shape = tuple(dim if isinstance(dim, int) else None for dim in dims)
+    return TensorSpec(name=str(value.name), dtype=_dtype_name(value.type.dtype), shape=shape)
+
+
+def _dtype_name(dtype: ir.DataType) -> str:
+    return "string" if dtype == ir.DataType.STRING else dtype.numpy().name

@@ -1,0 +1,111 @@
+"""From a file that may be anything to an ONNX graph that is safe to work on."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from quantseg.errors import ModelError
+from quantseg.files import sha256_of_file
+from quantseg.graph.bounds import check_tensor, external_path, tensors_of
+from quantseg.graph.skeleton import check
+
+FIRST_OPSET = 7
+"""The oldest ONNX opset that is read: the first with numpy's broadcasting, and onnxruntime's oldest."""
+
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # what it warns of is raised here as an error
+
+PROTOBUF_LIMIT = (1 << 31) - 1
+"""Bytes in one protobuf message; a bigger model keeps its weights in external files."""
+
+
+def load(path: Path) -> ir.Model:
+    """The model in the file, as it stands: checked, its nodes in topological order.
+
+    External weights are mapped, not read, and each must lie inside the model's folder.
+    Raises ModelError where the file is missing, empty, not ONNX, damaged, or of an opset that is not
+    supported.
+    """
+    proto = _parse(path)
+    try:
+        _check_opset(proto)
+        for tensor in tensors_of(proto):
+            check_tensor(tensor, path.parent)
+        model = _deserialise(proto)
+        ir.external_data.set_base_dir(model.graph, path.resolve().parent)
+        check(model)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return model
+
+
+def digest(path: Path) -> str:
+    """Hexadecimal SHA-256 over the model file and the external files that it names, sorted."""
+    own = sha256_of_file(_existing(path))
+    external = {
+        external_path(tensor, path.parent)
+        for tensor in tensors_of(_parse(path))
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    }
+    if not external:
+        return own
+    parts = [own, *(sha256_of_file(file) for file in sorted(external))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; give the .onnx file inside it")
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; check the path")
+    return path
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    size = _existing(path).stat().st_size
+    if size == 0:
+        raise ModelError(f"{path}: is empty; copy or export it again")
+    if size > PROTOBUF_LIMIT:
+        raise ModelError(f"{path}: over 2 GB in one file; export it with external data")
+    try:
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise ModelError(f"{path}: not an ONNX model, or cut short; copy or export it again") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
+    if not proto.graph.node or not proto.opset_import:
+        raise ModelError(f"{path}: holds no ONNX graph; copy or export it again")
+    return proto
+
+
+def _check_opset(proto: onnx.ModelProto) -> None:
+    for entry in proto.opset_import:
+        if entry.domain == "ai.onnx":  # the long spelling of the default domain
+            entry.domain = ""
+    versions = [entry.version for entry in proto.opset_import if entry.domain == ""]
+    newest = onnx.defs.onnx_opset_version()
+    if not versions:
+        raise ModelError("names no ONNX opset; export it again")
+    if versions[0] < FIRST_OPSET:
+        raise ModelError(f"opset {versions[0]} is too old; export it again with opset {FIRST_OPSET} or newer")
+    if versions[0] > newest:
+        raise ModelError(
+            f"opset {versions[0]} is newer than {newest}, the last of onnx {onnx.__version__}; upgrade onnx"
+        )
+
+
+def _deserialise(proto: onnx.ModelProto) -> ir.Model:
+    try:
+        model = ir.serde.deserialize_model(proto)
+        model.graph.sort()
+    except Exception as error:  # onnx-ir raises many kinds for graphs that contradict themselves
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ModelError(f"is not a valid ONNX graph ({reason}); export it again") from error
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.inputs:
+            if value is not None and value.producer() is None and value.graph is None:
+                raise ModelError(f"node {node.name!r} reads {value.name!r}, which nothing makes; export it again")
+    return model

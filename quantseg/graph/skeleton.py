@@ -1,0 +1,56 @@
+"""A model without its weights, small enough for onnx's C++ checker and shape inference at any model size.
+
+Both take one serialised message, which may not exceed 2 GB. Big weights therefore become graph inputs of the
+same type and shape; small ones stay, since shapes are computed from them. The idea is that of onnx-ir's own
+passes.
+"""
+
+import onnx
+import onnx_ir as ir
+
+from quantseg.errors import ModelError
+
+_SMALL = 1024
+"""Bytes up to which a constant stays in the skeleton: shapes, axes and scales do, weights do not."""
+
+
+def skeleton(model: ir.Model) -> onnx.ModelProto:
+    """The model as a message whose big weights are inputs instead. The model itself is not changed."""
+    bare = model.clone()
+    graph = bare.graph
+    for name, value in list(graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes <= _SMALL:
+            continue
+        value.shape = ir.Shape(tensor.shape.numpy())
+        value.dtype = tensor.dtype
+        del graph.initializers[name]
+        value.const_value = None
+        if not value.is_graph_input():
+            graph.inputs.append(value)
+    bare.ir_version = max(bare.ir_version, 4)  # before 4, every initializer had to be an input too
+    return ir.serde.serialize_model(bare)
+
+
+def check(model: ir.Model) -> None:
+    """Raises ModelError with the checker's first line where the graph is not valid ONNX."""
+    proto = skeleton(model)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.SetInParent()  # runtimes do without a shape, the checker does not
+    try:
+        onnx.checker.check_model(proto)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"is not a valid ONNX graph ({reason}); export it again") from error
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Sets type and shape of what onnx can infer in the main graph; names of dynamic dims are kept."""
+    inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
+    found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name in found:
+                kind = found[value.name]
+                value.type = ir.serde.deserialize_type_proto_for_type(kind) or value.type
+                value.shape = ir.serde.deserialize_type_proto_for_shape(kind) or value.shape

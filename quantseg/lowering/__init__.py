@@ -1,0 +1,35 @@
+"""Graph rewrites that leave the numbers as they are, one per file, in the order in which they are applied.
+
+Each edits the model that it is given and returns what it did and what it would not do. Shapes are inferred
+anew before each.
+"""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from quantseg.lowering.activations import recognise_activations
+from quantseg.lowering.batch_norm import fold_batch_norms
+from quantseg.lowering.constants import fold_constants
+from quantseg.lowering.conv_transpose import lower_conv_transposes
+from quantseg.lowering.dead import remove_dead
+from quantseg.lowering.identity import remove_identities
+from quantseg.lowering.opset import convert
+from quantseg.lowering.outcome import Change, Outcome, Refusal
+from quantseg.lowering.pad import merge_pads
+from quantseg.lowering.transposes import sink_transposes
+
+Lowering = Callable[[ir.Model], Outcome]
+
+LOWERINGS: dict[str, Lowering] = {
+    "fold_constants": fold_constants,
+    "remove_identities": remove_identities,
+    "sink_transposes": sink_transposes,
+    "recognise_activations": recognise_activations,  # before folding: hard-swish has an Add and a Div
+    "fold_batch_norms": fold_batch_norms,  # before pads merge: a Pad may lie between
+    "lower_conv_transposes": lower_conv_transposes,
+    "merge_pads": merge_pads,  # into the convolutions that ConvTranspose became as well
+    "remove_dead": remove_dead,
+}
+
+__all__ = ["LOWERINGS", "Change", "Lowering", "Outcome", "Refusal", "convert"]

@@ -1,0 +1,121 @@
+"""Spellings of two activations, brought to one each, so that plan and runtime recognise them.
+
+    hard-swish  x·clip(x + 3, 0, 6)/6, with the division (or product) anywhere  ->  HardSwish (opset 14), or
+                x·HardSigmoid(x) with α = 1/6, β = 1/2 below
+    SiLU        x/(1 + exp(−x))  ->  x·Sigmoid(x)
+Sources: Howard et al., arXiv:1905.02244; Elfwing et al., arXiv:1702.03118.
+"""
+
+import math
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from quantseg.lowering.edit import input_at, only_producer, replace, scalar
+from quantseg.lowering.outcome import Change, Outcome
+
+_HARD_SWISH_OPSET = 14
+_CLOSE = 1e-6  # relative: 1/6 is written in float32, in more than one rounding
+_DEPTH = 3  # products within products: hard-swish is written in two
+
+
+def recognise_activations(model: ir.Model) -> Outcome:
+    """Rewrites every such spelling in the main graph."""
+    changes = []
+    for node in reversed(list(model.graph)):  # from the end: the outermost factor of a product comes first
+        if node.graph is None or node.domain != "" or node.op_type not in ("Mul", "Div"):
+            continue
+        if change := _hard_swish(node, model.opset_imports[""]) or _silu(node):
+            changes.append(change)
+    return Outcome(tuple(reversed(changes)))
+
+
+@dataclass(frozen=True)
+class _Product:
+    """factor·leaf·leaf·…, each leaf with its reader, and the nodes that multiply, the outermost first."""
+
+    factor: float
+    leaves: tuple[tuple[ir.Value, ir.Node], ...]
+    nodes: tuple[ir.Node, ...]
+
+
+def _product(node: ir.Node, depth: int = _DEPTH) -> _Product | None:
+    """The node's product, through products that only it reads; None where a tensor or 0 divides."""
+    factor, nodes = 1.0, [node]
+    leaves: list[tuple[ir.Value, ir.Node]] = []
+    for index, value in enumerate(node.inputs):
+        number = scalar(value)
+        inner = only_producer(value, node, "Mul", "Div") if depth > 1 else None
+        part = _product(inner, depth - 1) if inner is not None else None
+        if node.op_type == "Div" and index == 1:
+            if not number:
+                return None
+            factor /= number
+        elif number is not None:
+            factor *= number
+        elif part is not None:
+            factor *= part.factor
+            leaves += part.leaves
+            nodes += part.nodes
+        elif value is not None:
+            leaves.append((value, node))
+    return _Product(factor, tuple(leaves), tuple(nodes))
+
+
+def _hard_swish(node: ir.Node, opset: int) -> Change | None:
+    product = _product(node)
+    if product is None or len(product.leaves) != 2:
+        return None
+    for (x, _), (gate, user) in (product.leaves, product.leaves[::-1]):
+        inside = _gate(x, gate, user, product.factor)
+        if inside is not None:
+            break
+    else:
+        return None
+    if opset >= _HARD_SWISH_OPSET:
+        new = [ir.node("HardSwish", [x], name=node.name)]
+    elif len(product.nodes) == 1 and inside[0].op_type == "HardSigmoid":
+        return None  # spelt so already
+    else:
+        sigmoid = ir.node("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5}, name=f"{node.name}_gate")
+        new = [sigmoid, ir.node("Mul", [x, sigmoid.outputs[0]], name=node.name)]
+    replace(node, new, also=[*product.nodes[1:], *inside])
+    count = len(product.nodes) + len(inside)
+    return Change("recognise_activations", str(node.name), f"{count} nodes are one hard-swish")
+
+
+def _gate(x: ir.Value, gate: ir.Value, user: ir.Node, factor: float) -> list[ir.Node] | None:
+    """The nodes that make `gate` out of x for `user` alone, where factor·x·gate is hard-swish; else None."""
+    if sigmoid := only_producer(gate, user, "HardSigmoid"):
+        alpha = sigmoid.attributes["alpha"].as_float() if "alpha" in sigmoid.attributes else 0.2
+        beta = sigmoid.attributes["beta"].as_float() if "beta" in sigmoid.attributes else 0.5
+        same = _close(alpha, 1 / 6) and _close(beta, 0.5) and _close(factor, 1)
+        return [sigmoid] if same and sigmoid.inputs[0] is x else None
+    clip = only_producer(gate, user, "Clip")
+    if clip is None or scalar(input_at(clip, 1)) != 0 or scalar(input_at(clip, 2)) != 6:
+        return None
+    add = only_producer(clip.inputs[0], clip, "Add")
+    if add is None or x not in add.inputs or not _close(factor, 1 / 6):
+        return None
+    other = add.inputs[1] if add.inputs[0] is x else add.inputs[0]
+    return [clip, add] if scalar(other) == 3 else None
+
+
+def _silu(node: ir.Node) -> Change | None:
+    if node.op_type != "Div":
+        return None
+    x = node.inputs[0]
+    add = only_producer(node.inputs[1], node, "Add")
+    if x is None or add is None or 1.0 not in (numbers := [scalar(value) for value in add.inputs]):
+        return None
+    exp = only_producer(add.inputs[1 - numbers.index(1.0)], add, "Exp")
+    neg = only_producer(exp.inputs[0], exp, "Neg") if exp is not None else None
+    if exp is None or neg is None or neg.inputs[0] is not x:
+        return None
+    sigmoid = ir.node("Sigmoid", [x], name=f"{node.name}_gate")
+    replace(node, [sigmoid, ir.node("Mul", [x, sigmoid.outputs[0]], name=node.name)], also=[add, exp, neg])
+    return Change("recognise_activations", str(node.name), "4 nodes are one SiLU")
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=_CLOSE)

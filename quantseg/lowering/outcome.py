@@ -1,0 +1,40 @@
+"""What a rewrite did and what it would not do: both are data, for the plan and the report."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Change:
+    """The rewrite named `rewrite` changed `node`."""
+
+    rewrite: str
+    node: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The rewrite named `rewrite` looked at `node` and left it as it is."""
+
+    rewrite: str
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The sum of what rewrites did; `Outcome()` is its zero."""
+
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(self.changes + other.changes, self.refusals + other.refusals)
+
+
+def outcome_of(*notes: Change | Refusal) -> Outcome:
+    """Sorts notes into changes and refusals, each in the order given."""
+    return Outcome(
+        tuple(note for note in notes if isinstance(note, Change)),
+        tuple(note for note in notes if isinstance(note, Refusal)),
+    )

@@ -1,0 +1,40 @@
+"""Activation functions: those that a grid's saturation replaces, those with an integer kernel, those without."""
+
+import onnx_ir as ir
+
+from quantseg.affine import Range
+from quantseg.ops.form import IntegerForm, KeptFloat, Kind
+
+
+def clamp(node: ir.Node) -> IntegerForm | KeptFloat:
+    """Relu and Clip with constant bounds: max(low, min(x, high))."""
+    for bound in node.inputs[1:]:
+        if bound is not None and bound.const_value is None:
+            return KeptFloat(f"{node.op_type}: its bounds are computed at run time")
+    return IntegerForm(Kind.CLAMP)
+
+
+def clamp_bounds(node: ir.Node) -> tuple[float, float]:
+    """The interval, possibly infinite, that a node accepted by `clamp` leaves."""
+    if node.op_type == "Relu":
+        return 0.0, float("inf")
+    low, high = (*node.inputs[1:], None, None)[:2]
+    return (
+        float("-inf") if low is None or low.const_value is None else float(low.const_value.numpy().item()),
+        float("inf") if high is None or high.const_value is None else float(high.const_value.numpy().item()),
+    )
+
+
+def unary(node: ir.Node) -> IntegerForm:
+    """LeakyRelu: a table of 256 entries on its own grid."""
+    return IntegerForm(Kind.ARITHMETIC)
+
+
+def bounded(node: ir.Node) -> IntegerForm:
+    """Sigmoid and Softmax: the output lies in [0, 1] whatever the data, so no calibration is needed."""
+    return IntegerForm(Kind.ARITHMETIC, fixed=Range(0.0, 1.0))
+
+
+def without_kernel(node: ir.Node) -> KeptFloat:
+    """Activation functions for which onnxruntime has no integer kernel."""
+    return KeptFloat(f"{node.op_type}: no integer kernel in onnxruntime")

@@ -1,0 +1,20 @@
+"""Elementwise sums and products, and averages: new values on a grid of their own."""
+
+import onnx_ir as ir
+
+from quantseg.ops.form import IntegerForm, KeptFloat, Kind
+
+
+def binary(node: ir.Node) -> IntegerForm:
+    """Add and Mul, with broadcasting; a constant side is quantised to its own extrema."""
+    return IntegerForm(Kind.ARITHMETIC, data=(0, 1))
+
+
+def average(node: ir.Node) -> IntegerForm:
+    """AveragePool and GlobalAveragePool."""
+    return IntegerForm(Kind.ARITHMETIC)
+
+
+def without_kernel(node: ir.Node) -> KeptFloat:
+    """Arithmetic for which onnxruntime has no integer kernel."""
+    return KeptFloat(f"{node.op_type}: no integer kernel in onnxruntime")

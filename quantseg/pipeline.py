@@ -1,0 +1,221 @@
+"""The whole path for people who write Python: read a float model, calibrate it, quantise it.
+
+Each function takes values and gives a value; the command line and the report are made of these calls.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+import psutil
+
+from quantseg import calibration as calibrations
+from quantseg import formats, graph
+from quantseg.calibration import Calibration, CalibrationTable, choose_ranges
+from quantseg.calibrators import calibrator
+from quantseg.data import Dataset, open_dataset
+from quantseg.errors import CalibrationError, ModelError, RecipeError
+from quantseg.observation import ImageId, Observations, Watch, observe
+from quantseg.planning import QuantPlan, QuantSettings, observable, plan
+from quantseg.prepare import Prepared, prepare
+from quantseg.progress import Track, quiet
+from quantseg.recipe import (
+    METADATA_KEY,
+    Recipe,
+    TensorSpec,
+    complete,
+    image_input,
+    override,
+    recipe_from_toml,
+)
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CALIBRATOR = "mse"
+"""On the segmentation models that were measured it keeps more of the float masks than the others, on average."""
+
+SAVE_EVERY_SECONDS = 10.0
+"""How often an unfinished calibration is saved."""
+
+
+@dataclass(frozen=True)
+class RecipeSource:
+    """Where the preprocessing is declared: a TOML file, else the model's metadata; flags override either."""
+
+    file: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A float model, read and prepared. input: the tensor that takes the picture. recipe: completed."""
+
+    path: Path
+    digest: str
+    prepared: Prepared
+    recipe: Recipe
+    input: TensorSpec
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How to calibrate. percent: for the percentile calibrator. limit: at most so many images. threads: of the runtime.
+
+    qtype, symmetric: of the activations, which some calibrators take into account.
+    """
+
+    calibrator: str = DEFAULT_CALIBRATOR
+    percent: float | None = None
+    limit: int | None = None
+    workers: int = 1
+    threads: int = 0
+    settings: QuantSettings = field(default_factory=QuantSettings)
+
+
+def default_threads() -> int:
+    """The physical cores that this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+
+
+def resolve_recipe(model: ir.Model, path: Path, source: RecipeSource) -> Recipe:
+    """The completed recipe of a model, float or quantised. Raises RecipeError or ModelError."""
+    if source.file is not None:
+        try:
+            text = source.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{source.file}: cannot be read; give a recipe in TOML") from error
+        recipe = recipe_from_toml(text, source=str(source.file))
+    elif METADATA_KEY in model.metadata_props:
+        recipe = recipe_from_toml(model.metadata_props[METADATA_KEY], source=f"{path}, metadata")
+    else:
+        recipe = Recipe()
+        log.info(
+            "%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", path.name
+        )
+    inputs, outputs = graph.signature(model)
+    return complete(override(recipe, **source.flags), inputs, outputs, model=str(path))
+
+
+def read_float_model(path: Path, source: RecipeSource | None = None) -> FloatModel:
+    """Reads a float model and prepares it for quantisation. Raises ModelError, also for one quantised already."""
+    model = graph.load(path)
+    if graph.is_quantised(model):
+        raise ModelError(f"{path}: is quantised already; give the float model it was made from")
+    recipe = resolve_recipe(model, path, source or RecipeSource())
+    inputs, _ = graph.signature(model)
+    prepared = prepare(model)
+    return FloatModel(path, graph.digest(path), prepared, recipe, image_input(inputs, recipe.input))
+
+
+def open_data(folder: Path, model: FloatModel, *, limit: int | None = None, masks: bool = False) -> Dataset:
+    """The images or arrays in a folder, as this model takes them, with masks or without. Raises DataError."""
+    return open_dataset(folder, model.recipe, inputs=model.input, limit=limit, masks=masks)
+
+
+def calibrate(
+    model: FloatModel,
+    data: Dataset,
+    options: CalibrationOptions,
+    *,
+    partial: Path | None = None,
+    track: Track = quiet,
+) -> Calibration:
+    """Observes every image once and chooses the ranges.
+
+    partial: a file in which unfinished work is kept; where it fits model, recipe and data, it is continued.
+    The caller removes it once the result is safe. Raises CalibrationError, DataError.
+    """
+    threads = options.threads or default_threads()
+    names = observable(model.prepared.model.graph)
+    with graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
+        watch = Watch(source, model.input.name, names, data, "onnxruntime", threads, alone=True)
+        observations = observe(
+            watch,
+            engine="serial" if options.workers == 1 else "processes",
+            workers=options.workers,
+            seen=None if partial is None else _unfinished(partial, model, data, names, threads),
+            on_progress=_saver(partial, model, options, threads),
+            track=track,
+        )
+    return Calibration(
+        model.digest, model.recipe.to_toml(), threads, observations, choose(observations, options)
+    )
+
+
+def choose(observations: Observations, options: CalibrationOptions) -> CalibrationTable:
+    """The ranges that the calibrator of `options` chooses from observations. Raises CalibrationError."""
+    return choose_ranges(
+        observations,
+        calibrator(options.calibrator, percent=options.percent),
+        name=options.calibrator,
+        percent=options.percent,
+        qtype=options.settings.activation,
+        symmetric=options.settings.symmetric,
+    )
+
+
+def quantize(
+    model: FloatModel, table: CalibrationTable, settings: QuantSettings, *, qformat: str = "qdq"
+) -> tuple[QuantPlan, ir.Model]:
+    """The plan and the quantised model, its recipe in its metadata. Raises PlanError, CalibrationError."""
+    decided = plan(model.prepared, table.ranges, settings)
+    metadata = {METADATA_KEY: model.recipe.to_toml(), "quantseg.float_sha256": model.digest}
+    return decided, formats.emit(model.prepared.model, decided, qformat=qformat, metadata=metadata)
+
+
+def check_belongs(calibration: Calibration, model: FloatModel, path: Path) -> None:
+    """Raises CalibrationError where a calibration file was made from another model or with other preprocessing."""
+    if calibration.model != model.digest:
+        raise CalibrationError(f"{path}: was made from another model than {model.path}; calibrate again")
+    if calibration.recipe != model.recipe.to_toml():
+        raise CalibrationError(f"{path}: was made with other preprocessing; calibrate again with this recipe")
+
+
+def _unfinished(
+    partial: Path, model: FloatModel, data: Dataset, names: tuple[str, ...], threads: int
+) -> Observations | None:
+    """What an interrupted calibration has seen, if it was of the same model, recipe, images and threads."""
+    if not partial.exists():
+        return None
+    try:
+        kept = calibrations.read(partial)
+        check_belongs(kept, model, partial)
+    except CalibrationError:
+        log.warning("%s: does not fit this calibration; starting from the first image", partial)
+        return None
+    present = {ImageId(name, data.digest(index)) for index, name in enumerate(data.names)}
+    same = kept.threads == threads and set(kept.observations.histograms) == set(names)
+    if not same or not present.issuperset(kept.observations.images):
+        log.warning("%s: does not fit this calibration; starting from the first image", partial)
+        return None
+    log.info("%s: continuing after %d images", partial, len(kept.observations.images))
+    return kept.observations
+
+
+def _saver(
+    partial: Path | None, model: FloatModel, options: CalibrationOptions, threads: int
+) -> Callable[[Observations], None]:
+    """Saves the running total every SAVE_EVERY_SECONDS."""
+    last = time.monotonic()
+
+    def save(total: Observations) -> None:
+        nonlocal last
+        if partial is None or time.monotonic() - last < SAVE_EVERY_SECONDS:
+            return
+        table = choose_ranges(
+            total,
+            calibrator("minmax"),
+            name="minmax",
+            percent=None,
+            qtype=options.settings.activation,
+            symmetric=options.settings.symmetric,
+        )
+        calibrations.write(Calibration(model.digest, model.recipe.to_toml(), threads, total, table), partial)
+        last = time.monotonic()
+
+    return save

@@ -1,0 +1,86 @@
+"""From a prepared float graph and calibrated ranges to the plan of its quantised model."""
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from quantseg.affine import QuantParams, Range, params_from_range
+from quantseg.ops import IntegerForm, KeptFloat, Kind
+from quantseg.ops.activation import clamp_bounds
+from quantseg.planning.decisions import decide
+from quantseg.planning.grids import Grids, form_grids, name_of, observable
+from quantseg.planning.plan import PlannedNode, QuantPlan, Quantised
+from quantseg.planning.settings import QuantSettings
+from quantseg.planning.weights import bias_params, constant, weight_params
+from quantseg.prepare import Prepared
+
+__all__ = [
+    "KeptFloat",
+    "PlannedNode",
+    "QuantPlan",
+    "QuantSettings",
+    "Quantised",
+    "bias_params",
+    "constant",
+    "observable",
+    "plan",
+]
+
+
+def plan(prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings) -> QuantPlan:
+    """Decides every node and gives every integer tensor its scale and zero-point.
+
+    ranges: tensor name → calibrated range, for the tensors of `observable(prepared.model.graph)`.
+    Raises PlanError or CalibrationError where settings, model and ranges do not fit each other.
+    """
+    graph = prepared.model.graph
+    decisions = decide(graph, settings, {refusal.node: refusal.reason for refusal in prepared.refusals})
+    grids = form_grids(graph, decisions, ranges)
+    tensors = {
+        name: params_from_range(grids.range_of(name), settings.activation, symmetric=settings.symmetric)
+        for name in grids.parent
+    }
+    weights: dict[str, QuantParams] = {}
+    notes = list(grids.notes)
+    for node, form in decisions.items():
+        if isinstance(form, IntegerForm) and form.weight is not None:
+            data = tensors[name_of(node.inputs[form.data[0]])]
+            weights[str(node.name)], more = weight_params(node, form, data, settings)
+            notes.extend(more)
+    dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))
+    return QuantPlan(
+        settings=settings,
+        tensors=tensors,
+        weights=weights,
+        nodes=tuple(_planned(node, form, grids, dropped) for node, form in decisions.items()),
+        dropped=dropped,
+        changes=tuple(f"{c.rewrite}: {c.node}: {c.detail}" for c in prepared.changes),
+        notes=tuple(notes),
+    )
+
+
+def _is_dropped(node: ir.Node, grids: Grids, tensors: Mapping[str, QuantParams]) -> bool:
+    """Whether the saturation of the output's grid cuts off all that this Relu or Clip would."""
+    name = name_of(node.outputs[0])
+    if name not in grids.folded:
+        return False
+    params = tensors[name]
+    low, high = clamp_bounds(node)
+    half_step = float(params.scale) / 2
+    kept = params.representable
+    return low - half_step < kept.minimum and kept.maximum < high + half_step
+
+
+def _planned(
+    node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids, dropped: frozenset[str]
+) -> PlannedNode:
+    name = str(node.name)
+    if isinstance(form, KeptFloat):
+        return PlannedNode(name, node.op_type, form)
+    detail = ""
+    if name in dropped:
+        detail = "folded into the range before it"
+    elif form.kind is Kind.JOIN:
+        shared = grids.root(name_of(node.inputs[0])) == grids.root(name_of(node.outputs[0]))
+        detail = "one grid for all inputs" if shared else "inputs requantised"
+    return PlannedNode(name, node.op_type, Quantised(form.kind.value, detail))

@@ -1,0 +1,102 @@
+"""Which nodes compute in integers: every node gets a form or the reason why it stays float.
+
+A convolution or matrix product is worth quantising wherever it stands. The cheap operators around it join only where
+they lie inside an integer region, and where integers do not round an answer that nothing integer reads any more.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import onnx_ir as ir
+
+from quantseg.errors import PlanError
+from quantseg.ops import IntegerForm, KeptFloat, Kind, integer_form
+from quantseg.planning.settings import QuantSettings
+
+Decision = IntegerForm | KeptFloat
+Decisions = dict[ir.Node, Decision]
+
+
+def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str]) -> Decisions:
+    """A decision for each node of the graph, in its order.
+
+    refusals: node name → why a lowering left it as it is; that reason is better than the operator's own.
+    Raises PlanError for an include or exclude pattern that fits no node.
+    """
+    nodes = list(graph)
+    _check_patterns(nodes, settings)
+    decisions: Decisions = {}
+    for node in nodes:
+        form = integer_form(node)
+        if isinstance(form, KeptFloat) and node.name in refusals:
+            form = KeptFloat(f"{node.op_type}: {refusals[node.name]}")
+        elif not _is_wanted(node, settings):
+            form = KeptFloat("excluded by name")
+        decisions[node] = form
+    while _retreat(nodes, decisions):
+        pass
+    return decisions
+
+
+def _matches(node: ir.Node, pattern: str) -> bool:
+    return node.op_type == pattern or fnmatchcase(node.name or "", pattern)
+
+
+def _is_wanted(node: ir.Node, settings: QuantSettings) -> bool:
+    included = not settings.include or any(_matches(node, p) for p in settings.include)
+    return included and not any(_matches(node, p) for p in settings.exclude)
+
+
+def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:
+    for option, patterns in (("--include", settings.include), ("--exclude", settings.exclude)):
+        for pattern in patterns:
+            if not any(_matches(node, pattern) for node in nodes):
+                raise PlanError(
+                    f"{option} {pattern!r}: no node has this name or type; the plan's table lists the names"
+                )
+
+
+def _retreat(nodes: list[ir.Node], decisions: Decisions) -> bool:
+    """Takes the nodes for which integers do not pay back to float, once; says whether there were any."""
+    leads_to_product = _leading_to_product(nodes, decisions)
+    changed = False
+    for node in nodes:
+        form = decisions[node]
+        if isinstance(form, KeptFloat) or form.kind is Kind.PRODUCT:
+            continue
+        reason = _reason_to_retreat(node, form, decisions, leads_to_product)
+        if reason:
+            decisions[node] = KeptFloat(f"{node.op_type}: {reason}")
+            changed = True
+    return changed
+
+
+def _reason_to_retreat(
+    node: ir.Node, form: IntegerForm, decisions: Decisions, leads_to_product: set[ir.Node]
+) -> str | None:
+    variable = [v for i in form.data if (v := node.inputs[i]) is not None and not v.is_initializer()]
+    producers = [v.producer() for v in variable]
+    from_integers = any(p is not None and isinstance(decisions.get(p), IntegerForm) for p in producers)
+    from_image = any(p is None for p in producers)
+    if not from_integers and not (from_image and form.kind is Kind.MOVEMENT and node in leads_to_product):
+        return "what it reads is float"
+    if form.is_exact:
+        return None
+    if node not in leads_to_product:
+        return "only the answer follows, which integers would round once more"
+    consumers = [user for output in node.outputs for user, _ in output.uses()]
+    if not any(isinstance(decisions.get(user), IntegerForm) for user in consumers):
+        return "what reads it is float"
+    return None
+
+
+def _leading_to_product(nodes: list[ir.Node], decisions: Decisions) -> set[ir.Node]:
+    """The integer nodes from which some integer convolution or product is reached through integer nodes alone."""
+    found: set[ir.Node] = set()
+    for node in reversed(nodes):
+        for output in node.outputs:
+            for user, _ in output.uses():
+                form = decisions.get(user)
+                if isinstance(form, IntegerForm) and (form.kind is Kind.PRODUCT or user in found):
+                    found.add(node)
+    return found

@@ -1,0 +1,49 @@
+"""What the user wants of the quantised model."""
+
+from dataclasses import dataclass
+
+from quantseg.errors import PlanError
+from quantseg.qtypes import INT8, UINT8, QType
+
+
+@dataclass(frozen=True)
+class QuantSettings:
+    """Types, granularity and which nodes. The defaults suit onnxruntime on CPUs: uint8 activations, int8 weights per channel.
+
+    symmetric: activations get a zero-point in the middle; weights of a signed type are always symmetric.
+    reduce_range: 7-bit weights, for processors whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
+    include, exclude: node names or shell patterns (`encoder.*`, `Conv_1?`) or operator types; exclude wins.
+    """
+
+    activation: QType = UINT8
+    weight: QType = INT8
+    per_channel: bool = True
+    symmetric: bool = False
+    reduce_range: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for role, qtype in (("activations", self.activation), ("weights", self.weight)):
+            if qtype not in (UINT8, INT8):
+                raise PlanError(f"{qtype.name} {role}: no kernel takes them; choose uint8 or int8")
+        if self.activation is INT8 and self.weight is UINT8:
+            raise PlanError(
+                "int8 activations with uint8 weights: no kernel takes this pair; use int8 weights"
+            )
+        if self.per_channel and self.weight is UINT8:
+            raise PlanError(
+                "uint8 weights per channel: kernels want one zero-point for all; use int8 or --per-tensor"
+            )
+
+    def to_json(self) -> dict[str, object]:
+        """The settings as plain values."""
+        return {
+            "activation": self.activation.name,
+            "weight": self.weight.name,
+            "per_channel": self.per_channel,
+            "symmetric": self.symmetric,
+            "reduce_range": self.reduce_range,
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+        }

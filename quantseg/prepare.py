@@ -1,0 +1,58 @@
+"""From any float model to the graph that is observed, planned and quantised: same numbers, fewer kinds."""
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
+
+from quantseg.errors import ModelError
+from quantseg.graph import check, infer_shapes, make_unique
+from quantseg.lowering import LOWERINGS, Change, Refusal, convert
+
+_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The lowered model, what each rewrite changed, and what each would not change and why."""
+
+    model: ir.Model
+    changes: tuple[Change, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def prepare(model: ir.Model, *, opset: int = 13) -> Prepared:
+    """Lowers a copy of the model; the model given never changes, and the same one gives the same copy.
+
+    opset: at least this one; a model of a newer opset keeps its own.
+    In the result every constant is an initializer, none of them a graph input; every node and value has a
+    name of its own; shapes are inferred where they can be. Subgraphs are converted to the opset and otherwise
+    left alone. Raises ModelError for weights that are not float32 and for a node that the opset has no equal
+    of.
+    """
+    copy = model.clone()
+    InlinePass()(copy)
+    RemoveInitializersFromInputsPass()(copy)
+    make_unique(copy)
+    infer_shapes(copy)
+    _check_float32(copy)
+    outcome = convert(copy, opset)
+    for lowering in LOWERINGS.values():
+        infer_shapes(copy)
+        outcome += lowering(copy)
+    make_unique(copy)
+    infer_shapes(copy)
+    check(copy)
+    return Prepared(copy, outcome.changes, outcome.refusals)
+
+
+def _check_float32(model: ir.Model) -> None:
+    """The network itself must compute in float32: inputs and the weights of its linear nodes."""
+    values = list(model.graph.inputs)
+    for node in model.graph:
+        if node.op_type in _WEIGHTED:
+            values += [value for value in node.inputs[1:] if value is not None]
+    for value in values:
+        if value.dtype in _OTHER_FLOATS:
+            raise ModelError(f"{value.name!r} is {value.dtype.name.lower()}; export the model in float32")

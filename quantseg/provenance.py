@@ -1,0 +1,78 @@
+"""Where a figure comes from: the software and the processor that made it.
+
+Nothing here changes between two runs on one machine, and nothing names the machine or its user: no time, no
+host name, no path.
+"""
+
+import dataclasses
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from quantseg import __version__
+
+PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
+"""The distributions, beside quantseg, whose versions can change a figure."""
+
+INSTRUCTION_SETS = ("amx_int8", "asimddp", "avx2", "avx512_vnni", "avx512f", "avx_vnni", "i8mm")
+"""The processor flags that decide how fast int8 kernels are, and on some how exact; Linux's spelling."""
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """`packages`: distribution -> version. `cores`: that this process may use.
+
+    `instruction_sets`: those of `INSTRUCTION_SETS` that the processor has; None where the system does not
+    tell.
+    """
+
+    python: str
+    packages: dict[str, str]
+    os: str
+    processor: str
+    cores: int
+    instruction_sets: tuple[str, ...] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return dataclasses.asdict(self)
+
+
+def provenance() -> Provenance:
+    """This interpreter, its packages and its processor."""
+    cpuinfo = _CPUINFO.read_text(encoding="utf-8", errors="replace") if _CPUINFO.is_file() else ""
+    return Provenance(
+        python=platform.python_version(),
+        packages={name: metadata.version(name) for name in PACKAGES} | {"quantseg": __version__},
+        os=f"{platform.system()} {platform.machine()}",
+        processor=_processor(cpuinfo),
+        cores=_cores(),
+        instruction_sets=_instruction_sets(cpuinfo),
+    )
+
+
+def _processor(cpuinfo: str) -> str:
+    """The marketing name; ARM's cpuinfo has none, so the architecture stands in."""
+    return next(_values(cpuinfo, "model name"), None) or platform.processor() or platform.machine()
+
+
+def _instruction_sets(cpuinfo: str) -> tuple[str, ...] | None:
+    flags = next(_values(cpuinfo, "flags|Features"), None)
+    return None if flags is None else tuple(sorted({*flags.split()} & {*INSTRUCTION_SETS}))
+
+
+def _values(cpuinfo: str, key: str) -> Iterator[str]:
+    return (found[1].strip() for found in re.finditer(rf"^(?:{key})\s*:(.*)$", cpuinfo, re.MULTILINE))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

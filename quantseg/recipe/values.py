@@ -1,0 +1,112 @@
+"""The values of a recipe. None means: decided from the model by `complete`."""
+
+import math
+import reprlib
+from dataclasses import asdict, dataclass, field
+
+from quantseg.errors import RecipeError
+
+MAX_SIDE = 16384
+"""Largest height or width, in pixels, that a recipe may ask for."""
+INPUT_LAYOUTS = ("NCHW", "NHWC")
+OUTPUT_LAYOUTS = ("NCHW", "NHWC", "NHW")
+CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
+"""Channel orders and the number of channels that each makes."""
+RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "box")
+HEADS = ("argmax", "threshold", "multilabel", "labels")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A model's input or output as its file declares it. In `shape`, None is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        dimensions = "x".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name!r} {self.dtype} {dimensions or 'scalar'}"
+
+
+@dataclass(frozen=True)
+class InputRecipe:
+    """From a picture to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
+
+    size: (height, width) in pixels. mean, std: one number, or one per channel in the order of `channels`.
+    Raises RecipeError for a value that does not exist.
+    """
+
+    size: tuple[int, int] | None = None
+    layout: str | None = None
+    channels: str | None = None
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    resize: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            in_bounds = len(self.size) == 2 and all(1 <= side <= MAX_SIDE for side in self.size)
+            _require(in_bounds, "input.size", self.size, f"two whole numbers in 1…{MAX_SIDE}: height, width")
+        _require_member("input.layout", self.layout, INPUT_LAYOUTS)
+        _require_member("input.channels", self.channels, tuple(CHANNELS))
+        _require_member("input.resize", self.resize, RESIZES)
+        _require(math.isfinite(self.scale) and self.scale > 0, "input.scale", self.scale, "a positive number")
+        finite = bool(self.mean) and all(map(math.isfinite, self.mean))
+        _require(finite, "input.mean", self.mean, "one finite number, or one per channel")
+        positive = bool(self.std) and all(math.isfinite(s) and s > 0 for s in self.std)
+        _require(positive, "input.std", self.std, "one positive number, or one per channel")
+
+
+@dataclass(frozen=True)
+class OutputRecipe:
+    """From an output tensor to classes.
+
+    head: argmax over the channels; threshold (one channel: value > threshold is class 1); multilabel (each
+    channel > threshold is its own class); labels (the model itself gives integer class ids).
+    layout: "NHW" is an output without a channel axis. threshold: in the units of the output.
+    ignore_index: the id of mask pixels that count for nothing.
+    Raises RecipeError for a value that does not exist.
+    """
+
+    name: str | None = None
+    layout: str | None = None
+    head: str | None = None
+    threshold: float = 0.5
+    classes: tuple[str, ...] = ()
+    ignore_index: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_member("output.layout", self.layout, OUTPUT_LAYOUTS)
+        _require_member("output.head", self.head, HEADS)
+        _require(math.isfinite(self.threshold), "output.threshold", self.threshold, "a finite number")
+        distinct = len(set(self.classes)) == len(self.classes)
+        _require(distinct, "output.classes", self.classes, "names that differ from each other")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the user wants: how the input is made and how the output is read."""
+
+    input: InputRecipe = field(default_factory=InputRecipe)
+    output: OutputRecipe = field(default_factory=OutputRecipe)
+
+    def to_toml(self) -> str:
+        """TOML text: tables [input] and [output], None fields left out; equal recipes give equal text."""
+        import tomli_w
+
+        tables = {
+            table: {key: value for key, value in fields.items() if value is not None}
+            for table, fields in asdict(self).items()
+        }
+        return tomli_w.dumps(tables)
+
+
+def _require(holds: bool, key: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise RecipeError(f"{key}: {reprlib.repr(value)} is not allowed; give {allowed}")
+
+
+def _require_member(key: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    _require(value is None or value in allowed, key, value, "one of " + ", ".join(allowed))

@@ -1,0 +1,107 @@
+"""Measures a float model and its int8 form on images, and gathers everything into one report."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from quantseg import graph
+from quantseg.comparison import compare
+from quantseg.data import Dataset
+from quantseg.evaluation import Evaluation, evaluate
+from quantseg.histogram import Histogram
+from quantseg.latency import benchmark, file_bytes
+from quantseg.planning import QuantPlan
+from quantseg.progress import Track, quiet
+from quantseg.provenance import provenance
+from quantseg.recipe import Recipe, TensorSpec
+from quantseg.report.content import FLOAT, INT8, ModelFile, Report
+from quantseg.report.pictures import Picture, picture
+from quantseg.report.plan import summarise_plan
+from quantseg.report.ranges import worst_ranges
+from quantseg.runtimes import RUNTIMES, Session
+from quantseg.runtimes.execution import summary
+
+WORST_TENSORS = 6
+WORST_IMAGES = 8
+PROFILE_RUNS = 10
+
+
+def build_report(
+    name: str,
+    float_model: Path,
+    int8_model: Path,
+    *,
+    plan: QuantPlan,
+    histograms: Mapping[str, Histogram],
+    data: Dataset,
+    recipe: Recipe,
+    input_spec: TensorSpec,
+    threads: int,
+    rounds: int,
+    pictures: bool,
+    facts: Mapping[str, str],
+    commands: Sequence[str],
+    track: Track = quiet,
+) -> Report:
+    """Evaluates, times and profiles both models. facts: what else the figures depend on, for the report's foot.
+
+    Raises ModelError and DataError as the measurements do.
+    """
+    runtime = RUNTIMES["onnxruntime"]
+    with (
+        closing(runtime.open(float_model, threads=threads, spinning=False)) as reference,
+        closing(runtime.open(int8_model, threads=threads, spinning=False)) as candidate,
+    ):
+        evaluation = evaluate(reference, candidate, data, recipe, track=track)
+        shown = _pictures(reference, candidate, data, recipe, evaluation) if pictures else ()
+    feeds = {input_spec.name: data.load(0).tensor}
+    models = {FLOAT: float_model, INT8: int8_model}
+    return Report(
+        name=name,
+        float_model=_model_file(float_model),
+        int8_model=_model_file(int8_model),
+        plan=summarise_plan(plan),
+        evaluation=evaluation,
+        latency=benchmark(
+            models,
+            runtime=runtime,
+            threads=threads,
+            feeds=dict.fromkeys(models, feeds),
+            rounds=rounds,
+            track=track,
+        ),
+        executed={
+            label: summary(runtime.executed(path, feeds, threads=threads, runs=PROFILE_RUNS))
+            for label, path in models.items()
+        },
+        ranges=worst_ranges(histograms, plan.tensors, WORST_TENSORS),
+        pictures=shown,
+        provenance={**facts, "threads": str(threads), **_machine()},
+        commands=tuple(commands),
+    )
+
+
+def _pictures(
+    reference: Session, candidate: Session, data: Dataset, recipe: Recipe, evaluation: Evaluation
+) -> tuple[Picture, ...]:
+    """The images that agree least, run once more: keeping every image's masks until then would cost memory."""
+    index = {name: i for i, name in enumerate(data.names)}
+    worst = (index[image.name] for image in evaluation.worst(WORST_IMAGES))
+    ignored = recipe.output.ignore_index
+    return tuple(
+        picture(compare(reference, candidate, data, recipe, i), evaluation.classes, ignored) for i in worst
+    )
+
+
+def _model_file(path: Path) -> ModelFile:
+    return ModelFile(path.name, file_bytes(path), graph.digest(path))
+
+
+def _machine() -> dict[str, str]:
+    known = provenance()
+    return {
+        "processor": f"{known.processor}, {known.cores} cores",
+        "instruction sets": ", ".join(known.instruction_sets or ()) or "unknown",
+        "system": f"{known.os}, Python {known.python}",
+        **known.packages,
+    }

@@ -1,0 +1,122 @@
+"""Report: everything that is known about one quantised model, as one value."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from quantseg.evaluation import Evaluation
+from quantseg.latency import Timing
+from quantseg.report.pictures import Picture
+from quantseg.report.plan import PlanSummary
+from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
+from quantseg.runtimes.execution import ExecutionSummary
+
+FLOAT = "float"
+INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as a file: its name without folders, its size with external data, its SHA-256."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The proof. `latency` and `executed` name the two models FLOAT and INT8; other rows are for comparison.
+
+    ranges: the tensors that lose most, the worst first. pictures: images that agree least, the worst first.
+    provenance: what else the figures depend on, such as versions, processor and data. commands: what made it.
+    """
+
+    name: str
+    float_model: ModelFile
+    int8_model: ModelFile
+    plan: PlanSummary
+    evaluation: Evaluation
+    latency: tuple[Timing, ...] = ()
+    executed: Mapping[str, ExecutionSummary] = field(default_factory=dict)
+    ranges: tuple[TensorRange, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> "Summary":
+        """The figures of the report's first lines."""
+        times = {timing.name: timing for timing in self.latency}
+        scores = self.evaluation.float_scores, self.evaluation.int8_scores
+        return Summary(
+            name=self.name,
+            images=self.evaluation.images,
+            float_bytes=self.float_model.size,
+            int8_bytes=self.int8_model.size,
+            float_ms=times[FLOAT].median_ms if FLOAT in times else None,
+            int8_ms=times[INT8].median_ms if INT8 in times else None,
+            agreement=self.evaluation.agreement,
+            float_iou=scores[0].mean_iou if scores[0] else None,
+            int8_iou=scores[1].mean_iou if scores[1] else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: all figures, without the pixels of the pictures. Infinite ratios are null."""
+        return {
+            "name": self.name,
+            "summary": asdict(self.summary),
+            "models": {FLOAT: asdict(self.float_model), INT8: asdict(self.int8_model)},
+            "evaluation": self.evaluation.to_json(),
+            "latency": [asdict(timing) for timing in self.latency],
+            "executed": {name: asdict(summary) for name, summary in self.executed.items()},
+            "plan": asdict(self.plan),
+            "worst_ranges": [_range_to_json(tensor) for tensor in self.ranges],
+            "provenance": dict(self.provenance),
+            "commands": list(self.commands),
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A report in one row. Sizes in bytes, latencies in ms, shares 0…1; None where it was not measured."""
+
+    name: str
+    images: int
+    float_bytes: int
+    int8_bytes: int
+    float_ms: float | None
+    int8_ms: float | None
+    agreement: float
+    float_iou: float | None
+    int8_iou: float | None
+
+    @property
+    def size_ratio(self) -> float:
+        """How many times smaller the int8 model is."""
+        return self.float_bytes / self.int8_bytes
+
+    @property
+    def speed_ratio(self) -> float | None:
+        """How many times faster the int8 model is; below 1 it is slower."""
+        return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
+
+    @property
+    def iou_change(self) -> float | None:
+        """int8 less float mean IoU against the labels."""
+        return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
+
+
+def _range_to_json(tensor: TensorRange) -> dict[str, Any]:
+    edges, counts = coarser(tensor.histogram, DRAWN_BINS)
+    return {
+        "name": tensor.name,
+        "qtype": tensor.qtype,
+        "sqnr_db": tensor.sqnr_db,
+        "clipped": tensor.clipped,
+        "used": tensor.used,
+        "step": tensor.step,
+        "clip": [tensor.clip.minimum, tensor.clip.maximum],
+        "observed": [tensor.histogram.minimum, tensor.histogram.maximum],
+        "histogram": {"start": edges[0], "bin_width": edges[1] - edges[0], "counts": counts.tolist()},
+    }

@@ -1,0 +1,25 @@
+"""Figures of the report: each module draws one, from the report to SVG, the same report to the same bytes.
+
+A new figure is a file here, a line in FIGURES, and its name in the section that shows it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from quantseg.report.content import Report
+from quantseg.report.document import Figure
+from quantseg.report.figures.agreement import agreement
+from quantseg.report.figures.classes import classes
+from quantseg.report.figures.execution import execution
+from quantseg.report.figures.latency import latency
+from quantseg.report.figures.ranges import ranges
+
+Draw = Callable[[Report], tuple[Figure, ...]]
+"""Draws a report's figures of one kind; none where there is nothing to draw."""
+
+FIGURES: Mapping[str, Draw] = {
+    "agreement": agreement,
+    "classes": classes,
+    "execution": execution,
+    "latency": latency,
+    "ranges": ranges,
+}

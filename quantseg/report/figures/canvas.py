@@ -1,0 +1,89 @@
+"""The drawing board: matplotlib's object interface, and SVG that takes its colours and font from the page.
+
+Colours are drawn as placeholders and replaced by CSS variables, so that one figure serves light and dark
+pages. The text stays text. Ids come from a fixed salt and no date is written: equal drawings are equal
+bytes.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from html import escape
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Drawing
+
+from quantseg.report.document import Figure
+
+INK = "#010101"
+QUIET = "#020202"
+FLOAT_COLOUR = "#030303"
+INT8_COLOUR = "#040404"
+WARNING = "#050505"
+FAINT = "#060606"
+MIXED = "#070707"
+PAPER = "#080808"
+_VARIABLES = {
+    INK: "var(--ink)",
+    QUIET: "var(--quiet)",
+    FLOAT_COLOUR: "var(--float)",
+    INT8_COLOUR: "var(--int8)",
+    WARNING: "var(--warning)",
+    FAINT: "var(--line)",
+    MIXED: "var(--mixed)",
+    PAPER: "var(--paper)",
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a tensor may well be called $x
+    "svg.hashsalt": "quantseg",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": QUIET,
+    "axes.edgecolor": FAINT,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": QUIET,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "ytick.left": False,
+    "grid.color": FAINT,
+    "axes.axisbelow": True,
+}
+
+
+def draw(
+    paint: Callable[[Axes], None], *, height: float, caption: str, alt: str, width: float = 7.2
+) -> Figure:
+    """Lets `paint` draw on fresh axes of width x height inches; the SVG is for use inside an HTML page."""
+    with mpl.rc_context(_STYLE):
+        drawing = Drawing(figsize=(width, height), layout="constrained")
+        drawing.patch.set_alpha(0)
+        axes = drawing.subplots()
+        axes.patch.set_alpha(0)
+        paint(axes)
+        stream = io.StringIO()
+        FigureCanvasSVG(drawing)
+        drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return Figure(caption, alt, _inline(stream.getvalue(), alt))
+
+
+def _inline(document: str, alt: str) -> str:
+    """The <svg> element without prolog and style rules; its ids are its own, as a page holds many figures."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    own = sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{own}-", svg)
+    for placeholder, variable in _VARIABLES.items():
+        svg = svg.replace(placeholder, variable)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" ', 1).strip()

@@ -1,0 +1,56 @@
+"""Where the time goes: the share of each kind of work, one bar for each model."""
+
+from matplotlib.axes import Axes
+
+from quantseg.report.content import Report
+from quantseg.report.document import Figure
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, WARNING, draw
+from quantseg.runtimes.execution import Kind
+from quantseg.tables import percent
+
+_COLOURS: dict[Kind, str] = {
+    "int8": INT8_COLOUR,
+    "float": FLOAT_COLOUR,
+    "boundary": WARNING,
+    "movement": MIXED,
+    "other": FAINT,
+}
+_NARROW = 0.06
+"""A share below this is too narrow a bar to hold its own number."""
+
+
+def execution(report: Report) -> tuple[Figure, ...]:
+    """Stacked bars whose whole is all time spent in nodes."""
+    if not report.executed:
+        return ()
+
+    def paint(axes: Axes) -> None:
+        for place, summary in enumerate(report.executed.values()):
+            left = 0.0
+            for kind, colour in _COLOURS.items():
+                share = summary.kinds[kind].share
+                label = kind if place == 0 else None
+                axes.barh(place, 100 * share, 0.55, left=100 * left, color=colour, label=label)
+                if share >= _NARROW:
+                    middle = 100 * (left + share / 2)
+                    axes.text(middle, place, f"{100 * share:.0f} %", ha="center", va="center", color=PAPER)
+                left += share
+        axes.set_yticks(range(len(report.executed)), list(report.executed))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("share of the time in nodes, %")
+        axes.grid(axis="x", color=FAINT)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(_COLOURS), frameon=False)
+
+    facts = "; ".join(
+        f"{name}: " + ", ".join(f"{kind} {percent(summary.kinds[kind].share)}" for kind in _COLOURS)
+        for name, summary in report.executed.items()
+    )
+    return (
+        draw(
+            paint,
+            height=1.1 + 0.42 * len(report.executed),
+            caption="Time by kind of work",
+            alt=f"Share of time: {facts}",
+        ),
+    )

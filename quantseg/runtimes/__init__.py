@@ -1,0 +1,61 @@
+"""Runtimes: what opens a model and runs it, and what tells which kernels it really ran.
+
+A new runtime is one module that satisfies `Runtime` and one line in `RUNTIMES`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from quantseg.recipe import TensorSpec
+from quantseg.runtimes.execution import ExecutedNode
+from quantseg.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
+
+
+class Session(Protocol):
+    """An open model. `close` frees it and the threads it keeps; a closed session is not used again."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the model must be fed; a dynamic dimension is None."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What the model gives, in its order."""
+
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> list[NDArray[Any]]:
+        """The named outputs, or all, for one set of inputs. Raises ModelError where they do not fit."""
+
+    def close(self) -> None:
+        """Frees the session."""
+
+
+class Runtime(Protocol):
+    """An engine that runs ONNX models on this machine."""
+
+    @property
+    def name(self) -> str:
+        """Its key in `RUNTIMES`."""
+
+    @property
+    def version(self) -> str:
+        """The installed version."""
+
+    def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> Session:
+        """Loads a model with its optimisations on. Raises ModelError.
+
+        `threads` work on one operator; `spinning` lets them wait for work in a busy loop, which is faster
+        while one session has the machine to itself and slower beside others.
+        """
+
+    def executed(
+        self, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], *, threads: int, runs: int
+    ) -> tuple[ExecutedNode, ...]:
+        """The nodes that the runtime ran for these feeds, in order, timed over `runs` runs after a first."""
+
+
+RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu()}

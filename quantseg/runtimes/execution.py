@@ -1,0 +1,111 @@
+"""What a runtime executed: its nodes by the kind of work they do, and the totals.
+
+A runtime rewrites the graph that it is given, so what a model file says is int8 may run in float and the
+other way round. The nodes here are those that ran, by the element types that they ran on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["int8", "float", "boundary", "movement", "other"]
+"""int8: work on 8-bit tensors, moving them included. float: arithmetic on float tensors. boundary: float to
+8 bit and back. movement: float tensors copied or laid out anew. other: shapes, indices, casts."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_QUANTIZE = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+_DEQUANTIZE = frozenset({"DequantizeLinear"})
+_BOOKKEEPING = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "Shape", "Size"})
+_INTEGER_INSIDE = frozenset({"DynamicQuantizeLSTM", "DynamicQuantizeMatMul"})
+"""Float in, float out, integer arithmetic between."""
+_MOVEMENT = frozenset(
+    {
+        *("CenterCropPad", "Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Identity", "Pad"),
+        *(
+            "Gather",
+            "GatherElements",
+            "GatherND",
+            "ReorderInput",
+            "ReorderOutput",
+            "Reshape",
+            "ReverseSequence",
+        ),
+        *("ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose"),
+        "Unsqueeze",
+    }
+)
+_CONVOLUTIONS = frozenset(
+    {"Conv", "ConvInteger", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv"}
+)
+_EIGHT_BIT = frozenset({"int8", "uint8"})
+_FLOAT = frozenset({"bfloat16", "double", "float", "float16"})
+
+
+@dataclass(frozen=True)
+class ExecutedNode:
+    """One node as it ran. `seconds`: median over the runs; `share`: of the sum over all nodes, 0 to 1."""
+
+    name: str
+    op_type: str
+    domain: str
+    kind: Kind
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class KindTotal:
+    """How many nodes are of a kind and which share of the time they take, 0 to 1."""
+
+    nodes: int
+    share: float
+
+
+@dataclass(frozen=True)
+class ExecutionSummary:
+    """Totals over the executed nodes. `kinds` has every kind, in the order of `KINDS`."""
+
+    seconds: float
+    kinds: Mapping[Kind, KindTotal]
+    float_conv_transposes: int
+    quantize_nodes: int
+    dequantize_nodes: int
+    transpose_nodes: int
+    convolution_share: float
+
+
+def kind_of(op_type: str, inputs: Sequence[str], outputs: Sequence[str]) -> Kind:
+    """The kind of work of a node, from its operator and its tensors' element types ("float", "uint8", …).
+
+    The first input and the outputs decide: the others may be scales, sizes or weights of another type.
+    """
+    data = {*inputs[:1], *outputs}
+    if op_type in _QUANTIZE | _DEQUANTIZE:
+        return "boundary"
+    if op_type in _BOOKKEEPING:
+        return "other"
+    if op_type in _INTEGER_INSIDE or data & _EIGHT_BIT:
+        return "int8"
+    if not data & _FLOAT:
+        return "other"
+    return "movement" if op_type in _MOVEMENT else "float"
+
+
+def summary(nodes: Iterable[ExecutedNode]) -> ExecutionSummary:
+    """Adds the nodes up."""
+    nodes = tuple(nodes)
+
+    def total(kind: Kind) -> KindTotal:
+        members = [node for node in nodes if node.kind == kind]
+        return KindTotal(len(members), sum(node.share for node in members))
+
+    return ExecutionSummary(
+        seconds=sum(node.seconds for node in nodes),
+        kinds={kind: total(kind) for kind in KINDS},
+        float_conv_transposes=sum(node.op_type == "ConvTranspose" and node.kind == "float" for node in nodes),
+        quantize_nodes=sum(node.op_type in _QUANTIZE for node in nodes),
+        dequantize_nodes=sum(node.op_type in _DEQUANTIZE for node in nodes),
+        transpose_nodes=sum(node.op_type == "Transpose" for node in nodes),
+        convolution_share=sum(node.share for node in nodes if node.op_type in _CONVOLUTIONS),
+    )

@@ -1,0 +1,135 @@
+"""Tables of text: rows in, lines of at most WIDTH characters out, for the terminal or as Markdown.
+
+Formatters turn one value into one cell; a value that does not exist (None) is a dash.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from tabulate import tabulate
+
+WIDTH = 100
+NOTHING = "–"
+_MARKS = {"*", "`", "|", "<", "\\", "["}  # what Markdown would read as markup or as the end of a cell
+_NARROWEST = 8
+_NAMES = {"iou": "IoU", "dice": "Dice"}
+_QUANTITY = r"<?[+−-]?\d[\d.,]*(e[+−-]?\d+)?( ?(%|dB|ms|MB|x))?"
+_NUMBER = re.compile(rf"{_QUANTITY}( … {_QUANTITY})?|{NOTHING}|∞")
+
+Cell = str | int | float | None
+Row = Sequence[Cell]
+
+
+def terminal(headers: Sequence[str], rows: Sequence[Row]) -> str:
+    """A table for people at a terminal. Numbers stand to the right; long text is shortened in its middle."""
+    return _table(headers, rows, "simple", str)
+
+
+def markdown(headers: Sequence[str], rows: Sequence[Row]) -> str:
+    """The same table as a Markdown pipe table; markup characters in cells are escaped."""
+    return _table(headers, rows, "pipe", escaped)
+
+
+def percent(value: float | None) -> str:
+    """A share 0…1 as per cent with one decimal: 0.9431 → '94.3 %'.
+
+    Less than all never shows as 100.0, more than nothing never as 0.0.
+    """
+    if value is None:
+        return NOTHING
+    if 0 < value < 0.0005:
+        return "<0.1 %"
+    shown = 99.9 if 0.9995 <= value < 1 else 100 * value
+    return f"{shown:.1f} %"
+
+
+def points(value: float | None) -> str:
+    """A difference of two shares in percentage points, signed: −0.0012 → '−0.1'."""
+    if value is None:
+        return NOTHING
+    shown = f"{100 * abs(value):.1f}"
+    return shown if shown == "0.0" else ("+" if value > 0 else "−") + shown
+
+
+def decibels(value: float | None) -> str:
+    """A ratio in dB: 28.31 → '28.3 dB'; '∞' where there is no noise."""
+    if value is None:
+        return NOTHING
+    return "∞" if value == float("inf") else f"{value:.1f} dB"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration in ms: 17.049 → '17.0 ms'."""
+    return NOTHING if value is None else f"{_three_digits(value)} ms"
+
+
+def ratio(value: float | None) -> str:
+    """How many times: 2.314 → '2.31x'."""
+    return NOTHING if value is None else f"{value:.2f}x"
+
+
+def megabytes(size: int | None) -> str:
+    """Bytes in MB of 10⁶ bytes: 1534000 → '1.53 MB'."""
+    return NOTHING if size is None else f"{_three_digits(size / 1e6)} MB"
+
+
+def real(value: float | None) -> str:
+    """A number with four significant digits: 0.0123456 → '0.01235'."""
+    return NOTHING if value is None else f"{value:.4g}".replace("-", "−")
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` in at most `width` characters, its middle left out (…): names differ at their ends."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def escaped(text: str) -> str:
+    """`text` as Markdown that shows just these characters."""
+    return "".join(f"\\{letter}" if letter in _MARKS else letter for letter in text)
+
+
+def title(key: str) -> str:
+    """A figure's key as words: 'mean_iou' → 'mean IoU'."""
+    return " ".join(_NAMES.get(word, word) for word in key.split("_"))
+
+
+def alignments(headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    """'right' for each column whose every cell is a number, with its unit or without, else 'left'."""
+    if not rows:
+        return ("left",) * len(headers)
+    return tuple("right" if all(map(_is_numeric, column)) else "left" for column in zip(*rows, strict=True))
+
+
+def _three_digits(value: float) -> str:
+    """As many decimals, at most two, as three significant digits need."""
+    return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
+
+
+def _table(headers: Sequence[str], rows: Sequence[Row], style: str, escape: Callable[[str], str]) -> str:
+    """The table at the largest cell width at which its lines fit; the widest cells are shortened first."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    limit = max((len(text) for row in texts for text in row), default=0)
+    while True:
+        shown = [[escape(shortened(text, limit)) for text in row] for row in texts]
+        table = tabulate(
+            shown,
+            headers=[escape(header) for header in headers],
+            tablefmt=style,
+            colalign=alignments(headers, rows) if rows else None,
+            disable_numparse=True,
+        )
+        excess = max(len(line) for line in table.split("\n")) - WIDTH
+        if excess <= 0 or limit <= _NARROWEST:
+            return table
+        limit = max(_NARROWEST, limit - max(1, excess // len(headers)))
+
+
+def _text(cell: Cell) -> str:
+    return NOTHING if cell is None else " ".join(str(cell).split())
+
+
+def _is_numeric(cell: Cell) -> bool:
+    return not isinstance(cell, str) or _NUMBER.fullmatch(cell) is not None

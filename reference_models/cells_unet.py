@@ -1,0 +1,47 @@
+"""A small U-Net for blood smears (Ronneberger et al., MICCAI 2015, arXiv:1505.04597).
+
+Its decoder climbs with ConvTranspose2d, kernel 2 and stride 2, and joins the encoder by concatenation: the
+two things that make quantising a U-Net interesting.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (16, 32, 64, 96)
+"""Channels per level, finest first; the last is the bottleneck."""
+
+
+def _two_convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+        nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+    )
+
+
+class CellsUNet(nn.Module):
+    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 2 ** (len(widths) - 1)."""
+
+    def __init__(self, classes: int, widths: tuple[int, ...] = WIDTHS) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList(_two_convolutions(a, b) for a, b in pairwise((3, *widths)))
+        climb = list(pairwise(reversed(widths)))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, kernel_size=2, stride=2) for a, b in climb)
+        self.decoder = nn.ModuleList(_two_convolutions(2 * b, b) for _, b in climb)
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Conv2d(widths[0], classes, kernel_size=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of every pixel."""
+        levels = [self.encoder[0](image)]
+        for level in self.encoder[1:]:
+            levels.append(level(self.pool(levels[-1])))
+        features = levels.pop()
+        for up, decoder in zip(self.up, self.decoder, strict=True):
+            features = decoder(torch.cat([up(features), levels.pop()], dim=1))
+        return self.head(features)

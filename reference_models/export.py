@@ -1,0 +1,69 @@
+"""From a trained network to an ONNX file that carries its recipe; and its size in figures."""
+
+import io
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from quantseg.files import write_bytes
+from quantseg.recipe import METADATA_KEY
+from reference_models.architectures import Architecture
+
+OPSET = 17
+
+
+def export(network: nn.Module, architecture: Architecture, path: Path) -> None:
+    """Writes ONNX with a dynamic batch, fixed height and width, and BatchNormalization left unfolded.
+
+    Raises OutputError where the file cannot be written.
+    """
+    recipe = architecture.recipe
+    output = recipe.output.name or "logits"
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter over TorchScript is deprecated, but needs no further package and keeps the graph plain.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, 3, *architecture.size),),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=[output],
+            dynamic_axes={"image": {0: "batch"}, output: {0: "batch"}},
+            # PRESERVE leaves the network in evaluation mode and keeps BatchNorm out of the weights.
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_toml()})
+    onnx.checker.check_model(model, full_check=True)
+    write_bytes(path, model.SerializeToString(deterministic=True))
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of trained values."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def multiply_accumulates(network: nn.Module, size: tuple[int, int]) -> int:
+    """Multiplications of all convolutions for one picture of `size`, from the shapes that really occur."""
+    total = 0
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+        # Each output pixel of Conv, and each input pixel of ConvTranspose, meets the kernel once.
+        pixels = output if isinstance(layer, nn.Conv2d) else inputs[0]
+        total += layer.weight.numel() * pixels.shape[2] * pixels.shape[3]
+
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, *size))
+    for hook in hooks:
+        hook.remove()
+    return total

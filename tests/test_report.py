@@ -1,0 +1,284 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import quantseg.report
+from quantseg.errors import DataError, OutputError
+from quantseg.report import INT8, Summary, summarise_plan, verdict, write_index, write_report
+from quantseg.report.sections import sections
+from quantseg.report.verdict import headlines
+from quantseg.report.writing import read_summary
+from tests.sample_report import bare_report, executed, report
+
+FORMS = ["report.json", "report.md", "index.html"]
+VOID = {"meta", "link", "img", "br", "hr", "input", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Reads a page and notes what it is made of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module", params=[report, bare_report])
+def written(request, tmp_path_factory):
+    """A report and the folder that holds its three forms."""
+    folder = tmp_path_factory.mktemp("cells")
+    write_report(request.param(), folder)
+    return request.param(), folder
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page((written[1] / "index.html").read_text(encoding="utf-8"))
+
+
+# The page
+
+
+def test_the_page_needs_nothing_from_outside(written):
+    text = (written[1] / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.all("script")
+    assert not page.all("link")
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
+    assert "url(http" not in text
+    assert "@import" not in text
+
+
+def test_the_page_can_be_read_aloud(page):
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in page.all("svg"))
+    assert {header["scope"] for header in page.all("th")} == {"row", "col"}
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+
+
+def test_every_link_has_its_target(page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link["href"].removeprefix("#") for link in page.all("a")} <= set(ids)
+
+
+def test_names_are_text_not_markup(page):
+    assert "cells & <b>friends</b>" in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert not page.all("b") or "friends" not in str(page.all("b"))
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_stands_out_from_the_paper_in_light_and_dark():
+    """WCAG 2.2, level AA: a contrast of at least 4.5 for text, and 3 for bars."""
+    style = (Path(quantseg.report.__file__).parent / "templates/style.css").read_text(encoding="utf-8")
+    themes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", style, re.S)
+    ]
+    themes = [theme for theme in themes if len(theme) > 5]
+    assert len(themes) >= 2
+    for theme in themes:
+        for name, least in {
+            "ink": 4.5,
+            "quiet": 4.5,
+            "accent": 4.5,
+            "float": 3,
+            "int8": 3,
+            "warning": 3,
+        }.items():
+            for ground in ("paper", "raised"):
+                low, high = sorted(luminance(theme[part]) for part in (name, ground) if part in theme)
+                assert (high + 0.05) / (low + 0.05) >= least, (name, ground)
+
+
+# All forms
+
+
+def test_the_same_report_is_the_same_bytes(written, tmp_path):
+    content, folder = written
+    write_report(content, tmp_path)
+    for form in FORMS:
+        assert (folder / form).read_bytes() == (tmp_path / form).read_bytes()
+
+
+def test_without_pictures_no_form_shows_an_image(tmp_path):
+    write_report(report(), tmp_path, pictures=False)
+    assert all("data:image" not in (tmp_path / form).read_text(encoding="utf-8") for form in FORMS)
+
+
+def test_pictures_are_in_the_page_only(written):
+    content, folder = written
+    shown = ["data:image" in (folder / form).read_text(encoding="utf-8") for form in FORMS]
+    assert shown == [False, False, bool(content.pictures)]
+
+
+def test_markdown_holds_every_section_and_table(written):
+    content, folder = written
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert verdict(content.summary) in text
+    for section in sections(content):
+        assert f"\n## {section.title}\n" in text
+    tables = [line for line in text.split("\n") if line.startswith("|")]
+    assert tables
+    assert max(map(len, tables)) <= 100
+    assert "<script" not in text.replace("\\<script", "")
+
+
+def test_json_is_strict_and_whole(written):
+    content, folder = written
+    text = (folder / "report.json").read_text(encoding="utf-8")
+    values = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    assert values["summary"]["agreement"] == content.evaluation.agreement
+    assert len(values["worst_ranges"]) == len(content.ranges)
+    assert read_summary(folder / "report.json") == content.summary
+
+
+def test_written_files_are_the_only_files(tmp_path):
+    written = write_report(report(), tmp_path / "cells")
+    assert sorted(written) == sorted((tmp_path / "cells").iterdir())
+
+
+def test_what_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(OutputError, match=r"report\.json: is a folder"):
+        write_report(report(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+# The index
+
+
+def test_the_index_lists_every_report(tmp_path):
+    write_report(replace(report(), name="zebra"), tmp_path / "b zebra")
+    write_report(replace(bare_report(), name="<b>a"), tmp_path / "a")
+    markdown, html = write_index(tmp_path)
+    page = Page(html.read_text(encoding="utf-8"))
+    assert [link["href"] for link in page.all("a")] == ["a/index.html", "b%20zebra/index.html"]
+    lines = markdown.read_text(encoding="utf-8").split("\n")
+    named = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
+    assert named[2:] == ["\\<b>a", "zebra"]
+    assert max(len(line) for line in lines if line.startswith("|")) <= 100
+
+
+def test_an_index_of_nothing_is_an_empty_table(tmp_path):
+    markdown, _ = write_index(tmp_path)
+    assert "| model" in markdown.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"summary": {"name": "x"}}', '{"summary": 3}'])
+def test_a_stranger_among_the_reports_is_named(text, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/report.json").write_text(text)
+    with pytest.raises(DataError, match=r"other.report\.json: not a report of quantseg"):
+        write_index(tmp_path)
+
+
+# What is said
+
+
+def summary(**changes):
+    figures = {"float_bytes": 4_000_000, "int8_bytes": 1_000_000, "float_ms": 50.0, "int8_ms": 20.0}
+    scored = {"agreement": 0.943, "float_iou": 0.49, "int8_iou": 0.485}
+    return Summary(name="x", images=3, **{**figures, **scored, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "4.0 times smaller and 2.5 times faster"),
+        ({"int8_ms": 100.0}, "4.0 times smaller and 2.0 times slower"),
+        ({"int8_ms": 51.0}, "4.0 times smaller and about as fast"),
+        ({"int8_bytes": 8_000_000}, "2.0 times larger and"),
+        ({"float_ms": None}, "is 4.0 times smaller, and its masks agree with the float model's to 94.3 %"),
+        ({}, "mean IoU is 48.5 % where the float model's is 49.0 %."),
+        ({"float_iou": None, "int8_iou": None}, "to 94.3 % (mean IoU)."),
+    ],
+)
+def test_the_verdict_says_what_was_measured(changes, words):
+    sentence = verdict(summary(**changes))
+    assert words in sentence
+    assert sentence.endswith(".")
+
+
+def test_headlines_leave_out_what_was_not_measured():
+    assert [h.value for h in headlines(report())][:2] == ["4.00x", "2.50x"]
+    assert len(headlines(report())) == 5
+    assert [h.label for h in headlines(bare_report())] == ["smaller", "agreement", "SQNR"]
+
+
+def test_what_stays_float_is_grouped_with_its_reason():
+    (section,) = [s for s in sections(report()) if s.title == "What stays float"]
+    assert section.text == "The plan quantises 24 nodes and keeps 9 in float."
+    assert len(section.items) == 1
+    assert section.items[0].startswith("9 Resize: cubic mode overshoots (/up/Resize_0, ")
+    assert section.items[0].endswith("/up/Resize_5 and 3 more)")
+
+
+def test_float_transposed_convolutions_that_still_run_are_named():
+    def said(nodes):
+        (section,) = [s for s in sections(report(executed={INT8: nodes})) if s.title == "What runs"]
+        return list(section.items)
+
+    assert said(executed(("ConvTranspose", "float", 1.0))) == [
+        "The int8 model still runs 1 ConvTranspose in float."
+    ]
+    assert said(executed(("QLinearConv", "int8", 1.0))) == []
+
+
+def test_a_plan_is_summarised_by_counting():
+    from quantseg.planning import KeptFloat, PlannedNode, Quantised, QuantPlan, QuantSettings
+
+    decisions = [
+        ("a", "Conv", Quantised("product")),
+        ("b", "Resize", KeptFloat("no rule")),
+        ("c", "Conv", Quantised("product")),
+        ("d", "Softmax", KeptFloat("last")),
+        ("e", "Gelu", KeptFloat("no rule")),
+    ]
+    nodes = tuple(PlannedNode(*decision) for decision in decisions)
+    changes = ("fold: a: x", "fold: c: y", "split: b: z")
+    plan = QuantPlan(QuantSettings(), {}, {}, nodes, frozenset(), changes, ("careful",))
+    brief = summarise_plan(plan)
+    assert (brief.quantised, brief.lowered, brief.notes) == (
+        {"Conv": 2},
+        {"fold": 2, "split": 1},
+        ("careful",),
+    )
+    assert [(g.reason, g.operators, g.nodes) for g in brief.kept] == [
+        ("no rule", {"Gelu": 1, "Resize": 1}, ("b", "e")),
+        ("last", {"Softmax": 1}, ("d",)),
+    ]

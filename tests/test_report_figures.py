@@ -1,0 +1,64 @@
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from quantseg.report.figures import FIGURES
+from tests.sample_report import bare_report, report
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_one_svg_element_with_words(name):
+    for figure in FIGURES[name](report()):
+        root = ElementTree.fromstring(figure.svg)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert root.get("aria-label") == figure.alt
+        assert len(figure.alt) > 20
+        assert figure.caption
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_report_draws_the_same_bytes(name):
+    first, second = FIGURES[name](report()), FIGURES[name](report())
+    assert first
+    assert first == second
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_takes_its_colours_from_the_page(name):
+    for figure in FIGURES[name](report()):
+        assert not re.search(r"#0[0-9a-f]0[0-9a-f]0[0-9a-f]\b", figure.svg)
+        assert "var(--ink)" in figure.svg
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_reaches_for_nothing_outside_itself(name):
+    for figure in FIGURES[name](report()):
+        addresses = set(re.findall(r'"(https?://[^"]*)"', figure.svg))
+        assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+        assert not re.search(r"<style|<script|<metadata|<image", figure.svg)
+
+
+@pytest.mark.parametrize("name", ["execution", "latency", "ranges"])
+def test_without_content_nothing_is_drawn(name):
+    assert FIGURES[name](bare_report()) == ()
+
+
+def test_every_class_with_a_value_has_its_bar():
+    (labelled,), (plain,) = FIGURES["classes"](report()), FIGURES["classes"](bare_report())
+    assert "background" in labelled.svg
+    assert "float and int8" in labelled.alt
+    assert "int8 with float" in plain.alt
+
+
+def test_every_range_has_its_figure():
+    assert len(FIGURES["ranges"](report())) == len(report().ranges) == 2
+
+
+def test_names_with_markup_stay_text():
+    """A tensor may be called anything; dollar signs must not start mathematics either."""
+    timing = report().latency[0]
+    odd = tuple(type(timing)(**{**vars(timing), "name": name}) for name in ("<b>&", "$x^{$", '"quoted"'))
+    (figure,) = FIGURES["latency"](report(latency=odd))
+    words = "".join(ElementTree.fromstring(figure.svg).itertext())
+    assert all(name in words for name in ("<b>&", "$x^{$", '"quoted"'))
