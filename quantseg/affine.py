@@ -5,6 +5,7 @@ Inference", arXiv:1712.05877, section 2.1. Some slides print S = (rmax + rmin) /
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,8 @@ def integer_limits(qtype: QType, *, symmetric: bool, reduced: bool) -> tuple[int
 
     symmetric: a signed type leaves out its lowest value, so that −r and r are equally representable.
     reduced: one bit less, for machines whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
-    These are onnxruntime's conventions. Raises PlanError for a reduced range below 8 bits.
+    For 8 and 16 bits these are onnxruntime's conventions; it keeps −8 in symmetric int4, where 7 then stands for less
+    than r. Raises PlanError for a reduced range below 8 bits.
     """
     if reduced and qtype.bits < 8:
         raise PlanError(f"{qtype.name}: a reduced range needs at least 8 bits; drop --reduce-range")
@@ -96,7 +98,7 @@ def params_per_channel(
     """Scale and zero-point for each [minimum, maximum] pair: S = (rmax − rmin)/(qmax − qmin), Z = round(qmin − rmin/S).
 
     minima, maxima: real units, shape () or (channels,). Ranges are widened to contain zero; symmetric ones become
-    [−a, a] with Z fixed at the middle. A range narrower than the smallest normal float32 (a dead channel) gets S = 1, Z = 0.
+    [−a, a] with Z fixed at the middle. Where S would not be a normal float32 (a dead channel), S = 1 and Z = 0.
     """
     qmin, qmax = integer_limits(qtype, symmetric=symmetric, reduced=reduced)
     low = np.minimum(minima, np.float32(0)).astype(np.float64)
@@ -112,14 +114,10 @@ def params_per_channel(
     return QuantParams(scale.astype(np.float32), zero.astype(qtype.dtype), qtype, axis)
 
 
-def params_from_range(
-    span: Range, qtype: QType, *, symmetric: bool = False, reduced: bool = False
-) -> QuantParams:
+def params_from_range(span: Range, qtype: QType, *, symmetric: bool = False, reduced: bool = False) -> QuantParams:
     """Scale and zero-point of a whole tensor whose values are expected in `span`."""
     low, high = np.float32(span.minimum), np.float32(span.maximum)
-    return params_per_channel(
-        np.asarray(low), np.asarray(high), qtype, axis=None, symmetric=symmetric, reduced=reduced
-    )
+    return params_per_channel(np.asarray(low), np.asarray(high), qtype, axis=None, symmetric=symmetric, reduced=reduced)
 
 
 def params_of_weights(
@@ -134,7 +132,7 @@ def params_of_weights(
     return params_per_channel(minima, maxima, qtype, axis=axis, symmetric=symmetric, reduced=reduced)
 
 
-def _along_axis(values: NDArray[np.generic], params: QuantParams, ndim: int) -> NDArray[np.generic]:
+def _along_axis(values: NDArray[Any], params: QuantParams, ndim: int) -> NDArray[Any]:
     """Per-channel values shaped to broadcast against a tensor of `ndim` axes."""
     if params.axis is None:
         return values
@@ -148,8 +146,10 @@ def quantize(x: F32, params: QuantParams) -> Ints:
     """
     scale = _along_axis(params.scale, params, x.ndim)
     zero = _along_axis(params.zero_point, params, x.ndim).astype(np.int64)
-    q = np.rint(x / scale).astype(np.float64) + zero
-    return np.clip(q, params.qtype.qmin, params.qtype.qmax).astype(params.qtype.dtype)
+    with np.errstate(over="ignore"):  # a quotient beyond float32 is infinite, and saturates
+        q = np.rint(x / scale).astype(np.float64) + zero
+    stored: Ints = np.clip(q, params.qtype.qmin, params.qtype.qmax).astype(params.qtype.dtype)
+    return stored
 
 
 def dequantize(q: Ints, params: QuantParams) -> F32:

@@ -17,12 +17,14 @@ from quantseg.affine import Range, params_from_range
 from quantseg.calibrators import Calibrator
 from quantseg.errors import CalibrationError
 from quantseg.files import write_text
-from quantseg.histogram import BIN_BUDGET, Histogram
+from quantseg.histogram import Histogram, bin_of, exponent_of
 from quantseg.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
 from quantseg.qtypes import QTYPES, QType
 
 _FORMAT = "quantseg.calibration"
 _VERSION = 1
+_NOT_OURS = (ArithmeticError, AttributeError, CalibrationError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading something else as a calibration file raises."""
 
 
 @dataclass(frozen=True)
@@ -75,22 +77,14 @@ def merge(a: Calibration, b: Calibration, choose: Calibrator) -> Calibration:
     Raises CalibrationError where model or preprocessing differ, or an image is in both.
     """
     if a.model != b.model:
-        raise CalibrationError(
-            "the calibrations are of different models; calibrate both parts with one model"
-        )
+        raise CalibrationError("the calibrations are of different models; calibrate both parts with one model")
     if a.recipe != b.recipe:
-        raise CalibrationError(
-            "the calibrations used different preprocessing; calibrate both with one recipe"
-        )
+        raise CalibrationError("the calibrations used different preprocessing; calibrate both with one recipe")
     if a.observations.histograms.keys() != b.observations.histograms.keys():
-        raise CalibrationError(
-            "the calibrations watched different tensors; calibrate both with one quantseg version"
-        )
+        raise CalibrationError("the calibrations watched different tensors; calibrate both with one quantseg version")
     total = a.observations + b.observations
     t = a.table
-    table = choose_ranges(
-        total, choose, name=t.calibrator, percent=t.percent, qtype=t.qtype, symmetric=t.symmetric
-    )
+    table = choose_ranges(total, choose, name=t.calibrator, percent=t.percent, qtype=t.qtype, symmetric=t.symmetric)
     return Calibration(a.model, a.recipe, a.threads, total, table)
 
 
@@ -128,36 +122,32 @@ def read(path: Path) -> Calibration:
     """Reads a calibration file. Raises CalibrationError for anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT or content["version"] != _VERSION:
-            raise CalibrationError(f"{path}: is of another format or version; calibrate again")
-        images = tuple(ImageId(str(i["name"]), str(i["sha256"])) for i in content["images"])
-        tensors = content["tensors"]
-        observations = Observations(
-            {str(name): _histogram(t) for name, t in tensors.items()},
-            {str(name): _channels(t) for name, t in tensors.items()},
-            images,
-        )
-        how = content["calibrator"]
-        ranges = {str(name): Range(float(t["range"][0]), float(t["range"][1])) for name, t in tensors.items()}
-        percent = None if how["percent"] is None else float(how["percent"])
-        table = CalibrationTable(
-            str(how["name"]), percent, QTYPES[how["qtype"]], bool(how["symmetric"]), ranges
-        )
-        return Calibration(
-            str(content["model"]["sha256"]),
-            str(content["recipe"]),
-            int(content["threads"]),
-            observations,
-            table,
-        )
+        if (content["format"], content["version"]) == (_FORMAT, _VERSION):
+            return _from_json(content)
     except OSError as error:
-        raise CalibrationError(
-            f"{path}: cannot be read ({error.strerror}); give a calibration file"
-        ) from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CalibrationError(
-            f"{path}: is not a calibration file; make one with quantseg calibrate"
-        ) from error
+        raise CalibrationError(f"{path}: cannot be read ({error.strerror}); give a calibration file") from error
+    except _NOT_OURS as error:
+        raise CalibrationError(f"{path}: is not a calibration file; make one with quantseg calibrate") from error
+    raise CalibrationError(f"{path}: is of another format or version; calibrate again")
+
+
+def _from_json(content: Mapping[str, Any]) -> Calibration:
+    tensors, how = content["tensors"], content["calibrator"]
+    observations = Observations(
+        {name: _histogram(tensor) for name, tensor in tensors.items()},
+        {name: _channels(tensor) for name, tensor in tensors.items()},
+        tuple(ImageId(str(image["name"]), str(image["sha256"])) for image in content["images"]),
+    )
+    ranges = {name: Range(*map(float, tensor["range"])) for name, tensor in tensors.items()}
+    percent = None if how["percent"] is None else float(how["percent"])
+    table = CalibrationTable(str(how["name"]), percent, QTYPES[how["qtype"]], bool(how["symmetric"]), ranges)
+    return Calibration(
+        model=str(content["model"]["sha256"]),
+        recipe=str(content["recipe"]),
+        threads=int(content["threads"]),
+        observations=observations,
+        table=table,
+    )
 
 
 def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
@@ -181,17 +171,15 @@ def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
 
 
 def _histogram(tensor: Mapping[str, Any]) -> Histogram:
-    bins = tensor["histogram"]
-    counts = np.asarray(bins["counts"], np.int64)
-    if counts.ndim != 1 or not 0 < counts.size <= BIN_BUDGET or counts.min() < 0:
+    """Raises ValueError where bins and counts are not such as the extrema lead to."""
+    bins, low, high = tensor["histogram"], float(tensor["minimum"]), float(tensor["maximum"])
+    counts, first = np.asarray(bins["counts"], np.int64), int(bins["first_bin"])
+    exponent = exponent_of(low, high)
+    if bins["exponent"] != exponent or counts.ndim != 1 or counts.min() < 0 or counts.sum() <= 0:
         raise ValueError("counts")
-    return Histogram(
-        int(bins["exponent"]),
-        int(bins["first_bin"]),
-        counts,
-        float(tensor["minimum"]),
-        float(tensor["maximum"]),
-    )
+    if first < bin_of(low, exponent) or first + counts.size - 1 > bin_of(high, exponent):
+        raise ValueError("bins")
+    return Histogram(exponent, first, counts, low, high)
 
 
 def _channels(tensor: Mapping[str, Any]) -> ChannelExtrema:

@@ -79,9 +79,7 @@ def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
     return Prediction(item.name, item.image, truth, masks, output, classes)
 
 
-def compare(
-    reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int
-) -> Comparison:
+def compare(reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int) -> Comparison:
     """Runs item `index` through the float model `reference` and the int8 model `candidate`.
 
     Raises as `predict` does, and ModelError where the outputs differ in shape.
@@ -117,9 +115,7 @@ def _fitted(mask: Array, masks: Array, name: str) -> Array:
 
 def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:
     """One more than the largest class id, where neither the model nor the recipe tells the number."""
-    counted = [
-        m if recipe.ignore_index is None else m[m != recipe.ignore_index] for m in maps if m is not None
-    ]
+    counted = [m if recipe.ignore_index is None else m[m != recipe.ignore_index] for m in maps if m is not None]
     classes = 1 + max(int(ids.max(initial=0)) for ids in counted)
     if classes > MAX_CLASSES:
         raise DataError(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,11 @@ _CHUNK = 1 << 20
 def replacing(target: Path) -> Iterator[Path]:
     """Gives a temporary path in the target's folder; renames it to `target` on success, removes it on failure.
 
-    Missing parent folders are made. Raises OutputError where the folder cannot be written.
+    Missing parent folders are made. Raises OutputError where the file cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise OutputError(f"{target}: is a folder; give a file name")
+    with _beside(target) as temporary:
         yield temporary
         temporary.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -51,9 +43,8 @@ def write_json(target: Path, value: Any) -> None:
 
 def check_writable(target: Path) -> None:
     """Fails now, not after minutes of work, where `target` could not be written. Raises OutputError."""
-    with replacing(target.with_name(f".{target.name}.probe")) as temporary:
+    with _beside(target) as temporary:
         temporary.touch()
-    target.with_name(f".{target.name}.probe").unlink(missing_ok=True)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -63,3 +54,19 @@ def sha256_of_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary path in the target's folder, removed at the end; what the system refuses becomes an OutputError."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise OutputError(f"{target}: is a folder; give a file name")
+        yield temporary
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        with suppress(OSError):  # renamed already, or never made because the folder could not be had
+            temporary.unlink()

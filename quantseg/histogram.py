@@ -11,25 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.affine import F32, F64
+from quantseg.affine import F32, F64, Range
 from quantseg.errors import CalibrationError
 
 BIN_BUDGET = 4096
 """Most bins that a histogram may span; a non-constant tensor then spans more than half as many."""
 
-_FINEST = -149
-"""2^-149 is the smallest float32: a finer grid could tell nothing apart."""
+_FINEST = -161
+"""Of the exponents. Even [0, 2^-149], whose end is the smallest float32, spans half the budget at this one."""
 
-_INDEX_BITS = 31
-"""Bin numbers stay below 2^31, so a narrow range far from zero gets bins no finer than float32 can resolve."""
+_INDEX_BITS = 40
+"""Bin numbers stay within ±2^40. Two neighbouring float32 values need 2^36; only a constant would ask for more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """Counts of values in bins of width 2^exponent, with the exact extrema.
 
-    counts: int64, shape (bins,), first and last not zero; counts[i] belongs to bin first_bin + i. The counts may stand
-    for a sample; minimum and maximum are those of all values. The empty histogram is the identity of `+`.
+    counts: int64, shape (bins,); counts[i] belongs to bin first_bin + i. The counts may stand for a sample; minimum and
+    maximum are those of all values, zero without a sign. The empty histogram is the identity of `+`.
     """
 
     exponent: int
@@ -51,11 +51,12 @@ class Histogram:
         """
         if values.size == 0:
             return Histogram.empty()
-        low = float(values.min()) if minimum is None else minimum
-        high = float(values.max()) if maximum is None else maximum
+        # Adding 0.0 makes −0.0 positive: which zero is the least would depend on the order.
+        low = (float(values.min()) if minimum is None else minimum) + 0.0
+        high = (float(values.max()) if maximum is None else maximum) + 0.0
         if not (math.isfinite(low) and math.isfinite(high)):
             raise CalibrationError(f"values from {low} to {high} cannot be counted; only finite ones can")
-        exponent = _exponent(low, high)
+        exponent = exponent_of(low, high)
         # In float64 the product with a power of two is exact for every float32, denormals included.
         bins = np.floor(values.ravel().astype(np.float64) * 2.0**-exponent).astype(np.int64)
         first = int(bins.min())
@@ -68,7 +69,7 @@ class Histogram:
         if not self.counts.size:
             return other
         low, high = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
-        exponent = max(_exponent(low, high), self.exponent, other.exponent)
+        exponent = max(exponent_of(low, high), self.exponent, other.exponent)
         a, b = _coarsen(self, exponent), _coarsen(other, exponent)
         first = min(a.first_bin, b.first_bin)
         counts = np.zeros(max(h.first_bin + h.counts.size for h in (a, b)) - first, np.int64)
@@ -95,19 +96,27 @@ class Histogram:
     @property
     def edges(self) -> F64:
         """Bin borders in real units, shape (bins + 1,)."""
-        return np.arange(self.first_bin, self.first_bin + self.counts.size + 1) * 2.0**self.exponent
+        bins = np.arange(self.first_bin, self.first_bin + self.counts.size + 1, dtype=np.float64)
+        return bins * 2.0**self.exponent
 
     @property
     def centres(self) -> F64:
         """Bin middles in real units, shape (bins,)."""
-        return (np.arange(self.first_bin, self.first_bin + self.counts.size) + 0.5) * 2.0**self.exponent
+        return (self.edges[:-1] + self.edges[1:]) / 2
+
+    def clipped(self, low: float, high: float) -> Range:
+        """[low, high] as far as there were values; the nearest of them where it holds none."""
+        return Range(
+            min(max(low, self.minimum), self.maximum),
+            max(min(high, self.maximum), self.minimum),
+        )
 
     def reaching_zero(self) -> tuple["Histogram", int]:
         """The same counts in bins coarse enough to span zero within the budget, and the index of the border at zero.
 
         The index runs from 0 (nothing below zero) to the number of bins (nothing above).
         """
-        exponent = _exponent(min(self.minimum, 0.0), max(self.maximum, 0.0))
+        exponent = exponent_of(min(self.minimum, 0.0), max(self.maximum, 0.0))
         coarse = _coarsen(self, max(exponent, self.exponent))
         before = max(coarse.first_bin, 0)
         after = max(-(coarse.first_bin + coarse.counts.size), 0)
@@ -125,14 +134,19 @@ class Histogram:
         return Histogram(self.exponent, first, counts, low, max(abs(self.minimum), abs(self.maximum)))
 
 
-def _exponent(low: float, high: float) -> int:
+def bin_of(x: float, exponent: int) -> int:
+    """The number of the bin of width 2^exponent that holds x."""
+    return math.floor(math.ldexp(x, -exponent))
+
+
+def exponent_of(low: float, high: float) -> int:
     """The smallest exponent at which [low, high] spans at most BIN_BUDGET bins."""
     largest = max(abs(low), abs(high))
-    exponent = max(_FINEST, math.frexp(largest)[1] - _INDEX_BITS)
+    exponent = max(_FINEST, math.frexp(largest)[1] - _INDEX_BITS) if largest else _FINEST
     width = high / BIN_BUDGET - low / BIN_BUDGET
     if width > 0:
         exponent = max(exponent, math.frexp(width)[1] - 2)  # a start from below; the test decides
-    while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BIN_BUDGET:
+    while bin_of(high, exponent) - bin_of(low, exponent) >= BIN_BUDGET:
         exponent += 1
     return exponent
 

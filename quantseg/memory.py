@@ -41,11 +41,11 @@ def _growth(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, th
     session = runtime.open(model, threads=threads)
     for _ in range(_RUNS):
         session.run(feeds)
-    peak = _peak()
+    peak = peak_of_this_process()
     return None if peak is None else max(0, peak - before)
 
 
-def _peak() -> int | None:
+def peak_of_this_process() -> int | None:
     """Highest resident memory of this process so far, in bytes."""
     if sys.platform == "linux":
         # Not ru_maxrss: Linux hands the parent's down to a new program (getrusage(2), "Bugs").

@@ -150,17 +150,15 @@ def observe(
     total = Observations.empty() if seen is None else seen
     known = set(total.images)
     names = watch.dataset.names
-    todo = [
-        i for i, name in enumerate(names) if not known or ImageId(name, watch.dataset.digest(i)) not in known
-    ]
+    todo = [i for i, name in enumerate(names) if not known or ImageId(name, watch.dataset.digest(i)) not in known]
     make_step = replace(watch, alone=engine == "serial")
     for part in track(_parts(make_step, todo, engine, workers), total=len(todo), what="Observing"):
         total = total + part
         on_progress(total)
     # Parts come in any order; tensors are listed in the graph's.
     return Observations(
-        {name: total.histograms[name] for name in watch.tensors},
-        {name: total.channels[name] for name in watch.tensors},
+        {name: total.histograms[name] for name in watch.tensors if name in total.histograms},
+        {name: total.channels[name] for name in watch.tensors if name in total.channels},
         total.images,
     )
 
@@ -171,9 +169,7 @@ def _parts(make_step: Watch, todo: Sequence[int], engine: str, workers: int) -> 
 
 def _extrema(values: NDArray[Any]) -> ChannelExtrema:
     """Per channel of (batch, channels, …); a vector or number counts as one channel. NaN stays NaN."""
-    rows = (
-        values.reshape(values.shape[0], values.shape[1], -1)
-        if values.ndim > 2
-        else values.reshape(-1, 1, values.shape[-1] if values.ndim else 1)
-    )
-    return ChannelExtrema(rows.min(axis=2).min(axis=0), rows.max(axis=2).max(axis=0))
+    batch, channels = values.shape[:2] if values.ndim > 1 else (1, 1)
+    rows = values.reshape(batch, channels, -1)
+    # Adding 0.0 makes −0.0 positive: which zero is the least would depend on the order.
+    return ChannelExtrema(rows.min(axis=2).min(axis=0) + 0.0, rows.max(axis=2).max(axis=0) + 0.0)

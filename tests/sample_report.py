@@ -55,14 +55,9 @@ def report(**changes):
     rng = np.random.default_rng(0)
     histograms = {
         "/encoder/Conv_output_0": Histogram.of(rng.normal(size=5000).astype(np.float32)),
-        "/decoder/" + "very_long_name/" * 12 + "Concat": Histogram.of(
-            rng.gamma(2, 2, 5000).astype(np.float32)
-        ),
+        "/decoder/" + "very_long_name/" * 12 + "Concat": Histogram.of(rng.gamma(2, 2, 5000).astype(np.float32)),
     }
-    grids = {
-        name: params_from_range(Range(0.5 * h.minimum, 0.5 * h.maximum), UINT8)
-        for name, h in histograms.items()
-    }
+    grids = {name: params_from_range(Range(0.5 * h.minimum, 0.5 * h.maximum), UINT8) for name, h in histograms.items()}
     content = {
         "name": "cells & <b>friends</b>",
         "float_model": ModelFile("cells.onnx", 4_000_000, "ab" * 32),
@@ -72,9 +67,7 @@ def report(**changes):
             lowered={"fold_batch_norm": 18},
             quantised={"Conv": 20, "MaxPool": 4},
             kept=(
-                KeptGroup(
-                    "Resize: cubic mode overshoots", {"Resize": 9}, tuple(f"/up/Resize_{k}" for k in range(9))
-                ),
+                KeptGroup("Resize: cubic mode overshoots", {"Resize": 9}, tuple(f"/up/Resize_{k}" for k in range(9))),
             ),
             notes=("/decoder/Concat_1: inputs requantised",),
         ),
@@ -98,6 +91,4 @@ def report(**changes):
 
 def bare_report():
     """A report of a model without labels, of which nothing was timed."""
-    return report(
-        evaluation=evaluation(labelled=False), latency=(), executed={}, ranges=(), pictures=(), provenance={}
-    )
+    return report(evaluation=evaluation(labelled=False), latency=(), executed={}, ranges=(), pictures=(), provenance={})

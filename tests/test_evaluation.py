@@ -162,9 +162,7 @@ def test_layouts_give_the_same_masks(logits):
 
 def test_a_threshold_is_exceeded_not_reached():
     output = np.array([0.2, 0.3, 0.4], np.float32).reshape(1, 1, 1, 3)
-    assert class_map(output, recipe("threshold", threshold=float(np.float32(0.3))).output).tolist() == [
-        [[0, 0, 1]]
-    ]
+    assert class_map(output, recipe("threshold", threshold=float(np.float32(0.3))).output).tolist() == [[[0, 0, 1]]]
 
 
 @given(LOGITS)
@@ -238,10 +236,7 @@ def test_masks_are_resized_as_by_pillow(rng, height, width, new_height, new_widt
     mask = rng.integers(0, 256, (height, width), np.uint8)
     expected = np.asarray(Image.fromarray(mask).resize((new_width, new_height), Image.Resampling.NEAREST))
     # Where a new pixel's centre lies exactly between two old ones, Pillow takes now one, now the other.
-    ties = [
-        (2 * np.arange(new) + 1) * old % (2 * new) == 0
-        for new, old in ((new_height, height), (new_width, width))
-    ]
+    ties = [(2 * np.arange(new) + 1) * old % (2 * new) == 0 for new, old in ((new_height, height), (new_width, width))]
     clear = ~(ties[0][:, None] | ties[1])
     assert np.array_equal(resized(mask, new_height, new_width)[clear], expected[clear])
 

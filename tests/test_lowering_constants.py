@@ -50,7 +50,18 @@ def test_folded_graph_gives_the_same_numbers(name: str) -> None:
     assert_same(run(new, X), run(model, X), tolerance=0)
 
 
+@pytest.mark.parametrize("take", ["h = Gather(s, two)", "h = Slice(s, two_, three_)"])
+def test_known_sizes_beside_dynamic_ones_are_known(take: str) -> None:
+    body = f"s = Shape(x) {take} f = Cast<to=1>(h) y = Mul(x, f)"
+    places = {"two": np.array(2), "two_": np.array([2]), "three_": np.array([3])}
+    model = graph(body, x="float[n,2,6,w]", **places)
+    new = after(remove_dead, after(fold_constants, model))
+    assert op_types(new) == ["Mul"]
+    assert_same(run(new, X), run(model, X), tolerance=0)
+
+
 KEPT = {
+    "the dynamic one": graph("s = Shape(x) n = Gather(s, k) y = Mul(n, n)", x="float[n,2]", y="int64[]", k=np.array(0)),
     "dynamic size": graph("s = Shape(x) y = Reshape(x, s)", x="float[n,2]"),
     "random": graph("r = RandomNormal<shape=[6]>() y = Add(x, r)"),
     "of the input": graph("y = Abs(x)"),

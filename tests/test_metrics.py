@@ -62,9 +62,7 @@ def test_tallies_add_in_any_order(name, pair, data):
 def test_pixels_with_the_ignore_index_never_count(truth, prediction, other):
     ignored = np.where(truth == 0, 7, truth)
     there = np.where(ignored == 7, other, prediction)
-    assert figures(measure("region", (ignored, there), 7)) == figures(
-        measure("region", (ignored, prediction), 7)
-    )
+    assert figures(measure("region", (ignored, there), 7)) == figures(measure("region", (ignored, prediction), 7))
 
 
 @given(MASKS, MASKS)
@@ -81,9 +79,7 @@ def test_ignored_pixels_of_a_border_never_count(truth, prediction):
 def test_an_id_out_of_range_is_one_clear_line(name, wrong, place):
     pair = [np.zeros((4, 4), np.int64), np.zeros((4, 4), np.int64)]
     pair[place][1, 2] = wrong
-    with pytest.raises(
-        DataError, match=f"class id {wrong} in the (label|predicted) mask is outside 0…3"
-    ) as caught:
+    with pytest.raises(DataError, match=f"class id {wrong} in the (label|predicted) mask is outside 0…3") as caught:
         measure(name, pair)
     assert "\n" not in str(caught.value)
 
@@ -168,6 +164,7 @@ def test_nothing_counted_is_none_not_nan():
 def test_a_class_that_one_mask_lacks_has_no_precision_but_an_iou_of_0():
     matrix = ConfusionMatrix.from_masks(np.array([[0, 1]]), np.array([[0, 0]]), 2)
     assert (matrix.iou()[1], matrix.precision()[1], matrix.recall()[1]) == (0.0, None, 0.0)
+    assert matrix.mean_iou() == (1 / 2 + 0) / 2
 
 
 def test_overlapping_channels_are_counted_one_by_one():
@@ -217,9 +214,7 @@ def test_boundary_iou_sees_what_iou_forgives():
     truth, prediction = np.zeros((200, 200), np.int64), np.zeros((200, 200), np.int64)
     truth[20:180, 20:180] = 1
     prediction[24:176, 24:176] = 1
-    region, boundary = (
-        METRICS[name](truth, prediction, 2, None).summary() for name in ("region", "boundary")
-    )
+    region, boundary = (METRICS[name](truth, prediction, 2, None).summary() for name in ("region", "boundary"))
     assert region["mean_iou"] > 0.85
     assert boundary["boundary_iou"] < 0.5
 
@@ -230,9 +225,7 @@ def test_boundary_iou_sees_what_iou_forgives():
 @given(arrays(np.float32, (3, 8), elements=st.floats(-100, 100, width=32)), st.integers(0, 8))
 def test_sqnr_of_parts_adds_to_sqnr_of_the_whole(values, cut):
     noisy = np.round(values)
-    parts = Sqnr.from_outputs(values[:, :cut], noisy[:, :cut]) + Sqnr.from_outputs(
-        values[:, cut:], noisy[:, cut:]
-    )
+    parts = Sqnr.from_outputs(values[:, :cut], noisy[:, :cut]) + Sqnr.from_outputs(values[:, cut:], noisy[:, cut:])
     whole = Sqnr.from_outputs(values, noisy)
     assert (parts.signal, parts.noise) == (close(whole.signal), close(whole.noise))
 

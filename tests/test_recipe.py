@@ -116,9 +116,7 @@ def test_override_with_nothing_changes_nothing(recipe):
 
 def test_override_replaces_what_is_given_and_only_that():
     recipe = Recipe(InputRecipe(scale=1.0, mean=(2.0,)), OutputRecipe(head="argmax", classes=("a", "b")))
-    changed = override(
-        recipe, size=(4, 6), mean=[0.1, 0.2, 0.3], layout="NHWC", output="y", output_layout="NCHW"
-    )
+    changed = override(recipe, size=(4, 6), mean=[0.1, 0.2, 0.3], layout="NHWC", output="y", output_layout="NCHW")
     assert changed.input == InputRecipe(size=(4, 6), layout="NHWC", scale=1.0, mean=(0.1, 0.2, 0.3))
     assert changed.output == OutputRecipe(name="y", layout="NCHW", head="argmax", classes=("a", "b"))
 
@@ -172,6 +170,7 @@ def test_a_plain_model_decides_everything():
         ((1, 3, 64, 96), "float32", (1, 5, 16, 24), "float32", "NCHW", "RGB", "NCHW", "argmax"),
         ((1, 64, 96, 3), "float32", (1, 16, 24, 5), "float32", "NHWC", "RGB", "NHWC", "argmax"),
         ((1, 64, 96, 3), "float32", (1, 5, 16, 24), "float32", "NHWC", "RGB", "NCHW", "argmax"),
+        ((1, 257, 385, 3), "float32", (1, 5, 33, 49), "float32", "NHWC", "RGB", "NCHW", "argmax"),
         ((1, 12, 64, 96), "float32", (1, 5, 64, 96), "float32", "NCHW", None, "NCHW", "argmax"),
     ],
 )

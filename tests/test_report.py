@@ -106,8 +106,7 @@ def test_text_stands_out_from_the_paper_in_light_and_dark():
     """WCAG 2.2, level AA: a contrast of at least 4.5 for text, and 3 for bars."""
     style = (Path(quantseg.report.__file__).parent / "templates/style.css").read_text(encoding="utf-8")
     themes = [
-        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
-        for block in re.findall(r":root \{(.*?)\}", style, re.S)
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
     ]
     themes = [theme for theme in themes if len(theme) > 5]
     assert len(themes) >= 2
@@ -253,9 +252,7 @@ def test_float_transposed_convolutions_that_still_run_are_named():
         (section,) = [s for s in sections(report(executed={INT8: nodes})) if s.title == "What runs"]
         return list(section.items)
 
-    assert said(executed(("ConvTranspose", "float", 1.0))) == [
-        "The int8 model still runs 1 ConvTranspose in float."
-    ]
+    assert said(executed(("ConvTranspose", "float", 1.0))) == ["The int8 model still runs 1 ConvTranspose in float."]
     assert said(executed(("QLinearConv", "int8", 1.0))) == []
 
 

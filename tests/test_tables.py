@@ -4,16 +4,10 @@ from hypothesis import strategies as st
 
 from quantseg import tables
 
-CELLS = st.one_of(
-    st.none(), st.integers(), st.text(max_size=150), st.sampled_from(["/enc/1/Conv" * 12, "94.3 %"])
-)
+CELLS = st.one_of(st.none(), st.integers(), st.text(max_size=150), st.sampled_from(["/enc/1/Conv" * 12, "94.3 %"]))
 
 
-@given(
-    st.integers(1, 5).flatmap(
-        lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=6)
-    )
-)
+@given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=6)))
 @pytest.mark.parametrize("make", [tables.terminal, tables.markdown])
 def test_no_line_is_wider_than_the_limit(make, rows):
     table = make([f"column {k}" for k in range(len(rows[0]))], rows)
@@ -23,10 +17,7 @@ def test_no_line_is_wider_than_the_limit(make, rows):
 
 def test_a_terminal_table():
     assert tables.terminal(["model", "latency", "size"], [["float", "54.2 ms", 31], ["int8", None, 8]]) == (
-        "model      latency    size\n"
-        "-------  ---------  ------\n"
-        "float      54.2 ms      31\n"
-        "int8             –       8"
+        "model      latency    size\n-------  ---------  ------\nfloat      54.2 ms      31\nint8             –       8"
     )
 
 

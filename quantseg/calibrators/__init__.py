@@ -13,7 +13,8 @@ from quantseg.qtypes import QType
 class Calibrator(Protocol):
     """Chooses the range that the integers of `qtype` shall cover; values outside it will saturate.
 
-    The result lies within the histogram's extrema. symmetric: the range will be widened to [−a, a], so choose a.
+    The result lies within the histogram's extrema, or those and zero. symmetric: the range will be widened to [−a, a],
+    so choose a.
     """
 
     def __call__(self, histogram: Histogram, qtype: QType, *, symmetric: bool) -> Range:
@@ -38,9 +39,7 @@ def calibrator(name: str, *, percent: float | None = None) -> Calibrator:
     if percent is None:
         return CALIBRATORS[name]
     if name != "percentile":
-        raise CalibrationError(
-            f"a percentile was given to the {name} calibrator; use --calibrator percentile"
-        )
+        raise CalibrationError(f"a percentile was given to the {name} calibrator; use --calibrator percentile")
     if not 50 < percent <= 100:
         raise CalibrationError(f"percentile {percent} is outside (50, 100]; 99.9 to 99.999 is usual")
     return partial(percentile.choose_range, percent=percent)

@@ -2,8 +2,8 @@
 
 For each candidate clip, P is the histogram with the outliers moved into the last kept bins, and Q is what the integers
 can say of the kept values: every level's count spread evenly over its occupied bins. The least divergence wins.
-Source: Migacz, "8-bit inference with TensorRT", GTC 2017. Here the two sides of an asymmetric range are searched in turn,
-coarse to fine, on up to 4096 bins. Why not MSE: see mse.py; entropy forgives large errors of rare values.
+Source: Migacz, "8-bit inference with TensorRT", GTC 2017. Here the two sides of an asymmetric range are searched in
+turn, coarse to fine, on up to 4096 bins. Why not MSE: see mse.py; entropy forgives large errors of rare values.
 """
 
 from collections.abc import Callable
@@ -46,10 +46,7 @@ def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Rang
     depth, top = (low - zero) * width, (high - zero) * width
     if symmetric:
         depth = -top
-    return Range(
-        min(max(depth, histogram.minimum), histogram.maximum),
-        max(min(top, histogram.maximum), histogram.minimum),
-    )
+    return histogram.clipped(depth, top)
 
 
 def _without_spike(counts: NDArray[np.int64], zero: int) -> F64:

@@ -2,7 +2,8 @@
 
 With step S the values inside [a, b] err by S²/12 on average and those outside by their distance to it. Both are sums of
 powers over a prefix or suffix of the histogram, so every pair of clips on a grid costs O(1).
-Source: Banner et al., "Post-training 4-bit quantization", arXiv:1810.05723 (for a given density); here for any histogram.
+Source: Banner et al., "Post-training 4-bit quantization", arXiv:1810.05723 (for a given density);
+here for any histogram.
 """
 
 import numpy as np
@@ -23,14 +24,14 @@ def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Rang
         tops = _clips(magnitudes.maximum)
         error = _rounding(2 * tops / (qmax - qmin), histogram) + _saturation(magnitudes, tops)
         top = float(tops[np.argmin(error)])
-        return Range(max(-top, histogram.minimum), min(top, histogram.maximum))
+        return histogram.clipped(-top, top)
     span = Range(histogram.minimum, histogram.maximum).with_zero()
     highs, depths = _clips(span.maximum), _clips(-span.minimum)
     steps = (highs[None, :] + depths[:, None]) / (qmax - qmin)
     error = _rounding(steps, histogram) + _saturation(histogram, highs)[None, :]
     error += _saturation(_mirrored(histogram), depths)[:, None]
     row, column = np.unravel_index(np.argmin(error), error.shape)
-    return Range(-float(depths[row]), float(highs[column]))
+    return Range(0.0 - float(depths[row]), float(highs[column]))
 
 
 def _clips(top: float) -> F64:
@@ -50,12 +51,11 @@ def _saturation(histogram: Histogram, tops: F64) -> F64:
     x, n = histogram.centres, histogram.counts.astype(np.float64)
     sums = [np.append(np.cumsum((n * x**p)[::-1])[::-1], 0.0) for p in range(3)]
     first = np.searchsorted(x, tops, side="right")
-    return np.maximum(sums[2][first] - 2 * tops * sums[1][first] + tops**2 * sums[0][first], 0.0)
+    errors: F64 = sums[2][first] - 2 * tops * sums[1][first] + tops**2 * sums[0][first]
+    return errors.clip(min=0.0)
 
 
 def _mirrored(histogram: Histogram) -> Histogram:
     """The histogram of −x (bin borders change sides, which no moment notices)."""
     last = histogram.first_bin + histogram.counts.size - 1
-    return Histogram(
-        histogram.exponent, -1 - last, histogram.counts[::-1], -histogram.maximum, -histogram.minimum
-    )
+    return Histogram(histogram.exponent, -1 - last, histogram.counts[::-1], -histogram.maximum, -histogram.minimum)

@@ -17,12 +17,12 @@ def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool, percent
     """
     if symmetric:
         top = _upper_edge(histogram.magnitudes(), percent / 100)
-        return Range(max(-top, histogram.minimum), min(top, histogram.maximum))
+        return histogram.clipped(-top, top)
     tail = (1 - percent / 100) / 2
     cumulated = np.cumsum(histogram.counts)
     left = int(np.searchsorted(cumulated, tail * cumulated[-1], side="right"))
     low, high = float(histogram.edges[left]), _upper_edge(histogram, 1 - tail)
-    return Range(max(low, histogram.minimum), min(high, histogram.maximum))
+    return histogram.clipped(low, high)
 
 
 def _upper_edge(histogram: Histogram, share: float) -> float:

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 @with_recipe
 def benchmark(
-    models: Annotated[
-        list[Path], typer.Argument(help="ONNX models; ratios are to the first.", show_default=False)
-    ],
+    models: Annotated[list[Path], typer.Argument(help="ONNX models; ratios are to the first.", show_default=False)],
     source: "RecipeSource",
     threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,

@@ -62,16 +62,12 @@ def calibrate(
         result = _merged(model)
     else:
         if len(model) != 1:
-            raise CalibrationError(
-                f"{len(model)} models were given; calibrate one at a time, or merge with --merge"
-            )
+            raise CalibrationError(f"{len(model)} models were given; calibrate one at a time, or merge with --merge")
         if data is None:
             raise DataError("no images: give a folder with --data")
         target = output or model[0].with_suffix(".calibration.json")
         check_writable(target)
-        result = _observed(
-            model[0], data, source, settings, target, calibrator, percentile, limit, workers, threads
-        )
+        result = _observed(model[0], data, source, settings, target, calibrator, percentile, limit, workers, threads)
     calibrations.write(result, target)
     target.with_name(f"{target.name}.partial").unlink(missing_ok=True)
     _show(result)

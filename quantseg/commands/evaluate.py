@@ -20,9 +20,7 @@ def evaluate(
     model: Model,
     data: Data,
     source: "RecipeSource",
-    reference: Annotated[
-        Path | None, typer.Option(help="The float model, to agree with.", show_default=False)
-    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="The float model, to agree with.", show_default=False)] = None,
     masks: Masks = True,
     limit: Limit = None,
     threads: Threads = None,
@@ -66,14 +64,10 @@ def _show_scores(scores: "Scores", classes: tuple[str, ...]) -> None:
     from quantseg import tables
 
     console.say(
-        tables.terminal(
-            ("figure", "value"), [(tables.title(k), tables.percent(v)) for k, v in scores.summary.items()]
-        )
+        tables.terminal(("figure", "value"), [(tables.title(k), tables.percent(v)) for k, v in scores.summary.items()])
     )
     keys = tuple(scores.per_class)
-    rows = [
-        (name, *(tables.percent(scores.per_class[key][k]) for key in keys)) for k, name in enumerate(classes)
-    ]
+    rows = [(name, *(tables.percent(scores.per_class[key][k]) for key in keys)) for k, name in enumerate(classes)]
     console.say("\n" + tables.terminal(("class", *(tables.title(key) for key in keys)), rows))
 
 

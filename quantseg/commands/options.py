@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from quantseg.planning import QuantSettings
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
-Data = Annotated[
-    Path, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)
-]
+Data = Annotated[Path, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result here, as JSON.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many images, evenly spread.")]
 Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with the masks beside the images, if any.")]
@@ -35,13 +33,9 @@ _RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0â€
 _SETTINGS_PANEL = "Quantisation"
 
 
-def _flag(
-    name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None
-) -> inspect.Parameter:
+def _flag(name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None) -> inspect.Parameter:
     option = typer.Option(help=text, rich_help_panel=panel, show_default=False)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 _RECIPE = (

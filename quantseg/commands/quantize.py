@@ -31,9 +31,7 @@ def quantize(
     model: Model,
     source: "RecipeSource",
     settings: "QuantSettings",
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of calibration images.", show_default=False)
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of calibration images.", show_default=False)] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="A file of quantseg calibrate, in place of --data.", show_default=False),
@@ -86,9 +84,7 @@ def quantize(
         console.written(json)
 
 
-def _ranges_of(
-    file: Path, model: "FloatModel", options: "CalibrationOptions", *, chosen: bool
-) -> "CalibrationTable":
+def _ranges_of(file: Path, model: "FloatModel", options: "CalibrationOptions", *, chosen: bool) -> "CalibrationTable":
     """The file's own ranges, or new ones from what it observed where another calibrator or type is asked for."""
     from quantseg import calibration as calibrations
     from quantseg import pipeline

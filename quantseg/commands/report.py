@@ -1,6 +1,8 @@
 """quantseg report: the proof, as JSON, Markdown and one HTML page."""
 
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,7 @@ from quantseg.commands.options import (
     Format,
     Json,
     Limit,
+    Masks,
     Percentile,
     Threads,
     with_recipe,
@@ -28,33 +31,41 @@ REFERENCE_IMAGES = 32
 """Blood smears drawn to calibrate a reference model, and as many others to judge it."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What every report of one command has in common."""
+
+    options: "CalibrationOptions"
+    qformat: str
+    rounds: int
+    pictures: bool
+    masks: bool
+    output: Path
+
+
 @with_recipe
 @with_settings
 def report(
     source: "RecipeSource",
     settings: "QuantSettings",
     model: Annotated[
-        Path | None,
-        typer.Argument(help="Float ONNX model. Default: the reference models.", show_default=False),
+        Path | None, typer.Argument(help="Float ONNX model. Default: the reference models.", show_default=False)
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(help="Images to judge on, with masks/ beside images/ or without.", show_default=False),
+        Path | None, typer.Option(help="Images to judge on, with masks/ beside images/ or without.", show_default=False)
     ] = None,
     calib: Annotated[
         Path | None, typer.Option(help="Images to calibrate on. Default: --data itself.", show_default=False)
     ] = None,
     calibration: Annotated[
-        Path | None,
-        typer.Option(help="A file of quantseg calibrate, in place of --calib.", show_default=False),
+        Path | None, typer.Option(help="A file of quantseg calibrate, in place of --calib.", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the reports.")] = Path("reports"),
-    name: Annotated[
-        str | None, typer.Option(help="Folder of this report. Default: the model's name.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Folder of this report. Default: the model's name.")] = None,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show the images that differ most.")
     ] = True,
+    masks: Masks = True,
     calibrator: Calibrator = None,
     percentile: Percentile = None,
     qformat: Format = "qdq",
@@ -64,10 +75,8 @@ def report(
     json: Json = None,
 ) -> None:
     """Quantise a model, judge it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html."""
-    import tempfile
-
     from quantseg import pipeline
-    from quantseg.errors import DataError, QuantSegError
+    from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
     from quantseg.report import write_index
 
@@ -78,85 +87,86 @@ def report(
         threads=threads or 0,
         settings=settings,
     )
+    wanted = Wanted(options, qformat, rounds, pictures, masks, output)
     check_writable(output / "index.html")
-    made: list[Report] = []
-    if model is not None:
+    if model is None:
+        made = _reference_reports(source, wanted)
+    else:
         if data is None:
             raise DataError("no images: give a folder with --data")
         if calib is not None and calibration is not None:
-            raise QuantSegError("give either --calib or --calibration")
+            raise CalibrationError("calibration was given twice; give either --calib or --calibration")
         loaded = pipeline.read_float_model(model, source)
-        if calibration is not None:
-            given: Path | Calibration = _kept(calibration, loaded)
-        else:
-            given = calib or data
-        made.append(make(loaded, data, given, options, qformat, rounds, output, name or model.stem, pictures))
-    else:
-        from quantseg.data.cells import write_cells
-        from quantseg.references import CALIBRATION_SEED, VALIDATION_SEED, reference_models
-
-        with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-            for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
-                write_cells(Path(folder) / part, REFERENCE_IMAGES, seed=seed, track=console.track)
-            for title, path in reference_models().items():
-                loaded = pipeline.read_float_model(path, source)
-                places = Path(folder) / "val", Path(folder) / "calib"
-                made.append(make(loaded, *places, options, qformat, rounds, output, title, pictures))
+        done = calibrated(loaded, calib or data, options) if calibration is None else _kept(calibration, loaded)
+        made = [make_report(name or model.stem, loaded, data, done, wanted)]
     console.written(*write_index(output))
     if json is not None:
         write_json(json, [report.to_json() for report in made])
         console.written(json)
 
 
-def make(
-    model: "FloatModel", data: Path, calibration: "Path | Calibration", options: "CalibrationOptions", qformat: str,
-    rounds: int, output: Path, name: str, pictures: bool, int8_model: Path | None = None,
-) -> "Report":  # fmt: skip
-    """Makes one report and writes it. calibration: images, or what was calibrated before."""
-    import tempfile
+def calibrated(model: "FloatModel", folder: Path, options: "CalibrationOptions") -> "Calibration":
+    """Calibrates on a folder of images, with a progress bar."""
+    from quantseg import pipeline
 
+    images = pipeline.open_data(folder, model, limit=options.limit)
+    return pipeline.calibrate(model, images, options, track=console.track)
+
+
+def make_report(
+    name: str,
+    model: "FloatModel",
+    data: Path,
+    calibration: "Calibration",
+    wanted: Wanted,
+    *,
+    int8_model: Path | None = None,
+) -> "Report":
+    """Makes one report and writes it; the int8 model too, where a place for it is given."""
     from quantseg import graph, pipeline
     from quantseg.report import build_report, verdict, write_report
 
-    images = pipeline.open_data(data, model, limit=options.limit)
-    if isinstance(calibration, Path):
-        seen = "the images that it is judged on" if calibration == data else "other images"
-        calibration_data = pipeline.open_data(calibration, model, limit=options.limit)
-        done = pipeline.calibrate(model, calibration_data, options, track=console.track)
-        table = done.table
-    else:
-        seen, done, table = (
-            "a calibration file",
-            calibration,
-            pipeline.choose(calibration.observations, options),
-        )
-    plan, quantised = pipeline.quantize(model, table, options.settings, qformat=qformat)
+    options = wanted.options
+    images = pipeline.open_data(data, model, limit=options.limit, masks=wanted.masks)
+    table = pipeline.choose(calibration.observations, options)
+    plan, quantised = pipeline.quantize(model, table, options.settings, qformat=wanted.qformat)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         target = int8_model or Path(folder) / f"{name}.int8.onnx"
         graph.save(quantised, target)
         result = build_report(
             name,
-            model.path,
+            model,
             target,
             plan=plan,
-            histograms=done.observations.histograms,
+            calibration=calibration,
             data=images,
-            recipe=model.recipe,
-            input_spec=model.input,
             threads=options.threads or pipeline.default_threads(),
-            rounds=rounds,
-            pictures=pictures,
-            facts={
-                "calibrated on": f"{len(done.observations.images)} images ({seen}), {table.calibrator}",
-                "calibration data, SHA-256": done.data_digest,
-                "judged on": f"{len(images.names)} images",
-            },
+            rounds=wanted.rounds,
+            pictures=wanted.pictures,
+            settings={"calibrator": table.calibrator, "format": wanted.qformat},
             commands=(" ".join(["quantseg", *sys.argv[1:]]),),
             track=console.track,
         )
     console.say(f"{name}: {verdict(result.summary)}")
-    console.written(*write_report(result, output / name, pictures=pictures))
+    console.written(*write_report(result, wanted.output / name, pictures=wanted.pictures))
     return result
+
+
+def _reference_reports(source: "RecipeSource", wanted: Wanted) -> "list[Report]":
+    """A report on every reference model, on blood smears that are drawn for it."""
+    from quantseg import pipeline
+    from quantseg.data.cells import write_cells
+    from quantseg.references import CALIBRATION_SEED, VALIDATION_SEED, reference_models
+
+    made = []
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        calib, val = Path(folder) / "calib", Path(folder) / "val"
+        for part, seed in ((calib, CALIBRATION_SEED), (val, VALIDATION_SEED)):
+            write_cells(part, REFERENCE_IMAGES, seed=seed, track=console.track)
+        for name, path in reference_models().items():
+            model = pipeline.read_float_model(path, source)
+            made.append(make_report(name, model, val, calibrated(model, calib, wanted.options), wanted))
+    return made
 
 
 def _kept(file: Path, model: "FloatModel") -> "Calibration":

@@ -26,7 +26,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
         raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
     result = model.clone()
     names = [str(value.name) for value in result.graph.outputs]
-    editor = GraphEditor(result.graph, plan)
+    editor = GraphEditor(result, plan)
     quantised = {node.name for node in plan.quantised}
     for node in list(result.graph):
         if node.name in plan.dropped:

@@ -18,16 +18,17 @@ MICROSOFT = "com.microsoft"
 
 
 class GraphEditor:
-    """Edits one graph by one plan. New nodes go in before the node that is being replaced."""
+    """Edits a model's graph by one plan. New nodes go in before the node that is being replaced."""
 
-    def __init__(self, graph: ir.Graph, plan: QuantPlan) -> None:
+    def __init__(self, model: ir.Model, plan: QuantPlan) -> None:
         self.plan = plan
-        self._graph = graph
-        self._inputs = {node: tuple(node.inputs) for node in graph}
-        self._position = next(iter(graph), None)
+        self._graph = model.graph
+        self._inputs = {node: tuple(node.inputs) for node in model.graph}
+        self._position = next(iter(model.graph), None)
         self._stored: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
+        self._taken = _names(model)
         self._weights: dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value, ir.Value]] = {}
 
     @property
@@ -62,7 +63,7 @@ class GraphEditor:
                 self._stored[value] = self.constant(f"{value.name}_quantized", integers)
             else:
                 inputs = (value, *self.grid(value))
-                self._stored[value] = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
+                (self._stored[value],) = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
         return self._stored[value]
 
     def rounded(self, value: ir.Value | None) -> ir.Value:
@@ -70,7 +71,7 @@ class GraphEditor:
         assert value is not None
         if value not in self._rounded:
             inputs = (self.stored(value), *self.grid(value))
-            rounded = self.insert("DequantizeLinear", inputs, f"{value.name}_dequantized")
+            (rounded,) = self.insert("DequantizeLinear", inputs, f"{value.name}_dequantized")
             rounded.shape, rounded.type = value.shape, value.type
             self._rounded[value] = rounded
         return self._rounded[value]
@@ -107,9 +108,7 @@ class GraphEditor:
 
     def constant(self, name: str, values: NDArray[np.generic]) -> ir.Value:
         """A new initializer, under the name or the first free one after it."""
-        free, number = name, 1
-        while free in self._graph.initializers:
-            free, number = f"{name}_{number}", number + 1
+        free = self._free(name)
         tensor = ir.Tensor(values, name=free)
         shape, kind = ir.Shape(values.shape), ir.TensorType(tensor.dtype)
         value = ir.Value(name=free, shape=shape, type=kind, const_value=tensor)
@@ -120,24 +119,47 @@ class GraphEditor:
         self,
         op_type: str,
         inputs: Sequence[ir.Value | None],
-        output: str,
-        *,
+        *outputs: str,
         domain: str = "",
         name: str | None = None,
         attributes: Sequence[ir.Attr] = (),
-        outputs: int = 1,
-    ) -> ir.Value:
-        """Inserts a node with a first output of that name, and gives that output."""
+    ) -> list[ir.Value]:
+        """Inserts a node, and gives its outputs: under these names or the first free ones after them."""
         if domain:
             self._graph.opset_imports[domain] = 1
+        names = [self._free(output) for output in outputs]
         node = ir.Node(
-            domain, op_type, inputs, attributes, num_outputs=outputs, name=name or f"{output}_{op_type}"
+            domain,
+            op_type,
+            inputs,
+            attributes,
+            num_outputs=len(names),
+            name=name or self._free(f"{names[0]}_{op_type}"),
         )
-        node.outputs[0].name = output
+        for output, free in zip(node.outputs, names, strict=True):
+            output.name = free
         assert self._position is not None
         self._graph.insert_before(self._position, node)
-        return node.outputs[0]
+        return list(node.outputs)
+
+    def _free(self, name: str) -> str:
+        """The name, or the first of name_1, name_2, … that nothing in the graph has; taken from now on."""
+        free, number = name, 0
+        while free in self._taken:
+            number += 1
+            free = f"{name}_{number}"
+        self._taken.add(free)
+        return free
 
     def _scale_and_zero_point(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
         scale = self.constant(f"{name}_scale", params.scale)
         return scale, self.constant(f"{name}_zero_point", params.zero_point)
+
+
+def _names(model: ir.Model) -> set[str]:
+    """Every name in the graph and its subgraphs, of nodes and of values."""
+    graphs = list(model.graphs())
+    nodes = [node for graph in graphs for node in graph]
+    values = (value for graph in graphs for value in (*graph.inputs, *graph.initializers.values()))
+    outputs = (output for node in nodes for output in node.outputs)
+    return {str(named.name) for named in (*nodes, *values, *outputs)}

@@ -4,7 +4,7 @@ Convolutions and matrix products have standard names; the rest of the integer op
 com.microsoft. Operators that only move values run on the integers as they are. Source: onnxruntime, ContribOperators.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
@@ -133,7 +133,7 @@ def _inserted(
     editor: GraphEditor,
     node: ir.Node,
     op_type: str,
-    operands: list[ir.Value | None],
+    operands: Sequence[ir.Value | None],
     domain: str = "",
     *,
     leave_out: tuple[str, ...] = (),

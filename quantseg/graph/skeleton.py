@@ -53,4 +53,5 @@ def infer_shapes(model: ir.Model) -> None:
             if value.name in found:
                 kind = found[value.name]
                 value.type = ir.serde.deserialize_type_proto_for_type(kind) or value.type
-                value.shape = ir.serde.deserialize_type_proto_for_shape(kind) or value.shape
+                shape = ir.serde.deserialize_type_proto_for_shape(kind)
+                value.shape = value.shape if shape is None else shape  # a shape of rank 0 is false

@@ -60,8 +60,7 @@ def _into_producer(affine: Channelwise) -> ir.Node | None:
     widened = affine.widened(kernel.outputs)
     if widened is None or (pad is not None and not _through_pad(pad, *widened)):
         return None
-    if not bypass(affine.node, affine.source):
-        return None
+    bypass(affine.node, affine.source)
     write(producer, kernel.scaled(*widened))
     return producer
 
@@ -96,8 +95,9 @@ def _into_user(affine: Channelwise) -> ir.Node | None:
     if kernel is None or user.inputs[0] is not affine.node.outputs[0]:
         return None
     widened = affine.widened(kernel.inputs)
-    if widened is None or (affine.shift.any() and _pads(user)) or not bypass(affine.node, affine.source):
+    if widened is None or (affine.shift.any() and _pads(user)):
         return None
+    bypass(affine.node, affine.source)
     write(user, kernel.fed_by(*widened))
     return user
 

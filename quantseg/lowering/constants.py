@@ -21,6 +21,8 @@ from quantseg.lowering.outcome import Change, Outcome
 SIZE_LIMIT = 1 << 26
 """Bytes that one folded constant may take (64 MB): beyond, the node that makes it is the smaller file."""
 
+_DYNAMIC = -1  # stands for a size that is not known
+
 _FOLDABLE = frozenset((
     "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Exp",
     "Expand", "Flatten", "Floor", "Gather", "GatherElements", "Greater", "GreaterOrEqual",
@@ -58,24 +60,36 @@ def _evaluate(node: ir.Node, opset: int) -> list[NDArray[Any]] | None:
         held = constant(node.outputs[0])
         return None if held is None else [held]
     if node.op_type == "Shape":
-        return _known_shape(node)
+        sizes = _shape(node)
+        return None if sizes is None or (sizes == _DYNAMIC).any() else [sizes]
     if node.op_type not in _FOLDABLE or not node.inputs or not all(map(_bounded, node.outputs)):
         return None
     arrays = [constant(value) for value in node.inputs]
+    from_sizes = arrays[0] is None and node.op_type in ("Gather", "Slice")
+    if from_sizes:
+        arrays[0] = _sizes(node.inputs[0])
     if any(array is None and value is not None for array, value in zip(arrays, node.inputs, strict=True)):
         return None
-    return _run(node, arrays, opset)
-
-
-def _known_shape(node: ir.Node) -> list[NDArray[Any]] | None:
-    sizes = static_shape(node.inputs[0])
-    if sizes is None:
+    results = _run(node, arrays, opset)
+    if from_sizes and results is not None and (results[0] == _DYNAMIC).any():
         return None
-    bounds = slice(
-        node.attributes["start"].as_int() if "start" in node.attributes else None,
-        node.attributes["end"].as_int() if "end" in node.attributes else None,
-    )
-    return [np.array(sizes[bounds], dtype=np.int64)]
+    return results
+
+
+def _sizes(value: ir.Value | None) -> NDArray[np.int64] | None:
+    """The sizes that a Shape node gives as `value`, None where no such node does."""
+    maker = value.producer() if value is not None else None
+    return _shape(maker) if maker is not None and maker.op_type == "Shape" and maker.domain == "" else None
+
+
+def _shape(node: ir.Node) -> NDArray[np.int64] | None:
+    """What the Shape node gives, with _DYNAMIC for sizes that are not known; None where the rank is not."""
+    source = node.inputs[0]
+    if source is None or source.shape is None:
+        return None
+    sizes = np.array([dim if isinstance(dim, int) else _DYNAMIC for dim in source.shape], dtype=np.int64)
+    start, end = (node.attributes[key].as_int() if key in node.attributes else None for key in ("start", "end"))
+    return sizes[start:end]
 
 
 def _bounded(value: ir.Value) -> bool:

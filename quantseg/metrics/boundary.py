@@ -39,9 +39,7 @@ class BoundaryOverlap:
         return {"boundary_iou": self.overlap.iou()}
 
 
-def boundary(
-    truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore_index: int | None
-) -> BoundaryOverlap:
+def boundary(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore_index: int | None) -> BoundaryOverlap:
     """Tally of two class maps (height, width) or of two stacks of channels (classes, height, width).
 
     Borders are found in the masks as they are; ignored pixels are then left out of the counts.
@@ -52,20 +50,17 @@ def boundary(
         return BoundaryOverlap(_count(truth, prediction, valid, classes))
     check_shapes(truth, prediction)
     everywhere = np.ones(truth.shape[1:], np.bool_)
-    pairs = [
-        _count(t.view(np.uint8), p.view(np.uint8), everywhere, 2)
-        for t, p in zip(truth, prediction, strict=True)
+    overlaps = [
+        _count(t.view(np.uint8), p.view(np.uint8), everywhere, 2) for t, p in zip(truth, prediction, strict=True)
     ]
-    foreground = (
-        np.array([getattr(o, part)[1] for o in pairs], np.int64) for part in ("both", "truth", "prediction")
-    )
-    return BoundaryOverlap(Overlap(*foreground))
+    foreground = [[o.both[1], o.truth[1], o.prediction[1]] for o in overlaps]
+    return BoundaryOverlap(Overlap(*np.array(foreground, np.int64).T))
 
 
 def border(mask: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels (height, width) within d, in either axis, of another class or of the image's edge."""
     reach = max(1, round(DIAGONAL_SHARE * float(np.hypot(*mask.shape))))
-    framed = np.pad(mask.astype(np.int16), reach, constant_values=_OUTSIDE)
+    framed = np.pad(mask.astype(np.int32), reach, constant_values=_OUTSIDE)
     lowest, highest = (_window(fold, framed, 2 * reach + 1) for fold in (np.minimum, np.maximum))
     return np.asarray(lowest != highest)
 

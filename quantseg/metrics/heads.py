@@ -45,8 +45,7 @@ def _channels_first(output: Array, recipe: OutputRecipe) -> Array:
     dimensions = 3 if recipe.layout == "NHW" else 4
     if output.ndim != dimensions:
         raise RecipeError(
-            f"output of shape {output.shape} is not {recipe.layout}; "
-            "correct output.layout or output.name in the recipe"
+            f"output of shape {output.shape} is not {recipe.layout}; correct output.layout or output.name in the recipe"
         )
     if recipe.layout == "NHW":
         return output[:, None]
@@ -56,8 +55,7 @@ def _channels_first(output: Array, recipe: OutputRecipe) -> Array:
 def _one_channel(output: Array, recipe: OutputRecipe) -> Array:
     if output.shape[1] != 1:
         raise RecipeError(
-            f"head {recipe.head!r} needs one channel and the output has {output.shape[1]}; "
-            "use argmax or multilabel"
+            f"head {recipe.head!r} needs one channel and the output has {output.shape[1]}; use argmax or multilabel"
         )
     return output[:, 0]
 

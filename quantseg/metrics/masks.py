@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from quantseg.errors import DataError
 
 
-def counted(
-    truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore_index: int | None
-) -> NDArray[np.bool_]:
+def counted(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore_index: int | None) -> NDArray[np.bool_]:
     """Which pixels of two class maps count: those whose truth is not `ignore_index`.
 
     Raises DataError where the shapes differ, or where a counted pixel of either map holds an id outside

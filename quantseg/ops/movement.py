@@ -12,7 +12,7 @@ def first_input(node: ir.Node) -> IntegerForm:
 
 def max_pool(node: ir.Node) -> IntegerForm | KeptFloat:
     """MaxPool; with the second output (the indices that MaxUnpool reads) there is no integer kernel."""
-    if len(node.outputs) > 1 and node.outputs[1].uses():
+    if any(indices.uses() or indices.is_graph_output() for indices in node.outputs[1:]):
         return KeptFloat("MaxPool: with indices it has no integer kernel")
     return IntegerForm(Kind.MOVEMENT)
 

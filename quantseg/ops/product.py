@@ -22,7 +22,10 @@ def gemm(node: ir.Node) -> IntegerForm | KeptFloat:
     alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
     if alpha != 1.0 or (beta != 1.0 and len(node.inputs) > 2):
         return KeptFloat(f"Gemm: alpha {alpha:g} and beta {beta:g}; the integer kernel knows 1 and 1 alone")
-    return _with_constant_weight(node, weight_axis=0 if node.attributes.get_int("transB", 0) else 1)
+    form = _with_constant_weight(node, weight_axis=0 if node.attributes.get_int("transB", 0) else 1)
+    if isinstance(form, IntegerForm) and form.bias is not None and _has_rows(node.inputs[form.bias]):
+        return KeptFloat("Gemm: its bias differs from row to row; the integer kernel adds one number per column")
+    return form
 
 
 def matmul(node: ir.Node) -> IntegerForm:
@@ -32,6 +35,11 @@ def matmul(node: ir.Node) -> IntegerForm:
         rank = len(right.const_value.shape)
         return IntegerForm(Kind.PRODUCT, weight=1, weight_axis=1 if rank == 2 else None)
     return IntegerForm(Kind.PRODUCT, data=(0, 1))
+
+
+def _has_rows(bias: ir.Value | None) -> bool:
+    """Whether the summand of a Gemm, which may be (M, N), is more than one row of numbers."""
+    return bias is not None and bias.shape is not None and any(size != 1 for size in bias.shape[:-1])
 
 
 def _with_constant_weight(node: ir.Node, *, weight_axis: int) -> IntegerForm | KeptFloat:

@@ -28,8 +28,8 @@ def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str]
     decisions: Decisions = {}
     for node in nodes:
         form = integer_form(node)
-        if isinstance(form, KeptFloat) and node.name in refusals:
-            form = KeptFloat(f"{node.op_type}: {refusals[node.name]}")
+        if isinstance(form, KeptFloat) and str(node.name) in refusals:
+            form = KeptFloat(f"{node.op_type}: {refusals[str(node.name)]}")
         elif not _is_wanted(node, settings):
             form = KeptFloat("excluded by name")
         decisions[node] = form

@@ -5,15 +5,16 @@ from contextlib import closing
 from pathlib import Path
 
 from quantseg import graph
+from quantseg.calibration import Calibration
 from quantseg.comparison import compare
 from quantseg.data import Dataset
 from quantseg.evaluation import Evaluation, evaluate
-from quantseg.histogram import Histogram
 from quantseg.latency import benchmark, file_bytes
+from quantseg.pipeline import FloatModel
 from quantseg.planning import QuantPlan
 from quantseg.progress import Track, quiet
 from quantseg.provenance import provenance
-from quantseg.recipe import Recipe, TensorSpec
+from quantseg.recipe import Recipe
 from quantseg.report.content import FLOAT, INT8, ModelFile, Report
 from quantseg.report.pictures import Picture, picture
 from quantseg.report.plan import summarise_plan
@@ -28,37 +29,35 @@ PROFILE_RUNS = 10
 
 def build_report(
     name: str,
-    float_model: Path,
+    model: FloatModel,
     int8_model: Path,
     *,
     plan: QuantPlan,
-    histograms: Mapping[str, Histogram],
+    calibration: Calibration,
     data: Dataset,
-    recipe: Recipe,
-    input_spec: TensorSpec,
     threads: int,
     rounds: int,
     pictures: bool,
-    facts: Mapping[str, str],
+    settings: Mapping[str, str],
     commands: Sequence[str],
     track: Track = quiet,
 ) -> Report:
-    """Evaluates, times and profiles both models. facts: what else the figures depend on, for the report's foot.
+    """Evaluates, times and profiles both models. settings: what else the figures depend on.
 
     Raises ModelError and DataError as the measurements do.
     """
-    runtime = RUNTIMES["onnxruntime"]
+    runtime, recipe = RUNTIMES["onnxruntime"], model.recipe
     with (
-        closing(runtime.open(float_model, threads=threads, spinning=False)) as reference,
+        closing(runtime.open(model.path, threads=threads, spinning=False)) as reference,
         closing(runtime.open(int8_model, threads=threads, spinning=False)) as candidate,
     ):
         evaluation = evaluate(reference, candidate, data, recipe, track=track)
         shown = _pictures(reference, candidate, data, recipe, evaluation) if pictures else ()
-    feeds = {input_spec.name: data.load(0).tensor}
-    models = {FLOAT: float_model, INT8: int8_model}
+    feeds = {model.input.name: data.load(0).tensor}
+    models = {FLOAT: model.path, INT8: int8_model}
     return Report(
         name=name,
-        float_model=_model_file(float_model),
+        float_model=_model_file(model.path),
         int8_model=_model_file(int8_model),
         plan=summarise_plan(plan),
         evaluation=evaluation,
@@ -74,9 +73,9 @@ def build_report(
             label: summary(runtime.executed(path, feeds, threads=threads, runs=PROFILE_RUNS))
             for label, path in models.items()
         },
-        ranges=worst_ranges(histograms, plan.tensors, WORST_TENSORS),
+        ranges=worst_ranges(calibration.observations.histograms, plan.tensors, WORST_TENSORS),
         pictures=shown,
-        provenance={**facts, "threads": str(threads), **_machine()},
+        provenance={**settings, **_images(calibration, data), "threads": str(threads), **_machine()},
         commands=tuple(commands),
     )
 
@@ -88,13 +87,21 @@ def _pictures(
     index = {name: i for i, name in enumerate(data.names)}
     worst = (index[image.name] for image in evaluation.worst(WORST_IMAGES))
     ignored = recipe.output.ignore_index
-    return tuple(
-        picture(compare(reference, candidate, data, recipe, i), evaluation.classes, ignored) for i in worst
-    )
+    return tuple(picture(compare(reference, candidate, data, recipe, i), evaluation.classes, ignored) for i in worst)
 
 
 def _model_file(path: Path) -> ModelFile:
     return ModelFile(path.name, file_bytes(path), graph.digest(path))
+
+
+def _images(calibration: Calibration, data: Dataset) -> dict[str, str]:
+    seen = {image.digest for image in calibration.observations.images}
+    both = sum(data.digest(index) in seen for index in range(len(data.names)))
+    return {
+        "calibrated on": f"{len(calibration.observations.images)} images",
+        "calibration data, SHA-256": calibration.data_digest,
+        "judged on": f"{len(data.names)} images, {both or 'none'} of them seen in calibration",
+    }
 
 
 def _machine() -> dict[str, str]:

@@ -41,9 +41,7 @@ def summarise_plan(plan: QuantPlan) -> PlanSummary:
         else:
             quantised[node.op_type] += 1
     groups = [
-        KeptGroup(
-            reason, _ordered(Counter(operator for operator, _ in nodes)), tuple(name for _, name in nodes)
-        )
+        KeptGroup(reason, _ordered(Counter(operator for operator, _ in nodes)), tuple(name for _, name in nodes))
         for reason, nodes in kept.items()
     ]
     groups.sort(key=lambda group: (-len(group.nodes), group.reason))

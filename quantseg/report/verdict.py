@@ -34,9 +34,7 @@ def headlines(report: Report) -> tuple[Headline, ...]:
     ]
     if s.speed_ratio is not None:
         word = "faster" if s.speed_ratio >= 1 else "the float model's speed"
-        shown.insert(
-            1, Headline(ratio(s.speed_ratio), word, f"{milliseconds(s.float_ms)} → {milliseconds(s.int8_ms)}")
-        )
+        shown.insert(1, Headline(ratio(s.speed_ratio), word, f"{milliseconds(s.float_ms)} → {milliseconds(s.int8_ms)}"))
     if s.iou_change is not None:
         detail = f"against the labels, {percent(s.float_iou)} → {percent(s.int8_iou)}"
         shown.append(Headline(points(s.iou_change), "points of mIoU", detail))

@@ -59,9 +59,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def draw(
-    paint: Callable[[Axes], None], *, height: float, caption: str, alt: str, width: float = 7.2
-) -> Figure:
+def draw(paint: Callable[[Axes], None], *, height: float, caption: str, alt: str, width: float = 7.2) -> Figure:
     """Lets `paint` draw on fresh axes of width x height inches; the SVG is for use inside an HTML page."""
     with mpl.rc_context(_STYLE):
         drawing = Drawing(figsize=(width, height), layout="constrained")

@@ -40,12 +40,7 @@ def classes(report: Report) -> tuple[Figure, ...]:
 
     first, last = (list(series.values())[i] for i in (0, -1))
     facts = ", ".join(
-        f"{e.classes[k]} {percent(first[k])}" + (f" and {percent(last[k])}" if len(series) > 1 else "")
-        for k in shown
+        f"{e.classes[k]} {percent(first[k])}" + (f" and {percent(last[k])}" if len(series) > 1 else "") for k in shown
     )
     names = " and ".join(series)
-    return (
-        draw(
-            paint, height=0.9 + 0.34 * len(shown), caption="IoU of each class", alt=f"IoU, {names}: {facts}"
-        ),
-    )
+    return (draw(paint, height=0.9 + 0.34 * len(shown), caption="IoU of each class", alt=f"IoU, {names}: {facts}"),)

@@ -1,0 +1,31 @@
+"""What a report says: each section is a function from the report to a Section, or None without content.
+
+A new section is a function here and a line in SECTIONS, which is the reading order.
+"""
+
+from collections.abc import Callable
+
+from quantseg.report.content import Report
+from quantseg.report.document import Section
+from quantseg.report.sections.cost import execution, size, speed
+from quantseg.report.sections.decisions import kept_float, plan, provenance, ranges
+from quantseg.report.sections.quality import accuracy, classes, images
+
+SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
+    accuracy,
+    classes,
+    images,
+    speed,
+    size,
+    execution,
+    kept_float,
+    ranges,
+    plan,
+    provenance,
+)
+
+
+def sections(report: Report) -> tuple[Section, ...]:
+    """The sections that have something to say, in reading order."""
+    made = (section(report) for section in SECTIONS)
+    return tuple(section for section in made if section is not None)

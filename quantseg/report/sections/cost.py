@@ -1,0 +1,84 @@
+"""Sections on cost: what the two models take in time and space, and where the time goes."""
+
+from quantseg.report.content import FLOAT, INT8, Report
+from quantseg.report.document import Section, Table
+from quantseg.report.figures import FIGURES
+from quantseg.runtimes.execution import KINDS
+from quantseg.tables import megabytes, milliseconds, percent, ratio
+
+_KIND_MEANS = {
+    "int8": "work on 8-bit tensors",
+    "float": "arithmetic in float",
+    "boundary": "float to 8 bit and back",
+    "movement": "float tensors only moved",
+    "other": "shapes, indices, casts",
+}
+
+
+def speed(report: Report) -> Section | None:
+    """Latency of each model, timed side by side."""
+    if not report.latency:
+        return None
+    rows = tuple(
+        (
+            t.name,
+            milliseconds(t.median_ms),
+            milliseconds(t.minimum_ms),
+            f"{milliseconds(t.p10_ms)} … {milliseconds(t.p90_ms)}",
+            ratio(t.ratio),
+            megabytes(t.peak_memory_bytes),
+        )
+        for t in report.latency
+    )
+    return Section(
+        "Speed",
+        "Timed in turns, one session alive at a time. The ratios hold; the milliseconds are this machine's.",
+        [
+            Table(
+                "Latency of one run",
+                ("model", "median", "minimum", "10 … 90 %", "speed", "peak memory"),
+                rows,
+            )
+        ],
+        FIGURES["latency"](report),
+    )
+
+
+def size(report: Report) -> Section:
+    """The two files."""
+    files = {FLOAT: report.float_model, INT8: report.int8_model}
+    rows = tuple(
+        (
+            name,
+            model.file,
+            megabytes(model.size),
+            ratio(report.float_model.size / model.size),
+            model.sha256[:16],
+        )
+        for name, model in files.items()
+    )
+    return Section("Size", "", [Table("Files", ("model", "file", "size", "smaller", "SHA-256 begins"), rows)])
+
+
+def execution(report: Report) -> Section | None:
+    """What the runtime really ran, by kind of work."""
+    if not report.executed:
+        return None
+    totals = [summary.kinds for summary in report.executed.values()]
+    rows = tuple(
+        (
+            kind,
+            _KIND_MEANS[kind],
+            *(cell for k in totals for cell in (k[kind].nodes, percent(k[kind].share))),
+        )
+        for kind in KINDS
+    )
+    headers = (
+        "kind",
+        "what it is",
+        *(head for name in report.executed for head in (f"{name}: nodes", "time")),
+    )
+    text = "A runtime rewrites the graph that it is given. These nodes ran, sorted by the types they ran on."
+    left = report.executed[INT8].float_conv_transposes if INT8 in report.executed else 0
+    items = [f"The int8 model still runs {left} ConvTranspose in float."] if left else []
+    return Section("What runs", text, [Table("Nodes and time", headers, rows)], FIGURES["execution"](report), items)

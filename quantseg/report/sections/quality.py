@@ -1,0 +1,83 @@
+"""Sections on quality: what the int8 model draws, beside the float model and the labels."""
+
+from quantseg.report.content import FLOAT, INT8, Report
+from quantseg.report.document import Legend, Section, Table
+from quantseg.report.figures import FIGURES
+from quantseg.report.palette import CHANGED, IGNORED, class_colours
+from quantseg.tables import NOTHING, Row, decibels, percent, points, title
+
+_WORST_IMAGES = 10
+_THICKER = " In the pictures, pixels that differ are drawn three pixels wide, so that a single one can be seen."
+
+
+def accuracy(report: Report) -> Section:
+    """Both models against the labels, and the int8 masks against the float masks."""
+    e = report.evaluation
+    text = f"Over {e.images} images. Agreement compares the int8 masks with the float masks and needs no labels."
+    if e.identical:
+        text += " The outputs of the two models are identical."
+    elif e.sqnr_db is not None:
+        text += f" The output's signal to quantisation noise ratio (SQNR) is {decibels(e.sqnr_db)}."
+    if e.float_scores is None or e.int8_scores is None:
+        plain = tuple((title(key), percent(value)) for key, value in e.between.summary.items())
+        return Section("Accuracy", text, [Table("All classes", ("figure", "agreement"), plain)])
+    rows = tuple(
+        (title(key), *_change(e.float_scores.summary[key], e.int8_scores.summary[key]), percent(agreement))
+        for key, agreement in e.between.summary.items()
+    )
+    return Section(
+        "Accuracy",
+        f"{text} The other columns compare each model with the labels; the change is in points.",
+        [Table("All classes", ("figure", FLOAT, INT8, "change", "agreement"), rows)],
+    )
+
+
+def classes(report: Report) -> Section:
+    """IoU and Dice of each class, float beside int8."""
+    e = report.evaluation
+    agreement = [percent(value) for value in e.between.per_class["iou"]]
+    if e.float_scores is None or e.int8_scores is None:
+        rows: tuple[Row, ...] = tuple(zip(e.classes, agreement, strict=True))
+        table = Table("Agreement of each class", ("class", "IoU with float"), rows)
+    else:
+        real_scores, int8_scores = e.float_scores.per_class, e.int8_scores.per_class
+        headers = ("class", "IoU float", "IoU int8", "change", "Dice float", "Dice int8", "agreement")
+        rows = tuple(
+            (
+                name,
+                *_change(real_scores["iou"][k], int8_scores["iou"][k]),
+                percent(real_scores["dice"][k]),
+                percent(int8_scores["dice"][k]),
+                agreement[k],
+            )
+            for k, name in enumerate(e.classes)
+        )
+        table = Table("IoU and Dice of each class", headers, rows)
+    text = f"A class that occurs nowhere has no value ({NOTHING}) and is left out of the means."
+    return Section("Classes", text, [table], FIGURES["classes"](report))
+
+
+def images(report: Report) -> Section:
+    """The images that agree least, with their pictures where there are any."""
+    worst = report.evaluation.worst(_WORST_IMAGES)
+    rows = tuple((image.name, percent(image.agreement), percent(image.changed_pixels)) for image in worst)
+    shown = sorted({k for picture in report.pictures for k in picture.present})
+    colours = class_colours(report.evaluation.classes)
+    legend = [Legend(colours[k], report.evaluation.classes[k]) for k in shown]
+    if any(picture.ignored for picture in report.pictures):
+        legend.append(Legend(IGNORED, "ignored"))
+    if report.pictures:
+        legend.append(Legend(CHANGED, "pixels that differ"))
+    return Section(
+        "Worst images",
+        "The images on which int8 and float agree least, the worst first." + (_THICKER if report.pictures else ""),
+        [Table("Agreement of each image", ("image", "agreement", "changed pixels"), rows)],
+        FIGURES["agreement"](report),
+        legend=legend,
+        pictures=report.pictures,
+    )
+
+
+def _change(before: float | None, after: float | None) -> tuple[str, str, str]:
+    difference = None if before is None or after is None else after - before
+    return percent(before), percent(after), points(difference)

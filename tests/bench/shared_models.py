@@ -1,0 +1,77 @@
+"""Real models that others trained: float, onnxruntime's quantizer and this tool, at its default settings, side by side.
+
+    python -m tests.bench.shared_models
+
+Needs the models and images in ../shared, which are not part of this project.
+"""
+
+import tempfile
+from pathlib import Path
+
+from quantseg import pipeline, tables
+from quantseg.contest import FLOAT, ONNXRUNTIME, QUANTSEG, Contestant, contest
+from tests.bench import writing
+
+RECIPES = Path(__file__).parent / "recipes"
+THREADS, ROUNDS = 2, 7
+CALIBRATION, VALIDATION = 24, 32
+DATA = {
+    "deeplab_v3_mbv2_voc": ("camvid/train", "camvid/val", 67.1),
+    "road_segmentation_adas_0001": ("camvid/train", "camvid/val", 93.8),
+    "sinet_portrait": ("coco10", "coco10", 61.0),
+    "ppocr_mobile_v2_det": ("camvid/train", "camvid/val", 86.5),
+}
+"""Model → images to calibrate on, images to judge on, and the agreement of onnxruntime's quantizer on record, in %."""
+
+
+def judged(name: str) -> tuple[Contestant, ...]:
+    """All contestants on one model. Masks of the data are of other classes than the models', so they are left aside."""
+    calibration, validation, _ = DATA[name]
+    path = writing.SHARED / "models" / f"{name}.onnx"
+    model = pipeline.read_float_model(path, pipeline.RecipeSource(RECIPES / f"{name}.toml"))
+    images = writing.SHARED / "data"
+    with tempfile.TemporaryDirectory() as folder:
+        return contest(
+            model,
+            pipeline.open_data(images / calibration, model, limit=CALIBRATION),
+            pipeline.open_data(images / validation, model, limit=VALIDATION),
+            pipeline.CalibrationOptions(threads=THREADS),
+            folder=Path(folder),
+            rounds=ROUNDS,
+        )
+
+
+def main() -> None:
+    """Measures and writes the report."""
+    results = {name: judged(name) for name in DATA}
+    rows = [_row(name, contestant) for name, all_of in results.items() for contestant in all_of]
+    headers = ("model", "quantised by", "agreement", "on record", "SQNR", "size", "speed", "float ConvT")
+    writing.write(
+        "shared_models",
+        "Real models, this tool beside onnxruntime's quantizer",
+        f"{CALIBRATION} images to calibrate and {VALIDATION} others to judge (sinet: the same 10). Agreement: mean IoU with the "
+        f"float model's masks. onnxruntime's quantizer: per channel, min/max, QDQ, after conversion to opset 13. This tool: its "
+        f"defaults (mse). Speed: float median over own median, {ROUNDS} alternating rounds, {THREADS} threads.",
+        {"Agreement, size and speed": (headers, rows)},
+        {name: [contestant.to_json() for contestant in all_of] for name, all_of in results.items()},
+    )
+
+
+def _row(name: str, c: Contestant) -> tables.Row:
+    if c.evaluation is None or c.timing is None or c.executed is None:
+        return (name, c.name, f"failed: {c.failed}")
+    is_float = c.name == FLOAT
+    return (
+        name,
+        {FLOAT: "float", ONNXRUNTIME: "onnxruntime", QUANTSEG: "quantseg"}[c.name],
+        None if is_float else tables.percent(c.evaluation.agreement),
+        f"{DATA[name][2]:.1f} %" if c.name == ONNXRUNTIME else None,
+        None if is_float else tables.decibels(c.evaluation.sqnr_db),
+        tables.megabytes(c.timing.file_bytes),
+        tables.ratio(c.timing.ratio),
+        c.executed.float_conv_transposes,
+    )
+
+
+if __name__ == "__main__":
+    main()
