@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset, Item
+from quantseg.data.masks import resize_nearest
 from quantseg.errors import DataError, ModelError
 from quantseg.metrics.heads import class_count, class_map
 from quantseg.metrics.sqnr import Sqnr
@@ -94,13 +95,6 @@ def compare(reference: Session, candidate: Session, dataset: Dataset, recipe: Re
     return Comparison(real, quantised)
 
 
-def resized(mask: Array, height: int, width: int) -> Array:
-    """Nearest-neighbour resize of the last two axes: a new pixel is the old one under its centre."""
-    rows = (2 * np.arange(height) + 1) * mask.shape[-2] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * mask.shape[-1] // (2 * width)
-    return mask[..., rows[:, None], columns]
-
-
 def _fitted(mask: Array, masks: Array, name: str) -> Array:
     """An item's labels with a batch axis, at the size and of the kind of `masks`."""
     labels = mask if mask.ndim == masks.ndim else mask[None]
@@ -109,7 +103,7 @@ def _fitted(mask: Array, masks: Array, name: str) -> Array:
             f"{name}: labels of shape {mask.shape} do not fit masks of shape {masks.shape} from the model; "
             "check the labels and output.head in the recipe"
         )
-    fitted = resized(labels, *masks.shape[-2:])
+    fitted = resize_nearest(labels, (masks.shape[-2], masks.shape[-1]))
     return fitted.astype(np.bool_) if masks.dtype == np.bool_ else fitted
 
 

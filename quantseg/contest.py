@@ -73,6 +73,7 @@ def contest(
             qformat=qformat,
             activation_type=s.activation.name,
             weight_type=s.weight.name,
+            weight_symmetric=s.weight.signed or s.symmetric,
             activation_symmetric=s.symmetric,
             reduce_range=s.reduce_range,
         )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,13 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def check_writable(target: Path) -> None:
-    """Fails now, not after minutes of work, where `target` could not be written. Raises OutputError."""
+def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:
+    """Fails now, not after minutes of work, where `target` could not be written; leaves nothing behind.
+
+    taken: files that the work reads or writes as well, so that `target` must be none of them. Raises OutputError.
+    """
+    if target.resolve() in {path.resolve() for path in taken if path is not None}:
+        raise OutputError(f"{target}: is another file of this command already; choose another name")
     with _beside(target) as temporary:
         temporary.touch()
 
@@ -58,9 +63,17 @@ def sha256_of_file(path: Path) -> str:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A temporary path in the target's folder, removed at the end; what the system refuses becomes an OutputError."""
+    """A temporary path in the target's folder, removed at the end, with the folders that were made for it in vain.
+
+    What the system refuses becomes an OutputError.
+    """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    missing: list[Path] = []
     try:
+        missing = [folder for folder in target.parents if not folder.exists()]
+        for folder in target.parents:
+            if folder.exists() and not folder.is_dir():
+                raise OutputError(f"{target}: {folder} is a file, not a folder; choose another place")
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise OutputError(f"{target}: is a folder; give a file name")
@@ -68,5 +81,6 @@ def _beside(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
-        with suppress(OSError):  # renamed already, or never made because the folder could not be had
-            temporary.unlink()
+        for remove in (temporary.unlink, *(folder.rmdir for folder in missing)):
+            with suppress(OSError):  # renamed already, never made, or a folder that now holds the target
+                remove()

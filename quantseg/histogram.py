@@ -105,10 +105,10 @@ class Histogram:
         return (self.edges[:-1] + self.edges[1:]) / 2
 
     def clipped(self, low: float, high: float) -> Range:
-        """[low, high] as far as there were values; the nearest of them where it holds none."""
+        """[low, high] as far as there were values; the nearest of them where it holds none. Zero has no sign."""
         return Range(
-            min(max(low, self.minimum), self.maximum),
-            max(min(high, self.maximum), self.minimum),
+            min(max(low, self.minimum), self.maximum) + 0.0,
+            max(min(high, self.maximum), self.minimum) + 0.0,
         )
 
     def reaching_zero(self) -> tuple["Histogram", int]:

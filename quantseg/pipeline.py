@@ -94,9 +94,7 @@ def resolve_recipe(model: ir.Model, path: Path, source: RecipeSource) -> Recipe:
         recipe = recipe_from_toml(model.metadata_props[METADATA_KEY], source=f"{path}, metadata")
     else:
         recipe = Recipe()
-        log.info(
-            "%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", path.name
-        )
+        log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", path.name)
     inputs, outputs = graph.signature(model)
     return complete(override(recipe, **source.flags), inputs, outputs, model=str(path))
 
@@ -132,6 +130,8 @@ def calibrate(
     """
     threads = options.threads or default_threads()
     names = observable(model.prepared.model.graph)
+    if set(names) <= {model.input.name}:
+        raise CalibrationError(f"{model.path}: none of its operators has an integer form; there is nothing to quantise")
     with graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
         watch = Watch(source, model.input.name, names, data, "onnxruntime", threads, alone=True)
         observations = observe(
@@ -142,9 +142,7 @@ def calibrate(
             on_progress=_saver(partial, model, options, threads),
             track=track,
         )
-    return Calibration(
-        model.digest, model.recipe.to_toml(), threads, observations, choose(observations, options)
-    )
+    return Calibration(model.digest, model.recipe.to_toml(), threads, observations, choose(observations, options))
 
 
 def choose(observations: Observations, options: CalibrationOptions) -> CalibrationTable:

@@ -1,8 +1,78 @@
-"""Settings for all tests: hypothesis without deadlines (the machine may be busy), and the same examples in CI."""
+"""Settings for all tests: hypothesis without deadlines (the machine may be busy), and the same examples in CI.
 
+Also what the tests of the command line share: the command itself, and a small model and data to give it.
+"""
+
+import logging
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
+import onnx
+import pytest
 from hypothesis import settings
+from PIL import Image
+
+from quantseg import graph, pipeline
+from quantseg.cli import main
+from tests import models
+from tests.command_line import Command, Outcome
+
+SIZE = 32
+CLASSES = 3
+
 
 settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("default")
+
+
+@pytest.fixture
+def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """`quantseg WORDS`, in this process."""
+    logger = logging.getLogger("quantseg")
+    before = logger.level, logger.propagate
+
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["quantseg", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Outcome(int(ended.value.code or 0), *capsys.readouterr())
+
+    yield run
+    logger.handlers.clear()
+    logger.level, logger.propagate = before
+
+
+@pytest.fixture(scope="session")
+def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A U-Net of random weights for pictures of 32 x 32 pixels and three classes."""
+    path = tmp_path_factory.mktemp("model") / "net.onnx"
+    onnx.save(models.unet(base=4, depth=2, classes=CLASSES, size=SIZE), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures of noise in images/, their labels in masks/."""
+    folder = tmp_path_factory.mktemp("data")
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for number in range(3):
+        random = np.random.default_rng(number)
+        Image.fromarray(random.integers(0, 256, (SIZE, SIZE, 3), np.uint8)).save(folder / f"images/{number}.png")
+        Image.fromarray(random.integers(0, CLASSES, (SIZE, SIZE), np.uint8)).save(folder / f"masks/{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def int8_model(float_model: Path, pictures: Path) -> Path:
+    """The same network in int8."""
+    path = float_model.with_name("net.int8.onnx")
+    loaded = pipeline.read_float_model(float_model)
+    options = pipeline.CalibrationOptions(calibrator="minmax", threads=1)
+    table = pipeline.calibrate(loaded, pipeline.open_data(pictures, loaded), options).table
+    graph.save(pipeline.quantize(loaded, table, options.settings)[1], path)
+    return path

@@ -15,7 +15,7 @@ from quantseg.planning import QuantPlan, QuantSettings, observable, plan
 from quantseg.prepare import prepare
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import ExecutedNode
-from tests import graphs, models
+from tests import graphs
 
 Array = NDArray[Any]
 
@@ -40,14 +40,11 @@ def extrema(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> dict[str, 
     exposed = expose(model, names)
     runs = [dict(zip(computed, graphs.run(exposed, feed), strict=True)) | dict(feed) for feed in feeds]
     return {
-        name: Range(min(float(r[name].min()) for r in runs), max(float(r[name].max()) for r in runs))
-        for name in names
+        name: Range(min(float(r[name].min()) for r in runs), max(float(r[name].max()) for r in runs)) for name in names
     }
 
 
-def make(
-    model: ir.Model, feeds: Sequence[Mapping[str, Array]], *, qformat: str = "qdq", **settings: Any
-) -> Made:
+def make(model: ir.Model, feeds: Sequence[Mapping[str, Array]], *, qformat: str = "qdq", **settings: Any) -> Made:
     """The model quantised with minimum and maximum over the feeds."""
     prepared = prepare(model)
     decided = plan(prepared, extrema(prepared.model, feeds), QuantSettings(**settings))

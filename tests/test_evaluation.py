@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from quantseg.comparison import resized
 from quantseg.data import Item
 from quantseg.errors import DataError, ModelError, RecipeError
 from quantseg.evaluation import evaluate, evaluate_one
@@ -229,16 +227,6 @@ def test_class_ids_too_many_to_be_classes_are_refused():
 
 
 # Sizes and batches
-
-
-@given(SEEDS, *[st.integers(1, 30)] * 4)
-def test_masks_are_resized_as_by_pillow(rng, height, width, new_height, new_width):
-    mask = rng.integers(0, 256, (height, width), np.uint8)
-    expected = np.asarray(Image.fromarray(mask).resize((new_width, new_height), Image.Resampling.NEAREST))
-    # Where a new pixel's centre lies exactly between two old ones, Pillow takes now one, now the other.
-    ties = [(2 * np.arange(new) + 1) * old % (2 * new) == 0 for new, old in ((new_height, height), (new_width, width))]
-    clear = ~(ties[0][:, None] | ties[1])
-    assert np.array_equal(resized(mask, new_height, new_width)[clear], expected[clear])
 
 
 def test_labels_are_brought_to_the_size_of_the_output():

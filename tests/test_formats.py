@@ -1,4 +1,6 @@
 import functools
+import hashlib
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,7 +18,8 @@ from quantseg.formats import FORMATS
 from quantseg.ops import RULES, KeptFloat, integer_form
 from quantseg.planning import QuantSettings, plan
 from quantseg.prepare import prepare
-from tests import graphs, models, quantised
+from quantseg.qtypes import INT8, UINT8
+from tests import graphs, quantised
 from tests.quantised import Array, Made, kernel, noise
 
 FEEDS = [{"x": noise(1, 3, 8, 8, seed=seed)} for seed in range(4)]
@@ -52,6 +55,10 @@ def ints(*values: int) -> Array:
     return np.array(values, np.int64)
 
 
+def number(value: float) -> Array:
+    return np.array(value, np.float32)
+
+
 SECOND = "c = Conv<pads=[1,1,1,1]>(x, w)"
 W = kernel(8, 3, 3, 3, seed=7)
 
@@ -83,7 +90,7 @@ CASES = {
     "Add a far constant": case("s = Sigmoid(a) d = Add(c, s) b = LeakyRelu(d)", "QLinearAdd", c=noise(8, 1, 1) + 9),
     "Mul": case(f"{SECOND} b = Mul(a, c)", "QLinearMul", w=W),
     "Mul by a constant": case("s = Sigmoid(a) d = Mul(c, s) b = LeakyRelu(d)", "QLinearMul", c=noise(8, 1, 1)),
-    "Mul by a number": case("s = Sigmoid(a) d = Mul(s, c) b = LeakyRelu(d)", "QLinearMul", c=np.float32(0.3).reshape(())),
+    "Mul by a number": case("s = Sigmoid(a) d = Mul(s, c) b = LeakyRelu(d)", "QLinearMul", c=number(0.3)),
     "Mul by a gate": case(
         "g = GlobalAveragePool(a) h = Conv(g, w) s = Sigmoid(h) b = Mul(a, s)", "QLinearMul", w=kernel(8, 8, 1, 1)
     ),
@@ -185,3 +192,196 @@ def test_without_rewrites_the_runtime_computes_the_same(name: str) -> None:
     step = float(made(name, "qdq").plan.tensors["y"].scale)
     plain = graphs.run(made(name, "qdq").model, FEEDS[0])[0]
     assert np.abs(outcome(name, "qdq") - plain).max() <= 2 * ONE_STEP * step
+
+
+def structure(
+    body: str, outputs: str = "float[] y", *, opset: int = 13, x: str = "float[1,3,8,8]", **constants: Array
+) -> Any:
+    head = f'<ir_version: 8, opset_import: ["": {opset}]> g ({x} x) => ({outputs})'
+    return graphs.parse(f"{head} {{ {body} }}", w1=W, w2=kernel(4, 8, 1, 1, seed=3), **constants)
+
+
+STRUCTURES = {
+    "two outputs": structure("a = Conv(x, w1) r = Relu(a) y = Conv(r, w2)", "float[] y, float[] r"),
+    "an output that a Relu reads": structure("a = Conv(x, w1) r = Relu(a) y = Conv(r, w2)", "float[] a, float[] y"),
+    "one tensor, two outputs": structure("a = Conv(x, w1) y = Identity(a) z = Identity(a)", "float[] y, float[] z"),
+    "an integer answer": structure("a = Conv(x, w1) y = ArgMax<axis=1>(a)", "int64[] y"),
+    "the image pooled first": structure("p = MaxPool<kernel_shape=[2,2]>(x) y = Conv(p, w1)"),
+    "the image joined": structure(
+        "a = Conv<pads=[1,1,1,1]>(x, w1) c = Concat<axis=1>(x, a) y = Conv(c, w)", w=kernel(4, 11, 1, 1)
+    ),
+    "weights of two convolutions": structure(
+        "a = Conv<pads=[1,1,1,1]>(x, w, c) b = Conv<pads=[1,1,1,1]>(a, w, c) y = Conv(b, w1)", w=W[:3], c=noise(3)
+    ),
+    "weights of two products, and a summand": structure(
+        "a = MatMul(x, w) b = Add(a, w) l = LeakyRelu(b) y = MatMul(l, w)", w=kernel(8, 8)
+    ),
+    "names that look like ours": structure(
+        "a = Conv(x, w1) a_quantized = Sigmoid(a) a_dequantized = LeakyRelu(a_quantized) "
+        "w1_quantized = Tanh(a_dequantized) y = Conv(w1_quantized, w2)"
+    ),
+    "a dead channel": structure("a = Conv(x, w) y = Conv(a, w2)", w=np.stack([W[0], 0 * W[1], *W[2:]])),
+    "a dead layer": structure("z = Mul(x, k) a = Conv(z, w1) b = Add(a, k) y = Conv(b, w2)", k=number(0)),
+    "a scalar bias": structure(
+        "f = Flatten(x) g = Gemm(f, w, c) y = Gemm(g, v)", w=kernel(192, 8), c=noise(1), v=kernel(8, 4)
+    ),
+    "a bias for each row": structure(
+        "f = Flatten<axis=2>(x) g = Gemm(f, w, c) y = Gemm(g, v)", w=kernel(64, 8), c=noise(3, 1), v=kernel(8, 4)
+    ),
+    "a vector product": structure("a = Conv<pads=[1,1,1,1]>(x, w1) y = MatMul(a, w)", w=noise(8)),
+    "a constant left side": structure("a = Conv(x, w1) b = MatMul(w, a) y = Conv(b, w2)", w=kernel(4, 6)),
+    "weights computed at run time": structure(
+        "a = Conv(x, w) f = Slice(a, p, q, z) y = Conv(a, f)", w=W[:1], p=ints(0, 0), q=ints(2, 2), z=ints(2, 3)
+    ),
+    "pooling indices unread": structure("a = Conv(x, w1) p, i = MaxPool<kernel_shape=[2,2]>(a) y = Conv(p, w2)"),
+    "pooling indices read": structure(
+        "a = Conv(x, w1) p, i = MaxPool<kernel_shape=[2,2]>(a) y = Conv(p, w2)", "float[] y, int64[] i"
+    ),
+    "dropout with its mask unread": structure("a = Conv(x, w1) p, m = Dropout(a) y = Conv(p, w2)"),
+    "half of a split unread": structure("a = Conv(x, w1) c, d = Split<axis=1>(a) y = Conv(d, w)", w=kernel(4, 4, 1, 1)),
+    "a branch": structure(
+        """a = Conv(x, w1) r = Relu(a) t = ReduceSum<keepdims=0>(x) z = Greater(t, k)
+        b = If(z)<then_branch = t1 () => (float[] o) { o = Add(a, r) },
+                  else_branch = t2 () => (float[] p) { p = Conv(r, w3) }> y = Conv(b, w2)""",
+        k=number(0), w3=kernel(8, 8, 1, 1),
+    ),
+    "free batch and size": structure("a = Conv(x, w1) r = Relu(a) y = Conv(r, w2)", x="float[N,3,H,W]"),
+    "opset 18": structure(
+        """a = Conv(x, w1) s = Sigmoid(a) p = Pad(s, q, , z) c, d = Split<axis=1, num_outputs=2>(p)
+        e = Concat<axis=1>(d, c) y = Conv(e, w2)""",
+        opset=18, q=ints(1, 1, 1, 1), z=ints(2, 3),
+    ),
+    "opset 21": structure("a = Conv(x, w1) r = Relu(a) y = Conv(r, w2)", opset=21),
+    "relu after relu": structure(
+        "a = Conv(x, w1) r = Relu(a) s = Clip(r, , h) t = Relu(s) y = Conv(t, w2)", h=number(0.5)
+    ),
+    "automatic padding": structure(
+        """a = Conv<auto_pad="SAME_UPPER">(x, w1)
+        p = MaxPool<kernel_shape=[3,3], strides=[2,2], auto_pad="SAME_UPPER">(a)
+        y = Conv<auto_pad="SAME_LOWER", strides=[2,2]>(p, w)""",
+        w=kernel(4, 8, 3, 3),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("qformat", FORMATS)
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_every_structure_stays_valid_and_right(name: str, qformat: str) -> None:
+    model = STRUCTURES[name]
+    result = quantised.make(model, FEEDS, qformat=qformat).model
+    onnx.checker.check_model(onnx.load_from_string(graph.to_bytes(result)), full_check=True)
+    assert [value.name for value in result.graph.outputs] == [value.name for value in model.graph.outputs]
+    for feed in FEEDS:
+        for actual, expected in zip(quantised.optimised(result, feed), graphs.run(model, feed), strict=True):
+            assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+            if actual.dtype == np.float32:
+                assert np.square(actual - expected).mean() <= np.square(expected).mean() * 10**-2.2
+            else:
+                assert (actual == expected).mean() > 0.9
+
+
+@pytest.mark.parametrize("node", ["Conv_0", "Relu", "MaxPool", "Concat", "Sigmoid", "Add", "Conv_7"])
+@pytest.mark.parametrize("option", ["include", "exclude"])
+def test_what_stands_beside_an_excluded_node_stays_valid(option: str, node: str) -> None:
+    model = structure(
+        """a = Conv<pads=[1,1,1,1]>(x, w1) r = Relu(a) m = MaxPool<kernel_shape=[2,2]>(r)
+        g = Conv(m, w) s = Sigmoid(g) c = Concat<axis=1>(m, s) d = Add(c, c) y = Conv(d, v)""",
+        w=kernel(8, 8, 1, 1), v=kernel(4, 16, 1, 1),
+    )  # fmt: skip
+    chosen = (node,) if option == "exclude" else (node, "Conv_3")
+    made = quantised.make(model, FEEDS, **{option: chosen})
+    onnx.checker.check_model(onnx.load_from_string(graph.to_bytes(made.model)), full_check=True)
+    actual, expected = quantised.optimised(made.model, FEEDS[0])[0], graphs.run(model, FEEDS[0])[0]
+    assert np.square(actual - expected).mean() <= np.square(expected).mean() * 10**-2.5
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
+    "default": ({}, (-127, 127)),
+    "symmetric": ({"symmetric": True}, (-127, 127)),
+    "int8": ({"activation": INT8}, (-127, 127)),
+    "int8 symmetric": ({"activation": INT8, "symmetric": True}, (-127, 127)),
+    "per tensor": ({"per_channel": False}, (-127, 127)),
+    "reduced range": ({"reduce_range": True}, (-64, 64)),
+    "uint8 weights": ({"per_channel": False, "weight": UINT8}, (0, 255)),
+    "reduced uint8 weights": ({"per_channel": False, "weight": UINT8, "reduce_range": True}, (0, 127)),
+}
+
+
+@pytest.mark.parametrize("qformat", FORMATS)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_give_valid_models_of_their_integers(name: str, qformat: str) -> None:
+    settings, (lowest, highest) = SETTINGS[name]
+    model = structure(
+        """a = Conv<pads=[1,1,1,1]>(x, w1) r = Relu(a) m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r)
+        g = GlobalAveragePool(m) h = Conv(g, w) s = Sigmoid(h) e = Mul(m, s) l = LeakyRelu(e)
+        u = Resize<mode="nearest">(l, , k) c = Concat<axis=1>(r, u) p = Softmax<axis=1>(c) y = Conv(p, v)""",
+        w=kernel(8, 8, 1, 1), v=kernel(4, 16, 1, 1), k=np.array([1, 1, 2, 2], np.float32),
+    )  # fmt: skip
+    made = quantised.make(model, FEEDS, qformat=qformat, **settings)
+    onnx.checker.check_model(onnx.load_from_string(graph.to_bytes(made.model)), full_check=True)
+    stored = quantised.initializers(made.model)
+    weights = stored["w1_quantized"]
+    assert (weights.min() >= lowest, weights.max() <= highest) == (True, True)
+    assert highest in (weights.max(), -weights.min())
+    activation = settings.get("activation", UINT8)
+    zero_points = {n: z for n, z in stored.items() if n.endswith("zero_point") and n.split("_")[0] in made.plan.tensors}
+    assert {z.dtype for z in zero_points.values()} == {activation.dtype}
+    if settings.get("symmetric"):
+        assert {int(z) for z in zero_points.values()} == {0 if activation.signed else 128}
+    expected = graphs.run(model, FEEDS[0])[0]
+    error = quantised.optimised(made.model, FEEDS[0])[0] - expected
+    assert np.square(error).mean() <= np.square(expected).mean() * 10**-1.8
+
+
+# The file.
+
+
+def emitted(qformat: str = "qdq", **metadata: str) -> bytes:
+    prepared = prepare(CASES["Concat of unlike"].model())
+    ranges = {**dict.fromkeys("xaby", Range(-3.0, 3.0)), "c": Range(-9.0, 9.0)}
+    made = plan(prepared, ranges, QuantSettings())
+    return graph.to_bytes(formats.emit(prepared.model, made, qformat=qformat, metadata=metadata))
+
+
+@pytest.mark.parametrize("qformat", FORMATS)
+def test_the_same_input_gives_the_same_bytes_in_another_process(qformat: str) -> None:
+    program = (
+        "import hashlib; from tests.test_formats import emitted; "
+        f"print(hashlib.sha256(emitted({qformat!r})).hexdigest())"
+    )
+    root = Path(__file__).parents[1]
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, cwd=root,
+            capture_output=True, check=True, text=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert digests == {hashlib.sha256(emitted(qformat)).hexdigest()}
+
+
+def test_the_float_model_is_not_changed() -> None:
+    prepared = prepare(CASES["Mul by a gate"].model())
+    before = graph.to_bytes(prepared.model)
+    made = plan(prepared, quantised.extrema(prepared.model, FEEDS), QuantSettings())
+    for qformat in FORMATS:
+        formats.emit(prepared.model, made, qformat=qformat, metadata={"key": "value"})
+    assert graph.to_bytes(prepared.model) == before
+
+
+def test_metadata_and_producer_are_written() -> None:
+    proto = onnx.load_from_string(emitted(key="value"))
+    assert {entry.key: entry.value for entry in proto.metadata_props} == {"key": "value"}
+    assert (proto.producer_name, bool(proto.producer_version)) == ("quantseg", True)
+
+
+def test_only_qoperator_needs_onnxruntimes_domain() -> None:
+    domains = {
+        qformat: {entry.domain for entry in onnx.load_from_string(emitted(qformat)).opset_import} for qformat in FORMATS
+    }
+    assert domains == {"qdq": {""}, "qoperator": {"", "com.microsoft"}}
+
+
+def test_an_unknown_format_is_an_error() -> None:
+    with pytest.raises(PlanError, match="'onnx' is no format; choose one of qdq, qoperator"):
+        emitted("onnx")

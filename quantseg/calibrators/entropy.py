@@ -7,6 +7,7 @@ turn, coarse to fine, on up to 4096 bins. Why not MSE: see mse.py; entropy forgi
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,9 @@ def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Rang
         lowest_top = int(np.searchsorted(below, (1 - _MAY_SATURATE) * below[-1])) + 1
         for _ in range(2):
             floor = max(zero + 1, low + levels, lowest_top)
-            high = _search(floor, counts.size, lambda top: _divergence(counts, low, top, levels))
+            high = _search(min(floor, counts.size), counts.size, partial(_divergence, counts, levels, low))
             ceiling = min(zero, high - levels, deepest)
-            low = -_search(-ceiling, 0, lambda depth: _divergence(counts, -depth, high, levels))
+            low = _search(ceiling, 0, partial(_divergence, counts, levels, high=high))
     width = 2.0**reaching.exponent
     depth, top = (low - zero) * width, (high - zero) * width
     if symmetric:
@@ -61,19 +62,19 @@ def _without_spike(counts: NDArray[np.int64], zero: int) -> F64:
 
 
 def _search(first: int, last: int, cost: Callable[[int], float]) -> int:
-    """The cheapest of the whole numbers first … last, coarse to fine; the largest of equals, which clips least."""
+    """The cheapest whole number from first up or down to last, coarse to fine; of equals the one that clips least."""
     while True:
-        if first >= last:
-            return last
         candidates = np.unique(np.linspace(first, last, _CANDIDATES).round().astype(int))
+        if first > last:
+            candidates = candidates[::-1]
         costs = [cost(int(c)) for c in candidates]
         best = len(costs) - 1 - int(np.argmin(costs[::-1]))
-        if candidates.size == last - first + 1:
+        if candidates.size == abs(last - first) + 1:
             return int(candidates[best])
         first, last = int(candidates[max(best - 1, 0)]), int(candidates[min(best + 1, candidates.size - 1)])
 
 
-def _divergence(counts: F64, low: int, high: int, levels: int) -> float:
+def _divergence(counts: F64, levels: int, low: int, high: int) -> float:
     """KL(P ‖ Q) in nats when bins low … high−1 are kept and told apart by `levels` integers."""
     kept = counts[low:high]
     p = kept.copy()

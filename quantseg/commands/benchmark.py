@@ -31,7 +31,7 @@ def benchmark(
     from quantseg.runtimes import RUNTIMES
 
     if json is not None:
-        check_writable(json)
+        check_writable(json, taken=models)
     named = {str(path): path for path in models}
     if len(named) < len(models):
         raise ModelError("a model was given twice; give each one once")
@@ -62,7 +62,7 @@ def benchmark(
     console.say(tables.terminal(headers, rows))
     machine = provenance()
     console.say(
-        f"\n{rounds} rounds of {runs} runs, {count} threads, {machine.processor}, "
+        f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; "
         f"onnxruntime {machine.packages['onnxruntime']}"
     )
     if json is not None:

@@ -66,7 +66,7 @@ def calibrate(
         if data is None:
             raise DataError("no images: give a folder with --data")
         target = output or model[0].with_suffix(".calibration.json")
-        check_writable(target)
+        check_writable(target, taken=model)
         result = _observed(model[0], data, source, settings, target, calibrator, percentile, limit, workers, threads)
     calibrations.write(result, target)
     target.with_name(f"{target.name}.partial").unlink(missing_ok=True)

@@ -43,7 +43,7 @@ def compare(
     from quantseg.provenance import provenance
 
     if json is not None:
-        check_writable(json)
+        check_writable(json, taken=[model])
     float_model = pipeline.read_float_model(model, source)
     options = pipeline.CalibrationOptions(calibrator=calibrator, threads=threads or 0, settings=settings)
     images = pipeline.open_data(data, float_model, limit=limit)

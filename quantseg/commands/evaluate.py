@@ -33,11 +33,11 @@ def evaluate(
     from quantseg.data import open_dataset
     from quantseg.files import check_writable, write_json
     from quantseg.metrics.heads import class_names
-    from quantseg.recipe import image_input
+    from quantseg.recipe import complete, image_input
     from quantseg.runtimes import RUNTIMES
 
     if json is not None:
-        check_writable(json)
+        check_writable(json, taken=(model, reference))
     loaded = graph.load(model)
     recipe = pipeline.resolve_recipe(loaded, model, source)
     spec = image_input(graph.signature(loaded)[0], recipe.input)
@@ -50,7 +50,7 @@ def evaluate(
             _show_scores(scores, names)
             result = asdict(scores)
         else:
-            graph.load(reference)
+            complete(recipe, *graph.signature(graph.load(reference)), model=str(reference))  # takes the same images
             with closing(runtime.open(reference, threads=count, spinning=False)) as other:
                 both = evaluation.evaluate(other, session, images, recipe, track=console.track)
             _show_evaluation(both)

@@ -30,7 +30,7 @@ def inspect(
     from quantseg.runtimes.execution import summary
 
     if json is not None:
-        check_writable(json)
+        check_writable(json, taken=[model])
     feeds = measuring.feeds_for(model, source)
     count = threads or pipeline.default_threads()
     nodes = RUNTIMES["onnxruntime"].executed(model, feeds, threads=count, runs=runs)

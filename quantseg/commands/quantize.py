@@ -57,9 +57,10 @@ def quantize(
     if (data is None) == (calibration is None):
         raise DataError("give either images with --data or a calibration file with --calibration")
     target = output or model.with_suffix(".int8.onnx")
-    for path in (target if not dry_run else None, json):
-        if path is not None:
-            check_writable(path)
+    if not dry_run:
+        check_writable(target, taken=(model, calibration))
+    if json is not None:
+        check_writable(json, taken=(model, calibration, target))
     float_model = pipeline.read_float_model(model, source)
     options = pipeline.CalibrationOptions(
         calibrator=calibrator or pipeline.DEFAULT_CALIBRATOR,

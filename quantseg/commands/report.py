@@ -1,5 +1,6 @@
 """quantseg report: the proof, as JSON, Markdown and one HTML page."""
 
+import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def report(
 ) -> None:
     """Quantise a model, judge it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html."""
     from quantseg import pipeline
-    from quantseg.errors import CalibrationError, DataError
+    from quantseg.errors import CalibrationError, DataError, OutputError
     from quantseg.files import check_writable, write_json
     from quantseg.report import write_index
 
@@ -87,8 +88,12 @@ def report(
         threads=threads or 0,
         settings=settings,
     )
+    if name is not None and name != Path(name).name:
+        raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
     wanted = Wanted(options, qformat, rounds, pictures, masks, output)
     check_writable(output / "index.html")
+    if json is not None:
+        check_writable(json, taken=[] if model is None else [model])
     if model is None:
         made = _reference_reports(source, wanted)
     else:
@@ -144,12 +149,18 @@ def make_report(
             rounds=wanted.rounds,
             pictures=wanted.pictures,
             settings={"calibrator": table.calibrator, "format": wanted.qformat},
-            commands=(" ".join(["quantseg", *sys.argv[1:]]),),
+            commands=(_command_line(),),
             track=console.track,
         )
     console.say(f"{name}: {verdict(result.summary)}")
     console.written(*write_report(result, wanted.output / name, pictures=wanted.pictures))
     return result
+
+
+def _command_line() -> str:
+    """The command as typed, but absolute paths without their folders, which say nothing to another reader."""
+    words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
+    return shlex.join(["quantseg", *words])
 
 
 def _reference_reports(source: "RecipeSource", wanted: Wanted) -> "list[Report]":

@@ -98,9 +98,7 @@ class GraphEditor:
             self._weights[value, params] = (integers, *self._scale_and_zero_point(str(value.name), params))
         return self._weights[value, params]
 
-    def bias(
-        self, node: ir.Node, data: ir.Value | None, value: ir.Value | None
-    ) -> tuple[ir.Value, QuantParams]:
+    def bias(self, node: ir.Node, data: ir.Value | None, value: ir.Value | None) -> tuple[ir.Value, QuantParams]:
         """The int32 integers of the node's bias, flat, and their grid."""
         params = bias_params(self.params(data), self.plan.weights[str(node.name)])
         integers = quantize(constant(value).reshape(-1), params)
@@ -160,6 +158,6 @@ def _names(model: ir.Model) -> set[str]:
     """Every name in the graph and its subgraphs, of nodes and of values."""
     graphs = list(model.graphs())
     nodes = [node for graph in graphs for node in graph]
-    values = (value for graph in graphs for value in (*graph.inputs, *graph.initializers.values()))
-    outputs = (output for node in nodes for output in node.outputs)
-    return {str(named.name) for named in (*nodes, *values, *outputs)}
+    values = [value for graph in graphs for value in (*graph.inputs, *graph.initializers.values())]
+    values += (output for node in nodes for output in node.outputs)
+    return {str(node.name) for node in nodes} | {str(value.name) for value in values}

@@ -25,30 +25,24 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
             constants = (bias, editor.constant(f"{bias.name}_scale", grid.scale))
             zero = editor.constant(f"{bias.name}_zero_point", grid.zero_point)
             inputs[form.bias] = _dequantized(editor, (*constants, zero), grid.axis)
-    first = editor.insert(
+    written = editor.insert(
         node.op_type,
         inputs,
-        f"{node.outputs[0].name}_float",
+        *(f"{output.name}_float" for output in node.outputs),
         name=node.name,
         attributes=tuple(node.attributes.values()),
-        outputs=len(node.outputs),
     )
-    written = first.producer()
-    assert written is not None
-    stored = []
-    for old, new in zip(node.outputs, written.outputs, strict=True):
-        new.name, new.shape, new.type = f"{old.name}_float", old.shape, old.type
-        read = str(old.name) in editor.plan.tensors
-        stored.append(
-            editor.insert("QuantizeLinear", (new, *editor.grid(old)), f"{old.name}_quantized")
-            if read
-            else new
-        )
+    stored: list[ir.Value] = []
+    for old, new in zip(node.outputs, written, strict=True):
+        new.shape, new.type = old.shape, old.type
+        if str(old.name) in editor.plan.tensors:
+            stored += editor.insert("QuantizeLinear", (new, *editor.grid(old)), f"{old.name}_quantized")
+        else:  # nothing reads it
+            stored.append(new)
     return stored
 
 
-def _dequantized(
-    editor: GraphEditor, inputs: tuple[ir.Value, ir.Value, ir.Value], axis: int | None
-) -> ir.Value:
+def _dequantized(editor: GraphEditor, inputs: tuple[ir.Value, ir.Value, ir.Value], axis: int | None) -> ir.Value:
     attributes = () if axis is None else (ir.AttrInt64("axis", axis),)
-    return editor.insert("DequantizeLinear", inputs, f"{inputs[0].name}_dequantized", attributes=attributes)
+    (value,) = editor.insert("DequantizeLinear", inputs, f"{inputs[0].name}_dequantized", attributes=attributes)
+    return value

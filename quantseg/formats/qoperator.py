@@ -1,7 +1,8 @@
 """QOperator: every integer operator spelled out, with its scales and zero-points as inputs.
 
-Convolutions and matrix products have standard names; the rest of the integer operators belong to onnxruntime's domain
-com.microsoft. Operators that only move values run on the integers as they are. Source: onnxruntime, ContribOperators.md.
+Convolutions and matrix products have standard names; the rest of the integer operators belong to onnxruntime's
+domain com.microsoft. Operators that only move values run on the integers as they are.
+Source: onnxruntime, ContribOperators.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,46 +37,41 @@ def _convolution(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[
     ]
     if form.bias is not None:
         operands.append(editor.bias(node, data, rest[0])[0])
-    return [_inserted(editor, node, "QLinearConv", operands)]
+    return _inserted(editor, node, "QLinearConv", operands)
 
 
 def _gemm(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     data, weight, *rest = editor.inputs(node)
     bias = None if form.bias is None else editor.bias(node, data, rest[0])[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.weight(node, weight), bias]
-    return [
-        _inserted(
-            editor, node, "QGemm", [*operands, *editor.grid(node.outputs[0])], MICROSOFT, leave_out=("beta",)
-        )
-    ]
+    operands += editor.grid(node.outputs[0])
+    return _inserted(editor, node, "QGemm", operands, MICROSOFT, leave_out=("beta",))
 
 
 def _matmul(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     left, right = editor.inputs(node)[:2]
-    second = (
-        (editor.stored(right), *editor.grid(right)) if form.weight is None else editor.weight(node, right)
-    )
+    second = (editor.stored(right), *editor.grid(right)) if form.weight is None else editor.weight(node, right)
     operands = [editor.stored(left), *editor.grid(left), *second, *editor.grid(node.outputs[0])]
-    return [_inserted(editor, node, "QLinearMatMul", operands)]
+    return _inserted(editor, node, "QLinearMatMul", operands)
 
 
 def _binary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     operands = [part for v in editor.inputs(node) for part in (editor.stored(v), *editor.grid(v))]
     operands += editor.grid(node.outputs[0])
-    return [_inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)]
+    return _inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)
 
 
 def _unary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     data = editor.inputs(node)[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
-    return [_inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)]
+    return _inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)
 
 
 def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     data = editor.inputs(node)[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
     opset = ir.AttrInt64("opset", editor.opset)
-    return [_inserted(editor, node, "QLinearSoftmax", operands, MICROSOFT, extra=(opset,))]
+    return _inserted(editor, node, "QLinearSoftmax", operands, MICROSOFT, extra=(opset,))
 
 
 def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
@@ -85,7 +81,7 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
         return _moved(editor, node)
     operands = [*editor.grid(node.outputs[0])]
     operands += [part for v in values for part in (editor.stored(v), *editor.grid(v))]
-    return [_inserted(editor, node, "QLinearConcat", operands, MICROSOFT)]
+    return _inserted(editor, node, "QLinearConcat", operands, MICROSOFT)
 
 
 def _pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
@@ -95,7 +91,7 @@ def _pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value
     inputs = [editor.stored(data), pads, zero_point, *axes]
     while inputs[-1] is None:
         inputs.pop()
-    return [_inserted(editor, node, "Pad", inputs)]
+    return _inserted(editor, node, "Pad", inputs)
 
 
 _WRITERS: dict[str, Writer] = {
@@ -121,12 +117,7 @@ def _moved(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     inputs = list(editor.inputs(node))
     for index in form.data:
         inputs[index] = editor.stored(inputs[index])
-    first = _inserted(editor, node, node.op_type, inputs)
-    producer = first.producer()
-    assert producer is not None
-    for old, new in zip(node.outputs, producer.outputs, strict=True):
-        new.name = f"{old.name}_quantized"
-    return list(producer.outputs)
+    return _inserted(editor, node, node.op_type, inputs)
 
 
 def _inserted(
@@ -138,14 +129,14 @@ def _inserted(
     *,
     leave_out: tuple[str, ...] = (),
     extra: tuple[ir.Attr, ...] = (),
-) -> ir.Value:
+) -> list[ir.Value]:
+    """Inserts the operator in the node's name, with its attributes; gives its integer outputs."""
     kept = tuple(a for name, a in node.attributes.items() if name not in leave_out)
     return editor.insert(
         op_type,
         operands,
-        f"{node.outputs[0].name}_quantized",
+        *(f"{output.name}_quantized" for output in node.outputs),
         domain=domain,
         name=node.name,
         attributes=(*kept, *extra),
-        outputs=len(node.outputs),
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from quantseg.lowering.activations import recognise_activations
+from quantseg.lowering.axes import write_all_axes
 from quantseg.lowering.batch_norm import fold_batch_norms
 from quantseg.lowering.constants import fold_constants
 from quantseg.lowering.conv_transpose import lower_conv_transposes
@@ -29,6 +30,7 @@ LOWERINGS: dict[str, Lowering] = {
     "fold_batch_norms": fold_batch_norms,  # before pads merge: a Pad may lie between
     "lower_conv_transposes": lower_conv_transposes,
     "merge_pads": merge_pads,  # into the convolutions that ConvTranspose became as well
+    "write_all_axes": write_all_axes,
     "remove_dead": remove_dead,
 }
 

@@ -64,8 +64,7 @@ def integer_form(node: ir.Node) -> IntegerForm | KeptFloat:
     if node.domain not in ("", "ai.onnx"):
         return KeptFloat(f"{node.domain}.{node.op_type}: not a standard ONNX operator")
     if any(
-        attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-        for attribute in node.attributes.values()
+        attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()
     ):
         return KeptFloat(f"{node.op_type}: control flow, its subgraphs are left alone")
     rule = RULES.get(node.op_type)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from quantseg.affine import QuantParams, Range, params_from_range
+from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat, Kind
 from quantseg.ops.activation import clamp_bounds
 from quantseg.planning.decisions import decide
 from quantseg.planning.grids import Grids, form_grids, name_of, observable
-from quantseg.planning.plan import PlannedNode, QuantPlan, Quantised
+from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.planning.settings import QuantSettings
 from quantseg.planning.weights import bias_params, constant, weight_params
 from quantseg.prepare import Prepared
@@ -35,6 +36,8 @@ def plan(prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSetting
     """
     graph = prepared.model.graph
     decisions = decide(graph, settings, {refusal.node: refusal.reason for refusal in prepared.refusals})
+    if all(isinstance(form, KeptFloat) for form in decisions.values()):
+        raise PlanError("every node stays float, so nothing would be gained; include more nodes or exclude fewer")
     grids = form_grids(graph, decisions, ranges)
     tensors = {
         name: params_from_range(grids.range_of(name), settings.activation, symmetric=settings.symmetric)
@@ -66,14 +69,12 @@ def _is_dropped(node: ir.Node, grids: Grids, tensors: Mapping[str, QuantParams])
         return False
     params = tensors[name]
     low, high = clamp_bounds(node)
-    half_step = float(params.scale) / 2
+    slack = 0.501 * float(params.scale)  # half a step, at which the grid of a symmetric Clip ends, and float32's error
     kept = params.representable
-    return low - half_step < kept.minimum and kept.maximum < high + half_step
+    return low - slack < kept.minimum and kept.maximum < high + slack
 
 
-def _planned(
-    node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids, dropped: frozenset[str]
-) -> PlannedNode:
+def _planned(node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids, dropped: frozenset[str]) -> PlannedNode:
     name = str(node.name)
     if isinstance(form, KeptFloat):
         return PlannedNode(name, node.op_type, form)

@@ -30,8 +30,8 @@ def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str]
         form = integer_form(node)
         if isinstance(form, KeptFloat) and str(node.name) in refusals:
             form = KeptFloat(f"{node.op_type}: {refusals[str(node.name)]}")
-        elif not _is_wanted(node, settings):
-            form = KeptFloat("excluded by name")
+        elif reason := _unwanted(node, settings):
+            form = KeptFloat(reason)
         decisions[node] = form
     while _retreat(nodes, decisions):
         pass
@@ -42,9 +42,13 @@ def _matches(node: ir.Node, pattern: str) -> bool:
     return node.op_type == pattern or fnmatchcase(node.name or "", pattern)
 
 
-def _is_wanted(node: ir.Node, settings: QuantSettings) -> bool:
-    included = not settings.include or any(_matches(node, p) for p in settings.include)
-    return included and not any(_matches(node, p) for p in settings.exclude)
+def _unwanted(node: ir.Node, settings: QuantSettings) -> str | None:
+    """Why the user does not want the node in integers; None where he does."""
+    if any(_matches(node, pattern) for pattern in settings.exclude):
+        return "excluded by --exclude"
+    if settings.include and not any(_matches(node, pattern) for pattern in settings.include):
+        return "not among those of --include"
+    return None
 
 
 def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:

@@ -68,7 +68,7 @@ class Grids:
 
 
 def folds_into_grid(node: ir.Node, decisions: Decisions) -> bool:
-    """Whether a clamp's output can be the only face of its input: an integer node feeds it and nothing else reads that."""
+    """Whether a clamp's output can be the only face of its input: an integer node feeds it, nothing else reads that."""
     value = node.inputs[0]
     producer = None if value is None else value.producer()
     return (
@@ -87,17 +87,15 @@ def observable(graph: ir.Graph) -> tuple[str, ...]:
     """
     names: list[str] = []
     for value in (*graph.inputs, *(v for node in graph for v in node.outputs)):
-        if value.dtype != ir.DataType.FLOAT or not value.uses() and not value.is_graph_output():
+        unread = not value.uses() and not value.is_graph_output()
+        if value.dtype != ir.DataType.FLOAT or unread or not value.name:
             continue
         producer = value.producer()
         form = None if producer is None else integer_form(producer)
-        if isinstance(form, IntegerForm) and _follows(form):
+        if isinstance(form, IntegerForm) and (_follows(form) or _clamped(value) is not None):
             continue
-        users = [user for user, _ in value.uses()]
-        forms = [integer_form(user) for user in users]
-        near_integers = isinstance(form, IntegerForm) or any(isinstance(f, IntegerForm) for f in forms)
-        only_clamped = len(forms) == 1 and isinstance(f := forms[0], IntegerForm) and f.kind is Kind.CLAMP
-        if near_integers and value.name and not (only_clamped and isinstance(form, IntegerForm)):
+        forms = [integer_form(user) for user, _ in value.uses()]
+        if isinstance(form, IntegerForm) or any(isinstance(f, IntegerForm) for f in forms):
             names.append(value.name)
     return tuple(names)
 
@@ -144,12 +142,10 @@ def _enter(grids: Grids, value: ir.Value | None, decisions: Decisions, ranges: M
         return
     producer = value.producer()
     form = None if producer is None else decisions[producer]
-    if isinstance(form, IntegerForm) and (form.shares_grid or form.kind is Kind.JOIN):
-        grids.add(name)
-    elif len(value.uses()) == 1 and name_of(next(iter(value.uses()))[0].outputs[0]) in grids.folded:
-        grids.add(name)
-    else:
-        grids.add(name, _known_range(value, ranges))
+    moved = isinstance(form, IntegerForm) and (form.shares_grid or form.kind is Kind.JOIN)
+    clamped = _clamped(value)
+    folded = clamped is not None and clamped.name in grids.folded
+    grids.add(name, None if moved or folded else _known_range(value, ranges))
 
 
 def _follows(form: IntegerForm) -> bool:
@@ -157,8 +153,17 @@ def _follows(form: IntegerForm) -> bool:
     return form.shares_grid or form.kind is Kind.JOIN or form.fixed is not None
 
 
+def _clamped(value: ir.Value) -> ir.Value | None:
+    """The output of the Relu or Clip that alone reads the value, so that nobody sees more of it; None without one."""
+    users = [user for user, _ in value.uses()]
+    if len(users) != 1 or value.is_graph_output():
+        return None
+    form = integer_form(users[0])
+    return users[0].outputs[0] if isinstance(form, IntegerForm) and form.kind is Kind.CLAMP else None
+
+
 def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
-    """The calibrated range of a tensor, found at the tensors before it where it follows from theirs."""
+    """The calibrated range of a tensor, found at its neighbours where it follows from theirs."""
     name = name_of(value)
     assert value is not None
     if value.const_value is not None:
@@ -166,12 +171,12 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
         return Range(float(constant.min(initial=0.0)), float(constant.max(initial=0.0)))
     if name in ranges:
         return ranges[name]
+    if (clamped := _clamped(value)) is not None:
+        return _known_range(clamped, ranges)
     producer = value.producer()
     form = None if producer is None else integer_form(producer)
     if producer is None or not isinstance(form, IntegerForm) or not _follows(form):
-        raise CalibrationError(
-            f"{name!r} was not observed; calibrate again with this model and these settings"
-        )
+        raise CalibrationError(f"{name!r} was not observed; calibrate again with this model and these settings")
     if form.fixed is not None:
         return form.fixed
     sources = (producer.inputs[index] for index in form.data)

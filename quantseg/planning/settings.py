@@ -8,7 +8,7 @@ from quantseg.qtypes import INT8, UINT8, QType
 
 @dataclass(frozen=True)
 class QuantSettings:
-    """Types, granularity and which nodes. The defaults suit onnxruntime on CPUs: uint8 activations, int8 weights per channel.
+    """Types, granularity and which nodes. The defaults suit onnxruntime on CPUs: uint8 activations, int8 weights.
 
     symmetric: activations get a zero-point in the middle; weights of a signed type are always symmetric.
     reduce_range: 7-bit weights, for processors whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
@@ -28,13 +28,9 @@ class QuantSettings:
             if qtype not in (UINT8, INT8):
                 raise PlanError(f"{qtype.name} {role}: no kernel takes them; choose uint8 or int8")
         if self.activation is INT8 and self.weight is UINT8:
-            raise PlanError(
-                "int8 activations with uint8 weights: no kernel takes this pair; use int8 weights"
-            )
+            raise PlanError("int8 activations with uint8 weights: no kernel takes this pair; use int8 weights")
         if self.per_channel and self.weight is UINT8:
-            raise PlanError(
-                "uint8 weights per channel: kernels want one zero-point for all; use int8 or --per-tensor"
-            )
+            raise PlanError("uint8 weights per channel: kernels want one zero-point for all; use int8 or --per-tensor")
 
     def to_json(self) -> dict[str, object]:
         """The settings as plain values."""

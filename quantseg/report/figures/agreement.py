@@ -28,7 +28,8 @@ def agreement(report: Report) -> tuple[Figure, ...]:
             ha="right",
         )
         axes.set_xlim(0, len(values) + 1)
-        axes.set_ylim(10 * np.floor(10 * values[0] - 0.2), 102)
+        lowest = 100 * values[0]
+        axes.set_ylim(lowest - max(0.2 * (100 - lowest), 0.1), 100 + 0.05 * max(100 - lowest, 0.5))
         axes.set_xlabel("images, the worst first")
         axes.set_ylabel("agreement, %")
         axes.grid(axis="y", color=FAINT)
