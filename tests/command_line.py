@@ -1,7 +1,12 @@
-"""What a command of quantseg leaves behind."""
+"""quantseg as a command: what it leaves behind, and how to run it in a process of its own."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -14,3 +19,10 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
+
+
+def shell(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    """`quantseg WORDS` in a process of its own."""
+    command = [sys.executable, "-m", "quantseg", *words]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)

@@ -13,17 +13,8 @@ from quantseg import calibration as calibrations
 from quantseg import tables
 from quantseg.cli import COMMANDS
 from quantseg.recipe import METADATA_KEY
-from tests.command_line import Command
+from tests.command_line import ROOT, Command, shell
 from tests.conftest import CLASSES
-
-ROOT = Path(__file__).parents[1]
-
-
-def shell(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-    """`quantseg WORDS` in a process of its own."""
-    command = [sys.executable, "-m", "quantseg", *words]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_help_answers_at_once() -> None:
@@ -83,25 +74,6 @@ def test_no_table_is_wider_than_a_terminal(
         rows = [line for line in outcome.out.splitlines() if "  " in line]
         assert rows
         assert max(map(len, rows)) <= tables.WIDTH
-
-
-def test_a_newcomers_session(float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    """The three commands of the README, as typed."""
-    (tmp_path / "model.onnx").write_bytes(float_model.read_bytes())
-    for command in (
-        f"calibrate model.onnx --data {pictures}",
-        f"quantize model.onnx --data {pictures} --output model.int8.onnx",
-        f"report model.onnx --data {pictures} --rounds 1",
-    ):
-        result = shell(*command.split(), cwd=tmp_path)
-        assert result.returncode == 0, result.stderr
-        assert all(line.startswith("note: ") for line in result.stderr.splitlines())
-    onnx.checker.check_model(tmp_path / "model.int8.onnx", full_check=True)
-    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert made == {
-        *("model.onnx", "model.calibration.json", "model.int8.onnx", "reports/README.md", "reports/index.html"),
-        *("reports/model/report.json", "reports/model/report.md", "reports/model/index.html"),
-    }
 
 
 def test_an_error_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -300,7 +272,8 @@ def test_evaluate_compares_with_labels_and_with_the_float_model(
 def test_evaluate_without_labels_tells_the_agreement_alone(
     quantseg: Command, float_model: Path, int8_model: Path, pictures: Path
 ) -> None:
-    outcome = quantseg("evaluate", int8_model, "--data", pictures / "images", "--reference", float_model, "--limit", 2)
+    words = ["evaluate", int8_model, "--data", pictures, "--reference", float_model, "--limit", 2, "--no-masks"]
+    outcome = quantseg(*words)
     assert outcome.code == 0
     assert "agreement with the float masks" in outcome.out
     assert "Dice" not in outcome.out
@@ -327,22 +300,3 @@ def test_compare_shows_three_models(quantseg: Command, float_model: Path, pictur
     names = [entry["name"] for entry in json.loads(file.read_text())["contestants"]]
     assert names == ["float", "onnxruntime quantizer", "quantseg"]
     assert re.search(r"^float +100.0 % +∞", outcome.out, re.MULTILINE)
-
-
-def test_report_is_written_whole(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    words = ["report", float_model, "--data", pictures, "--output", tmp_path / "r", "--rounds", 1]
-    outcome = quantseg(*words, "--name", "tiny", "--no-pictures", "--json", tmp_path / "all.json")
-    assert outcome.code == 0
-    assert outcome.out.startswith("tiny: The int8 model is ")
-    content = json.loads((tmp_path / "r/tiny/report.json").read_text())
-    assert json.loads((tmp_path / "all.json").read_text()) == [content]
-    page = (tmp_path / "r/tiny/index.html").read_text()
-    assert "<script src" not in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
-
-
-def test_a_report_from_a_calibration_file(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    c = tmp_path / "c.json"
-    assert quantseg("calibrate", float_model, "--data", pictures, "--output", c).code == 0
-    words = ["report", float_model, "--data", pictures, "--calibration", c, "--output", tmp_path / "r", "--rounds", 1]
-    assert quantseg(*words, "--no-masks", "--no-pictures").code == 0

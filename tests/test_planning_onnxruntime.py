@@ -1,4 +1,4 @@
-"""The plan beside onnxruntime's own quantizer, at min/max and like settings: the same scales, zero-points and outputs."""
+"""The plan beside onnxruntime's own quantizer, at min/max and like settings: same scales, zero-points and outputs."""
 
 from pathlib import Path
 from typing import Any

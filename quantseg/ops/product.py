@@ -44,8 +44,8 @@ def _has_rows(bias: ir.Value | None) -> bool:
 
 def _with_constant_weight(node: ir.Node, *, weight_axis: int) -> IntegerForm | KeptFloat:
     bias = 2 if len(node.inputs) > 2 and node.inputs[2] is not None else None
-    for index, what in ((1, "weights"), (bias, "bias")):
+    for index, what in ((1, "weights are"), (bias, "bias is")):
         value = None if index is None else node.inputs[index]
         if index is not None and (value is None or not value.is_initializer() or value.const_value is None):
-            return KeptFloat(f"{node.op_type}: its {what} are computed at run time")
+            return KeptFloat(f"{node.op_type}: its {what} computed at run time")
     return IntegerForm(Kind.PRODUCT, weight=1, weight_axis=weight_axis, bias=bias)

@@ -1,0 +1,103 @@
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from quantseg.affine import Range
+from quantseg.ops import RULES, IntegerForm, KeptFloat, Kind, integer_form
+from quantseg.ops.activation import clamp_bounds
+from quantseg.prepare import prepare
+from tests import graphs
+from tests.graphs import noise
+
+SHAPE = "float[1,4,6,6]"
+
+
+def form(body: str, outputs: str = "float[] y", **constants: graphs.Array) -> IntegerForm | KeptFloat:
+    """The form of the node that makes y from x, in a prepared model."""
+    head = f'<ir_version: 8, opset_import: ["": 13]> g ({SHAPE} x) => ({outputs})'
+    graph = prepare(graphs.parse(f"{head} {{ {body} }}", **constants)).model.graph
+    (node,) = (node for node in graph if "y" in {output.name for output in node.outputs})
+    return integer_form(node)
+
+
+@pytest.mark.parametrize("op_type", RULES)
+def test_every_rule_answers_with_a_form_or_a_reason_that_names_the_operator(op_type: str) -> None:
+    value = ir.Value(name="v", type=ir.TensorType(ir.DataType.FLOAT))
+    answer = integer_form(ir.node(op_type, [value, value, value]))
+    if isinstance(answer, KeptFloat):
+        assert answer.reason.startswith(f"{op_type}: ")
+    else:
+        assert set(answer.data) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("y = Conv(x, w, b)", IntegerForm(Kind.PRODUCT, weight=1, weight_axis=0, bias=2)),
+        ("y = Conv(x, w)", IntegerForm(Kind.PRODUCT, weight=1, weight_axis=0)),
+        ("f = Flatten(x) y = Gemm(f, g, b)", IntegerForm(Kind.PRODUCT, weight=1, weight_axis=1, bias=2)),
+        ("f = Flatten(x) y = Gemm<transB=1>(f, h)", IntegerForm(Kind.PRODUCT, weight=1, weight_axis=0)),
+        ("y = MatMul(x, m)", IntegerForm(Kind.PRODUCT, weight=1, weight_axis=1)),
+        ("y = MatMul(x, w2)", IntegerForm(Kind.PRODUCT, weight=1)),
+        ("y = MatMul(x, x)", IntegerForm(Kind.PRODUCT, data=(0, 1))),
+        ("y = MatMul(m, x)", IntegerForm(Kind.PRODUCT, data=(0, 1))),
+        ("y = Add(x, m)", IntegerForm(Kind.ARITHMETIC, data=(0, 1))),
+        ("y = Concat<axis=1>(x, x, x)", IntegerForm(Kind.JOIN, data=(0, 1, 2))),
+        ("y = Sigmoid(x)", IntegerForm(Kind.ARITHMETIC, fixed=Range(0, 1))),
+        ("y = Relu(x)", IntegerForm(Kind.CLAMP)),
+        ("y = Transpose(x)", IntegerForm(Kind.MOVEMENT)),
+    ],
+)  # fmt: skip
+def test_forms(body: str, expected: IntegerForm) -> None:
+    constants = {"b": noise(4), "g": noise(144, 4), "h": noise(4, 144), "m": noise(6, 6), "w2": noise(4, 6, 6)}
+    assert form(body, w=noise(4, 4, 3, 3), **constants) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("y = Conv(x, x)", "Conv: its weights are computed at run time"),
+        ("t = ReduceSum<keepdims=0>(x, axes) y = Conv(x, w, t)", "Conv: its bias is computed at run time"),
+        ("y = Clip(x, , h)", "Clip: its bounds are computed at run time"),
+        ('y = Resize<mode="cubic">(x, , s)', "Resize: cubic interpolation overshoots the range of its input"),
+        ("y = Pad(x, p, v)", "Pad: pads with a value other than zero"),
+        ("y = Pad(x, p, h)", "Pad: pads with a value other than zero"),
+        ("y = Sub(x, v)", "Sub: no integer kernel in onnxruntime"),
+        ("y = ReduceMean(x)", "ReduceMean: no integer kernel in onnxruntime"),
+        ("y = Softplus(x)", "Softplus: no integer rule"),
+        ("y, i = MaxPool<kernel_shape=[2,2]>(x)", "MaxPool: with indices it has no integer kernel"),
+    ],
+)
+def test_reasons(body: str, reason: str) -> None:
+    outputs = "float[] y, int64[] i" if "i =" in body else "float[] y"
+    floats = {"v": np.array(2, np.float32), "s": np.array([1, 1, 2, 2], np.float32), "w": noise(4, 4, 3, 3)}
+    numbers = {"axes": np.array([0, 2, 3]), "p": np.array([0, 0, 1, 1] * 2)}
+    assert form(f"h = ReduceMax<keepdims=0>(x) {body}", outputs, **floats, **numbers) == KeptFloat(reason)
+
+
+def test_integers_are_no_pixels() -> None:
+    answer = form("i = Cast<to=7>(x) y = Transpose(i)", "int64[] y")
+    assert answer == KeptFloat("Transpose: works on INT64, not on float pixels")
+
+
+def test_other_domains_and_subgraphs_are_left_alone() -> None:
+    value = ir.Value(name="v", type=ir.TensorType(ir.DataType.FLOAT))
+    foreign = ir.node("Conv", [value], domain="com.example")
+    assert integer_form(foreign) == KeptFloat("com.example.Conv: not a standard ONNX operator")
+    bodies = {key: ir.Graph([], [], nodes=[]) for key in ("then_branch", "else_branch")}
+    branch = ir.node("If", [value], bodies)
+    assert integer_form(branch) == KeptFloat("If: control flow, its subgraphs are left alone")
+
+
+@pytest.mark.parametrize(
+    ("body", "bounds"),
+    [
+        ("y = Relu(x)", (0, float("inf"))),
+        ("y = Clip(x)", (float("-inf"), float("inf"))),
+        ("y = Clip(x, v)", (2, float("inf"))),
+        ("y = Clip(x, , v)", (float("-inf"), 2)),
+        ("y = Clip(x, v, v)", (2, 2)),
+    ],
+)
+def test_bounds_of_a_clamp(body: str, bounds: tuple[float, float]) -> None:
+    assert clamp_bounds(graphs.graph(body, x=SHAPE, v=np.array(2, np.float32)).graph.node(0)) == bounds
