@@ -23,7 +23,7 @@ _PROFILE_RUNS = 10
 
 @dataclass(frozen=True)
 class Contestant:
-    """One model of the contest. evaluation: against the float model's masks (None for itself). failed: why it has none."""
+    """One model of the contest. evaluation: against the float model's masks. failed: why there are no figures."""
 
     name: str
     evaluation: Evaluation | None = None

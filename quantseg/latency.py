@@ -103,9 +103,7 @@ def file_bytes(model: Path) -> int:
     return sum(file.stat().st_size for file in {model, *external})
 
 
-def _timed(
-    runtime: Runtime, model: Path, feeds: Mapping[str, NDArray[Any]], threads: int, runs: int
-) -> list[float]:
+def _timed(runtime: Runtime, model: Path, feeds: Mapping[str, NDArray[Any]], threads: int, runs: int) -> list[float]:
     session = runtime.open(model, threads=threads)
     try:
         for _ in range(_WARM_UP):

@@ -18,9 +18,7 @@ from quantseg.runtimes import Runtime
 _RUNS = 3
 
 
-def peak_memory(
-    model: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: Runtime, threads: int
-) -> int | None:
+def peak_memory(model: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: Runtime, threads: int) -> int | None:
     """Bytes that opening the model and running it three times takes; None where the system cannot tell.
 
     The highest resident memory of a fresh process, less what it held with runtime and feeds loaded but no

@@ -16,7 +16,5 @@ def reference_models() -> Mapping[str, Path]:
     folders = [] if spec is None else spec.submodule_search_locations or []
     found = {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}
     if not found:
-        raise ModelError(
-            "no reference model is installed; install quantseg from its repository, or name a model"
-        )
+        raise ModelError("no reference model is installed; install quantseg from its repository, or name a model")
     return found

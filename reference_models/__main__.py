@@ -60,9 +60,7 @@ def main() -> None:
     training.add_argument("--epochs", type=int, default=18)
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--threads", type=int, default=1, help="losses depend on it in their last digits")
-    training.add_argument(
-        "--output", type=Path, help="ONNX file, its .json card beside it (default: weights/)"
-    )
+    training.add_argument("--output", type=Path, help="ONNX file, its .json card beside it (default: weights/)")
     _train(parser.parse_args())
 
 

@@ -209,7 +209,7 @@ WORDS = {
     "--calibration net.onnx": "net.onnx: is not a calibration file; make one with quantseg calibrate",
     "--data data --calibrator best": "'best' is no calibrator; choose one of minmax, percentile, entropy, mse",
     "--data data --calibrator percentile --percentile 101": "percentile 101.0 is outside (50, 100]",
-    "--data data --percentile 99": "a percentile was given to the mse calibrator; use --calibrator percentile",
+    "--data data --calibrator mse --percentile 99": "a percentile was given to the mse calibrator; use --calibrator",
     "--data data --format tflite": "'tflite' is no format; choose one of qdq, qoperator",
     "--data data --activation-type float": "'float' is no integer type; choose uint8 or int8",
     "--data data --activation-type int4": "int4 activations: no kernel takes them; choose uint8 or int8",

@@ -129,9 +129,7 @@ def test_resizing_takes_the_pixel_that_pillow_takes(height, width, new_height, n
 
 def test_resizing_keeps_planes_apart():
     planes = np.arange(2 * 4 * 6).reshape(2, 4, 6)
-    np.testing.assert_array_equal(
-        resize_nearest(planes, (2, 3)), [resize_nearest(plane, (2, 3)) for plane in planes]
-    )
+    np.testing.assert_array_equal(resize_nearest(planes, (2, 3)), [resize_nearest(plane, (2, 3)) for plane in planes])
 
 
 def test_picture_and_mask_are_compared_upright_and_resized_together(tmp_path):

@@ -113,9 +113,7 @@ def test_progress_counts_every_turn(staged: StagedRuntime, paths: dict[str, Path
 
 
 def test_a_real_benchmark_is_in_order(paths: dict[str, Path]) -> None:
-    (timing,) = benchmark(
-        {"one": paths["slow"]}, runtime=RUNTIMES["onnxruntime"], threads=1, rounds=2, runs=2
-    )
+    (timing,) = benchmark({"one": paths["slow"]}, runtime=RUNTIMES["onnxruntime"], threads=1, rounds=2, runs=2)
     assert 0 < timing.minimum_ms <= timing.p10_ms <= timing.median_ms <= timing.p90_ms
     assert timing.ratio == 1
 

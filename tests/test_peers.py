@@ -46,9 +46,7 @@ def test_the_int8_model_says_nearly_what_the_float_model_says(
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
-def test_weights_have_one_scale_per_channel_on_request(
-    model: Path, tmp_path: Path, per_channel: bool
-) -> None:
+def test_weights_have_one_scale_per_channel_on_request(model: Path, tmp_path: Path, per_channel: bool) -> None:
     output = tmp_path / "int8.onnx"
     quantize_with_onnxruntime(model, output, FEEDS, per_channel=per_channel)
     assert scales(output)["w0_scale"].shape == ((2,) if per_channel else ())
@@ -70,9 +68,7 @@ def test_settings_reach_the_quantizer(model: Path, tmp_path: Path) -> None:
 def test_reduced_range_doubles_the_weights_step(model: Path, tmp_path: Path) -> None:
     steps = {}
     for reduce_range in (False, True):
-        quantize_with_onnxruntime(
-            model, tmp_path / "int8.onnx", FEEDS, per_channel=False, reduce_range=reduce_range
-        )
+        quantize_with_onnxruntime(model, tmp_path / "int8.onnx", FEEDS, per_channel=False, reduce_range=reduce_range)
         steps[reduce_range] = scales(tmp_path / "int8.onnx")["w0_scale"]
     np.testing.assert_allclose(steps[True] / steps[False], 127 / 64, rtol=0.01)
 

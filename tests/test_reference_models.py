@@ -33,10 +33,7 @@ def test_weights_are_small_checked_and_carry_a_recipe_that_fits(card):
     recipe = recipe_from_toml(metadata[METADATA_KEY], source=path.name)
     opened = session(path)
     inputs, outputs = (
-        [
-            TensorSpec(v.name, "float32", tuple(d if isinstance(d, int) else None for d in v.shape))
-            for v in values
-        ]
+        [TensorSpec(v.name, "float32", tuple(d if isinstance(d, int) else None for d in v.shape)) for v in values]
         for values in (opened.get_inputs(), opened.get_outputs())
     )
     assert complete(recipe, inputs, outputs, model=path.name) == recipe

@@ -73,9 +73,7 @@ def test_domains_tell_the_kernels_of_the_runtime_from_those_of_onnx() -> None:
     unet = models.unet(base=16, depth=2, size=32)
     nodes = executed(unet, {"x": np.ones((1, 3, 32, 32), np.float32)})
     assert {node.domain for node in nodes if node.op_type == "ConvTranspose"} == {""}
-    assert all(
-        node.domain.startswith("com.microsoft") for node in nodes if node.op_type.startswith("Reorder")
-    )
+    assert all(node.domain.startswith("com.microsoft") for node in nodes if node.op_type.startswith("Reorder"))
     assert summary(nodes).float_conv_transposes == 2
 
 
@@ -207,6 +205,4 @@ def test_every_node_is_of_one_kind(nodes: list[ExecutedNode]) -> None:
     totals = summary(nodes)
     assert tuple(totals.kinds) == KINDS
     assert sum(total.nodes for total in totals.kinds.values()) == len(nodes)
-    assert sum(total.share for total in totals.kinds.values()) == pytest.approx(
-        sum(node.share for node in nodes)
-    )
+    assert sum(total.share for total in totals.kinds.values()) == pytest.approx(sum(node.share for node in nodes))

@@ -6,32 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import (
-    Calibrator,
-    Json,
-    Limit,
-    Percentile,
-    Threads,
-    Workers,
-    with_recipe,
-    with_settings,
-)
+from quantseg.commands.options import Json, with_options, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.calibration import Calibration
-    from quantseg.pipeline import RecipeSource
-    from quantseg.planning import QuantSettings
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
 
 
 @with_recipe
-@with_settings
+@with_options
 def calibrate(
     model: Annotated[
         list[Path],
         typer.Argument(help="The float ONNX model; with --merge, calibration files.", show_default=False),
     ],
     source: "RecipeSource",
-    settings: "QuantSettings",
+    options: "CalibrationOptions",
     data: Annotated[
         Path | None, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)
     ] = None,
@@ -39,11 +29,6 @@ def calibrate(
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.calibration.json beside the model.")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge calibration files of one model.")] = False,
-    calibrator: Calibrator = None,
-    percentile: Percentile = None,
-    limit: Limit = None,
-    workers: Workers = 1,
-    threads: Threads = None,
     json: Json = None,
 ) -> None:
     """Observe a float model on images; keep ranges, scales, zero-points and histograms in a file.
@@ -54,6 +39,8 @@ def calibrate(
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable
 
+    if json is not None:
+        check_writable(json, taken=model)
     if merge:
         target = output or Path("merged.calibration.json")
         if len(model) < 2:
@@ -67,7 +54,7 @@ def calibrate(
             raise DataError("no images: give a folder with --data")
         target = output or model[0].with_suffix(".calibration.json")
         check_writable(target, taken=model)
-        result = _observed(model[0], data, source, settings, target, calibrator, percentile, limit, workers, threads)
+        result = _observed(model[0], data, source, options, target)
     calibrations.write(result, target)
     target.with_name(f"{target.name}.partial").unlink(missing_ok=True)
     _show(result)
@@ -77,20 +64,12 @@ def calibrate(
 
 
 def _observed(
-    model: Path, data: Path, source: "RecipeSource", settings: "QuantSettings", target: Path,
-    calibrator: str | None, percentile: float | None, limit: int | None, workers: int, threads: int | None,
-) -> "Calibration":  # fmt: skip
+    model: Path, data: Path, source: "RecipeSource", options: "CalibrationOptions", target: Path
+) -> "Calibration":
     from quantseg import pipeline
 
     float_model = pipeline.read_float_model(model, source)
-    options = pipeline.CalibrationOptions(
-        calibrator=calibrator or pipeline.DEFAULT_CALIBRATOR,
-        percent=percentile,
-        workers=workers,
-        threads=threads or 0,
-        settings=settings,
-    )
-    images = pipeline.open_data(data, float_model, limit=limit)
+    images = pipeline.open_data(data, float_model, limit=options.limit)
     partial = target.with_name(f"{target.name}.partial")
     return pipeline.calibrate(float_model, images, options, partial=partial, track=console.track)
 

@@ -6,37 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import Data, Format, Json, Limit, Masks, Model, Threads, with_recipe, with_settings
+from quantseg.commands.options import Data, Format, Json, Masks, Model, with_options, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.contest import Contestant
-    from quantseg.pipeline import RecipeSource
-    from quantseg.planning import QuantSettings
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
 
 
 @with_recipe
-@with_settings
+@with_options
 def compare(
     model: Model,
     data: Data,
     source: "RecipeSource",
-    settings: "QuantSettings",
+    options: "CalibrationOptions",
     validation: Annotated[
         Path | None, typer.Option("--val", help="Folder of images to compare on. Default: --data.")
     ] = None,
-    calibrator: Annotated[str, typer.Option(help="Calibrator of both tools; mse is only ours.")] = "minmax",
     qformat: Format = "qdq",
     masks: Masks = True,
-    limit: Limit = None,
-    threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
     json: Json = None,
 ) -> None:
     """Quantise with this tool and with onnxruntime's quantizer; compare masks, speed and size with float.
 
-    With a calibrator that onnxruntime's quantizer lacks, that one takes min/max.
+    Both calibrate with min/max unless --calibrator names another; onnxruntime's has no mse and takes min/max then.
     """
     import tempfile
+    from dataclasses import replace
 
     from quantseg import contest, peers, pipeline
     from quantseg.files import check_writable, write_json
@@ -45,9 +42,10 @@ def compare(
     if json is not None:
         check_writable(json, taken=[model])
     float_model = pipeline.read_float_model(model, source)
-    options = pipeline.CalibrationOptions(calibrator=calibrator, threads=threads or 0, settings=settings)
-    images = pipeline.open_data(data, float_model, limit=limit)
-    shown = pipeline.open_data(validation or data, float_model, limit=limit, masks=masks)
+    calibrator = options.calibrator or "minmax"
+    options = replace(options, calibrator=calibrator)
+    images = pipeline.open_data(data, float_model, limit=options.limit)
+    shown = pipeline.open_data(validation or data, float_model, limit=options.limit, masks=masks)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         results = contest.contest(
             float_model,
@@ -64,7 +62,7 @@ def compare(
     machine = provenance()
     console.say(
         f"\n{len(images.names)} images to calibrate, {len(shown.names)} to compare; {machine.processor}; "
-        f"{threads or pipeline.default_threads()} threads; onnxruntime {machine.packages['onnxruntime']}"
+        f"{options.threads or pipeline.default_threads()} threads; onnxruntime {machine.packages['onnxruntime']}"
     )
     if json is not None:
         write_json(json, {"contestants": [c.to_json() for c in results], "machine": machine.to_json()})

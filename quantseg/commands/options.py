@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from quantseg.pipeline import RecipeSource
-    from quantseg.planning import QuantSettings
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
 Data = Annotated[Path, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)]
@@ -20,21 +19,24 @@ Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with th
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
 ]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes that observe images side by side.")]
-Calibrator = Annotated[
-    str | None, typer.Option(help="minmax, percentile, entropy or mse. Default: mse.", show_default=False)
-]
-Percentile = Annotated[
-    float | None, typer.Option(help="For --calibrator percentile. Default: 99.99.", show_default=False)
-]
 Format = Annotated[str, typer.Option("--format", help="qdq (portable) or qoperator (integer operators).")]
 
 _RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0…1)"
+_CALIBRATION_PANEL = "Calibration"
 _SETTINGS_PANEL = "Quantisation"
 
 
-def _flag(name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None) -> inspect.Parameter:
-    option = typer.Option(help=text, rich_help_panel=panel, show_default=False)
+def _flag(
+    name: str,
+    kind: Any,
+    text: str,
+    panel: str = _RECIPE_PANEL,
+    default: Any = None,
+    *,
+    min: int | None = None,
+    max: int | None = None,
+) -> inspect.Parameter:
+    option = typer.Option(help=text, rich_help_panel=panel, show_default=False, min=min, max=max)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
@@ -53,7 +55,19 @@ _RECIPE = (
     _flag("classes", str | None, "Names of the classes: sky,road,car."),
     _flag("ignore_index", int | None, "Class id in masks that is not counted."),
 )
-_SETTINGS = (
+_OPTIONS = (
+    _flag("calibrator", str | None, "minmax, percentile (default), entropy or mse.", _CALIBRATION_PANEL),
+    _flag("percentile", float | None, "For --calibrator percentile. Default: 99.99.", _CALIBRATION_PANEL),
+    _flag("limit", int | None, "Use at most so many images, evenly spread.", _CALIBRATION_PANEL, min=1),
+    _flag("workers", int, "Processes that observe images side by side.", _CALIBRATION_PANEL, 1, min=1, max=256),
+    _flag(
+        "threads",
+        int | None,
+        "Threads of the runtime. Default: the physical cores.",
+        _CALIBRATION_PANEL,
+        min=1,
+        max=1024,
+    ),
     _flag("activation_type", str, "uint8 (default) or int8.", _SETTINGS_PANEL, "uint8"),
     _flag("weight_type", str, "int8 (default) or uint8.", _SETTINGS_PANEL, "int8"),
     _flag("per_tensor", bool, "One scale for all channels of a weight.", _SETTINGS_PANEL, False),
@@ -103,18 +117,20 @@ def _recipe_source(
     return RecipeSource(recipe, {**plain, **parsed, "output": output_name})
 
 
-def _quant_settings(
-    *, activation_type: str, weight_type: str, per_tensor: bool, include: list[str] | None,
-    exclude: list[str] | None, **plain: bool,
-) -> "QuantSettings":  # fmt: skip
+def _calibration_options(
+    *, calibrator: str | None, percentile: float | None, limit: int | None, workers: int, threads: int | None,
+    activation_type: str, weight_type: str, per_tensor: bool, include: list[str] | None, exclude: list[str] | None,
+    **plain: bool,
+) -> "CalibrationOptions":  # fmt: skip
     from quantseg.errors import PlanError
+    from quantseg.pipeline import CalibrationOptions
     from quantseg.planning import QuantSettings
     from quantseg.qtypes import QTYPES
 
     for name in (activation_type, weight_type):
         if name not in QTYPES:
             raise PlanError(f"{name!r} is no integer type; choose uint8 or int8")
-    return QuantSettings(
+    settings = QuantSettings(
         activation=QTYPES[activation_type],
         weight=QTYPES[weight_type],
         per_channel=not per_tensor,
@@ -122,10 +138,11 @@ def _quant_settings(
         exclude=tuple(exclude or ()),
         **plain,
     )
+    return CalibrationOptions(calibrator, percentile, limit, workers, threads or 0, settings)
 
 
 with_recipe = _gathering(_RECIPE, "source", _recipe_source)
 """Gives a command the preprocessing flags; it receives them as `source: RecipeSource`."""
 
-with_settings = _gathering(_SETTINGS, "settings", _quant_settings)
-"""Gives a command the quantisation flags; it receives them as `settings: QuantSettings`."""
+with_options = _gathering(_OPTIONS, "options", _calibration_options)
+"""Gives a command the flags of calibration and quantisation; it receives them as `options: CalibrationOptions`."""

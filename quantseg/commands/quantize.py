@@ -6,31 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import (
-    Calibrator,
-    Format,
-    Json,
-    Limit,
-    Model,
-    Percentile,
-    Threads,
-    Workers,
-    with_recipe,
-    with_settings,
-)
+from quantseg.commands.options import Format, Json, Model, with_options, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.calibration import CalibrationTable
-    from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
-    from quantseg.planning import QuantPlan, QuantSettings
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.planning import QuantPlan
 
 
 @with_recipe
-@with_settings
+@with_options
 def quantize(
     model: Model,
     source: "RecipeSource",
-    settings: "QuantSettings",
+    options: "CalibrationOptions",
     data: Annotated[Path | None, typer.Option(help="Folder of calibration images.", show_default=False)] = None,
     calibration: Annotated[
         Path | None,
@@ -40,11 +28,6 @@ def quantize(
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
     qformat: Format = "qdq",
-    calibrator: Calibrator = None,
-    percentile: Percentile = None,
-    limit: Limit = None,
-    workers: Workers = 1,
-    threads: Threads = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     json: Json = None,
@@ -62,20 +45,14 @@ def quantize(
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
     float_model = pipeline.read_float_model(model, source)
-    options = pipeline.CalibrationOptions(
-        calibrator=calibrator or pipeline.DEFAULT_CALIBRATOR,
-        percent=percentile,
-        workers=workers,
-        threads=threads or 0,
-        settings=settings,
-    )
     if calibration is not None:
-        table = _ranges_of(calibration, float_model, options, chosen=calibrator is not None)
+        done = pipeline.read_calibration(calibration, float_model)
     else:
         assert data is not None
-        images = pipeline.open_data(data, float_model, limit=limit)
-        table = pipeline.calibrate(float_model, images, options, track=console.track).table
-    plan, quantised = pipeline.quantize(float_model, table, settings, qformat=qformat)
+        images = pipeline.open_data(data, float_model, limit=options.limit)
+        done = pipeline.calibrate(float_model, images, options, track=console.track)
+    table = pipeline.ranges_of(done, options)
+    plan, quantised = pipeline.quantize(float_model, table, options.settings, qformat=qformat)
     _show(plan, verbose)
     if not dry_run:
         graph.save(quantised, target)
@@ -83,20 +60,6 @@ def quantize(
     if json is not None:
         write_json(json, plan.to_json())
         console.written(json)
-
-
-def _ranges_of(file: Path, model: "FloatModel", options: "CalibrationOptions", *, chosen: bool) -> "CalibrationTable":
-    """The file's own ranges, or new ones from what it observed where another calibrator or type is asked for."""
-    from quantseg import calibration as calibrations
-    from quantseg import pipeline
-
-    kept = calibrations.read(file)
-    pipeline.check_belongs(kept, model, file)
-    same = (kept.table.qtype, kept.table.symmetric) == (
-        options.settings.activation,
-        options.settings.symmetric,
-    )
-    return kept.table if same and not chosen else pipeline.choose(kept.observations, options)
 
 
 def _show(plan: "QuantPlan", verbose: bool) -> None:

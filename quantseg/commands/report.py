@@ -10,22 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import (
-    Calibrator,
-    Format,
-    Json,
-    Limit,
-    Masks,
-    Percentile,
-    Threads,
-    with_recipe,
-    with_settings,
-)
+from quantseg.commands.options import Format, Json, Masks, with_options, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.calibration import Calibration
     from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
-    from quantseg.planning import QuantSettings
     from quantseg.report import Report
 
 REFERENCE_IMAGES = 32
@@ -45,10 +34,10 @@ class Wanted:
 
 
 @with_recipe
-@with_settings
+@with_options
 def report(
     source: "RecipeSource",
-    settings: "QuantSettings",
+    options: "CalibrationOptions",
     model: Annotated[
         Path | None, typer.Argument(help="Float ONNX model. Default: the reference models.", show_default=False)
     ] = None,
@@ -67,11 +56,7 @@ def report(
         bool, typer.Option("--pictures/--no-pictures", help="Show the images that differ most.")
     ] = True,
     masks: Masks = True,
-    calibrator: Calibrator = None,
-    percentile: Percentile = None,
     qformat: Format = "qdq",
-    limit: Limit = None,
-    threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     json: Json = None,
 ) -> None:
@@ -81,13 +66,6 @@ def report(
     from quantseg.files import check_writable, write_json
     from quantseg.report import write_index
 
-    options = pipeline.CalibrationOptions(
-        calibrator=calibrator or pipeline.DEFAULT_CALIBRATOR,
-        percent=percentile,
-        limit=limit,
-        threads=threads or 0,
-        settings=settings,
-    )
     if name is not None and name != Path(name).name:
         raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
     wanted = Wanted(options, qformat, rounds, pictures, masks, output)
@@ -102,7 +80,10 @@ def report(
         if calib is not None and calibration is not None:
             raise CalibrationError("calibration was given twice; give either --calib or --calibration")
         loaded = pipeline.read_float_model(model, source)
-        done = calibrated(loaded, calib or data, options) if calibration is None else _kept(calibration, loaded)
+        if calibration is None:
+            done = calibrated(loaded, calib or data, options)
+        else:
+            done = pipeline.read_calibration(calibration, loaded)
         made = [make_report(name or model.stem, loaded, data, done, wanted)]
     console.written(*write_index(output))
     if json is not None:
@@ -133,7 +114,7 @@ def make_report(
 
     options = wanted.options
     images = pipeline.open_data(data, model, limit=options.limit, masks=wanted.masks)
-    table = pipeline.choose(calibration.observations, options)
+    table = pipeline.ranges_of(calibration, options)
     plan, quantised = pipeline.quantize(model, table, options.settings, qformat=wanted.qformat)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         target = int8_model or Path(folder) / f"{name}.int8.onnx"
@@ -178,12 +159,3 @@ def _reference_reports(source: "RecipeSource", wanted: Wanted) -> "list[Report]"
             model = pipeline.read_float_model(path, source)
             made.append(make_report(name, model, val, calibrated(model, calib, wanted.options), wanted))
     return made
-
-
-def _kept(file: Path, model: "FloatModel") -> "Calibration":
-    from quantseg import calibration as calibrations
-    from quantseg import pipeline
-
-    kept = calibrations.read(file)
-    pipeline.check_belongs(kept, model, file)
-    return kept

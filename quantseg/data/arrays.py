@@ -51,9 +51,7 @@ class Arrays:
             raise DataError(f"{path}: a batch of {len(tensor)} for one mask; save one input per file")
         height_axis = 2 if self.recipe.input.layout == "NCHW" else 1
         height, width = tensor.shape[height_axis : height_axis + 2]
-        mask = read_mask(
-            self.listing.masks[index], self.recipe.output, extent=(height, width), whose=path.name
-        )
+        mask = read_mask(self.listing.masks[index], self.recipe.output, extent=(height, width), whose=path.name)
         return Item(self.names[index], tensor, None, mask)
 
     def _read(self, path: Path) -> NDArray[Any]:
@@ -70,9 +68,7 @@ def open_arrays(listing: Listing, recipe: Recipe, inputs: TensorSpec) -> Arrays:
     return Arrays(listing, recipe, inputs)
 
 
-def _check_fits(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], spec: TensorSpec, layout: str | None
-) -> None:
+def _check_fits(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], spec: TensorSpec, layout: str | None) -> None:
     if dtype.name != spec.dtype:
         raise DataError(
             f"{path}: {dtype} values, input {spec} takes {spec.dtype}; save it with .astype({spec.dtype!r})"

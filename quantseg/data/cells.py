@@ -243,7 +243,5 @@ def _blur(light: F64, sigma: float) -> F64:
     for axis in (0, 1):
         padding = [(reach, reach) if axis == a else (0, 0) for a in range(3)]
         padded = np.pad(light, padding, mode="edge")
-        light = sum(
-            tap * np.take(padded, range(k, k + light.shape[axis]), axis=axis) for k, tap in enumerate(taps)
-        )
+        light = sum(tap * np.take(padded, range(k, k + light.shape[axis]), axis=axis) for k, tap in enumerate(taps))
     return light

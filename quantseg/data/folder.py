@@ -87,9 +87,7 @@ def _visible_files(root: Path) -> Iterator[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(
-        f"{error.filename}: cannot be listed ({error.strerror}); check its permissions"
-    ) from error
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions") from error
 
 
 def _mask_folder(root: Path, name: str) -> tuple[Path, str] | None:

@@ -47,9 +47,7 @@ def _decoding(path: Path) -> Iterator[None]:
         raise
     # Out of a damaged file Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error …
     except Exception as error:
-        raise DataError(
-            f"{path}: not an image that Pillow can read ({error}); remove or re-encode it"
-        ) from error
+        raise DataError(f"{path}: not an image that Pillow can read ({error}); remove or re-encode it") from error
 
 
 def _opened(path: Path) -> Image.Image:
@@ -72,9 +70,7 @@ def _normalised(image: Image.Image, file_format: str | None, path: Path) -> Imag
     if image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PNG"):
         return Image.fromarray(np.asarray(image).astype(np.float32) / 257)
     if image.mode in ("I", "F"):
-        raise DataError(
-            f"{path}: 32-bit pixels, whose range is unknown; save 8 or 16 bits, or .npy model inputs"
-        )
+        raise DataError(f"{path}: 32-bit pixels, whose range is unknown; save 8 or 16 bits, or .npy model inputs")
     if image.mode in ("1", "L", "LA", "La"):
         return image.convert("L")
     # A palette may have transparent entries, which Pillow converts to RGB only by way of RGBA.

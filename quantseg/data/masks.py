@@ -56,8 +56,7 @@ def read_mask(
 def resize_nearest(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """A mask (…, H, W) at (height, width): each new pixel takes the id under its centre."""
     rows, columns = (
-        (2 * np.arange(wanted) + 1) * found // (2 * wanted)
-        for wanted, found in zip(size, mask.shape[-2:], strict=True)
+        (2 * np.arange(wanted) + 1) * found // (2 * wanted) for wanted, found in zip(size, mask.shape[-2:], strict=True)
     )
     return mask[..., rows[:, None], columns]
 
@@ -65,9 +64,7 @@ def resize_nearest(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 def _read_picture(path: Path) -> NDArray[Any]:
     image = read_ids(path)
     if image.mode not in _ID_MODES:
-        raise DataError(
-            f"{path}: a colour picture (mode {image.mode}), not class ids; save one channel or a palette"
-        )
+        raise DataError(f"{path}: a colour picture (mode {image.mode}), not class ids; save one channel or a palette")
     return np.asarray(image)
 
 

@@ -36,9 +36,7 @@ def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None
             keys = [name.removesuffix(".npy") for name in archive.namelist()]
             chosen = keys[0] if len(keys) == 1 else key
             if chosen not in keys:
-                raise DataError(
-                    f"{path}: has {len(keys)} arrays and none named {key!r}; name the model's input so"
-                )
+                raise DataError(f"{path}: has {len(keys)} arrays and none named {key!r}; name the model's input so")
             member = archive.namelist()[keys.index(chosen)]
             return _read(path, lambda: archive.open(member), max_items, check)
     except _DAMAGE as error:
@@ -61,9 +59,7 @@ def _read(
         if check is not None:
             check(shape, dtype)
         with opened() as stream:
-            array: NDArray[Any] = np.lib.format.read_array(
-                stream, allow_pickle=False, max_header_size=_MAX_HEADER
-            )
+            array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False, max_header_size=_MAX_HEADER)
             return array
     except _DAMAGE as error:
         raise _damaged(path, error) from error

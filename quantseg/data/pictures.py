@@ -56,7 +56,5 @@ class Pictures:
 def open_pictures(listing: Listing, recipe: Recipe, inputs: TensorSpec) -> Pictures:
     """A folder of pictures for the model's input. Raises DataError where no picture has its channels."""
     if recipe.input.channels is None:
-        raise DataError(
-            f"{listing.root}: pictures have 1 or 3 channels, input {inputs} has others; give .npy arrays"
-        )
+        raise DataError(f"{listing.root}: pictures have 1 or 3 channels, input {inputs} has others; give .npy arrays")
     return Pictures(listing, recipe, inputs.dtype)

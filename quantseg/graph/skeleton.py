@@ -20,7 +20,11 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     graph = bare.graph
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
-        if tensor is None or tensor.nbytes <= _SMALL:
+        if tensor is None:
+            continue
+        if tensor.nbytes <= _SMALL:
+            if isinstance(tensor, ir.ExternalTensor):  # the checker would look for its file in the current folder
+                value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=value.name)
             continue
         value.shape = ir.Shape(tensor.shape.numpy())
         value.dtype = tensor.dtype

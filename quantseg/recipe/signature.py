@@ -14,9 +14,7 @@ _CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
 _SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2), "NHW": (1, 2)}
 
 
-def complete(
-    recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, model: str
-) -> Recipe:
+def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, model: str) -> Recipe:
     """The recipe with every None decided from the model's signature; `model` (its file) opens every message.
 
     Two fields may stay open: `channels`, None where no picture has the model's channel count (such a model
@@ -44,9 +42,7 @@ def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec
         raise ModelError(f"no image-like input: it has {_listing(inputs)}; quantseg needs one of four axes")
     layouts = (recipe.layout,) if recipe.layout else tuple(_CHANNEL_AXIS)
     picture_like = (
-        spec
-        for spec in candidates
-        if any(spec.shape[_CHANNEL_AXIS[layout]] in CHANNELS.values() for layout in layouts)
+        spec for spec in candidates if any(spec.shape[_CHANNEL_AXIS[layout]] in CHANNELS.values() for layout in layouts)
     )
     return next(picture_like, candidates[0])
 
@@ -123,18 +119,14 @@ def _raw_pixels(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
     return raw
 
 
-def _complete_output(
-    recipe: OutputRecipe, spec: TensorSpec, size: tuple[int, int], input_layout: str
-) -> OutputRecipe:
+def _complete_output(recipe: OutputRecipe, spec: TensorSpec, size: tuple[int, int], input_layout: str) -> OutputRecipe:
     layout = recipe.layout or _output_layout(spec, size, len(recipe.classes), input_layout)
     if (len(spec.shape) == 3) != (layout == "NHW"):
         raise RecipeError(f"output.layout: {layout} does not fit output {spec}; correct it or leave it out")
     count = 1 if layout == "NHW" else spec.shape[_CHANNEL_AXIS[layout]]
     head = recipe.head or _head(spec, count, len(recipe.classes))
     if (head == "labels") != (spec.dtype in _INTEGERS):
-        raise RecipeError(
-            f"output.head: {head} does not fit output {spec}; labels is for integers and only for them"
-        )
+        raise RecipeError(f"output.head: {head} does not fit output {spec}; labels is for integers and only for them")
     if head in ("threshold", "labels") and count not in (1, None):
         raise RecipeError(
             f"output.head: {head} needs one channel, output {spec} has {count}; give argmax or multilabel"
@@ -143,9 +135,7 @@ def _complete_output(
         recipe = replace(recipe, classes=("background", *recipe.classes))
     number = {"threshold": 2, "labels": None}.get(head, count)
     if recipe.classes and number not in (None, len(recipe.classes)):
-        raise RecipeError(
-            f"output.classes: {len(recipe.classes)} names, but {head} over {spec} makes {number} classes"
-        )
+        raise RecipeError(f"output.classes: {len(recipe.classes)} names, but {head} over {spec} makes {number} classes")
     classes = recipe.classes or _class_names(head, number)
     return replace(recipe, name=spec.name, layout=layout, head=head, classes=classes)
 

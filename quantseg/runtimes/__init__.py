@@ -25,9 +25,7 @@ class Session(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What the model gives, in its order."""
 
-    def run(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
-    ) -> list[NDArray[Any]]:
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
         """The named outputs, or all, for one set of inputs. Raises ModelError where they do not fit."""
 
     def close(self) -> None:

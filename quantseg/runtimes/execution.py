@@ -35,9 +35,7 @@ _MOVEMENT = frozenset(
         "Unsqueeze",
     }
 )
-_CONVOLUTIONS = frozenset(
-    {"Conv", "ConvInteger", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv"}
-)
+_CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv"})
 _EIGHT_BIT = frozenset({"int8", "uint8"})
 _FLOAT = frozenset({"bfloat16", "double", "float", "float16"})
 

@@ -79,9 +79,7 @@ class OnnxRuntimeSession:
             self.inputs = tuple(map(_spec, self._session.get_inputs()))
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
-    def run(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
-    ) -> list[NDArray[Any]]:
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
         """The named outputs, or all, for one set of inputs; see `Session.run`."""
         assert self._session is not None, "the session is closed"
         self._check(feeds)

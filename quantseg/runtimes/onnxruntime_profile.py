@@ -49,9 +49,7 @@ def read_profile(folder: Path) -> tuple[ExecutedNode, ...]:
     return executed_nodes(events, dict(_domains(graph)))
 
 
-def executed_nodes(
-    events: Sequence[Event], domains: Mapping[tuple[str, str], str]
-) -> tuple[ExecutedNode, ...]:
+def executed_nodes(events: Sequence[Event], domains: Mapping[tuple[str, str], str]) -> tuple[ExecutedNode, ...]:
     """The kernels of all runs but the first, in the order of execution, with their median time.
 
     `events`: the profile, times in microseconds; `domains`: (operator, node name) -> domain. A node that runs
@@ -87,11 +85,7 @@ def _runs(events: Iterable[Event]) -> Iterator[list[Event]]:
         if event["name"] == "model_run":
             yield kernels
             kernels = []
-        elif (
-            event["cat"] == "Node"
-            and event["name"].endswith(_KERNEL)
-            and event["args"]["op_name"] not in _CONTAINERS
-        ):
+        elif event["cat"] == "Node" and event["name"].endswith(_KERNEL) and event["args"]["op_name"] not in _CONTAINERS:
             kernels.append(event)
 
 

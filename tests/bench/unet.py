@@ -67,7 +67,8 @@ def main() -> None:
         "unet",
         "Latency of a U-Net with ConvTranspose",
         f"U-Net of tests/models.py (base 32, depth 4, 3x256x256, 11 classes), {THREADS} threads, {ROUNDS} rounds of "
-        f"{RUNS} runs in turns, one session alive, medians. Both tools: min/max, uint8 activations, int8 weights per channel.",
+        f"{RUNS} runs in turns, one session alive, medians. Both tools: min/max, uint8 activations, int8 weights per "
+        "channel.",
         {"Latency": (headers, rows)},
         {"timings": [asdict(t) for t in timings], "executed": {n: asdict(s) for n, s in executed.items()}},
     )
