@@ -1,7 +1,9 @@
 """One item through the models: outputs checked, heads applied, labels brought to the output's size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from quantseg.errors import DataError, ModelError
 from quantseg.metrics.heads import class_count, class_map
 from quantseg.metrics.sqnr import Sqnr
 from quantseg.recipe import OutputRecipe, Recipe, image_input
-from quantseg.runtimes import Session
+from quantseg.runtimes import RUNTIMES, Session
 
 MAX_CLASSES = 1024
 """Most classes of a model that gives class ids itself; an output with more is taken for no class map."""
@@ -60,6 +62,17 @@ class Comparison:
     def sqnr(self) -> Sqnr:
         """Noise of the int8 output against the float output."""
         return Sqnr.from_outputs(self.reference.output, self.candidate.output)
+
+
+@contextmanager
+def open_pair(reference: Path, candidate: Path, *, threads: int) -> Iterator[tuple[Session, Session]]:
+    """Both models, open side by side: for their masks, not for timing. Raises ModelError."""
+    runtime = RUNTIMES["onnxruntime"]
+    with (
+        closing(runtime.open(reference, threads=threads, spinning=False)) as first,
+        closing(runtime.open(candidate, threads=threads, spinning=False)) as second,
+    ):
+        yield first, second
 
 
 def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:

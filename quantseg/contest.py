@@ -1,12 +1,12 @@
 """This tool's model beside the one that onnxruntime's quantizer makes of the same images at like settings."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from quantseg import graph, pipeline
+from quantseg.comparison import open_pair
 from quantseg.data import Dataset
 from quantseg.evaluation import Evaluation, evaluate
 from quantseg.latency import Timing, benchmark
@@ -115,9 +115,5 @@ def _feeds(model: FloatModel, data: Dataset, track: Track) -> Iterator[Mapping[s
 
 
 def _evaluated(model: FloatModel, path: Path, data: Dataset, threads: int, track: Track) -> Evaluation:
-    runtime = RUNTIMES["onnxruntime"]
-    with (
-        closing(runtime.open(model.path, threads=threads, spinning=False)) as reference,
-        closing(runtime.open(path, threads=threads, spinning=False)) as candidate,
-    ):
+    with open_pair(model.path, path, threads=threads) as (reference, candidate):
         return evaluate(reference, candidate, data, model.recipe, track=track)

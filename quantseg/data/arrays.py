@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data.dataset import Item
-from quantseg.data.folder import Listing
+from quantseg.data.folder import FolderDataset, Listing
 from quantseg.data.masks import read_mask
 from quantseg.data.npy import read_npy, read_npz
 from quantseg.errors import DataError
@@ -20,39 +20,23 @@ MAX_ITEMS = 1 << 28
 
 
 @dataclass(frozen=True)
-class Arrays:
-    """Arrays, fed to the model unchanged."""
+class ArrayReader:
+    """Reads arrays, which are fed to the model unchanged."""
 
-    listing: Listing
     recipe: Recipe
     spec: TensorSpec
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Paths under the folder, sorted."""
-        return self.listing.names
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether every array has a mask."""
-        return self.listing.masks is not None
-
-    def digest(self, index: int) -> str:
-        """SHA-256 of the array's file. Raises DataError."""
-        return self.listing.digest(index)
-
-    def load(self, index: int) -> Item:
-        """Reads an array, and its mask of the same height and width. Raises DataError naming the file."""
-        path = self.listing.path(index)
+    def __call__(self, name: str, path: Path, mask: Path | None) -> Item:
+        """An array, and its mask of the same height and width. Raises DataError naming the file."""
         tensor = self._read(path)
-        if self.listing.masks is None:
-            return Item(self.names[index], tensor, None, None)
+        if mask is None:
+            return Item(name, tensor, None, None)
         if len(tensor) != 1:
             raise DataError(f"{path}: a batch of {len(tensor)} for one mask; save one input per file")
         height_axis = 2 if self.recipe.input.layout == "NCHW" else 1
         height, width = tensor.shape[height_axis : height_axis + 2]
-        mask = read_mask(self.listing.masks[index], self.recipe.output, extent=(height, width), whose=path.name)
-        return Item(self.names[index], tensor, None, mask)
+        labels = read_mask(mask, self.recipe.output, extent=(height, width), whose=path.name)
+        return Item(name, tensor, None, labels)
 
     def _read(self, path: Path) -> NDArray[Any]:
         def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -63,9 +47,9 @@ class Arrays:
         return read_npy(path, max_items=MAX_ITEMS, check=check)
 
 
-def open_arrays(listing: Listing, recipe: Recipe, inputs: TensorSpec) -> Arrays:
+def open_arrays(listing: Listing, recipe: Recipe, inputs: TensorSpec) -> FolderDataset:
     """A folder of arrays for the model's input."""
-    return Arrays(listing, recipe, inputs)
+    return FolderDataset(listing, ArrayReader(recipe, inputs))
 
 
 def _check_fits(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], spec: TensorSpec, layout: str | None) -> None:

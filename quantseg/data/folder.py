@@ -4,10 +4,11 @@ A mask of .../images/a/b.jpg is .../masks/a/b.png: the same place and stem under
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantseg.data.dataset import Item
 from quantseg.data.masks import MASK_SUFFIXES
 from quantseg.errors import DataError
 from quantseg.files import sha256_of_file
@@ -21,17 +22,39 @@ class Listing:
     names: tuple[str, ...]
     masks: tuple[Path, ...] | None = None
 
-    def path(self, index: int) -> Path:
-        """The file behind a name."""
-        return self.root / self.names[index]
+
+@dataclass(frozen=True)
+class FolderDataset:
+    """A listing as a data set. read: makes an item of a name, its file and its mask, if any; picklable."""
+
+    listing: Listing
+    read: Callable[[str, Path, Path | None], Item]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Posix paths under the folder, sorted."""
+        return self.listing.names
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every item has a mask."""
+        return self.listing.masks is not None
 
     def digest(self, index: int) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
-        path = self.path(index)
+        path = self._path(index)
         try:
             return sha256_of_file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+
+    def load(self, index: int) -> Item:
+        """Reads and prepares one item. Raises DataError that names the file."""
+        mask = None if self.listing.masks is None else self.listing.masks[index]
+        return self.read(self.names[index], self._path(index), mask)
+
+    def _path(self, index: int) -> Path:
+        return self.listing.root / self.names[index]
 
 
 def list_folder(folder: Path) -> Listing:

@@ -1,12 +1,11 @@
 """Measures a float model and its int8 form on images, and gathers everything into one report."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from quantseg import graph
 from quantseg.calibration import Calibration
-from quantseg.comparison import compare
+from quantseg.comparison import compare, open_pair
 from quantseg.data import Dataset
 from quantseg.evaluation import Evaluation, evaluate
 from quantseg.latency import benchmark, file_bytes
@@ -47,10 +46,7 @@ def build_report(
     Raises ModelError and DataError as the measurements do.
     """
     runtime, recipe = RUNTIMES["onnxruntime"], model.recipe
-    with (
-        closing(runtime.open(model.path, threads=threads, spinning=False)) as reference,
-        closing(runtime.open(int8_model, threads=threads, spinning=False)) as candidate,
-    ):
+    with open_pair(model.path, int8_model, threads=threads) as (reference, candidate):
         evaluation = evaluate(reference, candidate, data, recipe, track=track)
         shown = _pictures(reference, candidate, data, recipe, evaluation) if pictures else ()
     feeds = {model.input.name: data.load(0).tensor}
