@@ -42,17 +42,17 @@ def theirs(model: ir.Model, folder: Path, *, qformat: str = "qdq", **settings: A
 
 
 def grids(model: ir.Model) -> dict[str, tuple[Array, Array]]:
-    """Tensor → scale and zero-point, from the constants of its QuantizeLinear (activations) and by name (weights)."""
+    """Tensor → scale and zero-point: constants of its QuantizeLinear (activations), DequantizeLinear (weights)."""
     stored = quantised.initializers(model)
-    found = {
-        n.removesuffix("_scale"): (v, stored[n.replace("_scale", "_zero_point")])
-        for n, v in stored.items()
-        if n.endswith("_scale")
-    }
+    found = {}
     for node in model.graph:
         if node.op_type == "QuantizeLinear":
             tensor = str(node.outputs[0].name).removesuffix("_QuantizeLinear_Output")
-            found[tensor] = stored[str(node.inputs[1].name)], stored[str(node.inputs[2].name)]
+        elif node.op_type == "DequantizeLinear" and str(node.inputs[0].name) in stored:
+            tensor = str(node.inputs[0].name).removesuffix("_quantized")
+        else:
+            continue
+        found[tensor] = stored[str(node.inputs[1].name)], stored[str(node.inputs[2].name)]
     return found
 
 

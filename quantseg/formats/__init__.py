@@ -34,8 +34,17 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
         elif node.name in quantised:
             editor.replace(node, FORMATS[qformat](editor, node))
     RemoveUnusedNodesPass()(result)
+    _forget_inner_shapes(result.graph)
     for value, name in zip(result.graph.outputs, names, strict=True):
         value.name = name
     result.producer_name, result.producer_version = "quantseg", quantseg.__version__
     result.metadata_props.update(metadata)
     return result
+
+
+def _forget_inner_shapes(graph: ir.Graph) -> None:
+    """Drops the shapes of inner tensors: every runtime infers them, and they cost a tenth of a small file."""
+    for node in graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = value.type = None

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.affine import QuantParams, quantize
+from quantseg.affine import Ints, QuantParams, quantize
 from quantseg.planning import QuantPlan, bias_params, constant
 
 MICROSOFT = "com.microsoft"
@@ -30,6 +30,7 @@ class GraphEditor:
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
         self._taken = _names(model)
         self._weights: dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value, ir.Value]] = {}
+        self._zero_points: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
 
     @property
     def opset(self) -> int:
@@ -132,7 +133,7 @@ class GraphEditor:
             inputs,
             attributes,
             num_outputs=len(names),
-            name=name or self._free(f"{names[0]}_{op_type}"),
+            name=name or names[0],
         )
         for output, free in zip(node.outputs, names, strict=True):
             output.name = free
@@ -150,8 +151,14 @@ class GraphEditor:
         return free
 
     def _scale_and_zero_point(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
-        scale = self.constant(f"{name}_scale", params.scale)
-        return scale, self.constant(f"{name}_zero_point", params.zero_point)
+        return self.constant(f"{name}_scale", params.scale), self.zero_point(params.zero_point)
+
+    def zero_point(self, values: Ints) -> ir.Value:
+        """A zero-point as a constant; equal ones, most of them zero, are stored once."""
+        key = (values.dtype.name, values.shape, values.tobytes())
+        if key not in self._zero_points:
+            self._zero_points[key] = self.constant("zero_point", values)
+        return self._zero_points[key]
 
 
 def _names(model: ir.Model) -> set[str]:

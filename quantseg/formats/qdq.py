@@ -22,9 +22,8 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
         inputs[form.weight] = _dequantized(editor, (integers, scale, zero_point), params.axis)
         if form.bias is not None:
             bias, grid = editor.bias(node, editor.inputs(node)[form.data[0]], inputs[form.bias])
-            constants = (bias, editor.constant(f"{bias.name}_scale", grid.scale))
-            zero = editor.constant(f"{bias.name}_zero_point", grid.zero_point)
-            inputs[form.bias] = _dequantized(editor, (*constants, zero), grid.axis)
+            scale = editor.constant(f"{bias.name}_scale", grid.scale)
+            inputs[form.bias] = _dequantized(editor, (bias, scale, editor.zero_point(grid.zero_point)), grid.axis)
     written = editor.insert(
         node.op_type,
         inputs,
@@ -34,7 +33,6 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     )
     stored: list[ir.Value] = []
     for old, new in zip(node.outputs, written, strict=True):
-        new.shape, new.type = old.shape, old.type
         if str(old.name) in editor.plan.tensors:
             stored += editor.insert("QuantizeLinear", (new, *editor.grid(old)), f"{old.name}_quantized")
         else:  # nothing reads it

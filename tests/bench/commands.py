@@ -5,33 +5,32 @@
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import re
 import shlex
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from quantseg.files import write_text
 from quantseg.provenance import provenance
 from tests.bench import writing
 
-SHARED, ROOT = "../shared", Path(__file__).parents[2]
+SHARED, WORK, ROOT = "../shared", ".work", Path(__file__).parents[2]
 RECIPE = "--recipe tests/bench/recipes"
 SINET = f"{SHARED}/models/sinet_portrait.onnx"
 ROAD = f"{SHARED}/models/road_segmentation_adas_0001.onnx"
 OCR = f"{SHARED}/models/ppocr_mobile_v2_det.onnx"
 DEEPLAB = f"{SHARED}/models/deeplab_v3_mbv2_voc.onnx"
 COMMANDS = (
-    f"calibrate {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o WORK/a.json --limit 5",
-    f"calibrate {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o WORK/sinet.json --workers 2",
-    f"quantize {SINET} {RECIPE}/sinet_portrait.toml --calibration WORK/sinet.json -o WORK/sinet.int8.onnx",
+    f"calibrate {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o {WORK}/a.json --limit 5",
+    f"calibrate {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o {WORK}/sinet.json --workers 2",
+    f"quantize {SINET} {RECIPE}/sinet_portrait.toml --calibration {WORK}/sinet.json -o {WORK}/sinet.int8.onnx",
     f"quantize {OCR} {RECIPE}/ppocr_mobile_v2_det.toml --data {SHARED}/data/camvid/train --limit 24 "
-    "-o WORK/ppocr.int8.onnx --format qoperator",
-    "inspect WORK/sinet.int8.onnx",
-    "inspect WORK/ppocr.int8.onnx",
-    f"evaluate WORK/ppocr.int8.onnx --reference {OCR} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
-    f"benchmark {SINET} WORK/sinet.int8.onnx",
+    f"-o {WORK}/ppocr.int8.onnx --format qoperator",
+    f"inspect {WORK}/sinet.int8.onnx",
+    f"inspect {WORK}/ppocr.int8.onnx",
+    f"evaluate {WORK}/ppocr.int8.onnx --reference {OCR} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
+    f"benchmark {SINET} {WORK}/sinet.int8.onnx",
     f"compare {ROAD} {RECIPE}/road_segmentation_adas_0001.toml --data {SHARED}/data/camvid/train "
     f"--val {SHARED}/data/camvid/val --limit 16 --no-masks",
     *(
@@ -52,18 +51,20 @@ def main() -> None:
         f"Made by `python -m tests.bench.commands` on {machine.processor}, {machine.cores} cores, "
         f"onnxruntime {machine.packages['onnxruntime']}. Long tables are cut.",
     ]
-    with tempfile.TemporaryDirectory() as work:
+    try:
         for command in COMMANDS:
             print(f"quantseg {command}", flush=True)
-            words = shlex.split(command.replace("WORK", work))
+            words = shlex.split(command)
             done = subprocess.run(
                 [sys.executable, "-m", "quantseg", *words], cwd=ROOT, text=True, capture_output=True, check=False
             )
             if done.returncode:
                 sys.exit(done.stderr)
-            lines = re.sub(re.escape(work), "WORK", done.stdout + done.stderr).rstrip().splitlines()
+            lines = (done.stdout + done.stderr).rstrip().splitlines()
             shown = lines if len(lines) <= 24 else [*lines[:16], "…", *lines[-6:]]
             parts.append("```\n$ quantseg " + command + "\n" + "\n".join(shown) + "\n```")
+    finally:
+        shutil.rmtree(ROOT / WORK, ignore_errors=True)
     write_text(writing.FOLDER.parent / "commands.md", "\n\n".join(parts) + "\n")
 
 
