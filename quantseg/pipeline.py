@@ -186,7 +186,9 @@ def quantize(
         log.info("int8 activations in QDQ: onnxruntime on x86 may run some of them in float; inspect tells which")
     decided = plan(model.prepared, table.ranges, settings)
     metadata = {METADATA_KEY: model.recipe.to_toml(), "quantseg.float_sha256": model.digest}
-    return decided, formats.emit(model.prepared.model, decided, qformat=qformat, metadata=metadata)
+    quantised = formats.emit(model.prepared.model, decided, qformat=qformat, metadata=metadata)
+    graph.check(quantised, full=True)
+    return decided, quantised
 
 
 def _unfinished(

@@ -72,7 +72,6 @@ class Backwards:
     """A dataset whose files are listed in the other order."""
 
     data: object
-    has_masks = False
 
     @property
     def names(self):

@@ -53,7 +53,7 @@ def test_every_layout_gives_inputs_of_the_model_and_survives_pickling(layout, tm
     copy = pickle.loads(pickle.dumps(dataset))
     assert copy == dataset
     assert len(pickle.dumps(dataset)) < 4096
-    assert not dataset.has_masks
+    assert not (dataset.load(0).mask is not None)
     for index, path in enumerate(paths):
         item = copy.load(index)
         assert item.name == path.name
@@ -70,7 +70,7 @@ def test_masks_are_found_by_place_and_stem_beside_images(layout, given_folder, t
         write(tmp_path / "images", layout, name, seed)
         save(tmp_path / "masks" / f"{name}.png", mask(seed + 1))
     dataset = opened(tmp_path / given_folder)
-    assert dataset.has_masks
+    assert dataset.load(0).mask is not None
     assert [name.rsplit(".", 1)[0] for name in dataset.names] == ["a/one", "two"]
     for index in range(2):
         item = dataset.load(index)
@@ -186,7 +186,7 @@ def test_real_folders_open(folder, classes, ignore, masked):
     if not SHARED.is_dir():
         pytest.skip("the shared folder of real images is not here")
     dataset = opened(SHARED / "data" / folder, limit=4, classes=classes, ignore_index=ignore)
-    assert dataset.has_masks == masked
+    assert (dataset.load(0).mask is not None) == masked
     for index in range(len(dataset.names)):
         item = dataset.load(index)
         assert item.tensor.shape == (1, 3, *SIZE)

@@ -35,10 +35,6 @@ class Images:
     def names(self):
         return tuple(f"{k}.png" for k in range(len(self.masks)))
 
-    @property
-    def has_masks(self):
-        return self.masks[0] is not None
-
     def digest(self, index):
         return str(index)
 

@@ -3,7 +3,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import onnx
 import pytest
 
 from quantseg import formats, graph
-from quantseg.affine import Range
+from quantseg.affine import Range, params_from_range
 from quantseg.errors import PlanError
 from quantseg.formats import FORMATS
 from quantseg.ops import RULES, KeptFloat, integer_form
 from quantseg.planning import QuantSettings, plan
 from quantseg.prepare import prepare
-from quantseg.qtypes import INT8, UINT8
+from quantseg.qtypes import INT8, INT16, UINT8
 from tests import graphs, quantised
 from tests.quantised import Array, Made, kernel, noise
 
@@ -386,3 +386,11 @@ def test_only_qoperator_needs_onnxruntimes_domain() -> None:
 def test_an_unknown_format_is_an_error() -> None:
     with pytest.raises(PlanError, match="'onnx' is no format; choose one of qdq, qoperator"):
         emitted("onnx")
+
+
+def test_a_type_that_the_opset_lacks_is_refused() -> None:
+    prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,2,4,4]", w=kernel(2, 2, 1, 1)))
+    made = plan(prepared, dict.fromkeys("xy", Range(-1.0, 1.0)), QuantSettings())
+    wide = replace(made, tensors=dict.fromkeys(made.tensors, params_from_range(Range(-1.0, 1.0), INT16)))
+    with pytest.raises(PlanError, match=r"^x: int16 needs opset 21, the model has 13"):
+        formats.emit(prepared.model, wide, qformat="qdq", metadata={})

@@ -34,7 +34,6 @@ class Frames:
 
     tensors: tuple[np.ndarray, ...]
     order: str = "abcdef"
-    has_masks = False
 
     @property
     def names(self):

@@ -30,10 +30,6 @@ class Dataset(Protocol):
     def names(self) -> tuple[str, ...]:
         """Posix paths relative to the folder, sorted."""
 
-    @property
-    def has_masks(self) -> bool:
-        """Whether every item comes with a mask."""
-
     def digest(self, index: int) -> str:
         """SHA-256 of the file's bytes, hexadecimal. Raises DataError."""
 

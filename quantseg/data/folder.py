@@ -35,11 +35,6 @@ class FolderDataset:
         """Posix paths under the folder, sorted."""
         return self.listing.names
 
-    @property
-    def has_masks(self) -> bool:
-        """Whether every item has a mask."""
-        return self.listing.masks is not None
-
     def digest(self, index: int) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
         path = self._path(index)

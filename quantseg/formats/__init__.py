@@ -24,6 +24,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
     """
     if qformat not in FORMATS:
         raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
+    _check_opset(model.graph.opset_imports[""], plan)
     result = model.clone()
     names = [str(value.name) for value in result.graph.outputs]
     editor = GraphEditor(result, plan)
@@ -40,6 +41,16 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
     result.producer_name, result.producer_version = "quantseg", quantseg.__version__
     result.metadata_props.update(metadata)
     return result
+
+
+def _check_opset(opset: int, plan: QuantPlan) -> None:
+    """Raises PlanError where the operators of this version do not take one of the plan's integer types."""
+    for name, params in (*plan.tensors.items(), *plan.weights.items()):
+        if opset < params.qtype.first_opset:
+            raise PlanError(
+                f"{name}: {params.qtype.name} needs opset {params.qtype.first_opset}, the model has {opset}; "
+                "convert the model or choose 8-bit types"
+            )
 
 
 def _forget_inner_shapes(graph: ir.Graph) -> None:

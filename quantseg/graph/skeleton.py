@@ -36,14 +36,14 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     return ir.serde.serialize_model(bare)
 
 
-def check(model: ir.Model) -> None:
-    """Raises ModelError with the checker's first line where the graph is not valid ONNX."""
+def check(model: ir.Model, *, full: bool = False) -> None:
+    """Raises ModelError with the checker's first line where the graph is not valid ONNX; `full` infers shapes too."""
     proto = skeleton(model)
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.SetInParent()  # runtimes do without a shape, the checker does not
     try:
-        onnx.checker.check_model(proto)
-    except (onnx.checker.ValidationError, ValueError) as error:
+        onnx.checker.check_model(proto, full_check=full)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"is not a valid ONNX graph ({reason}); export it again") from error
 
