@@ -33,9 +33,10 @@ def quantize(
     json: Json = None,
 ) -> None:
     """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan."""
-    from quantseg import graph, pipeline
+    from quantseg import graph, pipeline, tables
     from quantseg.errors import DataError
     from quantseg.files import check_writable, write_json
+    from quantseg.latency import file_bytes
 
     if (data is None) == (calibration is None):
         raise DataError("give either images with --data or a calibration file with --calibration")
@@ -56,6 +57,8 @@ def quantize(
     _show(plan, verbose)
     if not dry_run:
         graph.save(quantised, target)
+        before, after = file_bytes(model), file_bytes(target)
+        console.say(f"{tables.megabytes(before)} → {tables.megabytes(after)}, {before / after:.1f} times smaller")
         console.written(target)
     if json is not None:
         write_json(json, plan.to_json())

@@ -56,7 +56,7 @@ def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:
         for pattern in patterns:
             if not any(_matches(node, pattern) for node in nodes):
                 raise PlanError(
-                    f"{option} {pattern!r}: no node has this name or type; the plan's table lists the names"
+                    f"{option} {pattern!r}: no node has this name or type; quantize --dry-run -v lists the names"
                 )
 
 

@@ -87,7 +87,7 @@ def peer(name: str) -> Callable[[Path, Path, int], None]:
 TASKS: dict[str, Callable[[Path, Path, int], None]] = {
     "float inference": plain,
     **{f"quantseg {name}": ours(name) for name in CALIBRATORS},
-    **{f"onnxruntime {name}": peer(name) for name in PEER_METHODS},
+    **{f"peer {name}": peer(name) for name in PEER_METHODS},
 }
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         model, data, few = Path(folder) / "unet.onnx", Path(folder) / "data", 16
         onnx.save(unet(), model)
         write_cells(data, MANY, seed=0, size=(256, 256))
-        limits = {task: PEER_IMAGES if task.startswith("onnxruntime") else IMAGES for task in TASKS}
+        limits = {task: PEER_IMAGES if task.startswith("peer") else IMAGES for task in TASKS}
         seconds: dict[str, list[float]] = {task: [] for task in TASKS}
         for _ in range(ROUNDS):
             for task, limit in limits.items():
@@ -138,7 +138,7 @@ def main() -> None:
         "Calibration: time and memory",
         f"U-Net of tests/models.py (base 32, depth 4, 256x256) on drawn blood smears, {THREADS} threads, each task in "
         f"a fresh process, medians of {ROUNDS} alternating rounds; loading of model and images counts for all. "
-        "Peak: resident memory of the process.",
+        "Peer: the calibrators of onnxruntime's quantizer. Peak: resident memory of the process.",
         {"Calibration beside plain float inference": (headers, rows)},
         {"seconds": seconds, "images": limits, "peaks": peaks},
     )
