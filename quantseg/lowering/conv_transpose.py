@@ -1,7 +1,7 @@
 """ConvTranspose becomes Conv + DepthToSpace + Slice, which run on integers; the arithmetic is in subpixel.py.
 
 The Slice is left out where nothing is cut, DepthToSpace where the stride is 1. Unequal strides are
-interleaved by Reshape, Transpose, Reshape, which need all sizes but one to be known.
+interleaved by Reshape, Transpose, Reshape where all sizes but one are known, else one axis after the other.
 """
 
 import math
@@ -43,8 +43,6 @@ def _lower(node: ir.Node) -> str:
     if weight is None or weight.dtype != np.float32 or (bias is None and input_at(node, 2) is not None):
         raise NotLowered("its weights are not float32 constants")
     axes = spatial_axes(node, weight.shape)
-    if axes[0].stride != axes[1].stride and known_sizes(node).count(None) > 1:
-        raise NotLowered("its strides differ between the axes, and more than one size of its input is dynamic")
     found = (phases(axes[0]), phases(axes[1]))
     _check_cost(weight, axes, found)
     groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
@@ -100,12 +98,41 @@ class _Form:
         if self.strides[0] == self.strides[1]:
             attributes: dict[str, int | str] = {"blocksize": self.strides[0], "mode": "CRD"}
             return [conv, ir.node("DepthToSpace", [value], attributes, name=f"{stem}_shuffle")]
+        if known_sizes(self.node).count(None) > 1:
+            return [conv, *self._moved(value, self._by_axis())]
         apart, together = self._shapes()
+        return [
+            conv,
+            *self._moved(value, [("Reshape", apart), ("Transpose", [0, 1, 4, 2, 5, 3]), ("Reshape", together)]),
+        ]
+
+    def _by_axis(self) -> list[tuple[str, list[int]]]:
+        """The interleaving without any size: a Reshape leaves one open (-1) and copies those in their place (0).
+
+        With the channels behind the pixels, (N, H, W, C, s, s) can be named; then each axis joins its phases last.
+        """
+        return [
+            ("Transpose", [0, 2, 3, 1]),
+            ("Reshape", [0, 0, 0, self.channels, *self.strides]),
+            ("Transpose", [0, 3, 1, 4, 2, 5]),
+            ("Reshape", [0, 0, 0, 0, -1]),
+            ("Transpose", [0, 1, 4, 2, 3]),
+            ("Reshape", [0, 0, 0, -1]),
+            ("Transpose", [0, 1, 3, 2]),
+        ]
+
+    def _moved(self, value: ir.Value, steps: list[tuple[str, list[int]]]) -> list[ir.Node]:
+        """One node after another; the numbers are a Transpose's perm or a Reshape's shape."""
         graph = owner(self.node)
-        split = ir.node("Reshape", [value, ints(graph, f"{stem}_apart", apart)], name=f"{stem}_split")
-        mixed = ir.node("Transpose", [split.outputs[0]], {"perm": [0, 1, 4, 2, 5, 3]}, name=f"{stem}_mix")
-        joined = ir.node("Reshape", [mixed.outputs[0], ints(graph, f"{stem}_together", together)], name=f"{stem}_join")
-        return [conv, split, mixed, joined]
+        nodes: list[ir.Node] = []
+        for number, (op_type, numbers) in enumerate(steps):
+            name = f"{self.node.name}_shuffle_{number}"
+            if op_type == "Transpose":
+                nodes.append(ir.node(op_type, [value], {"perm": numbers}, name=name))
+            else:
+                nodes.append(ir.node(op_type, [value, ints(graph, f"{name}_shape", numbers)], name=name))
+            value = nodes[-1].outputs[0]
+        return nodes
 
     def crop(self, value: ir.Value) -> list[ir.Node]:
         """A Slice of what lies outside the original's output; none where nothing does."""
