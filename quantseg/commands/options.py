@@ -56,7 +56,7 @@ _RECIPE = (
     _flag("ignore_index", int | None, "Class id in masks that is not counted."),
 )
 _OPTIONS = (
-    _flag("calibrator", str | None, "minmax, percentile (default), entropy or mse.", _CALIBRATION_PANEL),
+    _flag("calibrator", str | None, "minmax (default), percentile, entropy or mse.", _CALIBRATION_PANEL),
     _flag("percentile", float | None, "For --calibrator percentile. Default: 99.99.", _CALIBRATION_PANEL),
     _flag("limit", int | None, "Use at most so many images, evenly spread.", _CALIBRATION_PANEL, min=1),
     _flag("workers", int, "Processes that observe images side by side.", _CALIBRATION_PANEL, 1, min=1, max=256),
