@@ -37,8 +37,8 @@ from quantseg.recipe import (
 log = logging.getLogger(__name__)
 
 DEFAULT_CALIBRATOR = "minmax"
-"""In segmentation the rare values are often the rare class: what a clip calls outliers may be the pixels that are looked
-for. On the real models that were measured, each clipping calibrator falls far behind on some images."""
+"""In segmentation rare values are often the rare class: what a clip calls outliers may be the pixels that are looked for.
+On the real models that were measured, each clipping calibrator falls far behind on some of the images."""
 
 SAVE_EVERY_SECONDS = 10.0
 """How often an unfinished calibration is saved."""
