@@ -37,7 +37,7 @@ from quantseg.recipe import (
 log = logging.getLogger(__name__)
 
 DEFAULT_CALIBRATOR = "minmax"
-"""In segmentation rare values are often the rare class: what a clip calls outliers may be the pixels that are looked for.
+"""In segmentation rare values are often the rare class: what a clip calls outliers may be the pixels that matter.
 On the real models that were measured, each clipping calibrator falls far behind on some of the images."""
 
 SAVE_EVERY_SECONDS = 10.0
