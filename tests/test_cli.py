@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -300,3 +301,17 @@ def test_compare_shows_three_models(quantseg: Command, float_model: Path, pictur
     names = [entry["name"] for entry in json.loads(file.read_text())["contestants"]]
     assert names == ["float", "onnxruntime quantizer", "quantseg"]
     assert re.search(r"^float +100.0 % +∞", outcome.out, re.MULTILINE)
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path: Path, float_model: Path, pictures: Path) -> None:
+    """As in `quantseg quantize … | head -1`: the plan is printed before the files are written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["quantize", str(float_model), "--data", str(pictures), "-o", str(tmp_path / "a.onnx")]
+    words += ["--json", str(tmp_path / "p.json")]
+    command = [sys.executable, "-m", "quantseg", *words]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a.onnx", "p.json"}

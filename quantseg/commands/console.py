@@ -1,6 +1,7 @@
 """What the commands show: progress bars on a terminal, tables, notes."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,14 +47,17 @@ def _with_bar(items: Iterable[T], total: int, what: str) -> Iterable[T]:
 
 
 def say(text: str = "") -> None:
-    """Prints to standard output."""
-    typer.echo(text)
+    """Prints to standard output. A reader that goes away (`| head`) does not stop the work, only the printing."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def written(*paths: Path) -> None:
     """Tells which files were written."""
     for path in paths:
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def show_log(debug: bool) -> None:
