@@ -113,7 +113,10 @@ def read_float_model(path: Path, source: RecipeSource | None = None) -> FloatMod
 
 
 def open_data(folder: Path, model: FloatModel, *, limit: int | None = None, masks: bool = False) -> Dataset:
-    """The images or arrays in a folder, as this model takes them, with masks or without. Raises DataError."""
+    """Images or arrays as this model takes them, with masks or without. Raises DataError.
+
+    folder: any folder, or LAYOUT:FOLDER#SPLIT; see quantseg.data.
+    """
     return open_dataset(folder, model.recipe, inputs=model.input, limit=limit, masks=masks)
 
 

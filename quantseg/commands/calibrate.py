@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import Json, with_options, with_recipe
+from quantseg.commands.options import CalibrationData, Json, with_options, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.calibration import Calibration
@@ -22,9 +22,7 @@ def calibrate(
     ],
     source: "RecipeSource",
     options: "CalibrationOptions",
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)
-    ] = None,
+    data: CalibrationData = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.calibration.json beside the model.")
     ] = None,

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from quantseg.pipeline import CalibrationOptions, RecipeSource
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
-Data = Annotated[Path, typer.Option(help="Folder of images, or of .npy/.npz model inputs.", show_default=False)]
+# Data is one word, layout and split in it, so that each of a command's data flags has its own.
+DATA_WORD = "FOLDER or LAYOUT:FOLDER#SPLIT"
+Data = Annotated[
+    Path,
+    typer.Option(help=f"{DATA_WORD} of images, or of .npy/.npz model inputs.", metavar="DATA", show_default=False),
+]
+CalibrationData = Annotated[
+    Path | None,
+    typer.Option(help=f"{DATA_WORD} of calibration images or model inputs.", metavar="DATA", show_default=False),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result here, as JSON.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many images, evenly spread.")]
 Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with the masks beside the images, if any.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import Format, Json, Model, with_options, with_recipe
+from quantseg.commands.options import CalibrationData, Format, Json, Model, with_options, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.pipeline import CalibrationOptions, RecipeSource
@@ -19,7 +19,7 @@ def quantize(
     model: Model,
     source: "RecipeSource",
     options: "CalibrationOptions",
-    data: Annotated[Path | None, typer.Option(help="Folder of calibration images.", show_default=False)] = None,
+    data: CalibrationData = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="A file of quantseg calibrate, in place of --data.", show_default=False),

@@ -1,60 +1,92 @@
-"""Data: a folder becomes model inputs, with masks where there are any.
+"""Data: a folder becomes labelled pictures, and these become model inputs.
 
-A layout is what the files of a folder are. A new one is a module and a line in LAYOUTS: the suffixes by which
-its files are known, and how they are opened.
+A layout is how a folder of pictures and masks is arranged. A new one is a module and a line in LAYOUTS. Where data
+is, is said in one word, FOLDER or LAYOUT:FOLDER#SPLIT (`address.py`); most trees are recognised without the layout.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from quantseg.data.arrays import ARRAY_SUFFIXES, open_arrays
+from quantseg.data.address import parse_address
+from quantseg.data.arrays import ARRAYS, open_arrays
+from quantseg.data.binary import BINARY
+from quantseg.data.camvid import CAMVID
+from quantseg.data.cityscapes import CITYSCAPES
+from quantseg.data.coco import COCO
 from quantseg.data.dataset import Dataset, Item
-from quantseg.data.folder import Listing, choose, list_folder, pair_masks
-from quantseg.data.images import IMAGE_SUFFIXES
-from quantseg.data.pictures import open_pictures
+from quantseg.data.drawn import CELLS
+from quantseg.data.folder import choose
+from quantseg.data.inputs import open_inputs
+from quantseg.data.layout import Layout
+from quantseg.data.pictures import PICTURES
+from quantseg.data.recognition import locate
+from quantseg.data.samples import Sample, Samples
+from quantseg.data.voc import VOC
 from quantseg.errors import DataError
 from quantseg.recipe import Recipe, TensorSpec
 
-__all__ = ["LAYOUTS", "Dataset", "Item", "Layout", "open_dataset"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """suffixes: of its files, in lower case. open: files, completed recipe, model input -> data set."""
-
-    suffixes: frozenset[str]
-    open: Callable[[Listing, Recipe, TensorSpec], Dataset]
-
+__all__ = ["LAYOUTS", "Dataset", "Item", "Layout", "Sample", "Samples", "open_dataset", "open_samples"]
 
 LAYOUTS: Mapping[str, Layout] = {
-    "pictures": Layout(IMAGE_SUFFIXES, open_pictures),
-    "arrays": Layout(ARRAY_SUFFIXES, open_arrays),
+    "pictures": PICTURES,
+    "arrays": ARRAYS,
+    "camvid": CAMVID,
+    "voc": VOC,
+    "cityscapes": CITYSCAPES,
+    "coco": COCO,
+    "binary": BINARY,
+    "cells": CELLS,
 }
 
 
 def open_dataset(
     path: Path, recipe: Recipe, *, inputs: TensorSpec, limit: int | None = None, masks: bool = True
 ) -> Dataset:
-    """The inputs in a folder, below it too; hidden files and files of other kinds are passed over.
+    """Data as a model takes it; hidden files and files of other kinds are passed over.
 
-    path: holds images/ (and masks/), or is such an images/ folder, or any folder. recipe: completed.
-    inputs: the model's input that takes them. limit: at most so many, evenly spread over the sorted names.
-    masks: whether to look for them; calibration does without.
-    Raises DataError where the folder is missing, has no inputs, mixes layouts, or lacks masks for some.
+    path: a folder, or LAYOUT:FOLDER#SPLIT. recipe: completed. inputs: the model's input that takes the data.
+    limit: at most so many, evenly spread over the sorted names. masks: whether to look for them; calibration does
+    without. Where the layout has an id for pixels that count for nothing, they get the recipe's ignore_index.
+    Raises DataError where the folder is missing, has no inputs, fits no layout or several, holds several splits of
+    which none is chosen, or lacks masks for some.
     """
-    listing = list_folder(path)
-    by_layout = {
-        layout: names
-        for layout, row in LAYOUTS.items()
-        if (names := tuple(n for n in listing.names if PurePosixPath(n).suffix.lower() in row.suffixes))
-    }
-    if not by_layout:
-        suffixes = sorted(suffix for row in LAYOUTS.values() for suffix in row.suffixes)
-        raise DataError(f"{path}: no images or arrays in it; put in files of {' '.join(suffixes)}")
-    if len(by_layout) > 1:
-        examples = " and ".join(f"{names[0]} ({layout})" for layout, names in by_layout.items())
-        raise DataError(f"{path}: mixes {examples}; keep one kind in a folder")
-    ((layout, names),) = by_layout.items()
-    chosen = Listing(listing.root, choose(names, limit))
-    return LAYOUTS[layout].open(pair_masks(chosen) if masks else chosen, recipe, inputs)
+    name, where = locate(parse_address(path, LAYOUTS), LAYOUTS)
+    find = LAYOUTS[name].find
+    if find is None:
+        return open_arrays(where.place, recipe, inputs, limit=limit, masks=masks)
+    samples = _limited(find(where.place, where.split, masks), limit)
+    return open_inputs(samples, recipe, inputs, place=where.place)
+
+
+def open_samples(
+    path: Path | str,
+    *,
+    dataset: str | None = None,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    ignore_index: int | None = None,
+    limit: int | None = None,
+) -> Samples:
+    """Labelled pictures at the resolution of their files, independent of any model; for training.
+
+    path: a folder, or LAYOUT:FOLDER#SPLIT. dataset: the layout; None is the one that the path names, or that is
+    recognised. classes: their names, in place of those that the layout knows. ignore_index: the id that pixels
+    which count for nothing come with; None is the layout's own. limit: at most so many, evenly spread.
+    Raises DataError as `open_dataset` does, and where there are no masks.
+    """
+    name, where = locate(parse_address(path, LAYOUTS, layout=dataset, split=split), LAYOUTS)
+    find = LAYOUTS[name].find
+    if find is None:
+        raise DataError(f"{where.place}: {name} are model inputs, not pictures; give pictures with masks")
+    found = find(where.place, where.split, True)
+    if any(row.mask_place is None for row in found.rows):
+        raise DataError(f"{where.place}: no masks in it; as {name} it would hold {LAYOUTS[name].tree}")
+    named = found.classes if classes is None else tuple(classes)
+    ignored = found.ignore_index if ignore_index is None else ignore_index
+    if found.void is not None and ignored is not None and ignored != found.void and ignored < len(named):
+        raise DataError(f"{where.place}: ignore_index {ignored} is class {named[ignored]!r}; give another id")
+    return _limited(Samples(found.rows, named, found.void, ignored), limit)
+
+
+def _limited(samples: Samples, limit: int | None) -> Samples:
+    return Samples(choose(samples.rows, limit), samples.classes, samples.void, samples.ignore_index)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data.dataset import Item
-from quantseg.data.folder import FolderDataset, Listing
+from quantseg.data.folder import FolderDataset, Listing, choose, files_below, list_folder, pair_masks
+from quantseg.data.layout import Layout
 from quantseg.data.masks import read_mask
 from quantseg.data.npy import read_npy, read_npz
 from quantseg.errors import DataError
@@ -47,9 +48,19 @@ class ArrayReader:
         return read_npy(path, max_items=MAX_ITEMS, check=check)
 
 
-def open_arrays(listing: Listing, recipe: Recipe, inputs: TensorSpec) -> FolderDataset:
-    """A folder of arrays for the model's input."""
-    return FolderDataset(listing, ArrayReader(recipe, inputs))
+def open_arrays(
+    place: Path, recipe: Recipe, inputs: TensorSpec, *, limit: int | None = None, masks: bool = True
+) -> FolderDataset:
+    """A folder of arrays for the model's input. Raises DataError where it has none, or lacks masks for some."""
+    root = list_folder(place).root
+    names = files_below(root, ARRAY_SUFFIXES)
+    if not names:
+        raise DataError(f"{root}: no arrays in it; put in files of {' '.join(sorted(ARRAY_SUFFIXES))}")
+    listing = Listing(root, choose(names, limit))
+    return FolderDataset(pair_masks(listing) if masks else listing, ArrayReader(recipe, inputs))
+
+
+ARRAYS = Layout(tree=".npy or .npz files that are model inputs as they stand", find=None)
 
 
 def _check_fits(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], spec: TensorSpec, layout: str | None) -> None:

@@ -6,12 +6,15 @@ A mask of .../images/a/b.jpg is .../masks/a/b.png: the same place and stem under
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from quantseg.data.dataset import Item
 from quantseg.data.masks import MASK_SUFFIXES
+from quantseg.data.samples import digest_of_file
 from quantseg.errors import DataError
-from quantseg.files import sha256_of_file
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,7 @@ class FolderDataset:
 
     def digest(self, index: int) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
-        path = self._path(index)
-        try:
-            return sha256_of_file(path)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+        return digest_of_file(self._path(index))
 
     def load(self, index: int) -> Item:
         """Reads and prepares one item. Raises DataError that names the file."""
@@ -58,16 +57,32 @@ def list_folder(folder: Path) -> Listing:
     A subfolder `images` stands for the whole, and names are relative to it.
     Raises DataError where the folder is missing, cannot be read or is a file.
     """
+    check_folder(folder)
+    root = folder / "images" if (folder / "images").is_dir() else folder
+    return Listing(root, files_below(root))
+
+
+def check_folder(folder: Path) -> None:
+    """Raises DataError where there is no such folder."""
     if not folder.exists():
         raise DataError(f"{folder}: no such folder; give a folder of images or .npy arrays")
     if not folder.is_dir():
         raise DataError(f"{folder}: a file, not a folder; give the folder that it lies in")
-    root = folder / "images" if (folder / "images").is_dir() else folder
-    return Listing(root, tuple(sorted(path.relative_to(root).as_posix() for path in _visible_files(root))))
 
 
-def choose(names: tuple[str, ...], limit: int | None) -> tuple[str, ...]:
-    """At most `limit` names, evenly spread. Raises DataError for a limit below 1."""
+def files_below(root: Path, suffixes: frozenset[str] | None = None) -> tuple[str, ...]:
+    """Visible files at any depth, of the given lower-case suffixes, sorted, as posix paths. Raises DataError."""
+    return tuple(
+        sorted(
+            path.relative_to(root).as_posix()
+            for path in _visible_files(root)
+            if suffixes is None or path.suffix.lower() in suffixes
+        )
+    )
+
+
+def choose(names: tuple[T, ...], limit: int | None) -> tuple[T, ...]:
+    """At most `limit` of them, evenly spread. Raises DataError for a limit below 1."""
     if limit is None or limit >= len(names):
         return names
     if limit < 1:
@@ -87,13 +102,31 @@ def pair_masks(listing: Listing) -> Listing:
     masks = []
     for name, folder in zip(listing.names, folders, strict=True):
         matches = found[folder[0]].get(folder[1], []) if folder else []
-        if not matches:
-            place = f"{folder[0]}/{folder[1]}.png" if folder else "an images/ folder beside masks/"
-            raise DataError(f"{listing.root / name}: has no mask; put it at {place} or remove the image")
-        if len(matches) > 1:
-            raise DataError(f"{listing.root / name}: has two masks, {matches[0]} and {matches[1]}; keep one")
-        masks.append(matches[0])
+        place = f"{folder[0]}/{folder[1]}.png" if folder else "an images/ folder beside masks/"
+        masks.append(_only(listing.root / name, matches, place))
     return Listing(listing.root, listing.names, tuple(masks))
+
+
+def pair_by_stem(listing: Listing, folder: Path) -> Listing:
+    """The listing with the mask of each name: the same place and stem under `folder`.
+
+    Raises DataError for a file without a mask or with two.
+    """
+    found = _masks_by_stem(folder)
+    stems = [PurePosixPath(name).with_suffix("").as_posix() for name in listing.names]
+    masks = (
+        _only(listing.root / name, found.get(stem, []), f"{folder / stem}.png")
+        for name, stem in zip(listing.names, stems, strict=True)
+    )
+    return Listing(listing.root, listing.names, tuple(masks))
+
+
+def _only(path: Path, masks: list[Path], place: str) -> Path:
+    if not masks:
+        raise DataError(f"{path}: has no mask; put it at {place} or remove the image")
+    if len(masks) > 1:
+        raise DataError(f"{path}: has two masks, {masks[0]} and {masks[1]}; keep one")
+    return masks[0]
 
 
 def _visible_files(root: Path) -> Iterator[Path]:

@@ -33,24 +33,63 @@ def read_mask(
     extent: (height, width) that the mask must have, that of `whose` file. recipe: completed.
     Raises DataError naming the file where it is unreadable, in colour, of another size or has an unknown id.
     """
+    return fit_mask(read_values(path), str(path), recipe, extent=extent, whose=whose, size=size)
+
+
+def read_values(path: Path) -> NDArray[Any]:
+    """The whole numbers that a mask's file holds. Raises DataError naming it: unreadable, in colour, not whole."""
     values = read_npy(path, max_items=MAX_PIXELS) if path.suffix.lower() == ".npy" else _read_picture(path)
     if not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
         raise DataError(f"{path}: {values.dtype} values; a mask holds class ids, save it as uint8")
-    if values.shape[-2:] != extent:
-        found, wanted = ("x".join(map(str, shape)) for shape in (values.shape[-2:], extent))
-        raise DataError(f"{path}: mask of {found} for {whose} of {wanted}; make them the same size")
+    return values
+
+
+def fit_mask(
+    values: NDArray[Any],
+    place: str,
+    recipe: OutputRecipe,
+    *,
+    extent: tuple[int, int],
+    whose: str,
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.int64]:
+    """What `read_mask` gives, of values that were read already; `place` opens every message."""
+    check_size(values, place, extent=extent, whose=whose)
     classes, multilabel = len(recipe.classes), recipe.head == "multilabel"
     if multilabel and values.ndim == 3:
-        _check_planes(path, values, classes)
+        _check_planes(place, values, classes)
     elif values.ndim == 2:
-        _check_ids(path, values, classes, recipe.ignore_index)
+        check_ids(values, place, classes, recipe.ignore_index)
     else:
-        raise DataError(f"{path}: {values.ndim} axes; a mask of class ids has two, height and width")
+        raise DataError(f"{place}: {values.ndim} axes; a mask of class ids has two, height and width")
     if size is not None:
         values = resize_nearest(values, size)
     if multilabel and values.ndim == 2:
         values = values == np.arange(classes)[:, None, None]
     return values.astype(np.int64)
+
+
+def check_size(values: NDArray[Any], place: str, *, extent: tuple[int, ...], whose: str) -> None:
+    """Raises DataError where a mask has not the height and width of its picture."""
+    if values.shape[-2:] != extent:
+        found, wanted = ("x".join(map(str, shape)) for shape in (values.shape[-2:], extent))
+        raise DataError(f"{place}: mask of {found} for {whose} of {wanted}; make them the same size")
+
+
+def check_ids(values: NDArray[Any], place: str, classes: int, ignore_index: int | None) -> None:
+    """Raises DataError for an id that is neither a class nor ignored.
+
+    Classes 0 means that their number is unknown; then only negative ids are wrong.
+    """
+    unknown = (values < 0) | ((values >= classes) if classes else False)
+    if ignore_index is not None:
+        unknown &= values != ignore_index
+    if unknown.any():
+        range_ = f"0…{classes - 1}" if classes else "from 0"
+        raise DataError(
+            f"{place}: class id {values[unknown].min()} is not in {range_}; "
+            "correct the mask, or set output.ignore_index or output.classes in the recipe"
+        )
 
 
 def resize_nearest(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -68,21 +107,8 @@ def _read_picture(path: Path) -> NDArray[Any]:
     return np.asarray(image)
 
 
-def _check_ids(path: Path, values: NDArray[Any], classes: int, ignore_index: int | None) -> None:
-    """Classes 0 means that their number is unknown; then only negative ids are wrong."""
-    unknown = (values < 0) | ((values >= classes) if classes else False)
-    if ignore_index is not None:
-        unknown &= values != ignore_index
-    if unknown.any():
-        range_ = f"0…{classes - 1}" if classes else "from 0"
-        raise DataError(
-            f"{path}: class id {values[unknown].min()} is not in {range_}; "
-            "correct the mask, or set output.ignore_index or output.classes in the recipe"
-        )
-
-
-def _check_planes(path: Path, values: NDArray[Any], classes: int) -> None:
+def _check_planes(place: str, values: NDArray[Any], classes: int) -> None:
     if len(values) != classes:
-        raise DataError(f"{path}: {len(values)} planes for {classes} classes; save one plane per class")
+        raise DataError(f"{place}: {len(values)} planes for {classes} classes; save one plane per class")
     if values.min(initial=0) < 0 or values.max(initial=0) > 1:
-        raise DataError(f"{path}: planes hold more than zeros and ones; save them as bool")
+        raise DataError(f"{place}: planes hold more than zeros and ones; save them as bool")

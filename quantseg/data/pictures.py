@@ -1,39 +1,51 @@
-"""Data as pictures, with masks beside them or without."""
+"""Layout `pictures`: any folder of pictures; images/ beside masks/ at any depth where there are masks.
 
-from dataclasses import dataclass
+    images/a/b.jpg   masks/a/b.png        or        train/images/b.jpg   train/masks/b.png
+
+The subfolders that hold images/ are its splits; a folder without a chosen split means all of them.
+"""
+
 from pathlib import Path
 
-from quantseg.data.dataset import Item
-from quantseg.data.folder import FolderDataset, Listing
-from quantseg.data.images import read_image
-from quantseg.data.masks import read_mask
-from quantseg.data.preprocess import resize, shown, to_tensor
+from quantseg.data.folder import Listing, files_below, list_folder, pair_masks
+from quantseg.data.images import IMAGE_SUFFIXES
+from quantseg.data.layout import Layout, subfolders
+from quantseg.data.samples import Decode, FileSample, Samples
 from quantseg.errors import DataError
-from quantseg.recipe import Recipe, TensorSpec
 
 
-@dataclass(frozen=True)
-class PictureReader:
-    """Reads pictures, resized and normalised as the recipe says."""
-
-    recipe: Recipe
-    dtype: str
-
-    def __call__(self, name: str, path: Path, mask: Path | None) -> Item:
-        """A picture, and its mask resized to the same size. Raises DataError naming the file."""
-        size = self.recipe.input.size
-        assert size is not None
-        picture = read_image(path)
-        resized = resize(picture, size, self.recipe.input.resize)
-        labels = None
-        if mask is not None:
-            extent = (picture.height, picture.width)
-            labels = read_mask(mask, self.recipe.output, extent=extent, whose=path.name, size=size)
-        return Item(name, to_tensor(resized, self.recipe.input, self.dtype), shown(resized), labels)
+def find_pictures(place: Path, split: str | None, masks: bool) -> Samples:
+    """The pictures below a folder, with masks where it has them; the number of their classes is not known."""
+    root = list_folder(place if split is None else place / split).root
+    listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
+    if not listing.names:
+        raise DataError(f"{root}: no images in it; put in files of {' '.join(sorted(IMAGE_SUFFIXES))}")
+    return Samples(rows_of(pair_masks(listing) if masks else listing))
 
 
-def open_pictures(listing: Listing, recipe: Recipe, inputs: TensorSpec) -> FolderDataset:
-    """A folder of pictures for the model's input. Raises DataError where no picture has its channels."""
-    if recipe.input.channels is None:
-        raise DataError(f"{listing.root}: pictures have 1 or 3 channels, input {inputs} has others; give .npy arrays")
-    return FolderDataset(listing, PictureReader(recipe, inputs.dtype))
+def rows_of(listing: Listing, decode: Decode | None = None) -> tuple[FileSample, ...]:
+    """A row for each name of a listing."""
+    masks = listing.masks or (None,) * len(listing.names)
+    return tuple(
+        FileSample(name, listing.root / name, mask, decode) for name, mask in zip(listing.names, masks, strict=True)
+    )
+
+
+def _recognises(place: Path) -> bool:
+    beside = place / "masks" if (place / "images").is_dir() else place.absolute().parent / "masks"
+    return beside.is_dir() and ((place / "images").is_dir() or place.absolute().name == "images")
+
+
+def _splits(place: Path) -> tuple[str, ...]:
+    if (place / "images").is_dir():
+        return ()
+    return tuple(name for name in subfolders(place) if (place / name / "images").is_dir())
+
+
+PICTURES = Layout(
+    tree="pictures, or images/ beside masks/ with a mask of the same name for each",
+    find=find_pictures,
+    recognises=_recognises,
+    splits=_splits,
+    splits_join=True,
+)

@@ -1,0 +1,123 @@
+"""Reading the JSON of COCO: what is in it is checked before it is believed, how much before memory is taken."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from quantseg.data.images import MAX_PIXELS
+from quantseg.data.untrusted import read_text
+from quantseg.errors import DataError
+
+MAX_BYTES = 1 << 29
+"""The largest index of COCO itself, instances_train2017, has 470 MB."""
+MAX_LISTS = 1 << 24
+MAX_VALUES = 1 << 27
+"""Bounds on lists with objects, and on all values: in Python they take many times the bytes that they take in JSON."""
+MAX_CATEGORIES = 4096
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of an index. annotations: JSON text [class id, crowd, segmentation] of each, sorted.
+
+    Kept as text, which is a fraction of its size as Python lists.
+    """
+
+    file_name: str
+    height: int
+    width: int
+    annotations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """categories: names in the order of their ids; the first is class 1. pictures: sorted by file name, not empty."""
+
+    categories: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+
+
+def read_index(path: Path, *, annotations: bool = True) -> Index:
+    """The pictures and categories of an instances_*.json, and the annotations if wanted; sorted, whatever its order.
+
+    Raises DataError naming the file where it is damaged, too large, or contradicts itself.
+    """
+    document = _parsed(path)
+    categories = {_whole(c, "id", path): _text(c, "name", path) for c in _objects(document, "categories", path)}
+    pictures = {_whole(p, "id", path): p for p in _objects(document, "images", path)}
+    if not pictures or len({_text(p, "file_name", path) for p in pictures.values()}) < len(document["images"]):
+        raise DataError(f"{path}: has {'a picture twice' if pictures else 'no images'}; correct it")
+    if not 0 < len(categories) == len(document["categories"]) <= MAX_CATEGORIES:
+        raise DataError(f"{path}: ids of categories are double, or not 1 to {MAX_CATEGORIES} of them; correct it")
+    number = {identifier: k for k, identifier in enumerate(sorted(categories), start=1)}
+    marks: dict[int, list[str]] = {identifier: [] for identifier in pictures}
+    for annotation in _objects(document, "annotations", path) if annotations else ():
+        image, category = _whole(annotation, "image_id", path), _whole(annotation, "category_id", path)
+        if image not in marks or category not in number:
+            missing = f"image_id {image}" if image not in marks else f"category_id {category}"
+            raise DataError(f"{path}: an annotation has {missing}, which is not in the file; correct it")
+        crowd = annotation.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            _damaged(path, "iscrowd is neither 0 nor 1")
+        marks[image].append(_as_text([number[category], int(crowd), annotation.get("segmentation")], path))
+    found = (_picture(row, tuple(sorted(marks[identifier])), path) for identifier, row in pictures.items())
+    names = tuple(categories[identifier] for identifier in sorted(categories))
+    return Index(names, tuple(sorted(found, key=lambda picture: picture.file_name)))
+
+
+def _picture(row: Mapping[str, Any], annotations: tuple[str, ...], path: Path) -> Picture:
+    height, width = _whole(row, "height", path), _whole(row, "width", path)
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
+        _damaged(path, f"a picture of {height}x{width}")
+    return Picture(row["file_name"], height, width, annotations)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    text = read_text(path, max_bytes=MAX_BYTES)
+    if text.count("[") + text.count("{") > MAX_LISTS or text.count(",") > MAX_VALUES:
+        raise DataError(f"{path}: holds more lists or values than memory should; split it")
+    try:
+        document = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        _damaged(path, str(error) if isinstance(error, ValueError) else "lists within lists without end")
+    if not isinstance(document, dict):
+        _damaged(path, "no object at its top")
+    return document
+
+
+def _as_text(value: object, path: Path) -> str:
+    try:
+        return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    except RecursionError:
+        _damaged(path, "lists within lists without end")
+
+
+def _objects(document: Mapping[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+    rows = document.get(key)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        _damaged(path, f"{key} is no list of objects")
+    return rows
+
+
+def _whole(row: Mapping[str, Any], key: str, path: Path) -> int:
+    value = row.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        _damaged(path, f"{key} is no whole number")
+    return value
+
+
+def _text(row: Mapping[str, Any], key: str, path: Path) -> str:
+    value = row.get(key)
+    if not isinstance(value, str):
+        _damaged(path, f"{key} is no text")
+    return value
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")
+
+
+def _damaged(path: Path, fact: str) -> NoReturn:
+    raise DataError(f"{path}: no COCO index ({fact[:120]}); restore it")

@@ -1,0 +1,56 @@
+"""Samples become inputs of a model: resized and normalised as its recipe says, masks with them."""
+
+from dataclasses import dataclass
+
+from quantseg.data.dataset import Item
+from quantseg.data.masks import fit_mask
+from quantseg.data.preprocess import resize, shown, to_tensor
+from quantseg.data.samples import Samples, renamed
+from quantseg.errors import DataError
+from quantseg.recipe import Recipe, TensorSpec
+
+
+@dataclass(frozen=True)
+class PictureInputs:
+    """Samples as a data set for a model. recipe: completed. dtype: of the model's input."""
+
+    samples: Samples
+    recipe: Recipe
+    dtype: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the samples, sorted."""
+        return self.samples.names
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the picture, without its mask. Raises DataError."""
+        return self.samples.rows[index].picture_digest()
+
+    def load(self, index: int) -> Item:
+        """A picture, and its mask resized to the same size. Raises DataError naming the file."""
+        row, size, output = self.samples.rows[index], self.recipe.input.size, self.recipe.output
+        assert size is not None
+        picture = row.picture()
+        resized = resize(picture, size, self.recipe.input.resize)
+        labels = None
+        if row.mask_place is not None:
+            extent = (picture.height, picture.width)
+            ids = renamed(row.mask(), self.samples.void, output.ignore_index)
+            labels = fit_mask(ids, row.mask_place, output, extent=extent, whose=row.name, size=size)
+        return Item(row.name, to_tensor(resized, self.recipe.input, self.dtype), shown(resized), labels)
+
+
+def open_inputs(samples: Samples, recipe: Recipe, inputs: TensorSpec, *, place: object) -> PictureInputs:
+    """Samples for the model's input; `place` opens every message.
+
+    Raises DataError where no picture has the model's channels, and where masks ignore pixels but the recipe does not
+    say how these are told.
+    """
+    if recipe.input.channels is None:
+        raise DataError(f"{place}: pictures have 1 or 3 channels, input {inputs} has others; give .npy arrays")
+    void, output = samples.void, recipe.output
+    masked = any(row.mask_place is not None for row in samples.rows)
+    if masked and void is not None and output.ignore_index is None and not void < len(output.classes):
+        raise DataError(f"{place}: its masks ignore pixels of id {void}, the recipe none; give --ignore-index {void}")
+    return PictureInputs(samples, recipe, inputs.dtype)

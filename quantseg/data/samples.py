@@ -1,0 +1,160 @@
+"""Samples: pictures with their masks at the resolution of their files, before any model's preprocessing.
+
+A layout finds rows; a row reads its own picture and mask. Rows hold names, not pixels, so that samples are small
+and picklable, and the same folder gives the same samples in whatever order the system lists its files.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from quantseg.data.images import read_image
+from quantseg.data.masks import check_ids, check_size, read_values
+from quantseg.data.preprocess import shown
+from quantseg.errors import DataError
+from quantseg.files import sha256_of_file
+from quantseg.progress import Track, quiet
+
+Decode = Callable[[NDArray[Any], Path], NDArray[Any]]
+"""From the values of a mask's file to class ids; raises DataError naming the file for a value without meaning."""
+
+
+class Sample(Protocol):
+    """One picture and its mask, if it has one; picklable."""
+
+    @property
+    def name(self) -> str:
+        """Its name, distinct within the samples: the picture's posix path under the folder of pictures."""
+
+    @property
+    def mask_place(self) -> str | None:
+        """Where the mask stands, for messages; None without a mask."""
+
+    def picture(self) -> Image.Image:
+        """The picture, upright, in mode RGB, L or F. Raises DataError."""
+
+    def mask(self) -> NDArray[Any]:
+        """Class ids as the layout counts them, (H, W); or planes (classes, H, W). Raises DataError."""
+
+    def picture_digest(self) -> str:
+        """SHA-256 of the picture, hexadecimal. Raises DataError."""
+
+    def mask_digest(self) -> str:
+        """SHA-256 of what the mask is made of, hexadecimal. Raises DataError."""
+
+
+@dataclass(frozen=True)
+class FileSample:
+    """A picture in a file, its mask in another. decode: turns the file's values into ids; None where they are."""
+
+    name: str
+    path: Path
+    mask_path: Path | None = None
+    decode: Decode | None = None
+
+    @property
+    def mask_place(self) -> str | None:
+        """The mask's file."""
+        return None if self.mask_path is None else str(self.mask_path)
+
+    def picture(self) -> Image.Image:
+        """The picture of the file. Raises DataError naming it."""
+        return read_image(self.path)
+
+    def mask(self) -> NDArray[Any]:
+        """The ids of the mask's file. Raises DataError naming it."""
+        assert self.mask_path is not None
+        values = read_values(self.mask_path)
+        return values if self.decode is None else self.decode(values, self.mask_path)
+
+    def picture_digest(self) -> str:
+        """SHA-256 of the file's bytes. Raises DataError."""
+        return digest_of_file(self.path)
+
+    def mask_digest(self) -> str:
+        """SHA-256 of the mask file's bytes. Raises DataError."""
+        assert self.mask_path is not None
+        return digest_of_file(self.mask_path)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows sorted by name, and what their ids mean.
+
+    classes: their names, empty where the layout does not know them. void: the id that rows give to pixels that
+    count for nothing, None where they give none. ignore_index: the id that `read` gives to such pixels.
+    """
+
+    rows: tuple[Sample, ...]
+    classes: tuple[str, ...] = ()
+    void: int | None = None
+    ignore_index: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the rows, sorted."""
+        return tuple(row.name for row in self.rows)
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """A picture (H, W, 3) in RGB and its mask (H, W) of ids, checked.
+
+        The mask is uint8 where all classes and the ignored id are known and fit, else int64, for every index alike.
+        Raises DataError that names the file: unreadable, sizes that differ, an unknown id, or no mask.
+        """
+        row = self.rows[index]
+        if row.mask_place is None:
+            raise DataError(f"{row.name}: has no mask")
+        pixels = shown(row.picture())
+        ids = row.mask()
+        check_size(ids, row.mask_place, extent=pixels.shape[:2], whose=row.name)
+        if ids.ndim != 2:
+            raise DataError(f"{row.mask_place}: {ids.ndim} axes; a mask of class ids has two, height and width")
+        ids = renamed(ids, self.void, self.ignore_index)
+        check_ids(ids, row.mask_place, len(self.classes), self.ignore_index)
+        return pixels, ids.astype(self._dtype)
+
+    def digest(self, index: int) -> str:
+        """SHA-256 over a picture and its mask, hexadecimal. Raises DataError."""
+        row = self.rows[index]
+        parts = [row.picture_digest(), *([] if row.mask_place is None else [row.mask_digest()])]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def fingerprint(self, *, track: Track = quiet) -> str:
+        """SHA-256 over all names and digests: what the data was. Raises DataError."""
+        total = hashlib.sha256()
+        for index in track(range(len(self)), total=len(self), what="digest"):
+            total.update(f"{self.rows[index].name}\0{self.digest(index)}\n".encode())
+        return total.hexdigest()
+
+    def take(self, indices: Iterable[int]) -> "Samples":
+        """Some of the samples, in their own order."""
+        return replace(self, rows=tuple(self.rows[index] for index in sorted(set(indices))))
+
+    @property
+    def _dtype(self) -> type[np.uint8] | type[np.int64]:
+        fits = self.classes and max(len(self.classes) - 1, self.ignore_index or 0) <= 255
+        return np.uint8 if fits else np.int64
+
+
+def renamed(ids: NDArray[Any], void: int | None, ignore_index: int | None) -> NDArray[Any]:
+    """The ids with `ignore_index` in place of `void`; unchanged where either is None."""
+    if void is None or ignore_index is None or void == ignore_index:
+        return ids
+    return np.where(ids == void, np.int64(ignore_index), ids.astype(np.int64))
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal. Raises DataError."""
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore it") from error

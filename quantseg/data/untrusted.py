@@ -1,0 +1,41 @@
+"""Lists and indexes that come with a data set: read within bounds, and no name in them leads out of its folder."""
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from quantseg.errors import DataError
+
+_DRIVE = re.compile("[A-Za-z]:")
+
+
+def read_text(path: Path, *, max_bytes: int) -> str:
+    """A UTF-8 file's text. Raises DataError naming it: unreadable, not text, or larger than `max_bytes`."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(max_bytes + 1)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+    if len(content) > max_bytes:
+        raise DataError(f"{path}: is larger than {max_bytes >> 20} MiB; split it")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no UTF-8 text; restore it") from error
+
+
+def inside(name: str, *, listed_in: Path) -> PurePosixPath:
+    """A file's name from a list, as a path that stays below whatever folder it is put under.
+
+    Refused by its letters alone: absolute names, "..", backslashes, drives, control characters. Raises DataError.
+    """
+    path = PurePosixPath(name)
+    if not name or not name.isprintable() or path.is_absolute() or ".." in path.parts or not path.parts:
+        _refuse(name, listed_in)
+    if "\\" in name or _DRIVE.match(name):
+        _refuse(name, listed_in)
+    return path
+
+
+def _refuse(name: str, listed_in: Path) -> NoReturn:
+    raise DataError(f"{listed_in}: names a file {name[:80]!r}, which may lie outside the folder; correct the list")
