@@ -1,67 +1,103 @@
-"""Command line: `python -m reference_models train cells_unet --epochs 18 --seed 0`."""
+"""Command line: `python -m reference_models train unet --data camvid/`. Mendable errors are one line, exit code 2."""
 
-import argparse
-from collections.abc import Iterable
+import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any
 
+import typer
+
+from quantseg.commands import console
+from quantseg.errors import QuantSegError
 from reference_models import WEIGHTS
 
-T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _bar(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(items, description=what, total=total, console=console, disable=not console.is_terminal)
+def _flag(text: str, panel: str = "Training (default: as reference_models/zoo.py says)") -> Any:
+    return typer.Option(help=text, show_default=False, rich_help_panel=panel)
 
 
-def _train(options: argparse.Namespace) -> None:
-    import torch
+_OWN = "Data of your own (default: the data set of the model)"
 
-    from quantseg.files import check_writable, write_json
-    from reference_models.architectures import ARCHITECTURES
-    from reference_models.export import export, multiply_accumulates, parameters
-    from reference_models.train import STEPS_PER_EPOCH, train, validate
 
-    name, seed, epochs = options.architecture, options.seed, options.epochs
-    if name not in ARCHITECTURES:
-        raise SystemExit(f"{name}: unknown architecture; choose from {', '.join(ARCHITECTURES)}")
-    architecture = ARCHITECTURES[name]
-    output = options.output or WEIGHTS / f"{name}.onnx"
-    check_writable(output)
-    torch.set_num_threads(options.threads)
-    network, losses = train(architecture, steps=epochs * STEPS_PER_EPOCH, seed=seed, track=_bar)
-    scores = validate(network, architecture, track=_bar)
-    export(network, architecture, output)
-    card = {
-        "architecture": name,
-        "parameters": parameters(network),
-        "multiply_accumulates": multiply_accumulates(network, architecture.size),
-        "validation_mean_iou": scores.mean_iou(),
-        "validation_iou": dict(zip(architecture.recipe.output.classes, scores.iou(), strict=True)),
-        "last_loss": losses[-1],
-        "command": f"python -m reference_models train {name} --epochs {epochs} --seed {seed}",
-        "seed": seed,
-        "torch": torch.__version__,
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A model of the table, e.g. unet.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the model's data set; cells are drawn.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx, .json, .png and .pt.")] = Path(
+        "runs"
+    ),
+    epochs: Annotated[int | None, _flag("Passes over the images.")] = None,
+    batch: Annotated[int | None, _flag("Images of one step.")] = None,
+    loss: Annotated[str | None, _flag("cross-entropy, bce, dice, jaccard, or a sum: bce+dice.")] = None,
+    class_weights: Annotated[bool | None, _flag("Whether rare classes weigh more.")] = None,
+    learning_rate: Annotated[float | None, _flag("Highest learning rate.")] = None,
+    weight_decay: Annotated[float | None, _flag("Of AdamW.")] = None,
+    schedule: Annotated[str | None, _flag("one-cycle or poly.")] = None,
+    crop: Annotated[str | None, _flag("HEIGHTxWIDTH of random crops.")] = None,
+    augment: Annotated[bool | None, _flag("Whether images are changed at random.")] = None,
+    precision: Annotated[str | None, _flag("float32 or bfloat16.")] = None,
+    dataset: Annotated[str | None, _flag("Layout: pictures, voc, cityscapes, coco, binary, …", _OWN)] = None,
+    size: Annotated[str | None, _flag("HEIGHTxWIDTH of the model's input.", _OWN)] = None,
+    classes: Annotated[str | None, _flag("Names of the classes: sky,road,car.", _OWN)] = None,
+    ignore_index: Annotated[int | None, _flag("Id of pixels that count nowhere.", _OWN)] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same losses.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Losses depend on it in their last digits.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUTPUT/NAME.pt.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: cuda where there is one.")] = None,
+) -> None:
+    """Train a network, export the weights of its best epoch to ONNX, and draw the curve."""
+    from reference_models.making import make
+
+    wanted = {
+        "epochs": epochs,
+        "batch": batch,
+        "loss": loss,
+        "class_weights": class_weights,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "crop": crop,
+        "augment": augment,
+        "precision": precision,
     }
-    write_json(output.with_suffix(".json"), card)
-    print(f"{output}: mean IoU {card['validation_mean_iou']:.4f}, {card['parameters']:,} parameters")
+    theirs = {"dataset": dataset, "size": size, "classes": classes, "ignore_index": ignore_index}
+    given, own = ({key: v for key, v in flags.items() if v is not None} for flags in (wanted, theirs))
+    card = make(
+        name,
+        data,
+        output,
+        given=given,
+        own=own,
+        seed=seed,
+        threads=threads,
+        resume=resume,
+        device=device,
+        track=console.track,
+    )
+    console.written(*(output / f"{name}{suffix}" for suffix in (".onnx", ".json", ".png", ".pt")))
+    console.say(f"{name}: validation mean IoU {card['validation_mean_iou']:.4f}, {card['parameters']:,} parameters")
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(help="Folder of trained models and their cards.")] = WEIGHTS,
+) -> None:
+    """Print the models of a folder as Markdown: sizes, accuracy, and how each was trained."""
+    from reference_models.cards import markdown, read_cards
+
+    console.say(markdown(read_cards(folder)))
 
 
 def main() -> None:
-    """Parses the command line and trains."""
-    parser = argparse.ArgumentParser(prog="python -m reference_models")
-    command = parser.add_subparsers(required=True, metavar="COMMAND")
-    training = command.add_parser("train", help="train a network and export it to ONNX (needs torch)")
-    training.add_argument("architecture", help="a row of reference_models/architectures.py, e.g. cells_unet")
-    training.add_argument("--epochs", type=int, default=18)
-    training.add_argument("--seed", type=int, default=0)
-    training.add_argument("--threads", type=int, default=1, help="losses depend on it in their last digits")
-    training.add_argument("--output", type=Path, help="ONNX file, its .json card beside it (default: weights/)")
-    _train(parser.parse_args())
+    """Entry point of `python -m reference_models`."""
+    try:
+        app(prog_name="python -m reference_models")
+    except QuantSegError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,19 @@ import torch
 from torch import nn
 
 from quantseg.files import write_bytes
-from quantseg.recipe import METADATA_KEY
-from reference_models.architectures import Architecture
+from quantseg.recipe import METADATA_KEY, Recipe
+from quantseg.references import DATA_KEY
 
 OPSET = 17
 
 
-def export(network: nn.Module, architecture: Architecture, path: Path) -> None:
-    """Writes ONNX with a dynamic batch, fixed height and width, and BatchNormalization left unfolded.
+def export(network: nn.Module, recipe: Recipe, path: Path, *, data: str) -> None:
+    """Writes ONNX with a dynamic batch, the recipe's height and width, and BatchNormalization left unfolded.
 
+    data: name of the data set that the network was trained on, for the metadata, as is the recipe.
     Raises OutputError where the file cannot be written.
     """
-    recipe = architecture.recipe
+    assert recipe.input.size is not None
     output = recipe.output.name or "logits"
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -28,7 +29,7 @@ def export(network: nn.Module, architecture: Architecture, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval(),
-            (torch.zeros(1, 3, *architecture.size),),
+            (torch.zeros(1, 3, *recipe.input.size),),
             buffer,
             dynamo=False,
             opset_version=OPSET,
@@ -39,7 +40,7 @@ def export(network: nn.Module, architecture: Architecture, path: Path) -> None:
             training=torch.onnx.TrainingMode.PRESERVE,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_toml()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_toml(), DATA_KEY: data})
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString(deterministic=True))
 

@@ -1,72 +1,145 @@
-"""Training: pictures are drawn as they are needed, so no two steps see the same one."""
+"""Training: AdamW under a schedule, the weights of the best epoch kept.
 
-from collections.abc import Iterable
+The same seed gives the same losses on the same machine with the same number of threads, also where a training was
+interrupted and resumed: everything random in an epoch comes from the seed and the epoch's number.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from quantseg.errors import DataError
 from quantseg.metrics.confusion import ConfusionMatrix
 from quantseg.progress import Track, quiet
-from quantseg.recipe import Recipe
-from reference_models.architectures import Architecture, Sample
-from reference_models.losses import segmentation_loss
+from quantseg.recipe import InputRecipe
+from reference_models.augmentation import Augmentation
+from reference_models.checkpoint import Epoch, Progress
+from reference_models.losses import IGNORED, class_weights, parse_loss
+from reference_models.pictures import Batch, Pictures
+from reference_models.zoo import Settings
 
-BATCH = 16
-STEPS_PER_EPOCH = 50
-_LEARNING_RATE = 4e-3
-_WEIGHT_DECAY = 1e-4
-# Pictures are numbered: the demo and the tests draw from 0, validation and training from far above.
-_VALIDATION_FIRST = 1_000_000
-_TRAINING_FIRST = 10_000_000
+PRECISIONS: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-
-def train(
-    architecture: Architecture, *, steps: int, seed: int, batch: int = BATCH, track: Track = quiet
-) -> tuple[nn.Module, list[float]]:
-    """A trained network in evaluation mode, and the loss of every step.
-
-    AdamW under a one-cycle learning rate (Smith and Topin, arXiv:1708.07120). The same seed gives the same
-    losses on the same machine with the same number of threads.
-    """
-    torch.manual_seed(seed)
-    # Channels last is the faster layout of convolutions on processors.
-    network = architecture.build().to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=_LEARNING_RATE, total_steps=steps)
-    first = _TRAINING_FIRST * (1 + seed)
-    losses = []
-    for step in track(range(steps), total=steps, what="training"):
-        numbers = range(first + step * batch, first + (step + 1) * batch)
-        samples = (architecture.draw(k, architecture.crop) for k in numbers)
-        images, target = tensors(samples, architecture.recipe)
-        loss = segmentation_loss(network(images), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    return network.eval(), losses
+Scheduler = Callable[[torch.optim.Optimizer, float, int], torch.optim.lr_scheduler.LRScheduler]
+SCHEDULES: Mapping[str, Scheduler] = {
+    # Smith and Topin, arXiv:1708.07120
+    "one-cycle": lambda optimizer, rate, steps: torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps),
+    # Chen et al., arXiv:1606.00915
+    "poly": lambda optimizer, _, steps: torch.optim.lr_scheduler.PolynomialLR(optimizer, steps, power=0.9),
+}
+"""Name → learning rate over the steps of a training, out of its highest value."""
 
 
-def validate(
-    network: nn.Module, architecture: Architecture, *, pictures: int = 64, track: Track = quiet
-) -> ConfusionMatrix:
-    """Counts over pictures that training never draws, at the size of the exported model."""
-    total = ConfusionMatrix.empty(len(architecture.recipe.output.classes))
-    for index in track(range(pictures), total=pictures, what="validation"):
-        picture, mask = architecture.draw(_VALIDATION_FIRST + index, architecture.size)
-        images, _ = tensors([(picture, mask)], architecture.recipe)
-        with torch.inference_mode():
-            predicted = network(images).argmax(dim=1)[0].numpy()
-        total += ConfusionMatrix.from_masks(mask, predicted, len(total.counts))
-    return total
+@dataclass(frozen=True)
+class Trainer:
+    """What stays the same through a training. device: cpu or cuda."""
+
+    pictures: Pictures
+    input: InputRecipe
+    settings: Settings
+    seed: int
+    device: torch.device
+
+    def train(
+        self,
+        build: Callable[[int], nn.Module],
+        *,
+        resumed: Progress | None = None,
+        after_epoch: Callable[[Progress], None] = lambda _: None,
+        track: Track = quiet,
+    ) -> tuple[nn.Module, Progress]:
+        """The network in evaluation mode with the weights of its best epoch, and how it got there.
+
+        Raises DataError where the loss is no number any more.
+        """
+        settings = self.settings
+        torch.manual_seed(self.seed)
+        # Channels last is the faster layout of convolutions on processors.
+        network = build(len(self.pictures.classes)).to(self.device, memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        steps = len(self.pictures) // settings.batch
+        schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, steps * settings.epochs)
+        weights = class_weights(torch.from_numpy(self.pictures.class_pixels())) if settings.class_weights else None
+        loss = parse_loss(settings.loss, None if weights is None else weights.to(self.device))
+        augment = Augmentation(settings.crop) if settings.augment else None
+        progress = resumed or Progress({}, {}, {}, {})
+        if resumed is not None:
+            network.load_state_dict(resumed.weights)
+            optimizer.load_state_dict(resumed.optimizer)
+            schedule.load_state_dict(resumed.schedule)
+        for number in range(len(progress.epochs), settings.epochs):
+            started = time.perf_counter()
+            torch.manual_seed((self.seed << 20) + number)
+            network.train()
+            losses = []
+            batches = self.pictures.epoch(number, batch=settings.batch, seed=self.seed)
+            best = max((e.mean_iou for e in progress.epochs), default=0.0)
+            for batch in track(batches, total=steps, what=f"epoch {number + 1}/{settings.epochs}, best {best:.3f}"):
+                images, target = self.tensors(batch, augment)
+                with self.autocast():
+                    logits = network(images)
+                value = loss(logits, target)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(value.item())
+            if not np.isfinite(losses).all():
+                raise DataError(f"epoch {number + 1}: the loss is no number; lower --learning-rate")
+            iou = self.validate(network).mean_iou()
+            state = {key: value.cpu().clone() for key, value in network.state_dict().items()}
+            epoch = Epoch(
+                float(np.mean(losses)), iou, schedule.get_last_lr()[0], round(time.perf_counter() - started, 2)
+            )
+            progress = Progress(
+                state,
+                optimizer.state_dict(),
+                schedule.state_dict(),
+                best=state if iou > best or not progress.best else progress.best,
+                epochs=[*progress.epochs, epoch],
+            )
+            after_epoch(progress)
+        network.load_state_dict(progress.best)
+        return network.eval(), progress
+
+    def validate(self, network: nn.Module, *, exact: bool = False) -> ConfusionMatrix:
+        """Counts over the pictures that training never sees. exact: in float32, as the exported model computes."""
+        network.eval()
+        classes = len(self.pictures.classes)
+        total = ConfusionMatrix.empty(classes)
+        for batch in self.pictures.validation():
+            images, target = self.tensors(batch, None)
+            with torch.inference_mode(), self.autocast(enabled=not exact):
+                predicted = network(images).argmax(dim=1)[0].cpu().numpy()
+            total += ConfusionMatrix.from_masks(_mask(target), predicted, classes, ignore_index=IGNORED)
+        return total
+
+    def tensors(self, batch: Batch, augment: Augmentation | None) -> tuple[Tensor, Tensor]:
+        """Images (N, 3, H, W) float32, prepared as the recipe says, and ids (N, H, W) int64, IGNORED where none."""
+        pictures, masks = (torch.from_numpy(part).to(self.device) for part in batch)
+        images = pictures.movedim(-1, 1).to(torch.float32)
+        ignored = self.pictures.ignore_index
+        target = masks if ignored is None else masks.where(masks != ignored, IGNORED)
+        if augment is not None:
+            images, target = augment(images / 255, target)
+            images = images * 255
+        mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (self.input.mean, self.input.std))
+        images = (images * self.input.scale - mean) / std
+        return images.contiguous(memory_format=torch.channels_last), target
+
+    def autocast(self, *, enabled: bool = True) -> torch.autocast:
+        """The context in which convolutions take the settings' precision."""
+        dtype = PRECISIONS[self.settings.precision]
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled and dtype is torch.bfloat16)
 
 
-def tensors(samples: Iterable[Sample], recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """A batch: images (N, 3, H, W) float32, prepared as the recipe says, and class ids (N, H, W) int64."""
-    images, masks = zip(*samples, strict=True)
-    pixels = torch.from_numpy(np.stack(images)).to(torch.float32)
-    mean, std = torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)
-    normalised = (pixels * recipe.input.scale - mean) / std
-    return normalised.movedim(-1, 1), torch.from_numpy(np.stack(masks)).to(torch.int64)
+def _mask(target: Tensor) -> NDArray[np.int64]:
+    mask: NDArray[np.int64] = target[0].cpu().numpy()
+    return mask
