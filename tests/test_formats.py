@@ -112,7 +112,10 @@ CASES = {
         "Resize", s=np.array([1, 1, 2, 2], np.float32),
     ),
     "Resize linear": case(
-        'b = Resize<mode="linear">(a, , , s)', "Resize", float_nodes="Resize", s=ints(1, 8, 13, 13)
+        'b = Resize<mode="linear">(a, , s)', "QLinearAdd", s=np.array([1, 1, 2, 3], np.float32)
+    ),
+    "Resize linear by fractions": case(
+        'b = Resize<mode="linear">(a, , , s)', "QLinearMatMul", s=ints(1, 8, 13, 13)
     ),
     "Reshape": case("b = Reshape(a, s)", "Reshape", s=ints(1, 8, 4, 16)),
     "Transpose": case("b = Transpose<perm=[0,1,3,2]>(a)", "Transpose"),

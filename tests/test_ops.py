@@ -65,7 +65,12 @@ def test_forms(body: str, expected: IntegerForm) -> None:
         ("y = Sub(x, v)", "Sub: no integer kernel in onnxruntime"),
         ("y = ReduceMean(x)", "ReduceMean: no integer kernel in onnxruntime"),
         ("y = Softplus(x)", "Softplus: no integer rule"),
-        ("y, i = MaxPool<kernel_shape=[2,2]>(x)", "MaxPool: with indices it has no integer kernel"),
+        (
+            "y, i = MaxPool<kernel_shape=[2,2]>(x)",
+            "MaxPool: its indices are read, and integers tie where floats do not",
+        ),
+        ("m = Greater(x, v) y = Where(m, x, v)", "Where: chooses between two tensors, which need not share a grid"),
+        ("m = Greater(x, v) y = Where(m, x, x)", "Where: chooses between two tensors, which need not share a grid"),
     ],
 )
 def test_reasons(body: str, reason: str) -> None:
@@ -73,6 +78,30 @@ def test_reasons(body: str, reason: str) -> None:
     floats = {"v": np.array(2, np.float32), "s": np.array([1, 1, 2, 2], np.float32), "w": noise(4, 4, 3, 3)}
     numbers = {"axes": np.array([0, 2, 3]), "p": np.array([0, 0, 1, 1] * 2)}
     assert form(f"h = ReduceMax<keepdims=0>(x) {body}", outputs, **floats, **numbers) == KeptFloat(reason)
+
+
+@pytest.mark.parametrize(("body", "kept"), [("y = Where(m, x, z)", 1), ("y = Where(m, z, x)", 2)])
+def test_a_where_that_writes_zeros_moves_values(body: str, kept: int) -> None:
+    answer = form(f"m = Greater(x, v) {body}", v=np.array(2, np.float32), z=np.zeros(1, np.float32))
+    assert answer == IntegerForm(Kind.MOVEMENT, data=(kept,))
+
+
+@pytest.mark.parametrize(
+    ("body", "compared"),
+    [
+        ("p = MaxPool<kernel_shape=[1,1]>(x) t = Transpose(p) u = Transpose(x) y = Equal(t, u)", True),
+        ("a, b = Split<axis=1>(x) y = Equal(a, b)", True),
+        ("a = Sigmoid(x) b = MaxPool<kernel_shape=[1,1]>(a) y = Equal(a, b)", True),
+        ("a = Sigmoid(x) y = Equal(a, x)", False),
+        ("y = Equal(x, v)", False),
+    ],
+)
+def test_values_of_one_tensor_compare_as_integers(body: str, compared: bool) -> None:
+    answer = form(body, "bool[] y", v=np.array(2, np.float32))
+    if compared:
+        assert answer == IntegerForm(Kind.COMPARISON, data=(0, 1))
+    else:
+        assert answer == KeptFloat("Equal: compares values of two tensors, which integers round to equal ones")
 
 
 def test_integers_are_no_pixels() -> None:

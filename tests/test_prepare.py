@@ -193,10 +193,14 @@ def test_changes_and_refusals_name_their_nodes() -> None:
         w=noise(2, 3, 3, 3),
         u=noise(2, 3, 2, 2),
     )
-    model.graph.node(0).name, model.graph.node(1).name = "dilated", "plain"
+    for node, name in zip(model.graph, ("dilated", "plain", "other", "relu"), strict=True):
+        node.name = name
     model.graph.outputs.append(model.graph.node(2).outputs[0])
     prepared = prepare(model)
-    assert [(change.rewrite, change.node) for change in prepared.changes] == [("lower_conv_transposes", "plain")]
+    assert [(change.rewrite, change.node) for change in prepared.changes] == [
+        ("lower_conv_transposes", "plain"),
+        ("move_clamps_early", "relu"),
+    ]
     assert [(refusal.rewrite, refusal.node) for refusal in prepared.refusals] == [("lower_conv_transposes", "dilated")]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import Data, Format, Json, Masks, Model, with_options, with_recipe
+from quantseg.commands.options import DATA_WORD, Data, Format, Json, Masks, Model, with_options, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.contest import Contestant
@@ -21,7 +21,8 @@ def compare(
     source: "RecipeSource",
     options: "CalibrationOptions",
     validation: Annotated[
-        Path | None, typer.Option("--val", help="Folder of images to compare on. Default: --data.")
+        Path | None,
+        typer.Option("--val", help=f"{DATA_WORD} of images to compare on. Default: --data.", metavar="DATA"),
     ] = None,
     qformat: Format = "qdq",
     masks: Masks = True,
@@ -35,15 +36,14 @@ def compare(
     import tempfile
     from dataclasses import replace
 
-    from quantseg import contest, peers, pipeline
+    from quantseg import contest, pipeline
     from quantseg.files import check_writable, write_json
     from quantseg.provenance import provenance
 
     if json is not None:
         check_writable(json, taken=[model])
     float_model = pipeline.read_float_model(model, source)
-    calibrator = options.calibrator or "minmax"
-    options = replace(options, calibrator=calibrator)
+    options = replace(options, calibrator=options.calibrator or "minmax")
     images = pipeline.open_data(data, float_model, limit=options.limit)
     shown = pipeline.open_data(validation or data, float_model, limit=options.limit, masks=masks)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
@@ -54,7 +54,6 @@ def compare(
             options,
             folder=Path(folder),
             qformat=qformat,
-            peer_calibrator=calibrator if calibrator in peers.CALIBRATORS else "minmax",
             rounds=rounds,
             track=console.track,
         )

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.affine import Ints, QuantParams, quantize
+from quantseg.ops import IntegerForm, integer_form
 from quantseg.planning import QuantPlan, bias_params, constant
 
 MICROSOFT = "com.microsoft"
@@ -24,6 +25,7 @@ class GraphEditor:
         self.plan = plan
         self._graph = model.graph
         self._inputs = {node: tuple(node.inputs) for node in model.graph}
+        self._forms = {node: integer_form(node) for node in model.graph}
         self._position = next(iter(model.graph), None)
         self._stored: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
@@ -42,14 +44,22 @@ class GraphEditor:
         self._position = node
         return self._inputs[node]
 
+    def form(self, node: ir.Node) -> IntegerForm:
+        """The integer form that the node had before any edit; it has one."""
+        form = self._forms[node]
+        assert isinstance(form, IntegerForm)
+        return form
+
     def replace(self, node: ir.Node, integers: Sequence[ir.Value]) -> None:
         """Removes the node, whose outputs now exist as `integers`; other readers get the rounded values.
 
-        An output that nothing reads has no grid and is left out.
+        An output without a grid is no number (the answer of a comparison) or is not read; it passes as it is.
         """
         self._position = node
         for old, stored in zip(node.outputs, integers, strict=True):
             if str(old.name) not in self.plan.tensors:
+                stored.shape, stored.type = old.shape, old.type
+                old.replace_all_uses_with(stored, replace_graph_outputs=True)
                 continue
             self._stored[old] = stored
             old.replace_all_uses_with(self.rounded(old), replace_graph_outputs=True)

@@ -5,14 +5,19 @@ Standard ONNX, portable, and readable by every runtime that knows quantisation a
 
 import onnx_ir as ir
 
+from quantseg.formats import direct, interpolation
 from quantseg.formats.editor import GraphEditor
-from quantseg.ops import IntegerForm, integer_form
+from quantseg.formats.interpolation import Grid, Operand
+from quantseg.ops import Kind
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
-    """The node on dequantised inputs, each output quantised again."""
-    form = integer_form(node)
-    assert isinstance(form, IntegerForm)
+    """The node on dequantised inputs, each output quantised again; what no runtime fuses so, on the integers."""
+    form = editor.form(node)
+    if node.op_type in direct.WRITERS:
+        return direct.WRITERS[node.op_type](editor, node)
+    if form.kind is Kind.INTERPOLATION:
+        return interpolation.emit(editor, node, _calculated)
     inputs = list(editor.inputs(node))
     for index in form.data:
         inputs[index] = editor.rounded(editor.inputs(node)[index])
@@ -37,6 +42,19 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
             stored += editor.insert("QuantizeLinear", (new, *editor.grid(old)), f"{old.name}_quantized")
         else:  # nothing reads it
             stored.append(new)
+    return stored
+
+
+def _calculated(
+    editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str
+) -> ir.Value:
+    """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
+    inputs = [
+        editor.insert("DequantizeLinear", (value, *scale_and_zero), f"{name}_{side}")[0]
+        for side, (value, scale_and_zero) in zip(("left", "right"), operands, strict=True)
+    ]
+    (exact,) = editor.insert(op_type, inputs, f"{name}_float", name=name)
+    (stored,) = editor.insert("QuantizeLinear", (exact, *grid), f"{name}_quantized")
     return stored
 
 

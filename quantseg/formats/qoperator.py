@@ -9,21 +9,25 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from quantseg.formats import qdq
+from quantseg.formats import direct, interpolation, qdq
 from quantseg.formats.editor import MICROSOFT, GraphEditor
-from quantseg.ops import IntegerForm, Kind, integer_form
+from quantseg.formats.interpolation import Grid, Operand
+from quantseg.ops import IntegerForm, Kind
 
 Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value]]
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
-    """The node as an integer operator; where no such operator exists (linear Resize), as in QDQ."""
-    form = integer_form(node)
-    assert isinstance(form, IntegerForm)
+    """The node as an integer operator; where no such operator exists, as in QDQ."""
+    form = editor.form(node)
     if node.op_type in _WRITERS:
         return _WRITERS[node.op_type](editor, node, form)
+    if node.op_type in direct.WRITERS:
+        return direct.WRITERS[node.op_type](editor, node)
     if form.kind is Kind.MOVEMENT:
-        return _moved(editor, node)
+        return direct.moved(editor, node)
+    if form.kind is Kind.INTERPOLATION:
+        return interpolation.emit(editor, node, _calculated)
     return qdq.emit_node(editor, node)
 
 
@@ -78,7 +82,7 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
     values = editor.inputs(node)
     grid = editor.params(node.outputs[0])
     if all(editor.params(v) == grid for v in values):
-        return _moved(editor, node)
+        return direct.moved(editor, node)
     operands = [*editor.grid(node.outputs[0])]
     operands += [part for v in values for part in (editor.stored(v), *editor.grid(v))]
     return _inserted(editor, node, "QLinearConcat", operands, MICROSOFT)
@@ -110,14 +114,13 @@ _WRITERS: dict[str, Writer] = {
 }
 
 
-def _moved(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
-    """The same operator on integers: for data input 0, or for all inputs of a Concat."""
-    form = integer_form(node)
-    assert isinstance(form, IntegerForm)
-    inputs = list(editor.inputs(node))
-    for index in form.data:
-        inputs[index] = editor.stored(inputs[index])
-    return _inserted(editor, node, node.op_type, inputs)
+def _calculated(
+    editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str
+) -> ir.Value:
+    """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
+    inputs = [part for value, scale_and_zero in operands for part in (value, *scale_and_zero)]
+    domain = MICROSOFT if op_type == "Add" else ""
+    return editor.insert(f"QLinear{op_type}", (*inputs, *grid), f"{name}_quantized", domain=domain, name=name)[0]
 
 
 def _inserted(

@@ -14,11 +14,16 @@ from quantseg.lowering.batch_norm import fold_batch_norms
 from quantseg.lowering.constants import fold_constants
 from quantseg.lowering.conv_transpose import lower_conv_transposes
 from quantseg.lowering.dead import remove_dead
+from quantseg.lowering.early_clamps import move_clamps_early
+from quantseg.lowering.hard_sigmoid import lower_hard_sigmoids
+from quantseg.lowering.hard_swish import lower_hard_swishes
 from quantseg.lowering.identity import remove_identities
 from quantseg.lowering.opset import convert
 from quantseg.lowering.outcome import Change, Outcome, Refusal
 from quantseg.lowering.pad import merge_pads
+from quantseg.lowering.prelu import lower_prelus
 from quantseg.lowering.transposes import sink_transposes
+from quantseg.lowering.unpooling import lower_unpooling
 
 Lowering = Callable[[ir.Model], Outcome]
 
@@ -28,7 +33,12 @@ LOWERINGS: dict[str, Lowering] = {
     "sink_transposes": sink_transposes,
     "recognise_activations": recognise_activations,  # before folding: hard-swish has an Add and a Div
     "fold_batch_norms": fold_batch_norms,  # before pads merge: a Pad may lie between
+    "lower_hard_swishes": lower_hard_swishes,  # after folding, so that a convolution stands before them
+    "lower_hard_sigmoids": lower_hard_sigmoids,  # those that lower_hard_swishes makes as well
+    "lower_prelus": lower_prelus,
     "lower_conv_transposes": lower_conv_transposes,
+    "lower_unpooling": lower_unpooling,
+    "move_clamps_early": move_clamps_early,  # past the pixel shuffle of what ConvTranspose became
     "merge_pads": merge_pads,  # into the convolutions that ConvTranspose became as well
     "write_all_axes": write_all_axes,
     "remove_dead": remove_dead,

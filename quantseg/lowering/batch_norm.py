@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.lowering.channelwise import F64, Channelwise, channelwise
+from quantseg.lowering.depthwise import depthwise
 from quantseg.lowering.edit import bypass, initializer, only_producer, only_user, owner, rank, replace
 from quantseg.lowering.linear import linear, write
 from quantseg.lowering.outcome import Change, Outcome, Refusal, outcome_of
@@ -109,12 +110,6 @@ def _pads(conv: ir.Node) -> bool:
 
 
 def _as_depthwise(affine: Channelwise, axes: int) -> None:
-    node, channels = affine.node, affine.scale.size
-    graph, stem = owner(node), str(node.name)
-    weight = affine.scale.astype(np.float32).reshape(channels, 1, *(1,) * (axes - 2))
-    inputs = [
-        affine.source,
-        initializer(graph, f"{stem}_scale", weight),
-        initializer(graph, f"{stem}_shift", affine.shift.astype(np.float32)),
-    ]
-    replace(node, [ir.node("Conv", inputs, {"group": channels, "kernel_shape": [1] * (axes - 2)}, name=stem)])
+    node = affine.node
+    scale = affine.scale.reshape(1, -1, *(1,) * (axes - 2))
+    replace(node, [depthwise(owner(node), affine.source, scale, affine.shift, name=str(node.name))])

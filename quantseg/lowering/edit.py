@@ -36,7 +36,7 @@ def initializer(graph: ir.Graph, stem: str, array: NDArray[Any]) -> ir.Value:
     while name in graph.initializers:
         number += 1
         name = f"{stem}_{number}"
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=name)
     value = ir.Value(
         name=name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor
     )

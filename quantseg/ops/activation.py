@@ -36,5 +36,5 @@ def bounded(node: ir.Node) -> IntegerForm:
 
 
 def without_kernel(node: ir.Node) -> KeptFloat:
-    """Activation functions for which onnxruntime has no integer kernel."""
+    """Activation functions without integer kernel in onnxruntime; of some, the lowering leaves only what it refuses."""
     return KeptFloat(f"{node.op_type}: no integer kernel in onnxruntime")

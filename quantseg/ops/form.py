@@ -19,6 +19,8 @@ class Kind(Enum):
     """Moves or selects values: the output lives on the input's grid, exactly."""
     INTERPOLATION = "interpolation"
     """Averages neighbours: the output lives on the input's grid, rounded."""
+    COMPARISON = "comparison"
+    """Compares two tensors on one grid: the answer is no number."""
     JOIN = "join"
     """Puts several tensors into one, whose grid they share where that is cheap."""
 
@@ -47,7 +49,7 @@ class IntegerForm:
     @property
     def is_exact(self) -> bool:
         """Whether integers lose nothing here: no value is computed anew."""
-        return self.kind in (Kind.MOVEMENT, Kind.CLAMP)
+        return self.kind in (Kind.MOVEMENT, Kind.CLAMP, Kind.COMPARISON)
 
 
 @dataclass(frozen=True)

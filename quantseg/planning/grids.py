@@ -115,13 +115,16 @@ def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range
     for node, form in integer_nodes:
         for index in form.data:
             _enter(grids, node.inputs[index], decisions, ranges)
-        for output in node.outputs:
+        outputs = [value for value in node.outputs if value.dtype == ir.DataType.FLOAT]
+        for output in outputs:
             if output.uses() or output.is_graph_output():
                 _enter(grids, output, decisions, ranges)
         first = name_of(node.inputs[form.data[0]])
         if form.shares_grid or name_of(node.outputs[0]) in grids.folded:
-            for output in node.outputs:
+            for output in outputs:
                 grids.join(first, name_of(output))
+        elif form.kind is Kind.COMPARISON:
+            grids.join(first, name_of(node.inputs[form.data[1]]))
         elif form.kind is Kind.JOIN:
             _join_concat(node, grids)
     return grids
