@@ -1,7 +1,7 @@
 """The state of a training, so that it can be interrupted: after every epoch one file, written whole or not at all."""
 
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Epoch:
     seconds: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Progress:
     """All that training needs to go on after an epoch. best: weights of the epoch with the best mean IoU."""
 
@@ -31,7 +31,7 @@ class Progress:
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     best: dict[str, Any]
-    epochs: list[Epoch] = field(default_factory=list)
+    epochs: tuple[Epoch, ...] = ()
 
 
 def save(path: Path, name: str, settings: dict[str, Any], progress: Progress) -> None:
@@ -67,7 +67,7 @@ def load(path: Path, name: str, settings: dict[str, Any]) -> Progress:
         theirs, other = found["settings"], found["architecture"]
         progress = Progress(
             *(found[key] for key in ("weights", "optimizer", "schedule", "best")),
-            epochs=[Epoch(**epoch) for epoch in found["epochs"]],
+            epochs=tuple(Epoch(**epoch) for epoch in found["epochs"]),
         )
     except DataError:
         raise

@@ -21,7 +21,7 @@ def draw_curve(name: str, epochs: Sequence[Epoch], path: Path) -> None:
     reached = epochs[best - 1].mean_iou
     right.plot([best], [reached], "o", color="#0b6e99")
     right.annotate(
-        f"{reached:.3f}, epoch {best}", (best, reached), xytext=(-6, -14), textcoords="offset points", ha="right"
+        f"{reached:.3f}, epoch {best}", (best, reached), xytext=(0, 9), textcoords="offset points", ha="center"
     )
     left.set(title=name, xlabel="epoch", ylabel="training loss", ylim=(0, None))
     right.set(ylabel="validation mean IoU", ylim=(0, 1))

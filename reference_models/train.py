@@ -66,48 +66,60 @@ class Trainer:
         )
         steps = len(self.pictures) // settings.batch
         schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, steps * settings.epochs)
-        weights = class_weights(torch.from_numpy(self.pictures.class_pixels())) if settings.class_weights else None
-        loss = parse_loss(settings.loss, None if weights is None else weights.to(self.device))
-        augment = Augmentation(settings.crop) if settings.augment else None
         progress = resumed or Progress({}, {}, {}, {})
         if resumed is not None:
             network.load_state_dict(resumed.weights)
             optimizer.load_state_dict(resumed.optimizer)
             schedule.load_state_dict(resumed.schedule)
+        step = self._stepper(network, optimizer, schedule)
         for number in range(len(progress.epochs), settings.epochs):
             started = time.perf_counter()
             torch.manual_seed((self.seed << 20) + number)
             network.train()
-            losses = []
-            batches = self.pictures.epoch(number, batch=settings.batch, seed=self.seed)
             best = max((e.mean_iou for e in progress.epochs), default=0.0)
-            for batch in track(batches, total=steps, what=f"epoch {number + 1}/{settings.epochs}, best {best:.3f}"):
-                images, target = self.tensors(batch, augment)
-                with self.autocast():
-                    logits = network(images)
-                value = loss(logits, target)
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-                schedule.step()
-                losses.append(value.item())
-            if not np.isfinite(losses).all():
+            batches = self.pictures.epoch(number, batch=settings.batch, seed=self.seed)
+            shown = track(batches, total=steps, what=f"epoch {number + 1}/{settings.epochs}, best {best:.3f}")
+            loss = float(np.mean([step(batch) for batch in shown]))
+            if not np.isfinite(loss):
                 raise DataError(f"epoch {number + 1}: the loss is no number; lower --learning-rate")
             iou = self.validate(network).mean_iou()
-            state = {key: value.cpu().clone() for key, value in network.state_dict().items()}
-            epoch = Epoch(
-                float(np.mean(losses)), iou, schedule.get_last_lr()[0], round(time.perf_counter() - started, 2)
-            )
+            seconds = round(time.perf_counter() - started, 2)
+            weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
             progress = Progress(
-                state,
+                weights,
                 optimizer.state_dict(),
                 schedule.state_dict(),
-                best=state if iou > best or not progress.best else progress.best,
-                epochs=[*progress.epochs, epoch],
+                best=weights if iou > best or not progress.best else progress.best,
+                epochs=(*progress.epochs, Epoch(loss, iou, schedule.get_last_lr()[0], seconds)),
             )
             after_epoch(progress)
         network.load_state_dict(progress.best)
         return network.eval(), progress
+
+    def _stepper(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> Callable[[Batch], float]:
+        """One step of training on a batch; it returns the loss."""
+        settings = self.settings
+        weights = class_weights(torch.from_numpy(self.pictures.class_pixels())) if settings.class_weights else None
+        loss = parse_loss(settings.loss, None if weights is None else weights.to(self.device))
+        augment = Augmentation(settings.crop) if settings.augment else None
+
+        def step(batch: Batch) -> float:
+            images, target = self.tensors(batch, augment)
+            with self.autocast():
+                logits = network(images)
+            value = loss(logits, target)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            schedule.step()
+            return float(value.item())
+
+        return step
 
     def validate(self, network: nn.Module, *, exact: bool = False) -> ConfusionMatrix:
         """Counts over the pictures that training never sees. exact: in float32, as the exported model computes."""

@@ -71,7 +71,7 @@ ZOO: Mapping[str, Reference] = {
     "plain": Reference(CAMVID, Settings(epochs=50, crop=(160, 192))),
     "unet": Reference(CAMVID, Settings(epochs=40, crop=(160, 192))),
     "unet_bilinear": Reference(CAMVID, Settings(epochs=32, crop=(160, 192))),
-    "segnet": Reference(CAMVID, Settings(epochs=26, crop=(160, 192))),
+    "segnet": Reference(CAMVID, Settings(epochs=40, crop=(160, 192))),
     "linknet": Reference(CAMVID, Settings(epochs=60)),
     "fcn8s": Reference(CAMVID, Settings(epochs=36, crop=(160, 192))),
     "pspnet": Reference(CAMVID, Settings(epochs=50, crop=(128, 192))),
