@@ -9,7 +9,7 @@ from quantseg.histogram import Histogram
 from quantseg.latency import Timing
 from quantseg.metrics.scores import Scores, tally
 from quantseg.qtypes import UINT8
-from quantseg.report import FLOAT, INT8, ModelFile, PlanSummary, Report, picture, worst_ranges
+from quantseg.report import FLOAT, INT8, PEER, ModelFile, Peer, PlanSummary, Report, picture, worst_ranges
 from quantseg.report.plan import KeptGroup
 from quantseg.runtimes.execution import ExecutedNode, summary
 
@@ -75,7 +75,7 @@ def report(**changes):
         "latency": (
             Timing(FLOAT, 50.0, 48.0, 49.0, 55.0, 1.0, 4_000_000, 200_000_000),
             Timing(INT8, 20.0, 19.0, 19.5, 22.0, 2.5, 1_000_000, None),
-            Timing("onnxruntime quantizer", 25.0, 24.0, 24.5, 26.0, 2.0, 1_000_000, None),
+            Timing(PEER, 25.0, 24.0, 24.5, 26.0, 2.0, 1_000_000, None),
         ),
         "executed": {
             FLOAT: executed(("Conv", "float", 0.04), ("ReorderInput", "movement", 0.01)),
@@ -92,3 +92,10 @@ def report(**changes):
 def bare_report():
     """A report of a model without labels, of which nothing was timed."""
     return report(evaluation=evaluation(labelled=False), latency=(), executed={}, ranges=(), pictures=(), provenance={})
+
+
+def peer_report(**changes):
+    """A report whose model stands beside the one that onnxruntime's quantizer made."""
+    nodes = {PEER: executed(("QLinearConv", "int8", 0.02), ("ConvTranspose", "float", 0.005))}
+    peer = Peer(ModelFile("cells.onnxruntime.onnx", 1_100_000, "ef" * 32), evaluation())
+    return report(**{"peer": peer, "executed": {**report().executed, **nodes}, "data": "cells", **changes})

@@ -4,6 +4,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from quantseg.commands import making
 from tests.command_line import Command, shell
 
 
@@ -21,7 +22,8 @@ def test_a_newcomers_session(float_model: Path, pictures: Path, tmp_path: Path) 
     onnx.checker.check_model(tmp_path / "model.int8.onnx", full_check=True)
     made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
     assert made == {
-        *("model.onnx", "model.calibration.json", "model.int8.onnx", "reports/README.md", "reports/index.html"),
+        *("model.onnx", "model.calibration.json", "model.int8.onnx"),
+        *("reports/README.md", "reports/index.html", "reports/index.json"),
         *("reports/model/report.json", "reports/model/report.md", "reports/model/index.html"),
     }
 
@@ -41,15 +43,46 @@ def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, pi
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
-def test_report_without_a_model_is_about_the_reference_models(
-    quantseg: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_tools_model_stands_beside_on_request(
+    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("quantseg.commands.report.REFERENCE_IMAGES", 2)
-    words = ["--output", tmp_path, "--rounds", 1, "--no-pictures", "--calibrator", "minmax"]
-    outcome = quantseg("report", *words)
+    outcome = quantseg("report", float_model, "--data", pictures, "--output", tmp_path, "--rounds", 1, "--peer")
     assert outcome.code == 0
-    assert outcome.out.startswith("cells_unet: ")
-    assert (tmp_path / "cells_unet/index.html").is_file()
+    assert "That of onnxruntime's own quantizer is " in outcome.out
+    content = json.loads((tmp_path / "net/report.json").read_text())
+    assert [row["name"] for row in content["latency"]] == ["float", "int8", "onnxruntime quantizer"]
+    assert content["peer"]["evaluation"]["images"] == content["evaluation"]["images"] == 3
+    assert content["summary"]["peer"]["agreement"] == content["peer"]["evaluation"]["agreement"]
+    assert "| net " in (tmp_path / "README.md").read_text()
+
+
+def test_another_tool_needs_images_to_calibrate_on(
+    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    assert quantseg("calibrate", float_model, "--data", pictures, "--output", tmp_path / "c.json").code == 0
+    words = ["report", float_model, "--data", pictures, "--calibration", tmp_path / "c.json", "--peer"]
+    outcome = quantseg(*words, "--output", tmp_path / "r")
+    assert outcome.code == 2
+    assert "give --calib, not --calibration" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("{0}/val", "val"),
+        ("{0}/val/", "val"),
+        ("--data={0}/val", "--data=val"),
+        ("camvid:{0}/roads#val", "'camvid:roads#val'"),
+        ("/encoder/Conv_0", "/encoder/Conv_0"),
+        ("../shared/data", "../shared/data"),
+        ("--no-pictures", "--no-pictures"),
+    ],
+)
+def test_a_report_tells_the_command_without_folders_of_this_machine(
+    typed: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["quantseg", "report", typed.format(tmp_path)])
+    assert making.command_line() == f"quantseg report {shown}"
 
 
 def test_the_demo_does_the_whole_job(quantseg: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

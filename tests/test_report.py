@@ -3,16 +3,28 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 import quantseg.report
 from quantseg.errors import DataError, OutputError
-from quantseg.report import INT8, Summary, summarise_plan, verdict, write_index, write_report
+from quantseg.report import (
+    INT8,
+    Peer,
+    PeerSummary,
+    Summary,
+    contest_tables,
+    contest_verdict,
+    summarise_plan,
+    verdict,
+    write_index,
+    write_report,
+)
 from quantseg.report.sections import sections
 from quantseg.report.verdict import headlines
 from quantseg.report.writing import read_summary
-from tests.sample_report import bare_report, executed, report
+from tests.sample_report import bare_report, evaluation, executed, peer_report, report
 
 FORMS = ["report.json", "report.md", "index.html"]
 VOID = {"meta", "link", "img", "br", "hr", "input", "path", "use"}
@@ -46,7 +58,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture(scope="module", params=[report, bare_report])
+@pytest.fixture(scope="module", params=[report, bare_report, peer_report])
 def written(request, tmp_path_factory):
     """A report and the folder that holds its three forms."""
     folder = tmp_path_factory.mktemp("cells")
@@ -104,7 +116,8 @@ def luminance(colour):
 
 def test_text_stands_out_from_the_paper_in_light_and_dark():
     """WCAG 2.2, level AA: a contrast of at least 4.5 for text, and 3 for bars."""
-    style = (Path(quantseg.report.__file__).parent / "templates/style.css").read_text(encoding="utf-8")
+    templates = Path(quantseg.report.__file__).parent / "templates"
+    style = "\n".join((templates / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
     themes = [
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
     ]
@@ -184,7 +197,7 @@ def test_what_cannot_be_written_is_one_clear_line(tmp_path):
 def test_the_index_lists_every_report(tmp_path):
     write_report(replace(report(), name="zebra"), tmp_path / "b zebra")
     write_report(replace(bare_report(), name="<b>a"), tmp_path / "a")
-    markdown, html = write_index(tmp_path)
+    _, markdown, html = write_index(tmp_path)
     page = Page(html.read_text(encoding="utf-8"))
     assert [link["href"] for link in page.all("a")] == ["a/index.html", "b%20zebra/index.html"]
     lines = markdown.read_text(encoding="utf-8").split("\n")
@@ -194,8 +207,51 @@ def test_the_index_lists_every_report(tmp_path):
 
 
 def test_an_index_of_nothing_is_an_empty_table(tmp_path):
-    markdown, _ = write_index(tmp_path)
+    values, markdown, html = write_index(tmp_path)
+    assert json.loads(values.read_text()) == {}
     assert "| model" in markdown.read_text(encoding="utf-8")
+    assert Page(html.read_text(encoding="utf-8")).all("table")
+
+
+NOTE = "not its own pictures: agreement only; give --data"
+FAILED = "onnxruntime's quantizer failed (no <Conv>)"
+
+
+@pytest.fixture(scope="module")
+def contested(tmp_path_factory):
+    """Reports beside the other tool's models, of one of which it made none, and one that stands alone."""
+    folder = tmp_path_factory.mktemp("contested")
+    write_report(peer_report(name="a_model_with_a_rather_long_name"), folder / "a")
+    write_report(peer_report(name="b", data=None, note=NOTE, evaluation=evaluation(labelled=False)), folder / "b")
+    write_report(peer_report(name="c", peer=Peer(failed=FAILED)), folder / "c")
+    write_report(report(name="alone"), folder / "d")
+    return folder, [path.read_text(encoding="utf-8") for path in write_index(folder)]
+
+
+def test_the_index_stands_models_beside_the_other_tools(contested):
+    folder, (values, markdown, html, svg) = contested
+    page = Page(html)
+    assert [link["href"] for link in page.all("a")] == [f"{name}/index.html" for name in "abcd"]
+    assert {header["scope"] for header in page.all("th")} == {"row", "col", "colgroup"}
+    assert len(page.all("caption")) == len(page.all("table")) == 2
+    for form in (page.text, markdown.replace("\\<", "<")):
+        assert form.index(NOTE) < form.index(FAILED) < form.index("alone")
+    assert json.loads(values)["a"]["peer"]["bytes"] == 1_100_000
+    assert read_summary(folder / "a/report.json").peer.agreement == evaluation().agreement
+    assert "(contest.svg)" in markdown
+    assert ElementTree.fromstring(svg).get("role") == "img"
+    assert "--paper: #" in svg
+
+
+def test_every_table_of_the_index_fits_a_terminal(contested):
+    lines = [line for line in contested[1][1].split("\n") if line.startswith("|")]
+    assert len(lines) == 2 * (2 + 3) + 2 + 1
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_index_is_the_same_bytes_every_time(contested):
+    folder, texts = contested
+    assert [path.read_text(encoding="utf-8") for path in write_index(folder)] == texts
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"summary": {"name": "x"}}', '{"summary": 3}'])
@@ -225,12 +281,59 @@ def summary(**changes):
         ({"float_ms": None}, "is 4.0 times smaller, and its masks agree with the float model's to 94.3 %"),
         ({}, "mean IoU is 48.5 % where the float model's is 49.0 %."),
         ({"float_iou": None, "int8_iou": None}, "to 94.3 % (mean IoU)."),
+        ({"note": "strange pictures"}, "Note: strange pictures."),
+        ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "quantizer is 2.0 times smaller and about as fast, and"),
+        ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "agree to 90.0 %; its mean IoU is 40.0 %."),
+        ({"peer": PeerSummary(2_000_000, 50.0, 0.9)}, "masks agree to 90.0 %."),
+        ({"peer": PeerSummary(failed="it failed (why)")}, "there is no model: it failed (why)."),
     ],
 )
 def test_the_verdict_says_what_was_measured(changes, words):
     sentence = verdict(summary(**changes))
     assert words in sentence
     assert sentence.endswith(".")
+
+
+def test_the_contest_is_counted_and_its_failures_are_left_out():
+    peers = [
+        PeerSummary(1_000_000, 40.0, 0.90),  # ours is closer and faster
+        PeerSummary(1_000_000, 20.5, 0.95),  # theirs is closer, and as fast but for the noise of a benchmark
+        PeerSummary(1_000_000, 10.0, 0.943),  # as close, and theirs is faster
+        PeerSummary(failed="it failed"),
+        None,
+    ]
+    sentence = contest_verdict([summary(peer=peer) for peer in peers])
+    assert sentence.startswith(
+        "Of 3 models that both tools quantise, quantseg's masks are the closer to the float model's in 1; "
+        "its model is faster in 1, slower in 1 and about as fast in 1."
+    )
+    assert "agreement is 94.3 % against 94.3 %, and speed 2.50x against 2.44x." in sentence
+    assert contest_verdict([summary(peer=peers[3]), summary()]) == ""
+
+
+def test_what_was_not_measured_is_a_dash_in_the_contest():
+    without = summary(peer=PeerSummary(failed="it failed"), float_iou=None, int8_iou=None, note="strange")
+    quality, cost = contest_tables([without, summary(peer=PeerSummary(2_000_000, 25.0, 0.9, 0.4), data="wbc")])
+    assert quality.rows == (
+        ("x", "not its own", "–", "–", "–", "–", "94.3 %"),
+        ("x", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),
+    )
+    assert cost.rows == (
+        ("x", "4.00 MB", "–", "1.00 MB", "50.0 ms", "–", "2.50x"),
+        ("x", "4.00 MB", "2.00 MB", "1.00 MB", "50.0 ms", "2.00x", "2.50x"),
+    )
+    assert quality.headers[2:] == ("mIoU: float", "ORT", "ours", "agreement: ORT", "ours")
+
+
+def test_the_page_of_a_model_shows_the_other_tools_beside_it():
+    shown = {section.title: section for section in sections(peer_report())}
+    assert shown["Accuracy"].tables[0].headers[-2:] == ("ORT", "its agreement")
+    assert [row[0] for row in shown["Size"].tables[0].rows] == ["float", "int8", "onnxruntime quantizer"]
+    assert len(shown["What runs"].tables) == 2
+    bare = {section.title: section for section in sections(bare_report())}
+    unlabelled = peer_report(evaluation=evaluation(labelled=False), peer=Peer(evaluation=evaluation(labelled=False)))
+    (table,) = next(s for s in sections(unlabelled) if s.title == "Accuracy").tables
+    assert table.headers == (*bare["Accuracy"].tables[0].headers, "ORT")
 
 
 def test_headlines_leave_out_what_was_not_measured():

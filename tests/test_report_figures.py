@@ -1,9 +1,11 @@
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
-from quantseg.report.figures import FIGURES
+from quantseg.report import PeerSummary, Summary
+from quantseg.report.figures import FIGURES, contest
 from tests.sample_report import bare_report, report
 
 
@@ -62,3 +64,33 @@ def test_names_with_markup_stay_text():
     (figure,) = FIGURES["latency"](report(latency=odd))
     words = "".join(ElementTree.fromstring(figure.svg).itertext())
     assert all(name in words for name in ("<b>&", "$x^{$", '"quoted"'))
+
+
+ROW = Summary("net", 3, 4_000_000, 1_000_000, 50.0, 20.0, 0.943, 0.49, 0.485, PeerSummary(1, 25.0, 0.9, 0.4), "wbc")
+ROWS = [
+    ROW,
+    replace(ROW, name="$x^{$", peer=PeerSummary(failed="it failed")),
+    replace(ROW, name="same", agreement=1.0, peer=PeerSummary(1, 20.0, 1.0, 0.485)),
+    replace(ROW, name="strange", float_iou=None, int8_iou=None, peer=PeerSummary(1, 25.0, 0.0), data=None),
+]
+
+
+def test_the_contest_draws_a_row_for_every_model_and_says_its_figures():
+    (figure,) = contest(ROWS)
+    words = "".join(ElementTree.fromstring(figure.svg).itertext())
+    assert all(row.name in words for row in ROWS)
+    assert all(word in words for word in ("float", "onnxruntime's quantizer", "quantseg", "agreement with float"))
+    assert "net: change of mIoU −9.0 and −0.5, agreement 90.0 % and 94.3 %, speed 2.00x and 2.50x; " in figure.alt
+    assert "$x^{$: change of mIoU – and −0.5, agreement – and 94.3 %, speed – and 2.50x; " in figure.alt
+    assert figure.alt.endswith("strange: agreement 0.0 % and 94.3 %, speed 2.00x and 2.50x")
+    assert contest(ROWS) == (figure,)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_any_model_alone_can_be_drawn(row):
+    (figure,) = contest([row])
+    assert not re.search(r"#0[0-9a-f]0[0-9a-f]0[0-9a-f]\b", figure.svg)
+
+
+def test_without_another_tool_there_is_no_contest():
+    assert contest([]) == contest([replace(ROW, peer=None)]) == ()

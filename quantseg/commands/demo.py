@@ -22,7 +22,7 @@ def demo(
     import shutil
 
     from quantseg import pipeline
-    from quantseg.commands.report import Wanted, calibrated, make_report
+    from quantseg.commands.making import Judged, Wanted, make_report
     from quantseg.data.cells import write_cells
     from quantseg.files import check_writable
     from quantseg.references import CALIBRATION_SEED, VALIDATION_SEED, reference_models
@@ -37,8 +37,9 @@ def demo(
     options = pipeline.CalibrationOptions(threads=threads or 0)
     wanted = Wanted(options, qformat="qdq", rounds=5, pictures=True, masks=True, output=output / "report")
     int8_model = output / f"{MODEL}.int8.onnx"
-    calibration = calibrated(loaded, output / "calib", options)
-    make_report(MODEL, loaded, output / "val", calibration, wanted, int8_model=int8_model)
+    calibration = pipeline.calibrate(loaded, pipeline.open_data(output / "calib", loaded), options, track=console.track)
+    judged = Judged(pipeline.open_data(output / "val", loaded, masks=True))
+    make_report(MODEL, loaded, judged, calibration, wanted, int8_model=int8_model)
     console.written(int8_model)
     console.say(f"\nThe same, by hand:\n  quantseg quantize {model} --data {output}/calib")
     console.say(f"  quantseg report {model} --data {output}/val --calib {output}/calib")

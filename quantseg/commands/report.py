@@ -1,36 +1,17 @@
 """quantseg report: the proof, as JSON, Markdown and one HTML page."""
 
-import shlex
-import sys
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import Format, Json, Masks, with_options, with_recipe
+from quantseg.commands.making import Judged, Wanted, make_report
+from quantseg.commands.options import DATA_WORD, Format, Json, Masks, with_options, with_recipe
+from quantseg.commands.reference_reports import reference_reports
 
 if TYPE_CHECKING:
-    from quantseg.calibration import Calibration
-    from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
-    from quantseg.report import Report
-
-REFERENCE_IMAGES = 32
-"""Blood smears drawn to calibrate a reference model, and as many others to judge it."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What every report of one command has in common."""
-
-    options: "CalibrationOptions"
-    qformat: str
-    rounds: int
-    pictures: bool
-    masks: bool
-    output: Path
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
 
 
 @with_recipe
@@ -42,10 +23,19 @@ def report(
         Path | None, typer.Argument(help="Float ONNX model. Default: the reference models.", show_default=False)
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Images to judge on, with masks/ beside images/ or without.", show_default=False)
+        Path | None,
+        typer.Option(
+            help=f"{DATA_WORD} of images to judge on, with masks or without. Without a model: the folder that holds "
+            "the reference models' data sets by name (camvid/, wbc/); default $QUANTSEG_DATA, else ./data.",
+            metavar="DATA",
+            show_default=False,
+        ),
     ] = None,
     calib: Annotated[
-        Path | None, typer.Option(help="Images to calibrate on. Default: --data itself.", show_default=False)
+        Path | None,
+        typer.Option(
+            help=f"{DATA_WORD} of images to calibrate on. Default: --data itself.", metavar="DATA", show_default=False
+        ),
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="A file of quantseg calibrate, in place of --calib.", show_default=False)
@@ -56,106 +46,55 @@ def report(
         bool, typer.Option("--pictures/--no-pictures", help="Show the images that differ most.")
     ] = True,
     masks: Masks = True,
+    peer: Annotated[
+        bool | None,
+        typer.Option(
+            "--peer/--no-peer",
+            help="Stand onnxruntime's own quantizer beside. Default: for the reference models only.",
+            show_default=False,
+        ),
+    ] = None,
     qformat: Format = "qdq",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     json: Json = None,
 ) -> None:
-    """Quantise a model, judge it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html."""
+    """Quantise a model, judge it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html.
+
+    Without a model, all reference models, and a table of them beside onnxruntime's quantizer.
+    """
     from quantseg import pipeline
-    from quantseg.errors import CalibrationError, DataError, OutputError
+    from quantseg.errors import CalibrationError, DataError, ModelError, OutputError
     from quantseg.files import check_writable, write_json
     from quantseg.report import write_index
 
     if name is not None and name != Path(name).name:
         raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
-    wanted = Wanted(options, qformat, rounds, pictures, masks, output)
+    wanted = Wanted(options, qformat, rounds, pictures, masks, output, model is None if peer is None else peer)
     check_writable(output / "index.html")
     if json is not None:
         check_writable(json, taken=[] if model is None else [model])
     if model is None:
-        made = _reference_reports(source, wanted)
+        given = {"--calib": calib, "--calibration": calibration, "--name": name}
+        if flags := [flag for flag, value in given.items() if value is not None]:
+            raise ModelError(f"{flags[0]} belongs to one model, and none was given; name a model or leave it out")
+        made = reference_reports(source, wanted, data)
     else:
         if data is None:
             raise DataError("no images: give a folder with --data")
         if calib is not None and calibration is not None:
             raise CalibrationError("calibration was given twice; give either --calib or --calibration")
+        if wanted.peer and calibration is not None:
+            raise CalibrationError("onnxruntime's quantizer calibrates on images; give --calib, not --calibration")
         loaded = pipeline.read_float_model(model, source)
+        calibrating = None
         if calibration is None:
-            done = calibrated(loaded, calib or data, options)
+            calibrating = pipeline.open_data(calib or data, loaded, limit=options.limit)
+            done = pipeline.calibrate(loaded, calibrating, options, track=console.track)
         else:
             done = pipeline.read_calibration(calibration, loaded)
-        made = [make_report(name or model.stem, loaded, data, done, wanted)]
+        judged = Judged(pipeline.open_data(data, loaded, limit=options.limit, masks=masks))
+        made = [make_report(name or model.stem, loaded, judged, done, wanted, peer_images=calibrating)]
     console.written(*write_index(output))
     if json is not None:
         write_json(json, [report.to_json() for report in made])
         console.written(json)
-
-
-def calibrated(model: "FloatModel", folder: Path, options: "CalibrationOptions") -> "Calibration":
-    """Calibrates on a folder of images, with a progress bar."""
-    from quantseg import pipeline
-
-    images = pipeline.open_data(folder, model, limit=options.limit)
-    return pipeline.calibrate(model, images, options, track=console.track)
-
-
-def make_report(
-    name: str,
-    model: "FloatModel",
-    data: Path,
-    calibration: "Calibration",
-    wanted: Wanted,
-    *,
-    int8_model: Path | None = None,
-) -> "Report":
-    """Makes one report and writes it; the int8 model too, where a place for it is given."""
-    from quantseg import graph, pipeline
-    from quantseg.report import build_report, verdict, write_report
-
-    options = wanted.options
-    images = pipeline.open_data(data, model, limit=options.limit, masks=wanted.masks)
-    table = pipeline.ranges_of(calibration, options)
-    plan, quantised = pipeline.quantize(model, table, options.settings, qformat=wanted.qformat)
-    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        target = int8_model or Path(folder) / f"{name}.int8.onnx"
-        graph.save(quantised, target)
-        result = build_report(
-            name,
-            model,
-            target,
-            plan=plan,
-            calibration=calibration,
-            data=images,
-            threads=options.threads or pipeline.default_threads(),
-            rounds=wanted.rounds,
-            pictures=wanted.pictures,
-            settings={"calibrator": table.calibrator, "format": wanted.qformat},
-            commands=(_command_line(),),
-            track=console.track,
-        )
-    console.say(f"{name}: {verdict(result.summary)}")
-    console.written(*write_report(result, wanted.output / name, pictures=wanted.pictures))
-    return result
-
-
-def _command_line() -> str:
-    """The command as typed, but absolute paths without their folders, which say nothing to another reader."""
-    words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
-    return shlex.join(["quantseg", *words])
-
-
-def _reference_reports(source: "RecipeSource", wanted: Wanted) -> "list[Report]":
-    """A report on every reference model, on blood smears that are drawn for it."""
-    from quantseg import pipeline
-    from quantseg.data.cells import write_cells
-    from quantseg.references import CALIBRATION_SEED, VALIDATION_SEED, reference_models
-
-    made = []
-    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        calib, val = Path(folder) / "calib", Path(folder) / "val"
-        for part, seed in ((calib, CALIBRATION_SEED), (val, VALIDATION_SEED)):
-            write_cells(part, REFERENCE_IMAGES, seed=seed, track=console.track)
-        for name, path in reference_models().items():
-            model = pipeline.read_float_model(path, source)
-            made.append(make_report(name, model, val, calibrated(model, calib, wanted.options), wanted))
-    return made

@@ -1,28 +1,35 @@
 """The report: what the measurements say about one quantised model, as JSON, Markdown and one HTML page.
 
-content.py holds the values, sections.py says what is shown of them, rendering.py gives that a form,
-writing.py puts it into files.
+content.py holds the values, sections/ says what is shown of them and index.py what is shown of many reports,
+rendering.py gives that a form, writing.py puts it into files.
 """
 
 from quantseg.report.building import build_report
-from quantseg.report.content import FLOAT, INT8, ModelFile, Report, Summary
+from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, PeerSummary, Report, Summary
+from quantseg.report.index import contest_tables, remarks
 from quantseg.report.pictures import Picture, picture
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
-from quantseg.report.verdict import verdict
+from quantseg.report.verdict import contest_verdict, verdict
 from quantseg.report.writing import write_index, write_report
 
 __all__ = [
     "FLOAT",
     "INT8",
+    "PEER",
     "ModelFile",
+    "Peer",
+    "PeerSummary",
     "Picture",
     "PlanSummary",
     "Report",
     "Summary",
     "TensorRange",
     "build_report",
+    "contest_tables",
+    "contest_verdict",
     "picture",
+    "remarks",
     "summarise_plan",
     "verdict",
     "worst_ranges",

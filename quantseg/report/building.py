@@ -1,4 +1,4 @@
-"""Measures a float model and its int8 form on images, and gathers everything into one report."""
+"""Measures a float model and its int8 forms on images, and gathers everything into one report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from quantseg import graph
 from quantseg.calibration import Calibration
 from quantseg.comparison import compare, open_pair
+from quantseg.contest import PeerModel
 from quantseg.data import Dataset
 from quantseg.evaluation import Evaluation, evaluate
 from quantseg.latency import benchmark, file_bytes
@@ -14,7 +15,7 @@ from quantseg.planning import QuantPlan
 from quantseg.progress import Track, quiet
 from quantseg.provenance import provenance
 from quantseg.recipe import Recipe
-from quantseg.report.content import FLOAT, INT8, ModelFile, Report
+from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.pictures import Picture, picture
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
@@ -39,10 +40,14 @@ def build_report(
     pictures: bool,
     settings: Mapping[str, str],
     commands: Sequence[str],
+    peer: PeerModel | None = None,
+    dataset: str | None = None,
+    note: str | None = None,
     track: Track = quiet,
 ) -> Report:
-    """Evaluates, times and profiles both models. settings: what else the figures depend on.
+    """Evaluates, times and profiles both models, and onnxruntime's quantizer's beside them where there is one.
 
+    settings: what else the figures depend on. dataset, note: the report's `data` and `note`.
     Raises ModelError and DataError as the measurements do.
     """
     runtime, recipe = RUNTIMES["onnxruntime"], model.recipe
@@ -51,6 +56,8 @@ def build_report(
         shown = _pictures(reference, candidate, data, recipe, evaluation) if pictures else ()
     feeds = {model.input.name: data.load(0).tensor}
     models = {FLOAT: model.path, INT8: int8_model}
+    if peer is not None and peer.path is not None:
+        models[PEER] = peer.path
     return Report(
         name=name,
         float_model=_model_file(model.path),
@@ -73,7 +80,18 @@ def build_report(
         pictures=shown,
         provenance={**settings, **_images(calibration, data), "threads": str(threads), **_machine()},
         commands=tuple(commands),
+        peer=None if peer is None else _peer(peer, model, data, threads, track),
+        data=dataset,
+        note=note,
     )
+
+
+def _peer(peer: PeerModel, model: FloatModel, data: Dataset, threads: int, track: Track) -> Peer:
+    if peer.path is None:
+        return Peer(failed=peer.failed)
+    with open_pair(model.path, peer.path, threads=threads) as (reference, candidate):
+        evaluation = evaluate(reference, candidate, data, model.recipe, track=track)
+    return Peer(_model_file(peer.path), evaluation)
 
 
 def _pictures(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from quantseg.contest import ONNXRUNTIME
 from quantseg.evaluation import Evaluation
 from quantseg.latency import Timing
 from quantseg.report.pictures import Picture
@@ -13,6 +14,7 @@ from quantseg.runtimes.execution import ExecutionSummary
 
 FLOAT = "float"
 INT8 = "int8"
+PEER = ONNXRUNTIME
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,23 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class Peer:
+    """The same model as onnxruntime's own quantizer makes it, and its masks beside the float model's.
+
+    failed: why there is none; the rest is None then.
+    """
+
+    model: ModelFile | None = None
+    evaluation: Evaluation | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """The proof. `latency` and `executed` name the two models FLOAT and INT8; other rows are for comparison.
 
+    peer: the other quantizer's model, where it was asked for; PEER is its name in `latency` and `executed`.
+    data: the data set that the images are of, where it is known. note: what to know before reading the figures.
     ranges: the tensors that lose most, the worst first. pictures: images that agree least, the worst first.
     provenance: what else the figures depend on, such as versions, processor and data. commands: what made it.
     """
@@ -43,6 +59,9 @@ class Report:
     pictures: tuple[Picture, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
+    peer: Peer | None = None
+    data: str | None = None
+    note: str | None = None
 
     @property
     def summary(self) -> "Summary":
@@ -59,6 +78,9 @@ class Report:
             agreement=self.evaluation.agreement,
             float_iou=scores[0].mean_iou if scores[0] else None,
             int8_iou=scores[1].mean_iou if scores[1] else None,
+            peer=None if self.peer is None else _peer_summary(self.peer, times.get(PEER)),
+            data=self.data,
+            note=self.note,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +90,7 @@ class Report:
             "summary": asdict(self.summary),
             "models": {FLOAT: asdict(self.float_model), INT8: asdict(self.int8_model)},
             "evaluation": self.evaluation.to_json(),
+            "peer": None if self.peer is None else _peer_to_json(self.peer),
             "latency": [asdict(timing) for timing in self.latency],
             "executed": {name: asdict(summary) for name, summary in self.executed.items()},
             "plan": asdict(self.plan),
@@ -78,8 +101,22 @@ class Report:
 
 
 @dataclass(frozen=True)
+class PeerSummary:
+    """The other quantizer's model in one row, units as in Summary. failed: why there is no such model."""
+
+    bytes: int | None = None
+    ms: float | None = None
+    agreement: float | None = None
+    iou: float | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
 class Summary:
-    """A report in one row. Sizes in bytes, latencies in ms, shares 0…1; None where it was not measured."""
+    """A report in one row. Sizes in bytes, latencies in ms, shares 0…1; None where it was not measured.
+
+    peer: the other quantizer's row, where it was asked for. data, note: as in Report.
+    """
 
     name: str
     images: int
@@ -90,6 +127,15 @@ class Summary:
     agreement: float
     float_iou: float | None
     int8_iou: float | None
+    peer: PeerSummary | None = None
+    data: str | None = None
+    note: str | None = None
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "Summary":
+        """The row that `dataclasses.asdict` made plain. Raises TypeError for values that are none."""
+        peer = values.get("peer")
+        return Summary(**{**values, "peer": None if peer is None else PeerSummary(**peer)})
 
     @property
     def size_ratio(self) -> float:
@@ -102,9 +148,35 @@ class Summary:
         return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
 
     @property
+    def peer_speed_ratio(self) -> float | None:
+        """How many times faster than the float model the other quantizer's model is."""
+        ms = None if self.peer is None else self.peer.ms
+        return None if self.float_ms is None or ms is None else self.float_ms / ms
+
+    @property
     def iou_change(self) -> float | None:
         """int8 less float mean IoU against the labels."""
         return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
+
+
+def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:
+    evaluation = peer.evaluation
+    scores = None if evaluation is None else evaluation.int8_scores
+    return PeerSummary(
+        bytes=None if peer.model is None else peer.model.size,
+        ms=None if timing is None else timing.median_ms,
+        agreement=None if evaluation is None else evaluation.agreement,
+        iou=None if scores is None else scores.mean_iou,
+        failed=peer.failed,
+    )
+
+
+def _peer_to_json(peer: Peer) -> dict[str, Any]:
+    return {
+        "model": None if peer.model is None else asdict(peer.model),
+        "evaluation": None if peer.evaluation is None else peer.evaluation.to_json(),
+        "failed": peer.failed,
+    }
 
 
 def _range_to_json(tensor: TensorRange) -> dict[str, Any]:

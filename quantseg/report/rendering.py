@@ -1,6 +1,6 @@
 """From values to text: a report, or the list of reports, as a self-contained HTML page and as Markdown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -8,20 +8,12 @@ import jinja2
 from markupsafe import Markup
 
 from quantseg import __version__, tables
+from quantseg.report import figures, index
 from quantseg.report.content import Report, Summary
-from quantseg.report.document import Section, Table
+from quantseg.report.document import Section
 from quantseg.report.palette import css
 from quantseg.report.sections import sections
-from quantseg.report.verdict import headlines, verdict
-from quantseg.tables import megabytes, milliseconds, percent, points, ratio
-
-INDEX_TITLE = "Reports"
-_INDEX_TEXT = (
-    "Each row is a float model and its int8 form. Smaller and speed are ratios to the float model. "
-    "Agreement is the mean IoU of the int8 masks with the float masks. mIoU is the int8 model's against the "
-    "labels, where there are any, and its change is in points."
-)
-_INDEX_HEADERS = ("model", "size", "smaller", "latency", "speed", "agreement", "mIoU", "change")
+from quantseg.report.verdict import contest_verdict, headlines, verdict
 
 
 def html_report(report: Report) -> str:
@@ -37,40 +29,71 @@ def html_report(report: Report) -> str:
 
 def markdown_report(report: Report) -> str:
     """The report as Markdown: the same text and tables, no figures or pictures."""
-    parts = [f"# {tables.escaped(report.name)}", verdict(report.summary)]
+    parts = [f"# {tables.escaped(report.name)}", tables.escaped(verdict(report.summary))]
     for section in sections(report):
         parts += [f"## {section.title}", *_markdown_section(section)]
     return "\n\n".join(parts) + "\n"
 
 
 def html_index(summaries: Mapping[str, Summary]) -> str:
-    """The table of all reports as a page. summaries: folder of each report, beside the page → its figures."""
-    rows = [(f"{folder}/index.html", _index_row(summary)) for folder, summary in summaries.items()]
-    table = _index_table(summaries.values())
-    return _page("index.html.j2", title=INDEX_TITLE, text=_INDEX_TEXT, table=table, rows=rows)
-
-
-def markdown_index(summaries: Iterable[Summary]) -> str:
-    """The table of all reports as Markdown."""
-    table = _index_table(summaries)
-    return f"# {INDEX_TITLE}\n\n{_INDEX_TEXT}\n\n{tables.markdown(table.headers, table.rows)}\n"
-
-
-def _index_table(summaries: Iterable[Summary]) -> Table:
-    return Table("All reports", _INDEX_HEADERS, tuple(_index_row(summary) for summary in summaries))
-
-
-def _index_row(s: Summary) -> tables.Row:
-    return (
-        s.name,
-        megabytes(s.int8_bytes),
-        ratio(s.size_ratio),
-        milliseconds(s.int8_ms),
-        ratio(s.speed_ratio),
-        percent(s.agreement),
-        percent(s.int8_iou),
-        points(s.iou_change),
+    """The tables of all reports as a page. summaries: folder of each report, beside the page → its figures."""
+    beside, alone = _by_peer(summaries)
+    contest = {
+        "title": index.CONTEST_TITLE,
+        "text": index.CONTEST_TEXT,
+        "verdict": contest_verdict(tuple(beside.values())),
+        "table": index.contest_table(tuple(beside.values())),
+        "groups": index.groups(),
+        "links": _links(beside),
+        "remarks": [index.remarks(summary) for summary in beside.values()],
+        "figures": figures.contest(tuple(beside.values())),
+    }
+    return _page(
+        "index.html.j2",
+        title=index.TITLE,
+        text=index.TEXT,
+        table=index.report_table(tuple(alone.values())),
+        links=_links(alone),
+        contest=contest if beside else None,
     )
+
+
+def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = None) -> str:
+    """The tables of all reports as Markdown. figure: file beside it that shows the first of them."""
+    beside, alone = (tuple(part.values()) for part in _by_peer(summaries))
+    parts = [f"# {index.TITLE}"]
+    if beside:
+        parts += [f"## {index.CONTEST_TITLE}", index.CONTEST_TEXT]
+        parts += [line for line in (contest_verdict(beside),) if line]
+        parts += [] if figure is None else [f"![{index.CONTEST_TITLE}: accuracy, agreement and speed]({figure})"]
+        parts += [tables.markdown(table.headers, table.rows) for table in index.contest_tables(beside)]
+        said = [f"- {tables.escaped(f'{s.name}: {remark}')}" for s in beside for remark in index.remarks(s)]
+        parts += ["\n".join(said)] if said else []
+    if alone or not beside:
+        table = index.report_table(alone)
+        parts += [*(["## Other reports"] if beside else []), index.TEXT, tables.markdown(table.headers, table.rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def svg_index(summaries: Mapping[str, Summary]) -> str | None:
+    """The index's figure as a file of its own, in the colours of the page; None where there is none."""
+    drawn = figures.contest(tuple(_by_peer(summaries)[0].values()))
+    if not drawn:
+        return None
+    opening, rest = drawn[0].svg.split(">", 1)
+    colours = _templates().get_template("colours.css").render()
+    style = f"<style>{colours}\ntext {{ font-family: system-ui, sans-serif !important; }}</style>"
+    return f'{opening}>\n{style}\n<rect width="100%" height="100%" fill="var(--paper)"/>{rest}\n'
+
+
+def _by_peer(summaries: Mapping[str, Summary]) -> tuple[dict[str, Summary], dict[str, Summary]]:
+    """The reports with another quantizer's model, and those without."""
+    with_peer = {folder: s for folder, s in summaries.items() if s.peer is not None}
+    return with_peer, {folder: s for folder, s in summaries.items() if s.peer is None}
+
+
+def _links(summaries: Mapping[str, Summary]) -> list[str]:
+    return [f"{folder}/index.html" for folder in summaries]
 
 
 def _markdown_section(section: Section) -> Sequence[str]:

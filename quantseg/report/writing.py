@@ -1,18 +1,20 @@
 """Reports as files: reports/<name>/ with report.json, report.md and index.html, and the index of them all."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from quantseg.errors import DataError
 from quantseg.files import write_json, write_text
 from quantseg.report.content import Report, Summary
-from quantseg.report.rendering import html_index, html_report, markdown_index, markdown_report
+from quantseg.report.rendering import html_index, html_report, markdown_index, markdown_report, svg_index
 
 REPORT_JSON = "report.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "index.html"
 INDEX_MARKDOWN = "README.md"
+INDEX_JSON = "index.json"
+INDEX_FIGURE = "contest.svg"
 
 
 def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tuple[Path, ...]:
@@ -29,20 +31,27 @@ def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tupl
 
 
 def write_index(folder: Path) -> tuple[Path, ...]:
-    """Writes README.md and index.html over the reports that lie in the folders of `folder`, by folder name.
+    """Writes README.md, index.html and index.json over the reports in the folders of `folder`, by folder name.
 
+    Where models stand beside the other quantizer's, contest.svg shows them.
     Raises DataError for a report.json that is not one of ours.
     """
     summaries = {path.parent.name: read_summary(path) for path in sorted(folder.glob(f"*/{REPORT_JSON}"))}
-    markdown, html = folder / INDEX_MARKDOWN, folder / REPORT_HTML
-    write_text(markdown, markdown_index(summaries.values()))
-    write_text(html, html_index(summaries))
-    return markdown, html
+    svg = svg_index(summaries)
+    texts = {
+        INDEX_MARKDOWN: markdown_index(summaries, figure=None if svg is None else INDEX_FIGURE),
+        REPORT_HTML: html_index(summaries),
+        **({} if svg is None else {INDEX_FIGURE: svg}),
+    }
+    write_json(folder / INDEX_JSON, {name: asdict(summary) for name, summary in summaries.items()})
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return (folder / INDEX_JSON, *(folder / name for name in texts))
 
 
 def read_summary(path: Path) -> Summary:
     """The first figures of a report.json. Raises DataError where it cannot be read."""
     try:
-        return Summary(**json.loads(path.read_text(encoding="utf-8"))["summary"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Summary.from_json(json.loads(path.read_text(encoding="utf-8"))["summary"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a report of quantseg ({error}); remove it or make it again") from error

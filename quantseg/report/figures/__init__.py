@@ -1,6 +1,7 @@
 """Figures of the report: each module draws one, from the report to SVG, the same report to the same bytes.
 
-A new figure is a file here, a line in FIGURES, and its name in the section that shows it.
+A new figure is a file here, a line in FIGURES, and its name in the section that shows it. `contest` is the one
+that draws many reports, for the index.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,9 +10,12 @@ from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.agreement import agreement
 from quantseg.report.figures.classes import classes
+from quantseg.report.figures.contest import contest
 from quantseg.report.figures.execution import execution
 from quantseg.report.figures.latency import latency
 from quantseg.report.figures.ranges import ranges
+
+__all__ = ["FIGURES", "Draw", "contest"]
 
 Draw = Callable[[Report], tuple[Figure, ...]]
 """Draws a report's figures of one kind; none where there is nothing to draw."""

@@ -7,7 +7,7 @@ bytes.
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from html import escape
 from typing import Any
@@ -61,12 +61,26 @@ _STYLE: dict[Any, Any] = {
 
 def draw(paint: Callable[[Axes], None], *, height: float, caption: str, alt: str, width: float = 7.2) -> Figure:
     """Lets `paint` draw on fresh axes of width x height inches; the SVG is for use inside an HTML page."""
+    return draw_row([paint], height=height, caption=caption, alt=alt, width=width)
+
+
+def draw_row(
+    paints: Sequence[Callable[[Axes], None]], *, height: float, caption: str, alt: str, width: float = 7.2
+) -> Figure:
+    """Panels side by side that share their y axis, drawn each by its `paint`.
+
+    Of several panels, what the first has labelled is explained above all of them.
+    """
     with mpl.rc_context(_STYLE):
         drawing = Drawing(figsize=(width, height), layout="constrained")
         drawing.patch.set_alpha(0)
-        axes = drawing.subplots()
-        axes.patch.set_alpha(0)
-        paint(axes)
+        panels = drawing.subplots(ncols=len(paints), sharey=True, squeeze=False)[0]
+        for axes, paint in zip(panels, paints, strict=True):
+            axes.patch.set_alpha(0)
+            paint(axes)
+        if len(paints) > 1:
+            drawing.set_layout_engine("constrained", wspace=0.06)
+            drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
         stream = io.StringIO()
         FigureCanvasSVG(drawing)
         drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,9 +1,11 @@
 """Sections on cost: what the two models take in time and space, and where the time goes."""
 
-from quantseg.report.content import FLOAT, INT8, Report
+from collections.abc import Mapping
+
+from quantseg.report.content import FLOAT, INT8, PEER, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
-from quantseg.runtimes.execution import KINDS
+from quantseg.runtimes.execution import KINDS, ExecutionSummary
 from quantseg.tables import megabytes, milliseconds, percent, ratio
 
 _KIND_MEANS = {
@@ -45,8 +47,10 @@ def speed(report: Report) -> Section | None:
 
 
 def size(report: Report) -> Section:
-    """The two files."""
+    """The files of the models."""
     files = {FLOAT: report.float_model, INT8: report.int8_model}
+    if report.peer is not None and report.peer.model is not None:
+        files[PEER] = report.peer.model
     rows = tuple(
         (
             name,
@@ -64,7 +68,18 @@ def execution(report: Report) -> Section | None:
     """What the runtime really ran, by kind of work."""
     if not report.executed:
         return None
-    totals = [summary.kinds for summary in report.executed.values()]
+    own = {name: summary for name, summary in report.executed.items() if name != PEER}
+    tables = [_kinds("Nodes and time", own)]
+    if PEER in report.executed:
+        tables.append(_kinds("Nodes and time of the model of onnxruntime's quantizer", {PEER: report.executed[PEER]}))
+    text = "A runtime rewrites the graph that it is given. These nodes ran, sorted by the types they ran on."
+    left = report.executed[INT8].float_conv_transposes if INT8 in report.executed else 0
+    items = [f"The int8 model still runs {left} ConvTranspose in float."] if left else []
+    return Section("What runs", text, tables, FIGURES["execution"](report), items)
+
+
+def _kinds(caption: str, executed: Mapping[str, ExecutionSummary]) -> Table:
+    totals = [summary.kinds for summary in executed.values()]
     rows = tuple(
         (
             kind,
@@ -76,9 +91,6 @@ def execution(report: Report) -> Section | None:
     headers = (
         "kind",
         "what it is",
-        *(head for name in report.executed for head in (f"{name}: nodes", "time")),
+        *(head for name in executed for head in (f"{name}: nodes", "time")),
     )
-    text = "A runtime rewrites the graph that it is given. These nodes ran, sorted by the types they ran on."
-    left = report.executed[INT8].float_conv_transposes if INT8 in report.executed else 0
-    items = [f"The int8 model still runs {left} ConvTranspose in float."] if left else []
-    return Section("What runs", text, [Table("Nodes and time", headers, rows)], FIGURES["execution"](report), items)
+    return Table(caption, headers, rows)

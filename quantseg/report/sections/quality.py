@@ -11,25 +11,31 @@ _THICKER = " In the pictures, pixels that differ are drawn three pixels wide, so
 
 
 def accuracy(report: Report) -> Section:
-    """Both models against the labels, and the int8 masks against the float masks."""
+    """Both models against the labels, and the int8 masks against the float masks; the peer's likewise."""
     e = report.evaluation
     text = f"Over {e.images} images. Agreement compares the int8 masks with the float masks and needs no labels."
     if e.identical:
         text += " The outputs of the two models are identical."
     elif e.sqnr_db is not None:
         text += f" The output's signal to quantisation noise ratio (SQNR) is {decibels(e.sqnr_db)}."
+    peer = None if report.peer is None else report.peer.evaluation
+    if peer is not None:
+        text += " ORT is the model of onnxruntime's own quantizer, made of the same images at like settings."
     if e.float_scores is None or e.int8_scores is None:
-        plain = tuple((title(key), percent(value)) for key, value in e.between.summary.items())
-        return Section("Accuracy", text, [Table("All classes", ("figure", "agreement"), plain)])
-    rows = tuple(
-        (title(key), *_change(e.float_scores.summary[key], e.int8_scores.summary[key]), percent(agreement))
-        for key, agreement in e.between.summary.items()
-    )
-    return Section(
-        "Accuracy",
-        f"{text} The other columns compare each model with the labels; the change is in points.",
-        [Table("All classes", ("figure", FLOAT, INT8, "change", "agreement"), rows)],
-    )
+        headers: tuple[str, ...] = ("figure", "agreement")
+        rows: list[Row] = [(title(key), percent(value)) for key, value in e.between.summary.items()]
+    else:
+        text += " The other columns compare each model with the labels; the change is in points."
+        headers = ("figure", FLOAT, INT8, "change", "agreement")
+        pairs = {key: (e.float_scores.summary[key], e.int8_scores.summary[key]) for key in e.between.summary}
+        rows = [(title(key), *_change(*pair), percent(e.between.summary[key])) for key, pair in pairs.items()]
+    if peer is not None and peer.int8_scores is not None:
+        headers = (*headers, "ORT")
+        rows = [(*row, percent(score)) for row, score in zip(rows, peer.int8_scores.summary.values(), strict=True)]
+    if peer is not None:
+        headers = (*headers, "its agreement" if peer.int8_scores else "ORT")
+        rows = [(*row, percent(score)) for row, score in zip(rows, peer.between.summary.values(), strict=True)]
+    return Section("Accuracy", text, [Table("All classes", headers, tuple(rows))])
 
 
 def classes(report: Report) -> Section:

@@ -1,0 +1,111 @@
+"""Makes one report of a calibrated model, and writes it: what `report` and `demo` share."""
+
+import re
+import shlex
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantseg.commands import console
+
+if TYPE_CHECKING:
+    from quantseg.calibration import Calibration
+    from quantseg.data import Dataset
+    from quantseg.pipeline import CalibrationOptions, FloatModel
+    from quantseg.progress import Track
+    from quantseg.report import Report
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What every report of one command has in common. peer: whether onnxruntime's quantizer stands beside."""
+
+    options: "CalibrationOptions"
+    qformat: str
+    rounds: int
+    pictures: bool
+    masks: bool
+    output: Path
+    peer: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The images that a model is judged on, and what is to be said of them: `data` and `note` as in Report."""
+
+    images: "Dataset"
+    data: str | None = None
+    note: str | None = None
+
+
+def make_report(
+    name: str,
+    model: "FloatModel",
+    judged: Judged,
+    calibration: "Calibration",
+    wanted: Wanted,
+    *,
+    peer_images: "Dataset | None" = None,
+    int8_model: Path | None = None,
+    track: "Track" = console.track,
+) -> "Report":
+    """Makes one report and writes it; the int8 model too, where a place for it is given.
+
+    peer_images: what onnxruntime's quantizer calibrates on, where it is wanted.
+    """
+    from quantseg import contest, graph, pipeline
+    from quantseg.report import PEER, build_report, verdict, write_report
+
+    options = wanted.options
+    table = pipeline.ranges_of(calibration, options)
+    plan, quantised = pipeline.quantize(model, table, options.settings, qformat=wanted.qformat)
+    settings = {"calibrator": table.calibrator, "format": wanted.qformat}
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        target = int8_model or Path(folder) / f"{name}.int8.onnx"
+        graph.save(quantised, target)
+        peer = None
+        if wanted.peer and peer_images is not None:
+            peer = contest.peer_model(
+                model,
+                peer_images,
+                options,
+                Path(folder) / f"{name}.onnxruntime.onnx",
+                qformat=wanted.qformat,
+                track=track,
+            )
+            settings[f"{PEER}, calibrator"] = contest.peer_calibrator(options)
+        result = build_report(
+            name,
+            model,
+            target,
+            plan=plan,
+            calibration=calibration,
+            data=judged.images,
+            threads=options.threads or pipeline.default_threads(),
+            rounds=wanted.rounds,
+            pictures=wanted.pictures,
+            settings=settings,
+            commands=(command_line(),),
+            peer=peer,
+            dataset=judged.data,
+            note=judged.note,
+            track=track,
+        )
+    console.say(f"{name}: {verdict(result.summary)}")
+    console.written(*write_report(result, wanted.output / name, pictures=wanted.pictures))
+    return result
+
+
+def command_line() -> str:
+    """The command as typed, but paths without folders of this machine, which say nothing to another reader."""
+    return shlex.join(["quantseg", *map(_portable, sys.argv[1:])])
+
+
+def _portable(word: str) -> str:
+    """PATH, --flag=PATH or LAYOUT:PATH#SPLIT with the last part of an absolute path; a node's /name as it is."""
+    before, path, after = re.fullmatch(r"((?:--[\w-]+=)?(?:\w+:)?)([^#]*)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+    place = Path(path)
+    on_disk = place.exists() or (place.parent != Path("/") and place.parent.is_dir())
+    return f"{before}{place.name}{after}" if place.is_absolute() and on_disk else word

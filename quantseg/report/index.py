@@ -1,0 +1,110 @@
+"""The index: what it says of all reports, and of those whose models stand beside onnxruntime's quantizer's.
+
+A column is a line in a table below; the page shows them all side by side, under the names of their groups, and
+text forms, 100 characters wide, show two tables.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from quantseg.report.content import PeerSummary, Summary
+from quantseg.report.document import Table
+from quantseg.tables import megabytes, milliseconds, percent, points, ratio
+
+TITLE = "Reports"
+TEXT = (
+    "Each row is a float model and its int8 form. Smaller and speed are ratios to the float model. "
+    "Agreement is the mean IoU of the int8 masks with the float masks. mIoU is the int8 model's against the "
+    "labels, where there are any, and its change is in points."
+)
+CONTEST_TITLE = "Beside onnxruntime's quantizer"
+CONTEST_TEXT = (
+    "Each row is one float model in three forms: float, the int8 model that onnxruntime's own quantizer (ORT) makes, "
+    "and quantseg's (ours), both calibrated on the same pictures at like settings. mIoU compares each with the "
+    "labels; agreement is the mean IoU of the int8 masks with the float masks; speed is float latency over int8 "
+    "latency, timed in turns."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of a report, under its header in a group of columns."""
+
+    group: str
+    header: str
+    cell: Callable[[Summary], str]
+
+
+REPORT_COLUMNS = (
+    Column("", "model", lambda s: s.name),
+    Column("", "size", lambda s: megabytes(s.int8_bytes)),
+    Column("", "smaller", lambda s: ratio(s.size_ratio)),
+    Column("", "latency", lambda s: milliseconds(s.int8_ms)),
+    Column("", "speed", lambda s: ratio(s.speed_ratio)),
+    Column("", "agreement", lambda s: percent(s.agreement)),
+    Column("", "mIoU", lambda s: percent(s.int8_iou)),
+    Column("", "change", lambda s: points(s.iou_change)),
+)
+_NAME = REPORT_COLUMNS[0]
+_QUALITY = (
+    Column("", "pictures", lambda s: s.data or ("not its own" if s.note else "given")),
+    Column("mIoU", "float", lambda s: percent(s.float_iou)),
+    Column("mIoU", "ORT", lambda s: percent(_peer(s).iou)),
+    Column("mIoU", "ours", lambda s: percent(s.int8_iou)),
+    Column("agreement", "ORT", lambda s: percent(_peer(s).agreement)),
+    Column("agreement", "ours", lambda s: percent(s.agreement)),
+)
+_COST = (
+    Column("size", "float", lambda s: megabytes(s.float_bytes)),
+    Column("size", "ORT", lambda s: megabytes(_peer(s).bytes)),
+    Column("size", "ours", lambda s: megabytes(s.int8_bytes)),
+    Column("latency", "float", lambda s: milliseconds(s.float_ms)),
+    Column("speed", "ORT", lambda s: ratio(s.peer_speed_ratio)),
+    Column("speed", "ours", lambda s: ratio(s.speed_ratio)),
+)
+CONTEST_COLUMNS = (_NAME, *_QUALITY, *_COST)
+
+
+def report_table(summaries: Sequence[Summary]) -> Table:
+    """One row for each report."""
+    return _table("Reports", REPORT_COLUMNS, summaries)
+
+
+def contest_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
+    """Accuracy and cost of reports with a peer, each table at most 100 characters wide as text."""
+    return (
+        _table("Accuracy and agreement", (_NAME, *_QUALITY), summaries),
+        _table("Size and latency", (_NAME, *_COST), summaries),
+    )
+
+
+def contest_table(summaries: Sequence[Summary]) -> Table:
+    """Both in one, for a page; the names of `groups` are left out of its headers."""
+    headers = tuple(column.header for column in CONTEST_COLUMNS)
+    return Table("Float, onnxruntime's quantizer, quantseg", headers, _rows(CONTEST_COLUMNS, summaries))
+
+
+def groups() -> tuple[tuple[str, int], ...]:
+    """Name and number of columns of each group of `contest_table`, in order."""
+    return tuple((group, len(list(columns))) for group, columns in groupby(CONTEST_COLUMNS, lambda c: c.group))
+
+
+def remarks(summary: Summary) -> tuple[str, ...]:
+    """What must be known beside a row: that the pictures are not the model's own, that the peer failed and why."""
+    return tuple(remark for remark in (summary.note, _peer(summary).failed) if remark is not None)
+
+
+def _peer(summary: Summary) -> PeerSummary:
+    return summary.peer or PeerSummary()
+
+
+def _table(caption: str, columns: Sequence[Column], summaries: Sequence[Summary]) -> Table:
+    """With the group's name before the header of its first column."""
+    first = {next(members) for group, members in groupby(columns, lambda c: c.group) if group}
+    headers = tuple(f"{c.group}: {c.header}" if c in first else c.header for c in columns)
+    return Table(caption, headers, _rows(columns, summaries))
+
+
+def _rows(columns: Sequence[Column], summaries: Sequence[Summary]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(column.cell(summary) for column in columns) for summary in summaries)
