@@ -39,7 +39,7 @@ COMMANDS = (
         for model in (DEEPLAB, ROAD, OCR)
     ),
     f"report {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 --no-pictures",
-    "report",
+    f"report --data {SHARED}/data",
 )
 
 
