@@ -10,7 +10,12 @@ from quantseg.commands import console
 from quantseg.errors import QuantSegError
 from reference_models import WEIGHTS
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _flag(text: str, panel: str = "Training (default: as reference_models/zoo.py says)") -> Any:
@@ -24,13 +29,13 @@ _OWN = "Data of your own (default: the data set of the model)"
 def train(
     name: Annotated[str, typer.Argument(help="A model of the table, e.g. unet.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the model's data set; cells are drawn.", show_default=False)
+        Path | None, typer.Option(help="Folder of the pictures; cells need none, they are drawn.", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx, .json, .png and .pt.")] = Path(
         "runs"
     ),
     epochs: Annotated[int | None, _flag("Passes over the images.")] = None,
-    batch: Annotated[int | None, _flag("Images of one step.")] = None,
+    batch: Annotated[int | None, _flag("Images of one step, 2 or more.")] = None,
     loss: Annotated[str | None, _flag("cross-entropy, bce, dice, jaccard, or a sum: bce+dice.")] = None,
     class_weights: Annotated[bool | None, _flag("Whether rare classes weigh more.")] = None,
     learning_rate: Annotated[float | None, _flag("Highest learning rate.")] = None,
@@ -43,8 +48,8 @@ def train(
     size: Annotated[str | None, _flag("HEIGHTxWIDTH of the model's input.", _OWN)] = None,
     classes: Annotated[str | None, _flag("Names of the classes: sky,road,car.", _OWN)] = None,
     ignore_index: Annotated[int | None, _flag("Id of pixels that count nowhere.", _OWN)] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same losses.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Losses depend on it in their last digits.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same losses.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Losses depend on it in their last digits.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUTPUT/NAME.pt.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: cuda where there is one.")] = None,
 ) -> None:

@@ -10,21 +10,32 @@ from quantseg.errors import DataError
 
 
 def read_cards(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Name → card of every model in a folder. Raises DataError for a damaged one."""
+    """Name → card of every model in a folder. Raises DataError where there is none, or for a damaged card."""
+    if not any(folder.glob("*.onnx")):
+        raise DataError(f"{folder}: no trained models in it; give the folder of NAME.onnx and NAME.json")
     cards = {}
     for path in sorted(folder.glob("*.onnx")):
         card = path.with_suffix(".json")
         try:
             cards[path.stem] = json.loads(card.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{card}: no card of a trained model ({error}); train {path.stem} again") from error
+            markdown({path.stem: cards[path.stem]})
+        except OSError as error:
+            raise _no_card(card, error.strerror or str(error)) from error
+        except KeyError as error:
+            raise _no_card(card, f"it lacks {error}") from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise _no_card(card, str(error)) from error
     return cards
 
 
+def _no_card(card: Path, reason: str) -> DataError:
+    return DataError(f"{card}: no card of a trained model ({reason}); train {card.stem} again")
+
+
 def markdown(cards: Mapping[str, Mapping[str, Any]]) -> str:
-    """Two tables: what the models are, and how each was trained."""
+    """Two tables, what the models are and how each was trained; then the commands, one a line, to copy."""
     models = tables.markdown(
-        ("model", "data", "parameters", "MACs", "val mIoU"),
+        ("model", "data", "parameters", "MACs", "val mIoU", "ONNX − torch"),
         [
             (
                 name,
@@ -32,20 +43,24 @@ def markdown(cards: Mapping[str, Mapping[str, Any]]) -> str:
                 f"{card['parameters']:,}",
                 f"{card['multiply_accumulates'] / 1e9:.2f} G",
                 f"{card['validation_mean_iou']:.3f}",
+                f"{card['onnx_difference']:.0e}",
             )
             for name, card in cards.items()
         ],
     )
     trainings = tables.markdown(
-        ("command", "epochs", "minutes", "data, SHA-256"),
+        ("model", "epochs", "minutes", "seed", "data, SHA-256"),
         [
             (
-                card["command"],
+                name,
                 card["settings"]["epochs"],
                 f"{card['training_seconds'] / 60:.0f}",
+                card["seed"],
                 card["data_sha256"].get("train", "drawn")[:12],
             )
-            for card in cards.values()
+            for name, card in cards.items()
         ],
     )
-    return f"{models}\n\n{trainings}"
+    # A table shortens long cells, and half a command is none.
+    commands = "\n".join(str(card["command"]) for card in cards.values())
+    return f"{models}\n\n{trainings}\n\n```\n{commands}\n```"

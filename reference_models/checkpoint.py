@@ -69,6 +69,8 @@ def load(path: Path, name: str, settings: dict[str, Any]) -> Progress:
             *(found[key] for key in ("weights", "optimizer", "schedule", "best")),
             epochs=tuple(Epoch(**epoch) for epoch in found["epochs"]),
         )
+        if not isinstance(theirs, dict) or not progress.epochs:
+            raise TypeError("it holds no settings or no epoch")
     except DataError:
         raise
     # torch raises nearly anything out of a damaged file.

@@ -5,8 +5,9 @@ import warnings
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from quantseg.files import write_bytes
 from quantseg.recipe import METADATA_KEY, Recipe
@@ -43,6 +44,14 @@ def export(network: nn.Module, recipe: Recipe, path: Path, *, data: str) -> None
     onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_toml(), DATA_KEY: data})
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString(deterministic=True))
+
+
+def largest_difference(network: nn.Module, path: Path, images: Tensor) -> float:
+    """Between the outputs of the network and of its ONNX file in onnxruntime, for images (N, 3, H, W)."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: images.contiguous().numpy()})
+    with torch.inference_mode():
+        return float((network(images) - torch.from_numpy(found)).abs().max())
 
 
 def parameters(network: nn.Module) -> int:

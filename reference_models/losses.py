@@ -32,13 +32,13 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None 
 
 
 def dice(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """1 − mean over classes of 2 Σ p t / (Σ p + Σ t) (Milletari et al., arXiv:1606.04797, without the squares)."""
+    """1 − mean over classes of (2 Σ p t + 1) / (Σ p + Σ t + 1) (Milletari et al., arXiv:1606.04797, no squares)."""
     overlap, total = _sums(logits, target)
     return 1 - torch.mean((2 * overlap + 1) / (total + 1))
 
 
 def jaccard(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """1 − mean over the classes present of Σ p t / (Σ p + Σ t − Σ p t) (Rahman and Wang, ISVC 2016): a soft IoU."""
+    """1 − mean over classes of (Σ p t + 1) / (Σ p + Σ t − Σ p t + 1): a soft IoU (Rahman and Wang, ISVC 2016)."""
     overlap, total = _sums(logits, target)
     return 1 - torch.mean((overlap + 1) / (total - overlap + 1))
 

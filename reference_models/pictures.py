@@ -53,7 +53,7 @@ class Loaded:
     """One split in memory, at the model's size."""
 
     pictures: NDArray[np.uint8]
-    masks: NDArray[np.int16]
+    masks: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ class FolderPictures:
 
     def class_pixels(self) -> NDArray[np.int64]:
         """See `Pictures`."""
-        classes = len(self.classes)
-        ids = self.train.masks[(self.train.masks >= 0) & (self.train.masks < classes)]
-        return np.bincount(ids, minlength=classes)
+        return _class_pixels(self.train.masks, len(self.classes), self.ignore_index)
 
 
 @dataclass(frozen=True)
@@ -132,6 +130,8 @@ def open_pictures(
     size = data.input.size
     assert size is not None
     if data.layout == "cells":
+        if batch > _DRAWN_PER_EPOCH:
+            raise DataError(f"batch {batch}: an epoch draws {_DRAWN_PER_EPOCH} pictures; lower --batch")
         return DrawnPictures(data.classes, size, crop or size, digests={})
     if folder is None:
         raise DataError(f"no pictures: give the folder of {data.name} with --data")
@@ -143,18 +143,25 @@ def open_pictures(
         )
     if not train.classes:
         raise DataError(f"{folder}: the names of its classes are not known; give them with --classes sky,road,car")
-    return FolderPictures(
-        _load(train, size, track, "reading images"),
-        _load(held_out, size, track, "reading validation images"),
-        train.classes,
-        train.ignore_index,
-        {"train": train.fingerprint(), "val": held_out.fingerprint()},
-    )
+    loaded = [_load(part, size, track, what) for part, what in ((train, "images"), (held_out, "validation images"))]
+    for part, what in zip(loaded, ("train", "validate"), strict=True):
+        if not _class_pixels(part.masks, len(train.classes), train.ignore_index).any():
+            raise DataError(f"{folder}: no mask to {what} on has a pixel that counts; correct masks or --ignore-index")
+    digests = {"train": train.fingerprint(), "val": held_out.fingerprint()}
+    return FolderPictures(*loaded, train.classes, train.ignore_index, digests)
+
+
+def _class_pixels(masks: NDArray[np.int32], classes: int, ignore_index: int | None) -> NDArray[np.int64]:
+    """How many pixels each class has; the ignored id is none."""
+    return np.bincount(masks[(masks >= 0) & (masks < classes) & (masks != ignore_index)], minlength=classes)
 
 
 def _splits(data: DataSet, folder: Path) -> tuple[Samples, Samples]:
-    """The splits train… and val… of a tree that has them; else every fifth picture is held out."""
-    splits = LAYOUTS[data.layout].splits(folder)
+    """The splits train… and val… of a tree that has them; else every fifth picture is held out.
+
+    VOC's trainval is neither: it holds the pictures of val.
+    """
+    splits = [split for split in LAYOUTS[data.layout].splits(folder) if split != "trainval"]
     train, val = ([split for split in splits if split.startswith(part)] for part in ("train", "val"))
     opened = partial(
         open_samples,
@@ -172,12 +179,12 @@ def _splits(data: DataSet, folder: Path) -> tuple[Samples, Samples]:
 
 
 def _load(samples: Samples, size: tuple[int, int], track: Track, what: str) -> Loaded:
-    needed = len(samples) * size[0] * size[1] * (3 + 2)
+    needed = len(samples) * size[0] * size[1] * (3 + 4)
     if needed > _MAX_BYTES:
         raise DataError(f"{len(samples)} images of {size[0]}x{size[1]} need {needed >> 30} GiB; train on fewer")
     pictures = np.empty((len(samples), *size, 3), np.uint8)
-    masks = np.empty((len(samples), *size), np.int16)
-    for index in track(range(len(samples)), total=len(samples), what=what):
+    masks = np.empty((len(samples), *size), np.int32)
+    for index in track(range(len(samples)), total=len(samples), what=f"reading {what}"):
         picture, mask = samples.read(index)
         pictures[index] = np.asarray(resize(Image.fromarray(picture), size, "bilinear"))
         masks[index] = resize_nearest(mask, size)

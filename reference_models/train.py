@@ -55,7 +55,7 @@ class Trainer:
     ) -> tuple[nn.Module, Progress]:
         """The network in evaluation mode with the weights of its best epoch, and how it got there.
 
-        Raises DataError where the loss is no number any more.
+        Raises DataError where the loss is no number any more, or the checkpoint does not fit the network.
         """
         settings = self.settings
         torch.manual_seed(self.seed)
@@ -68,9 +68,13 @@ class Trainer:
         schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, steps * settings.epochs)
         progress = resumed or Progress({}, {}, {}, {})
         if resumed is not None:
-            network.load_state_dict(resumed.weights)
-            optimizer.load_state_dict(resumed.optimizer)
-            schedule.load_state_dict(resumed.schedule)
+            try:
+                for state in (resumed.best, resumed.weights):
+                    network.load_state_dict(state)
+                optimizer.load_state_dict(resumed.optimizer)
+                schedule.load_state_dict(resumed.schedule)
+            except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+                raise DataError("the checkpoint is of another network; train without --resume") from error
         step = self._stepper(network, optimizer, schedule)
         for number in range(len(progress.epochs), settings.epochs):
             started = time.perf_counter()
@@ -81,7 +85,10 @@ class Trainer:
             shown = track(batches, total=steps, what=f"epoch {number + 1}/{settings.epochs}, best {best:.3f}")
             loss = float(np.mean([step(batch) for batch in shown]))
             if not np.isfinite(loss):
-                raise DataError(f"epoch {number + 1}: the loss is no number; lower --learning-rate")
+                raise DataError(
+                    f"epoch {number + 1}: the loss is no number; lower --learning-rate, or, where a batch may have no "
+                    "pixel that counts, raise --batch or --crop"
+                )
             iou = self.validate(network).mean_iou()
             seconds = round(time.perf_counter() - started, 2)
             weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}

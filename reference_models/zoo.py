@@ -68,13 +68,13 @@ class Reference:
 
 
 ZOO: Mapping[str, Reference] = {
-    "plain": Reference(CAMVID, Settings(epochs=50, crop=(160, 192))),
+    "plain": Reference(CAMVID, Settings(epochs=36, crop=(160, 192))),
     "unet": Reference(CAMVID, Settings(epochs=40, crop=(160, 192))),
     "unet_bilinear": Reference(CAMVID, Settings(epochs=32, crop=(160, 192))),
     "segnet": Reference(CAMVID, Settings(epochs=40, crop=(160, 192))),
     "linknet": Reference(CAMVID, Settings(epochs=60)),
-    "fcn8s": Reference(CAMVID, Settings(epochs=36, crop=(160, 192))),
-    "pspnet": Reference(CAMVID, Settings(epochs=50, crop=(128, 192))),
+    "fcn8s": Reference(CAMVID, Settings(epochs=30, crop=(160, 192))),
+    "pspnet": Reference(CAMVID, Settings(epochs=36, crop=(128, 192))),
     "fpn": Reference(CAMVID, Settings(epochs=60)),
     "deeplabv3plus": Reference(CAMVID, Settings(epochs=44, crop=(160, 192))),
     "fc_densenet": Reference(CAMVID, Settings(epochs=28, crop=(160, 192))),

@@ -45,6 +45,7 @@ def test_an_existing_folder_is_meant_as_it_stands(tmp_path, monkeypatch):
         ("camvid:", {}, "names no folder"),
         ("camvid:#val", {}, "names no folder"),
         ("camvid:roads#", {}, "names no split"),
+        ("camvid:" + "x" * 5000 + "#", {}, "names no split"),
         ("camvid:roads", {"layout": "voc"}, "says 'camvid' where 'voc' was asked for"),
         ("roads#val", {"split": "train"}, "says 'val' where 'train' was asked for"),
     ],
@@ -54,6 +55,12 @@ def test_a_word_without_meaning_is_one_line(word, beside, fact):
         parse_address(word, LAYOUTS, **beside)
     assert fact in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["x" * 5000, "voc:" + "x" * 5000, "a/" * 5000])
+def test_a_name_that_no_file_system_takes_is_no_folder(word):
+    with pytest.raises(DataError, match="no such folder"):
+        open_samples(word)
 
 
 @pytest.mark.parametrize("name", ["camvid", "voc", "cityscapes"])

@@ -104,6 +104,7 @@ def header_only(shape):
         (npy_bytes(RIGHT)[:-10], "not an array that numpy can read"),
         (npy_bytes(RIGHT)[:20], "not an array that numpy can read"),
         (b"", "not an array that numpy can read"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"{" * 70_000, "not an array that numpy can read"),
         (b"\x93NUMPY\x09\x00", "not an array that numpy can read"),
         (pickle.dumps(1), "not an array that numpy can read"),
         (header_only((1, 3, 10**9, 10**9)), "numbers, more than"),

@@ -144,6 +144,26 @@ def test_a_file_name_that_leads_out_of_the_folder_is_refused(tree, name):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "é" * 130, "a/" * 600 + "b.png"])
+def test_a_file_name_longer_than_names_can_be_is_refused(tree, name):
+    document = coco_document()
+    document["images"][0]["file_name"] = name
+    write_index(tree, document)
+    with pytest.raises(DataError, match="longer than names can be; correct the list") as caught:
+        open_samples(tree)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", "\ud800"])
+def test_a_category_that_cannot_be_printed_is_refused(tree, name):
+    document = coco_document()
+    document["categories"][0]["name"] = name
+    write_index(tree, document)
+    with pytest.raises(DataError, match="is not printable") as caught:
+        open_samples(tree)
+    assert str(caught.value).isprintable()
+
+
 def without(key, row, field):
     def change(document):
         del document[key][row][field]

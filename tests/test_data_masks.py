@@ -96,6 +96,7 @@ MULTILABEL = OutputRecipe(head="multilabel", classes=("a", "b", "c"))
         (npy(IDS.astype(np.float32)), THREE, "float32 values"),
         (npy(np.zeros((1, 2, 3), int)), THREE, "3 axes"),
         (npy(np.zeros(3, int)), THREE, "mask of 3 for"),
+        (npy(np.int64(1)), THREE, "mask of one value for"),
         (npy(np.zeros((2, 2, 3), int)), MULTILABEL, "2 planes for 3 classes"),
         (npy(np.full((3, 2, 3), 2)), MULTILABEL, "zeros and ones"),
     ],

@@ -51,6 +51,14 @@ def test_a_list_that_fits_nothing_is_one_line(tree, content, fact):
     assert "\n" not in str(caught.value)
 
 
+def test_a_line_that_is_there_many_times_is_looked_at_once(tree, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(voc, "inside", lambda name, *, listed_in: looked_at.append(name))
+    write_list(tree, b"2007_000001\n" * 1000)
+    assert open_samples(tree, split="val").names == ("2007_000001.png",)
+    assert looked_at == ["2007_000001"]
+
+
 def test_a_huge_list_is_refused_before_it_is_read(tree, monkeypatch):
     monkeypatch.setattr(voc, "MAX_LIST_BYTES", 1 << 20)
     write_list(tree, b"2007_000001\n" * 100_000)

@@ -75,6 +75,34 @@ def test_the_exported_model_computes_what_torch_computes(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+def test_multiples_of_its_multiple_are_what_a_network_takes(name, tmp_path):
+    network = ARCHITECTURES[name](CLASSES).eval()
+    height, width = network.multiple, 3 * network.multiple
+    recipe = Recipe(
+        replace(ZOO[name].data.input, size=(height, width)),
+        OutputRecipe(name="logits", layout="NCHW", head="argmax", classes=tuple("abcde")),
+    )
+    export(network, recipe, tmp_path / "net.onnx", data="none")
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, height, width)).shape == (1, CLASSES, height, width)
+    # Zoo rows fit; what they are trained on, too.
+    row = ZOO[name]
+    assert not any(side % network.multiple for side in (*row.data.input.size, *(row.settings.crop or ())))
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "pspnet"])
+def test_half_of_its_multiple_is_not_what_a_network_takes(name):
+    network = ARCHITECTURES[name](CLASSES).eval()
+    side = 3 * network.multiple // 2
+    with torch.inference_mode():
+        try:
+            shape = network(torch.zeros(1, 3, side, side)).shape[2:]
+        except RuntimeError:  # levels of two sizes cannot be joined
+            return
+    assert shape != (side, side)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_network_is_small_and_every_parameter_learns(name):
     network = ARCHITECTURES[name](CLASSES).train()
     assert parameters(network) < 1_200_000

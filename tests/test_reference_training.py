@@ -1,6 +1,7 @@
 """Training of the reference models: reproducible, resumable, and its bad input is one line."""
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 
@@ -102,6 +103,7 @@ def test_the_card_says_what_was_done_and_the_model_carries_its_recipe(folder, tm
     )
     assert 0 <= card["validation_mean_iou"] <= 1
     assert card["settings"]["crop"] == (32, 32)
+    assert 0 < card["onnx_difference"] < 1e-4
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "wbc_unet.onnx").metadata_props}
     assert metadata[DATA_KEY] == "wbc"
     recipe = recipe_from_toml(metadata[METADATA_KEY], source="test")
@@ -159,11 +161,86 @@ def test_data_of_ones_own_in_another_layout(tmp_path):
         (drawn / "images").rmdir()
     own = {"dataset": "camvid", "size": "64x32", "classes": "nothing, cell ,nucleus", "ignore_index": 9}
     card = make("fpn", tmp_path / "mine", tmp_path / "out", given={**QUICK, "epochs": 1, "crop": "64x32"}, own=own)
-    assert card["data"] == "mine"
+    assert card["data"] == "own mine"
     assert list(card["validation_iou"]) == ["nothing", "cell", "nucleus"]
     assert "--data mine --dataset camvid --size 64x32 --classes" in card["command"]
     model = onnx.load(tmp_path / "out" / "fpn.onnx")
     assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:] == [3, 64, 32]
+
+
+def test_the_models_own_classes_hold_at_another_size(folder, tmp_path):
+    given = {**QUICK, "epochs": 1, "crop": "16x16"}
+    card = make("wbc_unet", folder, tmp_path, given=given, own={"size": "16x24"})
+    assert tuple(card["validation_iou"]) == WHITE_CELLS.classes
+
+
+def test_another_model_learns_the_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr("reference_models.pictures._DRAWN_PER_EPOCH", 8)
+    monkeypatch.setattr("reference_models.pictures._DRAWN_FOR_VALIDATION", 2)
+    card = make("fpn", None, tmp_path, given={**QUICK, "epochs": 1}, own={"dataset": "cells", "size": "32"})
+    assert card["data"] == "cells"
+    assert tuple(card["validation_iou"]) == CELLS.classes
+    assert "--data" not in card["command"].split()
+
+
+def test_the_command_of_a_card_is_read_by_a_shell_as_it_was_given(folder, tmp_path):
+    own = {"dataset": "pictures", "classes": "back ground,b;c,it's", "ignore_index": -1}
+    card = make("wbc_unet", folder, tmp_path, given={**QUICK, "epochs": 1}, own=own, threads=2)
+    words = shlex.split(card["command"])
+    assert words[words.index("--classes") + 1] == own["classes"]
+    assert words[-2:] == ["--threads", "2"]
+
+
+def test_without_augmentation_whole_pictures_are_seen_and_the_card_says_so(folder, tmp_path):
+    given = {"epochs": 1, "batch": 4, "precision": "float32", "augment": False}
+    row = ZOO["wbc_unet"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ZOO, "wbc_unet", replace(row, settings=replace(row.settings, crop=(16, 16))))
+        card = make("wbc_unet", folder, tmp_path, given=given)
+    assert card["settings"]["crop"] is None
+
+
+def test_an_id_beyond_16_bits_is_ignored_as_any_other(tmp_path):
+    mine = draw(tmp_path / "mine", 10)
+    for path in (mine / "masks").iterdir():
+        mask = np.asarray(Image.open(path)).astype(np.int32)
+        path.unlink()
+        np.save(path.with_suffix(".npy"), np.where(mask == 2, 99_999, mask))
+    data = replace(ZOO["wbc_unet"].data, classes=("a", "b"), ignore_index=99_999)
+    pictures = open_pictures(data, mine, crop=None, batch=2)
+    batch = next(pictures.validation())
+    assert set(np.unique(batch[1])) == {0, 1, 99_999}
+    trainer = Trainer(pictures, data.input, ZOO["wbc_unet"].settings, 0, torch.device("cpu"))
+    assert set(np.unique(trainer.tensors(batch, None)[1].numpy())) == {0, 1, IGNORED}
+    assert pictures.class_pixels().shape == (2,)
+
+
+def test_ignored_pixels_weigh_for_no_class(folder):
+    data = ZOO["wbc_unet"].data
+    counted, ignoring = (
+        open_pictures(replace(data, ignore_index=ignored), folder, crop=None, batch=2).class_pixels()
+        for ignored in (None, 0)
+    )
+    assert ignoring.tolist() == [0, *counted.tolist()[1:]]
+
+
+def test_vocs_trainval_is_no_split_to_train_on_beside_val(tmp_path):
+    voc = tmp_path / "voc"
+    drawn = draw(tmp_path / "drawn", 10)
+    (voc / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (drawn / "images").rename(voc / "JPEGImages")
+    (drawn / "masks").rename(voc / "SegmentationClass")
+
+    def lists(**names):
+        for split, numbers in names.items():
+            text = "".join(f"{number:02d}\n" for number in numbers)
+            (voc / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(text)
+        return open_pictures(replace(ZOO["wbc_unet"].data, layout="voc", classes=()), voc, crop=None, batch=2)
+
+    with pytest.raises(DataError, match="holds the splits trainval, val; choose one"):
+        lists(trainval=range(10), val=range(7, 10))
+    pictures = lists(train=range(7))
+    assert (len(pictures), sum(1 for _ in pictures.validation())) == (7, 3)
 
 
 def test_cells_are_drawn_at_the_crop_and_judged_at_the_models_size():
@@ -198,6 +275,22 @@ def test_bad_input_is_one_line_and_nothing_is_left(folder, tmp_path, capsys, mon
     assert "loss 'focal': unknown" in say("wbc_unet", "--data", folder, "--loss", "focal")
     assert "schedule 'cosine': unknown" in say("wbc_unet", "--data", folder, "--schedule", "cosine")
     assert "precision 'int8': unknown" in say("wbc_unet", "--data", folder, "--precision", "int8")
+    assert "size 36x32: wbc_unet takes multiples of 8" in say("wbc_unet", "--data", folder, "--size", "36x32")
+    assert "crop 30x32: wbc_unet takes multiples of 8" in say("wbc_unet", "--data", folder, "--crop", "30x32")
+    assert "crop 0x0: wbc_unet takes multiples of 8" in say("wbc_unet", "--data", folder, "--crop", "0")
+    assert "size 96x96: pspnet takes multiples of 64" in say("pspnet", "--data", folder, "--size", "96")
+    assert "crop 40x32: larger than pictures of 32x32" in say("wbc_unet", "--data", folder, "--crop", "40x32")
+    assert "crops are part of augmentation" in say("wbc_unet", "--data", folder, "--crop", "32x32", "--no-augment")
+    assert "batch 1: too few; give 2 or more" in say("wbc_unet", "--data", folder, "--batch", 1)
+    assert "batch 801: an epoch draws 800 pictures" in say("cells_unet", "--batch", 801)
+    assert "positive numbers" in say("wbc_unet", "--data", folder, "--learning-rate", "inf")
+    for names in ("a,b,b", "a,,b", "a", ""):
+        assert "not two or more names that differ" in say("wbc_unet", "--data", folder, "--classes", names)
+    assert "cells have classes of their own" in say("fpn", "--dataset", "cells", "--classes", "a,b")
+    assert "no id of a mask" in say("wbc_unet", "--data", folder, "--ignore-index", 10**22)
+    assert "no mask to train on has a pixel that counts" in say(
+        "wbc_unet", "--data", draw(tmp_path / "void", 10, ids=1), "--ignore-index", 0
+    )
     assert "epochs 0: too few" in say("wbc_unet", "--data", folder, "--epochs", 0)
     assert "no checkpoint there" in say("wbc_unet", "--data", folder, "--resume")
     assert "unknown layout" in say("wbc_unet", "--data", folder, "--dataset", "ade20k")
@@ -227,10 +320,35 @@ def test_a_checkpoint_of_another_architecture_or_training_is_refused(folder, tmp
     content = torch.load(path, weights_only=True)
     torch.save({**content, "architecture": "segnet"}, path)
     assert "a checkpoint of segnet, not of wbc_unet" in say("--epochs", 1)
+    for damage in (
+        {"weights": {}},
+        {"best": {}},
+        {"optimizer": 3},
+        {"weights": {**content["weights"], "head.weight": torch.zeros(7, 16, 1, 1)}},
+    ):
+        torch.save({**content, **damage}, path)
+        assert "the checkpoint is of another network; train without --resume" in say("--epochs", 1)
+    for damage in ({"settings": [1]}, {"epochs": []}, {"epochs": [{}]}):
+        torch.save({**content, **damage}, path)
+        assert "not a checkpoint of this command" in say("--epochs", 1)
     torch.save({**content, "format": 0}, path)
     assert "checkpoint of format 0" in say("--epochs", 1)
     path.write_bytes(b"PK\x03\x04 nothing")
     assert "not a checkpoint of this command" in say("--epochs", 1)
+
+
+def test_a_checkpoint_of_ones_own_data_agrees_on_size_and_classes(folder, tmp_path, capsys, monkeypatch):
+    given, own = {**QUICK, "epochs": 1}, {"dataset": "pictures", "classes": "a,b,c"}
+    make("wbc_unet", folder, tmp_path, given=given, own=own)
+
+    def say(*more):
+        quick = ("--epochs", 1, "--batch", 4, "--crop", "32x32", "--precision", "float32", "--dataset", "pictures")
+        return refused(capsys, monkeypatch, "wbc_unet", "--data", folder, "-o", tmp_path, *quick, "--resume", *more)
+
+    assert "was trained with size (32, 32), not (64, 64)" in say("--classes", "a,b,c", "--size", "64")
+    assert "was trained with classes ('a', 'b', 'c'), not ('a', 'b', 'c', 'd')" in say("--classes", "a,b,c,d")
+    assert "was trained with ignore_index None, not 9" in say("--classes", "a,b,c", "--ignore-index", 9)
+    make("wbc_unet", folder, tmp_path, given=given, own=own, resume=True)
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path):

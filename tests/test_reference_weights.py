@@ -69,6 +69,7 @@ def test_weights_are_checked_and_carry_a_recipe_that_fits(name):
     assert complete(recipe, inputs, outputs, model=path.name) == recipe
     card = CARDS[name]
     assert (card["architecture"], card["data"]) == (name, data)
+    assert card["onnx_difference"] < 1e-4
     assert tuple(card["validation_iou"]) == recipe.output.classes
     assert np.mean(list(card["validation_iou"].values())) == pytest.approx(card["validation_mean_iou"])
     normalisations = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
@@ -161,14 +162,18 @@ def test_importing_the_package_imports_no_torch():
 def test_a_card_that_is_missing_or_damaged_is_one_line(tmp_path):
     (tmp_path / "net.onnx").touch()
     command = [sys.executable, "-m", "reference_models", "table", str(tmp_path)]
-    for text in (None, "{"):
+    for text in (None, "{", "[]", "{}", '{"data": 1}', "[" * 100_000):
         if text is not None:
             (tmp_path / "net.json").write_text(text)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert "net.json: no card of a trained model" in done.stderr
         assert done.stderr.count("\n") == 1
+    done = subprocess.run([*command[:-1], str(tmp_path / "none")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "none: no trained models in it" in done.stderr
     (tmp_path / "net.json").write_text(json.dumps(CARDS["cells_unet"]))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "391,524" in done.stdout
+    assert CARDS["cells_unet"]["command"] in done.stdout.splitlines()

@@ -33,7 +33,7 @@ def parse_address(
     """
     if layout is not None:
         _check_layout(layout, layouts, str(text))
-    if Path(text).exists():
+    if _exists(Path(text)):
         return Address(Path(text), layout, split)
     rest, named = str(text), None
     if match := _PREFIX.fullmatch(rest):
@@ -45,6 +45,13 @@ def parse_address(
     if not folder or (mark and not part):
         raise DataError(f"{text}: names no {'split' if folder else 'folder'}; give [LAYOUT:]FOLDER[#SPLIT]")
     return Address(Path(folder), _one(layout, named, text), _one(split, part or None, text))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is longer than the file system takes
+        return False
 
 
 def _check_layout(name: str, layouts: Collection[str], text: str) -> None:

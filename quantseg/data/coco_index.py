@@ -45,7 +45,7 @@ def read_index(path: Path, *, annotations: bool = True) -> Index:
     Raises DataError naming the file where it is damaged, too large, or contradicts itself.
     """
     document = _parsed(path)
-    categories = {_whole(c, "id", path): _text(c, "name", path) for c in _objects(document, "categories", path)}
+    categories = {_whole(c, "id", path): _shown(c, "name", path) for c in _objects(document, "categories", path)}
     pictures = {_whole(p, "id", path): p for p in _objects(document, "images", path)}
     if not pictures or len({_text(p, "file_name", path) for p in pictures.values()}) < len(document["images"]):
         raise DataError(f"{path}: has {'a picture twice' if pictures else 'no images'}; correct it")
@@ -112,6 +112,14 @@ def _text(row: Mapping[str, Any], key: str, path: Path) -> str:
     value = row.get(key)
     if not isinstance(value, str):
         _damaged(path, f"{key} is no text")
+    return value
+
+
+def _shown(row: Mapping[str, Any], key: str, path: Path) -> str:
+    """A text that a table or a recipe can hold: control characters and half surrogates are refused."""
+    value = _text(row, key, path)
+    if not value.isprintable():
+        _damaged(path, f"{key} {value!r} is not printable")
     return value
 
 

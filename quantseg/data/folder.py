@@ -64,7 +64,11 @@ def list_folder(folder: Path) -> Listing:
 
 def check_folder(folder: Path) -> None:
     """Raises DataError where there is no such folder."""
-    if not folder.exists():
+    try:
+        found = folder.exists()
+    except OSError:  # a name that is longer than the file system takes
+        found = False
+    if not found:
         raise DataError(f"{folder}: no such folder; give a folder of images or .npy arrays")
     if not folder.is_dir():
         raise DataError(f"{folder}: a file, not a folder; give the folder that it lies in")

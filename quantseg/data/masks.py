@@ -72,7 +72,7 @@ def fit_mask(
 def check_size(values: NDArray[Any], place: str, *, extent: tuple[int, ...], whose: str) -> None:
     """Raises DataError where a mask has not the height and width of its picture."""
     if values.shape[-2:] != extent:
-        found, wanted = ("x".join(map(str, shape)) for shape in (values.shape[-2:], extent))
+        found, wanted = ("x".join(map(str, shape)) or "one value" for shape in (values.shape[-2:], extent))
         raise DataError(f"{place}: mask of {found} for {whose} of {wanted}; make them the same size")
 
 
@@ -88,7 +88,7 @@ def check_ids(values: NDArray[Any], place: str, classes: int, ignore_index: int 
         range_ = f"0…{classes - 1}" if classes else "from 0"
         raise DataError(
             f"{place}: class id {values[unknown].min()} is not in {range_}; "
-            "correct the mask, or set output.ignore_index or output.classes in the recipe"
+            "correct the mask, or the names of the classes or the ignored id (--classes, --ignore-index)"
         )
 
 

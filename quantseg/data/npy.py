@@ -66,4 +66,5 @@ def _read(
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: not an array that numpy can read ({error}); save it anew with numpy.save")
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return DataError(f"{path}: not an array that numpy can read ({reason}); save it anew with numpy.save")

@@ -7,6 +7,7 @@ from typing import NoReturn
 from quantseg.errors import DataError
 
 _DRIVE = re.compile("[A-Za-z]:")
+_MAX_PATH, _MAX_NAME = 1024, 255
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
@@ -27,13 +28,16 @@ def read_text(path: Path, *, max_bytes: int) -> str:
 def inside(name: str, *, listed_in: Path) -> PurePosixPath:
     """A file's name from a list, as a path that stays below whatever folder it is put under.
 
-    Refused by its letters alone: absolute names, "..", backslashes, drives, control characters. Raises DataError.
+    Refused by its letters alone: absolute names, "..", backslashes, drives, control characters, names
+    that are longer than file systems take. Raises DataError.
     """
     path = PurePosixPath(name)
     if not name or not name.isprintable() or path.is_absolute() or ".." in path.parts or not path.parts:
         _refuse(name, listed_in)
     if "\\" in name or _DRIVE.match(name):
         _refuse(name, listed_in)
+    if len(name) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
+        raise DataError(f"{listed_in}: names a file {name[:80]!r}…, longer than names can be; correct the list")
     return path
 
 

@@ -31,7 +31,9 @@ def find_voc(place: Path, split: str | None, masks: bool) -> Samples:
         not_of("voc", place, _TREE)
     source = place / _LISTS / f"{split}.txt"
     files = _by_stem(place / "JPEGImages")
-    wanted = sorted({_identifier(line.strip(), source) for line in _lines(source)})
+    wanted = sorted(_lines(source))
+    for name in wanted:
+        inside(name, listed_in=source)
     if not wanted:
         raise DataError(f"{source}: lists no image; give another split")
     missing = next((name for name in wanted if name not in files), None)
@@ -43,13 +45,8 @@ def find_voc(place: Path, split: str | None, masks: bool) -> Samples:
     return Samples(rows_of(paired), CLASSES, void=BORDER, ignore_index=BORDER)
 
 
-def _lines(source: Path) -> list[str]:
-    return [line for line in read_text(source, max_bytes=MAX_LIST_BYTES).splitlines() if line.strip()]
-
-
-def _identifier(name: str, source: Path) -> str:
-    inside(name, listed_in=source)
-    return name
+def _lines(source: Path) -> set[str]:
+    return {line.strip() for line in read_text(source, max_bytes=MAX_LIST_BYTES).splitlines()} - {""}
 
 
 def _by_stem(folder: Path) -> dict[str, str]:

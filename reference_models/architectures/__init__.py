@@ -1,6 +1,7 @@
 """Segmentation networks of every kind that people ship, each from its paper, scaled to at most 1.2 million parameters.
 
-All take (N, 3, H, W) and give logits (N, classes, H, W). A new one is a module and a line in ARCHITECTURES.
+All take (N, 3, H, W) and give logits (N, classes, H, W), and have an attribute `multiple`: H and W must be multiples of
+it. A new one is a module and a line in ARCHITECTURES.
 """
 
 from collections.abc import Callable, Mapping

@@ -51,6 +51,8 @@ class InvertedResidual(nn.Module):
 class DeepLabV3Plus(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 16."""
 
+    multiple = 16
+
     def __init__(self, classes: int, rates: tuple[int, ...] = (2, 4, 6)) -> None:
         super().__init__()
         block = InvertedResidual

@@ -40,12 +40,13 @@ def _narrow(channels: int) -> nn.Sequential:
 
 
 class FCDenseNet(nn.Module):
-    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 2 ** (len(layers) + 1)."""
+    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of `multiple`."""
 
     def __init__(
         self, classes: int, layers: tuple[int, ...] = (3, 4, 4, 4), bottleneck: int = 5, growth: int = 14
     ) -> None:
         super().__init__()
+        self.multiple = 2 ** (len(layers) + 1)
         channels = 32
         self.stem = nn.Conv2d(3, channels, kernel_size=3, stride=2, padding=1)
         self.down, self.narrow = nn.ModuleList(), nn.ModuleList()

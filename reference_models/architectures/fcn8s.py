@@ -26,6 +26,8 @@ def bilinear_climb(channels: int, factor: int) -> nn.ConvTranspose2d:
 class FCN8s(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 32."""
 
+    multiple = 32
+
     def __init__(self, classes: int, widths: tuple[int, ...] = (24, 48, 80, 112, 128)) -> None:
         super().__init__()
         self.encoder = nn.ModuleList(

@@ -31,6 +31,8 @@ def _climb(channels_in: int, channels_out: int, steps: int) -> nn.Sequential:
 class FPN(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 32."""
 
+    multiple = 32
+
     def __init__(
         self,
         classes: int,

@@ -29,6 +29,8 @@ def _decoder(channels_in: int, channels_out: int) -> nn.Sequential:
 class LinkNet(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 32."""
 
+    multiple = 32
+
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = (32, 48, 72, 112)) -> None:
         super().__init__()
         self.stem = nn.Sequential(*conv_bn_relu(3, widths[0], 7, stride=2), nn.MaxPool2d(3, stride=2, padding=1))

@@ -78,6 +78,8 @@ class Refine(nn.Module):
 class Mobile(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 32."""
 
+    multiple = 32
+
     def __init__(self, classes: int) -> None:
         super().__init__()
         block = InvertedResidual

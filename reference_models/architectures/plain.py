@@ -13,6 +13,8 @@ from reference_models.architectures.blocks import conv_bn_relu
 class Plain(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 8."""
 
+    multiple = 8
+
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = (32, 64, 96, 128)) -> None:
         super().__init__()
         first, second, third, fourth = widths

@@ -17,6 +17,8 @@ GRIDS = (1, 2, 4, 8)
 class PSPNet(nn.Module):
     """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 64."""
 
+    multiple = 64
+
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = (32, 48, 80, 96)) -> None:
         super().__init__()
         first, second, third, fourth = widths

@@ -13,10 +13,11 @@ from reference_models.architectures.unpooling import pool, unpool
 
 
 class SegNet(nn.Module):
-    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 2 ** len(widths)."""
+    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of `multiple`."""
 
     def __init__(self, classes: int, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
+        self.multiple = 2 ** len(widths)
         self.encoder = nn.ModuleList(two_convolutions(a, b) for a, b in pairwise((3, *widths)))
         narrowing = [*pairwise(reversed(widths)), (widths[0], widths[0])]
         self.decoder = nn.ModuleList(nn.Sequential(*conv_bn_relu(a, a), *conv_bn_relu(a, b)) for a, b in narrowing)

@@ -13,13 +13,14 @@ from reference_models.architectures.blocks import two_convolutions
 
 
 class UNet(nn.Module):
-    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of 2 ** (len(widths) - 1).
+    """(N, 3, H, W) to (N, classes, H, W) logits; H and W are multiples of `multiple`.
 
     widths: channels per level, finest first; the last is the bottleneck.
     """
 
     def __init__(self, classes: int, widths: tuple[int, ...]) -> None:
         super().__init__()
+        self.multiple = 2 ** (len(widths) - 1)
         self.encoder = nn.ModuleList(two_convolutions(a, b) for a, b in pairwise((3, *widths)))
         climb = list(pairwise(reversed(widths)))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, kernel_size=2, stride=2) for a, b in climb)
