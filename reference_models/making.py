@@ -74,6 +74,7 @@ def make(
 
     trainer = Trainer(pictures, row.data.input, settings, seed, where)
     network, progress = trainer.train(ARCHITECTURES[name], resumed=resumed, after_epoch=keep, track=track)
+    draw_curve(name, progress.epochs, files["png"])
     scores = trainer.validate(network, exact=True)
     network = network.cpu()
     export(network, recipe, files["onnx"], data=row.data.name)
