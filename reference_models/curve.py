@@ -25,7 +25,7 @@ def draw_curve(name: str, epochs: Sequence[Epoch], path: Path) -> None:
     )
     left.set(title=name, xlabel="epoch", ylabel="training loss", ylim=(0, None))
     right.set(ylabel="validation mean IoU", ylim=(0, 1))
-    left.legend(handles=[*left.lines, right.lines[0]], loc="lower left", frameon=False)
+    figure.legend(handles=[*left.lines, right.lines[0]], loc="outside lower center", ncols=2, frameon=False)
     for axes in (left, right):
         axes.spines["top"].set_visible(False)
     with replacing(path) as temporary:
