@@ -1,20 +1,35 @@
 """From a float graph and its plan to the graph that is written: one output format a file, all in one table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 import quantseg
 from quantseg.errors import PlanError
-from quantseg.formats import qdq, qoperator
+from quantseg.formats import channels_last, qdq, qoperator
 from quantseg.formats.editor import GraphEditor
 from quantseg.planning import QuantPlan
 
-Emitter = Callable[[GraphEditor, ir.Node], list[ir.Value]]
-"""Inserts the integer form of one node and gives the integers of each of its outputs."""
 
-FORMATS: dict[str, Emitter] = {"qdq": qdq.emit_node, "qoperator": qoperator.emit_node}
+@dataclass(frozen=True)
+class Format:
+    """How the integer nodes of a graph are written.
+
+    emit_node inserts the integer form of one node and gives the integers of each of its outputs. variants: the ways in
+    which it can write a node, of equal numbers and unequal speed, the default first; () where there is one way.
+    """
+
+    emit_node: Callable[[GraphEditor, ir.Node], Sequence[ir.Value]]
+    variants: Callable[[ir.Node], tuple[str, ...]] = lambda _: ()
+
+
+FORMATS: dict[str, Format] = {
+    "qdq": Format(qdq.emit_node),
+    "qoperator": Format(qoperator.emit_node),
+    "channels-last": Format(channels_last.emit_node, channels_last.variants),
+}
 
 
 def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[str, str]) -> ir.Model:
@@ -33,7 +48,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
         if node.name in plan.dropped:
             editor.replace(node, [editor.stored(editor.inputs(node)[0])])
         elif node.name in quantised:
-            editor.replace(node, FORMATS[qformat](editor, node))
+            editor.replace(node, FORMATS[qformat].emit_node(editor, node))
     RemoveUnusedNodesPass()(result)
     _forget_inner_shapes(result.graph)
     for value, name in zip(result.graph.outputs, names, strict=True):

@@ -1,10 +1,12 @@
 """A graph in which a tensor may exist in float, in integers, or in both.
 
-`stored` is a tensor's integers, `rounded` the float values that those integers stand for. Each is made once, when a
-node first asks for it. After a node is replaced, all that read its float output read the rounded one.
+`stored` is a tensor's integers, `channels_last` the same ones as (N, H, W, C), `rounded` the float values that they
+stand for. Each is made once, when a node first asks for it. After a node is replaced, all that read its float output
+read the rounded one.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +19,14 @@ from quantseg.planning import QuantPlan, bias_params, constant
 MICROSOFT = "com.microsoft"
 """Domain of onnxruntime's own integer operators, which the ONNX standard lacks."""
 
+TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+class ChannelsLast(tuple[ir.Value, ...]):
+    """The integers of a node's outputs, as (N, H, W, C); those in any other sequence have the model's own axes."""
+
+    __slots__ = ()
+
 
 class GraphEditor:
     """Edits a model's graph by one plan. New nodes go in before the node that is being replaced."""
@@ -28,6 +38,7 @@ class GraphEditor:
         self._forms = {node: integer_form(node) for node in model.graph}
         self._position = next(iter(model.graph), None)
         self._stored: dict[ir.Value, ir.Value] = {}
+        self._channels_last: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
         self._taken = _names(model)
@@ -56,12 +67,14 @@ class GraphEditor:
         An output without a grid is no number (the answer of a comparison) or is not read; it passes as it is.
         """
         self._position = node
-        for old, stored in zip(node.outputs, integers, strict=True):
+        made = self._channels_last if isinstance(integers, ChannelsLast) else self._stored
+        for old, new in zip(node.outputs, integers, strict=True):
+            made[old] = new
             if str(old.name) not in self.plan.tensors:
+                stored = self.stored(old)
                 stored.shape, stored.type = old.shape, old.type
                 old.replace_all_uses_with(stored, replace_graph_outputs=True)
                 continue
-            self._stored[old] = stored
             old.replace_all_uses_with(self.rounded(old), replace_graph_outputs=True)
         self._graph.remove(node, safe=True)
 
@@ -72,10 +85,34 @@ class GraphEditor:
             if value.is_initializer():
                 integers = quantize(constant(value), self.params(value))
                 self._stored[value] = self.constant(f"{value.name}_quantized", integers)
+            elif value in self._channels_last:
+                name = f"{value.name}_channels_first"
+                self._stored[value] = self.transpose(self._channels_last[value], TO_CHANNELS_FIRST, name)
             else:
                 inputs = (value, *self.grid(value))
                 (self._stored[value],) = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
         return self._stored[value]
+
+    def channels_last(self, value: ir.Value | None) -> ir.Value:
+        """The integers of a stack of pictures with a grid, as (N, H, W, C); a constant may have fewer axes."""
+        assert value is not None
+        if value not in self._channels_last:
+            if value.is_initializer():
+                integers = quantize(constant(value), self.params(value))
+                aligned = integers.reshape((1,) * (4 - integers.ndim) + integers.shape).transpose(TO_CHANNELS_LAST)
+                made = self.constant(f"{value.name}_quantized", np.ascontiguousarray(aligned))
+            else:
+                made = self.transpose(self.stored(value), TO_CHANNELS_LAST, f"{value.name}_channels_last")
+            self._channels_last[value] = made
+        return self._channels_last[value]
+
+    def is_channels_last(self, value: ir.Value | None) -> bool:
+        """Whether the integers of a tensor exist as (N, H, W, C) already."""
+        return value in self._channels_last
+
+    def transpose(self, value: ir.Value, order: tuple[int, ...], name: str) -> ir.Value:
+        """The value with its axes in another order."""
+        return self.insert("Transpose", [value], name, attributes=(ir.AttrInt64s("perm", order),))[0]
 
     def rounded(self, value: ir.Value | None) -> ir.Value:
         """The float values that the tensor's integers stand for."""
@@ -100,10 +137,14 @@ class GraphEditor:
             self._grids[params] = self._scale_and_zero_point(str(value.name), params)
         return self._grids[params]
 
-    def weight(self, node: ir.Node, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Integers, scale and zero-point of the node's weight; nodes that share a weight share them."""
+    def weight(self, node: ir.Node, value: ir.Value | None, *, shift: int = 0) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Integers, scale and zero-point of the node's weight; nodes that share a weight share them.
+
+        shift: added to integers and zero-point, S((q + shift) − (Z + shift)): the same numbers.
+        """
         assert value is not None
-        params = self.plan.weights[str(node.name)]
+        planned = self.plan.weights[str(node.name)]
+        params = replace(planned, zero_point=(planned.zero_point + shift).astype(planned.qtype.dtype))
         if (value, params) not in self._weights:
             integers = self.constant(f"{value.name}_quantized", quantize(constant(value), params))
             self._weights[value, params] = (integers, *self._scale_and_zero_point(str(value.name), params))

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.formats.editor import GraphEditor
+from quantseg.formats.editor import ChannelsLast, GraphEditor
 from quantseg.ops.resampling import Blend, Interpolation, Matrix, interpolation
 
 Grid = tuple[ir.Value, ir.Value]
@@ -27,11 +27,11 @@ class Calculate(Protocol):
         """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
 
 
-def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> list[ir.Value]:
+def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> ChannelsLast:
     """Inserts the integer form of a linear Resize and gives its integers."""
     form = interpolation(node)
     assert isinstance(form, Interpolation)
-    return [_Writer(editor, node, calculate, form).picture()]
+    return ChannelsLast([_Writer(editor, node, calculate, form).picture()])
 
 
 class _Writer:
@@ -43,14 +43,13 @@ class _Writer:
         self._grid = editor.grid(self._source)
 
     def picture(self) -> ir.Value:
-        """(N, C, H, W) from the Resize's input to its output."""
+        """The resized picture, (N, H, W, C)."""
         form, (_, width) = self._form, self._form.after
-        value = self._insert("Transpose", "pixels", [self._editor.stored(self._source)], perm=[0, 2, 3, 1])
+        value = self._editor.channels_last(self._source)
         value = self._resized(value, form.columns, 2, [-1, form.before[0], width, form.channels])
         if isinstance(form.rows, Matrix):
             value = self._reshaped(value, "lines", [-1, form.before[0], width * form.channels])
-        value = self._resized(value, form.rows, 1, [-1, *form.after, form.channels])
-        return self._insert("Transpose", None, [value], perm=[0, 3, 1, 2])
+        return self._resized(value, form.rows, 1, [-1, *form.after, form.channels])
 
     def _resized(self, value: ir.Value, axis: Blend | Matrix, place: int, shape: list[int]) -> ir.Value:
         """The value, axis `place` of it resized, in this shape."""
@@ -109,14 +108,11 @@ class _Writer:
     def _ints(self, what: str, numbers: list[int]) -> ir.Value:
         return self._editor.constant(self._name(what), np.array(numbers, np.int64))
 
-    def _insert(
-        self, op_type: str, what: str | None, inputs: list[ir.Value], **attributes: int | str | list[int]
-    ) -> ir.Value:
-        """A node named after the Resize and what it makes; None for the last, which takes the Resize's name."""
-        name = str(self._node.name) if what is None else self._name(what)
-        output = f"{self._node.outputs[0].name}_quantized" if what is None else name
+    def _insert(self, op_type: str, what: str, inputs: list[ir.Value], **attributes: int | str | list[int]) -> ir.Value:
+        """A node named after the Resize and what it makes."""
+        name = self._name(what)
         written = ir.convenience.convert_attributes(attributes)
-        return self._editor.insert(op_type, inputs, output, name=name, attributes=written)[0]
+        return self._editor.insert(op_type, inputs, name, name=name, attributes=written)[0]
 
     def _name(self, what: str) -> str:
         return f"{self._node.name}_{what}"

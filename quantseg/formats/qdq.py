@@ -3,6 +3,8 @@
 Standard ONNX, portable, and readable by every runtime that knows quantisation at all.
 """
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from quantseg.formats import direct, interpolation
@@ -11,7 +13,7 @@ from quantseg.formats.interpolation import Grid, Operand
 from quantseg.ops import Kind
 
 
-def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[ir.Value]:
     """The node on dequantised inputs, each output quantised again; what no runtime fuses so, on the integers."""
     form = editor.form(node)
     if node.op_type in direct.WRITERS:

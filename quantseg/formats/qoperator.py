@@ -17,7 +17,7 @@ from quantseg.ops import IntegerForm, Kind
 Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value]]
 
 
-def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[ir.Value]:
     """The node as an integer operator; where no such operator exists, as in QDQ."""
     form = editor.form(node)
     if node.op_type in _WRITERS:
@@ -27,7 +27,7 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     if form.kind is Kind.MOVEMENT:
         return direct.moved(editor, node)
     if form.kind is Kind.INTERPOLATION:
-        return interpolation.emit(editor, node, _calculated)
+        return interpolation.emit(editor, node, calculated)
     return qdq.emit_node(editor, node)
 
 
@@ -114,7 +114,7 @@ _WRITERS: dict[str, Writer] = {
 }
 
 
-def _calculated(
+def calculated(
     editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str
 ) -> ir.Value:
     """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""

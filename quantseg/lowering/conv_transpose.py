@@ -47,7 +47,8 @@ def _lower(node: ir.Node) -> str:
     _check_cost(weight, axes, found)
     groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
     form = _Form(node, groups * weight.shape[1], groups, (axes[0].stride, axes[1].stride), found)
-    new = form.interleave(form.convolution(phase_weights(weight, groups, *found), bias))
+    weights = phase_weights(weight, groups, *found, phases_first=form.phases_first)
+    new = form.interleave(form.convolution(weights, bias))
     new += form.crop(new[-1].outputs[0])
     replace(node, new)
     return f"{found[0].count}x{found[1].count} " + " + ".join(step.op_type for step in new)
@@ -77,12 +78,19 @@ class _Form:
     strides: tuple[int, int]
     found: tuple[Phases, Phases]
 
+    @property
+    def phases_first(self) -> bool:
+        """Whether all outputs of one phase stand together, so that whole pixels are moved where channels are last."""
+        return self.groups == 1 and self.strides[0] == self.strides[1]
+
     def convolution(self, weight: NDArray[np.float32], bias: NDArray[Any] | None) -> ir.Node:
         """All phases at once, on the channel axis."""
         graph, stem = owner(self.node), str(self.node.name)
         inputs = [self.node.inputs[0], initializer(graph, f"{stem}_phases", weight)]
         if bias is not None:
-            inputs.append(initializer(graph, f"{stem}_bias", np.repeat(bias, math.prod(self.strides))))
+            count = math.prod(self.strides)
+            every = np.tile(bias, count) if self.phases_first else np.repeat(bias, count)
+            inputs.append(initializer(graph, f"{stem}_bias", every))
         attributes: dict[str, int | list[int]] = {
             "kernel_shape": [axis.count for axis in self.found],
             "pads": [axis.pad_begin for axis in self.found] + [axis.pad_end for axis in self.found],
@@ -91,12 +99,13 @@ class _Form:
         return ir.node("Conv", inputs, attributes, name=stem)
 
     def interleave(self, conv: ir.Node) -> list[ir.Node]:
-        """The convolution, and what makes pixels of phases: channel o·s·s + r·s + c is pixel (r, c) of o."""
+        """The convolution, and what makes pixels of phases; the order of the channels is that of `phase_weights`."""
         stem, value = str(self.node.name), conv.outputs[0]
         if self.strides == (1, 1):
             return [conv]
         if self.strides[0] == self.strides[1]:
-            attributes: dict[str, int | str] = {"blocksize": self.strides[0], "mode": "CRD"}
+            mode = "DCR" if self.phases_first else "CRD"
+            attributes: dict[str, int | str] = {"blocksize": self.strides[0], "mode": mode}
             return [conv, ir.node("DepthToSpace", [value], attributes, name=f"{stem}_shuffle")]
         if known_sizes(self.node).count(None) > 1:
             return [conv, *self._moved(value, self._by_axis())]

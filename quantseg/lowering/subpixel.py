@@ -69,17 +69,18 @@ def _cut_at(axis: Axis, cut: int) -> Phases:
 
 
 def phase_weights(
-    weight: NDArray[np.float32], groups: int, vertical: Phases, horizontal: Phases
+    weight: NDArray[np.float32], groups: int, vertical: Phases, horizontal: Phases, *, phases_first: bool = False
 ) -> NDArray[np.float32]:
     """Weights of the Conv for weights (inputs, outputs/groups, K, K) of the ConvTranspose, or 0.
 
     Shape (outputs·s·s, inputs/groups, taps, taps); output channel o·s·s + r·s + c holds row phase r, column
-    phase c.
+    phase c. phases_first, of one group: channel (r·s + c)·outputs + o does.
     """
     inputs = len(weight)
     padded = np.pad(weight, ((0, 0), (0, 0), (0, 1), (0, 1)))  # tap −1 reads the zero behind the last
     rows = padded[:, :, vertical.taps]  # (inputs, outputs, row phase, row tap, K + 1)
     both = rows[..., horizontal.taps]  # (inputs, outputs, row phase, row tap, column phase, column tap)
     grouped = both.reshape(groups, inputs // groups, *both.shape[1:])
-    ordered = grouped.transpose(0, 2, 3, 5, 1, 4, 6)  # group, output, row phase, column phase, input, taps
+    order = (0, 3, 5, 2, 1, 4, 6) if phases_first else (0, 2, 3, 5, 1, 4, 6)
+    ordered = grouped.transpose(order)  # group, output, row phase, column phase (or output behind them), input, taps
     return np.ascontiguousarray(ordered.reshape(-1, *ordered.shape[4:]))

@@ -10,6 +10,7 @@ from quantseg.ops import IntegerForm, KeptFloat, Kind
 from quantseg.ops.activation import clamp_bounds
 from quantseg.planning.decisions import decide
 from quantseg.planning.grids import Grids, form_grids, name_of, observable
+from quantseg.planning.placement import UNMEASURED, Placement
 from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.planning.settings import QuantSettings
 from quantseg.planning.weights import bias_params, constant, weight_params
@@ -17,6 +18,7 @@ from quantseg.prepare import Prepared
 
 __all__ = [
     "KeptFloat",
+    "Placement",
     "PlannedNode",
     "QuantPlan",
     "QuantSettings",
@@ -28,14 +30,18 @@ __all__ = [
 ]
 
 
-def plan(prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings) -> QuantPlan:
+def plan(
+    prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, placement: Placement = UNMEASURED
+) -> QuantPlan:
     """Decides every node and gives every integer tensor its scale and zero-point.
 
     ranges: tensor name → calibrated range, for the tensors of `observable(prepared.model.graph)`.
+    placement: what was measured to be faster in float, and in which way nodes are written.
     Raises PlanError or CalibrationError where settings, model and ranges do not fit each other.
     """
     graph = prepared.model.graph
-    decisions = decide(graph, settings, {refusal.node: refusal.reason for refusal in prepared.refusals})
+    refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
+    decisions = decide(graph, settings, refusals, placement)
     if all(isinstance(form, KeptFloat) for form in decisions.values()):
         raise PlanError("every node stays float, so nothing would be gained; include more nodes or exclude fewer")
     grids = form_grids(graph, decisions, ranges)
@@ -50,6 +56,7 @@ def plan(prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSetting
             data = tensors[name_of(node.inputs[form.data[0]])]
             weights[str(node.name)], more = weight_params(node, form, data, settings)
             notes.extend(more)
+    integer = {str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm)}
     dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))
     return QuantPlan(
         settings=settings,
@@ -57,6 +64,7 @@ def plan(prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSetting
         weights=weights,
         nodes=tuple(_planned(node, form, grids, dropped) for node, form in decisions.items()),
         dropped=dropped,
+        variants={name: way for name, way in placement.variants.items() if name in integer},
         changes=tuple(f"{c.rewrite}: {c.node}: {c.detail}" for c in prepared.changes),
         notes=tuple(notes),
     )

@@ -11,16 +11,20 @@ import onnx_ir as ir
 
 from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat, Kind, integer_form
+from quantseg.planning.placement import Placement
 from quantseg.planning.settings import QuantSettings
 
 Decision = IntegerForm | KeptFloat
 Decisions = dict[ir.Node, Decision]
 
 
-def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str]) -> Decisions:
+def decide(
+    graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str], placement: Placement
+) -> Decisions:
     """A decision for each node of the graph, in its order.
 
     refusals: node name → why a lowering left it as it is; that reason is better than the operator's own.
+    placement: what was measured beside the rules.
     Raises PlanError for an include or exclude pattern that fits no node.
     """
     nodes = list(graph)
@@ -32,8 +36,11 @@ def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str]
             form = KeptFloat(f"{node.op_type}: {refusals[str(node.name)]}")
         elif reason := _unwanted(node, settings):
             form = KeptFloat(reason)
+        elif isinstance(form, IntegerForm) and str(node.name) in placement.kept_float:
+            form = KeptFloat(placement.kept_float[str(node.name)])
         decisions[node] = form
-    while _retreat(nodes, decisions):
+    free = [node for node in nodes if str(node.name) not in placement.integer]
+    while _retreat(free, decisions):
         pass
     return decisions
 
@@ -62,7 +69,7 @@ def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:
 
 def _retreat(nodes: list[ir.Node], decisions: Decisions) -> bool:
     """Takes the nodes for which integers do not pay back to float, once; says whether there were any."""
-    leads_to_product = _leading_to_product(nodes, decisions)
+    leads_to_product = leading_to_product(decisions)
     changed = False
     for node in nodes:
         form = decisions[node]
@@ -94,10 +101,10 @@ def _reason_to_retreat(
     return None
 
 
-def _leading_to_product(nodes: list[ir.Node], decisions: Decisions) -> set[ir.Node]:
+def leading_to_product(decisions: Decisions) -> set[ir.Node]:
     """The integer nodes from which some integer convolution or product is reached through integer nodes alone."""
     found: set[ir.Node] = set()
-    for node in reversed(nodes):
+    for node in reversed(decisions):
         for output in node.outputs:
             for user, _ in output.uses():
                 form = decisions.get(user)

@@ -31,7 +31,8 @@ class QuantPlan:
     """How a prepared float graph becomes an integer one.
 
     tensors: activation or constant operand → its grid. weights: node → the grid of its weight. dropped: nodes (Relu,
-    Clip) whose work the saturation of a grid does. changes: what the lowering did, one line each.
+    Clip) whose work the saturation of a grid does. variants: node → the way in which a format writes it, where that
+    has several. changes: what the lowering did, one line each.
     """
 
     settings: QuantSettings
@@ -39,6 +40,7 @@ class QuantPlan:
     weights: Mapping[str, QuantParams]
     nodes: tuple[PlannedNode, ...]
     dropped: frozenset[str]
+    variants: Mapping[str, str]
     changes: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -63,6 +65,7 @@ class QuantPlan:
             "settings": self.settings.to_json(),
             "tensors": {name: _params_to_json(params) for name, params in self.tensors.items()},
             "weights": {name: _params_to_json(params) for name, params in self.weights.items()},
+            "variants": dict(self.variants),
             "nodes": [_node_to_json(node, node.name in self.dropped) for node in self.nodes],
             "changes": list(self.changes),
             "notes": list(self.notes),
