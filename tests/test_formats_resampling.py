@@ -23,6 +23,8 @@ RESIZES = {
     "from one pixel": "half_pixel 1 1 6 8",
     "smaller": "half_pixel 8 6 5 6",
 }
+READERS = {"b": "y", "v": "y", "u": "d"}
+"""Tensors without a node of their own where channels are last, and what the convolution that reads each gives."""
 POOL = "kernel_shape=[2,2], strides=[2,2]"
 
 
@@ -40,8 +42,17 @@ def resize(name: str) -> tuple[Any, list[dict[str, Array]], Any]:
 
 
 def integers(made: Made, names: list[str], feed: dict[str, Array]) -> list[Array]:
-    """Stored integers, as onnxruntime computes them with its rewrites on."""
-    return quantised.optimised(expose(made.model, [f"{name}_quantized" for name in names]), feed)
+    """Stored integers as (N, C, H, W), as onnxruntime computes them with its rewrites on."""
+    makers = {str(value.name): node for node in made.model.graph for value in node.outputs}
+    stored, last = [], []
+    for name in names:
+        first, own = f"{name}_channels_first", f"{name}_quantized"
+        reader = makers[f"{READERS[name]}_quantized"].inputs[0] if name in READERS else None
+        found = next(n for n in (first, own, reader and reader.name) if n in makers)
+        stored.append(str(found))
+        last.append("QLinearConv" in (node.op_type for node in made.model.graph if node.domain) and found != first)
+    results = quantised.optimised(expose(made.model, stored), feed)
+    return [r.transpose(0, 3, 1, 2) if is_last else r for r, is_last in zip(results, last, strict=True)]
 
 
 def real(made: Made, name: str, stored: Array) -> Array:

@@ -46,7 +46,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
     quantised = {node.name for node in plan.quantised}
     for node in list(result.graph):
         if node.name in plan.dropped:
-            editor.replace(node, [editor.stored(editor.inputs(node)[0])])
+            editor.replace(node, editor.at_hand(editor.inputs(node)[0]))
         elif node.name in quantised:
             editor.replace(node, FORMATS[qformat].emit_node(editor, node))
     RemoveUnusedNodesPass()(result)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
+from quantseg.affine import dequantize
 from quantseg.formats.editor import GraphEditor
 
 
@@ -31,13 +32,52 @@ def _where(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     return _inserted(editor, node, inputs)
 
 
+def _pad(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+    """Pad with real zero, which is the integer zero-point."""
+    data, pads, _, *axes = (*editor.inputs(node), None, None)[:4]
+    _, zero_point = editor.grid(data)
+    inputs = [editor.stored(data), pads, zero_point, *axes]
+    while inputs[-1] is None:
+        inputs.pop()
+    return _inserted(editor, node, inputs)
+
+
 def _inserted(editor: GraphEditor, node: ir.Node, inputs: list[ir.Value | None]) -> list[ir.Value]:
     names = (f"{output.name}_quantized" for output in node.outputs)
     return editor.insert(node.op_type, inputs, *names, name=node.name, attributes=tuple(node.attributes.values()))
 
 
+def _above(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+    """Greater than a number: the integers above the largest of those that stand for no more than it."""
+    data, threshold = editor.inputs(node)
+    assert threshold is not None
+    assert threshold.const_value is not None
+    params = editor.params(data)
+    grid = np.arange(params.qtype.qmin, params.qtype.qmax + 1).astype(params.qtype.dtype)
+    below = grid[dequantize(grid, params) <= threshold.const_value.numpy().reshape(())]
+    # Where no integer stands for so little, all are above the least: no integer says so with Greater.
+    op_type, bound = ("Greater", below[-1:]) if below.size else ("GreaterOrEqual", grid[:1])
+    name = str(node.outputs[0].name)
+    inputs = [editor.stored(data), editor.constant(f"{name}_bound", bound.reshape(()))]
+    return editor.insert(op_type, inputs, f"{name}_quantized", name=node.name)
+
+
+def _already_stored(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
+    """What the node reads are the integers of what it makes."""
+    pixels = editor.inputs(node)[0]
+    assert pixels is not None
+    return [pixels]
+
+
 WRITERS: dict[str, Callable[[GraphEditor, ir.Node], list[ir.Value]]] = {
+    "ArgMax": moved,
+    "DequantizeLinear": _already_stored,
     "Equal": moved,
+    "Greater": _above,
+    "Pad": _pad,
+    "ReduceMax": moved,
+    "ReduceMin": moved,
+    "SpaceToDepth": moved,
     "Split": moved,  # a runtime fuses it only where every part is read
     "Where": _where,
 }

@@ -110,6 +110,12 @@ class GraphEditor:
         """Whether the integers of a tensor exist as (N, H, W, C) already."""
         return value in self._channels_last
 
+    def at_hand(self, value: ir.Value | None) -> Sequence[ir.Value]:
+        """The integers of a tensor as (N, H, W, C) where they exist so, else on the model's own axes."""
+        if self.is_channels_last(value):
+            return ChannelsLast([self.channels_last(value)])
+        return [self.stored(value)]
+
     def transpose(self, value: ir.Value, order: tuple[int, ...], name: str) -> ir.Value:
         """The value with its axes in another order."""
         return self.insert("Transpose", [value], name, attributes=(ir.AttrInt64s("perm", order),))[0]

@@ -88,16 +88,6 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
     return _inserted(editor, node, "QLinearConcat", operands, MICROSOFT)
 
 
-def _pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
-    """Pad with real zero, which is the integer zero-point."""
-    data, pads, _, *axes = (*editor.inputs(node), None, None)[:4]
-    _, zero_point = editor.grid(data)
-    inputs = [editor.stored(data), pads, zero_point, *axes]
-    while inputs[-1] is None:
-        inputs.pop()
-    return _inserted(editor, node, "Pad", inputs)
-
-
 _WRITERS: dict[str, Writer] = {
     "Conv": _convolution,
     "Gemm": _gemm,
@@ -110,7 +100,6 @@ _WRITERS: dict[str, Writer] = {
     "Sigmoid": _unary,
     "Softmax": _softmax,
     "Concat": _concat,
-    "Pad": _pad,
 }
 
 
