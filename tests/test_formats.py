@@ -107,6 +107,11 @@ CASES = {
         "b = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(a)", "QLinearAveragePool"
     ),
     "GlobalAveragePool": case("b = GlobalAveragePool(a)", "QLinearGlobalAveragePool"),
+    "Sub": case(f"{SECOND} b = Sub(a, c)", "QLinearAdd", w=W),
+    "Sub from one number": case("l = LeakyRelu(a) b = Sub(c, l)", "QLinearAdd", c=np.ones(1, np.float32)),
+    "ReduceMax over channels": case("b = ReduceMax<axes=[1]>(a)", "ReduceMax", channels=1),
+    "ReduceMin over rows": case("b = ReduceMin<axes=[2]>(a)", "ReduceMin"),
+    "SpaceToDepth": case("b = SpaceToDepth<blocksize=2>(a)", "SpaceToDepth", channels=32),
     "Resize nearest": case(
         'b = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(a, , s)',
         "Resize", s=np.array([1, 1, 2, 2], np.float32),
@@ -141,8 +146,8 @@ CASES = {
         "b = Clip(a, l, h)", "QLinearConv", float_nodes="Clip", l=np.float32(0.2), h=np.float32(0.7)
     ),
 }  # fmt: skip
-BY_PIXEL = {"DepthToSpace": "Transpose", "Resize": "Concat"}
-"""What moves whole pixels in place of a kernel that moves number by number."""
+BY_PIXEL = {"DepthToSpace": "Transpose", "Resize": "Concat", "Split": "Slice"}
+"""With the channels last: what moves whole pixels in place of a kernel that moves number by number."""
 OPERATORS = {node.op_type for made in CASES.values() for node in made.model().graph}
 
 

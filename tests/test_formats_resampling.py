@@ -52,7 +52,7 @@ def integers(made: Made, names: list[str], feed: dict[str, Array]) -> list[Array
         stored.append(str(found))
         last.append("QLinearConv" in (node.op_type for node in made.model.graph if node.domain) and found != first)
     results = quantised.optimised(expose(made.model, stored), feed)
-    return [r.transpose(0, 3, 1, 2) if is_last else r for r, is_last in zip(results, last, strict=True)]
+    return [r.transpose(0, 3, 1, 2)[:, :8] if is_last else r for r, is_last in zip(results, last, strict=True)]
 
 
 def real(made: Made, name: str, stored: Array) -> Array:

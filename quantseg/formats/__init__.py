@@ -9,7 +9,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 import quantseg
 from quantseg.errors import PlanError
 from quantseg.formats import channels_last, qdq, qoperator
-from quantseg.formats.editor import GraphEditor
+from quantseg.formats.editor import GraphEditor, Stored
 from quantseg.planning import QuantPlan
 
 
@@ -21,7 +21,7 @@ class Format:
     which it can write a node, of equal numbers and unequal speed, the default first; () where there is one way.
     """
 
-    emit_node: Callable[[GraphEditor, ir.Node], Sequence[ir.Value]]
+    emit_node: Callable[[GraphEditor, ir.Node], Sequence[Stored]]
     variants: Callable[[ir.Node], tuple[str, ...]] = lambda _: ()
 
 
@@ -46,7 +46,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
     quantised = {node.name for node in plan.quantised}
     for node in list(result.graph):
         if node.name in plan.dropped:
-            editor.replace(node, editor.at_hand(editor.inputs(node)[0]))
+            editor.replace(node, [editor.at_hand(editor.inputs(node)[0])])
         elif node.name in quantised:
             editor.replace(node, FORMATS[qformat].emit_node(editor, node))
     RemoveUnusedNodesPass()(result)

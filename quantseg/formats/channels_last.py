@@ -1,136 +1,112 @@
-"""onnxruntime's integer operators on pictures as (N, H, W, C), as its kernels want them: nothing is transposed between.
+"""onnxruntime's integer operators on pictures (N, H, W, C), as its kernels want them: nothing is transposed between.
 
 A node works on pictures where its kernel wants that or where its input is one already, else on the model's own axes, as
 in QOperator; the editor transposes where the two meet. A Transpose of the model that does what the editor would is no
 node at all, so models that were converted from channels-last frameworks lose theirs.
-Source: onnxruntime, ContribOperators.md (QLinearConv, NhwcMaxPool, QLinearAveragePool, QLinearGlobalAveragePool).
+Source: onnxruntime, ContribOperators.md (NhwcMaxPool, QLinearAveragePool, QLinearGlobalAveragePool and the like).
 """
 
 from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from quantseg.formats import interpolation, pixels, qoperator
-from quantseg.formats.editor import MICROSOFT, TO_CHANNELS_FIRST, TO_CHANNELS_LAST, ChannelsLast, GraphEditor
+from quantseg.formats import convolution, interpolation, pixels, qoperator
+from quantseg.formats.editor import MICROSOFT, TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
+from quantseg.formats.pictures import AXES, LAST, Picture, compact, count_of, is_picture
 from quantseg.ops import IntegerForm, Kind
-from quantseg.qtypes import INT8
 
-Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value] | None]
+Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[Picture] | None]
 """Inserts the node on pictures and gives its outputs; None, and nothing inserted, where it cannot."""
 
-SYMMETRIC, SHIFTED = "symmetric", "shifted"
-"""Two ways to write a convolution. With zero-point 0 of the weights onnxruntime takes its convolution kernel; with any
-other it gathers the windows and takes its matrix product, which alone uses AMX."""
+variants = convolution.variants
 
 
-def variants(node: ir.Node) -> tuple[str, ...]:
-    """The ways in which a convolution can be written; depthwise ones have a kernel of their own."""
-    if node.op_type == "Conv" and pixels.is_picture(node.inputs[0]) and node.attributes.get_int("group", 1) == 1:
-        return SYMMETRIC, SHIFTED
-    return ()
-
-
-def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[ir.Value]:
+def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     """The node on pictures with the channels last; what has no such form, as in QOperator."""
     form = editor.form(node)
     if node.op_type == "Transpose":
         return _transpose(editor, node)
     if form.kind is Kind.INTERPOLATION:
         return interpolation.emit(editor, node, qoperator.calculated)
-    if all(pixels.is_picture(value) for value in (node.inputs[form.data[0]], node.outputs[0])):
-        on_kernel, anywhere = _KERNELS.get(node.op_type), _ANYWHERE.get(node.op_type)
+    if all(is_picture(value) for value in (node.inputs[form.data[0]], node.outputs[0])):
         at_hand = any(editor.is_channels_last(value) for value in editor.inputs(node))
-        writer = on_kernel or (anywhere if at_hand else None)
+        writer = _KERNELS.get(node.op_type) or (_ANYWHERE.get(node.op_type) if at_hand else None)
         written = None if writer is None else writer(editor, node, form)
         if written is not None:
-            return ChannelsLast(written)
+            return written
     return qoperator.emit_node(editor, node)
 
 
-def _transpose(editor: GraphEditor, node: ir.Node) -> Sequence[ir.Value]:
+def _transpose(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     """Between the two layouts the integers stay where they are."""
     order, data = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else (), editor.inputs(node)[0]
-    if order == TO_CHANNELS_LAST:
+    if order == TO_CHANNELS_LAST and is_picture(node.inputs[0]):
         return [editor.channels_last(data)]
-    if order == TO_CHANNELS_FIRST:
-        return ChannelsLast([editor.stored(data)])
+    if order == TO_CHANNELS_FIRST and is_picture(node.outputs[0]):
+        return [compact(editor.stored(data), count_of(node.outputs[0]))]
     return qoperator.emit_node(editor, node)
 
 
-def _convolution(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
-    data, weight, *rest = editor.inputs(node)
-    is_shifted = editor.plan.variants.get(str(node.name)) == SHIFTED and editor.plan.settings.weight is INT8
-    operands = [
-        *_operand(editor, data),
-        *editor.weight(node, weight, shift=-1 if is_shifted else 0),
-        *editor.grid(node.outputs[0]),
-    ]
-    if form.bias is not None:
-        operands.append(editor.bias(node, data, rest[0])[0])
-    return _inserted(editor, node, "QLinearConv", operands, channels_last=1)
+def _average(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+    data = editor.inputs(node)[0]
+    picture = editor.picture(data)
+    operands = [picture.value, *editor.grid(data), *editor.grid(node.outputs[0])]
+    return [picture.with_value(_inserted(editor, node, operands, channels_last=1))]
 
 
-def _average(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
-    operands = [*_operand(editor, editor.inputs(node)[0]), *editor.grid(node.outputs[0])]
-    return _inserted(editor, node, f"QLinear{node.op_type}", operands, channels_last=1)
-
-
-def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value] | None:
+def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return None
-    operands = [editor.channels_last(editor.inputs(node)[0])]
-    return _inserted(editor, node, "NhwcMaxPool", operands, leave_out=("storage_order",))
+    picture = editor.picture(editor.inputs(node)[0])
+    written = editor.stand_in(node, "NhwcMaxPool", [picture.value], domain=MICROSOFT, leave_out=("storage_order",))
+    return [picture.with_value(value) for value in written]
 
 
-def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value] | None:
+def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
     """Add, Mul and functions of one number, with broadcasting: any constant, but no tensor of fewer axes."""
     values = editor.inputs(node)
-    if not all(pixels.can_be_picture(value) for value in values):
+    pictures = pixels.aligned(editor, values)
+    if pictures is None:
         return None
-    operands = [part for value in values for part in _operand(editor, value)]
-    return _inserted(editor, node, f"QLinear{node.op_type}", [*operands, *editor.grid(node.outputs[0])])
+    operands = [
+        part for picture, value in zip(pictures, values, strict=True) for part in (picture.value, *editor.grid(value))
+    ]
+    written = _inserted(editor, node, [*operands, *editor.grid(node.outputs[0])])
+    return [max(pictures, key=lambda picture: len(picture.channels)).with_value(written)]
 
 
-def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
-    operands = [*_operand(editor, editor.inputs(node)[0]), *editor.grid(node.outputs[0])]
-    axis = pixels.AXES[node.attributes.get_int("axis", -1)]
-    return _inserted(editor, node, "QLinearSoftmax", operands, axis=axis, opset=editor.opset)
+def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+    """Over any axis, every channel in its place."""
+    data = editor.inputs(node)[0]
+    operands = [editor.channels_last(data), *editor.grid(data), *editor.grid(node.outputs[0])]
+    axis = AXES[node.attributes.get_int("axis", -1)]
+    written = _inserted(editor, node, operands, axis=axis, opset=editor.opset)
+    return [compact(written, count_of(data))]
 
 
-def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value] | None:
+def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+    """Plain where all are on the result's grid. Places are joined as they are, unused ones among them."""
     values, grid = editor.inputs(node), editor.params(node.outputs[0])
-    if not all(pixels.can_be_picture(value) for value in values):
+    axis = AXES[node.attributes["axis"].as_int()]
+    pictures = pixels.side_by_side(editor, values) if axis == LAST else pixels.aligned(editor, values)
+    if pictures is None:
         return None
+    joined = pixels.concat_places(pictures) if axis == LAST else pictures[0].channels
     if all(editor.params(value) == grid for value in values):
-        return pixels.concat(editor, node, form)
-    operands = [*editor.grid(node.outputs[0]), *(part for value in values for part in _operand(editor, value))]
-    return _inserted(editor, node, "QLinearConcat", operands, axis=pixels.AXES[node.attributes["axis"].as_int()])
+        written = editor.stand_in(node, "Concat", [picture.value for picture in pictures], axis=axis)
+        return [Picture(written[0], joined)]
+    operands = [*editor.grid(node.outputs[0])]
+    for picture, value in zip(pictures, values, strict=True):
+        operands += [picture.value, *editor.grid(value)]
+    return [Picture(_inserted(editor, node, operands, axis=axis), joined)]
 
 
-def _operand(editor: GraphEditor, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
-    return editor.channels_last(value), *editor.grid(value)
-
-
-def _inserted(
-    editor: GraphEditor,
-    node: ir.Node,
-    op_type: str,
-    operands: Sequence[ir.Value | None],
-    *,
-    leave_out: tuple[str, ...] = (),
-    **more: int,
-) -> list[ir.Value]:
-    """Inserts onnxruntime's operator in the node's name, with its attributes and `more`."""
-    kept = {name: attribute for name, attribute in node.attributes.items() if name not in leave_out}
-    attributes = kept | {name: ir.AttrInt64(name, number) for name, number in more.items()}
-    name = f"{node.outputs[0].name}_quantized"
-    return editor.insert(
-        op_type, operands, name, domain=MICROSOFT, name=node.name, attributes=tuple(attributes.values())
-    )
+def _inserted(editor: GraphEditor, node: ir.Node, operands: Sequence[ir.Value], **changed: int) -> ir.Value:
+    return editor.stand_in(node, f"QLinear{node.op_type}", operands, domain=MICROSOFT, leave_out=(), **changed)[0]
 
 
 _KERNELS: dict[str, Writer] = {
-    "Conv": _convolution,
+    "Conv": convolution.emit,
     "AveragePool": _average,
     "GlobalAveragePool": _average,
     "MaxPool": _max_pool,
@@ -149,5 +125,6 @@ _ANYWHERE: dict[str, Writer] = {
     "Resize": pixels.nearest,
     "Slice": pixels.cut,
     "Split": pixels.split,
+    "Gather": pixels.chosen,
 }
 """As good in either layout: they take the one that is there."""

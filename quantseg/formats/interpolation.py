@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.formats.editor import ChannelsLast, GraphEditor
+from quantseg.formats.editor import GraphEditor
+from quantseg.formats.pictures import Picture
 from quantseg.ops.resampling import Blend, Interpolation, Matrix, interpolation
 
 Grid = tuple[ir.Value, ir.Value]
@@ -27,11 +28,11 @@ class Calculate(Protocol):
         """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
 
 
-def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> ChannelsLast:
+def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> list[Picture]:
     """Inserts the integer form of a linear Resize and gives its integers."""
     form = interpolation(node)
     assert isinstance(form, Interpolation)
-    return ChannelsLast([_Writer(editor, node, calculate, form).picture()])
+    return [_Writer(editor, node, calculate, form).picture()]
 
 
 class _Writer:
@@ -42,14 +43,14 @@ class _Writer:
         self._source = editor.inputs(node)[0]
         self._grid = editor.grid(self._source)
 
-    def picture(self) -> ir.Value:
-        """The resized picture, (N, H, W, C)."""
-        form, (_, width) = self._form, self._form.after
-        value = self._editor.channels_last(self._source)
-        value = self._resized(value, form.columns, 2, [-1, form.before[0], width, form.channels])
+    def picture(self) -> Picture:
+        """The resized picture, its channels where they were."""
+        form, (_, width), source = self._form, self._form.after, self._editor.picture(self._source)
+        places = len(source.channels)
+        value = self._resized(source.value, form.columns, 2, [-1, form.before[0], width, places])
         if isinstance(form.rows, Matrix):
-            value = self._reshaped(value, "lines", [-1, form.before[0], width * form.channels])
-        return self._resized(value, form.rows, 1, [-1, *form.after, form.channels])
+            value = self._reshaped(value, "lines", [-1, form.before[0], width * places])
+        return source.with_value(self._resized(value, form.rows, 1, [-1, *form.after, places]))
 
     def _resized(self, value: ir.Value, axis: Blend | Matrix, place: int, shape: list[int]) -> ir.Value:
         """The value, axis `place` of it resized, in this shape."""

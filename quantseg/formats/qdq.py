@@ -7,19 +7,21 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from quantseg.formats import direct, interpolation
-from quantseg.formats.editor import GraphEditor
+from quantseg.formats import difference, direct, interpolation
+from quantseg.formats.editor import GraphEditor, Stored
 from quantseg.formats.interpolation import Grid, Operand
 from quantseg.ops import Kind
 
 
-def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[ir.Value]:
+def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     """The node on dequantised inputs, each output quantised again; what no runtime fuses so, on the integers."""
     form = editor.form(node)
     if node.op_type in direct.WRITERS:
         return direct.WRITERS[node.op_type](editor, node)
     if form.kind is Kind.INTERPOLATION:
         return interpolation.emit(editor, node, _calculated)
+    if node.op_type == "Sub":
+        return difference.emit(editor, node, _calculated)
     inputs = list(editor.inputs(node))
     for index in form.data:
         inputs[index] = editor.rounded(editor.inputs(node)[index])

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from quantseg.formats import direct, interpolation, qdq
-from quantseg.formats.editor import MICROSOFT, GraphEditor
+from quantseg.formats import classes, difference, direct, interpolation, qdq
+from quantseg.formats.editor import MICROSOFT, GraphEditor, Stored
 from quantseg.formats.interpolation import Grid, Operand
 from quantseg.ops import IntegerForm, Kind
 
 Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value]]
 
 
-def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[ir.Value]:
+def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     """The node as an integer operator; where no such operator exists, as in QDQ."""
     form = editor.form(node)
     if node.op_type in _WRITERS:
@@ -65,6 +65,10 @@ def _binary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
     return _inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)
 
 
+def _difference(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
+    return difference.emit(editor, node, calculated)
+
+
 def _unary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     data = editor.inputs(node)[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
@@ -89,11 +93,13 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
 
 
 _WRITERS: dict[str, Writer] = {
+    "ArgMax": classes.argmax,
     "Conv": _convolution,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _binary,
     "Mul": _binary,
+    "Sub": _difference,
     "AveragePool": _unary,
     "GlobalAveragePool": _unary,
     "LeakyRelu": _unary,
@@ -103,9 +109,7 @@ _WRITERS: dict[str, Writer] = {
 }
 
 
-def calculated(
-    editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str
-) -> ir.Value:
+def calculated(editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str) -> ir.Value:
     """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
     inputs = [part for value, scale_and_zero in operands for part in (value, *scale_and_zero)]
     domain = MICROSOFT if op_type == "Add" else ""
