@@ -57,7 +57,8 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]
         given = picture.channels if depthwise else tuple(range(outputs))
         groups = len(given) if depthwise else groups
     else:
-        picture, given = editor.picture(data, multiple=READ_BY), _given(node, outputs)
+        picture = editor.picture(data, multiple=READ_BY)
+        given = _given(editor, node, picture, as_read=groups > 1 and groups == outputs == count_of(data))
         kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
     shift = -1 if way == SHIFTED and params.qtype.signed else 0
     scale, zero_point = params.scale, (params.zero_point + shift).astype(params.qtype.dtype)
@@ -97,14 +98,36 @@ def _as_one_group(kernel: NDArray[Any], groups: int, zero: int) -> NDArray[Any]:
     return whole
 
 
-def _given(node: ir.Node, outputs: int) -> tuple[int, ...]:
-    """The places that the convolution fills: whole registers, and what a pixel shuffle moves is whole pixels."""
-    readers = [user for user, _ in node.outputs[0].uses()]
-    if [reader.op_type for reader in readers] == ["DepthToSpace"]:
-        size = readers[0].attributes["blocksize"].as_int()
-        if readers[0].attributes.get_string("mode", "DCR") != "DCR":
-            return tuple(range(outputs))
-        pixel = filled(outputs // size**2, GIVEN_BY // math.gcd(GIVEN_BY, size**2))
-        phases = range(size**2)
-        return tuple(c if c == UNUSED else phase * (outputs // size**2) + c for phase in phases for c in pixel)
+def _given(editor: GraphEditor, node: ir.Node, read: Picture, *, as_read: bool) -> tuple[int, ...]:
+    """The places that the convolution fills: whole registers, or those in which others expect its channels.
+
+    as_read: whether each channel comes from the one of its number.
+    """
+    outputs = count_of(node.outputs[0])
+    channels = tuple(range(outputs))
+    if len(read.channels) % READ_BY:
+        return channels  # the fast kernel does not take it, whatever it gives
+    if as_read and len(read.channels) >= GIVEN_BY:
+        return read.channels
+    readers = editor.readers(node.outputs[0])
+    shuffled = [reader for reader in readers if reader.op_type == "DepthToSpace"]
+    if shuffled and len(readers) == 1:
+        return _by_phase(shuffled[0], outputs)
+    if outputs >= GIVEN_BY and not outputs % READ_BY and all(reader.op_type == "Concat" for reader in readers):
+        return channels
+    for reader in readers:
+        if reader.op_type in ("Add", "Mul"):
+            for other in editor.inputs_of(reader):
+                if editor.is_channels_last(other) and count_of(other) == outputs:
+                    return editor.picture(other).channels
     return filled(outputs, GIVEN_BY)
+
+
+def _by_phase(shuffle: ir.Node, outputs: int) -> tuple[int, ...]:
+    """Places for a pixel shuffle: those of each phase are alike, so that whole pixels are moved."""
+    size = shuffle.attributes["blocksize"].as_int()
+    count = outputs // size**2
+    if shuffle.attributes.get_string("mode", "DCR") != "DCR":
+        return tuple(range(outputs))
+    pixel = filled(count, GIVEN_BY // math.gcd(GIVEN_BY, size**2))
+    return tuple(c if c == UNUSED else phase * count + c for phase in range(size**2) for c in pixel)

@@ -58,6 +58,18 @@ class GraphEditor:
         self._position = node
         return self._inputs[node]
 
+    def inputs_of(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
+        """The inputs, before any edit, of a node that is not being replaced now; none of one in a subgraph."""
+        return self._inputs.get(node, ())
+
+    def readers(self, value: ir.Value) -> list[ir.Node]:
+        """The nodes that read a value, in place of dropped ones those that read their answer."""
+        found: list[ir.Node] = []
+        for user, _ in value.uses():
+            dropped = str(user.name) in self.plan.dropped
+            found += self.readers(user.outputs[0]) if dropped else [user]
+        return found
+
     def form(self, node: ir.Node) -> IntegerForm:
         """The integer form that the node had before any edit; it has one."""
         form = self._forms[node]
@@ -105,7 +117,7 @@ class GraphEditor:
         assert value is not None
         if value not in self._pictures:
             planes, count = self.stored(value), count_of(value)
-            channels = filled(count, multiple)
+            channels = filled(count, multiple if count > 2 else 1)  # few channels double for nothing
             if len(channels) > count:
                 widths = self.constant(
                     f"{value.name}_widths", np.array([0] * 5 + [len(channels) - count, 0, 0], np.int64)

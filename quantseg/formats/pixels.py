@@ -89,7 +89,8 @@ def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] 
     if len(numbers) < len(limits):
         return None
     count = len(numbers[0])
-    first, last, axes, steps = (*numbers, *(np.arange(count), np.ones(count, np.int64))[len(numbers) - 2 :])
+    numbers += [np.arange(count), np.ones(count, np.int64)][len(numbers) - 2 :]
+    first, last, axes, steps = numbers
     picture = editor.picture(data)
     kept = [range(count_of(data))]
     for index in np.flatnonzero(axes % 4 == 1):
@@ -139,28 +140,23 @@ def _chosen(editor: GraphEditor, value: ir.Value | None, wanted: Sequence[int]) 
     return Picture(picture.value, tuple(place.get(channel, UNUSED) for channel in picture.channels))
 
 
-def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
     """Depth (r, c, o), block row before block column, to pixels: only r and the columns of pixels change places.
 
-    Depth (o, r, c) moves number by number. None where two sizes of the result are dynamic.
+    Depth (o, r, c) moves number by number.
     """
     data, size = editor.inputs(node)[0], node.attributes["blocksize"].as_int()
-    after, picture, count = _sizes(node.outputs[0]), editor.picture(data), count_of(node.outputs[0])
-    if after is None:
-        return None
-    order: tuple[int, ...]
+    picture, count = editor.picture(data), count_of(node.outputs[0])
     pixel = _same_in_each_phase(picture.channels, size**2, count)
-    if node.attributes.get_string("mode", "DCR") == "DCR" and pixel is not None:
-        apart, order = [0, 0, 0, size, size * len(pixel)], (0, 1, 3, 2, 4)
-    elif node.attributes.get_string("mode", "DCR") == "DCR":
+    by_phase = node.attributes.get_string("mode", "DCR") == "DCR"
+    if not by_phase or pixel is None:
         picture, pixel = compact(editor.channels_last(data), count_of(data)), tuple(range(count))
-        apart, order = [0, 0, 0, size, size * count], (0, 1, 3, 2, 4)
-    else:
-        picture, pixel = compact(editor.channels_last(data), count_of(data)), tuple(range(count))
-        apart, order = [0, 0, 0, count, size, size], (0, 1, 4, 2, 5, 3)
-    blocks = _reshaped(editor, node, picture.value, "blocks", apart)
+    order: tuple[int, ...] = (0, 1, 3, 2, 4) if by_phase else (0, 1, 4, 2, 5, 3)
+    apart = [0, 0, 0, size, size * len(pixel)] if by_phase else [0, 0, 0, count, size, size]
+    blocks = _reshaped(editor, node, picture.value, "blocks", _ints(editor, node, "blocks_shape", apart))
     rows = editor.transpose(blocks, order, f"{node.name}_rows_apart")
-    return [Picture(_reshaped(editor, node, rows, "pixels", [*after, len(pixel)]), pixel)]
+    shape = _shape(editor, node, picture.value, _sizes(node.outputs[0]), (size, size), len(pixel))
+    return [Picture(_reshaped(editor, node, rows, "pixels", shape), pixel)]
 
 
 def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> tuple[int, ...] | None:
@@ -173,60 +169,94 @@ def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> t
 
 def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
     """Nearest Resize by whole factors: each pixel is repeated in its row, then each row."""
-    before, after = _sizes(node.inputs[0]), _sizes(node.outputs[0])
-    if before is None or after is None or -1 in (*before[1:], *after[1:]):
-        return None
-    if count_of(node.inputs[0]) != count_of(node.outputs[0]):
-        return None
-    pairs = list(zip(before[1:], after[1:], strict=True))
-    if not all(repeats(node, *pair) for pair in pairs):
+    factors = whole_factors(node)
+    if factors is None:
         return None
     picture = editor.picture(editor.inputs(node)[0])
     value, places = picture.value, len(picture.channels)
-    wide = [-1, before[1], after[2], places]
-    for axis, (size, larger), shape in ((3, pairs[1], wide), (2, pairs[0], [*after, places])):
-        if larger == size:
-            continue
-        along = (ir.AttrInt64("axis", axis),)
-        (joined,) = editor.insert(
-            "Concat", [value] * (larger // size), f"{node.name}_repeated_{axis}", attributes=along
-        )
-        value = _reshaped(editor, node, joined, f"joined_{axis}", shape)
+    for what, axis, (down, across) in (("columns", 3, (1, factors[1])), ("rows", 2, (factors[0], 1))):
+        if down * across > 1:
+            along, repeated = (ir.AttrInt64("axis", axis),), [value] * (down * across)
+            (joined,) = editor.insert("Concat", repeated, f"{node.name}_{what}_repeated", attributes=along)
+            sizes = _sizes(node.inputs[0]) if what == "columns" else _sizes(node.outputs[0])
+            if what == "columns":
+                sizes = [size * by if size > 0 else size for size, by in zip(sizes, (1, 1, across), strict=True)]
+            shape = _shape(editor, node, value, sizes, (down, across), places)
+            value = _reshaped(editor, node, joined, what, shape)
     return [picture.with_value(value)]
 
 
-def repeats(node: ir.Node, before: int, after: int) -> bool:
-    """Whether a nearest Resize takes pixel i // s for pixel i along an axis, s = after / before being whole.
+def whole_factors(node: ir.Node) -> tuple[int, int] | None:
+    """How often a nearest Resize repeats each row and each column, where it does just that; else None.
 
     Source: ONNX, Resize: coordinates and rounding of its modes.
     """
-    factor = after // before
-    if factor * before != after:
-        return False
+    before, after = _sizes(node.inputs[0]), _sizes(node.outputs[0])
+    scales = _reals(node.inputs[2]) if len(node.inputs) > 2 else None
+    if scales is not None and scales.size == 4:
+        wanted = scales[2:]
+    elif -1 not in (*before[1:], *after[1:]):
+        wanted = np.array(after[1:]) / np.array(before[1:])
+    else:
+        return None
+    if (
+        (wanted < 1).any()
+        or (wanted != np.round(wanted)).any()
+        or count_of(node.inputs[0]) != count_of(node.outputs[0])
+    ):
+        return None
+    rows, columns = (int(factor) for factor in wanted)
+    return (rows, columns) if _repeats(node, rows) and _repeats(node, columns) else None
+
+
+def _repeats(node: ir.Node, factor: int) -> bool:
+    """Whether pixel i comes from pixel i // factor; what holds for three pixels holds for all."""
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
     rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
-    pixel = np.arange(after, dtype=np.float64)
+    pixel = np.arange(3 * factor, dtype=np.float64)
     if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
         position = (pixel + 0.5) / factor - 0.5
     elif mode == "asymmetric":
         position = pixel / factor
     else:
-        return False
+        return factor == 1
     rounded = {
         "floor": np.floor(position),
         "ceil": np.ceil(position),
         "round_prefer_floor": np.ceil(position - 0.5),
         "round_prefer_ceil": np.floor(position + 0.5),
     }[rounding]
-    return bool((np.clip(rounded, 0, before - 1) == pixel // factor).all())
+    return bool((np.clip(rounded, 0, 2) == pixel // factor).all())
 
 
-def _sizes(value: ir.Value | None) -> list[int] | None:
-    """(N, H, W) of a picture, −1 for the one size that is dynamic; None where more than one is."""
+def _sizes(value: ir.Value | None) -> list[int]:
+    """(N, H, W) of a picture, −1 for what is dynamic."""
     assert value is not None
     assert value.shape is not None
     sizes = [size if isinstance(size, int) else -1 for size in value.shape]
-    return None if sizes.count(-1) > 1 else [sizes[axis] for axis in (0, 2, 3)]
+    return [sizes[axis] for axis in (0, 2, 3)]
+
+
+def _shape(
+    editor: GraphEditor, node: ir.Node, before: ir.Value, sizes: list[int], factors: tuple[int, int], places: int
+) -> ir.Value:
+    """(N, H, W, places) of a picture that is `before` with so many times its rows and columns.
+
+    Where more than one size is dynamic, it is computed while the model runs.
+    """
+    if sizes.count(-1) <= 1:
+        return _ints(editor, node, "shape", [*sizes, places])
+    (shape,) = editor.insert("Shape", [before], f"{node.name}_size")
+    factor = _ints(editor, node, "factors", [1, *factors])
+    limits = [_ints(editor, node, what, [number]) for what, number in (("first", 0), ("last", 3))]
+    (spatial,) = editor.insert("Slice", [shape, *limits], f"{node.name}_sizes")
+    (larger,) = editor.insert("Mul", [spatial, factor], f"{node.name}_sizes_after")
+    count = _ints(editor, node, "places", [places])
+    return editor.insert("Concat", [larger, count], f"{node.name}_shape", attributes=(ir.AttrInt64("axis", 0),))[0]
+
+
+def _reals(value: ir.Value | None) -> NDArray[np.float64] | None:
+    return None if value is None or value.const_value is None else np.asarray(value.const_value.numpy(), np.float64)
 
 
 def _numbers(value: ir.Value | None) -> NDArray[np.int64] | None:
@@ -237,5 +267,5 @@ def _ints(editor: GraphEditor, node: ir.Node, what: str, numbers: list[int]) -> 
     return editor.constant(f"{node.name}_{what}", np.array(numbers, np.int64))
 
 
-def _reshaped(editor: GraphEditor, node: ir.Node, value: ir.Value, what: str, shape: list[int]) -> ir.Value:
-    return editor.insert("Reshape", [value, _ints(editor, node, f"{what}_shape", shape)], f"{node.name}_{what}")[0]
+def _reshaped(editor: GraphEditor, node: ir.Node, value: ir.Value, what: str, shape: ir.Value) -> ir.Value:
+    return editor.insert("Reshape", [value, shape], f"{node.name}_{what}")[0]
