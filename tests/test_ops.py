@@ -43,7 +43,11 @@ def test_every_rule_answers_with_a_form_or_a_reason_that_names_the_operator(op_t
         ("y = MatMul(m, x)", IntegerForm(Kind.PRODUCT, data=(0, 1))),
         ("y = Add(x, m)", IntegerForm(Kind.ARITHMETIC, data=(0, 1))),
         ("y = Concat<axis=1>(x, x, x)", IntegerForm(Kind.JOIN, data=(0, 1, 2))),
+        ("y = Sub(x, m)", IntegerForm(Kind.ARITHMETIC, data=(0, 1))),
         ("y = Sigmoid(x)", IntegerForm(Kind.ARITHMETIC, fixed=Range(0, 1))),
+        ("y = Softmax(x)", IntegerForm(Kind.ARITHMETIC, fixed=Range(0, 1))),
+        ("f = Flatten(x) y = Softmax(f)", IntegerForm(Kind.ARITHMETIC, least=Range(0, 4 / 144))),
+        ("y = ReduceMax(x)", IntegerForm(Kind.MOVEMENT)),
         ("y = Relu(x)", IntegerForm(Kind.CLAMP)),
         ("y = Transpose(x)", IntegerForm(Kind.MOVEMENT)),
     ],
@@ -62,9 +66,10 @@ def test_forms(body: str, expected: IntegerForm) -> None:
         ('y = Resize<mode="cubic">(x, , s)', "Resize: cubic interpolation overshoots the range of its input"),
         ("y = Pad(x, p, v)", "Pad: pads with a value other than zero"),
         ("y = Pad(x, p, h)", "Pad: pads with a value other than zero"),
-        ("y = Sub(x, v)", "Sub: no integer kernel in onnxruntime"),
+        ("y = Div(v, x)", "Div: no integer kernel in onnxruntime"),
         ("y = ReduceMean(x)", "ReduceMean: no integer kernel in onnxruntime"),
-        ("y = Softplus(x)", "Softplus: no integer rule"),
+        ("y = Softplus(x)", "Softplus: no integer kernel in onnxruntime"),
+        ("y = Sinh(x)", "Sinh: no integer rule"),
         (
             "y, i = MaxPool<kernel_shape=[2,2]>(x)",
             "MaxPool: its indices are read, and integers tie where floats do not",
@@ -102,6 +107,12 @@ def test_values_of_one_tensor_compare_as_integers(body: str, compared: bool) -> 
         assert answer == IntegerForm(Kind.COMPARISON, data=(0, 1))
     else:
         assert answer == KeptFloat("Equal: compares values of two tensors, which integers round to equal ones")
+
+
+def test_a_softmax_of_unknown_length_stays_float() -> None:
+    value = ir.Value(name="v", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1, "n"]))
+    answer = integer_form(ir.node("Softmax", [value]))
+    assert answer == KeptFloat("Softmax: over an axis of unknown length; export with fixed sizes")
 
 
 def test_integers_are_no_pixels() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes
@@ -59,6 +59,7 @@ def test_the_form_is_what_onnxruntime_computes(
         sizes = np.multiply(before, numbers) if how.startswith("whole") else numbers
         model = resize(before, mode, z=np.array([1, 2, *sizes]))
     form = interpolation(model.graph.node(0))
+    assume(not (isinstance(form, str) and "multiplications" in form))  # 9 to 1 pixels take many
     assert isinstance(form, Interpolation)
     event(f"{type(form.rows).__name__} and {type(form.columns).__name__}")
     x = noise(1, 2, *before)

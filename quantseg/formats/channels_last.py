@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from quantseg.formats import convolution, interpolation, pixels, qoperator
+from quantseg.formats import convolution, direct, interpolation, pixels, qoperator
 from quantseg.formats.editor import MICROSOFT, TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
 from quantseg.formats.pictures import AXES, LAST, Picture, compact, count_of, is_picture
 from quantseg.ops import IntegerForm, Kind
@@ -75,6 +75,13 @@ def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[
     return [max(pictures, key=lambda picture: len(picture.channels)).with_value(written)]
 
 
+def _clamp(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+    if not direct.is_clamp_on_one_grid(editor, node):
+        return None
+    picture = editor.picture(editor.inputs(node)[0])
+    return [picture.with_value(direct.clamped(editor, node, picture.value)[0])]
+
+
 def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
     """Over any axis, every channel in its place."""
     data = editor.inputs(node)[0]
@@ -118,6 +125,8 @@ _ANYWHERE: dict[str, Writer] = {
     "Add": _elementwise,
     "Mul": _elementwise,
     "LeakyRelu": _elementwise,
+    "Relu": _clamp,
+    "Clip": _clamp,
     "Sigmoid": _elementwise,
     "Softmax": _softmax,
     "Concat": _concat,

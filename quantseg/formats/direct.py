@@ -5,8 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.affine import dequantize
+from quantseg.affine import dequantize, quantize
 from quantseg.formats.editor import GraphEditor
+from quantseg.ops import Kind
+from quantseg.ops.activation import clamp_bounds
 
 
 def moved(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
@@ -40,6 +42,21 @@ def _pad(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     while inputs[-1] is None:
         inputs.pop()
     return _inserted(editor, node, inputs)
+
+
+def is_clamp_on_one_grid(editor: GraphEditor, node: ir.Node) -> bool:
+    """Whether a Relu or Clip can compare integers: its input and its output stand for numbers alike."""
+    if editor.form(node).kind is not Kind.CLAMP:
+        return False
+    return editor.params(editor.inputs(node)[0]) == editor.params(node.outputs[0])
+
+
+def clamped(editor: GraphEditor, node: ir.Node, integers: ir.Value) -> list[ir.Value]:
+    """Clip of integers between those that stand for the bounds."""
+    params = editor.params(node.outputs[0])
+    low, high = (quantize(np.float32(bound), params) for bound in clamp_bounds(node))
+    bounds = [editor.shared(f"{node.name}_{what}", np.asarray(value)) for what, value in (("low", low), ("high", high))]
+    return editor.insert("Clip", [integers, *bounds], f"{node.outputs[0].name}_quantized", name=node.name)
 
 
 def _inserted(editor: GraphEditor, node: ir.Node, inputs: list[ir.Value | None]) -> list[ir.Value]:

@@ -22,6 +22,8 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
         return interpolation.emit(editor, node, _calculated)
     if node.op_type == "Sub":
         return difference.emit(editor, node, _calculated)
+    if direct.is_clamp_on_one_grid(editor, node):
+        return direct.clamped(editor, node, editor.stored(editor.inputs(node)[0]))
     inputs = list(editor.inputs(node))
     for index in form.data:
         inputs[index] = editor.rounded(editor.inputs(node)[index])

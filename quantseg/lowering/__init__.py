@@ -9,8 +9,12 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from quantseg.lowering.activations import recognise_activations
+from quantseg.lowering.arithmetic import lower_arithmetic
+from quantseg.lowering.average_pools import lower_average_pools
 from quantseg.lowering.axes import write_all_axes
 from quantseg.lowering.batch_norm import fold_batch_norms
+from quantseg.lowering.channel_shuffle import recognise_channel_shuffles
+from quantseg.lowering.clamps import merge_clamps
 from quantseg.lowering.constants import fold_constants
 from quantseg.lowering.conv_transpose import lower_conv_transposes
 from quantseg.lowering.dead import remove_dead
@@ -18,10 +22,14 @@ from quantseg.lowering.early_clamps import move_clamps_early
 from quantseg.lowering.hard_sigmoid import lower_hard_sigmoids
 from quantseg.lowering.hard_swish import lower_hard_swishes
 from quantseg.lowering.identity import remove_identities
+from quantseg.lowering.normalisations import recognise_normalisations
 from quantseg.lowering.opset import convert
 from quantseg.lowering.outcome import Change, Outcome, Refusal
 from quantseg.lowering.pad import merge_pads
 from quantseg.lowering.prelu import lower_prelus
+from quantseg.lowering.reductions import lower_reductions
+from quantseg.lowering.scales import fold_scales
+from quantseg.lowering.tanh import lower_tanhs
 from quantseg.lowering.transposes import sink_transposes
 from quantseg.lowering.unpooling import lower_unpooling
 
@@ -29,16 +37,25 @@ Lowering = Callable[[ir.Model], Outcome]
 
 LOWERINGS: dict[str, Lowering] = {
     "fold_constants": fold_constants,
+    "fold_more_constants": fold_constants,  # of shapes that the first pass made known
     "remove_identities": remove_identities,
+    "recognise_channel_shuffles": recognise_channel_shuffles,
     "sink_transposes": sink_transposes,
+    "merge_clamps": merge_clamps,  # before the activations that hold a Relu6
     "recognise_activations": recognise_activations,  # before folding: hard-swish has an Add and a Div
     "fold_batch_norms": fold_batch_norms,  # before pads merge: a Pad may lie between
+    "recognise_normalisations": recognise_normalisations,  # what they hold stays, in the next two as well
+    "lower_reductions": lower_reductions,
+    "lower_arithmetic": lower_arithmetic,  # after folding, which takes most of it
+    "fold_scales": fold_scales,  # those that lower_arithmetic makes as well
+    "lower_tanhs": lower_tanhs,
     "lower_hard_swishes": lower_hard_swishes,  # after folding, so that a convolution stands before them
     "lower_hard_sigmoids": lower_hard_sigmoids,  # those that lower_hard_swishes makes as well
     "lower_prelus": lower_prelus,
     "lower_conv_transposes": lower_conv_transposes,
     "lower_unpooling": lower_unpooling,
     "move_clamps_early": move_clamps_early,  # past the pixel shuffle of what ConvTranspose became
+    "lower_average_pools": lower_average_pools,
     "merge_pads": merge_pads,  # into the convolutions that ConvTranspose became as well
     "write_all_axes": write_all_axes,
     "remove_dead": remove_dead,

@@ -1,8 +1,9 @@
-"""Spellings of four activations, brought to one each, so that plan and runtime recognise them.
+"""Spellings of five activations, brought to one each, so that plan and runtime recognise them.
 
     hard-swish    x·clip(x + 3, 0, 6)/6, with the division (or product) anywhere  ->  HardSwish (opset 14), or
                   x·HardSigmoid(x) with α = 1/6, β = 1/2 below
     hard-sigmoid  clip(x + 3, 0, 6)/6, and its like with other numbers  ->  HardSigmoid
+    sigmoid       1/(1 + exp(−x))  ->  Sigmoid(x)
     SiLU          x/(1 + exp(−x))  ->  x·Sigmoid(x)
     PRelu         max(x, a·x) with every a <= 1, relu(x) − a·relu(−x)  ->  PRelu
 Sources: Howard et al., arXiv:1905.02244; Elfwing et al., arXiv:1702.03118; He et al., arXiv:1502.01852. The last two
@@ -34,6 +35,8 @@ def recognise_activations(model: ir.Model) -> Outcome:
         change: Change | None = None
         if node.op_type in ("Mul", "Div"):
             change = _hard_swish(node, model.opset_imports[""]) or _hard_sigmoid(node) or _silu(node)
+        elif node.op_type == "Reciprocal":
+            change = _silu(node)
         elif node.op_type in ("Max", "Add", "Sub"):
             change = _prelu(node)
         if change:
@@ -134,18 +137,25 @@ def _hard_sigmoid(node: ir.Node) -> Change | None:
 
 
 def _silu(node: ir.Node) -> Change | None:
-    if node.op_type != "Div":
+    """x/(1 + exp(−x)), and the same with 1 instead of the first x."""
+    if node.op_type not in ("Div", "Reciprocal"):
         return None
-    x = node.inputs[0]
-    add = only_producer(node.inputs[1], node, "Add")
-    if x is None or add is None or 1.0 not in (numbers := [scalar(value) for value in add.inputs]):
+    dividend = node.inputs[0] if node.op_type == "Div" else None
+    add = only_producer(node.inputs[-1], node, "Add")
+    if add is None or 1.0 not in (numbers := [scalar(value) for value in add.inputs]):
         return None
     exp = only_producer(add.inputs[1 - numbers.index(1.0)], add, "Exp")
     neg = only_producer(exp.inputs[0], exp, "Neg") if exp is not None else None
-    if exp is None or neg is None or neg.inputs[0] is not x:
+    if exp is None or neg is None or neg.inputs[0] is None:
+        return None
+    x, also = neg.inputs[0], [add, exp, neg]
+    if node.op_type == "Reciprocal" or scalar(dividend) == 1:
+        replace(node, [ir.node("Sigmoid", [x], name=node.name)], also=also)
+        return Change("recognise_activations", str(node.name), "4 nodes are one Sigmoid")
+    if dividend is not x:
         return None
     sigmoid = ir.node("Sigmoid", [x], name=f"{node.name}_gate")
-    replace(node, [sigmoid, ir.node("Mul", [x, sigmoid.outputs[0]], name=node.name)], also=[add, exp, neg])
+    replace(node, [sigmoid, ir.node("Mul", [x, sigmoid.outputs[0]], name=node.name)], also=also)
     return Change("recognise_activations", str(node.name), "4 nodes are one SiLU")
 
 

@@ -66,13 +66,13 @@ def _lower(node: ir.Node, *, useful: bool) -> Change | Refusal:
         return Change("lower_hard_sigmoids", name, f"its line folded into {producer.name}: now a Clip")
     if not useful:
         return Refusal("lower_hard_sigmoids", name, ONLY_THE_ANSWER)
-    line = _line(graph, x, alpha, beta, name)
-    replace(node, [*line, clip(graph, line[-1].outputs[0], 1.0, name)])
-    return Change("lower_hard_sigmoids", name, f"now {', '.join(part.op_type for part in line)} and Clip")
+    parts = line(graph, x, alpha, beta, name)
+    replace(node, [*parts, clip(graph, parts[-1].outputs[0], 1.0, name)])
+    return Change("lower_hard_sigmoids", name, f"now {', '.join(part.op_type for part in parts)} and Clip")
 
 
-def _line(graph: ir.Graph, x: ir.Value, alpha: float, beta: float, name: str) -> list[ir.Node]:
-    """The nodes that make α·x + β."""
+def line(graph: ir.Graph, x: ir.Value, alpha: float, beta: float, name: str) -> list[ir.Node]:
+    """The nodes that make α·x + β, not yet in the graph: a depthwise Conv where x has channels, else Mul and Add."""
     axes = rank(x)
     channels = x.shape[1] if x.shape is not None and axes is not None and axes > 2 else None
     if axes is not None and isinstance(channels, int):

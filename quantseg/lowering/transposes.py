@@ -3,7 +3,8 @@
     f(Transpose(x, p), c) = Transpose(f(x, Transpose(c, p⁻¹)), p)
 Models converted from channels-last frameworks wrap each convolution in two Transposes, with bias and activation
 between one convolution's second and the next one's first. Once a pair is gone, bias and activation stand at the
-convolution, where they fold. Transposes pass Concat and Pad as well, whose axes are renumbered.
+convolution, where they fold. Transposes pass Concat and Pad as well, whose axes are renumbered, and means and maxima:
+    mean(Transpose(x, p), axes) = Transpose(mean(x, p[axes]), p)
 """
 
 from typing import Any
@@ -13,18 +14,22 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.lowering.edit import bypass, constant, initializer, ints, only_producer, owner, replace
+from quantseg.lowering.normalisations import normalising
 from quantseg.lowering.outcome import Change, Outcome
 from quantseg.lowering.pad import widths
+from quantseg.lowering.reductions import reduced_axes
 
 _BY_NUMBER = frozenset((
     "Abs", "Add", "Clip", "Div", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min",
     "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh",
 ))  # fmt: skip
+_REDUCING = frozenset(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"))
 
 
 def sink_transposes(model: ir.Model) -> Outcome:
     """Moves and cancels Transposes of the main graph until none can move. Needs inferred shapes."""
     changes: list[Change] = []
+    normalisations = normalising(model.graph)  # they are recognised as they are
     moved = True
     while moved:  # every move brings a Transpose nearer to the output, so this ends
         moved = False
@@ -36,7 +41,7 @@ def sink_transposes(model: ir.Model) -> Outcome:
                 if source is not None and bypass(node, source):
                     changes.append(Change("sink_transposes", str(node.name), "undoes the Transpose before it"))
                     moved = True
-            elif change := _sink(node):
+            elif change := _sink(node) or (None if node in normalisations else _reduce_before(node)):
                 changes.append(change)
                 moved = True
     return Outcome(tuple(changes))
@@ -76,6 +81,29 @@ def _sink(node: ir.Node) -> Change | None:
     behind = ir.node("Transpose", [inner.outputs[0]], {"perm": order}, name=transposes[0].name)
     replace(node, [inner, behind], also=transposes)
     return Change("sink_transposes", str(behind.name), f"moved behind {inner.name}")
+
+
+def _reduce_before(node: ir.Node) -> Change | None:
+    """Reduces what the Transpose before reads, which others may read as well; the Transpose of the answer is small."""
+    source = node.inputs[0] if node.op_type in _REDUCING else None
+    transpose = source.producer() if source is not None else None
+    if transpose is None or transpose.op_type != "Transpose" or transpose.domain != "":
+        return None
+    order, keeps = _permutation(transpose), node.attributes.get_int("keepdims", 1)
+    over = reduced_axes(node, len(order)) if order and transpose.graph is node.graph else None
+    if not over:
+        return None
+    axes = sorted(order[axis] for axis in over)
+    attributes = {name: value for name, value in node.attributes.items() if name != "axes"}
+    named = [ints(owner(node), f"{node.name}_axes", axes)] if len(node.inputs) > 1 else []
+    if not named:
+        attributes["axes"] = ir.AttrInt64s("axes", axes)
+    inner = ir.node(node.op_type, [transpose.inputs[0], *named], attributes, name=node.name)
+    left = [axis for axis in order if axis not in axes]
+    behind = order if keeps else tuple(sorted(left).index(axis) for axis in left)
+    name = f"{transpose.name}_of_{node.name}"
+    replace(node, [inner, ir.node("Transpose", [inner.outputs[0]], {"perm": behind}, name=name)])
+    return Change("sink_transposes", str(transpose.name), f"moved behind {inner.name}")
 
 
 def _reordered(node: ir.Node, sources: list[ir.Value | None], order: tuple[int, ...]) -> ir.Node | None:

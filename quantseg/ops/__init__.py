@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from quantseg.ops import activation, arithmetic, joining, movement, normalisation, product, resampling
+from quantseg.ops import activation, answer, arithmetic, joining, movement, normalisation, product, resampling, storage
 from quantseg.ops.form import IntegerForm, KeptFloat, Kind
 
 __all__ = ["RULES", "IntegerForm", "KeptFloat", "Kind", "integer_form"]
@@ -22,7 +22,7 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "Clip": activation.clamp,
     "LeakyRelu": activation.unary,
     "Sigmoid": activation.bounded,
-    "Softmax": activation.bounded,
+    "Softmax": activation.softmax,
     "PRelu": activation.without_kernel,
     "HardSigmoid": activation.without_kernel,
     "HardSwish": activation.without_kernel,
@@ -30,13 +30,33 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "Erf": activation.without_kernel,
     "Elu": activation.without_kernel,
     "Exp": activation.without_kernel,
+    "Celu": activation.without_kernel,
+    "Gelu": activation.without_kernel,
+    "LogSoftmax": activation.without_kernel,
+    "Mish": activation.without_kernel,
+    "Selu": activation.without_kernel,
+    "Softplus": activation.without_kernel,
+    "Softsign": activation.without_kernel,
+    "Swish": activation.without_kernel,
+    "ThresholdedRelu": activation.without_kernel,
     "Add": arithmetic.binary,
     "Mul": arithmetic.binary,
-    "Sub": arithmetic.without_kernel,
+    "Sub": arithmetic.binary,
     "Div": arithmetic.without_kernel,
+    "Neg": arithmetic.without_kernel,
+    "Sum": arithmetic.without_kernel,
+    "Pow": arithmetic.without_kernel,
+    "Abs": arithmetic.without_kernel,
+    "Sqrt": arithmetic.without_kernel,
+    "Reciprocal": arithmetic.without_kernel,
+    "Max": arithmetic.without_kernel,
+    "Min": arithmetic.without_kernel,
     "AveragePool": arithmetic.average,
     "GlobalAveragePool": arithmetic.average,
+    "GlobalMaxPool": arithmetic.without_kernel,
     "ReduceMean": arithmetic.without_kernel,
+    "ReduceSum": arithmetic.without_kernel,
+    "ReduceL2": arithmetic.without_kernel,
     "BatchNormalization": normalisation.batch,
     "InstanceNormalization": normalisation.at_run_time,
     "GroupNormalization": normalisation.at_run_time,
@@ -46,7 +66,13 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "MaxUnpool": movement.max_unpool,
     "Equal": movement.equal,
     "Where": movement.where,
+    "ArgMax": answer.argmax,
+    "Greater": answer.above,
+    "DequantizeLinear": storage.stored,
+    "ReduceMax": movement.first_input,
+    "ReduceMin": movement.first_input,
     "DepthToSpace": movement.first_input,
+    "SpaceToDepth": movement.first_input,
     "Reshape": movement.first_input,
     "Transpose": movement.first_input,
     "Flatten": movement.first_input,
@@ -61,6 +87,8 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "Resize": resampling.resize,
 }
 
+_WHOLE_NUMBERS = (ir.DataType.BOOL, ir.DataType.INT64, ir.DataType.UINT8)
+
 
 def integer_form(node: ir.Node) -> IntegerForm | KeptFloat:
     """The node's integer form, or the reason why it has none."""
@@ -71,10 +99,12 @@ def integer_form(node: ir.Node) -> IntegerForm | KeptFloat:
     ):
         return KeptFloat(f"{node.op_type}: control flow, its subgraphs are left alone")
     rule = RULES.get(node.op_type)
+    if rule is None and node.inputs and (first := node.inputs[0]) is not None and first.dtype in _WHOLE_NUMBERS:
+        return KeptFloat(f"{node.op_type}: works on {first.dtype}, not on float pixels")
     if rule is None:
         return KeptFloat(f"{node.op_type}: no integer rule")
     form = rule(node)
-    if isinstance(form, KeptFloat):
+    if isinstance(form, KeptFloat) or node.op_type == "DequantizeLinear":  # the one that reads integers
         return form
     for index in form.data:
         value = node.inputs[index]

@@ -5,6 +5,9 @@ import onnx_ir as ir
 from quantseg.affine import Range
 from quantseg.ops.form import IntegerForm, KeptFloat, Kind
 
+FEW_IN_SOFTMAX = 32
+"""Numbers that a Softmax goes over on the grid of [0, 1]: all alike, they are 8 steps each, 29 dB above rounding."""
+
 
 def clamp(node: ir.Node) -> IntegerForm | KeptFloat:
     """Relu and Clip with constant bounds: max(low, min(x, high))."""
@@ -31,8 +34,22 @@ def unary(node: ir.Node) -> IntegerForm:
 
 
 def bounded(node: ir.Node) -> IntegerForm:
-    """Sigmoid and Softmax: the output lies in [0, 1] whatever the data, so no calibration is needed."""
+    """Sigmoid: the output lies in [0, 1] whatever the data, so no calibration is needed."""
     return IntegerForm(Kind.ARITHMETIC, fixed=Range(0.0, 1.0))
+
+
+def softmax(node: ir.Node) -> IntegerForm | KeptFloat:
+    """Softmax: over few numbers its grid is [0, 1] whatever the data; over many it is calibrated, as their mean is 1/n.
+
+    A grid that ends below 2/n overflows onnxruntime's kernel (1.31), which then writes zeros; 4/n is far enough.
+    """
+    shape = node.inputs[0].shape if node.inputs[0] is not None else None
+    size = None if shape is None else shape[node.attributes.get_int("axis", -1)]
+    if not isinstance(size, int):
+        return KeptFloat("Softmax: over an axis of unknown length; export with fixed sizes")
+    if size <= FEW_IN_SOFTMAX:
+        return IntegerForm(Kind.ARITHMETIC, fixed=Range(0.0, 1.0))
+    return IntegerForm(Kind.ARITHMETIC, least=Range(0.0, 4 / size))
 
 
 def without_kernel(node: ir.Node) -> KeptFloat:

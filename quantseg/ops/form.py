@@ -21,6 +21,8 @@ class Kind(Enum):
     """Averages neighbours: the output lives on the input's grid, rounded."""
     COMPARISON = "comparison"
     """Compares two tensors on one grid: the answer is no number."""
+    ANSWER = "answer"
+    """Orders the numbers of one tensor, whose integers are ordered alike: the answer is a class, exactly."""
     JOIN = "join"
     """Puts several tensors into one, whose grid they share where that is cheap."""
 
@@ -31,7 +33,7 @@ class IntegerForm:
 
     data: positions of the activation inputs. weight: position of the constant int8 operand, quantised along
     `weight_axis` (the axis of its output channels). bias: position of the int32 summand. fixed: the range that the
-    output has whatever the data is.
+    output has whatever the data is. least: the range that the grid of a calibrated output covers at least.
     """
 
     kind: Kind
@@ -40,6 +42,7 @@ class IntegerForm:
     weight_axis: int | None = None
     bias: int | None = None
     fixed: Range | None = None
+    least: Range | None = None
 
     @property
     def shares_grid(self) -> bool:
@@ -49,7 +52,7 @@ class IntegerForm:
     @property
     def is_exact(self) -> bool:
         """Whether integers lose nothing here: no value is computed anew."""
-        return self.kind in (Kind.MOVEMENT, Kind.CLAMP, Kind.COMPARISON)
+        return self.kind in (Kind.MOVEMENT, Kind.CLAMP, Kind.COMPARISON, Kind.ANSWER)
 
 
 @dataclass(frozen=True)

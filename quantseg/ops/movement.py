@@ -4,12 +4,14 @@ import onnx_ir as ir
 
 from quantseg.ops.form import IntegerForm, KeptFloat, Kind
 
-_PLAIN = frozenset(("Flatten", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"))
+_PLAIN = frozenset((
+    "Flatten", "MaxPool", "ReduceMax", "ReduceMin", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+))  # fmt: skip
 """Operators whose outputs hold nothing but values of their first input."""
 
 
 def first_input(node: ir.Node) -> IntegerForm:
-    """Reshape, Transpose, Slice, Split, DepthToSpace and the like: pixels are input 0, the rest says where they go."""
+    """Reshape, Transpose, Slice, DepthToSpace, ReduceMax and the like: input 0 is pixels, the rest says where to."""
     return IntegerForm(Kind.MOVEMENT)
 
 
