@@ -40,6 +40,17 @@ class Prediction:
     classes: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """How a model takes the pictures and gives its answer: a folded one otherwise than the float model it is made of.
+
+    dataset: the same pictures in the same order, prepared as the model's recipe says. recipe: completed.
+    """
+
+    dataset: Dataset
+    recipe: Recipe
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The float (`reference`) and the int8 (`candidate`) model's predictions for one item."""
@@ -60,17 +71,24 @@ class Comparison:
 
     @property
     def sqnr(self) -> Sqnr:
-        """Noise of the int8 output against the float output."""
-        return Sqnr.from_outputs(self.reference.output, self.candidate.output)
+        """Noise of the int8 output against the float output; of the masks, where an output is no real numbers."""
+        outputs = self.reference.output, self.candidate.output
+        if all(np.issubdtype(output.dtype, np.floating) for output in outputs):
+            return Sqnr.from_outputs(*outputs)
+        return Sqnr.from_outputs(self.reference.masks, self.candidate.masks)
 
 
 @contextmanager
-def open_pair(reference: Path, candidate: Path, *, threads: int) -> Iterator[tuple[Session, Session]]:
-    """Both models, open side by side: for their masks, not for timing. Raises ModelError."""
-    runtime = RUNTIMES["onnxruntime"]
+def open_pair(
+    reference: Path, candidate: Path, *, threads: int, runtime: str = "onnxruntime"
+) -> Iterator[tuple[Session, Session]]:
+    """Both models, open side by side: for their masks, not for timing. Raises ModelError.
+
+    runtime: of the candidate; the reference is always onnxruntime's float.
+    """
     with (
-        closing(runtime.open(reference, threads=threads, spinning=False)) as first,
-        closing(runtime.open(candidate, threads=threads, spinning=False)) as second,
+        closing(RUNTIMES["onnxruntime"].open(reference, threads=threads, spinning=False)) as first,
+        closing(RUNTIMES[runtime].open(candidate, threads=threads, spinning=False)) as second,
     ):
         yield first, second
 
@@ -93,17 +111,26 @@ def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
     return Prediction(item.name, item.image, truth, masks, output, classes)
 
 
-def compare(reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int) -> Comparison:
+def compare(
+    reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int, *, folded: Taken | None = None
+) -> Comparison:
     """Runs item `index` through the float model `reference` and the int8 model `candidate`.
 
-    Raises as `predict` does, and ModelError where the outputs differ in shape.
+    folded: how the candidate takes the item, where it is not as the reference does. Raises as `predict` does, and
+    ModelError where outputs, or of a folded model the masks, differ in shape.
     """
     item = dataset.load(index)
-    real, quantised = predict(reference, item, recipe), predict(candidate, item, recipe)
-    if real.output.shape != quantised.output.shape:
+    real = predict(reference, item, recipe)
+    if folded is None:
+        quantised = predict(candidate, item, recipe)
+        shapes = real.output.shape, quantised.output.shape
+    else:
+        quantised = predict(candidate, folded.dataset.load(index), folded.recipe)
+        shapes = real.masks.shape, quantised.masks.shape
+    if shapes[0] != shapes[1]:
         raise ModelError(
-            f"output {recipe.output.name!r} is {real.output.shape} in the float and {quantised.output.shape} "
-            "in the int8 model; compare a model with its own quantised form"
+            f"output {recipe.output.name!r} is {shapes[0]} in the float and {shapes[1]} in the int8 model; "
+            "compare a model with its own quantised form"
         )
     return Comparison(real, quantised)
 

@@ -32,3 +32,11 @@ class PlanError(QuantSegError):
 
 class OutputError(QuantSegError):
     """A file or folder that cannot be written."""
+
+
+class PeerError(QuantSegError):
+    """Another quantizer cannot do what was asked, failed, or wrote a model that does not load."""
+
+
+class MissingExtraError(QuantSegError):
+    """Something that was asked for needs an optional package that is not installed."""

@@ -47,7 +47,7 @@ class Timing:
 def benchmark(
     models: Mapping[str, Path],
     *,
-    runtime: Runtime,
+    runtime: Runtime | Mapping[str, Runtime],
     threads: int,
     feeds: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
     rounds: int = 5,
@@ -56,20 +56,22 @@ def benchmark(
 ) -> tuple[Timing, ...]:
     """Times every model, in the order given; ratios are to the first.
 
-    `feeds`: inputs by model name; a model without an entry is fed `random_feeds`. Each round runs a model
-    three times to warm up and `runs` times under the clock. Raises ModelError where one does not load or run.
+    `runtime`: one for all, or each model's own by its name. `feeds`: inputs by model name; a model without an entry
+    is fed `random_feeds`. Each round runs a model three times to warm up and `runs` times under the clock. Raises
+    ModelError where one does not load or run.
     """
+    runtimes = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
     sizes = {name: file_bytes(path) for name, path in models.items()}
     given = feeds or {}
-    inputs = {name: given[name] if name in given else _drawn(path, runtime) for name, path in models.items()}
+    inputs = {name: given[name] if name in given else _drawn(path, runtimes[name]) for name, path in models.items()}
     peaks = {
-        name: peak_memory(path, inputs[name], runtime=runtime, threads=threads)
+        name: peak_memory(path, inputs[name], runtime=runtimes[name], threads=threads)
         for name, path in track(models.items(), total=len(models), what="memory")
     }
     seconds: dict[str, list[float]] = {name: [] for name in models}
     turns = [name for _ in range(rounds) for name in models]
     for name in track(turns, total=len(turns), what="timing"):
-        seconds[name] += _timed(runtime, models[name], inputs[name], threads, runs)
+        seconds[name] += _timed(runtimes[name], models[name], inputs[name], threads, runs)
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     first = next(iter(medians.values()), 0.0)
     return tuple(
@@ -97,7 +99,9 @@ def random_feeds(inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
 
 
 def file_bytes(model: Path) -> int:
-    """Bytes of the model file and of the files with its external weights. Raises ModelError."""
+    """Bytes of the model file and of the files with its weights, the .bin of OpenVINO IR too. Raises ModelError."""
+    if model.suffix == ".xml":
+        return model.stat().st_size + model.with_suffix(".bin").stat().st_size
     tensors = [value.const_value for graph in load(model).graphs() for value in graph.initializers.values()]
     external = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
     return sum(file.stat().st_size for file in {model, *external})

@@ -45,12 +45,12 @@ class Provenance:
         return dataclasses.asdict(self)
 
 
-def provenance() -> Provenance:
-    """This interpreter, its packages and its processor."""
+def provenance(*more: str) -> Provenance:
+    """This interpreter, its packages and its processor. more: installed distributions that PACKAGES does not name."""
     cpuinfo = _CPUINFO.read_text(encoding="utf-8", errors="replace") if _CPUINFO.is_file() else ""
     return Provenance(
         python=platform.python_version(),
-        packages={name: metadata.version(name) for name in PACKAGES} | {"quantseg": __version__},
+        packages={name: metadata.version(name) for name in (*PACKAGES, *more)} | {"quantseg": __version__},
         os=f"{platform.system()} {platform.machine()}",
         processor=_processor(cpuinfo),
         cores=_cores(),

@@ -11,7 +11,9 @@ from quantseg.metrics.scores import Scores, tally
 from quantseg.qtypes import UINT8
 from quantseg.report import FLOAT, INT8, PEER, ModelFile, Peer, PlanSummary, Report, picture, worst_ranges
 from quantseg.report.plan import KeptGroup
+from quantseg.roofline import Roof, Roofs
 from quantseg.runtimes.execution import ExecutedNode, summary
+from quantseg.runtimes.products import Product
 
 CLASSES = ("background", "cell", "<script>alert(1)</script>")
 
@@ -51,6 +53,27 @@ def executed(*spent):
     return summary(ExecutedNode(op, op, "", kind, s, s / total) for op, kind, s in spent)
 
 
+def convolution(name, kind, seconds, share, product):
+    return ExecutedNode(name, "QLinearConv" if kind == "int8" else "Conv", "", kind, seconds, share, product)
+
+
+ROOFS = Roofs(Roof("int8", 1.25e12, (1024, 1024, 1024)), Roof("float", 1.5e11, (512, 512, 512)))
+CONVOLUTIONS = {
+    FLOAT: (convolution("c0_nchwc", "float", 0.04, 0.8, Product(4_000_000_000, (16, 32), (3, 3), 1, (1, 64, 64))),),
+    INT8: (
+        convolution("c0_token_3", "int8", 0.012, 0.6, Product(4_000_000_000, (16, 32), (3, 3), 1, (1, 64, 64))),
+        convolution("<b>$x^{$", "int8", 0.003, 0.15, Product(2_000_000, (32, 32), (5, 5), 32, (2, 4, 8))),
+        convolution("c2", "float", 0.001, 0.05, None),
+        *(
+            convolution(
+                f"/a/rather/long/name/of/a/node/c{k}", "int8", 2e-5, 1e-3, Product(3, (1, 1), (1, 1), 1, (1, 3))
+            )
+            for k in range(3, 25)
+        ),
+    ),
+}
+
+
 def report(**changes):
     rng = np.random.default_rng(0)
     histograms = {
@@ -81,6 +104,8 @@ def report(**changes):
             FLOAT: executed(("Conv", "float", 0.04), ("ReorderInput", "movement", 0.01)),
             INT8: executed(("QLinearConv", "int8", 0.016), ("ConvTranspose", "float", 0.004)),
         },
+        "convolutions": CONVOLUTIONS,
+        "roofs": ROOFS,
         "ranges": worst_ranges(histograms, grids, 5),
         "pictures": (picture(comparison(), CLASSES, None),),
         "provenance": {"onnxruntime": "1.31.1"},
@@ -91,7 +116,8 @@ def report(**changes):
 
 def bare_report():
     """A report of a model without labels, of which nothing was timed."""
-    return report(evaluation=evaluation(labelled=False), latency=(), executed={}, ranges=(), pictures=(), provenance={})
+    nothing = {"latency": (), "executed": {}, "convolutions": {}, "roofs": None, "ranges": (), "pictures": ()}
+    return report(evaluation=evaluation(labelled=False), provenance={}, **nothing)
 
 
 def peer_report(**changes):

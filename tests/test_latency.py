@@ -91,6 +91,16 @@ def test_figures_leave_the_warm_up_out(staged: StagedRuntime, paths: dict[str, P
     assert fast.peak_memory_bytes == 77
 
 
+def test_each_model_may_have_a_runtime_of_its_own(
+    staged: StagedRuntime, paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = StagedRuntime({"fast": [8, 8, 8, 8]})
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: staged.now + other.now))
+    slow, fast = benchmark(paths, runtime={"slow": staged, "fast": other}, threads=1, rounds=2, runs=2)
+    assert (staged.diary, other.diary) == (["slow"] * 3, ["fast"] * 3)  # once to draw the feeds
+    assert fast.ratio == pytest.approx(slow.median_ms / 8)
+
+
 def test_given_feeds_are_used_and_others_drawn(staged: StagedRuntime, paths: dict[str, Path]) -> None:
     given = {"x": np.full((1, 3, 8, 8), 7, np.float32)}
     benchmark(paths, runtime=staged, threads=1, feeds={"slow": given}, rounds=1, runs=1)

@@ -36,6 +36,7 @@ def test_versions_are_those_that_are_imported() -> None:
     assert found.packages["onnxruntime"] == onnxruntime.__version__
     assert found.packages["quantseg"] == quantseg.__version__
     assert set(found.packages) == {*PACKAGES, "quantseg"}
+    assert set(provenance("pytest").packages) == {*found.packages, "pytest"}
     assert found.python == platform.python_version()
     assert found.cores >= 1
 

@@ -359,6 +359,29 @@ def test_float_transposed_convolutions_that_still_run_are_named():
     assert said(executed(("QLinearConv", "int8", 1.0))) == []
 
 
+def test_the_roofline_is_a_line_the_totals_and_the_slowest_convolutions():
+    (section,) = [s for s in sections(report()) if s.title == "Convolutions"]
+    assert section.text.startswith("In the int8 model convolutions take 82.2 % of the time and run at 0.26 TMAC/s, ")
+    assert "The roof, 1.25 TMAC/s in int8 and 0.15 TMAC/s in float, is the fastest of" in section.text
+    totals, slowest = section.tables
+    assert totals.rows[0] == ("float", 1, "4000.0", "40.000", "100", "66.7 %", "80.0 %")
+    assert [row[0] for row in slowest.rows[:3]] == ["c0", "<b>$x^{$", "c2"]
+    assert len(slowest.rows) == 13
+    assert slowest.rows[-1][:2] == ("… and 13 more", None)
+
+
+def test_json_holds_every_convolution():
+    content = report().to_json()["roofline"]
+    assert content["roofs"]["int8"] == {"kind": "int8", "macs_per_second": 1.25e12, "size": (1024, 1024, 1024)}
+    first, second, third, *others = content["convolutions"]["int8"]
+    assert first["product"]["macs"] == 4_000_000_000
+    assert first["fraction_of_roof"] == pytest.approx(4e9 / 0.012 / 1.25e12)
+    assert second["product"]["groups"] == 32
+    assert (third["product"], third["fraction_of_roof"]) == (None, None)
+    assert len(others) == 22
+    assert bare_report().to_json()["roofline"] is None
+
+
 def test_a_plan_is_summarised_by_counting():
     from quantseg.planning import KeptFloat, PlannedNode, Quantised, QuantPlan, QuantSettings
 
@@ -371,7 +394,7 @@ def test_a_plan_is_summarised_by_counting():
     ]
     nodes = tuple(PlannedNode(*decision) for decision in decisions)
     changes = ("fold: a: x", "fold: c: y", "split: b: z")
-    plan = QuantPlan(QuantSettings(), {}, {}, nodes, frozenset(), changes, ("careful",))
+    plan = QuantPlan(QuantSettings(), {}, {}, nodes, frozenset(), {}, changes, ("careful",))
     brief = summarise_plan(plan)
     assert (brief.quantised, brief.lowered, brief.notes) == (
         {"Conv": 2},

@@ -41,7 +41,7 @@ def test_a_figure_reaches_for_nothing_outside_itself(name):
         assert not re.search(r"<style|<script|<metadata|<image", figure.svg)
 
 
-@pytest.mark.parametrize("name", ["execution", "latency", "ranges"])
+@pytest.mark.parametrize("name", ["execution", "latency", "ranges", "roofline"])
 def test_without_content_nothing_is_drawn(name):
     assert FIGURES[name](bare_report()) == ()
 
@@ -55,6 +55,16 @@ def test_every_class_with_a_value_has_its_bar():
 
 def test_every_range_has_its_figure():
     assert len(FIGURES["ranges"](report())) == len(report().ranges) == 2
+
+
+def test_the_slowest_convolutions_have_their_bars_and_the_others_one_together():
+    (figure,) = FIGURES["roofline"](report())
+    words = "".join(ElementTree.fromstring(figure.svg).itertext())
+    assert all(word in words for word in ("c0", "27 % · 3x3, 16→32, 64x64", "<b>$x^{$", "c2", "… and 5 more"))
+    assert figure.alt.startswith(
+        "Share of time and part of the roof: c0 60.0 % and 26.7 %, <b>$x^{$ 15.0 % and 0.1 %, "
+    )
+    assert "c2 5.0 % and –" in figure.alt
 
 
 def test_names_with_markup_stay_text():

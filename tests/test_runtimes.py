@@ -1,3 +1,4 @@
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,14 @@ ADD.graph.node[0].name = "plus"
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
+EXTRAS = {"openvino": "openvino"}
+"""Runtimes whose package an extra brings."""
+
+
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> Runtime:
+    if find_spec(EXTRAS.get(request.param, "onnxruntime")) is None:
+        pytest.skip(f"{request.param} is not installed: an extra")
     return RUNTIMES[request.param]
 
 
@@ -98,9 +105,6 @@ BAD_MODELS = {
     "an operator that nobody has": onnx.parser.parse_model(
         opened("(float[2] x) => (float[2] y) { y = unknown.Magic(x) }")
     ).SerializeToString(),
-    "a type without a kernel": models.text(
-        opened("(double[1,1,4,4] x, double[1,1,2,2] w) => (double[1,1,5,5] y) { y = ConvTranspose(x, w) }")
-    ).SerializeToString(),
 }
 
 
@@ -112,15 +116,16 @@ def test_a_bad_model_is_refused_in_one_line_and_in_silence(
     path.write_bytes(content)
     with pytest.raises(ModelError) as caught:
         runtime.open(path, threads=1)
-    assert str(caught.value).startswith(f"{path}: onnxruntime cannot open it (")
+    assert str(caught.value).startswith(f"{path}: {runtime.name} cannot open it (")
     assert "ONNXRuntimeError" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_missing_kernel_is_named(runtime: Runtime) -> None:
+def test_a_missing_kernel_is_named() -> None:
+    source = "(double[1,1,4,4] x, double[1,1,2,2] w) => (double[1,1,5,5] y) { y = ConvTranspose(x, w) }"
     with pytest.raises(ModelError, match="ConvTranspose"):
-        runtime.open(BAD_MODELS["a type without a kernel"], threads=1)
+        RUNTIMES["onnxruntime"].open(models.text(opened(source)).SerializeToString(), threads=1)
 
 
 def test_a_missing_file_is_refused(runtime: Runtime, tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_a_missing_file_is_refused(runtime: Runtime, tmp_path: Path) -> None:
         ({"x": X, "y": X.astype(np.float64)}, r"'y' was given as float64 \(2, 3\); feed float32 \(\?, 3\)"),
         ({"x": X.T, "y": X}, r"'x' was given as float32 \(3, 2\); feed float32 \(\?, 3\)"),
         ({"x": X[0], "y": X}, r"'x' was given as float32 \(3\); feed"),
-        ({"x": X, "y": np.concatenate([X, X])[:3]}, "Add node.*'plus'.*try another input size"),
+        ({"x": X, "y": np.concatenate([X, X])[:3]}, "Add .*'(plus|sum)'.*try another input size"),
     ],
 )
 def test_bad_feeds_are_refused_in_one_line_and_in_silence(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quantseg.errors import ModelError
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import KINDS, ExecutedNode, kind_of, summary
+from quantseg.runtimes.onnxruntime_graph import NodeFacts
 from quantseg.runtimes.onnxruntime_profile import executed_nodes
 from tests import models
 
@@ -165,7 +166,7 @@ RUN = {"cat": "Session", "name": "model_run", "dur": 0, "args": {}}
 
 def test_the_first_run_is_left_out_and_the_median_taken() -> None:
     events = [kernel("a", 9000), RUN, kernel("a", 10), RUN, kernel("a", 30), RUN, kernel("a", 11), RUN]
-    (node,) = executed_nodes(events, {("Relu", "a"): "d"})
+    (node,) = executed_nodes(events, {("Relu", "a"): NodeFacts("d")})
     assert node == ExecutedNode("a", "Relu", "d", "float", seconds=pytest.approx(11e-6), share=1.0)
 
 
@@ -185,7 +186,7 @@ def test_a_node_in_a_loop_is_timed_as_the_sum_of_its_turns() -> None:
 
 def test_an_unnamed_node_finds_its_domain_by_its_operator() -> None:
     run = [kernel("QLinearAdd_7", 1, op_type="QLinearAdd"), RUN]
-    (node,) = executed_nodes([*run, *run], {("QLinearAdd", ""): "com.microsoft"})
+    (node,) = executed_nodes([*run, *run], {("QLinearAdd", ""): NodeFacts("com.microsoft")})
     assert node.domain == "com.microsoft"
 
 

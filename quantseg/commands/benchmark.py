@@ -19,27 +19,32 @@ def benchmark(
     threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
+    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
     json: Json = None,
 ) -> None:
     """Time models in turns, one session alive at a time: median, spread, ratio, memory and file size."""
     from dataclasses import asdict
 
     from quantseg import latency, measuring, pipeline, tables
-    from quantseg.errors import ModelError
+    from quantseg.errors import ModelError, QuantSegError
     from quantseg.files import check_writable, write_json
     from quantseg.provenance import provenance
     from quantseg.runtimes import RUNTIMES
 
+    if runtime not in RUNTIMES:
+        raise QuantSegError(f"{runtime!r} is no runtime; choose {' or '.join(RUNTIMES)}")
     if json is not None:
         check_writable(json, taken=models)
     named = {str(path): path for path in models}
     if len(named) < len(models):
         raise ModelError("a model was given twice; give each one once")
+    engine = RUNTIMES[runtime]
+    version = engine.version
     count = threads or pipeline.default_threads()
     feeds = {name: measuring.feeds_for(path, source) for name, path in named.items()}
     timings = latency.benchmark(
         named,
-        runtime=RUNTIMES["onnxruntime"],
+        runtime=engine,
         threads=count,
         feeds=feeds,
         rounds=rounds,
@@ -60,14 +65,16 @@ def benchmark(
     ]
     headers = ("model", "median", "minimum", "p10 … p90 ms", "speed", "file", "memory")
     console.say(tables.terminal(headers, rows))
-    machine = provenance()
-    console.say(
-        f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; "
-        f"onnxruntime {machine.packages['onnxruntime']}"
-    )
+    machine = provenance(runtime)
+    console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
     if json is not None:
         write_json(
             json,
-            {"threads": count, "timings": [asdict(t) for t in timings], "machine": machine.to_json()},
+            {
+                "runtime": runtime,
+                "threads": count,
+                "timings": [asdict(t) for t in timings],
+                "machine": machine.to_json(),
+            },
         )
         console.written(json)

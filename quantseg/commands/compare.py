@@ -26,12 +26,16 @@ def compare(
     ] = None,
     qformat: Format = "qdq",
     masks: Masks = True,
+    openvino: Annotated[
+        bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
     json: Json = None,
 ) -> None:
     """Quantise with this tool and with onnxruntime's quantizer; compare masks, speed and size with float.
 
     Both calibrate with min/max unless --calibrator names another; onnxruntime's has no mse and takes min/max then.
+    With --openvino, NNCF stands beside them, with its own calibration. Speed is over float in onnxruntime.
     """
     import tempfile
     from dataclasses import replace
@@ -53,15 +57,20 @@ def compare(
             shown,
             options,
             folder=Path(folder),
-            qformat=qformat,
+            qformats=(qformat,),
+            openvino=openvino,
             rounds=rounds,
             track=console.track,
         )
     _show(results)
-    machine = provenance()
+    used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
+    machine = provenance(*used)
+    versions = ", ".join(f"{package} {machine.packages[package]}" for package in used)
+    count = options.threads or pipeline.default_threads()
     console.say(
         f"\n{len(images.names)} images to calibrate, {len(shown.names)} to compare; {machine.processor}; "
-        f"{options.threads or pipeline.default_threads()} threads; onnxruntime {machine.packages['onnxruntime']}"
+        f"{count} threads\n{versions}\n"
+        "agrees (mean IoU), SQNR, speed: beside float in onnxruntime; time: median; int8: share of the time"
     )
     if json is not None:
         write_json(json, {"contestants": [c.to_json() for c in results], "machine": machine.to_json()})
@@ -69,17 +78,22 @@ def compare(
 
 
 def _show(results: "tuple[Contestant, ...]") -> None:
+    import textwrap
+
     from quantseg import tables
 
     rows: list[tables.Row] = []
+    failures = []
     for c in results:
         if c.failed or c.evaluation is None or c.timing is None or c.executed is None:
-            rows.append((c.name, f"failed: {c.failed}"))
+            rows.append((c.name, c.runtime, *[None] * 7))
+            failures.append(f"{c.name} in {c.runtime} failed: {c.failed}")
             continue
         scores = c.evaluation.int8_scores
         rows.append(
             (
                 c.name,
+                c.runtime,
                 tables.percent(c.evaluation.agreement),
                 tables.decibels(c.evaluation.sqnr_db),
                 tables.percent(scores.mean_iou if scores else None),
@@ -89,5 +103,7 @@ def _show(results: "tuple[Contestant, ...]") -> None:
                 tables.percent(c.executed.kinds["int8"].share),
             )
         )
-    headers = ("model", "agreement", "SQNR", "mIoU", "size", "median", "speed", "time in int8")
+    headers = ("model", "runtime", "agrees", "SQNR", "mIoU", "size", "time", "speed", "int8")
     console.say(tables.terminal(headers, rows))
+    for failure in failures:
+        console.say(textwrap.fill(failure, tables.WIDTH))

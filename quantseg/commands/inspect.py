@@ -19,12 +19,18 @@ def inspect(
     threads: Threads = None,
     runs: Annotated[int, typer.Option(min=1, help="Profiled runs.")] = 10,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every executed node.")] = False,
+    convolutions: Annotated[
+        bool, typer.Option("--convolutions", help="List the convolutions: shape, speed, part of the roof.")
+    ] = False,
     json: Json = None,
 ) -> None:
-    """Load a model in onnxruntime, run it, and list what runs in int8, what in float, and what was added."""
+    """Load a model in onnxruntime, run it, and list what runs in int8, what in float, and what was added.
+
+    The last line tells how near convolutions come to this machine's best matrix product, the roof, timed alongside.
+    """
     from dataclasses import asdict
 
-    from quantseg import measuring, pipeline, tables
+    from quantseg import measuring, pipeline, roofline, tables
     from quantseg.files import check_writable, write_json
     from quantseg.runtimes import RUNTIMES
     from quantseg.runtimes.execution import summary
@@ -33,7 +39,10 @@ def inspect(
         check_writable(json, taken=[model])
     feeds = measuring.feeds_for(model, source)
     count = threads or pipeline.default_threads()
-    nodes = RUNTIMES["onnxruntime"].executed(model, feeds, threads=count, runs=runs)
+    runtime = RUNTIMES["onnxruntime"]
+    nodes, roofs = roofline.beside_roofs(
+        lambda: runtime.executed(model, feeds, threads=count, runs=runs), runtime, threads=count
+    )
     total = summary(nodes)
     kinds = [(kind, t.nodes, tables.percent(t.share)) for kind, t in total.kinds.items() if t.nodes]
     console.say(tables.terminal(("runs in", "nodes", "time"), kinds) + "\n")
@@ -43,13 +52,16 @@ def inspect(
         console.say(tables.terminal(("node", "operator", "runs in", "time"), rows) + "\n")
     elif shown:
         console.say(tables.terminal(("float operator", "nodes", "time"), _by_operator(shown)) + "\n")
+    if convolutions and (slowest := roofline.slowest(nodes, roofs)):
+        console.say(tables.terminal(roofline.HEADERS, slowest) + "\n")
     console.say(
         f"{total.quantize_nodes} QuantizeLinear, {total.dequantize_nodes} DequantizeLinear, "
-        f"{total.transpose_nodes} Transpose, {total.float_conv_transposes} float ConvTranspose; "
-        f"{tables.percent(total.convolution_share)} of the time in convolutions"
+        f"{total.transpose_nodes} Transpose, {total.float_conv_transposes} float ConvTranspose"
     )
+    console.say(roofline.sentence(nodes, roofs))
     if json is not None:
-        write_json(json, {"summary": asdict(total), "nodes": [asdict(n) for n in nodes]})
+        content = {"summary": asdict(total), "roofs": asdict(roofs), "nodes": [asdict(n) for n in nodes]}
+        write_json(json, content)
         console.written(json)
 
 

@@ -19,8 +19,9 @@ from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.pictures import Picture, picture
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
+from quantseg.roofline import beside_roofs, convolutions
 from quantseg.runtimes import RUNTIMES, Session
-from quantseg.runtimes.execution import summary
+from quantseg.runtimes.execution import ExecutedNode, summary
 
 WORST_TENSORS = 6
 WORST_IMAGES = 8
@@ -58,24 +59,26 @@ def build_report(
     models = {FLOAT: model.path, INT8: int8_model}
     if peer is not None and peer.path is not None:
         models[PEER] = peer.path
+    timings = benchmark(
+        models, runtime=runtime, threads=threads, feeds=dict.fromkeys(models, feeds), rounds=rounds, track=track
+    )
+
+    def profile() -> dict[str, tuple[ExecutedNode, ...]]:
+        return {
+            label: runtime.executed(path, feeds, threads=threads, runs=PROFILE_RUNS) for label, path in models.items()
+        }
+
+    executed, roofs = beside_roofs(profile, runtime, threads=threads)
     return Report(
         name=name,
         float_model=_model_file(model.path),
         int8_model=_model_file(int8_model),
         plan=summarise_plan(plan),
         evaluation=evaluation,
-        latency=benchmark(
-            models,
-            runtime=runtime,
-            threads=threads,
-            feeds=dict.fromkeys(models, feeds),
-            rounds=rounds,
-            track=track,
-        ),
-        executed={
-            label: summary(runtime.executed(path, feeds, threads=threads, runs=PROFILE_RUNS))
-            for label, path in models.items()
-        },
+        latency=timings,
+        executed={label: summary(nodes) for label, nodes in executed.items()},
+        convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
+        roofs=roofs,
         ranges=worst_ranges(calibration.observations.histograms, plan.tensors, WORST_TENSORS),
         pictures=shown,
         provenance={**settings, **_images(calibration, data), "threads": str(threads), **_machine()},

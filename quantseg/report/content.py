@@ -1,6 +1,6 @@
 """Report: everything that is known about one quantised model, as one value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ from quantseg.latency import Timing
 from quantseg.report.pictures import Picture
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
-from quantseg.runtimes.execution import ExecutionSummary
+from quantseg.roofline import Roofs, fraction_of_roof
+from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
 
 FLOAT = "float"
 INT8 = "int8"
@@ -40,9 +41,10 @@ class Peer:
 
 @dataclass(frozen=True)
 class Report:
-    """The proof. `latency` and `executed` name the two models FLOAT and INT8; other rows are for comparison.
+    """The proof. Its mappings and `latency` name the two models FLOAT and INT8; other rows are for comparison.
 
-    peer: the other quantizer's model, where it was asked for; PEER is its name in `latency` and `executed`.
+    convolutions: those of each model that ran, the slowest first. roofs: what they are held against.
+    peer: the other quantizer's model, where it was asked for; PEER is its name beside the two.
     data: the data set that the images are of, where it is known. note: what to know before reading the figures.
     ranges: the tensors that lose most, the worst first. pictures: images that agree least, the worst first.
     provenance: what else the figures depend on, such as versions, processor and data. commands: what made it.
@@ -55,6 +57,8 @@ class Report:
     evaluation: Evaluation
     latency: tuple[Timing, ...] = ()
     executed: Mapping[str, ExecutionSummary] = field(default_factory=dict)
+    convolutions: Mapping[str, tuple[ExecutedNode, ...]] = field(default_factory=dict)
+    roofs: Roofs | None = None
     ranges: tuple[TensorRange, ...] = ()
     pictures: tuple[Picture, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +97,7 @@ class Report:
             "peer": None if self.peer is None else _peer_to_json(self.peer),
             "latency": [asdict(timing) for timing in self.latency],
             "executed": {name: asdict(summary) for name, summary in self.executed.items()},
+            "roofline": None if self.roofs is None else _roofline_to_json(self.roofs, self.convolutions),
             "plan": asdict(self.plan),
             "worst_ranges": [_range_to_json(tensor) for tensor in self.ranges],
             "provenance": dict(self.provenance),
@@ -176,6 +181,16 @@ def _peer_to_json(peer: Peer) -> dict[str, Any]:
         "model": None if peer.model is None else asdict(peer.model),
         "evaluation": None if peer.evaluation is None else peer.evaluation.to_json(),
         "failed": peer.failed,
+    }
+
+
+def _roofline_to_json(roofs: Roofs, convolutions: Mapping[str, Sequence[ExecutedNode]]) -> dict[str, Any]:
+    return {
+        "roofs": asdict(roofs),
+        "convolutions": {
+            name: [{**asdict(node), "fraction_of_roof": fraction_of_roof([node], roofs)} for node in nodes]
+            for name, nodes in convolutions.items()
+        },
     }
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantseg.recipe import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
+from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
 
 class Session(Protocol):
@@ -44,7 +45,7 @@ class Runtime(Protocol):
         """The installed version."""
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> Session:
-        """Loads a model with its optimisations on. Raises ModelError.
+        """Loads a model with its optimisations on. Raises ModelError, and MissingExtraError where an extra is missing.
 
         `threads` work on one operator; `spinning` lets them wait for work in a busy loop, which is faster
         while one session has the machine to itself and slower beside others.
@@ -56,4 +57,4 @@ class Runtime(Protocol):
         """The nodes that the runtime ran for these feeds, in order, timed over `runs` runs after a first."""
 
 
-RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu()}
+RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}

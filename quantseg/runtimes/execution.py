@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from quantseg.runtimes.products import CONVOLUTIONS, Product
+
 Kind = Literal["int8", "float", "boundary", "movement", "other"]
 """int8: work on 8-bit tensors, moving them included. float: arithmetic on float tensors. boundary: float to
 8 bit and back. movement: float tensors copied or laid out anew. other: shapes, indices, casts."""
@@ -35,14 +37,16 @@ _MOVEMENT = frozenset(
         "Unsqueeze",
     }
 )
-_CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "FusedConv", "NhwcFusedConv", "QLinearConv"})
 _EIGHT_BIT = frozenset({"int8", "uint8"})
 _FLOAT = frozenset({"bfloat16", "double", "float", "float16"})
 
 
 @dataclass(frozen=True)
 class ExecutedNode:
-    """One node as it ran. `seconds`: median over the runs; `share`: of the sum over all nodes, 0 to 1."""
+    """One node as it ran. `seconds`: median over the runs; `share`: of the sum over all nodes, 0 to 1.
+
+    `product`: of a convolution or matrix product, where the runtime tells its shapes.
+    """
 
     name: str
     op_type: str
@@ -50,6 +54,17 @@ class ExecutedNode:
     kind: Kind
     seconds: float
     share: float
+    product: Product | None = None
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether it is a convolution, transposed or not, in float or in integers."""
+        return self.op_type in CONVOLUTIONS
+
+    @property
+    def macs_per_second(self) -> float | None:
+        """Multiply-accumulates per second; None where their number or the time is not known."""
+        return self.product.macs / self.seconds if self.product is not None and self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,11 @@ class KindTotal:
 
 @dataclass(frozen=True)
 class ExecutionSummary:
-    """Totals over the executed nodes. `kinds` has every kind, in the order of `KINDS`."""
+    """Totals over the executed nodes. `kinds` has every kind, in the order of `KINDS`.
+
+    `convolution_macs`, `convolution_macs_per_second`: of those convolutions whose shapes are known; the speed is
+    None where none is.
+    """
 
     seconds: float
     kinds: Mapping[Kind, KindTotal]
@@ -71,6 +90,8 @@ class ExecutionSummary:
     dequantize_nodes: int
     transpose_nodes: int
     convolution_share: float
+    convolution_macs: int = 0
+    convolution_macs_per_second: float | None = None
 
 
 def kind_of(op_type: str, inputs: Sequence[str], outputs: Sequence[str]) -> Kind:
@@ -98,6 +119,9 @@ def summary(nodes: Iterable[ExecutedNode]) -> ExecutionSummary:
         members = [node for node in nodes if node.kind == kind]
         return KindTotal(len(members), sum(node.share for node in members))
 
+    convolutions = [node for node in nodes if node.is_convolution]
+    counted = [(node.product.macs, node.seconds) for node in convolutions if node.product is not None]
+    macs, spent = sum(macs for macs, _ in counted), sum(seconds for _, seconds in counted)
     return ExecutionSummary(
         seconds=sum(node.seconds for node in nodes),
         kinds={kind: total(kind) for kind in KINDS},
@@ -105,5 +129,7 @@ def summary(nodes: Iterable[ExecutedNode]) -> ExecutionSummary:
         quantize_nodes=sum(node.op_type in _QUANTIZE for node in nodes),
         dequantize_nodes=sum(node.op_type in _DEQUANTIZE for node in nodes),
         transpose_nodes=sum(node.op_type == "Transpose" for node in nodes),
-        convolution_share=sum(node.share for node in nodes if node.op_type in _CONVOLUTIONS),
+        convolution_share=sum(node.share for node in convolutions),
+        convolution_macs=macs,
+        convolution_macs_per_second=macs / spent if spent else None,
     )

@@ -15,7 +15,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from quantseg.errors import ModelError
 from quantseg.recipe import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
-from quantseg.runtimes.onnxruntime_profile import profiled, read_profile
+from quantseg.runtimes.feeds import check_feeds
+from quantseg.runtimes.onnxruntime_graph import with_names
+from quantseg.runtimes.onnxruntime_profile import profiled, read_profile, save_graph
 
 _ERRORS = (
     native.EPFail,
@@ -31,6 +33,8 @@ _ERRORS = (
     MemoryError,
     RuntimeError,
 )
+_EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+"""Where a model that is given as bytes finds its external data."""
 _FATAL = 4
 """The severity from which onnxruntime writes to stderr; the same facts come as exceptions."""
 _NUMPY_NAMES = {"float": "float32", "double": "float64"}
@@ -56,22 +60,35 @@ class OnnxRuntimeCpu:
         Source: onnxruntime's documentation, "Profiling Tools"; its options are read in
         onnxruntime_session_options_config_keys.h.
         """
+        named = with_names(model)
+
+        def session(options: onnxruntime.SessionOptions) -> OnnxRuntimeSession:
+            if named is not None and isinstance(model, Path):
+                options.add_session_config_entry(_EXTERNAL_DATA, str(model.parent))
+            return OnnxRuntimeSession(named or model, options, name=_name(model))
+
+        def save_plain(file: Path) -> None:
+            options = _options(threads, spinning=False)
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            save_graph(options, file)
+            session(options).close()
+
         with profiled(_options(threads, spinning=True)) as (options, folder):
-            session = OnnxRuntimeSession(model, options)
+            opened = session(options)
             try:
                 for _ in range(1 + runs):
-                    session.run(feeds)
+                    opened.run(feeds)
             finally:
-                session.close()
-            return read_profile(folder)
+                opened.close()
+            return read_profile(folder, save_plain)
 
 
 @final
 class OnnxRuntimeSession:
     """A model open in onnxruntime. Feeds are checked before it sees them, so that messages name the input."""
 
-    def __init__(self, model: Path | bytes, options: onnxruntime.SessionOptions) -> None:
-        self._name = "model" if isinstance(model, bytes) else str(model)
+    def __init__(self, model: Path | bytes, options: onnxruntime.SessionOptions, *, name: str | None = None) -> None:
+        self._name = name or _name(model)
         with _one_line(self._name, "cannot open it", "check it with onnx.checker"):
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]
@@ -82,7 +99,7 @@ class OnnxRuntimeSession:
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
         """The named outputs, or all, for one set of inputs; see `Session.run`."""
         assert self._session is not None, "the session is closed"
-        self._check(feeds)
+        check_feeds(self._name, self.inputs, feeds)
         with _one_line(self._name, "failed while running it", "try another input size"):
             results: list[NDArray[Any]] = self._session.run(outputs, dict(feeds))
         return results
@@ -91,20 +108,9 @@ class OnnxRuntimeSession:
         """Frees the native session and its threads; a profile is written then."""
         self._session = None
 
-    def _check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
-        specs = {spec.name: spec for spec in self.inputs}
-        if feeds.keys() != specs.keys():
-            raise ModelError(f"{self._name}: inputs {sorted(feeds)} were given; feed exactly {sorted(specs)}")
-        for name, array in feeds.items():
-            spec = specs[name]
-            fits = len(spec.shape) == array.ndim and all(
-                want in (None, have) for want, have in zip(spec.shape, array.shape, strict=True)
-            )
-            if array.dtype.name != spec.dtype or not fits:
-                raise ModelError(
-                    f"{self._name}: input {name!r} was given as {_described(array.dtype.name, array.shape)}; "
-                    f"feed {_described(spec.dtype, spec.shape)}"
-                )
+
+def _name(model: Path | bytes) -> str:
+    return "model" if isinstance(model, bytes) else str(model)
 
 
 def _options(threads: int, spinning: bool) -> onnxruntime.SessionOptions:
@@ -122,10 +128,6 @@ def _spec(argument: Any) -> TensorSpec:
     element = argument.type.removeprefix("tensor(").removesuffix(")")
     shape = tuple(size if isinstance(size, int) else None for size in argument.shape)
     return TensorSpec(argument.name, _NUMPY_NAMES.get(element, element), shape)
-
-
-def _described(dtype: str, shape: Sequence[int | None]) -> str:
-    return f"{dtype} ({', '.join('?' if size is None else str(size) for size in shape)})"
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """The profile and the optimised graph that an onnxruntime session leaves, joined into executed nodes.
 
-The profile has what ran, for how long and on which element types; the graph alone has the operator domains,
-which tell the kernels of ONNX from onnxruntime's own (com.microsoft, com.microsoft.nchwc).
+The profile has what ran, for how long and on which shapes and element types; the graph alone has the operator
+domains, which tell the kernels of ONNX from onnxruntime's own (com.microsoft, com.microsoft.nchwc), the attributes,
+and the shapes of weights, which are gone from the profile where onnxruntime packed them at load.
 """
 
 import json
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ import onnx
 import onnxruntime
 
 from quantseg.runtimes.execution import ExecutedNode, Kind, kind_of
+from quantseg.runtimes.onnxruntime_graph import BLOCKED, NodeFacts, NodeKey, as_asked, node_facts
+from quantseg.runtimes.products import Product, Shape, product_of, weight_position
 
 _GRAPH = "optimized.onnx"
+_PLAIN_GRAPH = "plain.onnx"
 _KERNEL = "_kernel_time"
 _CONTAINERS = frozenset({"If", "Loop", "Scan"})
 """Their time is that of the nodes in their bodies, which the profile lists one by one."""
@@ -33,46 +38,66 @@ def profiled(options: onnxruntime.SessionOptions) -> Iterator[tuple[onnxruntime.
         folder = Path(name)
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
-        options.optimized_model_filepath = str(folder / _GRAPH)
-        # Weights go to a file of their own: a protobuf message cannot hold 2 GB, and only nodes are read.
-        prefix = "session.optimized_model_external_initializers_"
-        options.add_session_config_entry(f"{prefix}file_name", "weights.bin")
-        options.add_session_config_entry(f"{prefix}min_size_in_bytes", "1024")
+        save_graph(options, folder / _GRAPH)
         yield options, folder
 
 
-def read_profile(folder: Path) -> tuple[ExecutedNode, ...]:
-    """The nodes that ran, from the files of one closed session."""
+def save_graph(options: onnxruntime.SessionOptions, file: Path) -> None:
+    """Has a session with these options write the graph that it made of its model."""
+    options.optimized_model_filepath = str(file)
+    # Weights go to a file of their own: a protobuf message cannot hold 2 GB, and only nodes are read.
+    prefix = "session.optimized_model_external_initializers_"
+    options.add_session_config_entry(f"{prefix}file_name", f"{file.stem}.bin")
+    options.add_session_config_entry(f"{prefix}min_size_in_bytes", "1024")
+
+
+def read_profile(folder: Path, save_plain: Callable[[Path], None]) -> tuple[ExecutedNode, ...]:
+    """The nodes that ran, from the files of one closed session.
+
+    save_plain: writes the graph as it is before channels are laid out in blocks; called where they are.
+    """
     (profile,) = folder.glob("profile*.json")
     events = json.loads(profile.read_text(encoding="utf-8"))
-    graph = onnx.load(folder / _GRAPH, load_external_data=False).graph
-    return executed_nodes(events, dict(_domains(graph)))
+    facts = _read_facts(folder / _GRAPH)
+    if any(node.domain == BLOCKED for node in facts.values()):
+        save_plain(folder / _PLAIN_GRAPH)
+        facts = as_asked(facts, _read_facts(folder / _PLAIN_GRAPH))
+    return executed_nodes(events, facts)
 
 
-def executed_nodes(events: Sequence[Event], domains: Mapping[tuple[str, str], str]) -> tuple[ExecutedNode, ...]:
+def _read_facts(file: Path) -> dict[NodeKey, NodeFacts]:
+    return node_facts(onnx.load(file, load_external_data=False).graph)
+
+
+def executed_nodes(events: Sequence[Event], facts: Mapping[NodeKey, NodeFacts]) -> tuple[ExecutedNode, ...]:
     """The kernels of all runs but the first, in the order of execution, with their median time.
 
-    `events`: the profile, times in microseconds; `domains`: (operator, node name) -> domain. A node that runs
-    several times in one run, in the body of a loop, is timed as their sum.
+    `events`: the profile, times in microseconds; `facts`: what the graph tells of a node. One that runs several
+    times in one run, in the body of a loop, is timed as their sum, and its multiply-accumulates are added up.
+    Of one that onnxruntime left without a name, only the domain is known, by its operator.
     """
     runs = list(_runs(events))[1:]
     times: dict[_Key, list[int]] = {}
     kinds: dict[_Key, Kind] = {}
+    products: dict[_Key, Product | None] = {}
     for number, run in enumerate(runs):
         for event in run:
             key = _key(event)
             times.setdefault(key, [0] * len(runs))[number] += event["dur"]
             kinds.setdefault(key, _kind(event))
+            if number == 0:
+                products[key] = _sum(products.get(key), _product(event, facts.get(key[:2], NodeFacts())))
     medians = {key: statistics.median(durations) * 1e-6 for key, durations in times.items()}
     total = sum(medians.values()) or 1.0
     return tuple(
         ExecutedNode(
             name=name,
             op_type=op_type,
-            domain=domains.get((op_type, name), domains.get((op_type, ""), "")),
+            domain=facts.get((op_type, name), facts.get((op_type, ""), NodeFacts())).domain,
             kind=kinds[op_type, name, index],
             seconds=seconds,
             share=seconds / total,
+            product=products[op_type, name, index],
         )
         for (op_type, name, index), seconds in medians.items()
     )
@@ -97,17 +122,27 @@ def _key(event: Event) -> _Key:
 
 def _kind(event: Event) -> Kind:
     """From the element types in the profile; a weight that onnxruntime packed at load is not listed there."""
-    inputs, outputs = (
-        [element for tensor in event["args"][side] for element in tensor]
-        for side in ("input_type_shape", "output_type_shape")
-    )
+    inputs, outputs = ([element for element, _ in _tensors(event, side)] for side in ("input", "output"))
     return kind_of(event["args"]["op_name"], inputs, outputs)
 
 
-def _domains(graph: onnx.GraphProto) -> Iterator[tuple[tuple[str, str], str]]:
-    """(operator, node name) -> domain. An unnamed node appears in the profile under a made-up name."""
-    for node in graph.node:
-        yield (node.op_type, node.name), node.domain
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                yield from _domains(body)
+def _product(event: Event, facts: NodeFacts) -> Product | None:
+    """A weight that is computed is listed at its place; a stored one may be packed, and those after it move up."""
+    inputs, outputs = ([shape for _, shape in _tensors(event, side)] for side in ("input", "output"))
+    if not inputs or not outputs:
+        return None
+    op_type = event["args"]["op_name"]
+    place = weight_position(op_type)
+    computed = inputs[place] if place is not None and place < len(inputs) else None
+    weight = None if place is None else facts.constants.get(place, computed)
+    return product_of(op_type, facts.attributes, inputs[0], weight, outputs[0])
+
+
+def _sum(before: Product | None, now: Product | None) -> Product | None:
+    return now if before is None or now is None else replace(now, macs=before.macs + now.macs)
+
+
+def _tensors(event: Event, side: str) -> list[tuple[str, Shape]]:
+    """Element type and shape of each tensor that the profile lists."""
+    listed = event["args"][f"{side}_type_shape"]
+    return [(element, tuple(shape)) for tensor in listed for element, shape in tensor.items()]

@@ -14,6 +14,7 @@ from quantseg.report.figures.contest import contest
 from quantseg.report.figures.execution import execution
 from quantseg.report.figures.latency import latency
 from quantseg.report.figures.ranges import ranges
+from quantseg.report.figures.roofline import roofline
 
 __all__ = ["FIGURES", "Draw", "contest"]
 
@@ -26,4 +27,5 @@ FIGURES: Mapping[str, Draw] = {
     "execution": execution,
     "latency": latency,
     "ranges": ranges,
+    "roofline": roofline,
 }

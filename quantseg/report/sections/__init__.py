@@ -10,6 +10,7 @@ from quantseg.report.document import Section
 from quantseg.report.sections.cost import execution, size, speed
 from quantseg.report.sections.decisions import kept_float, plan, provenance, ranges
 from quantseg.report.sections.quality import accuracy, classes, images
+from quantseg.report.sections.roofline import roofline
 
 SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     accuracy,
@@ -18,6 +19,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     speed,
     size,
     execution,
+    roofline,
     kept_float,
     ranges,
     plan,

@@ -6,13 +6,10 @@ ONNX models"), without which it leaves weights in Constant nodes alone. Only the
 that is left out: it fails on segmentation models of dynamic size.
 """
 
-import io
-import logging
 import tempfile
 import textwrap
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +25,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from quantseg.errors import QuantSegError
+from quantseg.errors import PeerError, QuantSegError
 from quantseg.files import replacing
 from quantseg.graph import load, to_bytes
+from quantseg.peers.silence import silence
 from quantseg.runtimes import RUNTIMES
 
 CALIBRATORS = {
@@ -44,10 +42,6 @@ TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 _OPSET = 13
 _WARNING, _FATAL = 2, 4
 """onnxruntime's default log severity, and the one at which it is silent."""
-
-
-class PeerError(QuantSegError):
-    """The other quantizer cannot do what was asked, failed, or wrote a model that does not load."""
 
 
 def quantize_with_onnxruntime(
@@ -123,19 +117,10 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps the quantizer from printing, logging and warning.
-
-    The handler is there because `logging.warning` would otherwise set up the root logger for good.
-    """
-    root, hush, disabled = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
-    root.addHandler(hush)
-    logging.disable(logging.CRITICAL)
+    """Keeps the quantizer from printing, logging and warning."""
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silence():
             yield
     finally:
         onnxruntime.set_default_logger_severity(_WARNING)
-        logging.disable(disabled)
-        root.removeHandler(hush)

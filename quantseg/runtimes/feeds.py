@@ -1,0 +1,30 @@
+"""Whether what a model is to be fed fits it, told before a runtime sees it, so that the message names the input."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quantseg.errors import ModelError
+from quantseg.recipe import TensorSpec
+
+
+def check_feeds(model: str, specs: Sequence[TensorSpec], feeds: Mapping[str, NDArray[Any]]) -> None:
+    """Raises ModelError where `feeds` are not exactly the inputs `specs`, in name, element type and known sizes."""
+    wanted = {spec.name: spec for spec in specs}
+    if feeds.keys() != wanted.keys():
+        raise ModelError(f"{model}: inputs {sorted(feeds)} were given; feed exactly {sorted(wanted)}")
+    for name, array in feeds.items():
+        spec = wanted[name]
+        fits = len(spec.shape) == array.ndim and all(
+            want in (None, have) for want, have in zip(spec.shape, array.shape, strict=True)
+        )
+        if array.dtype.name != spec.dtype or not fits:
+            raise ModelError(
+                f"{model}: input {name!r} was given as {_described(array.dtype.name, array.shape)}; "
+                f"feed {_described(spec.dtype, spec.shape)}"
+            )
+
+
+def _described(dtype: str, shape: Sequence[int | None]) -> str:
+    return f"{dtype} ({', '.join('?' if size is None else str(size) for size in shape)})"
