@@ -81,7 +81,7 @@ def test_a_relu_stays_where_something_else_reads_what_it_cuts(body: str, outputs
 
 
 def test_a_relu_of_a_float_tensor_stays_float() -> None:
-    made = planned(between("t = Tanh(a) b = Relu(t)"))
+    made = planned(between("t = Softplus(a) b = Relu(t)"))
     assert decision(made, "Relu") == KeptFloat("Relu: what it reads is float")
 
 
@@ -135,9 +135,10 @@ def test_a_concat_shares_a_grid_exactly_where_that_costs_half_a_bit_at_most(bits
     spans = {"a": Range(-1.0, 1.0), "c": Range(-(2.0**bits), 2.0**bits)}
     if mirrored:
         spans = {"a": spans["c"], "c": spans["a"]}
-    prepared = prepare(between("c = Conv<pads=[1,1,1,1]>(x, w1) b = Concat<axis=1>(a, c)", channels=16))
-    made = plan(prepared, {**dict.fromkeys("xy", Range(-1.0, 1.0)), **spans}, QuantSettings())
-    wide = made.tensors["b"]
+    body = "c = Conv<pads=[1,1,1,1]>(x, w1) j = Concat<axis=1>(a, c) k = Conv(j, w3) l = Add(a, c) b = Add(k, l)"
+    prepared = prepare(between(body, w3=kernel(8, 16, 1, 1)))
+    made = plan(prepared, {**dict.fromkeys("xybkl", Range(-1.0, 1.0)), **spans}, QuantSettings())
+    wide = made.tensors["j"]
     assert float(wide.scale) == pytest.approx(2 * 2**bits / 255)
     shared = made.tensors["a"] == made.tensors["c"] == wide
     assert shared == (math.log2(2**bits) <= CONCAT_COST or bits == 0)
@@ -146,17 +147,29 @@ def test_a_concat_shares_a_grid_exactly_where_that_costs_half_a_bit_at_most(bits
     assert detail == ("one grid for all inputs" if shared else "inputs requantised")
     if not shared:
         (note,) = made.notes
-        assert note.startswith("Concat_2: its inputs are requantised, one grid would cost")
+        assert note.startswith("Concat_2: an input is requantised, its grid would cost")
         assert f"{'c' if mirrored else 'a'!r} {bits:.1f} bits" in note
 
 
 def test_a_skip_that_is_joined_twice_pays_for_both() -> None:
     """Each step is within half a bit, the two together are not: the narrowest source is remembered."""
     body = """c = Conv<pads=[1,1,1,1]>(x, w1) d = Concat<axis=1>(a, c)
-        e = Conv<pads=[1,1,1,1]>(x, w1) b = Concat<axis=1>(d, e)"""
+        e = Conv<pads=[1,1,1,1]>(x, w1) j = Concat<axis=1>(d, e) k = Conv(j, w3) b = Add(k, a)"""
     spans = {"a": Range(0.0, 1.0), "c": Range(0.0, 2**0.4), "e": Range(0.0, 2**0.8)}
-    made = planned(between(body, channels=24), ranges=spans)
-    assert made.tensors["a"] == made.tensors["c"] == made.tensors["d"] != made.tensors["b"]
+    made = planned(between(body, w3=kernel(8, 24, 1, 1)), ranges=spans)
+    assert made.tensors["a"] == made.tensors["c"] == made.tensors["d"] != made.tensors["j"]
+
+
+def test_what_a_concat_alone_reads_is_rounded_once_whatever_its_range() -> None:
+    """Also through what only moves it; the skip, which others read, keeps its grid."""
+    body = """c = Conv<pads=[1,1,1,1]>(x, w1) m = Transpose<perm=[0,1,3,2]>(c) j = Concat<axis=1>(a, m)
+        k = Conv(j, w3) b = Add(k, a)"""
+    spans = {"a": Range(-8.0, 8.0), "c": Range(-1.0, 1.0)}
+    made = planned(between(body, w3=kernel(8, 16, 1, 1)), ranges=spans)
+    assert made.tensors["c"] == made.tensors["m"] == made.tensors["j"] == made.tensors["a"]
+    assert not made.notes
+    made = planned(between(body, w3=kernel(8, 16, 1, 1)), ranges=spans | {"a": Range(-1.0, 1.0), "c": Range(-8.0, 8.0)})
+    assert made.tensors["c"] == made.tensors["m"] == made.tensors["j"] != made.tensors["a"]
 
 
 @pytest.mark.parametrize(("activation", "zero_point"), [(UINT8, 0), (INT8, -128)])
@@ -167,6 +180,13 @@ def test_bounded_functions_have_their_range_whatever_the_data(op_type: str, acti
     made = planned(model, activation=activation)
     assert made.tensors["b"].scale == np.float32(1 / 255)
     assert made.tensors["b"].zero_point == zero_point
+
+
+@pytest.mark.parametrize(("seen", "covered"), [(0.9, 0.9), (0.01, 4 / 64)])
+def test_a_softmax_over_many_numbers_has_a_calibrated_grid_that_is_not_too_short(seen: float, covered: float) -> None:
+    body = "f = Reshape(a, k) s = Softmax(f) b = Reshape(s, l)"
+    made = planned(between(body, k=ints(1, 8, 64), l=ints(1, 8, 8, 8)), ranges={"s": Range(0, seen)})
+    assert made.tensors["s"].scale == pytest.approx(covered / 255)
 
 
 def test_constant_operands_have_their_own_extrema() -> None:
@@ -305,7 +325,7 @@ def test_what_has_no_kernel_says_so(op_type: str) -> None:
 
 
 def test_every_float_node_has_its_reason() -> None:
-    body = """t = Tanh(a) s = Shape(t) n = InstanceNormalization(t, g, h) p, i = MaxPool<kernel_shape=[2,2]>(n)
+    body = """t = Erf(a) s = Shape(t) n = InstanceNormalization(t, g, h) p, i = MaxPool<kernel_shape=[2,2]>(n)
         m = ReduceMean(p) q = Sub(p, m) r = Resize<mode="cubic">(q, , k)
         u = Pad(r, w, f) z = ConvTranspose<dilations=[2,2]>(u, e) b = Softplus(z)"""
     constants = {"g": noise(8), "h": noise(8), "k": np.array([1, 1, 2, 2], np.float32), "w": ints(*[0] * 8)}
@@ -313,7 +333,7 @@ def test_every_float_node_has_its_reason() -> None:
     made = planned(model)
     reasons = {node.op_type: node.decision.reason for node in made.nodes if isinstance(node.decision, KeptFloat)}
     assert all(reasons.values())
-    assert reasons["Softplus"] == "Softplus: no integer rule"
+    assert reasons["Softplus"] == "Softplus: no integer kernel in onnxruntime"
     assert reasons["MaxPool"] == "MaxPool: its indices are read, and integers tie where floats do not"
     assert reasons["Resize"] == "Resize: cubic interpolation overshoots the range of its input"
     assert "dilat" in reasons["ConvTranspose"]

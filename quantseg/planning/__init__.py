@@ -17,6 +17,7 @@ from quantseg.planning.weights import bias_params, constant, weight_params
 from quantseg.prepare import Prepared
 
 __all__ = [
+    "UNMEASURED",
     "KeptFloat",
     "Placement",
     "PlannedNode",
@@ -90,6 +91,6 @@ def _planned(node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids, dropped
     if name in dropped:
         detail = "folded into the range before it"
     elif form.kind is Kind.JOIN:
-        shared = grids.root(name_of(node.inputs[0])) == grids.root(name_of(node.outputs[0]))
-        detail = "one grid for all inputs" if shared else "inputs requantised"
+        shared = {grids.root(name_of(value)) for value in (*node.inputs, node.outputs[0])}
+        detail = "one grid for all inputs" if len(shared) == 1 else "inputs requantised"
     return PlannedNode(name, node.op_type, Quantised(form.kind.value, detail))

@@ -14,13 +14,14 @@ from quantseg.ops import IntegerForm, KeptFloat, Kind, integer_form
 from quantseg.planning.placement import Placement
 from quantseg.planning.settings import QuantSettings
 
+ONLY_ANSWER = "only the answer follows, which integers would round once more"
+"""Why a node stays float for the sake of accuracy, not of speed."""
+
 Decision = IntegerForm | KeptFloat
 Decisions = dict[ir.Node, Decision]
 
 
-def decide(
-    graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str], placement: Placement
-) -> Decisions:
+def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str], placement: Placement) -> Decisions:
     """A decision for each node of the graph, in its order.
 
     refusals: node name → why a lowering left it as it is; that reason is better than the operator's own.
@@ -88,13 +89,13 @@ def _reason_to_retreat(
     variable = [v for i in form.data if (v := node.inputs[i]) is not None and not v.is_initializer()]
     producers = [v.producer() for v in variable]
     from_integers = any(p is not None and isinstance(decisions.get(p), IntegerForm) for p in producers)
-    from_image = any(p is None for p in producers)
+    from_image = any(v.producer() is None or v.dtype == ir.DataType.UINT8 for v in variable)
     if not from_integers and not (from_image and form.kind is Kind.MOVEMENT and node in leads_to_product):
         return "what it reads is float"
     if form.is_exact:
         return None
     if node not in leads_to_product:
-        return "only the answer follows, which integers would round once more"
+        return ONLY_ANSWER
     consumers = [user for output in node.outputs for user, _ in output.uses()]
     if not any(isinstance(decisions.get(user), IntegerForm) for user in consumers):
         return "what reads it is float"
@@ -102,12 +103,14 @@ def _reason_to_retreat(
 
 
 def leading_to_product(decisions: Decisions) -> set[ir.Node]:
-    """The integer nodes from which some integer convolution or product is reached through integer nodes alone."""
+    """The integer nodes that serve others: from them an integer convolution, a product or the answer's ArgMax is
+    reached through integer nodes alone.
+    """
     found: set[ir.Node] = set()
     for node in reversed(decisions):
         for output in node.outputs:
             for user, _ in output.uses():
                 form = decisions.get(user)
-                if isinstance(form, IntegerForm) and (form.kind is Kind.PRODUCT or user in found):
+                if isinstance(form, IntegerForm) and (form.kind in (Kind.PRODUCT, Kind.ANSWER) or user in found):
                     found.add(node)
     return found

@@ -106,6 +106,7 @@ def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range
     ranges: what calibration chose, by tensor name. Raises CalibrationError for a tensor that was not observed.
     """
     grids = Grids()
+    values = {name_of(v): v for v in (*graph.inputs, *graph.initializers.values(), *(o for n in graph for o in n.outputs))}
     integer_nodes = [(node, form) for node in graph if isinstance(form := decisions[node], IntegerForm)]
     grids.folded.update(
         name_of(node.outputs[0])
@@ -126,7 +127,7 @@ def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range
         elif form.kind is Kind.COMPARISON:
             grids.join(first, name_of(node.inputs[form.data[1]]))
         elif form.kind is Kind.JOIN:
-            _join_concat(node, grids)
+            _join_concat(node, grids, values)
     return grids
 
 
@@ -172,12 +173,13 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
     if value.const_value is not None:
         constant = value.const_value.numpy()
         return Range(float(constant.min(initial=0.0)), float(constant.max(initial=0.0)))
-    if name in ranges:
-        return ranges[name]
-    if (clamped := _clamped(value)) is not None:
-        return _known_range(clamped, ranges)
     producer = value.producer()
     form = None if producer is None else integer_form(producer)
+    if name in ranges:
+        least = form.least if isinstance(form, IntegerForm) else None
+        return ranges[name] if least is None else ranges[name] | least
+    if (clamped := _clamped(value)) is not None:
+        return _known_range(clamped, ranges)
     if producer is None or not isinstance(form, IntegerForm) or not _follows(form):
         raise CalibrationError(f"{name!r} was not observed; calibrate again with this model and these settings")
     if form.fixed is not None:
@@ -186,17 +188,37 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
     return functools.reduce(operator.or_, (_known_range(source, ranges) for source in sources))
 
 
-def _join_concat(node: ir.Node, grids: Grids) -> None:
-    """One grid for all inputs where none loses more than CONCAT_COST bits, else a grid of the output's own."""
-    inputs = [name_of(value) for value in node.inputs]
+def _join_concat(node: ir.Node, grids: Grids, values: Mapping[str, ir.Value]) -> None:
+    """One grid for the output and every input to which that is cheap; the others are requantised.
+
+    It costs nothing where only this node reads an input: it would be rounded to the output's grid anyway, and so it is
+    rounded once instead of twice.
+    """
+    inputs, output = [name_of(value) for value in node.inputs], name_of(node.outputs[0])
     total = functools.reduce(operator.or_, (grids.range_of(name) for name in inputs))
-    costs = {name: grids.cost_of_widening(name, total) for name in inputs}
+    costs = {
+        name: 0.0 if _serves_only(node, name, grids, values) else grids.cost_of_widening(name, total) for name in inputs
+    }
+    grids.add(output, total)
+    for name in inputs:
+        if costs[name] <= CONCAT_COST:
+            grids.join(output, name)
     worst = max(costs, key=lambda name: costs[name])
-    if costs[worst] <= CONCAT_COST:
-        for name in (*inputs, name_of(node.outputs[0])):
-            grids.join(inputs[0], name)
-        return
-    grids.add(name_of(node.outputs[0]), total)
-    grids.notes.append(
-        f"{node.name}: its inputs are requantised, one grid would cost {worst!r} {costs[worst]:.1f} bits"
+    if costs[worst] > CONCAT_COST:
+        count = sum(cost > CONCAT_COST for cost in costs.values())
+        what = f"{count} of its inputs are requantised" if count > 1 else "an input is requantised"
+        grids.notes.append(f"{node.name}: {what}, its grid would cost {worst!r} {costs[worst]:.1f} bits")
+
+
+def _serves_only(node: ir.Node, name: str, grids: Grids, values: Mapping[str, ir.Value]) -> bool:
+    """Whether nothing but the node reads the tensors on this one's grid, other than to move them on it."""
+    root = grids.root(name)
+    members = {member for member in grids.parent if grids.root(member) == root}
+    return not any(
+        values[member].is_graph_output()
+        or any(
+            user is not node and not any(output.name in members for output in user.outputs)
+            for user, _ in values[member].uses()
+        )
+        for member in members
     )
