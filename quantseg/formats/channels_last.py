@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from quantseg.formats import convolution, direct, interpolation, pixels, qoperator
-from quantseg.formats.editor import MICROSOFT, TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
+from quantseg.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
 from quantseg.formats.pictures import AXES, LAST, Picture, compact, count_of, is_picture
+from quantseg.formats.writer import MICROSOFT
 from quantseg.ops import IntegerForm, Kind
 
 Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[Picture] | None]

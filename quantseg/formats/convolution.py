@@ -12,8 +12,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.affine import quantize
-from quantseg.formats.editor import MICROSOFT, GraphEditor
+from quantseg.formats.editor import GraphEditor
 from quantseg.formats.pictures import UNUSED, Picture, compact, count_of, filled, is_picture, spread
+from quantseg.formats.writer import MICROSOFT
 from quantseg.ops import IntegerForm
 from quantseg.planning import bias_params, constant
 
@@ -57,7 +58,7 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]
         given = picture.channels if depthwise else tuple(range(outputs))
         groups = len(given) if depthwise else groups
     else:
-        picture = editor.picture(data, multiple=READ_BY)
+        picture = editor.picture(data, filled_up=True)
         given = _given(editor, node, picture, as_read=groups > 1 and groups == outputs == count_of(data))
         kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
     shift = -1 if way == SHIFTED and params.qtype.signed else 0

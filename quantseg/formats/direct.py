@@ -17,7 +17,7 @@ def moved(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     inputs = list(editor.inputs(node))
     for index in form.data:
         inputs[index] = editor.stored(inputs[index])
-    return _inserted(editor, node, inputs)
+    return editor.stand_in(node, node.op_type, inputs)
 
 
 def _where(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
@@ -31,7 +31,7 @@ def _where(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     zero_point = editor.params(inputs[kept]).zero_point
     inputs[3 - kept] = editor.zero_point(np.broadcast_to(zero_point, zero.const_value.shape.numpy()))
     inputs[kept] = editor.stored(inputs[kept])
-    return _inserted(editor, node, inputs)
+    return editor.stand_in(node, node.op_type, inputs)
 
 
 def _pad(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
@@ -41,7 +41,7 @@ def _pad(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
     inputs = [editor.stored(data), pads, zero_point, *axes]
     while inputs[-1] is None:
         inputs.pop()
-    return _inserted(editor, node, inputs)
+    return editor.stand_in(node, node.op_type, inputs)
 
 
 def is_clamp_on_one_grid(editor: GraphEditor, node: ir.Node) -> bool:
@@ -57,11 +57,6 @@ def clamped(editor: GraphEditor, node: ir.Node, integers: ir.Value) -> list[ir.V
     low, high = (quantize(np.float32(bound), params) for bound in clamp_bounds(node))
     bounds = [editor.shared(f"{node.name}_{what}", np.asarray(value)) for what, value in (("low", low), ("high", high))]
     return editor.insert("Clip", [integers, *bounds], f"{node.outputs[0].name}_quantized", name=node.name)
-
-
-def _inserted(editor: GraphEditor, node: ir.Node, inputs: list[ir.Value | None]) -> list[ir.Value]:
-    names = (f"{output.name}_quantized" for output in node.outputs)
-    return editor.insert(node.op_type, inputs, *names, name=node.name, attributes=tuple(node.attributes.values()))
 
 
 def _above(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:

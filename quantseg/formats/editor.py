@@ -5,53 +5,43 @@ stand for. Each is made once, when a node first asks for it. After a node is rep
 read the rounded one.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from quantseg.affine import Ints, QuantParams, quantize
-from quantseg.formats.pictures import LAST, Picture, compact, count_of, filled, spread
+from quantseg.formats.pictures import LAST, UNUSED, Picture, compact, count_of, spread
+from quantseg.formats.writer import GraphWriter
 from quantseg.ops import IntegerForm, integer_form
 from quantseg.planning import QuantPlan, bias_params, constant
 
-MICROSOFT = "com.microsoft"
-"""Domain of onnxruntime's own integer operators, which the ONNX standard lacks."""
-
 TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
+
+IMAGE_CHANNELS = 3
 
 Stored = ir.Value | Picture
 """Integers on the model's own axes, or with the channels last."""
 
 
-class GraphEditor:
+class GraphEditor(GraphWriter):
     """Edits a model's graph by one plan. New nodes go in before the node that is being replaced."""
 
     def __init__(self, model: ir.Model, plan: QuantPlan) -> None:
+        super().__init__(model)
         self.plan = plan
-        self._graph = model.graph
         self._inputs = {node: tuple(node.inputs) for node in model.graph}
         self._forms = {node: integer_form(node) for node in model.graph}
         self._resized = {
             node.inputs[0] for node in model.graph if node.op_type == "Resize" and not plan.is_quantised(str(node.name))
         }
-        self._position = next(iter(model.graph), None)
         self._stored: dict[ir.Value, ir.Value] = {}
         self._pictures: dict[ir.Value, Picture] = {}
         self._compact: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
-        self._taken = _names(model)
         self._weights: dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value, ir.Value]] = {}
-        self._shared: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
-
-    @property
-    def opset(self) -> int:
-        """Version of the standard operators in this graph."""
-        return self._graph.opset_imports[""]
 
     def inputs(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
         """The node's inputs as they were before any edit."""
@@ -109,23 +99,40 @@ class GraphEditor:
                 (self._stored[value],) = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
         return self._stored[value]
 
-    def picture(self, value: ir.Value | None, *, multiple: int = 1) -> Picture:
+    def picture(self, value: ir.Value | None, *, filled_up: bool = False) -> Picture:
         """The integers of a stack of pictures with the channels last, in the places where they stand.
 
-        multiple: places of a picture that is made here, from planes, are filled up to it.
+        filled_up: three channels, as images have, get a fourth place, for kernels that take four at once.
         """
         assert value is not None
+        wants_place = filled_up and count_of(value) == IMAGE_CHANNELS
         if value not in self._pictures:
-            planes, count = self.stored(value), count_of(value)
-            channels = filled(count, multiple if count > 2 else 1)  # few channels double for nothing
-            if len(channels) > count:
-                widths = self.constant(
-                    f"{value.name}_widths", np.array([0] * 5 + [len(channels) - count, 0, 0], np.int64)
-                )
+            planes, channels = self.stored(value), tuple(range(count_of(value)))
+            if wants_place:
+                widths = self.shared("fourth_channel", np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
                 (planes,) = self.insert("Pad", [planes, widths, self.grid(value)[1]], f"{value.name}_filled")
+                channels = (*channels, UNUSED)
             made = self.transpose(planes, TO_CHANNELS_LAST, f"{value.name}_channels_last")
             self._pictures[value] = Picture(made, channels)
+        elif wants_place and len(self._pictures[value].channels) == IMAGE_CHANNELS:
+            self._pictures[value] = self._with_fourth(value, self._pictures[value])
         return self._pictures[value]
+
+    def _with_fourth(self, value: ir.Value, picture: Picture) -> Picture:
+        """By Concat: onnxruntime 1.31 pads the last axis number by number, seven times as long."""
+        name, (_, zero_point) = str(value.name), self.grid(value)
+        limits = [
+            self.shared(f"sizes_{what}", np.array([number], np.int64)) for what, number in (("from", 0), ("to", 3))
+        ]
+        (shape,) = self.insert("Shape", [picture.value], f"{name}_shape")
+        (sizes,) = self.insert("Slice", [shape, *limits], f"{name}_sizes")
+        along = (ir.AttrInt64("axis", 0),)
+        one = self.shared("one_place", np.array([1], np.int64))
+        (plane_shape,) = self.insert("Concat", [sizes, one], f"{name}_plane_shape", attributes=along)
+        (plane,) = self.insert("Expand", [zero_point, plane_shape], f"{name}_plane")
+        last = (ir.AttrInt64("axis", LAST),)
+        (wide,) = self.insert("Concat", [picture.value, plane], f"{name}_filled", attributes=last)
+        return Picture(wide, (*picture.channels, UNUSED))
 
     def channels_last(self, value: ir.Value | None) -> ir.Value:
         """The integers as (N, H, W, C), every channel in its place."""
@@ -135,7 +142,7 @@ class GraphEditor:
             return picture.value
         if value not in self._compact:
             name = f"{value.name}_compact"
-            self._compact[value] = self._selected(picture.value, picture.places, LAST, name)
+            self._compact[value] = self.selected(picture.value, picture.places, LAST, name)
         return self._compact[value]
 
     def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> Picture:
@@ -159,7 +166,7 @@ class GraphEditor:
         assert value is not None
         picture = self.picture(value)
         places = picture.places[np.array(wanted, np.int64)]
-        return compact(self._selected(picture.value, places, LAST, f"{value.name}_cut"), len(wanted))
+        return compact(self.selected(picture.value, places, LAST, f"{value.name}_cut"), len(wanted))
 
     def _planes(self, value: ir.Value, name: str) -> ir.Value:
         """The picture of a tensor as (N, C, H, W)."""
@@ -170,7 +177,7 @@ class GraphEditor:
             planes = self._planes_in_steps(picture, sizes, name)
         else:
             planes = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
-        return planes if picture.is_compact else self._selected(planes, picture.places, 1, selected)
+        return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)
 
     def _planes_in_steps(self, picture: Picture, sizes: Sequence[int], name: str) -> ir.Value:
         """For a float Resize: onnxruntime 1.31 moves a Transpose of four axes behind it and is ten times slower."""
@@ -181,21 +188,6 @@ class GraphEditor:
         )
         turned = self.transpose(lines, (0, 2, 1), f"{name}_turned")
         return self.insert("Reshape", [turned, self.constant(f"{name}_sizes", np.array(apart))], name)[0]
-
-    def _selected(self, value: ir.Value, places: NDArray[np.int64], axis: int, name: str) -> ir.Value:
-        """The entries at these places of an axis, by a Slice where they follow each other."""
-        first, count = int(places[0]), len(places)
-        if np.array_equal(places, np.arange(first, first + count)):
-            limits = [
-                self.constant(f"{name}_{key}", np.array([n])) for key, n in (("from", first), ("to", first + count))
-            ]
-            return self.insert("Slice", [value, *limits, self.constant(f"{name}_axis", np.array([axis]))], name)[0]
-        where = self.constant(f"{name}_places", places)
-        return self.insert("Gather", [value, where], name, attributes=(ir.AttrInt64("axis", axis),))[0]
-
-    def transpose(self, value: ir.Value, order: tuple[int, ...], name: str) -> ir.Value:
-        """The value with its axes in another order."""
-        return self.insert("Transpose", [value], name, attributes=(ir.AttrInt64s("perm", order),))[0]
 
     def rounded(self, value: ir.Value | None) -> ir.Value:
         """The float values that the tensor's integers stand for."""
@@ -235,86 +227,9 @@ class GraphEditor:
         integers = quantize(constant(value).reshape(-1), params)
         return self.constant(f"{node.name}_bias_quantized", integers), params
 
-    def constant(self, name: str, values: NDArray[np.generic]) -> ir.Value:
-        """A new initializer, under the name or the first free one after it."""
-        free = self._free(name)
-        tensor = ir.Tensor(values, name=free)
-        shape, kind = ir.Shape(values.shape), ir.TensorType(tensor.dtype)
-        value = ir.Value(name=free, shape=shape, type=kind, const_value=tensor)
-        self._graph.register_initializer(value)
-        return value
-
-    def insert(
-        self,
-        op_type: str,
-        inputs: Sequence[ir.Value | None],
-        *outputs: str,
-        domain: str = "",
-        name: str | None = None,
-        attributes: Sequence[ir.Attr] = (),
-    ) -> list[ir.Value]:
-        """Inserts a node, and gives its outputs: under these names or the first free ones after them."""
-        if domain:
-            self._graph.opset_imports[domain] = 1
-        names = [self._free(output) for output in outputs]
-        node = ir.Node(
-            domain,
-            op_type,
-            inputs,
-            attributes,
-            num_outputs=len(names),
-            name=name or names[0],
-        )
-        for output, free in zip(node.outputs, names, strict=True):
-            output.name = free
-        assert self._position is not None
-        self._graph.insert_before(self._position, node)
-        return list(node.outputs)
-
-    def stand_in(
-        self,
-        node: ir.Node,
-        op_type: str,
-        inputs: Sequence[ir.Value | None],
-        *,
-        domain: str = "",
-        leave_out: tuple[str, ...] = (),
-        **changed: int,
-    ) -> list[ir.Value]:
-        """Inserts the integer form of a node in its name, with its attributes and those that are changed."""
-        kept = {name: attribute for name, attribute in node.attributes.items() if name not in leave_out}
-        attributes = (kept | {name: ir.AttrInt64(name, number) for name, number in changed.items()}).values()
-        outputs = (f"{output.name}_quantized" for output in node.outputs)
-        return self.insert(op_type, inputs, *outputs, domain=domain, name=node.name, attributes=tuple(attributes))
-
-    def _free(self, name: str) -> str:
-        """The name, or the first of name_1, name_2, … that nothing in the graph has; taken from now on."""
-        free, number = name, 0
-        while free in self._taken:
-            number += 1
-            free = f"{name}_{number}"
-        self._taken.add(free)
-        return free
-
     def _scale_and_zero_point(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
         return self.constant(f"{name}_scale", params.scale), self.zero_point(params.zero_point)
 
     def zero_point(self, values: Ints) -> ir.Value:
         """A zero-point as a constant; most of them are zero."""
         return self.shared("zero_point", values)
-
-    def shared(self, name: str, values: NDArray[np.generic]) -> ir.Value:
-        """A constant; equal ones are stored once, under the first one's name."""
-        key = (values.dtype.name, values.shape, hashlib.sha256(values.tobytes()).digest())
-        if key not in self._shared:
-            self._shared[key] = self.constant(name, values)
-        return self._shared[key]
-
-
-def _names(model: ir.Model) -> set[str]:
-    """Every name in the graph and its subgraphs, of nodes and of values."""
-    graphs = list(model.graphs())
-    nodes = [node for graph in graphs for node in graph]
-    values = [value for graph in graphs for value in (*graph.inputs, *graph.initializers.values())]
-    values += (output for node in nodes for output in node.outputs)
-    return {str(node.name) for node in nodes} | {str(value.name) for value in values}

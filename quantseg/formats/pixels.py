@@ -22,6 +22,7 @@ from quantseg.formats.pictures import (
     is_picture,
 )
 from quantseg.ops import IntegerForm
+from quantseg.ops.nearest import whole_factors
 
 MOST_CARRIED = 2
 """A picture with more than so many places for each channel that is wanted is cut."""
@@ -186,49 +187,6 @@ def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pictu
     return [picture.with_value(value)]
 
 
-def whole_factors(node: ir.Node) -> tuple[int, int] | None:
-    """How often a nearest Resize repeats each row and each column, where it does just that; else None.
-
-    Source: ONNX, Resize: coordinates and rounding of its modes.
-    """
-    before, after = _sizes(node.inputs[0]), _sizes(node.outputs[0])
-    scales = _reals(node.inputs[2]) if len(node.inputs) > 2 else None
-    if scales is not None and scales.size == 4:
-        wanted = scales[2:]
-    elif -1 not in (*before[1:], *after[1:]):
-        wanted = np.array(after[1:]) / np.array(before[1:])
-    else:
-        return None
-    if (
-        (wanted < 1).any()
-        or (wanted != np.round(wanted)).any()
-        or count_of(node.inputs[0]) != count_of(node.outputs[0])
-    ):
-        return None
-    rows, columns = (int(factor) for factor in wanted)
-    return (rows, columns) if _repeats(node, rows) and _repeats(node, columns) else None
-
-
-def _repeats(node: ir.Node, factor: int) -> bool:
-    """Whether pixel i comes from pixel i // factor; what holds for three pixels holds for all."""
-    mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
-    rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
-    pixel = np.arange(3 * factor, dtype=np.float64)
-    if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
-        position = (pixel + 0.5) / factor - 0.5
-    elif mode == "asymmetric":
-        position = pixel / factor
-    else:
-        return factor == 1
-    rounded = {
-        "floor": np.floor(position),
-        "ceil": np.ceil(position),
-        "round_prefer_floor": np.ceil(position - 0.5),
-        "round_prefer_ceil": np.floor(position + 0.5),
-    }[rounding]
-    return bool((np.clip(rounded, 0, 2) == pixel // factor).all())
-
-
 def _sizes(value: ir.Value | None) -> list[int]:
     """(N, H, W) of a picture, −1 for what is dynamic."""
     assert value is not None
@@ -253,10 +211,6 @@ def _shape(
     (larger,) = editor.insert("Mul", [spatial, factor], f"{node.name}_sizes_after")
     count = _ints(editor, node, "places", [places])
     return editor.insert("Concat", [larger, count], f"{node.name}_shape", attributes=(ir.AttrInt64("axis", 0),))[0]
-
-
-def _reals(value: ir.Value | None) -> NDArray[np.float64] | None:
-    return None if value is None or value.const_value is None else np.asarray(value.const_value.numpy(), np.float64)
 
 
 def _numbers(value: ir.Value | None) -> NDArray[np.int64] | None:

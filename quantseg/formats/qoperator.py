@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from quantseg.formats import classes, difference, direct, interpolation, qdq
-from quantseg.formats.editor import MICROSOFT, GraphEditor, Stored
+from quantseg.formats.editor import GraphEditor, Stored
 from quantseg.formats.interpolation import Grid, Operand
+from quantseg.formats.writer import MICROSOFT
 from quantseg.ops import IntegerForm, Kind
 
 Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value]]
@@ -41,7 +42,7 @@ def _convolution(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[
     ]
     if form.bias is not None:
         operands.append(editor.bias(node, data, rest[0])[0])
-    return _inserted(editor, node, "QLinearConv", operands)
+    return editor.stand_in(node, "QLinearConv", operands)
 
 
 def _gemm(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
@@ -49,20 +50,20 @@ def _gemm(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Valu
     bias = None if form.bias is None else editor.bias(node, data, rest[0])[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.weight(node, weight), bias]
     operands += editor.grid(node.outputs[0])
-    return _inserted(editor, node, "QGemm", operands, MICROSOFT, leave_out=("beta",))
+    return editor.stand_in(node, "QGemm", operands, domain=MICROSOFT, leave_out=("beta",))
 
 
 def _matmul(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     left, right = editor.inputs(node)[:2]
     second = (editor.stored(right), *editor.grid(right)) if form.weight is None else editor.weight(node, right)
     operands = [editor.stored(left), *editor.grid(left), *second, *editor.grid(node.outputs[0])]
-    return _inserted(editor, node, "QLinearMatMul", operands)
+    return editor.stand_in(node, "QLinearMatMul", operands)
 
 
 def _binary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     operands = [part for v in editor.inputs(node) for part in (editor.stored(v), *editor.grid(v))]
     operands += editor.grid(node.outputs[0])
-    return _inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)
+    return editor.stand_in(node, f"QLinear{node.op_type}", operands, domain=MICROSOFT)
 
 
 def _difference(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
@@ -72,14 +73,13 @@ def _difference(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[i
 def _unary(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     data = editor.inputs(node)[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
-    return _inserted(editor, node, f"QLinear{node.op_type}", operands, MICROSOFT)
+    return editor.stand_in(node, f"QLinear{node.op_type}", operands, domain=MICROSOFT)
 
 
 def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
     data = editor.inputs(node)[0]
     operands = [editor.stored(data), *editor.grid(data), *editor.grid(node.outputs[0])]
-    opset = ir.AttrInt64("opset", editor.opset)
-    return _inserted(editor, node, "QLinearSoftmax", operands, MICROSOFT, extra=(opset,))
+    return editor.stand_in(node, "QLinearSoftmax", operands, domain=MICROSOFT, opset=editor.opset)
 
 
 def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
@@ -89,7 +89,7 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
         return direct.moved(editor, node)
     operands = [*editor.grid(node.outputs[0])]
     operands += [part for v in values for part in (editor.stored(v), *editor.grid(v))]
-    return _inserted(editor, node, "QLinearConcat", operands, MICROSOFT)
+    return editor.stand_in(node, "QLinearConcat", operands, domain=MICROSOFT)
 
 
 _WRITERS: dict[str, Writer] = {
@@ -114,25 +114,3 @@ def calculated(editor: GraphEditor, op_type: str, operands: tuple[Operand, Opera
     inputs = [part for value, scale_and_zero in operands for part in (value, *scale_and_zero)]
     domain = MICROSOFT if op_type == "Add" else ""
     return editor.insert(f"QLinear{op_type}", (*inputs, *grid), f"{name}_quantized", domain=domain, name=name)[0]
-
-
-def _inserted(
-    editor: GraphEditor,
-    node: ir.Node,
-    op_type: str,
-    operands: Sequence[ir.Value | None],
-    domain: str = "",
-    *,
-    leave_out: tuple[str, ...] = (),
-    extra: tuple[ir.Attr, ...] = (),
-) -> list[ir.Value]:
-    """Inserts the operator in the node's name, with its attributes; gives its integer outputs."""
-    kept = tuple(a for name, a in node.attributes.items() if name not in leave_out)
-    return editor.insert(
-        op_type,
-        operands,
-        *(f"{output.name}_quantized" for output in node.outputs),
-        domain=domain,
-        name=node.name,
-        attributes=(*kept, *extra),
-    )
