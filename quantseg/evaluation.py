@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from quantseg.comparison import Comparison, Prediction, compare, predict
+from quantseg.comparison import Comparison, Prediction, Taken, compare, predict
 from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.metrics.heads import class_names
@@ -68,16 +68,23 @@ class Evaluation:
 
 
 def evaluate(
-    reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, *, track: Track = quiet
+    reference: Session,
+    candidate: Session,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    folded: Taken | None = None,
+    track: Track = quiet,
 ) -> Evaluation:
     """Compares the int8 model `candidate` with the float model `reference` on every item.
 
-    recipe: completed. Raises DataError for an empty data set or labels that do not fit, ModelError for
-    outputs that are not finite or differ in shape.
+    recipe: completed. folded: how the candidate takes the items, where it is not as the reference does. Raises
+    DataError for an empty data set or labels that do not fit, ModelError for outputs that are not finite or differ in
+    shape.
     """
     total, results, counts = len(dataset.names), list[ImageResult](), _Counts()
     for index in track(range(total), total=total, what="evaluating"):
-        comparison = compare(reference, candidate, dataset, recipe, index)
+        comparison = compare(reference, candidate, dataset, recipe, index, folded=folded)
         own = _Counts.of(comparison, recipe)
         agreement = _agreement(Scores.of(own.between))
         results.append(ImageResult(comparison.reference.name, agreement, own.changed / own.pixels))
@@ -86,6 +93,7 @@ def evaluate(
         raise DataError("no images to evaluate; give a folder that holds some")
     between = Scores.of(counts.between)
     head = recipe.output.head
+    is_numbers = head != "labels" and (folded is None or folded.recipe.output == recipe.output)
     return Evaluation(
         images=total,
         classes=class_names(recipe.output.classes, len(between.per_class["iou"]), head),
@@ -93,7 +101,7 @@ def evaluate(
         int8_scores=Scores.of(counts.candidate) if counts.candidate else None,
         between=between,
         pixel_agreement=1 - counts.changed / counts.pixels,
-        sqnr_db=None if head == "labels" else counts.sqnr.decibels(),
+        sqnr_db=counts.sqnr.decibels() if is_numbers else None,
         identical=counts.sqnr.noise == 0,
         per_image=tuple(results),
     )

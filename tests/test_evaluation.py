@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantseg.comparison import Taken
 from quantseg.data import Item
 from quantseg.errors import DataError, ModelError, RecipeError
 from quantseg.evaluation import evaluate, evaluate_one
@@ -240,6 +241,37 @@ def test_a_batch_counts_as_its_images(real, int8):
     apart = evaluate(one_each(real), one_each(int8), Images(), recipe())
     assert together.between == apart.between
     assert together.pixel_agreement == apart.pixel_agreement
+
+
+# A folded model: another input, class ids as output
+
+
+@given(LOGITS, MASKS, MASKS)
+def test_a_folded_model_counts_as_one_that_gives_the_numbers(real, found, masks):
+    images, labels = Images(tuple(masks)), recipe("labels", "NHW")
+    one_hot = np.eye(3, dtype=np.float32)[found].transpose(0, 3, 1, 2)
+    plain = evaluate(one_each(real), one_each(one_hot), images, recipe())
+    folded = evaluate(one_each(real), one_each(found.astype(np.uint8)), images, recipe(), folded=Taken(images, labels))
+    assert folded == replace(plain, sqnr_db=None)
+
+
+def test_a_folded_model_gets_its_own_tensor():
+    @dataclass(frozen=True)
+    class Turned(Images):
+        def load(self, index):
+            return replace(super().load(index), tensor=np.full((1, 6, 8, 3), 1 - index, np.uint8))
+
+    real, ids = one_each(np.zeros((2, 3, 6, 8), np.float32)), one_each(np.zeros((2, 6, 8), np.uint8))
+    evaluate(real, ids, Images(), recipe(), folded=Taken(Turned(), recipe("labels", "NHW")))
+    assert (real.asked, ids.asked) == ([0, 1], [1, 0])
+
+
+def test_masks_of_another_size_are_no_pair():
+    taken = Taken(Images((None,)), recipe("labels", "NHW"))
+    with pytest.raises(ModelError, match="its own quantised form"):
+        evaluate(
+            model(np.zeros((1, 3, 6, 8))), model(np.zeros((1, 3, 4), np.uint8)), Images((None,)), recipe(), folded=taken
+        )
 
 
 # A model alone

@@ -29,7 +29,8 @@ def evaluate(
     """mIoU, IoU and Dice of each class, precision, recall, boundary IoU; with --reference also agreement and SQNR."""
     from dataclasses import asdict
 
-    from quantseg import evaluation, graph, pipeline
+    from quantseg import evaluation, folding, graph, pipeline
+    from quantseg.comparison import Taken
     from quantseg.data import open_dataset
     from quantseg.files import check_writable, write_json
     from quantseg.metrics.heads import class_names
@@ -50,9 +51,16 @@ def evaluate(
             _show_scores(scores, names)
             result = asdict(scores)
         else:
-            complete(recipe, *graph.signature(graph.load(reference)), model=str(reference))  # takes the same images
+            inputs, outputs = graph.signature(graph.load(reference))
+            own = folding.float_recipe(loaded.metadata_props, recipe, source=str(model))
+            shared = complete(recipe if own is None else own, inputs, outputs, model=str(reference))
+            folded, shown = None, images
+            if own is not None:
+                folded = Taken(images, recipe)
+                spec = image_input(inputs, shared.input)
+                shown = open_dataset(data, shared, inputs=spec, limit=limit, masks=masks)
             with closing(runtime.open(reference, threads=count, spinning=False)) as other:
-                both = evaluation.evaluate(other, session, images, recipe, track=console.track)
+                both = evaluation.evaluate(other, session, shown, shared, folded=folded, track=console.track)
             _show_evaluation(both)
             result = both.to_json()
     if json is not None:

@@ -26,7 +26,8 @@ DENSE, GROUPED = "dense", "grouped"
 
 READ_BY, GIVEN_BY = 4, 16
 """onnxruntime's convolution kernel takes channels by these numbers; others go through slower ones (convsym.cpp)."""
-_DENSE_CHANNELS, _DENSE_POINTWISE = 64, 48
+DENSE_CHANNELS, DENSE_POINTWISE = 64, 48
+"""Most channels up to which blocks of one dense weight are faster than groups, and than a depthwise one of 1x1."""
 
 
 def variants(node: ir.Node) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def variants(node: ir.Node) -> tuple[str, ...]:
     channels, outputs = count_of(node.inputs[0]), count_of(node.outputs[0])
     if groups == channels == outputs and not _is_pointwise(node):
         return ()
-    pays = max(channels, outputs) <= (_DENSE_POINTWISE if groups == channels else _DENSE_CHANNELS)
+    pays = max(channels, outputs) <= (DENSE_POINTWISE if groups == channels else DENSE_CHANNELS)
     return (DENSE, GROUPED) if pays else (GROUPED, DENSE)
 
 

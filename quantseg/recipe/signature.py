@@ -55,7 +55,8 @@ def image_output(outputs: Sequence[TensorSpec], recipe: OutputRecipe, *, size: t
     if recipe.name is not None:
         outputs = [spec for spec in outputs if spec.name == recipe.name] or _no_output(outputs, recipe.name)
     for spec in outputs:
-        if any(_fits(spec, layout, size) for layout in _SPATIAL_AXES):
+        said = (recipe.name, recipe.layout) == (spec.name, "NHW") and len(spec.shape) == 3  # of whatever size
+        if said or any(_fits(spec, layout, size) for layout in _SPATIAL_AXES):
             return spec
     raise ModelError(f"no image-like output: it has {_listing(outputs)}; quantseg needs a map of classes")
 
@@ -125,7 +126,7 @@ def _complete_output(recipe: OutputRecipe, spec: TensorSpec, size: tuple[int, in
         raise RecipeError(f"output.layout: {layout} does not fit output {spec}; correct it or leave it out")
     count = 1 if layout == "NHW" else spec.shape[_CHANNEL_AXIS[layout]]
     head = recipe.head or _head(spec, count, len(recipe.classes))
-    if (head == "labels") != (spec.dtype in _INTEGERS):
+    if head != "multilabel" and (head == "labels") != (spec.dtype in _INTEGERS):
         raise RecipeError(f"output.head: {head} does not fit output {spec}; labels is for integers and only for them")
     if head in ("threshold", "labels") and count not in (1, None):
         raise RecipeError(

@@ -1,0 +1,156 @@
+"""What each trick of `--target ort-cpu` brings: latency without it over latency with all of them.
+
+    python -m tests.bench.ablation
+
+Needs the models and images in ../shared, which are not part of this project.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import PropertyMock, patch
+
+import numpy as np
+
+from quantseg import graph, pipeline, tables
+from quantseg.calibration import CalibrationTable
+from quantseg.costs import Bench
+from quantseg.costs import folder as cache
+from quantseg.formats import convolution, editor
+from quantseg.formats.editor import TO_CHANNELS_FIRST
+from quantseg.latency import benchmark
+from quantseg.lowering import LOWERINGS, conv_transpose
+from quantseg.lowering.outcome import Outcome
+from quantseg.planning import Placement, grids
+from quantseg.runtimes import RUNTIMES
+from quantseg.targets import input_shapes
+from quantseg import costs
+from tests.bench import contestants, writing
+from tests.bench.contestants import THREADS, UNET, Subject
+
+MODELS = (UNET, "linknet", "fpn", "mobile", "deeplab_v3_mbv2_voc", "sinet_portrait", "road_segmentation_adas_0001")
+ROUNDS, RUNS, IMAGES = 7, 8, 8
+ALL = "everything"
+WITHOUT = {
+    "channels last": "written as QOperator, in the model's own layout",
+    "whole registers": "no unused places: channels as many as the model has",
+    "whole pixels": "ConvTranspose's phases beside each other, channel by channel (CRD)",
+    "free shuffles": "a channel shuffle as Reshape, Transpose, Reshape",
+    "dense groups": "small groups and pointwise depthwise convolutions as they are",
+    "one rounding": "every input of a Concat on a grid of its own",
+    "float Resize apart": "the Transpose before a float Resize in one step",
+    "AMX by zero-point": "every convolution by the convolution kernel",
+    "measured placement": "int8 wherever there is an integer form, default ways",
+}
+
+
+@contextmanager
+def without(trick: str) -> Iterator[None]:
+    """The library without one trick."""
+    patches = {
+        "whole registers": [
+            patch.object(convolution, "GIVEN_BY", 1),
+            patch.object(convolution, "READ_BY", 1),
+            patch.object(editor, "IMAGE_CHANNELS", -1),
+        ],
+        "whole pixels": [
+            patch.object(conv_transpose._Form, "phases_first", new_callable=PropertyMock, return_value=False)
+        ],
+        "free shuffles": [patch.dict(LOWERINGS, recognise_channel_shuffles=lambda _: Outcome())],
+        "dense groups": [
+            patch.object(convolution, "DENSE_CHANNELS", 0),
+            patch.object(convolution, "DENSE_POINTWISE", 0),
+        ],
+        "one rounding": [patch.object(grids, "_serves_only", lambda *_: False)],
+        "float Resize apart": [
+            patch.object(
+                editor.GraphEditor,
+                "_planes_in_steps",
+                lambda self, picture, _, name: self.transpose(picture.value, TO_CHANNELS_FIRST, name),
+            )
+        ],
+    }
+    with ExitStack() as stack:
+        for one in patches.get(trick, []):
+            stack.enter_context(one)
+        yield
+
+
+def made(subject: Subject, table: CalibrationTable, trick: str, target: Path) -> None:
+    """Writes the subject's model without the trick."""
+    bench = Bench(RUNTIMES["onnxruntime"], THREADS, cache())
+    with without(trick):
+        model = pipeline.read_float_model(subject.path, subject.source)
+        job = contestants.Job(model, table, contestants.QuantSettings())
+        fit = costs.fit(model.prepared, input_shapes(model), job.settings, bench)
+        placement = fit.placement
+        if trick == "AMX by zero-point":
+            ways = {node: way for node, way in placement.variants.items() if way != convolution.SHIFTED}
+            placement = replace(placement, variants=ways)
+        elif trick == "dense groups":
+            ways = {node: way for node, way in placement.variants.items() if way != convolution.DENSE}
+            placement = replace(placement, variants=ways)
+        elif trick == "measured placement":
+            placement = Placement()
+        qformat = "qoperator" if trick == "channels last" else "channels-last"
+        _, written = pipeline.quantize(model, table, job.settings, qformat=qformat, placement=placement)
+    graph.save(written, target)
+
+
+def measured(subject: Subject, folder: Path) -> dict[str, Any]:
+    """Latencies in turns of the model with everything, without each trick, and in float."""
+    table = subject.calibrated()
+    models = {"float": subject.path}
+    for number, trick in enumerate((ALL, *WITHOUT)):
+        models[trick] = folder / f"{number}.onnx"
+        made(subject, table, trick, models[trick])
+    feeds = {subject.model.input.name: subject.validation.load(0).tensor}
+    timings = benchmark(
+        models,
+        runtime=RUNTIMES["onnxruntime"],
+        threads=THREADS,
+        feeds=dict.fromkeys(models, feeds),
+        rounds=ROUNDS,
+        runs=RUNS,
+    )
+    return {timing.name: asdict(timing) for timing in timings}
+
+
+def main() -> None:
+    """Measures and writes the report."""
+    results: dict[str, dict[str, Any]] = {}
+    for name in sys.argv[1:] or MODELS:
+        with (
+            contestants.subject(name, calibration=IMAGES, validation=1) as one,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            results[name] = measured(one, Path(folder))
+        print(name, {k: round(t["median_ms"], 2) for k, t in results[name].items()}, flush=True)
+
+    def slower(found: dict[str, Any], trick: str) -> float:
+        return float(found[trick]["median_ms"] / found[ALL]["median_ms"])
+
+    def mean(trick: str) -> float:
+        return float(np.exp(np.mean([np.log(slower(found, trick)) for found in results.values()])))
+
+    short = {name: name.split("_")[0] for name in results}
+    rows = [(trick, *(tables.ratio(slower(found, trick)) for found in results.values()), tables.ratio(mean(trick)))
+            for trick in (*WITHOUT, "float")]  # fmt: skip
+    writing.write(
+        "ablation",
+        "What each trick of --target ort-cpu brings",
+        "Median latency without the trick over that with all of them (above 1: it pays), geometric mean last; the last "
+        f"row is the float model. {ROUNDS} alternating rounds of {RUNS} runs, one session alive, {THREADS} threads; "
+        "differences within 2 % are noise.\n\n"
+        + "\n".join(f"- without *{trick}*: {meaning}" for trick, meaning in WITHOUT.items()),
+        {"Latency without it": (("without", *short.values(), "mean"), rows)},
+        {"models": results},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The models that the speed benchmarks judge, each with images to calibrate on and others to judge on."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from quantseg import pipeline
+from quantseg.calibration import CalibrationTable
+from quantseg.data import Dataset
+from quantseg.data.cells import write_cells
+from quantseg.planning import QuantSettings
+from quantseg.references import data_of, open_parts, reference_models
+from quantseg.targets import Job
+from tests.bench import writing
+from tests.models import unet
+
+RECIPES = Path(__file__).parent / "recipes"
+SHARED = {
+    "deeplab_v3_mbv2_voc": ("camvid/train", "camvid/val"),
+    "road_segmentation_adas_0001": ("camvid/train", "camvid/val"),
+    "sinet_portrait": ("coco10", "coco10"),
+    "ppocr_mobile_v2_det": ("camvid/train", "camvid/val"),
+}
+"""Models that others trained → images to calibrate on, images to judge on."""
+UNET = "unet_base32"
+"""The U-Net whose figures were known before the first line of code: untrained, base 32, 256x256."""
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A float model and its images. labelled: whether the masks are of the model's own classes."""
+
+    name: str
+    path: Path
+    model: pipeline.FloatModel
+    calibration: Dataset
+    validation: Dataset
+    labelled: bool
+    source: pipeline.RecipeSource
+
+    def calibrated(self) -> CalibrationTable:
+        """Min/max ranges of the calibration images."""
+        return pipeline.calibrate(self.model, self.calibration, pipeline.CalibrationOptions(threads=THREADS)).table
+
+    def job(self, table: CalibrationTable) -> Job:
+        """The model at default settings."""
+        return Job(self.model, table, QuantSettings())
+
+
+def names() -> tuple[str, ...]:
+    """The U-Net, the models of others, the reference models."""
+    return (UNET, *SHARED, *reference_models())
+
+
+@contextmanager
+def subject(name: str, *, calibration: int, validation: int) -> Iterator[Subject]:
+    """Opens a model of `names` with at most so many images."""
+    with tempfile.TemporaryDirectory() as folder:
+        if name in SHARED:
+            path = writing.SHARED / "models" / f"{name}.onnx"
+            source = pipeline.RecipeSource(RECIPES / f"{name}.toml")
+            model = pipeline.read_float_model(path, source)
+            parts = [
+                pipeline.open_data(writing.SHARED / "data" / where, model, limit=limit)
+                for where, limit in zip(SHARED[name], (calibration, validation), strict=True)
+            ]
+            yield Subject(name, path, model, parts[0], parts[1], False, source)
+            return
+        path = Path(folder) / "float.onnx" if name == UNET else reference_models()[name]
+        if name == UNET:
+            onnx.save(unet(), path)
+        model = pipeline.read_float_model(path)
+        data = None if name == UNET else data_of(path)
+        if data in (None, "cells"):
+            size = model.recipe.input.size
+            assert size is not None
+            for part, (count, seed) in {"train": (calibration, 2_000_000), "val": (validation, 3_000_000)}.items():
+                write_cells(Path(folder) / part, count, seed=seed, size=size)
+            train = pipeline.open_data(Path(folder) / "train", model)
+            val = pipeline.open_data(Path(folder) / "val", model, masks=name != UNET)
+            yield Subject(name, path, model, train, val, name != UNET, pipeline.RecipeSource())
+            return
+        assert data is not None
+        limit = max(calibration, validation)
+        train, val = open_parts(writing.SHARED / "data", data, model.recipe, model.input, limit=limit)
+        yield Subject(name, path, model, train, val, True, pipeline.RecipeSource())

@@ -1,0 +1,141 @@
+"""Every model at its fastest: float, onnxruntime's quantizer, QDQ, and `--target ort-cpu`, also from pixels to classes.
+
+    python -m tests.bench.speed
+
+Needs the models and images in ../shared, which are not part of this project.
+"""
+
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantseg import contest, graph, pipeline, tables
+from quantseg.comparison import open_pair
+from quantseg.costs import Bench
+from quantseg.costs import folder as cache
+from quantseg.evaluation import evaluate
+from quantseg.folding import Fold
+from quantseg.latency import benchmark
+from quantseg.planning import QuantSettings
+from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes.execution import summary
+from quantseg.targets import Job
+from tests.bench import contestants, writing
+from tests.bench.contestants import THREADS, Subject
+
+FLOAT, PEER, QDQ, FAST, WHOLE = "float", "onnxruntime", "QDQ", "ort-cpu", "pixels to classes"
+CALIBRATION, VALIDATION = 16, 24
+ROUNDS, RUNS = 7, 8
+
+
+def measured(subject: Subject, folder: Path) -> dict[str, Any]:
+    """Latencies in turns, and what both int8 formats of this tool say of the same images."""
+    runtime, settings = RUNTIMES["onnxruntime"], QuantSettings()
+    options = pipeline.CalibrationOptions(threads=THREADS)
+    bench = Bench(runtime, THREADS, cache())
+    table = subject.calibrated()
+    job = subject.job(table)
+    fold = Fold(preprocess=True, argmax=True)
+    whole = Job(*pipeline.fold(subject.model, table, fold, settings), settings)
+    models = {FLOAT: subject.path}
+    peer = contest.peer_model(subject.model, subject.calibration, options, folder / "peer.onnx")
+    if peer.path is not None:
+        models[PEER] = peer.path
+    fast = job.measured(bench, "measured")
+    for name, made in {QDQ: job.portable("qdq"), FAST: fast, WHOLE: whole.measured(bench, "measured")}.items():
+        models[name] = folder / f"{name}.onnx"
+        graph.save(made.model, models[name])
+    tensor = subject.validation.load(0).tensor
+    feeds = dict.fromkeys(models, {subject.model.input.name: tensor})
+    feeds[WHOLE] = {whole.model.input.name: np.random.default_rng(0).integers(0, 256, _pixels(whole), dtype=np.uint8)}
+    timings = benchmark(models, runtime=runtime, threads=THREADS, feeds=feeds, rounds=ROUNDS, runs=RUNS)
+    executed = summary(runtime.executed(models[FAST], feeds[FAST], threads=THREADS, runs=RUNS))
+    return {
+        "timings": {timing.name: asdict(timing) for timing in timings},
+        "peer": peer.failed,
+        "executed": asdict(executed),
+        "kept_float": dict(fast.plan.kept_float),
+        "shifted": sum(way == "shifted" for way in fast.plan.variants.values()),
+        "masks": {name: _judged(subject, models[name]) for name in (QDQ, FAST)},
+    }
+
+
+def _pixels(job: Job) -> tuple[int, ...]:
+    shape, size = job.model.input.shape, job.model.recipe.input.size
+    assert size is not None
+    return tuple(fixed or open_ for fixed, open_ in zip(shape, (1, *size, 3), strict=True))
+
+
+def _judged(subject: Subject, path: Path) -> dict[str, float | None]:
+    """Agreement with the float masks, and both models' mean IoU where the labels are of the model's classes."""
+    with open_pair(subject.path, path, threads=THREADS) as (reference, candidate):
+        found = evaluate(reference, candidate, subject.validation, subject.model.recipe)
+    before, after = found.float_scores, found.int8_scores
+    known = subject.labelled and before is not None and after is not None
+    return {
+        "agreement": found.agreement,
+        "float_mean_iou": before.mean_iou if known and before else None,
+        "int8_mean_iou": after.mean_iou if known and after else None,
+    }
+
+
+def main() -> None:
+    """Measures every model, or those that are named, and writes the report."""
+    results: dict[str, Any] = {}
+    for name in sys.argv[1:] or contestants.names():
+        with (
+            contestants.subject(name, calibration=CALIBRATION, validation=VALIDATION) as one,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            results[name] = measured(one, Path(folder))
+        print(name, {key: round(t["ratio"], 2) for key, t in results[name]["timings"].items()}, flush=True)
+    speeds = {
+        column: [found["timings"][column]["ratio"] for found in results.values() if column in found["timings"]]
+        for column in (PEER, QDQ, FAST, WHOLE)
+    }
+    total = {column: float(np.exp(np.mean(np.log(ratios)))) for column, ratios in speeds.items()}
+    lowest = {column: min(ratios) for column, ratios in speeds.items()}
+    rows = [_speed_row(name, found) for name, found in results.items()]
+    rows += [
+        ("geometric mean", *(tables.ratio(total[column]) for column in speeds), None),
+        ("slowest", *(tables.ratio(lowest[column]) for column in speeds), None),
+    ]
+    writing.write(
+        "speed",
+        "Speed over float: every model at its fastest",
+        f"Float median over own median, {ROUNDS} alternating rounds of {RUNS} runs, one session alive, {THREADS} "
+        f"threads. Min/max over {CALIBRATION} images (the datasets' own order, evenly spread), default settings. "
+        "onnxruntime: its quantizer, QDQ, per channel. ort-cpu: `quantseg quantize --target ort-cpu`. pixels to "
+        "classes: the same with `--fold-preprocess --fold-argmax`; float does neither, so that column flatters float. "
+        f"Agreement: mean IoU with the float masks over at most {VALIDATION} other images (sinet: the same ten). "
+        "mIoU: against the labels, where the model has them. 'in conv': share of node time of the ort-cpu model.",
+        {
+            "Speed": (("model", PEER, QDQ, FAST, WHOLE, "in conv"), rows),
+            "The same masks": (
+                ("model", "agreement QDQ", "ort-cpu", "mIoU float", "QDQ", "ort-cpu"),
+                [_mask_row(name, found) for name, found in results.items()],
+            ),
+        },
+        {"geometric_mean": total, "slowest": lowest, "models": results},
+    )
+
+
+def _speed_row(name: str, found: dict[str, Any]) -> tables.Row:
+    columns = (found["timings"].get(column) for column in (PEER, QDQ, FAST, WHOLE))
+    share = tables.percent(found["executed"]["convolution_share"])
+    return (name, *(None if timing is None else tables.ratio(timing["ratio"]) for timing in columns), share)
+
+
+def _mask_row(name: str, found: dict[str, Any]) -> tables.Row:
+    portable, fast = found["masks"][QDQ], found["masks"][FAST]
+    scores = portable["float_mean_iou"], portable["int8_mean_iou"], fast["int8_mean_iou"]
+    agreement = tables.percent(portable["agreement"]), tables.percent(fast["agreement"])
+    return (name, *agreement, *map(tables.percent, scores))
+
+
+if __name__ == "__main__":
+    main()
