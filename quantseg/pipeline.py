@@ -14,13 +14,14 @@ import onnx_ir as ir
 import psutil
 
 from quantseg import calibration as calibrations
-from quantseg import formats, graph
+from quantseg import folding, formats, graph
 from quantseg.calibration import Calibration, CalibrationTable, choose_ranges
 from quantseg.calibrators import calibrator
 from quantseg.data import Dataset, open_dataset
 from quantseg.errors import CalibrationError, ModelError, RecipeError
+from quantseg.folding import Fold
 from quantseg.observation import ImageId, Observations, Watch, observe
-from quantseg.planning import QuantPlan, QuantSettings, observable, plan
+from quantseg.planning import UNMEASURED, Placement, QuantPlan, QuantSettings, observable, plan
 from quantseg.prepare import Prepared, prepare
 from quantseg.progress import Track, quiet
 from quantseg.qtypes import INT8
@@ -181,13 +182,37 @@ def ranges_of(calibration: Calibration, options: CalibrationOptions) -> Calibrat
     return table if same_grid and not asks else choose(calibration.observations, options)
 
 
+def fold(
+    model: FloatModel, table: CalibrationTable, wanted: Fold, settings: QuantSettings
+) -> tuple[FloatModel, CalibrationTable]:
+    """The model with preprocessing or head in its graph, still float, and the ranges to quantise it with.
+
+    Between `calibrate` and `quantize`, with the settings of the latter. Raises PlanError where it cannot be folded.
+    """
+    if wanted == Fold():
+        return model, table
+    done = folding.fold(model.prepared, model.recipe, table.ranges, wanted, settings)
+    inputs, _ = graph.signature(done.prepared.model)
+    picture = image_input(inputs, done.recipe.input)
+    folded = replace(model, prepared=done.prepared, recipe=done.recipe, input=picture)
+    return folded, replace(table, ranges=done.ranges)
+
+
 def quantize(
-    model: FloatModel, table: CalibrationTable, settings: QuantSettings, *, qformat: str = "qdq"
+    model: FloatModel,
+    table: CalibrationTable,
+    settings: QuantSettings,
+    *,
+    qformat: str = "qdq",
+    placement: Placement = UNMEASURED,
 ) -> tuple[QuantPlan, ir.Model]:
-    """The plan and the quantised model, its recipe in its metadata. Raises PlanError, CalibrationError."""
+    """The plan and the quantised model, its recipe in its metadata. placement: what was measured, see quantseg.costs.
+
+    Raises PlanError, CalibrationError.
+    """
     if settings.activation is INT8 and qformat == "qdq":
         log.info("int8 activations in QDQ: onnxruntime on x86 may run some of them in float; inspect tells which")
-    decided = plan(model.prepared, table.ranges, settings)
+    decided = plan(model.prepared, table.ranges, settings, placement)
     metadata = {METADATA_KEY: model.recipe.to_toml(), "quantseg.float_sha256": model.digest}
     quantised = formats.emit(model.prepared.model, decided, qformat=qformat, metadata=metadata)
     graph.check(quantised, full=True)

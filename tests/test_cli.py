@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -256,6 +257,22 @@ def test_inspect_lists_what_the_runtime_runs(
     assert re.search(r"^ConvTranspose +2 +\d", in_float, re.MULTILINE)
 
 
+def test_inspect_holds_convolutions_against_the_best_matrix_product(
+    quantseg: Command, float_model: Path, int8_model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "i.json"
+    outcome = quantseg("inspect", int8_model, "--runs", 1, "--convolutions", "--json", file)
+    assert re.search(r"^convolutions take .* % of this machine's best int8 matrix product, ", outcome.out, re.MULTILINE)
+    assert re.search(r"^\S+ +1x1, \d+→\d+, \d+x\d+ +\d", outcome.out, re.MULTILINE)
+    tables = [line for line in outcome.out.split("\n") if not line.startswith(("convolutions take", "wrote"))]
+    assert max(map(len, tables)) <= 100
+    content = json.loads(file.read_text())
+    assert content["roofs"]["int8"]["macs_per_second"] > 0
+    counted = [node["product"]["macs"] for node in content["nodes"] if node["op_type"] == "QLinearConv"]
+    assert sum(counted) == content["summary"]["convolution_macs"] > 0
+    assert "best float matrix product" in quantseg("inspect", float_model, "--runs", 1).out
+
+
 def test_evaluate_compares_with_labels_and_with_the_float_model(
     quantseg: Command, float_model: Path, int8_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -300,7 +317,39 @@ def test_compare_shows_three_models(quantseg: Command, float_model: Path, pictur
     assert outcome.code == 0
     names = [entry["name"] for entry in json.loads(file.read_text())["contestants"]]
     assert names == ["float", "onnxruntime quantizer", "quantseg"]
-    assert re.search(r"^float +100.0 % +∞", outcome.out, re.MULTILINE)
+    assert re.search(r"^float +onnxruntime +100.0 % +∞", outcome.out, re.MULTILINE)
+
+
+def test_compare_without_the_extra_is_one_line(
+    quantseg: Command, float_model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    for words in (
+        ("compare", float_model, "--data", pictures, "--openvino"),
+        ("benchmark", float_model, "--runtime", "openvino"),
+    ):
+        outcome = quantseg(*words)
+        assert outcome.code == 2
+        assert outcome.err.splitlines()[-1] == 'error: OpenVINO is not installed; pip install "quantseg[openvino]"'
+
+
+@pytest.mark.skipif(find_spec("nncf") is None or find_spec("openvino") is None, reason="nncf or openvino is an extra")
+def test_compare_and_benchmark_with_openvino(
+    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.json"
+    outcome = quantseg("compare", float_model, "--data", pictures, "--rounds", 1, "--openvino", "--json", file)
+    assert outcome.code == 0
+    assert [line[:5] for line in outcome.err.splitlines()] == ["note:"]
+    content = json.loads(file.read_text())
+    assert [entry["runtime"] for entry in content["contestants"]] == 3 * ["onnxruntime"] + 3 * ["openvino"]
+    assert set(content["machine"]["packages"]) > {"onnxruntime", "openvino", "nncf"}
+    assert max(map(len, outcome.out.splitlines()[:-1])) <= 100  # the last tells the file
+    for words in (r"^NNCF +openvino +\d", r" threads$", r"^onnxruntime \S+, openvino \S+, nncf \S+$"):
+        assert re.search(words, outcome.out, re.MULTILINE)
+    timed = quantseg("benchmark", float_model, "--rounds", 1, "--runs", 1, "--runtime", "openvino")
+    assert timed.code == 0
+    assert re.search(r"; openvino \d+\.\d+\.\d+$", timed.out, re.MULTILINE)
 
 
 def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path: Path, float_model: Path, pictures: Path) -> None:

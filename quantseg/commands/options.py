@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.targets import Aim
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
 # Data is one word, layout and split in it, so that each of a command's data flags has its own.
@@ -28,11 +29,13 @@ Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with th
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
 ]
-Format = Annotated[str, typer.Option("--format", help="qdq (portable) or qoperator (integer operators).")]
+FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
+Format = Annotated[str, typer.Option("--format", help=FORMAT_HELP)]
 
 _RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0…1)"
 _CALIBRATION_PANEL = "Calibration"
 _SETTINGS_PANEL = "Quantisation"
+_TARGET_PANEL = "Target; but for --target all are choices of ort-cpu"
 
 
 def _flag(
@@ -84,6 +87,13 @@ _OPTIONS = (
     _flag("reduce_range", bool, "7-bit weights, for AVX2 without VNNI.", _SETTINGS_PANEL, False),
     _flag("include", list[str] | None, "Quantise only nodes of this name, pattern or type.", _SETTINGS_PANEL),
     _flag("exclude", list[str] | None, "Keep nodes of this name, pattern or type float.", _SETTINGS_PANEL),
+)
+_TARGET = (
+    _flag("target", str, "portable (default): any runtime. ort-cpu: onnxruntime here.", _TARGET_PANEL, "portable"),
+    _flag("latency_first", bool, "The fastest plan, even if integers round the answer.", _TARGET_PANEL, False),
+    _flag("int8_everywhere", bool, "Every operator that can, unmeasured.", _TARGET_PANEL, False),
+    _flag("cache", bool, "Keep the parts' times on disk. Default: yes.", _TARGET_PANEL, True),
+    _flag("timing", bool, "Time the finished model against float. Default: yes.", _TARGET_PANEL, True),
 )
 
 
@@ -150,8 +160,17 @@ def _calibration_options(
     return CalibrationOptions(calibrator, percentile, limit, workers, threads or 0, settings)
 
 
+def _aim(**values: Any) -> "Aim":
+    from quantseg.targets import Aim
+
+    return Aim(**values)
+
+
 with_recipe = _gathering(_RECIPE, "source", _recipe_source)
 """Gives a command the preprocessing flags; it receives them as `source: RecipeSource`."""
 
 with_options = _gathering(_OPTIONS, "options", _calibration_options)
 """Gives a command the flags of calibration and quantisation; it receives them as `options: CalibrationOptions`."""
+
+with_target = _gathering(_TARGET, "aim", _aim)
+"""Gives a command the flags of the target; it receives them as `aim: Aim`."""

@@ -6,19 +6,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.commands import console
-from quantseg.commands.options import CalibrationData, Format, Json, Model, with_options, with_recipe
+from quantseg.commands.options import (
+    FORMAT_HELP,
+    CalibrationData,
+    Json,
+    Model,
+    with_options,
+    with_recipe,
+    with_target,
+)
 
 if TYPE_CHECKING:
     from quantseg.pipeline import CalibrationOptions, RecipeSource
-    from quantseg.planning import QuantPlan
+    from quantseg.targets import Aim
 
 
 @with_recipe
 @with_options
+@with_target
 def quantize(
     model: Model,
     source: "RecipeSource",
     options: "CalibrationOptions",
+    aim: "Aim",
     data: CalibrationData = None,
     calibration: Annotated[
         Path | None,
@@ -27,19 +37,33 @@ def quantize(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
-    qformat: Format = "qdq",
+    qformat: Annotated[str | None, typer.Option("--format", help=f"{FORMAT_HELP} Default: the target's.")] = None,
+    fold_preprocess: Annotated[
+        bool,
+        typer.Option("--fold-preprocess", help="Take uint8 images as they are, (N, H, W, RGB): no code in the app."),
+    ] = False,
+    fold_argmax: Annotated[
+        bool, typer.Option("--fold-argmax", help="Give the classes themselves, uint8 (N, H, W), by the recipe's head.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     json: Json = None,
 ) -> None:
-    """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan."""
-    from quantseg import graph, pipeline, tables
+    """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan.
+
+    With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
+    it is faster; then the finished model is timed against float.
+    """
+    from quantseg import graph, pipeline, tables, targets
+    from quantseg.commands import plans, verdict
     from quantseg.errors import DataError
     from quantseg.files import check_writable, write_json
+    from quantseg.folding import Fold
     from quantseg.latency import file_bytes
 
     if (data is None) == (calibration is None):
         raise DataError("give either images with --data or a calibration file with --calibration")
+    written_as = aim.qformat(qformat)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
         check_writable(target, taken=(model, calibration))
@@ -53,33 +77,23 @@ def quantize(
         images = pipeline.open_data(data, float_model, limit=options.limit)
         done = pipeline.calibrate(float_model, images, options, track=console.track)
     table = pipeline.ranges_of(done, options)
-    plan, quantised = pipeline.quantize(float_model, table, options.settings, qformat=qformat)
-    _show(plan, verbose)
+    wanted = Fold(fold_preprocess, fold_argmax)
+    float_model, table = pipeline.fold(float_model, table, wanted, options.settings)
+    job = targets.Job(float_model, table, options.settings)
+    bench = targets.bench(aim, options.threads, console.track)
+    made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
+    plans.show(made, verbose)
+    if wanted != Fold():
+        taken, given = graph.signature(made.model)
+        console.say(f"takes {', '.join(map(str, taken))}; gives {', '.join(map(str, given))}")
+    result = made.to_json()
     if not dry_run:
-        graph.save(quantised, target)
+        graph.save(made.model, target)
         before, after = file_bytes(model), file_bytes(target)
         console.say(f"{tables.megabytes(before)} → {tables.megabytes(after)}, {before / after:.1f} times smaller")
         console.written(target)
+        if bench is not None and aim.timing:
+            result |= verdict.timed(job, aim, bench, target, source)
     if json is not None:
-        write_json(json, plan.to_json())
+        write_json(json, result)
         console.written(json)
-
-
-def _show(plan: "QuantPlan", verbose: bool) -> None:
-    from quantseg import tables
-    from quantseg.planning import KeptFloat
-
-    if verbose:
-        rows = [
-            (n.name, n.op_type, "float", n.decision.reason)
-            if isinstance(n.decision, KeptFloat)
-            else (n.name, n.op_type, "int8", n.decision.detail)
-            for n in plan.nodes
-        ]
-        console.say(tables.terminal(("node", "operator", "computes in", "because"), rows) + "\n")
-    kept = [(count, reason) for reason, count in plan.kept_float.items()]
-    console.say(f"{len(plan.quantised)} of {len(plan.nodes)} nodes compute in integers")
-    if kept:
-        console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
-    for note in plan.notes:
-        console.say(f"note: {note}")

@@ -16,7 +16,7 @@ from unittest.mock import PropertyMock, patch
 
 import numpy as np
 
-from quantseg import graph, pipeline, tables
+from quantseg import costs, graph, pipeline, tables
 from quantseg.calibration import CalibrationTable
 from quantseg.costs import Bench
 from quantseg.costs import folder as cache
@@ -28,7 +28,6 @@ from quantseg.lowering.outcome import Outcome
 from quantseg.planning import Placement, grids
 from quantseg.runtimes import RUNTIMES
 from quantseg.targets import input_shapes
-from quantseg import costs
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, UNET, Subject
 

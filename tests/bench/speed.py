@@ -50,7 +50,7 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
         models[name] = folder / f"{name}.onnx"
         graph.save(made.model, models[name])
     tensor = subject.validation.load(0).tensor
-    feeds = dict.fromkeys(models, {subject.model.input.name: tensor})
+    feeds = {name: {subject.model.input.name: tensor} for name in models}
     feeds[WHOLE] = {whole.model.input.name: np.random.default_rng(0).integers(0, 256, _pixels(whole), dtype=np.uint8)}
     timings = benchmark(models, runtime=runtime, threads=THREADS, feeds=feeds, rounds=ROUNDS, runs=RUNS)
     executed = summary(runtime.executed(models[FAST], feeds[FAST], threads=THREADS, runs=RUNS))

@@ -1,0 +1,11 @@
+"""What each part of a model costs on this machine, in float and in integers, and the placement that follows.
+
+A part is cut out of the prepared graph (units, cutting) and timed on both sides as a model of its own (candidates,
+stopwatch); its times are kept on disk (cache). Of all splits into float and integer parts the cheapest is found (cut).
+"""
+
+from quantseg.costs.cache import folder
+from quantseg.costs.placing import NodeCost
+from quantseg.costs.target import PREFERRED, Bench, Fitted, Wish, fit
+
+__all__ = ["PREFERRED", "Bench", "Fitted", "NodeCost", "Wish", "fit", "folder"]

@@ -1,0 +1,152 @@
+"""What `quantseg quantize` makes a model for: every runtime, or this machine's onnxruntime, measured part by part."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from quantseg import costs, graph
+from quantseg.calibration import CalibrationTable
+from quantseg.costs import Bench, NodeCost, Wish
+from quantseg.errors import ModelError, PlanError
+from quantseg.pipeline import FloatModel, default_threads, quantize
+from quantseg.planning import QuantPlan, QuantSettings
+from quantseg.progress import Track, quiet
+from quantseg.runtimes import RUNTIMES
+
+PORTABLE, ORT_CPU = "portable", "ort-cpu"
+TARGETS = (PORTABLE, ORT_CPU)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is asked for. The other fields are choices of ORT_CPU alone; without it they keep their defaults.
+
+    cache: whether timings are read from and written to disk. timing: whether the finished model is timed against float.
+    Raises PlanError for what does not exist or contradicts itself.
+    """
+
+    target: str = PORTABLE
+    latency_first: bool = False
+    int8_everywhere: bool = False
+    cache: bool = True
+    timing: bool = True
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise PlanError(f"{self.target!r} is no target; choose {' or '.join(TARGETS)}")
+        if self.latency_first and self.int8_everywhere:
+            raise PlanError("--latency-first and --int8-everywhere contradict each other; give one of them")
+        choices = {
+            "--latency-first": self.latency_first,
+            "--int8-everywhere": self.int8_everywhere,
+            "--no-cache": not self.cache,
+            "--no-timing": not self.timing,
+        }
+        for flag, given in choices.items():
+            if given and self.target != ORT_CPU:
+                raise PlanError(f"{flag} belongs to --target {ORT_CPU}; give that too, or leave it out")
+
+    @property
+    def wish(self) -> Wish:
+        """Which placements are allowed."""
+        if self.int8_everywhere:
+            return "int8-everywhere"
+        return "latency-first" if self.latency_first else "measured"
+
+    def qformat(self, wanted: str | None) -> str:
+        """The output format: the one that the user names, else the target's own. Raises PlanError where they differ."""
+        own = "qdq" if self.target == PORTABLE else costs.PREFERRED[0]
+        if self.target == ORT_CPU and wanted not in (None, own):
+            raise PlanError(f"--target {ORT_CPU} writes {own}, --format {wanted} contradicts it; leave one of them out")
+        return wanted or own
+
+
+@dataclass(frozen=True)
+class Made:
+    """A quantised model and what it follows. costs: of the nodes that were timed. notes: the fallbacks taken."""
+
+    plan: QuantPlan
+    model: ir.Model
+    qformat: str
+    costs: tuple[NodeCost, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The whole plan as plain values, and what was measured for it, if anything was."""
+        measured = {"format": self.qformat, "costs": [cost.to_json() for cost in self.costs]} if self.costs else {}
+        return self.plan.to_json() | measured | ({"fallbacks": list(self.notes)} if self.notes else {})
+
+
+@dataclass(frozen=True)
+class Job:
+    """A float model with its ranges, and the settings to quantise it with: what every target starts from."""
+
+    model: FloatModel
+    table: CalibrationTable
+    settings: QuantSettings
+
+    def portable(self, qformat: str) -> Made:
+        """By rule, the same on every machine. Raises PlanError, CalibrationError."""
+        return Made(*quantize(self.model, self.table, self.settings, qformat=qformat), qformat)
+
+    def measured(self, bench: Bench, wish: Wish) -> Made:
+        """The fastest model in the bench's runtime on this machine, of those that the wish allows. It opens there.
+
+        Raises PlanError, CalibrationError, and ModelError where none opens.
+        """
+        qformats: tuple[str, ...] = costs.PREFERRED
+        shapes = input_shapes(self.model)
+        notes: list[str] = []
+        while True:
+            fit = costs.fit(self.model.prepared, shapes, self.settings, bench, wish=wish, qformats=qformats)
+            plan, written = quantize(self.model, self.table, fit.settings, qformat=fit.qformat, placement=fit.placement)
+            notes += fit.notes
+            problem = _problem(written, bench)
+            if problem is None:
+                return Made(plan, written, fit.qformat, fit.costs, tuple(dict.fromkeys(notes)))
+            qformats = qformats[qformats.index(fit.qformat) + 1 :]
+            if not qformats:
+                raise problem
+            notes.append(f"{fit.qformat} does not open here ({problem}); written as {qformats[0]} instead")
+
+    def others(self, bench: Bench, wish: Wish) -> dict[str, Callable[[], ir.Model]]:
+        """What else than by this wish could be made of the model, by the flags that ask for it."""
+        flags: dict[str, Wish] = {
+            f"--target {ORT_CPU}": "measured",
+            f"--target {ORT_CPU} --latency-first": "latency-first",
+            f"--target {ORT_CPU} --int8-everywhere": "int8-everywhere",
+        }
+
+        def build(other: Wish) -> Callable[[], ir.Model]:
+            return lambda: self.measured(bench, other).model
+
+        found = {words: build(other) for words, other in flags.items() if other != wish}
+        return found | {f"--target {PORTABLE}": lambda: self.portable("qdq").model}
+
+
+def bench(aim: Aim, threads: int, track: Track = quiet) -> Bench | None:
+    """Where the aim's parts are timed; None where nothing is. threads: 0 for the physical cores."""
+    if aim.target == PORTABLE:
+        return None
+    return Bench(RUNTIMES["onnxruntime"], threads or default_threads(), costs.folder() if aim.cache else None, track)
+
+
+def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
+    """The shape of the picture that the model is fed, one at a time."""
+    recipe = model.recipe.input
+    assert recipe.size is not None
+    channels = 1 if recipe.channels == "GRAY" else 3
+    wanted = (1, channels, *recipe.size) if recipe.layout == "NCHW" else (1, *recipe.size, channels)
+    declared = model.input.shape or wanted
+    return {model.input.name: tuple(n if fixed is None else fixed for n, fixed in zip(wanted, declared, strict=True))}
+
+
+def _problem(model: ir.Model, bench: Bench) -> ModelError | None:
+    """Why the runtime does not open the model; None where it does."""
+    try:
+        with graph.as_session_source(model) as source:
+            bench.runtime.open(source, threads=bench.threads, spinning=False).close()
+    except ModelError as error:
+        return error
+    return None
