@@ -106,7 +106,8 @@ def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range
     ranges: what calibration chose, by tensor name. Raises CalibrationError for a tensor that was not observed.
     """
     grids = Grids()
-    values = {name_of(v): v for v in (*graph.inputs, *graph.initializers.values(), *(o for n in graph for o in n.outputs))}
+    made = (output for node in graph for output in node.outputs)
+    values = {name_of(value): value for value in (*graph.inputs, *graph.initializers.values(), *made)}
     integer_nodes = [(node, form) for node in graph if isinstance(form := decisions[node], IntegerForm)]
     grids.folded.update(
         name_of(node.outputs[0])

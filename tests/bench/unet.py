@@ -1,76 +1,126 @@
-"""Latency of a U-Net with ConvTranspose: float, onnxruntime's quantizer, this tool in both formats.
+"""Latency of a U-Net with ConvTranspose: this tool beside onnxruntime's quantizer, and beside NNCF in OpenVINO.
 
-python -m tests.bench.unet
+    python -m tests.bench.unet            # as the processor is
+    python -m tests.bench.unet --vnni     # no AMX anywhere: OpenVINO held to AVX-512 VNNI, no weights shifted here
+
+OpenVINO's part is left out where it is not installed.
 """
 
+import os
+import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import onnx
-
-from quantseg import graph, pipeline, tables
-from quantseg.data.cells import write_cells
+from quantseg import costs, graph, pipeline, tables
+from quantseg.costs import Bench
+from quantseg.formats.convolution import SHIFTED
 from quantseg.latency import benchmark
-from quantseg.peers import quantize_with_onnxruntime
-from quantseg.planning import QuantSettings
-from quantseg.runtimes import RUNTIMES
+from quantseg.peers import quantize_with_nncf, quantize_with_onnxruntime
+from quantseg.runtimes import RUNTIMES, Runtime
 from quantseg.runtimes.execution import summary
-from tests.bench import writing
-from tests.models import unet
+from quantseg.targets import input_shapes
+from tests.bench import contestants, writing
+from tests.bench.contestants import THREADS, UNET, Subject
 
-PEER = "onnxruntime QDQ"
-THREADS, ROUNDS, RUNS, IMAGES = 2, 9, 10, 8
+FLOAT, PEER, FAST, NNCF = "float", "ORT's quantizer", "quantseg ort-cpu", "NNCF"
+OPENVINO = "openvino"
+ROUNDS, RUNS, IMAGES = 9, 10, 16
+
+
+def fast(subject: Subject, target: Path, *, amx: bool) -> None:
+    """Writes what `--target ort-cpu` makes, with the ways that need AMX or without."""
+    model, table = subject.model, subject.calibrated()
+    job = subject.job(table)
+    bench = Bench(RUNTIMES["onnxruntime"], THREADS, costs.folder())
+    fit = costs.fit(model.prepared, input_shapes(model), job.settings, bench)
+    ways = {node: way for node, way in fit.placement.variants.items() if amx or way != SHIFTED}
+    placement = replace(fit.placement, variants=ways)
+    _, written = pipeline.quantize(model, table, fit.settings, qformat=fit.qformat, placement=placement)
+    graph.save(written, target)
+
+
+def entries(subject: Subject, place: Path, *, amx: bool) -> dict[str, tuple[Path, str]]:
+    """Name → model and runtime."""
+    tensors = [{subject.model.input.name: subject.calibration.load(i).tensor} for i in range(IMAGES)]
+    found = {FLOAT: (subject.path, "onnxruntime"), PEER: (place / "peer.onnx", "onnxruntime")}
+    quantize_with_onnxruntime(subject.path, place / "peer.onnx", tensors)
+    job = subject.job(subject.calibrated())
+    for qformat, name in (("qdq", "quantseg QDQ"), ("qoperator", "quantseg QOperator")):
+        found[name] = (place / f"{qformat}.onnx", "onnxruntime")
+        graph.save(job.portable(qformat).model, found[name][0])
+    found[FAST] = (place / "fast.onnx", "onnxruntime")
+    fast(subject, found[FAST][0], amx=amx)
+    if find_spec("openvino") and find_spec("nncf"):
+        quantize_with_nncf(subject.path, place / "nncf.xml", tensors, images=IMAGES)
+        found["float, OpenVINO"] = (subject.path, OPENVINO)
+        found["quantseg QDQ, OpenVINO"] = (place / "qdq.onnx", OPENVINO)
+        found["NNCF, OpenVINO"] = (place / "nncf.xml", OPENVINO)
+    return found
+
+
+def measured(models: Mapping[str, tuple[Path, str]], feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Latencies in turns, and the share of convolutions."""
+    runtimes: dict[str, Runtime] = {name: RUNTIMES[runtime] for name, (_, runtime) in models.items()}
+    paths = {name: path for name, (path, _) in models.items()}
+    timings = benchmark(
+        paths, runtime=runtimes, threads=THREADS, feeds=dict.fromkeys(models, feeds), rounds=ROUNDS, runs=RUNS
+    )
+    return {
+        timing.name: asdict(timing)
+        | {
+            "runtime": models[timing.name][1],
+            "executed": asdict(
+                summary(runtimes[timing.name].executed(paths[timing.name], feeds, threads=THREADS, runs=RUNS))
+            ),
+        }
+        for timing in timings
+    }
 
 
 def main() -> None:
     """Measures and writes the report."""
-    runtime = RUNTIMES["onnxruntime"]
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        path = place / "float.onnx"
-        onnx.save(unet(), path)
-        write_cells(place / "data", IMAGES, seed=0, size=(256, 256))
-        model = pipeline.read_float_model(path)
-        images = pipeline.open_data(place / "data", model)
-        tensors = [{model.input.name: images.load(i).tensor} for i in range(IMAGES)]
-        models = {"float": path, PEER: place / "peer.onnx"}
-        quantize_with_onnxruntime(path, models[PEER], tensors)
-        table = pipeline.calibrate(
-            model, images, pipeline.CalibrationOptions(calibrator="minmax", threads=THREADS)
-        ).table
-        for qformat, name in (("qdq", "quantseg QDQ"), ("qoperator", "quantseg QOp.")):
-            models[name] = place / f"{qformat}.onnx"
-            graph.save(pipeline.quantize(model, table, QuantSettings(), qformat=qformat)[1], models[name])
-        timings = benchmark(
-            models, runtime=runtime, threads=THREADS, feeds=dict.fromkeys(models, tensors[0]), rounds=ROUNDS, runs=RUNS
-        )
-        executed = {
-            name: summary(runtime.executed(file, tensors[0], threads=THREADS, runs=RUNS))
-            for name, file in models.items()
-        }
-    peer = next(t for t in timings if t.name == PEER)
+    amx = "--vnni" not in sys.argv[1:]
+    if not amx:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read when OpenVINO is loaded
+    with (
+        contestants.subject(UNET, calibration=IMAGES, validation=1) as subject,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        models = entries(subject, Path(folder), amx=amx)
+        results = measured(models, {subject.model.input.name: subject.validation.load(0).tensor})
+    peer = results[PEER]["median_ms"]
     rows = [
         (
-            t.name,
-            tables.milliseconds(t.median_ms),
-            tables.ratio(t.ratio),
-            tables.ratio(peer.median_ms / t.median_ms),
-            tables.megabytes(t.file_bytes),
-            executed[t.name].float_conv_transposes,
-            tables.percent(executed[t.name].convolution_share),
+            name,
+            tables.milliseconds(found["median_ms"]),
+            tables.ratio(found["ratio"]),
+            tables.ratio(peer / found["median_ms"]),
+            tables.megabytes(found["file_bytes"]),
+            found["executed"]["float_conv_transposes"] if found["runtime"] == "onnxruntime" else None,
+            tables.percent(found["executed"]["convolution_share"]) if found["runtime"] == "onnxruntime" else None,
         )
-        for t in timings
+        for name, found in results.items()
     ]
-    headers = ("model", "median", "vs float", "vs peer", "file", "float ConvT", "time in conv")
+    headers = ("model", "median", "vs float", "vs ORT's quantizer", "file", "float ConvT", "time in conv")
+    held = "" if amx else (
+        " No AMX: OpenVINO is held to AVX-512 VNNI (ONEDNN_MAX_CPU_ISA), and quantseg writes no convolution in the way "
+        "that takes onnxruntime's AMX matrix product."
+    )  # fmt: skip
     writing.write(
-        "unet",
-        "Latency of a U-Net with ConvTranspose",
-        f"U-Net of tests/models.py (base 32, depth 4, 3x256x256, 11 classes), {THREADS} threads, {ROUNDS} rounds of "
-        f"{RUNS} runs in turns, one session alive, medians. Both tools: min/max, uint8 activations, int8 weights per "
-        "channel.",
+        "unet" if amx else "unet_vnni",
+        "Latency of a U-Net with ConvTranspose" + ("" if amx else ", without AMX"),
+        f"U-Net of tests/models.py (base 32, depth 4, 3x256x256, 11 classes, untrained), {THREADS} threads, {ROUNDS} "
+        f"rounds of {RUNS} runs in turns over all models and both runtimes, one session alive, medians. All tools: "
+        f"min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO computes float in float32, "
+        f"with its latency hint and as many threads.{held}",
         {"Latency": (headers, rows)},
-        {"timings": [asdict(t) for t in timings], "executed": {n: asdict(s) for n, s in executed.items()}},
+        {"models": results},
+        *(("openvino", "nncf") if any(runtime == OPENVINO for _, runtime in models.values()) else ()),
+        module="unet",
     )
 
 

@@ -19,15 +19,20 @@ def write(
     method: str,
     sections: Mapping[str, tuple[Sequence[str], Sequence[tables.Row]]],
     figures: Mapping[str, Any],
+    *packages_too: str,
+    module: str | None = None,
 ) -> None:
-    """Writes reports/benchmarks/NAME.json and NAME.md, and prints the tables."""
-    machine = provenance()
+    """Writes reports/benchmarks/NAME.json and NAME.md, and prints the tables.
+
+    packages_too: distributions whose versions matter beside the usual ones. module: the benchmark's, where not NAME.
+    """
+    machine = provenance(*packages_too)
     packages = ", ".join(f"{package} {version}" for package, version in machine.packages.items())
     parts = [f"# {title}", method]
     for heading, (headers, rows) in sections.items():
         parts += [f"## {heading}", tables.markdown(headers, rows)]
         print(f"\n{heading}\n{tables.terminal(headers, rows)}", flush=True)
-    command = " ".join(["python -m", f"tests.bench.{name}", *sys.argv[1:]])
+    command = " ".join(["python -m", f"tests.bench.{module or name}", *sys.argv[1:]])
     sets = ", ".join(machine.instruction_sets or ())
     parts.append(f"Made by `{command}` on {machine.processor} ({sets}), {machine.cores} cores, {packages}.")
     write_text(FOLDER / f"{name}.md", "\n\n".join(parts) + "\n")
