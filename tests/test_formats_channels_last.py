@@ -4,6 +4,7 @@ Both formats run onnxruntime's kernels, which round alike in either layout, so o
 """
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -17,12 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg import formats
-from quantseg.affine import Range
+from quantseg.costs.candidates import Way
+from quantseg.costs.saturation import saturates
 from quantseg.formats import FORMATS
-from quantseg.graph import expose, load, to_bytes
-from quantseg.planning import UNMEASURED, Placement, QuantPlan, QuantSettings, observable, plan
+from quantseg.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
+from quantseg.graph import load, to_bytes
+from quantseg.planning import QuantPlan, QuantSettings, plan
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT8, UINT8
+from quantseg.runtimes import RUNTIMES
 from reference_models import WEIGHTS
 from tests import graphs, quantised
 from tests.quantised import Array, kernel, noise
@@ -60,14 +64,17 @@ class Network:
         self.constants: dict[str, Array] = {}
         self.features = [Feature("x", shape)]
 
-    def add(self, text: str, shape: Shape | None = None, *, also: int = 0) -> Feature:
-        """One node more; `also`: outputs beside its first one, of the same shape."""
-        names = [f"v{len(self.body)}{suffix}" for suffix in ("", "b", "c")[: 1 + also]]
-        self.body.append(f"{', '.join(names)} = {text}")
-        made = [Feature(name, shape or self.features[-1].shape) for name in names]
-        if shape is not None:
-            self.features += made
-        return made[0]
+    def node(self, text: str, *suffixes: str) -> str:
+        """One node more; the name of its first output. suffixes: of its other outputs."""
+        name = f"v{len(self.body)}"
+        self.body.append(f"{', '.join(name + suffix for suffix in ('', *suffixes))} = {text}")
+        return name
+
+    def add(self, text: str, shape: Shape, *suffixes: str) -> Feature:
+        """One node more, whose outputs, all of this shape, may be read again."""
+        name = self.node(text, *suffixes)
+        self.features += [Feature(name + suffix, shape) for suffix in ("", *suffixes)]
+        return self.features[-1 - len(suffixes)]
 
     def constant(self, values: Array | Sequence[int] | Sequence[float]) -> str:
         """The name of a new constant."""
@@ -97,6 +104,16 @@ class Network:
         return self.random.choice(fits or [x])
 
 
+def counted(
+    lengths: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int], pads: Sequence[int]
+) -> list[int]:
+    """How many rows and columns windows of this kind have."""
+    return [
+        (length + pads[i] + pads[i + 2] - dilation[i] * (size[i] - 1) - 1) // stride[i] + 1
+        for i, length in enumerate(lengths)
+    ]
+
+
 def conv(net: Network, x: Feature) -> Feature:
     _, channels, rows, columns = x.shape
     kind = net.one_of("plain", "plain", "depthwise", "grouped")
@@ -108,12 +125,9 @@ def conv(net: Network, x: Feature) -> Feature:
         outputs = groups * net.number(1, max(1, 40 // groups))
     size, stride, dilation = ([net.number(1, most) for _ in "hw"] for most in (3, 2, 2))
     pads = [net.number(0, 2) for _ in range(4)]
-    after = [
-        (length + pads[i] + pads[i + 2] - dilation[i] * (size[i] - 1) - 1) // stride[i] + 1
-        for i, length in enumerate((rows, columns))
-    ]
-    if min(after) < 1:
-        size, after = [1, 1], [(rows + pads[0] + pads[2] - 1) // stride[0] + 1, (columns + pads[1] + pads[3] - 1) // stride[1] + 1]
+    if min(counted((rows, columns), size, stride, dilation, pads)) < 1:
+        size = [1, 1]
+    after = counted((rows, columns), size, stride, dilation, pads)
     weight = net.kernel(outputs, channels // groups, *size)
     bias = f", {net.noise(outputs)}" if net.one_of(True, False) else ""
     how = f"group={groups}, strides={stride}, dilations={dilation}, pads={pads}"
@@ -136,20 +150,24 @@ def activation(net: Network, x: Feature) -> Feature:
         f"Clip({{}}, {low}, {high})",
         "LeakyRelu<alpha=0.2>({})",
         "Sigmoid({})",
-        "HardSwish({})" if net.one_of(True, False) else "HardSigmoid({})",
+        "HardSigmoid({})",
         f"Softmax<axis={net.number(-4, 3)}>({{}})",
     )
-    return net.add(text.format(x.name).replace("HardSwish", "HardSigmoid"), x.shape)
+    return net.add(text.format(x.name), x.shape)
 
 
 def pool(net: Network, x: Feature) -> Feature:
     _, _, rows, columns = x.shape
     if net.random.random() < 0.15:
         return net.add(f"GlobalAveragePool({x.name})", x.sized(rows=1, columns=1))
-    size, stride, pads = [net.number(2, 3) for _ in "hw"], [net.number(1, 2) for _ in "hw"], [net.number(0, 1) for _ in range(4)]
+    size, stride, pads = (
+        [net.number(2, 3) for _ in "hw"],
+        [net.number(1, 2) for _ in "hw"],
+        [net.number(0, 1) for _ in range(4)],
+    )
     if rows + pads[0] + pads[2] < 3 or columns + pads[1] + pads[3] < 3:
         pads = [1, 1, 1, 1]
-    after = [(n + pads[i] + pads[i + 2] - size[i]) // stride[i] + 1 for i, n in enumerate((rows, columns))]
+    after = counted((rows, columns), size, stride, (1, 1), pads)
     op_type = net.one_of("MaxPool", "AveragePool", "AveragePool<count_include_pad=1, ")
     op_type = op_type if op_type.endswith(" ") else f"{op_type}<"
     text = f"{op_type}kernel_shape={size}, strides={stride}, pads={pads}>({x.name})"
@@ -158,18 +176,17 @@ def pool(net: Network, x: Feature) -> Feature:
 
 def binary(net: Network, x: Feature) -> Feature:
     _, channels, rows, columns = x.shape
-    other: str
     kind = net.one_of("like", "plane", "gate", "vector", "number", "image", "row", "wider")
     shape = x.shape
     if kind == "like":
         other = net.like(x).name
     elif kind == "plane":
-        other = net.like(x, but=1).name if channels == 1 else net.add(f"ReduceMax<axes=[1]>({x.name})").name
-        shape = next(f.shape for f in net.features if f.name == other) if channels == 1 else shape
+        many = net.like(x, but=1)
+        other, shape = (many.name, many.shape) if channels == 1 else (net.node(f"ReduceMax<axes=[1]>({x.name})"), shape)
     elif kind == "gate":
-        pooled = net.add(f"GlobalAveragePool({x.name})").name
-        gate = net.add(f"Conv({pooled}, {net.kernel(channels, channels, 1, 1)})").name
-        other = net.add(f"Sigmoid({gate})").name
+        pooled = net.node(f"GlobalAveragePool({x.name})")
+        gate = net.node(f"Conv({pooled}, {net.kernel(channels, channels, 1, 1)})")
+        other = net.node(f"Sigmoid({gate})")
     elif kind == "vector":
         other = net.noise(channels, 1, 1)
     elif kind == "number":
@@ -194,7 +211,7 @@ def concat(net: Network, x: Feature) -> Feature:
         others.append(Feature(net.noise(*x.shape), x.shape))
     joined = [x, *others] if net.one_of(True, False) else [*others, x]
     total = sum(one.shape[axis] for one in joined)
-    if axis == 1 and total > MOST_CHANNELS or axis > 1 and total > 20:
+    if (axis == 1 and total > MOST_CHANNELS) or (axis > 1 and total > 20):
         joined, total = [x], x.shape[axis]
     shape = list(x.shape)
     shape[axis] = total
@@ -212,7 +229,9 @@ def cut(net: Network, x: Feature) -> Feature:
         start, end = first - size, 2**40 if last == size - 1 else end
     shape = list(x.shape)
     shape[axis] = len(range(first, last + 1)[:: -step if backwards else step])
-    parts = [net.constant([number]) for number in (start, end, net.one_of(axis, axis - 4), -step if backwards else step)]
+    parts = [
+        net.constant([number]) for number in (start, end, net.one_of(axis, axis - 4), -step if backwards else step)
+    ]
     return net.add(f"Slice({x.name}, {', '.join(parts)})", (shape[0], shape[1], shape[2], shape[3]))
 
 
@@ -222,7 +241,7 @@ def split(net: Network, x: Feature) -> Feature:
         return x
     each = x.shape[axis] // parts
     shape = x.sized(channels=each) if axis == 1 else x.sized(rows=each)
-    return net.add(f"Split<axis={axis}>({x.name}, {net.constant([each] * parts)})", shape, also=parts - 1)
+    return net.add(f"Split<axis={axis}>({x.name}, {net.constant([each] * parts)})", shape, *("b", "c")[: parts - 1])
 
 
 def choose(net: Network, x: Feature) -> Feature:
@@ -230,8 +249,8 @@ def choose(net: Network, x: Feature) -> Feature:
     batch, channels, rows, columns = x.shape
     groups = net.one_of(*(n for n in range(1, channels + 1) if channels % n == 0))
     if groups > 1 and net.free == "" and net.one_of(True, False):
-        apart = net.add(f"Reshape({x.name}, {net.constant([batch, groups, channels // groups, rows, columns])})").name
-        turned = net.add(f"Transpose<perm=[0,2,1,3,4]>({apart})").name
+        apart = net.node(f"Reshape({x.name}, {net.constant([batch, groups, channels // groups, rows, columns])})")
+        turned = net.node(f"Transpose<perm=[0,2,1,3,4]>({apart})")
         return net.add(f"Reshape({turned}, {net.constant(x.shape)})", x.shape)
     chosen = [net.number(-channels, channels - 1) for _ in range(net.number(1, channels))]
     if net.one_of(True, False):
@@ -268,22 +287,23 @@ def pad(net: Network, x: Feature) -> Feature:
 
 def detour(net: Network, x: Feature) -> Feature:
     """A few nodes on (N, H, W, C), as TensorFlow's exports have."""
-    name = net.add(f"{LAST}({x.name})").name
+    name = net.node(f"{LAST}({x.name})")
     operation = net.one_of("Softmax<axis=-1>({})", "Sigmoid({})", f"Add({{}}, {net.noise(x.shape[1])})", "Neg({})")
-    name = net.add(operation.format(name)).name
+    name = net.node(operation.format(name))
     return net.add(f"{FIRST}({name})", x.shape)
 
 
 def flattened(net: Network, x: Feature) -> Feature:
     batch, channels, rows, columns = x.shape
-    name = net.add(f"Reshape({x.name}, {net.constant([0, channels, -1, 1])})", (batch, channels, rows * columns, 1)).name
-    return Feature(name, (batch, channels, rows * columns, 1))
+    return net.add(f"Reshape({x.name}, {net.constant([0, channels, -1, 1])})", (batch, channels, rows * columns, 1))
 
 
-LAYERS: tuple[Callable[[Network, Feature], Feature], ...] = (
+Layer = Callable[[Network, Feature], Feature]
+LAYERS: tuple[Layer, ...] = (
     *(conv, conv, conv_transpose, activation, pool, binary, binary, concat, concat, cut, split, choose, resize, pad),
     *(detour, flattened),
 )
+PICTURE_LAYERS = (conv, conv_transpose, activation, pool, concat, cut, split, pad)
 
 
 @dataclass(frozen=True)
@@ -295,37 +315,39 @@ class Drawn:
     feeds: tuple[dict[str, Array], ...]
     settings: QuantSettings
 
-    def __repr__(self) -> str:
-        return f"{self.text}\n{self.settings}\n{[feed['x'].shape for feed in self.feeds]}"
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What hypothesis prints of a failure."""
+        printer.text(f"{self.text}\n{self.settings}\n{[feed['x'].shape for feed in self.feeds]}")
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Drawn:
+def networks(draw: st.DrawFn, layers: Sequence[Layer] = LAYERS) -> Drawn:
     """Layers behind a convolution; what stands on the way may be read again, or be an answer."""
     random = draw(st.randoms(use_true_random=True))
     free = random.choice(["", "", "N", "NHW"])
     shape = (random.randint(1, 2), random.randint(1, 5), random.randint(4, 9), random.randint(4, 9))
     net = Network(random, shape, free)
     x = conv(net, net.features[0])
-    for layer in draw(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=9)):
+    for layer in draw(st.lists(st.sampled_from(layers), min_size=1, max_size=9)):
         x = layer(net, x)
         if x.shape[2] * x.shape[3] > MOST_PIXELS or x.shape[1] > MOST_CHANNELS or random.random() < 0.1:
             x = random.choice(net.features[1:])
     tail = random.choice(["conv", "conv", "gemm", "last"])
     channels = x.shape[1]
     if tail == "gemm":
-        pooled = net.add(f"GlobalAveragePool({x.name})").name
-        flat = net.add(f"Flatten({pooled})").name
+        pooled = net.node(f"GlobalAveragePool({x.name})")
+        flat = net.node(f"Flatten({pooled})")
         net.body.append(f"y = Gemm<transB=1>({flat}, {net.kernel(3, channels)})")
     else:
-        logits = net.add(f"Conv({x.name}, {net.kernel(3, channels, 1, 1)})").name
+        logits = net.node(f"Conv({x.name}, {net.kernel(3, channels, 1, 1)})")
         net.body.append(f"y = {LAST}({logits})" if tail == "last" else f"y = Identity({logits})")
     also = random.sample(net.features[1:], min(random.choice([0, 0, 1, 2]), len(net.features) - 1))
     sizes = [one if one in free else str(size) for one, size in zip("NCHW", shape, strict=True)]
     outputs = ", ".join(f"float[] {name}" for name in ("y", *(feature.name for feature in also)))
     body = "\n".join(net.body)
     text = f'<ir_version: 8, opset_import: ["": 13]> g (float[{", ".join(sizes)}] x) => ({outputs}) {{ {body} }}'
-    feeds = tuple({"x": noise(*shape, seed=seed)} for seed in range(2))
+    more = shape[0] + random.randint(0, 2) if free else shape[0]
+    feeds = ({"x": noise(*shape)}, {"x": noise(more, *shape[1:], seed=1)})
     return Drawn(text, graphs.parse(text, **net.constants), feeds, draw(all_settings()))
 
 
@@ -335,17 +357,30 @@ def all_settings(draw: st.DrawFn) -> QuantSettings:
     signed = draw(st.booleans())
     uint8: dict[str, Any] = {"per_channel": False} if signed else {"per_channel": False, "weight": UINT8}
     weights = draw(st.sampled_from([{}, {}, {"per_channel": False}, uint8]))
-    return QuantSettings(
-        activation=INT8 if signed else UINT8,
-        reduce_range=draw(st.booleans()),
-        symmetric=draw(st.booleans()),
-        **weights,
-    )
+    reduced, symmetric = draw(st.booleans()), draw(st.booleans())
+    activation = INT8 if signed else UINT8
+    return exactly(QuantSettings(activation=activation, reduce_range=reduced, symmetric=symmetric, **weights))
 
 
 def planned(model: ir.Model, feeds: Sequence[dict[str, Array]], chosen: QuantSettings) -> tuple[Prepared, QuantPlan]:
     prepared = prepare(model)
     return prepared, plan(prepared, quantised.extrema(prepared.model, feeds), chosen)
+
+
+def exactly(chosen: QuantSettings) -> QuantSettings:
+    """With weights of seven bits on a processor whose sums saturate: in its own way in each kernel."""
+    return replace(chosen, reduce_range=chosen.reduce_range or _saturates())
+
+
+@functools.cache
+def _saturates() -> bool:
+    return saturates(RUNTIMES["onnxruntime"], Way("qoperator", QuantSettings()))
+
+
+def second_ways(prepared: Prepared, decided: QuantPlan) -> QuantPlan:
+    """The same plan with every node written in its other way."""
+    ways = {str(node.name): FORMATS["channels-last"].variants(node) for node in prepared.model.graph}
+    return replace(decided, variants={name: found[-1] for name, found in ways.items() if found})
 
 
 def written(prepared: Prepared, decided: QuantPlan, qformat: str = "channels-last") -> ir.Model:
@@ -356,16 +391,265 @@ def check(model: ir.Model) -> None:
     onnx.checker.check_model(onnx.load_from_string(to_bytes(model)), full_check=True)
 
 
-def assert_equal(made: ir.Model, other: ir.Model, feed: dict[str, Array]) -> None:
-    """Equal shapes and equal numbers, bit for bit."""
-    for one, two, value in zip(quantised.optimised(made, feed), quantised.optimised(other, feed), made.graph.outputs, strict=True):
-        np.testing.assert_array_equal(one, two, err_msg=str(value.name))
+def assert_equal(one: ir.Model, other: ir.Model, feed: dict[str, Array]) -> list[Array]:
+    """Equal names, shapes and numbers, bit for bit; gives the numbers."""
+    names = [str(value.name) for value in one.graph.outputs]
+    assert names == [str(value.name) for value in other.graph.outputs]
+    results = quantised.optimised(one, feed)
+    for name, actual, expected in zip(names, results, quantised.optimised(other, feed), strict=True):
+        np.testing.assert_array_equal(actual, expected, err_msg=name)
+    return results
+
+
+def turns(model: ir.Model) -> list[tuple[str, tuple[int, ...]]]:
+    """What is transposed between the layouts, and how."""
+    found = [node for node in model.graph if node.op_type == "Transpose"]
+    orders = [(str(node.inputs[0].name), tuple(node.attributes["perm"].as_ints())) for node in found]
+    return [turn for turn in orders if turn[1] in (TO_CHANNELS_LAST, TO_CHANNELS_FIRST)]
+
+
+@settings(max_examples=120)
+@given(networks())
+def test_every_network_computes_the_integers_of_qoperator(drawn: Drawn) -> None:
+    prepared, decided = planned(drawn.model, drawn.feeds, drawn.settings)
+    made, other = written(prepared, decided), written(prepared, decided, "qoperator")
+    check(made)
+    for feed in drawn.feeds[1:]:
+        assert_equal(made, other, feed)
 
 
 @settings(max_examples=60)
 @given(networks())
-def test_every_network_computes_the_integers_of_qoperator(drawn: Drawn) -> None:
+def test_every_way_to_write_a_node_gives_the_same_integers(drawn: Drawn) -> None:
     prepared, decided = planned(drawn.model, drawn.feeds, drawn.settings)
+    made = written(prepared, second_ways(prepared, decided))
+    check(made)
+    assert_equal(made, written(prepared, decided), drawn.feeds[0])
+
+
+@settings(max_examples=60)
+@given(networks(), st.randoms(use_true_random=True))
+def test_what_stands_beside_an_excluded_node_stays_equal(drawn: Drawn, random: Random) -> None:
+    prepared = prepare(drawn.model)
+    node = str(random.choice(list(prepared.model.graph)[1:]).name)
+    chosen = replace(drawn.settings, exclude=(node,))
+    decided = plan(prepared, quantised.extrema(prepared.model, drawn.feeds), chosen)
     made = written(prepared, decided)
     check(made)
     assert_equal(made, written(prepared, decided, "qoperator"), drawn.feeds[0])
+
+
+@settings(max_examples=30)
+@given(networks())
+def test_the_same_network_gives_the_same_bytes(drawn: Drawn) -> None:
+    once, again = (written(*planned(drawn.model, drawn.feeds, drawn.settings)) for _ in range(2))
+    assert to_bytes(once) == to_bytes(again)
+
+
+@settings(max_examples=60)
+@given(networks())
+def test_no_tensor_is_transposed_twice(drawn: Drawn) -> None:
+    found = turns(written(*planned(drawn.model, drawn.feeds, drawn.settings)))
+    assert len(set(found)) == len(found)
+
+
+@settings(max_examples=60)
+@given(networks(PICTURE_LAYERS))
+def test_only_the_image_the_answers_and_what_is_float_are_transposed(drawn: Drawn) -> None:
+    """Of operators that work on pictures. A clamp between two grids computes in float, and what is float in planes."""
+    prepared, decided = planned(drawn.model, drawn.feeds, drawn.settings)
+    graph = prepared.model.graph
+    in_float = [node for node in graph if not decided.is_quantised(str(node.name)) or node.op_type in ("Clip", "Relu")]
+    borders = 1 + len(graph.outputs) + sum(node.op_type == "Flatten" for node in graph)
+    borders += sum(1 + len(node.outputs) for node in in_float)
+    assert len(turns(written(prepared, decided))) <= borders
+
+
+# Networks by name.
+
+
+FEEDS = [{"x": noise(2, 4, 8, 8, seed=seed)} for seed in range(2)]
+HALVES = "a = Conv(x, w20) b, c = Split<axis=1>(a)"
+W = {f"w{outputs}": kernel(outputs, 4, 1, 1, seed=outputs) for outputs in (1, 4, 5, 8, 20)}
+V = {f"v{channels}": kernel(3, channels, 1, 1, seed=channels) for channels in range(1, 21)}
+
+
+def ints(*numbers: int) -> Array:
+    return np.array(numbers, np.int64)
+
+
+CONSTANTS: dict[str, Array] = {
+    **W, **V,
+    "zero": np.array(0, np.float32), "half": np.array(0.5, np.float32), "vector": noise(5, 1, 1),
+    "image": noise(1, 5, 8, 8), "batch": noise(2, 5, 1, 1), "strip": noise(2, 1, 3, 8), "strip5": noise(2, 5, 3, 8),
+    "five": noise(1, 1, 5, 1, 1), "n0": ints(0), "n1": ints(1), "n2": ints(2), "n3": ints(3), "n6": ints(6),
+    "third": np.array(2), "square": np.array([[2, 3], [1, 0]]), "rows": ints(2, 2, 0), "s2588": ints(2, 5, 8, 8),
+    "s2488": ints(2, 4, 8, 8), "starts": ints(18, 1), "ends": ints(-(2**62), 7), "axes": ints(1, 2),
+    "back": ints(-7, 2), "turned": ints(7, 6, 5, 4, 3, 2, 1, 0), "pairs": ints(1, 0, 3, 2, 5, 4, 7, 6),
+    "some": ints(5, 1, 0, 7), "deep": ints(0, 1, 0, 0, 0, 2, 0, 0), "crop": ints(0, -1, -1, 0, 0, -2, 1, 2),
+    "k3": kernel(5, 4, 3, 3), "kd": kernel(4, 1, 3, 3), "km": kernel(8, 1, 1, 1), "w44": kernel(4, 4, 1, 1, seed=3),
+    "w10": kernel(10, 10, 3, 3), "apart": ints(2, 2, 10, 8, 8), "s22088": ints(2, 20, 8, 8),
+    "by2": np.array([1, 1, 2, 2], np.float32), "flat": ints(2, 5, 64), "twice8": kernel(5, 8, 2, 2),
+    "frame": ints(0, 0, 1, 1, 0, 0, 1, 0),
+}  # fmt: skip
+CASES = {
+    # operands of fewer channels, and of fewer axes
+    "one channel beside many": "a = Conv(x, w1) b = Conv(x, w5) c = Add(a, b) y = Conv(c, v5)",
+    "one channel plus a vector": "a = Conv(x, w1) s = Sigmoid(a) c = Add(s, vector) l = LeakyRelu(c) y = Conv(l, v5)",
+    "a vector times one channel": "a = Conv(x, w1) s = Sigmoid(a) c = Mul(vector, s) l = LeakyRelu(c) y = Conv(l, v5)",
+    "one channel plus an image": "a = Conv(x, w1) s = Sigmoid(a) c = Add(s, image) l = LeakyRelu(c) y = Conv(l, v5)",
+    "one channel plus a vector, convolved": "a = Conv(x, w1) r = Relu(a) c = Add(r, vector) y = Conv(c, v5)",
+    "one channel times a vector, convolved": "a = Conv(x, w1) r = Relu(a) c = Mul(r, vector) y = Conv(c, v5)",
+    "one number for each image": "a = Conv(x, w5) s = Sigmoid(a) c = Add(s, batch) l = LeakyRelu(c) y = Conv(l, v5)",
+    "five axes": "a = Conv(x, w5) s = Sigmoid(a) c = Add(s, five) r = Reshape(c, s2588) y = Conv(r, v5)",
+    "rows of one channel": "a = Conv(x, w1) c = Concat<axis=2>(a, strip) y = Conv(c, v1)",
+    "rows of one channel, the constant first": "a = Conv(x, w1) c = Concat<axis=2>(strip, a) y = Conv(c, v1)",
+    "constant rows": "a = Conv(x, w5) c = Concat<axis=2>(strip5, a) y = Conv(c, v5)",
+    "pixels and channels meet": """a = Conv(x, w5) g = GlobalAveragePool(a) b = Conv(x, w1) c = Mul(g, b)
+        d = Add(b, g) e = Add(c, d) y = Conv(e, v5)""",
+    # the batch, and what changes the number of axes
+    "halves of the batch": "a = Conv(x, w5) b, c = Split<axis=0>(a) d = Add(b, c) y = Conv(d, v5)",
+    "a batch twice": "a = Conv(x, w5) d = Concat<axis=0>(a, a) y = Conv(d, v5)",
+    "one of the batch": "a = Conv(x, w5) d = Slice(a, n0, n1, n0) y = Conv(d, v5)",
+    "one channel by a number": "a = Conv(x, w5) d = Gather<axis=1>(a, third) u = Unsqueeze(d, n1) y = Conv(u, v1)",
+    "channels by a matrix": "a = Conv(x, w5) d = Gather<axis=1>(a, square) u = Reshape(d, s2488) y = Conv(u, v4)",
+    "rows by number": "a = Conv(x, w5) d = Gather<axis=2>(a, rows) y = Conv(d, v5)",
+    # channels in any order
+    "channels and rows cut at once": "a = Conv(x, w20) d = Slice(a, starts, ends, axes, back) y = Conv(d, v3)",
+    "a picture joined with itself and the image": """a = Conv<pads=[1,1,1,1]>(x, k3) c = Concat<axis=1>(a, x, a)
+        d = Concat<axis=1>(c, a) y = Conv(d, v19)""",
+    "weights of several places": """a = Conv(x, w4) b = Sigmoid(a) c = Concat<axis=1>(b, a)
+        s = Slice(c, n2, n6, n1) e = Conv(s, w44) f = Conv(a, w44) g = Add(e, f) h = Conv(g, w4) y = Conv(h, w4)""",
+    "a shuffled picture to pixels, both ways": """a = Conv(x, w8) g = Gather<axis=1>(a, turned)
+        d = DepthToSpace<blocksize=2, mode="CRD">(g) e = DepthToSpace<blocksize=2>(g) f = Add(d, e) y = Conv(f, v2)""",
+    "phases with their channels turned": """a = Conv(x, w8) g = Gather<axis=1>(a, pairs)
+        e = DepthToSpace<blocksize=2>(g) y = Conv(e, v2)""",
+    "depthwise in another order": """a = Conv(x, w8) g = Gather<axis=1>(a, some)
+        e = Conv<group=4, pads=[1,1,1,1]>(g, kd) f = Conv<group=4>(e, km) y = Conv(f, v8)""",
+    "a gate of the other half": f"""{HALVES} p = GlobalAveragePool(c) s = Sigmoid(p) m = Mul(b, s) d = Add(m, c)
+        y = Conv(d, v10)""",
+    "softmax of halves": f"{HALVES} s = Softmax<axis=1>(c) t = Softmax<axis=-1>(b) g = Mul(t, s) y = Conv(g, v10)",
+    "halves made deeper": f"{HALVES} d = Pad(c, deep) e = Pad(b, deep) g = Concat<axis=2>(d, e) y = Conv(g, v13)",
+    "fewer channels by Pad": "a = Conv(x, w20) d = Pad(a, crop) y = Conv(d, v17)",
+    "one half unread": f"{HALVES} d = Conv<pads=[1,1,1,1]>(c, w10) e = Add(c, d) y = Conv(e, v10)",
+    "a shuffle of halves": f"""{HALVES} d = Concat<axis=1>(c, b) r = Reshape(d, apart)
+        t = Transpose<perm=[0,2,1,3,4]>(r) s = Reshape(t, s22088) e, f = Split<axis=1>(s) g = Add(e, f)
+        y = Conv(g, v10)""",
+    # the model's own layouts
+    "rows for columns": "a = Conv(x, w5) d = Transpose<perm=[0,1,3,2]>(a) y = Conv(d, v5)",
+    "channels for rows": "a = Conv(x, w5) d = Transpose<perm=[0,3,1,2]>(a) y = Conv(d, v8)",
+    "columns for channels": "a = Conv(x, w5) d = Transpose<perm=[0,2,3,1]>(a) y = Conv(d, v8)",
+    # readers in float, answers in between, branches
+    "read by integers and by float": "a = Conv(x, w5) e = Erf(a) b = Conv(a, v5) c = Conv(e, v5) y = Add(b, c)",
+    "a maximum taken away": "a = Conv(x, w5) m = ReduceMax<axes=[1]>(a) d = Sub(a, m) e = Mul(d, m) y = Conv(e, v5)",
+    "a branch": """a = Conv(x, w5) r = Relu(a) t = ReduceSum<keepdims=0>(x) z = Greater(t, zero)
+        b = If(z)<then_branch = t1 () => (float[] o) { o = Add(a, r) },
+                  else_branch = t2 () => (float[] p) { p = Mul(a, r) }> y = Conv(b, v5)""",
+}  # fmt: skip
+
+
+def named(body: str, *, x: str = "float[2,4,8,8]", outputs: str = "y") -> ir.Model:
+    answers = ", ".join(f"float[] {name}" for name in outputs.split())
+    used = {name: array for name, array in CONSTANTS.items() if re.search(rf"\b{name}\b", body)}
+    return graphs.parse(f'<ir_version: 8, opset_import: ["": 13]> g ({x} x) => ({answers}) {{ {body} }}', **used)
+
+
+SETTINGS = {
+    "uint8": QuantSettings(),
+    "int8 symmetric": QuantSettings(activation=INT8, symmetric=True),
+    "uint8 weights per tensor": QuantSettings(per_channel=False, weight=UINT8),
+}
+
+
+@pytest.mark.parametrize("chosen", SETTINGS)
+@pytest.mark.parametrize("name", CASES)
+def test_integers_are_equal_wherever_channels_stand(name: str, chosen: str) -> None:
+    model = named(CASES[name])
+    prepared, decided = planned(model, FEEDS, exactly(SETTINGS[chosen]))
+    made = written(prepared, decided)
+    check(made)
+    (actual,) = assert_equal(made, written(prepared, decided, "qoperator"), FEEDS[0])
+    expected = graphs.run(model, FEEDS[0])[0]
+    assert np.square(actual - expected).mean() <= np.square(expected).mean() / 100
+
+
+@pytest.mark.parametrize("outputs", ["y", "y a", "y c b", "y a b c d"])
+def test_pictures_may_be_answers_too(outputs: str) -> None:
+    model = named(f"{HALVES} d = Concat<axis=1>(c, b) y = Conv(d, v20)", outputs=outputs)
+    prepared, decided = planned(model, FEEDS, exactly(QuantSettings()))
+    assert_equal(written(prepared, decided), written(prepared, decided, "qoperator"), FEEDS[0])
+
+
+@pytest.mark.parametrize("size", [(1, 4, 8, 8), (3, 4, 6, 10), (2, 4, 5, 7)])
+def test_one_model_serves_every_size(size: tuple[int, ...]) -> None:
+    model = named(
+        """a = Conv<pads=[1,1,1,1]>(x, k3) r = Relu(a) t = ConvTranspose<strides=[2,2]>(r, twice8)
+        n = Resize<mode="nearest">(r, , by2) c = Concat<axis=1>(t, n) p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(c)
+        g = GlobalAveragePool(p) s = Sigmoid(g) m = Mul(p, s) f = Pad(m, frame) y = Conv(f, v13)""",
+        x="float[n,4,h,w]",
+    )
+    prepared, decided = planned(model, FEEDS, exactly(QuantSettings()))
+    made = written(prepared, decided)
+    check(made)
+    assert_equal(made, written(prepared, decided, "qoperator"), {"x": noise(*size)})
+
+
+# Where layouts meet.
+
+
+TENSORFLOW = f"""x0 = {FIRST}(x) a0 = Conv(x0, w20) a = {LAST}(a0) r = Relu(a) r0 = {FIRST}(r)
+    p0 = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r0) p = {LAST}(p0) b, c = Split<axis=3>(p)
+    d = Concat<axis=3>(c, b) d0 = {FIRST}(d) e0 = Resize<mode="nearest">(d0, , by2) e = {LAST}(e0)
+    f = Add(e, r) f0 = {FIRST}(f) y0 = Conv(f0, v20) y = {LAST}(y0)"""
+BORDERS = {
+    "image in, answer out": ("a = Conv(x, w5) r = Relu(a) p = MaxPool<kernel_shape=[2,2]>(r) y = Conv(p, v5)", 2),
+    "two answers": ("a = Conv(x, w5) y = Conv(a, v5)", 3),
+    "halves, joined, gated, resized": (
+        f"""{HALVES} g = GlobalAveragePool(c) s = Sigmoid(g) m = Mul(b, s) d = Concat<axis=1>(m, c)
+        n = Resize<mode="nearest">(d, , by2) l = Resize<mode="linear">(d, , by2) e = Add(n, l) y = Conv(e, v20)""",
+        2,
+    ),
+    "enlarged by pixels": ("d = Conv(x, w8) e = DepthToSpace<blocksize=2>(d) y = Conv(e, v2)", 2),
+    "shuffled": (
+        f"""{HALVES} r = Reshape(a, apart) t = Transpose<perm=[0,2,1,3,4]>(r) s = Reshape(t, s22088)
+        e, f = Split<axis=1>(s) y = Conv(e, v10)""",
+        2,
+    ),
+    "flattened in the middle": (
+        "a = Conv(x, w5) f = Reshape(a, flat) s = Softmax<axis=2>(f) r = Reshape(s, s2588) y = Conv(r, v5)", 4
+    ),
+    "a float operator in the middle": ("a = Conv(x, w5) e = Erf(a) y = Conv(e, v5)", 4),
+    "from TensorFlow": (TENSORFLOW, 0),
+    "from TensorFlow, planes in": (TENSORFLOW.replace(f"x0 = {FIRST}(x)", "x0 = Identity(x)"), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_layouts_meet_at_borders_alone(name: str) -> None:
+    body, count = BORDERS[name]
+    x = "float[2,8,8,4]" if name == "from TensorFlow" else "float[2,4,8,8]"
+    model = named(body, x=x, outputs="y a" if name == "two answers" else "y")
+    feeds = [
+        {"x": noise(*([2, 8, 8, 4] if name == "from TensorFlow" else [2, 4, 8, 8]), seed=seed)} for seed in range(2)
+    ]
+    prepared, decided = planned(model, feeds, exactly(QuantSettings()))
+    made = written(prepared, decided)
+    assert len(turns(made)) == count
+    assert_equal(made, written(prepared, decided, "qoperator"), feeds[0])
+
+
+# Models that were trained.
+
+
+@pytest.mark.parametrize("name", ["cells_unet", "deeplabv3plus", "segnet", "unet_bilinear"])
+def test_a_trained_model_gives_what_its_qdq_form_gives(name: str) -> None:
+    """However its convolutions are written. onnxruntime fuses QDQ into the same kernels."""
+    model = load(WEIGHTS / f"{name}.onnx")
+    (image,) = model.graph.inputs
+    feed = {str(image.name): noise(*(size if isinstance(size, int) else 1 for size in image.shape))}
+    prepared, decided = planned(model, [feed], exactly(QuantSettings()))
+    made, other = written(prepared, decided), written(prepared, second_ways(prepared, decided))
+    check(made)
+    assert len(turns(made)) <= 2
+    assert_equal(made, written(prepared, decided, "qdq"), feed)
+    assert_equal(made, other, feed)

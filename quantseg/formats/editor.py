@@ -146,10 +146,11 @@ class GraphEditor(GraphWriter):
         return self._compact[value]
 
     def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> Picture:
-        """A constant operand with the channels last: in these places; as it is where it has one channel, or for ()."""
+        """A constant operand with the channels last: in these places; as it is where it has fewer, or for ()."""
         integers = quantize(constant(value), self.params(value))
         turned = integers.reshape((1,) * (4 - integers.ndim) + integers.shape).transpose(TO_CHANNELS_LAST)
-        places = tuple(range(turned.shape[LAST])) if turned.shape[LAST] == 1 or not channels else channels
+        fits = turned.shape[LAST] == 1 + max(channels, default=-1)
+        places = channels if fits else tuple(range(turned.shape[LAST]))
         placed = spread(turned, places, LAST, int(self.params(value).zero_point))
         return Picture(self.shared(f"{value.name}_quantized", placed), places)
 

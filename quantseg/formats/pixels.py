@@ -11,16 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.formats.editor import GraphEditor
-from quantseg.formats.pictures import (
-    AXES,
-    LAST,
-    UNUSED,
-    Picture,
-    can_be_picture,
-    compact,
-    count_of,
-    is_picture,
-)
+from quantseg.formats.pictures import AXES, LAST, UNUSED, Picture, can_be_picture, compact, count_of
 from quantseg.ops import IntegerForm
 from quantseg.ops.nearest import whole_factors
 
@@ -36,10 +27,17 @@ def aligned(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[Pict
     if not all(can_be_picture(value) for value in values):
         return None
     variable = [value for value in values if value is not None and value.const_value is None]
-    most = max(count_of(value) for value in variable)
+    most = max(map(_width, values))
     orders = {editor.picture(value).channels for value in variable if count_of(value) == most}
     channels = orders.pop() if len(orders) == 1 else tuple(range(most))
     return [_in_places(editor, value, channels) for value in values]
+
+
+def _width(value: ir.Value | None) -> int:
+    """How many channels an operand has; a constant may lack axes in front."""
+    if value is None or value.const_value is None:
+        return count_of(value)
+    return int((1, 1, 1, *value.const_value.shape.numpy())[-3])
 
 
 def _in_places(editor: GraphEditor, value: ir.Value | None, channels: tuple[int, ...]) -> Picture:
@@ -55,7 +53,11 @@ def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list
     """Tensors whose channels will follow each other, each in its own places; None where one is no picture."""
     if not all(can_be_picture(value) for value in values):
         return None
-    return [editor.picture(value) if is_picture(value) else _in_places(editor, value, ()) for value in values]
+    constant = [value is not None and value.const_value is not None for value in values]
+    return [
+        _in_places(editor, value, ()) if fixed else editor.picture(value)
+        for value, fixed in zip(values, constant, strict=True)
+    ]
 
 
 def concat_places(pictures: Sequence[Picture]) -> tuple[int, ...]:

@@ -95,12 +95,18 @@ def _into_user(affine: Channelwise) -> ir.Node | None:
     kernel = linear(user)
     if kernel is None or user.inputs[0] is not affine.node.outputs[0]:
         return None
-    widened = affine.widened(kernel.inputs)
+    widened = None if _repeats(affine) else affine.widened(kernel.inputs)
     if widened is None or (affine.shift.any() and _pads(user)):
         return None
     bypass(affine.node, affine.source)
     write(user, kernel.fed_by(*widened))
     return user
+
+
+def _repeats(affine: Channelwise) -> bool:
+    """Whether one channel becomes several, each scaled and shifted in its own way."""
+    before, after = affine.source.shape, affine.node.outputs[0].shape
+    return before is not None and after is not None and before[1] != after[1]
 
 
 def _pads(conv: ir.Node) -> bool:

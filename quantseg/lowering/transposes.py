@@ -96,7 +96,7 @@ def _reduce_before(node: ir.Node) -> Change | None:
     axes = sorted(order[axis] for axis in over)
     attributes = {name: value for name, value in node.attributes.items() if name != "axes"}
     named = [ints(owner(node), f"{node.name}_axes", axes)] if len(node.inputs) > 1 else []
-    if not named:
+    if "axes" in node.attributes:  # without axes all are meant, in any order
         attributes["axes"] = ir.AttrInt64s("axes", axes)
     inner = ir.node(node.op_type, [transpose.inputs[0], *named], attributes, name=node.name)
     left = [axis for axis in order if axis not in axes]

@@ -115,8 +115,8 @@ def main() -> None:
         "Latency of a U-Net with ConvTranspose" + ("" if amx else ", without AMX"),
         f"U-Net of tests/models.py (base 32, depth 4, 3x256x256, 11 classes, untrained), {THREADS} threads, {ROUNDS} "
         f"rounds of {RUNS} runs in turns over all models and both runtimes, one session alive, medians. All tools: "
-        f"min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO computes float in float32, "
-        f"with its latency hint and as many threads.{held}",
+        f"min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO: float in float32, latency "
+        f"hint, as many threads.{held}",
         {"Latency": (headers, rows)},
         {"models": results},
         *(("openvino", "nncf") if any(runtime == OPENVINO for _, runtime in models.values()) else ()),
