@@ -93,20 +93,16 @@ def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pict
 
 
 def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
-    """Plain where all are on the result's grid. Places are joined as they are, unused ones among them."""
-    values, grid = editor.inputs(node), editor.params(node.outputs[0])
+    """Places are joined as they are, unused ones among them."""
+    values = editor.inputs(node)
     axis = AXES[node.attributes["axis"].as_int()]
     pictures = pixels.side_by_side(editor, values) if axis == LAST else pixels.aligned(editor, values)
     if pictures is None:
         return None
     joined = pixels.concat_places(pictures) if axis == LAST else pictures[0].channels
-    if all(editor.params(value) == grid for value in values):
-        written = editor.stand_in(node, "Concat", [picture.value for picture in pictures], axis=axis)
-        return [Picture(written[0], joined)]
-    operands = [*editor.grid(node.outputs[0])]
-    for picture, value in zip(pictures, values, strict=True):
-        operands += [picture.value, *editor.grid(value)]
-    return [Picture(_inserted(editor, node, operands, axis=axis), joined)]
+    pairs = zip(pictures, values, strict=True)
+    operands = [qoperator.on_grid_of(editor, picture.value, value, node.outputs[0]) for picture, value in pairs]
+    return [Picture(editor.stand_in(node, "Concat", operands, axis=axis)[0], joined)]
 
 
 def _inserted(editor: GraphEditor, node: ir.Node, operands: Sequence[ir.Value], **changed: int) -> ir.Value:

@@ -17,7 +17,7 @@ from quantseg.errors import CalibrationError
 from quantseg.ops import IntegerForm, Kind, integer_form
 from quantseg.planning.decisions import Decisions
 
-CONCAT_COST = 0.5
+CONCAT_COST = 1.0
 """Most bits of resolution that an input of a Concat may lose to a shared grid; above that it is requantised there."""
 
 

@@ -49,7 +49,7 @@ def entries(subject: Subject, place: Path, *, amx: bool) -> dict[str, tuple[Path
     found = {FLOAT: (subject.path, "onnxruntime"), PEER: (place / "peer.onnx", "onnxruntime")}
     quantize_with_onnxruntime(subject.path, place / "peer.onnx", tensors)
     job = subject.job(subject.calibrated())
-    for qformat, name in (("qdq", "quantseg QDQ"), ("qoperator", "quantseg QOperator")):
+    for qformat, name in (("qdq", "quantseg QDQ"), ("qoperator", "quantseg QOp.")):
         found[name] = (place / f"{qformat}.onnx", "onnxruntime")
         graph.save(job.portable(qformat).model, found[name][0])
     found[FAST] = (place / "fast.onnx", "onnxruntime")
@@ -57,7 +57,7 @@ def entries(subject: Subject, place: Path, *, amx: bool) -> dict[str, tuple[Path
     if find_spec("openvino") and find_spec("nncf"):
         quantize_with_nncf(subject.path, place / "nncf.xml", tensors, images=IMAGES)
         found["float, OpenVINO"] = (subject.path, OPENVINO)
-        found["quantseg QDQ, OpenVINO"] = (place / "qdq.onnx", OPENVINO)
+        found["QDQ, OpenVINO"] = (place / "qdq.onnx", OPENVINO)
         found["NNCF, OpenVINO"] = (place / "nncf.xml", OPENVINO)
     return found
 
@@ -115,8 +115,8 @@ def main() -> None:
         "Latency of a U-Net with ConvTranspose" + ("" if amx else ", without AMX"),
         f"U-Net of tests/models.py (base 32, depth 4, 3x256x256, 11 classes, untrained), {THREADS} threads, {ROUNDS} "
         f"rounds of {RUNS} runs in turns over all models and both runtimes, one session alive, medians. All tools: "
-        f"min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO: float in float32, latency "
-        f"hint, as many threads.{held}",
+        f"min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO: float in float32, its "
+        f"latency hint, as many threads.{held}",
         {"Latency": (headers, rows)},
         {"models": results},
         *(("openvino", "nncf") if any(runtime == OPENVINO for _, runtime in models.values()) else ()),
