@@ -71,7 +71,7 @@ def benchmark(
     seconds: dict[str, list[float]] = {name: [] for name in models}
     turns = [name for _ in range(rounds) for name in models]
     for name in track(turns, total=len(turns), what="timing"):
-        seconds[name] += _timed(runtimes[name], models[name], inputs[name], threads, runs)
+        seconds[name] += timed_runs(runtimes[name], models[name], inputs[name], threads, runs)
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     first = next(iter(medians.values()), 0.0)
     return tuple(
@@ -107,7 +107,10 @@ def file_bytes(model: Path) -> int:
     return sum(file.stat().st_size for file in {model, *external})
 
 
-def _timed(runtime: Runtime, model: Path, feeds: Mapping[str, NDArray[Any]], threads: int, runs: int) -> list[float]:
+def timed_runs(
+    runtime: Runtime, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], threads: int, runs: int
+) -> list[float]:
+    """Seconds of so many runs in a session of its own, after three to warm up. Raises ModelError."""
     session = runtime.open(model, threads=threads)
     try:
         for _ in range(_WARM_UP):

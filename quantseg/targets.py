@@ -1,21 +1,27 @@
 """What `quantseg quantize` makes a model for: every runtime, or this machine's onnxruntime, measured part by part."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quantseg import costs, graph
 from quantseg.calibration import CalibrationTable
-from quantseg.costs import Bench, NodeCost, Wish
+from quantseg.costs import Bench, Fitted, NodeCost, Wish
 from quantseg.errors import ModelError, PlanError
+from quantseg.latency import random_feeds
 from quantseg.pipeline import FloatModel, default_threads, quantize
-from quantseg.planning import QuantPlan, QuantSettings
+from quantseg.planning import Placement, QuantPlan, QuantSettings
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import RUNTIMES
 
 PORTABLE, ORT_CPU = "portable", "ort-cpu"
 TARGETS = (PORTABLE, ORT_CPU)
+
+MARGIN = 0.97
+"""Times whose ratio is nearer to 1 are alike: medians of one run differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,22 @@ class Aim:
 
 @dataclass(frozen=True)
 class Made:
-    """A quantised model and what it follows. costs: of the nodes that were timed. notes: the fallbacks taken."""
+    """A quantised model and what it follows. costs: of the nodes that were timed, as the times of parts placed them.
+
+    by_parts: whether the model follows those. notes: the fallbacks taken, and what the last heat told.
+    """
 
     plan: QuantPlan
     model: ir.Model
     qformat: str
     costs: tuple[NodeCost, ...] = ()
+    by_parts: bool = False
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The whole plan as plain values, and what was measured for it, if anything was."""
-        measured = {"format": self.qformat, "costs": [cost.to_json() for cost in self.costs]} if self.costs else {}
+        placed = {"format": self.qformat, "placed": "by parts" if self.by_parts else "by rule"}
+        measured = placed | {"costs": [cost.to_json() for cost in self.costs]} if self.costs else {}
         return self.plan.to_json() | measured | ({"fallbacks": list(self.notes)} if self.notes else {})
 
 
@@ -100,15 +111,36 @@ class Job:
         notes: list[str] = []
         while True:
             fit = costs.fit(self.model.prepared, shapes, self.settings, bench, wish=wish, qformats=qformats)
-            plan, written = quantize(self.model, self.table, fit.settings, qformat=fit.qformat, placement=fit.placement)
+            made = self._made(fit, fit.placement)
             notes += fit.notes
-            problem = _problem(written, bench)
+            problem = _problem(made.model, bench)
             if problem is None:
-                return Made(plan, written, fit.qformat, fit.costs, tuple(dict.fromkeys(notes)))
+                made, more = (made, ()) if wish == "int8-everywhere" else self._faster(made, fit, shapes, bench, wish)
+                return replace(made, notes=tuple(dict.fromkeys((*notes, *more))))
             qformats = qformats[qformats.index(fit.qformat) + 1 :]
             if not qformats:
                 raise problem
             notes.append(f"{fit.qformat} does not open here ({problem}); written as {qformats[0]} instead")
+
+    def _made(self, fit: Fitted, placement: Placement) -> Made:
+        plan, written = quantize(self.model, self.table, fit.settings, qformat=fit.qformat, placement=placement)
+        return Made(plan, written, fit.qformat, fit.costs, by_parts=placement is fit.placement)
+
+    def _faster(
+        self, made: Made, fit: Fitted, shapes: Mapping[str, tuple[int, ...]], bench: Bench, wish: Wish
+    ) -> tuple[Made, tuple[str, ...]]:
+        """The placement by the times of parts where it is clearly the faster one as a whole, else that by rule.
+
+        By rule the masks are those of the portable model; only latency-first gives them away for less than MARGIN.
+        """
+        ruled = self._made(fit, fit.by_rule)
+        if ruled.plan == made.plan or _problem(ruled.model, bench) is not None:
+            return made, ()
+        by_parts, by_rule = costs.heat((made.model, ruled.model), _feeds(made.model, shapes), bench)
+        figures = f"{by_parts:.2f} ms placed by the times of its parts, {by_rule:.2f} ms by rule"
+        if by_parts < by_rule * (1.0 if wish == "latency-first" else MARGIN):
+            return made, (f"the whole model takes {figures}: the former is taken",)
+        return ruled, (f"the whole model takes {figures}: the latter is taken",)
 
     def others(self, bench: Bench, wish: Wish) -> dict[str, Callable[[], ir.Model]]:
         """What else than by this wish could be made of the model, by the flags that ask for it."""
@@ -140,6 +172,12 @@ def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
     wanted = (1, channels, *recipe.size) if recipe.layout == "NCHW" else (1, *recipe.size, channels)
     declared = model.input.shape or wanted
     return {model.input.name: tuple(n if fixed is None else fixed for n, fixed in zip(wanted, declared, strict=True))}
+
+
+def _feeds(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Random inputs of these shapes."""
+    inputs, _ = graph.signature(model)
+    return random_feeds([replace(spec, shape=shapes[spec.name]) for spec in inputs])
 
 
 def _problem(model: ir.Model, bench: Bench) -> ModelError | None:

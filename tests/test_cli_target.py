@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import onnx
 import pytest
 
 from quantseg import race as races
+from quantseg import targets
 from quantseg.commands.verdict import lines
+from quantseg.costs import Bench, Fitted, Wish, heat
 from quantseg.errors import ModelError, PlanError
-from quantseg.latency import Timing
+from quantseg.graph import load, signature
+from quantseg.latency import Timing, random_feeds
+from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
+from quantseg.planning import Placement, QuantSettings
+from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
-from quantseg.targets import Aim
+from quantseg.targets import Aim, Job
 from tests.command_line import ROOT, Command
 from tests.fake_runtime import FAST_INTEGERS, Fake
 
@@ -271,3 +278,34 @@ def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
     outcome = quantseg(*words)
     assert outcome.code == 0
     assert "the timings are not kept" in outcome.err
+
+
+@pytest.mark.parametrize(("by_parts", "wish", "taken"), [
+    (0.9, "measured", True), (0.98, "measured", False), (1.1, "measured", False),
+    (0.98, "latency-first", True), (1.1, "latency-first", False),
+])  # fmt: skip
+def test_a_placement_by_parts_has_to_win_the_last_heat(
+    by_parts: float, wish: Wish, taken: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clearly, since by rule the masks are the portable model's; for the sake of latency alone, at all."""
+    model = read_float_model(CELLS)
+    table = calibrate(model, open_data(pictures, model, limit=2), CalibrationOptions(threads=1)).table
+    job = Job(model, table, QuantSettings())
+    first = next(node.name for node in job.portable("qdq").plan.nodes if node.op_type == "Conv")
+    fitted = Fitted("channels-last", job.settings, Placement(kept_float={first: "slow"}), Placement())
+    monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: fitted)
+    monkeypatch.setattr(targets.costs, "heat", lambda models, *_: (by_parts, 1.0))
+    made = job.measured(Bench(RUNTIMES["onnxruntime"], 1, None), wish)
+    assert made.by_parts == taken == (not made.plan.is_quantised(first))
+    assert any("1.00 ms by rule" in note for note in made.notes)
+
+
+def test_the_last_heat_is_remembered(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [load(CELLS), load(CELLS)]
+    models[1].metadata_props["other"] = "bytes"
+    bench = Bench(RUNTIMES["onnxruntime"], 1, kept)
+    feeds = random_feeds([replace(spec, shape=(1, *spec.shape[1:])) for spec in signature(models[0])[0]])
+    first = heat(models, feeds, bench)
+    assert min(first) > 0
+    monkeypatch.setattr(OnnxRuntimeCpu, "open", lambda *_, **__: pytest.fail("timed again"))
+    assert heat(models, feeds, bench) == first

@@ -2,10 +2,12 @@
 
 A part is cut out of the prepared graph (units, cutting) and timed on both sides as a model of its own (candidates,
 stopwatch); its times are kept on disk (cache). Of all splits into float and integer parts the cheapest is found (cut).
+Parts do not tell all of a whole, so it has to beat the placement by rule in a last heat (finalists).
 """
 
 from quantseg.costs.cache import folder
+from quantseg.costs.finalists import heat
 from quantseg.costs.placing import NodeCost
 from quantseg.costs.target import PREFERRED, Bench, Fitted, Wish, fit
 
-__all__ = ["PREFERRED", "Bench", "Fitted", "NodeCost", "Wish", "fit", "folder"]
+__all__ = ["PREFERRED", "Bench", "Fitted", "NodeCost", "Wish", "fit", "folder", "heat"]

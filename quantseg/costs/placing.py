@@ -47,11 +47,13 @@ class NodeCost:
 
 @dataclass(frozen=True)
 class Placed:
-    """The placement and the costs that it follows. unmeasured: how many nodes the rules placed: those that no timing
-    of a part tells anything about, since their sizes or their integer form depend on the rest.
+    """The placement and the costs that it follows. by_rule: the same ways of writing, but integers wherever the rules
+    have them. unmeasured: how many nodes the rules placed: those that no timing of a part tells anything about, since
+    their sizes or their integer form depend on the rest.
     """
 
     placement: Placement
+    by_rule: Placement
     costs: tuple[NodeCost, ...]
     unmeasured: int
 
@@ -103,7 +105,16 @@ def place(
     unmeasured = sum(
         not choice.is_open and isinstance(wanted[by_name[choice.unit.name]], IntegerForm) for choice in found
     )
-    return Placed(placement, tuple(_priced(opened, integer, parts, crossings, costs)), unmeasured)
+    by_rule = Placement(
+        kept_float={
+            str(node.name): _reason(choice, set(), costs)
+            for choice in opened
+            if choice.in_integers and choice.best(costs) is None
+            for node in choice.unit.nodes
+        },
+        variants={choice.unit.name: best for choice in opened if (best := _variant(choice, costs))},
+    )
+    return Placed(placement, by_rule, tuple(_priced(opened, integer, parts, crossings, costs)), unmeasured)
 
 
 def _answers(

@@ -34,11 +34,15 @@ PREFERRED = ("channels-last", "qdq")
 
 @dataclass(frozen=True)
 class Fitted:
-    """What suits this machine. costs: of the nodes that were timed. notes: the fallbacks taken, one line each."""
+    """What suits this machine. costs: of the nodes that were timed. notes: the fallbacks taken, one line each.
+
+    by_rule: the placement without what was measured of parts; whole models tell which of the two is faster.
+    """
 
     qformat: str
     settings: QuantSettings
     placement: Placement
+    by_rule: Placement = UNMEASURED
     costs: tuple[NodeCost, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -87,7 +91,7 @@ def fit(
         raise PlanError(f"every node stays float ({reason}); keep the float model, or give --int8-everywhere")
     if placed.unmeasured:
         notes.append(f"{placed.unmeasured} nodes cannot be timed alone; rules place them")
-    return Fitted(qformat, way.settings, placed.placement, placed.costs, tuple(dict.fromkeys(notes)))
+    return Fitted(qformat, way.settings, placed.placement, placed.by_rule, placed.costs, tuple(dict.fromkeys(notes)))
 
 
 def _decide(prepared: Prepared, settings: QuantSettings, placement: Placement) -> Decisions:

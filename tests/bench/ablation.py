@@ -19,20 +19,20 @@ import numpy as np
 from quantseg import costs, graph, pipeline, tables
 from quantseg.calibration import CalibrationTable
 from quantseg.costs import Bench
-from quantseg.costs import folder as cache
 from quantseg.formats import convolution, editor
 from quantseg.formats.editor import TO_CHANNELS_FIRST
 from quantseg.latency import benchmark
 from quantseg.lowering import LOWERINGS, conv_transpose
 from quantseg.lowering.outcome import Outcome
-from quantseg.planning import Placement, grids
+from quantseg.planning import QuantSettings, grids
 from quantseg.runtimes import RUNTIMES
-from quantseg.targets import input_shapes
+from quantseg.targets import Job, input_shapes
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, UNET, Subject
 
 MODELS = (UNET, "linknet", "fpn", "mobile", "deeplab_v3_mbv2_voc", "sinet_portrait", "road_segmentation_adas_0001")
 ROUNDS, RUNS, IMAGES = 7, 8, 8
+BENCH = Bench(RUNTIMES["onnxruntime"], THREADS, costs.folder())
 ALL = "everything"
 WITHOUT = {
     "channels last": "written as QOperator, in the model's own layout",
@@ -43,7 +43,7 @@ WITHOUT = {
     "one rounding": "every input of a Concat on a grid of its own",
     "float Resize apart": "the Transpose before a float Resize in one step",
     "AMX by zero-point": "every convolution by the convolution kernel",
-    "measured placement": "int8 wherever there is an integer form, default ways",
+    "float islands": "integers wherever the rules have them (the same where no island won the last heat)",
 }
 
 
@@ -79,34 +79,29 @@ def without(trick: str) -> Iterator[None]:
         yield
 
 
-def made(subject: Subject, table: CalibrationTable, trick: str, target: Path) -> None:
-    """Writes the subject's model without the trick."""
-    bench = Bench(RUNTIMES["onnxruntime"], THREADS, cache())
+def made(subject: Subject, table: CalibrationTable, trick: str, target: Path, *, islands: bool) -> None:
+    """Writes the subject's model without the trick. islands: whether the whole model is faster with float islands."""
     with without(trick):
         model = pipeline.read_float_model(subject.path, subject.source)
-        job = contestants.Job(model, table, contestants.QuantSettings())
-        fit = costs.fit(model.prepared, input_shapes(model), job.settings, bench)
-        placement = fit.placement
-        if trick == "AMX by zero-point":
-            ways = {node: way for node, way in placement.variants.items() if way != convolution.SHIFTED}
-            placement = replace(placement, variants=ways)
-        elif trick == "dense groups":
-            ways = {node: way for node, way in placement.variants.items() if way != convolution.DENSE}
-            placement = replace(placement, variants=ways)
-        elif trick == "measured placement":
-            placement = Placement()
-        qformat = "qoperator" if trick == "channels last" else "channels-last"
-        _, written = pipeline.quantize(model, table, job.settings, qformat=qformat, placement=placement)
+        settings = QuantSettings()
+        fit = costs.fit(model.prepared, input_shapes(model), settings, BENCH)
+        placement = fit.placement if islands and trick != "float islands" else fit.by_rule
+        removed = {"AMX by zero-point": convolution.SHIFTED, "dense groups": convolution.DENSE}.get(trick)
+        ways = {node: way for node, way in placement.variants.items() if way != removed}
+        qformat = "qoperator" if trick == "channels last" else fit.qformat
+        placement = replace(placement, variants=ways)
+        _, written = pipeline.quantize(model, table, fit.settings, qformat=qformat, placement=placement)
     graph.save(written, target)
 
 
 def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     """Latencies in turns of the model with everything, without each trick, and in float."""
     table = subject.calibrated()
+    best = Job(subject.model, table, QuantSettings()).measured(BENCH, "measured")
     models = {"float": subject.path}
     for number, trick in enumerate((ALL, *WITHOUT)):
         models[trick] = folder / f"{number}.onnx"
-        made(subject, table, trick, models[trick])
+        made(subject, table, trick, models[trick], islands=best.by_parts)
     feeds = {subject.model.input.name: subject.validation.load(0).tensor}
     timings = benchmark(
         models,

@@ -59,6 +59,7 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
         "peer": peer.failed,
         "executed": asdict(executed),
         "kept_float": dict(fast.plan.kept_float),
+        "notes": fast.notes,
         "shifted": sum(way == "shifted" for way in fast.plan.variants.values()),
         "masks": {name: _judged(subject, models[name]) for name in (QDQ, FAST)},
     }

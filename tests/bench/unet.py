@@ -37,8 +37,8 @@ def fast(subject: Subject, target: Path, *, amx: bool) -> None:
     job = subject.job(table)
     bench = Bench(RUNTIMES["onnxruntime"], THREADS, costs.folder())
     fit = costs.fit(model.prepared, input_shapes(model), job.settings, bench)
-    ways = {node: way for node, way in fit.placement.variants.items() if amx or way != SHIFTED}
-    placement = replace(fit.placement, variants=ways)
+    ways = {node: way for node, way in fit.by_rule.variants.items() if amx or way != SHIFTED}
+    placement = replace(fit.by_rule, variants=ways)
     _, written = pipeline.quantize(model, table, fit.settings, qformat=fit.qformat, placement=placement)
     graph.save(written, target)
 
