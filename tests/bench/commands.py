@@ -27,12 +27,18 @@ COMMANDS = (
     f"quantize {SINET} {RECIPE}/sinet_portrait.toml --calibration {WORK}/sinet.json -o {WORK}/sinet.int8.onnx",
     f"quantize {OCR} {RECIPE}/ppocr_mobile_v2_det.toml --data {SHARED}/data/camvid/train --limit 24 "
     f"-o {WORK}/ppocr.int8.onnx --format qoperator",
+    f"quantize {SINET} {RECIPE}/sinet_portrait.toml --calibration {WORK}/sinet.json -o {WORK}/sinet.fast.onnx "
+    "--target ort-cpu",
+    f"quantize {DEEPLAB} {RECIPE}/deeplab_v3_mbv2_voc.toml --data {SHARED}/data/camvid/train --limit 24 "
+    f"-o {WORK}/deeplab.pixels.onnx --target ort-cpu --fold-preprocess --fold-argmax",
+    f"inspect {WORK}/deeplab.pixels.onnx --convolutions",
+    f"evaluate {WORK}/deeplab.pixels.onnx --reference {DEEPLAB} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
     f"inspect {WORK}/sinet.int8.onnx",
     f"inspect {WORK}/ppocr.int8.onnx",
     f"evaluate {WORK}/ppocr.int8.onnx --reference {OCR} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
-    f"benchmark {SINET} {WORK}/sinet.int8.onnx",
+    f"benchmark {SINET} {WORK}/sinet.int8.onnx {WORK}/sinet.fast.onnx",
     f"compare {ROAD} {RECIPE}/road_segmentation_adas_0001.toml --data {SHARED}/data/camvid/train "
-    f"--val {SHARED}/data/camvid/val --limit 16 --no-masks",
+    f"--val {SHARED}/data/camvid/val --limit 16 --no-masks --openvino",
     *(
         f"report {model} {RECIPE}/{Path(model).stem}.toml --data {SHARED}/data/camvid/val "
         f"--calib {SHARED}/data/camvid/train --limit 32 --no-masks --no-pictures"

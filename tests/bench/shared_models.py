@@ -59,8 +59,8 @@ def main() -> None:
         "13; on record: its figure from another run, on other images. This tool: its defaults (min/max too); "
         "min/max became the default after mse and percentile had been tried on these same images. "
         "sinet flatters this tool: which convolutions run twice for a PRelu was chosen among six rules on its images. "
-        "Channels-last here is by rule; what `--target ort-cpu` makes of these models stands in speed.md. OpenVINO: float "
-        "in float32; NNCF: its preset for the model, the same images. "
+        "Channels-last here is by rule; what `--target ort-cpu` makes of these models stands in speed.md. OpenVINO: "
+        "float in float32; NNCF: its preset for the model, the same images. "
         f"Speed: onnxruntime's float median over own median, {ROUNDS} alternating rounds, {THREADS} threads.",
         {"Agreement, size and speed": (headers, rows)},
         {name: [contestant.to_json() for contestant in all_of] for name, all_of in results.items()},
