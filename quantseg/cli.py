@@ -54,6 +54,13 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        if debug:
+            raise
+        typer.echo(
+            f"error: not enough memory ({error}); use a smaller model, a smaller input or fewer images", err=True
+        )
+        sys.exit(2)
 
 
 if __name__ == "__main__":

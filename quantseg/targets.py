@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quantseg import costs, graph
 from quantseg.calibration import CalibrationTable
 from quantseg.costs import Bench, Fitted, NodeCost, Wish
-from quantseg.errors import ModelError, PlanError
+from quantseg.errors import ModelError, PlanError, QuantSegError
 from quantseg.latency import random_feeds
 from quantseg.pipeline import FloatModel, default_threads, quantize
 from quantseg.planning import Placement, QuantPlan, QuantSettings
@@ -113,7 +113,7 @@ class Job:
             fit = costs.fit(self.model.prepared, shapes, self.settings, bench, wish=wish, qformats=qformats)
             made = self._made(fit, fit.placement)
             notes += fit.notes
-            problem = _problem(made.model, bench)
+            problem = _problem(made.model, shapes, bench)
             if problem is None:
                 made, more = (made, ()) if wish == "int8-everywhere" else self._faster(made, fit, shapes, bench, wish)
                 return replace(made, notes=tuple(dict.fromkeys((*notes, *more))))
@@ -133,10 +133,13 @@ class Job:
 
         By rule the masks are those of the portable model; only latency-first gives them away for less than MARGIN.
         """
-        ruled = self._made(fit, fit.by_rule)
-        if ruled.plan == made.plan or _problem(ruled.model, bench) is not None:
-            return made, ()
-        by_parts, by_rule = costs.heat((made.model, ruled.model), _feeds(made.model, shapes), bench)
+        try:
+            ruled = self._made(fit, fit.by_rule)
+            if ruled.plan == made.plan:
+                return made, ()
+            by_parts, by_rule = costs.heat((made.model, ruled.model), _feeds(made.model, shapes), bench)
+        except QuantSegError as error:
+            return made, (f"the placement by rule cannot be timed beside it: {error}",)
         figures = f"{by_parts:.2f} ms placed by the times of its parts, {by_rule:.2f} ms by rule"
         if by_parts < by_rule * (1.0 if wish == "latency-first" else MARGIN):
             return made, (f"the whole model takes {figures}: the former is taken",)
@@ -180,11 +183,15 @@ def _feeds(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     return random_feeds([replace(spec, shape=shapes[spec.name]) for spec in inputs])
 
 
-def _problem(model: ir.Model, bench: Bench) -> ModelError | None:
-    """Why the runtime does not open the model; None where it does."""
+def _problem(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> ModelError | None:
+    """Why the runtime does not open the model or run it once; None where it does."""
     try:
         with graph.as_session_source(model) as source:
-            bench.runtime.open(source, threads=bench.threads, spinning=False).close()
+            session = bench.runtime.open(source, threads=bench.threads, spinning=False)
+            try:
+                session.run(_feeds(model, shapes))
+            finally:
+                session.close()
     except ModelError as error:
         return error
     return None

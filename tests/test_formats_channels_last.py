@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg import formats
+from quantseg.affine import Range
 from quantseg.costs.candidates import Way
 from quantseg.costs.saturation import saturates
 from quantseg.formats import FORMATS
 from quantseg.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from quantseg.graph import load, to_bytes
-from quantseg.planning import QuantPlan, QuantSettings, plan
+from quantseg.planning import Placement, QuantPlan, QuantSettings, plan
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT8, UINT8
 from quantseg.runtimes import RUNTIMES
@@ -653,3 +654,36 @@ def test_a_trained_model_gives_what_its_qdq_form_gives(name: str) -> None:
     assert len(turns(made)) <= 2
     assert_equal(made, written(prepared, decided, "qdq"), feed)
     assert_equal(made, other, feed)
+
+
+@pytest.mark.parametrize("body", [
+    "a = Conv(x, w1) e = Slice(a, k3, k3, k1) b = Concat<axis=1>(a, e) y = Conv(b, w2)",
+    "a = Conv(x, w1) e, b = Split<axis=1>(a, k08) y = Conv(b, w2)",
+])  # fmt: skip
+def test_no_channel_at_all_is_left_as_it_is(body: str) -> None:
+    numbers = {"k3": np.array([3]), "k1": np.array([1]), "k08": np.array([0, 8])}
+    used = {name: value for name, value in numbers.items() if name in body}
+    model = graphs.graph(body, x="float[1,3,6,7]", w1=kernel(8, 3, 1, 1), w2=kernel(4, 8, 1, 1), **used)
+    feeds = [{"x": noise(1, 3, 6, 7)}]
+    made = {name: quantised.make(model, feeds, qformat=name).model for name in ("qoperator", "channels-last")}
+    assert_equal(made["qoperator"], made["channels-last"], feeds[0])
+
+
+def test_a_resize_that_also_repeats_the_batch_is_left_to_its_operator() -> None:
+    resize = 'Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">'
+    body = f"a = Conv(x, w1) b = {resize}(a, , s) y = Conv(b, w2)"
+    scales = np.array([2, 1, 2, 2], np.float32)
+    model = graphs.graph(body, x="float[1,3,6,7]", w1=kernel(8, 3, 1, 1), w2=kernel(4, 8, 1, 1), s=scales)
+    feeds = [{"x": noise(1, 3, 6, 7)}]
+    made = {name: quantised.make(model, feeds, qformat=name).model for name in ("qoperator", "channels-last")}
+    assert_equal(made["qoperator"], made["channels-last"], feeds[0])
+
+
+def test_seven_bit_weights_are_not_shifted_out_of_seven_bits() -> None:
+    prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,4,5,6]", w=kernel(16, 4, 3, 3)))
+    ranges = dict.fromkeys("xy", Range(-1.0, 1.0))
+    name = prepared.model.graph.node(0).name
+    decided = plan(prepared, ranges, QuantSettings(reduce_range=True), Placement(variants={str(name): "shifted"}))
+    written = formats.emit(prepared.model, decided, qformat="channels-last", metadata={})
+    smallest = min(int(v.const_value.numpy().min()) for v in written.graph.initializers.values() if "w_quant" in v.name)
+    assert smallest >= -64

@@ -54,7 +54,7 @@ def quantize(
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
     it is faster; then the finished model is timed against float.
     """
-    from quantseg import graph, pipeline, tables, targets
+    from quantseg import costs, graph, pipeline, tables, targets
     from quantseg.commands import plans, verdict
     from quantseg.errors import DataError
     from quantseg.files import check_writable, write_json
@@ -77,10 +77,13 @@ def quantize(
         images = pipeline.open_data(data, float_model, limit=options.limit)
         done = pipeline.calibrate(float_model, images, options, track=console.track)
     table = pipeline.ranges_of(done, options)
-    wanted = Fold(fold_preprocess, fold_argmax)
-    float_model, table = pipeline.fold(float_model, table, wanted, options.settings)
-    job = targets.Job(float_model, table, options.settings)
     bench = targets.bench(aim, options.threads, console.track)
+    settings = options.settings if bench is None else costs.suited(options.settings, bench)
+    if settings != options.settings:
+        console.say(f"note: {costs.SATURATES}")
+    wanted = Fold(fold_preprocess, fold_argmax)
+    float_model, table = pipeline.fold(float_model, table, wanted, settings)
+    job = targets.Job(float_model, table, settings)
     made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
     plans.show(made, verbose)
     if wanted != Fold():

@@ -1,4 +1,4 @@
-"""Costs kept on disk, one file for each processor, runtime version, number of threads and state of the formats.
+"""Costs kept on disk, one file for each processor, runtime version, number of threads and state of the code.
 
 A file is replaced whole. A writer first takes in what another has written meanwhile, so two at once lose at most a few
 timings, which are then made again, and never a file.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from quantseg import formats
+from quantseg import costs, formats, ops, planning
 from quantseg.costs.stopwatch import Cost, Costs
 from quantseg.errors import OutputError
 from quantseg.files import write_json
@@ -32,7 +32,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Machine:
-    """What the figures depend on beside the candidate. formats: digest of the code that writes integer operators."""
+    """What the figures depend on beside the candidate. formats: digest of the code that writes and times them."""
 
     processor: str
     runtime: str
@@ -61,7 +61,8 @@ def this_machine(runtime: Runtime, threads: int) -> Machine:
     here = provenance()
     sets = ", ".join(here.instruction_sets or ())
     processor = f"{here.os}, {here.processor}, {here.cores} cores, {sets}"
-    sources = b"".join(path.read_bytes() for path in sorted(Path(formats.__file__).parent.glob("*.py")))
+    rooms = (Path(str(room.__file__)).parent for room in (formats, ops, planning, costs))
+    sources = b"".join(path.read_bytes() for room in rooms for path in sorted(room.glob("*.py")))
     written_by = hashlib.sha256(sources).hexdigest()[:16]
     return Machine(processor, f"{runtime.name} {runtime.version}", threads, written_by)
 

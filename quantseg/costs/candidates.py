@@ -82,7 +82,10 @@ def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Candidate:
     def build() -> ir.Model:
         return cutting.integer_model(unit, opset, way.settings, qformat=way.qformat, way=variant or None)
 
-    return Candidate(f"{_described(unit, opset)} | {way.qformat} {way.types} {variant}".rstrip(), build, unit.names)
+    around = (*(v for node in unit.nodes for v in node.inputs if v is not None), *unit.results)
+    layout = "".join(str(int(framing.stands_outside(value))) for value in around)
+    key = f"{_described(unit, opset)} | {way.qformat} {layout} {way.types} {variant}"
+    return Candidate(key.rstrip(), build, unit.names)
 
 
 def _can_be_timed(unit: Unit) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quantseg.costs import cache
 from quantseg.costs.stopwatch import Cost
 from quantseg.costs.target import Bench
-from quantseg.graph import as_session_source, to_bytes
+from quantseg.graph import as_session_source, digest
 from quantseg.latency import timed_runs
 
 ROUNDS, RUNS = 4, 6
@@ -28,7 +28,7 @@ def heat(models: Sequence[ir.Model], feeds: Mapping[str, NDArray[Any]], bench: B
     """
     machine = cache.this_machine(bench.runtime, bench.threads)
     known = {} if bench.kept is None else cache.read(bench.kept, machine)
-    keys = [f"model {hashlib.sha256(to_bytes(model)).hexdigest()}" for model in models]
+    keys = [f"model {_digest(model)}" for model in models]
     found = [known.get(key) for key in keys]
     if not all(found):
         seconds: dict[str, list[float]] = {key: [] for key in keys}
@@ -41,3 +41,8 @@ def heat(models: Sequence[ir.Model], feeds: Mapping[str, NDArray[Any]], bench: B
             cache.write(bench.kept, machine, costs)
         found = [costs[key] for key in keys]
     return tuple(1e-6 * cost.work for cost in found if cost is not None)
+
+
+def _digest(model: ir.Model) -> str:
+    with as_session_source(model) as source:
+        return hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else digest(source)

@@ -85,6 +85,7 @@ def place(
         integer = cut.cheapest(parts, crossings)
         answers = set() if latency_first else _answers(opened, integer, found, wanted, by_name)
         islands = {c.unit.name for c in opened if pricing.is_fused(c, costs, integer, makers)} - tied
+        islands = {name for name in islands if as_timed[name].as_integer is not None}
         if not answers and not islands:
             break
         tied |= answers

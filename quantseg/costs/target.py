@@ -94,6 +94,15 @@ def fit(
     return Fitted(qformat, way.settings, placed.placement, placed.by_rule, placed.costs, tuple(dict.fromkeys(notes)))
 
 
+def suited(settings: QuantSettings, bench: Bench) -> QuantSettings:
+    """The settings with 7-bit weights where this machine's sums of 8-bit products saturate.
+
+    What is made for settings before `fit` (a folded convolution) is made for these.
+    """
+    saturating = not settings.reduce_range and saturates(bench.runtime, Way(PREFERRED[0], settings))
+    return replace(settings, reduce_range=True) if saturating else settings
+
+
 def _decide(prepared: Prepared, settings: QuantSettings, placement: Placement) -> Decisions:
     refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
     return decide(prepared.model.graph, settings, refusals, placement)

@@ -1,5 +1,6 @@
 """The graph as the cost model sees it: every size known, and each Relu or Clip one with the node it folds into."""
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ import onnx_ir as ir
 from quantseg.graph import infer_shapes
 from quantseg.lowering.constants import fold_constants
 from quantseg.ops import IntegerForm, Kind, integer_form
+
+LARGEST = 1 << 28
+"""Most numbers in a tensor that is made up for timing: a file may claim any size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +70,9 @@ def sized(model: ir.Model, inputs: Mapping[str, Sequence[int]]) -> ir.Model:
 
 
 def is_sized(value: ir.Value) -> bool:
-    """Whether type and every size of the tensor are known."""
-    return value.dtype is not None and value.shape is not None and all(isinstance(dim, int) for dim in value.shape)
+    """Whether type and every size of the tensor are known, and it is not too large to be made up for timing."""
+    known = value.dtype is not None and value.shape is not None and all(isinstance(dim, int) for dim in value.shape)
+    return known and math.prod(sizes(value)) <= LARGEST
 
 
 def sizes(value: ir.Value) -> tuple[int, ...]:

@@ -15,8 +15,11 @@ class Builder:
 
     def __init__(self, graph: ir.Graph, stem: str, position: ir.Node | None = None) -> None:
         self._graph, self._stem, self._position = graph, stem, position
-        values = [*graph.inputs, *graph.initializers.values(), *(v for node in graph for v in node.outputs)]
-        self._taken = {str(value.name) for value in values} | {str(node.name) for node in graph}
+        parts = [graph, *graph.subgraphs()]
+        nodes = [node for part in parts for node in part]
+        values = [value for part in parts for value in (*part.inputs, *part.initializers.values())]
+        values += (output for node in nodes for output in node.outputs)
+        self._taken = {str(value.name) for value in values} | {str(node.name) for node in nodes}
 
     def free(self, name: str) -> str:
         """The name, or the first of name_1, name_2, … that is free; taken from now on."""

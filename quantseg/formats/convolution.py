@@ -26,6 +26,8 @@ DENSE, GROUPED = "dense", "grouped"
 
 READ_BY, GIVEN_BY = 4, 16
 """onnxruntime's convolution kernel takes channels by these numbers; others go through slower ones (convsym.cpp)."""
+MOST_DENSE = 1 << 20
+"""Input times output channels up to which groups may be written as one; the weights grow with it."""
 DENSE_CHANNELS, DENSE_POINTWISE = 64, 48
 """Most channels up to which blocks of one dense weight are faster than groups, and than a depthwise one of 1x1."""
 
@@ -39,6 +41,8 @@ def variants(node: ir.Node) -> tuple[str, ...]:
         return SYMMETRIC, SHIFTED
     channels, outputs = count_of(node.inputs[0]), count_of(node.outputs[0])
     if groups == channels == outputs and not _is_pointwise(node):
+        return ()
+    if channels * outputs > MOST_DENSE:
         return ()
     pays = max(channels, outputs) <= (DENSE_POINTWISE if groups == channels else DENSE_CHANNELS)
     return (DENSE, GROUPED) if pays else (GROUPED, DENSE)
@@ -62,7 +66,8 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]
         picture = editor.picture(data, filled_up=True)
         given = _given(editor, node, picture, as_read=groups > 1 and groups == outputs == count_of(data))
         kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
-    shift = -1 if way == SHIFTED and params.qtype.signed else 0
+    wide = params.qtype.signed and not editor.plan.settings.reduce_range  # one more would not fit 7 bits
+    shift = -1 if way == SHIFTED and wide else 0
     scale, zero_point = params.scale, (params.zero_point + shift).astype(params.qtype.dtype)
     if params.axis is not None:
         scale, zero_point = spread(scale, given, 0, 1), np.full(len(given), zero + shift, params.qtype.dtype)

@@ -39,6 +39,7 @@ class GraphEditor(GraphWriter):
         self._stored: dict[ir.Value, ir.Value] = {}
         self._pictures: dict[ir.Value, Picture] = {}
         self._compact: dict[ir.Value, ir.Value] = {}
+        self._turned: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
         self._weights: dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value, ir.Value]] = {}
@@ -176,8 +177,10 @@ class GraphEditor(GraphWriter):
         sizes = [] if value.shape is None else [size for size in tuple(value.shape)[2:] if isinstance(size, int)]
         if value in self._resized and len(sizes) == 2:
             planes = self._planes_in_steps(picture, sizes, name)
-        else:
-            planes = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
+        else:  # two tensors may be other channels of one picture
+            if picture.value not in self._turned:
+                self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
+            planes = self._turned[picture.value]
         return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)
 
     def _planes_in_steps(self, picture: Picture, sizes: Sequence[int], name: str) -> ir.Value:

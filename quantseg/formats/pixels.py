@@ -98,6 +98,8 @@ def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] 
     kept = [range(count_of(data))]
     for index in np.flatnonzero(axes % 4 == 1):
         kept.append(kept[-1][int(first[index]) : int(last[index]) : int(steps[index])])
+    if not kept[-1]:
+        return None
     picture = _chosen(editor, data, kept[-1])
     around = np.flatnonzero(axes % 4 != 1)
     if not around.size:
@@ -110,12 +112,14 @@ def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] 
     return [picture.with_value(editor.stand_in(node, "Slice", [picture.value, *inputs])[0])]
 
 
-def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
     """Split along any axis; in two parts of the channels both are the whole picture, each with places of its own."""
     data, *sizes = editor.inputs(node)
     axis = AXES[node.attributes.get_int("axis", 0)]
     if axis == LAST:
         counts = [count_of(output) for output in node.outputs]
+        if not all(counts):
+            return None
         ends = np.cumsum(counts)
         return [
             _chosen(editor, data, range(int(end) - count, int(end))) for count, end in zip(counts, ends, strict=True)

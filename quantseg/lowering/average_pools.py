@@ -8,11 +8,16 @@ is left out, so the Pad ends where the last one that is there does.
 A dilated window, which opset 19 allows, is a depthwise Conv of equal weights; a dilation of 1 says nothing.
 """
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
 from quantseg.lowering.edit import initializer, ints, owner, replace, static_shape
 from quantseg.lowering.outcome import Change, Outcome, Refusal, outcome_of
+
+MOST_WEIGHTS = 1 << 24
+"""A wide window over many channels is a few bytes in a file and as many weights as their product once it is a Conv."""
 
 
 def lower_average_pools(model: ir.Model) -> Outcome:
@@ -33,7 +38,14 @@ def _undilate(node: ir.Node) -> Change | None:
     pads = node.attributes.get("pads")
     counted = node.attributes.get_int("count_include_pad", 0) == 1 or pads is None or not any(pads.as_ints())
     by_name = node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
-    if not isinstance(channels, int) or not counted or by_name or node.attributes.get_int("ceil_mode", 0) == 1:
+    too_large = isinstance(channels, int) and channels * math.prod(window.as_ints()) > MOST_WEIGHTS
+    if (
+        not isinstance(channels, int)
+        or too_large
+        or not counted
+        or by_name
+        or node.attributes.get_int("ceil_mode", 0) == 1
+    ):
         node.attributes["dilations"] = spread
         return None
     sizes, name = window.as_ints(), str(node.name)

@@ -14,8 +14,9 @@ def whole_factors(node: ir.Node) -> tuple[int, int] | None:
     if before is None or after is None or before[1] != after[1]:
         return None
     if scales is not None and scales.const_value is not None and scales.const_value.shape.numpy() == (4,):
-        wanted = np.asarray(scales.const_value.numpy(), np.float64)[2:]
-    elif all(isinstance(size, int) for size in (*before[2:], *after[2:])):
+        every = np.asarray(scales.const_value.numpy(), np.float64)
+        wanted = every[2:] if every[0] == 1 else np.zeros(2)
+    elif before[0] == after[0] and all(isinstance(size, int) for size in (*before[2:], *after[2:])):
         wanted = np.array(after[2:], np.float64) / np.array(before[2:], np.float64)
     else:
         return None

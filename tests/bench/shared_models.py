@@ -50,7 +50,7 @@ def main() -> None:
     """Measures and writes the report."""
     results = {name: judged(name) for name in DATA}
     rows = [_row(name, contestant) for name, all_of in results.items() for contestant in all_of]
-    headers = ("model", "quantised by", "runtime", "agreement", "on record", "SQNR", "size", "speed")
+    headers = ("model", "quantised by", "runtime", "agrees", "on record", "SQNR", "size", "speed")
     writing.write(
         "shared_models",
         "Real models, this tool beside onnxruntime's quantizer",
@@ -69,7 +69,8 @@ def main() -> None:
 
 
 def _row(name: str, c: Contestant) -> tables.Row:
-    what = {ONNXRUNTIME: "its quantizer"}.get(c.name, c.name.removeprefix("quantseg "))
+    on_record = f"{DATA[name][2]:.1f} %" if c.name == ONNXRUNTIME else None
+    name, what = name.split("_")[0], {ONNXRUNTIME: "its quantizer"}.get(c.name, c.name.removeprefix("quantseg "))
     if c.evaluation is None or c.timing is None:
         return (name, what, c.runtime, f"failed: {c.failed}")
     reference = c.name == FLOAT and c.runtime == "onnxruntime"
@@ -78,7 +79,7 @@ def _row(name: str, c: Contestant) -> tables.Row:
         what,
         c.runtime,
         None if reference else tables.percent(c.evaluation.agreement),
-        f"{DATA[name][2]:.1f} %" if c.name == ONNXRUNTIME else None,
+        on_record,
         None if reference else tables.decibels(c.evaluation.sqnr_db),
         tables.megabytes(c.timing.file_bytes),
         tables.ratio(c.timing.ratio),

@@ -26,7 +26,7 @@ from quantseg.targets import input_shapes
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, UNET, Subject
 
-FLOAT, PEER, FAST, NNCF = "float", "ORT's quantizer", "quantseg ort-cpu", "NNCF"
+FLOAT, PEER, FAST = "float", "ORT's quantizer", "quantseg ort-cpu"
 OPENVINO = "openvino"
 ROUNDS, RUNS, IMAGES = 9, 10, 16
 
