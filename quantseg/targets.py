@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg import costs, graph
+from quantseg import costs, formats, graph
 from quantseg.calibration import CalibrationTable
 from quantseg.costs import Bench, Fitted, NodeCost, Wish
 from quantseg.errors import ModelError, PlanError, QuantSegError
@@ -63,6 +63,8 @@ class Aim:
     def qformat(self, wanted: str | None) -> str:
         """The output format: the one that the user names, else the target's own. Raises PlanError where they differ."""
         own = "qdq" if self.target == PORTABLE else costs.PREFERRED[0]
+        if wanted is not None:
+            formats.check(wanted)
         if self.target == ORT_CPU and wanted not in (None, own):
             raise PlanError(f"--target {ORT_CPU} writes {own}, --format {wanted} contradicts it; leave one of them out")
         return wanted or own

@@ -37,8 +37,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
 
     metadata: entries for the model's metadata_props, beside those it has. Raises PlanError for an unknown format.
     """
-    if qformat not in FORMATS:
-        raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
+    check(qformat)
     _check_opset(model.graph.opset_imports[""], plan)
     result = model.clone()
     names = [str(value.name) for value in result.graph.outputs]
@@ -56,6 +55,12 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
     result.producer_name, result.producer_version = "quantseg", quantseg.__version__
     result.metadata_props.update(metadata)
     return result
+
+
+def check(qformat: str) -> None:
+    """Raises PlanError for an unknown format."""
+    if qformat not in FORMATS:
+        raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
 
 
 def _check_opset(opset: int, plan: QuantPlan) -> None:

@@ -33,9 +33,6 @@ class GraphEditor(GraphWriter):
         self.plan = plan
         self._inputs = {node: tuple(node.inputs) for node in model.graph}
         self._forms = {node: integer_form(node) for node in model.graph}
-        self._resized = {
-            node.inputs[0] for node in model.graph if node.op_type == "Resize" and not plan.is_quantised(str(node.name))
-        }
         self._stored: dict[ir.Value, ir.Value] = {}
         self._pictures: dict[ir.Value, Picture] = {}
         self._compact: dict[ir.Value, ir.Value] = {}
@@ -174,24 +171,10 @@ class GraphEditor(GraphWriter):
         """The picture of a tensor as (N, C, H, W)."""
         picture, selected = self._pictures[value], name
         name = name if picture.is_compact else f"{name}_all"
-        sizes = [] if value.shape is None else [size for size in tuple(value.shape)[2:] if isinstance(size, int)]
-        if value in self._resized and len(sizes) == 2:
-            planes = self._planes_in_steps(picture, sizes, name)
-        else:  # two tensors may be other channels of one picture
-            if picture.value not in self._turned:
-                self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
-            planes = self._turned[picture.value]
+        if picture.value not in self._turned:  # two tensors may be other channels of one picture
+            self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
+        planes = self._turned[picture.value]
         return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)
-
-    def _planes_in_steps(self, picture: Picture, sizes: Sequence[int], name: str) -> ir.Value:
-        """For a float Resize: onnxruntime 1.31 moves a Transpose of four axes behind it and is ten times slower."""
-        count = len(picture.channels)
-        flat, apart = ((0, sizes[0] * sizes[1], count), (0, count, *sizes))
-        (lines,) = self.insert(
-            "Reshape", [picture.value, self.constant(f"{name}_flat", np.array(flat))], f"{name}_lines"
-        )
-        turned = self.transpose(lines, (0, 2, 1), f"{name}_turned")
-        return self.insert("Reshape", [turned, self.constant(f"{name}_sizes", np.array(apart))], name)[0]
 
     def rounded(self, value: ir.Value | None) -> ir.Value:
         """The float values that the tensor's integers stand for."""

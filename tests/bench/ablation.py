@@ -20,7 +20,6 @@ from quantseg import costs, graph, pipeline, tables
 from quantseg.calibration import CalibrationTable
 from quantseg.costs import Bench
 from quantseg.formats import convolution, editor
-from quantseg.formats.editor import TO_CHANNELS_FIRST
 from quantseg.latency import benchmark
 from quantseg.lowering import LOWERINGS, conv_transpose
 from quantseg.lowering.outcome import Outcome
@@ -41,7 +40,6 @@ WITHOUT = {
     "free shuffles": "a channel shuffle as Reshape, Transpose, Reshape",
     "dense groups": "small groups and pointwise depthwise convolutions as they are",
     "one rounding": "every input of a Concat on a grid of its own",
-    "float Resize apart": "the Transpose before a float Resize in one step",
     "AMX by zero-point": "every convolution by the convolution kernel",
     "float islands": "integers wherever the rules have them (the same where no island won the last heat)",
 }
@@ -65,13 +63,6 @@ def without(trick: str) -> Iterator[None]:
             patch.object(convolution, "DENSE_POINTWISE", 0),
         ],
         "one rounding": [patch.object(grids, "_serves_only", lambda *_: False)],
-        "float Resize apart": [
-            patch.object(
-                editor.GraphEditor,
-                "_planes_in_steps",
-                lambda self, picture, _, name: self.transpose(picture.value, TO_CHANNELS_FIRST, name),
-            )
-        ],
     }
     with ExitStack() as stack:
         for one in patches.get(trick, []):
