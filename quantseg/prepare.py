@@ -1,10 +1,12 @@
 """From any float model to the graph that is observed, planned and quantised: same numbers, fewer kinds."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
+from quantseg.affine import QuantParams
 from quantseg.errors import ModelError
 from quantseg.graph import check, infer_shapes, make_unique
 from quantseg.lowering import LOWERINGS, Change, Refusal, convert
@@ -15,11 +17,17 @@ _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @dataclass(frozen=True)
 class Prepared:
-    """The lowered model, what each rewrite changed, and what each would not change and why."""
+    """The lowered model, what each rewrite changed, and what each would not change and why.
+
+    What refinement on images may add: kept_float, node → why it computes in float though it has an integer form;
+    weights, node → the grid that its weight lies on, where that is not the one that its extrema give.
+    """
 
     model: ir.Model
     changes: tuple[Change, ...]
     refusals: tuple[Refusal, ...]
+    kept_float: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, QuantParams] = field(default_factory=dict)
 
 
 def prepare(model: ir.Model, *, opset: int = 13) -> Prepared:

@@ -107,7 +107,7 @@ def placed(
     prepared = prepare(model)
     settings = settings or WAY.settings
     names = frozenset(str(node.name) for node in prepared.model.graph)
-    wanted = decide(prepared.model.graph, settings, {}, Placement(integer=names))
+    wanted = decide(prepared, settings, Placement(integer=names))
     free = frozenset(str(node.name) for node, form in wanted.items() if isinstance(form, IntegerForm))
     graph = sized(prepared.model, {}).graph
     choices = pricing.choices(units_of(graph, names - free), free, 13, WAY)
@@ -117,7 +117,7 @@ def placed(
             costs[choice.in_float.key] = _cost(as_float.get(choice.unit.op_type, 0.0))
         for candidate in choice.in_integers.values():
             costs[candidate.key] = _cost(as_integer.get(choice.unit.op_type, 0.0))
-    ruled = decide(prepared.model.graph, settings, {}, UNMEASURED)
+    ruled = decide(prepared, settings, UNMEASURED)
     return place(choices, wanted, ruled, costs, WAY, latency_first=latency_first)
 
 

@@ -72,7 +72,7 @@ def fit(
     this runtime has no kernel for any convolution or product in it. Raises PlanError where float is faster everywhere.
     """
     everywhere = Placement(integer=_names(prepared))
-    wanted, ruled = _decide(prepared, settings, everywhere), _decide(prepared, settings, UNMEASURED)
+    wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, UNMEASURED)
     notes: list[str] = []
     for qformat, is_last in zip(qformats, (False,) * (len(qformats) - 1) + (True,), strict=True):
         way = Way(qformat, settings)
@@ -101,11 +101,6 @@ def suited(settings: QuantSettings, bench: Bench) -> QuantSettings:
     """
     saturating = not settings.reduce_range and saturates(bench.runtime, Way(PREFERRED[0], settings))
     return replace(settings, reduce_range=True) if saturating else settings
-
-
-def _decide(prepared: Prepared, settings: QuantSettings, placement: Placement) -> Decisions:
-    refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
-    return decide(prepared.model.graph, settings, refusals, placement)
 
 
 def _names(prepared: Prepared) -> frozenset[str]:

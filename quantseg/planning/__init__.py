@@ -41,8 +41,7 @@ def plan(
     Raises PlanError or CalibrationError where settings, model and ranges do not fit each other.
     """
     graph = prepared.model.graph
-    refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
-    decisions = decide(graph, settings, refusals, placement)
+    decisions = decide(prepared, settings, placement)
     if all(isinstance(form, KeptFloat) for form in decisions.values()):
         raise PlanError("every node stays float, so nothing would be gained; include more nodes or exclude fewer")
     grids = form_grids(graph, decisions, ranges)
@@ -55,7 +54,7 @@ def plan(
     for node, form in decisions.items():
         if isinstance(form, IntegerForm) and form.weight is not None:
             data = tensors[name_of(node.inputs[form.data[0]])]
-            weights[str(node.name)], more = weight_params(node, form, data, settings)
+            weights[str(node.name)], more = weight_params(node, form, data, settings, prepared.weights.get(str(node.name)))
             notes.extend(more)
     integer = {str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm)}
     dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))

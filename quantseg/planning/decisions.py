@@ -4,7 +4,6 @@ A convolution or matrix product is worth quantising wherever it stands. The chea
 they lie inside an integer region, and where integers do not round an answer that nothing integer reads any more.
 """
 
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 import onnx_ir as ir
@@ -13,6 +12,7 @@ from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat, Kind, integer_form
 from quantseg.planning.placement import Placement
 from quantseg.planning.settings import QuantSettings
+from quantseg.prepare import Prepared
 
 ONLY_ANSWER = "only the answer follows, which integers would round once more"
 """Why a node stays float for the sake of accuracy, not of speed."""
@@ -21,24 +21,25 @@ Decision = IntegerForm | KeptFloat
 Decisions = dict[ir.Node, Decision]
 
 
-def decide(graph: ir.Graph, settings: QuantSettings, refusals: Mapping[str, str], placement: Placement) -> Decisions:
-    """A decision for each node of the graph, in its order.
+def decide(prepared: Prepared, settings: QuantSettings, placement: Placement) -> Decisions:
+    """A decision for each node of the prepared graph, in its order.
 
-    refusals: node name → why a lowering left it as it is; that reason is better than the operator's own.
-    placement: what was measured beside the rules.
+    Why a lowering left a node as it is, is a better reason than the operator's own. placement: what was measured.
     Raises PlanError for an include or exclude pattern that fits no node.
     """
-    nodes = list(graph)
+    nodes = list(prepared.model.graph)
+    refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
     _check_patterns(nodes, settings)
     decisions: Decisions = {}
+    kept = {**placement.kept_float, **prepared.kept_float}
     for node in nodes:
         form = integer_form(node)
         if isinstance(form, KeptFloat) and str(node.name) in refusals:
             form = KeptFloat(f"{node.op_type}: {refusals[str(node.name)]}")
         elif reason := _unwanted(node, settings):
             form = KeptFloat(reason)
-        elif isinstance(form, IntegerForm) and str(node.name) in placement.kept_float:
-            form = KeptFloat(placement.kept_float[str(node.name)])
+        elif isinstance(form, IntegerForm) and str(node.name) in kept:
+            form = KeptFloat(kept[str(node.name)])
         decisions[node] = form
     free = [node for node in nodes if str(node.name) not in placement.integer]
     while _retreat(free, decisions):

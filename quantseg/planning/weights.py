@@ -13,17 +13,18 @@ LARGEST_BIAS = 1 << 30
 
 
 def weight_params(
-    node: ir.Node, form: IntegerForm, data: QuantParams, settings: QuantSettings
+    node: ir.Node, form: IntegerForm, data: QuantParams, settings: QuantSettings, known: QuantParams | None = None
 ) -> tuple[QuantParams, tuple[str, ...]]:
     """Scale and zero-point of the node's weight, and notes where a bias forced a channel's scale up.
 
+    known: the grid that the weight lies on, where that is not the one that its extrema give.
     The bias is stored in steps of S_x·S_w. Where weights are tiny (a dead channel) and the bias is not, that step
     would need more than int32 has; then S_w grows until it does not, and the weights get a coarser grid.
     """
     assert form.weight is not None
     weights = constant(node.inputs[form.weight])
     axis = form.weight_axis if settings.per_channel else None
-    params = params_of_weights(
+    params = known or params_of_weights(
         weights,
         settings.weight,
         axis=axis,

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from quantseg.recipe import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
-from quantseg.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
+from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
+
+
+__all__ = ["RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session"]
 
 
 class Session(Protocol):

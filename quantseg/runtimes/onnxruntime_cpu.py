@@ -43,14 +43,15 @@ _NUMPY_NAMES = {"float": "float32", "double": "float64"}
 @final
 @dataclass(frozen=True)
 class OnnxRuntimeCpu:
-    """onnxruntime with its CPU kernels alone and every graph optimisation."""
+    """onnxruntime with its CPU kernels alone and every graph optimisation, but for those named in `without`."""
 
     name: str = "onnxruntime"
     version: str = onnxruntime.__version__
+    without: tuple[str, ...] = ()
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> "OnnxRuntimeSession":
         """Loads a model; see `Runtime.open`. External data is read from beside a Path only."""
-        return OnnxRuntimeSession(model, _options(threads, spinning))
+        return OnnxRuntimeSession(model, _options(threads, spinning), without=self.without)
 
     def executed(
         self, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], *, threads: int, runs: int
@@ -83,15 +84,28 @@ class OnnxRuntimeCpu:
             return read_profile(folder, save_plain)
 
 
+WEIGHTS_AS_WRITTEN = OnnxRuntimeCpu(without=("WeightBiasQuantization",))
+"""onnxruntime that leaves float weights as they are. By itself it (1.31) rounds those of a Conv that reads a
+DequantizeLinear, with one scale for the whole weight: fake quantisation of activations alone would show that instead.
+"""
+
+
 @final
 class OnnxRuntimeSession:
     """A model open in onnxruntime. Feeds are checked before it sees them, so that messages name the input."""
 
-    def __init__(self, model: Path | bytes, options: onnxruntime.SessionOptions, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        options: onnxruntime.SessionOptions,
+        *,
+        name: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
         self._name = name or _name(model)
         with _one_line(self._name, "cannot open it", "check it with onnx.checker"):
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
+                model, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without)
             )
             self.inputs = tuple(map(_spec, self._session.get_inputs()))
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
