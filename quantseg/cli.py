@@ -14,9 +14,11 @@ from quantseg.commands.evaluate import evaluate
 from quantseg.commands.inspect import inspect
 from quantseg.commands.quantize import quantize
 from quantseg.commands.report import report
+from quantseg.commands.search import search
+from quantseg.commands.sensitivity import sensitivity
 from quantseg.errors import QuantSegError
 
-COMMANDS = (calibrate, quantize, report, inspect, evaluate, benchmark, compare, demo)
+COMMANDS = (calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, demo)
 
 app = typer.Typer(
     no_args_is_help=True,

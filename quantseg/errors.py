@@ -40,3 +40,9 @@ class PeerError(QuantSegError):
 
 class MissingExtraError(QuantSegError):
     """Something that was asked for needs an optional package that is not installed."""
+
+
+class BudgetError(QuantSegError):
+    """A budget that no model which was tried holds. What was found is written all the same."""
+
+    exit_code = 3

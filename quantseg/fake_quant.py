@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.affine import dequantize, quantize
+from quantseg.graph import make_unique
 from quantseg.lowering.edit import initializer
 from quantseg.ops import IntegerForm, Kind, integer_form
 from quantseg.planning import QuantPlan, bias_params, constant
@@ -36,6 +37,7 @@ def fake_quantised(
     for name in points:
         if tensors is None or name in tensors:
             _round_tensor(clone.graph, values[name], plan, integer)
+    make_unique(clone)  # a node and the tensor that it makes may have one name
     return clone
 
 

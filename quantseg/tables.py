@@ -4,6 +4,7 @@ Formatters turn one value into one cell; a value that does not exist (None) is a
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
@@ -12,6 +13,7 @@ WIDTH = 100
 NOTHING = "–"
 _MARKS = {"*", "`", "|", "<", "\\", "["}  # what Markdown would read as markup or as the end of a cell
 _NARROWEST = 8
+_LEFT_OUT = "…"
 _NAMES = {"iou": "IoU", "dice": "Dice"}
 _QUANTITY = r"<?[+−-]?\d[\d.,]*(e[+−-]?\d+)?( ?(%|dB|ms|MB|x))?"
 _NUMBER = re.compile(rf"{_QUANTITY}( … {_QUANTITY})?|{NOTHING}|∞")
@@ -84,6 +86,25 @@ def shortened(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def telling(names: Sequence[str], width: int) -> list[str]:
+    """Node names in at most `width` characters each: of those that are longer, the parts that most names have go first.
+
+    a/b/c with b in most names becomes a/…/c; what is too long even then loses its middle.
+    """
+    paths = [name.split("/") for name in names]
+    often = Counter(part for path in paths for part in set(path))
+
+    def short(name: str, path: list[str]) -> str:
+        for place in sorted(range(len(path)), key=lambda place: (-often[path[place]], -place))[:-1]:
+            if len(name) <= width:
+                break
+            path[place] = _LEFT_OUT
+            name = re.sub(f"({_LEFT_OUT}/)+{_LEFT_OUT}", _LEFT_OUT, "/".join(path))
+        return shortened(name, width)
+
+    return [short(name, list(path)) for name, path in zip(names, paths, strict=True)]
 
 
 def escaped(text: str) -> str:

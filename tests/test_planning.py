@@ -15,7 +15,7 @@ from quantseg.planning import KeptFloat, Quantised, QuantPlan, QuantSettings, bi
 from quantseg.planning.grids import CONCAT_COST
 from quantseg.planning.weights import LARGEST_BIAS
 from quantseg.prepare import prepare
-from quantseg.qtypes import INT4, INT8, UINT8
+from quantseg.qtypes import INT4, INT8, INT16, UINT8
 from tests import graphs, quantised
 from tests.quantised import Array, kernel, noise
 
@@ -306,7 +306,8 @@ def test_a_plan_without_integers_is_an_error() -> None:
     ("settings", "message"),
     [
         ({"activation": INT4}, "int4 activations: no kernel takes them"),
-        ({"weight": INT4}, "int4 weights: no kernel takes them"),
+        ({"weight": INT16}, "int16 weights: no kernel takes them"),
+        ({"weight": INT4, "per_channel": False}, "int4 weights per tensor: 15 steps are too few"),
         ({"activation": INT8, "weight": UINT8, "per_channel": False}, "no kernel takes this pair"),
         ({"weight": UINT8}, "uint8 weights per channel"),
     ],

@@ -83,3 +83,23 @@ def test_shortening_keeps_both_ends(text, width):
 )
 def test_formats(formatter, value, text):
     assert formatter(value) == text
+
+
+@given(st.lists(st.text("ab/…", max_size=40), max_size=6), st.integers(5, 50))
+def test_names_that_fit_stay_and_the_others_are_made_to_fit(names, width):
+    short = tables.telling(names, width)
+    assert [one for one in short if len(one) > width] == []
+    assert [new for new, old in zip(short, names, strict=True) if len(old) <= width] == [
+        n for n in names if len(n) <= width
+    ]
+
+
+def test_of_long_names_what_tells_them_apart_is_kept():
+    names = [f"network/{block}/{part}/Norm/Fused" for block in ("block_1", "block_2") for part in ("expand", "project")]
+    assert tables.telling([*names, "network/head"], 20) == [
+        "…/block_1/expand/…",
+        "…/block_1/project/…",
+        "…/block_2/expand/…",
+        "…/block_2/project/…",
+        "network/head",
+    ]

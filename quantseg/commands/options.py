@@ -81,7 +81,7 @@ _OPTIONS = (
         max=1024,
     ),
     _flag("activation_type", str, "uint8 (default) or int8.", _SETTINGS_PANEL, "uint8"),
-    _flag("weight_type", str, "int8 (default) or uint8.", _SETTINGS_PANEL, "int8"),
+    _flag("weight_type", str, "int8 (default), uint8 or int4.", _SETTINGS_PANEL, "int8"),
     _flag("per_tensor", bool, "One scale for all channels of a weight.", _SETTINGS_PANEL, False),
     _flag("symmetric", bool, "Activations symmetric around zero.", _SETTINGS_PANEL, False),
     _flag("reduce_range", bool, "7-bit weights, for AVX2 without VNNI.", _SETTINGS_PANEL, False),
@@ -146,9 +146,9 @@ def _calibration_options(
     from quantseg.planning import QuantSettings
     from quantseg.qtypes import QTYPES
 
-    for name in (activation_type, weight_type):
+    for name, allowed in ((activation_type, "uint8 or int8"), (weight_type, "int8, uint8 or int4")):
         if name not in QTYPES:
-            raise PlanError(f"{name!r} is no integer type; choose uint8 or int8")
+            raise PlanError(f"{name!r} is no integer type; choose {allowed}")
     settings = QuantSettings(
         activation=QTYPES[activation_type],
         weight=QTYPES[weight_type],

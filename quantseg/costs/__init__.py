@@ -6,8 +6,22 @@ Parts do not tell all of a whole, so it has to beat the placement by rule in a l
 """
 
 from quantseg.costs.cache import folder
+from quantseg.costs.estimate import Estimate, estimate
 from quantseg.costs.finalists import heat
 from quantseg.costs.placing import NodeCost
 from quantseg.costs.target import PREFERRED, SATURATES, Bench, Fitted, Wish, fit, suited
 
-__all__ = ["PREFERRED", "SATURATES", "Bench", "Fitted", "NodeCost", "Wish", "fit", "folder", "heat", "suited"]
+__all__ = [
+    "PREFERRED",
+    "SATURATES",
+    "Bench",
+    "Estimate",
+    "Fitted",
+    "NodeCost",
+    "Wish",
+    "estimate",
+    "fit",
+    "folder",
+    "heat",
+    "suited",
+]

@@ -81,7 +81,7 @@ def fit(
             way = Way(qformat, replace(settings, reduce_range=True))
         if wish == "int8-everywhere":
             return Fitted(qformat, way.settings, everywhere, notes=tuple(notes))
-        choices, costs = _timed(prepared, inputs, wanted, way, bench)
+        choices, costs = timed_choices(prepared, inputs, wanted, way, bench)
         if is_last or _has_kernels(choices, wanted, costs):
             break
         notes.append(f"{bench.runtime.name} {bench.runtime.version} has no kernels for {qformat}: written as QDQ")
@@ -107,7 +107,7 @@ def _names(prepared: Prepared) -> frozenset[str]:
     return frozenset(str(node.name) for node in prepared.model.graph)
 
 
-def _timed(
+def timed_choices(
     prepared: Prepared, inputs: Mapping[str, Sequence[int]], wanted: Decisions, way: Way, bench: Bench
 ) -> tuple[tuple[Choice, ...], Costs]:
     """Every unit's candidates, and the costs of them all, on disk already or timed now."""

@@ -92,9 +92,9 @@ def settle(kernel: F64, bias: F64, pixels: F64, settings: QuantSettings) -> tupl
     """
     params = params_of_weights(
         kernel.astype(np.float32),
-        settings.weight,
+        settings.wide_weight,
         axis=0 if settings.per_channel else None,
-        symmetric=settings.weight.signed or settings.symmetric,
+        symmetric=settings.wide_weight.signed or settings.symmetric,
         reduced=settings.reduce_range,
     )
     rounded = dequantize(quantize(kernel.astype(np.float32), params), params).astype(np.float64)

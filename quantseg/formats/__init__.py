@@ -7,9 +7,11 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 import quantseg
+from quantseg.affine import QuantParams
 from quantseg.errors import PlanError
 from quantseg.formats import channels_last, qdq, qoperator
 from quantseg.formats.editor import GraphEditor, Stored
+from quantseg.lowering import convert
 from quantseg.planning import QuantPlan
 
 
@@ -35,11 +37,13 @@ FORMATS: dict[str, Format] = {
 def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[str, str]) -> ir.Model:
     """The quantised model; `model` (prepared, float) is not changed. Same input, same bytes.
 
-    metadata: entries for the model's metadata_props, beside those it has. Raises PlanError for an unknown format.
+    metadata: entries for the model's metadata_props, beside those it has. Where the plan's integer types need a newer
+    opset, the result is of that. Raises PlanError for an unknown format, ModelError for a node that the opset has no
+    equal of.
     """
     check(qformat)
-    _check_opset(model.graph.opset_imports[""], plan)
     result = model.clone()
+    convert(result, max((params.qtype.first_opset for params in _grids(plan)), default=0))
     names = [str(value.name) for value in result.graph.outputs]
     editor = GraphEditor(result, plan)
     quantised = {node.name for node in plan.quantised}
@@ -63,14 +67,8 @@ def check(qformat: str) -> None:
         raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
 
 
-def _check_opset(opset: int, plan: QuantPlan) -> None:
-    """Raises PlanError where the operators of this version do not take one of the plan's integer types."""
-    for name, params in (*plan.tensors.items(), *plan.weights.items()):
-        if opset < params.qtype.first_opset:
-            raise PlanError(
-                f"{name}: {params.qtype.name} needs opset {params.qtype.first_opset}, the model has {opset}; "
-                "convert the model or choose 8-bit types"
-            )
+def _grids(plan: QuantPlan) -> tuple[QuantParams, ...]:
+    return (*plan.tensors.values(), *plan.weights.values())
 
 
 def _forget_inner_shapes(graph: ir.Graph) -> None:

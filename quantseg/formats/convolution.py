@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from quantseg.affine import quantize
 from quantseg.formats.editor import GraphEditor
 from quantseg.formats.pictures import UNUSED, Picture, compact, count_of, filled, is_picture, spread
-from quantseg.formats.writer import MICROSOFT
+from quantseg.formats.writer import MICROSOFT, packed
 from quantseg.ops import IntegerForm
 from quantseg.planning import bias_params, constant
 
@@ -71,10 +71,11 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]
     scale, zero_point = params.scale, (params.zero_point + shift).astype(params.qtype.dtype)
     if params.axis is not None:
         scale, zero_point = spread(scale, given, 0, 1), np.full(len(given), zero + shift, params.qtype.dtype)
+    integers = (spread(kernel, given, 0, zero) + shift).astype(params.qtype.dtype)
     operands = [
         picture.value,
         *editor.grid(data),
-        editor.shared(f"{weight.name}_quantized", (spread(kernel, given, 0, zero) + shift).astype(params.qtype.dtype)),
+        editor.widened(editor.shared(f"{weight.name}_quantized", packed(integers, params.qtype))),
         editor.constant(f"{node.name}_scale", scale),
         editor.zero_point(zero_point),
         *editor.grid(node.outputs[0]),

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from quantseg.affine import Ints, QuantParams, quantize
 from quantseg.formats.pictures import LAST, UNUSED, Picture, compact, count_of, spread
-from quantseg.formats.writer import GraphWriter
+from quantseg.formats.writer import GraphWriter, packed
 from quantseg.ops import IntegerForm, integer_form
 from quantseg.planning import QuantPlan, bias_params, constant
 
@@ -204,8 +204,9 @@ class GraphEditor(GraphWriter):
         assert value is not None
         params = self.plan.weights[str(node.name)]
         if (value, params) not in self._weights:
-            integers = self.constant(f"{value.name}_quantized", quantize(constant(value), params))
-            self._weights[value, params] = (integers, *self._scale_and_zero_point(str(value.name), params))
+            integers = packed(quantize(constant(value), params), params.qtype)
+            stored = self.widened(self.constant(f"{value.name}_quantized", integers))
+            self._weights[value, params] = (stored, *self._scale_and_zero_point(str(value.name), params))
         return self._weights[value, params]
 
     def bias(self, node: ir.Node, data: ir.Value | None, value: ir.Value | None) -> tuple[ir.Value, QuantParams]:

@@ -7,6 +7,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantseg.affine import Ints
+from quantseg.qtypes import QType
+
 MICROSOFT = "com.microsoft"
 """Domain of onnxruntime's own integer operators, which the ONNX standard lacks."""
 
@@ -19,6 +22,7 @@ class GraphWriter:
         self._position = next(iter(model.graph), None)
         self._taken = _names(model)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._widened: dict[ir.Value, ir.Value] = {}
 
     @property
     def opset(self) -> int:
@@ -93,6 +97,19 @@ class GraphWriter:
             self._shared[key] = self.constant(name, values)
         return self._shared[key]
 
+    def widened(self, value: ir.Value) -> ir.Value:
+        """The int8 numbers of a constant that is stored in fewer bits, by a Cast; any other is given as it is.
+
+        A runtime does that once, when it loads the model, and then runs its int8 kernels. A DequantizeLinear that reads
+        int4 itself leaves the product in float (onnxruntime 1.31).
+        """
+        if value.dtype != ir.DataType.INT4:
+            return value
+        if value not in self._widened:
+            to = (ir.AttrInt64("to", ir.DataType.INT8.value),)
+            (self._widened[value],) = self.insert("Cast", [value], f"{value.name}_widened", attributes=to)
+        return self._widened[value]
+
     def transpose(self, value: ir.Value, order: tuple[int, ...], name: str) -> ir.Value:
         """The value with its axes in another order."""
         return self.insert("Transpose", [value], name, attributes=(ir.AttrInt64s("perm", order),))[0]
@@ -107,6 +124,11 @@ class GraphWriter:
             return self.insert("Slice", [value, *limits, self.constant(f"{name}_axis", np.array([axis]))], name)[0]
         where = self.constant(f"{name}_places", places)
         return self.insert("Gather", [value, where], name, attributes=(ir.AttrInt64("axis", axis),))[0]
+
+
+def packed(integers: Ints, qtype: QType) -> NDArray[np.generic]:
+    """Integers in the type of the file, which below 8 bits holds two of them in a byte."""
+    return integers if qtype.bits >= 8 else integers.astype(ir.DataType[qtype.name.upper()].numpy())
 
 
 def _names(model: ir.Model) -> set[str]:

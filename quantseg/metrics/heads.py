@@ -24,14 +24,14 @@ def class_map(output: Array, recipe: OutputRecipe) -> Array:
     output: (images, channels, height, width) in the recipe's layout, or (images, height, width) where the
     layout is NHW. Raises RecipeError where head, layout and shape do not fit each other.
     """
-    return _HEADS[str(recipe.head)](_channels_first(output, recipe), recipe)
+    return _HEADS[str(recipe.head)](channels_first(output, recipe), recipe)
 
 
 def class_count(output: Array, recipe: OutputRecipe) -> int | None:
     """How many classes the head tells apart; None where only the recipe's class names could tell."""
     if recipe.head == "labels":
         return len(recipe.classes) or None
-    return 2 if recipe.head == "threshold" else _channels_first(output, recipe).shape[1]
+    return 2 if recipe.head == "threshold" else channels_first(output, recipe).shape[1]
 
 
 def class_names(classes: tuple[str, ...], count: int, head: str | None) -> tuple[str, ...]:
@@ -41,7 +41,8 @@ def class_names(classes: tuple[str, ...], count: int, head: str | None) -> tuple
     return tuple(classes[k] if k < len(classes) else f"class {k}" for k in range(count))
 
 
-def _channels_first(output: Array, recipe: OutputRecipe) -> Array:
+def channels_first(output: Array, recipe: OutputRecipe) -> Array:
+    """The output as (images, channels, height, width), whatever layout the recipe tells. Raises RecipeError."""
     dimensions = 3 if recipe.layout == "NHW" else 4
     if output.ndim != dimensions:
         raise RecipeError(

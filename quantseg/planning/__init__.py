@@ -13,7 +13,7 @@ from quantseg.planning.grids import Grids, form_grids, name_of, observable
 from quantseg.planning.placement import UNMEASURED, Placement
 from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.planning.settings import QuantSettings
-from quantseg.planning.weights import bias_params, constant, weight_params
+from quantseg.planning.weights import bias_params, constant, weight_params, weight_types
 from quantseg.prepare import Prepared
 
 __all__ = [
@@ -50,11 +50,13 @@ def plan(
         for name in grids.parent
     }
     weights: dict[str, QuantParams] = {}
-    notes = list(grids.notes)
+    types, wide = weight_types(decisions, settings)
+    notes = [*grids.notes, *wide]
     for node, form in decisions.items():
         if isinstance(form, IntegerForm) and form.weight is not None:
             data = tensors[name_of(node.inputs[form.data[0]])]
-            weights[str(node.name)], more = weight_params(node, form, data, settings, prepared.weights.get(str(node.name)))
+            known = prepared.weights.get(str(node.name))
+            weights[str(node.name)], more = weight_params(node, form, data, types[node], settings, known)
             notes.extend(more)
     integer = {str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm)}
     dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from quantseg.errors import PlanError
-from quantseg.qtypes import INT8, UINT8, QType
+from quantseg.qtypes import INT4, INT8, UINT8, QType
 
 
 @dataclass(frozen=True)
@@ -11,6 +11,7 @@ class QuantSettings:
     """Types, granularity and which nodes. The defaults suit onnxruntime on CPUs: uint8 activations, int8 weights.
 
     symmetric: activations get a zero-point in the middle; weights of a signed type are always symmetric.
+    weight: int4 is for the products inside the network; see `weight_types` for those that keep 8 bits.
     reduce_range: 7-bit weights, for processors whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
     include, exclude: node names or shell patterns (`encoder.*`, `Conv_1?`) or operator types; exclude wins.
     """
@@ -24,13 +25,21 @@ class QuantSettings:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for role, qtype in (("activations", self.activation), ("weights", self.weight)):
-            if qtype not in (UINT8, INT8):
-                raise PlanError(f"{qtype.name} {role}: no kernel takes them; choose uint8 or int8")
+        if self.activation not in (UINT8, INT8):
+            raise PlanError(f"{self.activation.name} activations: no kernel takes them; choose uint8 or int8")
+        if self.weight not in (UINT8, INT8, INT4):
+            raise PlanError(f"{self.weight.name} weights: no kernel takes them; choose int8, uint8 or int4")
+        if self.weight is INT4 and not self.per_channel:
+            raise PlanError("int4 weights per tensor: 15 steps are too few for all channels; leave out --per-tensor")
         if self.activation is INT8 and self.weight is UINT8:
             raise PlanError("int8 activations with uint8 weights: no kernel takes this pair; use int8 weights")
         if self.per_channel and self.weight is UINT8:
             raise PlanError("uint8 weights per channel: kernels want one zero-point for all; use int8 or --per-tensor")
+
+    @property
+    def wide_weight(self) -> QType:
+        """The type of the weights that keep 8 bits whatever `weight` is."""
+        return INT8 if self.weight.bits < 8 else self.weight
 
     def to_json(self) -> dict[str, object]:
         """The settings as plain values."""

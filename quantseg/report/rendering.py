@@ -10,7 +10,7 @@ from markupsafe import Markup
 from quantseg import __version__, tables
 from quantseg.report import figures, index
 from quantseg.report.content import Report, Summary
-from quantseg.report.document import Section
+from quantseg.report.document import Figure, Section
 from quantseg.report.palette import css
 from quantseg.report.sections import sections
 from quantseg.report.verdict import contest_verdict, headlines, verdict
@@ -78,9 +78,12 @@ def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = Non
 def svg_index(summaries: Mapping[str, Summary]) -> str | None:
     """The index's figure as a file of its own, in the colours of the page; None where there is none."""
     drawn = figures.contest(tuple(_by_peer(summaries)[0].values()))
-    if not drawn:
-        return None
-    opening, rest = drawn[0].svg.split(">", 1)
+    return svg_file(drawn[0]) if drawn else None
+
+
+def svg_file(figure: Figure) -> str:
+    """A figure as a file of its own, in the colours of the page, light or dark."""
+    opening, rest = figure.svg.split(">", 1)
     colours = _templates().get_template("colours.css").render()
     style = f"<style>{colours}\ntext {{ font-family: system-ui, sans-serif !important; }}</style>"
     return f'{opening}>\n{style}\n<rect width="100%" height="100%" fill="var(--paper)"/>{rest}\n'

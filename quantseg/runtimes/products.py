@@ -37,6 +37,11 @@ class Product:
     size: Shape
 
 
+def is_product(op_type: str) -> bool:
+    """Whether operators of this kind compute convolutions or matrix products."""
+    return op_type in CONVOLUTIONS or op_type in _MATRIX_PRODUCTS
+
+
 def weight_position(op_type: str) -> int | None:
     """Which input of a convolution is its weight; None for other operators."""
     if op_type not in CONVOLUTIONS:

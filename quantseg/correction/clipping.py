@@ -1,0 +1,102 @@
+"""Clipping of weights: each output channel gets the scale, up to the one of its extrema, that errs least.
+
+Few weights are large; cutting them off makes the step of all others finer. What counts is the error of the layer's own
+output on real images, from the second moments of its inputs. Source: the search is that of OMSE (Choukroun et al.,
+arXiv:1902.06822), its weighting by the inputs that of arXiv:2004.10568.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from quantseg.affine import F32, F64, QuantParams, Range, dequantize, params_of_weights, quantize
+from quantseg.correction.layers import Layer, Layers, layers_of, opened
+from quantseg.correction.moments import output_error, second_moments
+from quantseg.data import Dataset
+from quantseg.errors import DataError
+from quantseg.graph import expose
+from quantseg.planning import QuantSettings, plan
+from quantseg.prepare import Prepared
+from quantseg.progress import Track, quiet
+from quantseg.qtypes import QType
+
+_STEP = 0.05
+_LEAST, _LEAST_OF_FEW_BITS = 0.5, 0.3
+"""Shares of the full scale that are tried: from 1 down to these, for 8 bits and for fewer."""
+
+
+def clip_weights(
+    prepared: Prepared,
+    ranges: Mapping[str, Range],
+    settings: QuantSettings,
+    input_name: str,
+    data: Dataset,
+    *,
+    qtypes: Mapping[str, QType] | None = None,
+    threads: int = 1,
+    track: Track = quiet,
+) -> Prepared:
+    """The prepared model with grids for those layers whose output a narrower one serves better.
+
+    qtypes: node → the type of its weight, where that is not the one of the settings; each of these gets a grid. A grid
+    that the model has already is where its layer's search begins. Each image is run once and memory does not grow with
+    them. Raises DataError without images.
+    """
+    types = dict(qtypes or {})
+    found = layers_of(prepared.model, plan(prepared, ranges, settings))
+    moments = _moments(prepared, found, input_name, data, threads, track)
+    grids = dict(prepared.weights)
+    for layer in found:
+        known = None if layer.name in types else prepared.weights.get(layer.name)
+        whole = known or whole_grid(layer, types.get(layer.name, settings.weight), settings)
+        clipped = narrowed(layer, whole, moments[layer.name])
+        if clipped != whole or layer.name in types:
+            grids[layer.name] = clipped
+    return replace(prepared, weights=grids)
+
+
+def narrowed(layer: Layer, whole: QuantParams, moments: F64) -> QuantParams:
+    """The grid with the shares of `whole`'s scales that err least: one share a channel, or one for the whole weight."""
+    least = _LEAST if whole.qtype.bits >= 8 else _LEAST_OF_FEW_BITS
+    shares = np.arange(1.0, least - _STEP / 2, -_STEP)
+    grids = [replace(whole, scale=np.asarray(whole.scale * np.float32(share), np.float32)) for share in shares]
+    errors = np.stack([output_error(layer, _rounding(layer.weight, grid), moments) for grid in grids])
+    if whole.axis is None:
+        return grids[int(errors.sum(axis=1).argmin())]
+    best = errors.argmin(axis=0)  # the first of equals: the widest
+    return replace(whole, scale=np.stack([grid.scale for grid in grids])[best, np.arange(best.size)])
+
+
+def _rounding(weight: F32, grid: QuantParams) -> F32:
+    return weight - dequantize(quantize(weight, grid), grid)
+
+
+def whole_grid(layer: Layer, qtype: QType, settings: QuantSettings) -> QuantParams:
+    """The grid that covers all weights."""
+    return params_of_weights(
+        layer.weight,
+        qtype,
+        axis=layer.form.weight_axis if settings.per_channel else None,
+        symmetric=qtype.signed or settings.symmetric,
+        reduced=settings.reduce_range and qtype.bits >= 8,
+    )
+
+
+def _moments(
+    prepared: Prepared, found: Layers, input_name: str, data: Dataset, threads: int, track: Track
+) -> dict[str, F64]:
+    """The second moments of each layer's input, averaged over the images."""
+    if not data.names:
+        raise DataError("no images to clip weights on; give a folder that holds some")
+    computed = [name for name in dict.fromkeys(layer.source for layer in found) if name != input_name]
+    outputs = computed or [str(value.name) for value in prepared.model.graph.outputs]
+    sums: dict[str, F64] = {}
+    with opened(expose(prepared.model, outputs), threads) as session:
+        for index in track(range(len(data.names)), total=len(data.names), what="clipping weights"):
+            tensor = data.load(index).tensor
+            seen = dict(zip(outputs, session.run({input_name: tensor}, outputs), strict=True)) | {input_name: tensor}
+            for layer in found:
+                moments = second_moments(layer, seen[layer.source]) / len(data.names)
+                sums[layer.name] = sums[layer.name] + moments if layer.name in sums else moments
+    return sums

@@ -1,0 +1,57 @@
+"""The whole quantised network learned at once, so that its answer is the float model's: the student of itself.
+
+Source of learning from a teacher's answers alone: Hinton et al., arXiv:1503.02531.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from quantseg.learning import objective
+from quantseg.learning.checkpoint import Progress
+from quantseg.learning.descent import descend
+from quantseg.learning.examples import Examples, drawn
+from quantseg.learning.network import Network
+from quantseg.learning.weights import Weights
+from quantseg.progress import Track
+from quantseg.recipe import OutputRecipe
+
+RATE = 0.005
+"""How far positions move in the first step, in steps of the grid."""
+
+
+def distil(
+    network: Network,
+    weights: Weights,
+    names: tuple[str, str],
+    examples: Examples,
+    recipe: OutputRecipe,
+    *,
+    rounding: str,
+    steps: int,
+    seed: int,
+    done: Progress,
+    save: Callable[[Progress], None],
+    track: Track,
+) -> Weights:
+    """The weights after so many steps, one image each. network: the quantised one. names: of its input and its answer.
+
+    done: where an earlier run stopped, which began with the same weights. save: called after every step.
+    """
+    given, answer = names
+
+    def loss(step: int, parameters: dict[str, tuple[Any, Any]]) -> Any:
+        example = examples[drawn(len(examples), seed, step)]
+        made = network.run({given: example.x}, (answer,), parameters)[answer]
+        return objective.distance(made, example.target, example.weights, recipe)
+
+    return descend(
+        weights,
+        weights.positions,
+        rounding,
+        RATE,
+        loss,
+        steps,
+        done=done,
+        save=save,
+        track=lambda left: track(left, total=len(left), what="learning the network"),
+    )

@@ -1,0 +1,79 @@
+"""A network cut into parts that are learned one after another: at tensors that all later nodes depend on alone.
+
+Source of learning by blocks: BRECQ, Li et al., arXiv:2102.05426, section 3.2.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive nodes. plain: the same in the float graph. carried: what later nodes read, from here or before.
+
+    compared: the float tensors among those that this part makes. learned: its nodes whose weights are learned.
+    """
+
+    nodes: tuple[ir.Node, ...]
+    plain: tuple[ir.Node, ...]
+    carried: tuple[str, ...]
+    compared: tuple[str, ...]
+    learned: tuple[str, ...]
+
+
+def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, largest: int) -> tuple[Part, ...]:
+    """The graph with rounding in it, in parts. plain: the same without. learned: names of nodes.
+
+    A part ends where one tensor carries everything and, at the latest, after so many learned weights. largest = 1 cuts
+    it layer by layer.
+    """
+    nodes = list(rounded)
+    same = {str(node.name): node for node in plain}
+    known = {str(value.name): value for node in plain for value in node.outputs} | {
+        str(value.name): value for value in plain.inputs
+    }
+    alive = _alive(nodes, [str(value.name) for value in rounded.outputs])
+    parts: list[Part] = []
+    start = 0
+    for end in range(1, len(nodes) + 1):
+        names = alive[end - 1]
+        if not all(name in known for name in names):
+            continue  # between the two nodes that round a tensor
+        here = nodes[start:end]
+        weights = tuple(str(node.name) for node in here if node.name in learned)
+        numbers = [name for name in names if known[name].dtype == ir.DataType.FLOAT]
+        if end < len(nodes) and (not weights or (len(numbers) > 1 and len(weights) < largest)):
+            continue
+        made = {str(value.name) for node in here for value in node.outputs}
+        parts.append(
+            Part(
+                nodes=tuple(here),
+                plain=tuple(same[str(node.name)] for node in here if node.name in same),
+                carried=tuple(names),
+                compared=tuple(name for name in numbers if name in made),
+                learned=weights,
+            )
+        )
+        start = end
+    return tuple(part for part in parts if part.learned)
+
+
+def _alive(nodes: Sequence[ir.Node], outputs: Sequence[str]) -> list[list[str]]:
+    """For each node, the tensors that exist after it and that later nodes, or nobody but the caller, read."""
+    last = {name: len(nodes) for name in outputs}
+    for index, node in enumerate(nodes):
+        for value in node.inputs:
+            if value is not None and not value.is_initializer():
+                last[str(value.name)] = max(last.get(str(value.name), 0), index)
+    found: list[list[str]] = []
+    current: dict[str, None] = {}
+    for index, node in enumerate(nodes):
+        for value in node.inputs:  # inputs of the graph appear where they are first read
+            if value is not None and not value.is_initializer():
+                current[str(value.name)] = None
+        current.update({str(value.name): None for value in node.outputs})
+        current = {name: None for name in current if last.get(name, -1) > index}
+        found.append(list(current))
+    return found

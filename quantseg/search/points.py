@@ -1,0 +1,52 @@
+"""What one evaluation of the search found, and which of several points nothing else is better than."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model that was judged on real images.
+
+    float_nodes: what the search left float in it. cost: what is to be small, share or time. int8_share: of its
+    multiply-accumulates. drop: points of mIoU that its masks lose, below 0 where they gain; class_drops: points of IoU,
+    by class. agreement: mean IoU of its masks with the float masks, 0…1. sqnr_db: of its output; None for class ids and
+    where it is infinite.
+    """
+
+    float_nodes: frozenset[str]
+    cost: float
+    int8_share: float
+    drop: float
+    class_drops: Mapping[str, float] = field(default_factory=dict)
+    agreement: float = 1.0
+    sqnr_db: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values; nodes by name."""
+        return {
+            "float_nodes": sorted(self.float_nodes),
+            "cost": self.cost,
+            "int8_share": self.int8_share,
+            "iou_drop": self.drop,
+            "class_drops": dict(self.class_drops),
+            "agreement": self.agreement,
+            "sqnr_db": self.sqnr_db,
+        }
+
+
+def dominates(one: Point, other: Point, classes: Collection[str] = ()) -> bool:
+    """Whether `one` costs no more and loses no more than `other`, and less of something.
+
+    classes: those whose own losses count beside that of mIoU.
+    """
+    pairs = [(one.cost, other.cost), (one.drop, other.drop)]
+    pairs += [(one.class_drops[name], other.class_drops[name]) for name in classes]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def front(points: Iterable[Point], classes: Collection[str] = ()) -> tuple[Point, ...]:
+    """The points that no other dominates, the cheapest first. Source: Pareto, Manuale di economia politica, 1906."""
+    given = tuple(points)
+    best = [point for point in given if not any(dominates(other, point, classes) for other in given)]
+    return tuple(sorted(best, key=lambda point: (point.cost, point.drop, sorted(point.float_nodes))))
