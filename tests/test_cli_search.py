@@ -13,6 +13,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from quantseg.affine import Range
 from quantseg.errors import DataError
 from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 from quantseg.planning import QuantSettings, plan
@@ -114,6 +115,20 @@ def test_a_move_spares_a_tensor_by_the_nodes_at_both_its_ends(subject: Subject) 
     (move,) = (move for move in every if move.sake == skip.name and len(move.nodes) > 1)
     kinds = sorted(node.op_type for node in graph if node.name in move.nodes)
     assert kinds == ["Concat", "Conv", "Conv", "Conv", "MaxPool", "Relu"]
+
+
+def test_measured_harms_tell_a_broken_node_from_the_others(subject: Subject, pictures: Path) -> None:
+    """A range a hundred times too wide: the node that writes the tensor, and those that read it, do most harm."""
+    graph = subject.model.prepared.model.graph
+    wide = str(next(node for node in graph if node.op_type == "Relu").outputs[0].name)
+    ranges = dict(subject.table.ranges)
+    ranges[wide] = Range(0.0, 100 * ranges[wide].maximum)
+    broken = replace(subject, table=replace(subject.table, ranges=ranges))
+    images = open_data(pictures, subject.model)
+    harm = weighing.harms(broken, images, threads=1)
+    ends = {str(user.name) for node in graph for out in node.outputs if out.name == wide for user, _ in out.uses()}
+    assert max(harm, key=lambda name: harm[name]) in ends | {str(graph[0].name)}
+    assert harm == weighing.harms(broken, images, threads=2)
 
 
 def test_every_other_image_is_calibrated_on_and_the_others_are_judged(pictures: Path, float_model: Path) -> None:

@@ -202,7 +202,7 @@ def _show(found: "Found") -> None:
             "yes" if budget.holds(point) else "no",
             _standing(point, found),
         )
-        for point in sorted(found.walk.points, key=lambda p: (p.cost, p.drop, sorted(p.float_nodes)))
+        for point in sorted(found.walk.points, key=lambda p: (p.cost, len(p.float_nodes), sorted(p.float_nodes)))
     ]
     headers = (
         "left float",

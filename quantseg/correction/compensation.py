@@ -65,10 +65,7 @@ def compensated(layer: Layer, grid: QuantParams, covariance: F64) -> F32:
     rows = layer.rows(layer.weight).astype(np.float64).reshape(groups, -1, size)
     steps = np.broadcast_to(np.asarray(grid.scale, np.float64), (rows.shape[0] * rows.shape[1],))
     steps = steps.reshape(groups, -1)
-    spread = np.einsum("gkk->gk", covariance)
-    damping = DAMPING * spread.mean(axis=1, keepdims=True) + 1e-12
-    damped = covariance + damping[:, :, None] * np.eye(size)
-    upper = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
+    upper = _inverse_factor(covariance)
     left, best = rows.copy(), np.empty_like(rows)
     for column in range(size):
         scaled = np.rint(left[:, :, column] / steps)
@@ -82,6 +79,15 @@ def compensated(layer: Layer, grid: QuantParams, covariance: F64) -> F32:
     moved = np.moveaxis(layer.weight, axis, 0).shape
     shaped = np.moveaxis(chosen.reshape(moved), 0, axis).astype(np.float32)
     return dequantize(quantize(shaped, grid), grid)
+
+
+def _inverse_factor(covariance: F64) -> F64:
+    """The upper triangular U with UᵀU = (covariance + damping)⁻¹, without the inverse itself: U⁻¹ is its other factor."""
+    spread = np.einsum("gkk->gk", covariance)
+    damping = DAMPING * spread.mean(axis=1) + 1e-4 * spread.max(axis=1) + 1e-12
+    turned = (covariance + damping[:, None, None] * np.eye(covariance.shape[1]))[:, ::-1, ::-1]
+    factor: F64 = np.linalg.inv(np.linalg.cholesky(turned)[:, ::-1, ::-1])
+    return factor
 
 
 def _error(wrong: F64, covariance: F64) -> F64:
@@ -111,8 +117,9 @@ def _covariances(
             for layer in found:
                 taken = patches(layer, seen[layer.source])
                 places = taken.shape[1] * count
-                gram = (taken.transpose(0, 2, 1) @ taken).astype(np.float64) / places
-                mean = taken.sum(axis=1, dtype=np.float64) / places
+                wide = taken.astype(np.float64)
+                gram = wide.transpose(0, 2, 1) @ wide / places
+                mean = wide.sum(axis=1) / places
                 grams[layer.name] = grams[layer.name] + gram if index else gram
                 means[layer.name] = means[layer.name] + mean if index else mean
     return {name: gram - means[name][:, :, None] * means[name][:, None, :] for name, gram in grams.items()}

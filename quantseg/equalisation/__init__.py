@@ -15,6 +15,9 @@ from quantseg.observation import ChannelExtrema
 from quantseg.ops.activation import clamp_bounds
 from quantseg.prepare import Prepared
 
+HEADROOM = 0.85
+"""How near to the bound of a clamp a channel may be scaled: other images reach further than those that were seen."""
+
 ACTIVE = 1e-3
 """A clamp is active on a channel that comes as near to its bound as this, relative to it."""
 
@@ -66,7 +69,7 @@ def _limit(channels: Channels, node: ir.Node, ids, extrema, ceilings) -> None:
             channels.pin(np.array([number]))
         elif np.isfinite(high) and most > 0:
             root = channels.root(int(number))
-            ceilings[root] = min(ceilings.get(root, np.inf), float(np.log(high / most)))
+            ceilings[root] = min(ceilings.get(root, np.inf), max(0.0, float(np.log(HEADROOM * high / most))))
 
 
 def _reader(product: Product, roots) -> Reader:

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Source:
-    """A place that rounds: a tensor or a weight. nodes: those that must all be float for it to be left alone."""
+    """A place that rounds. nodes: those that must all be float for it to be left alone; alone: whether that may be asked.
+
+    A weight is not left alone for its own sake: a float product between rounded tensors is one that onnxruntime (1.31)
+    rounds again, by itself and with one scale for the whole weight.
+    """
 
     name: str
     risk: float
     nodes: frozenset[str]
+    alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def regions(sources: Iterable[Source], cost: Mapping[str, float], budget: float)
     steps = [Step(chosen, 0.0, sum(s.risk for s in left))]
     while True:
         best, best_value = None, 0.0
-        for candidate in left:
+        for candidate in (source for source in left if source.alone):
             new = candidate.nodes - chosen
             spent = sum(cost[name] for name in chosen | new)
             if spent > budget:

@@ -47,7 +47,7 @@ def measure(
     with ThreadPoolExecutor(threads) as pool:
         found = pool.map(lambda job: risk(job[0], job[1]), jobs)
         risks = list(track(found, total=len(jobs), what="Measuring what rounds"))
-    return tuple(Source((w or t)[0], r, nodes) for (w, t, nodes), r in zip(jobs, risks, strict=True))
+    return tuple(Source((w or t)[0], r, nodes, alone=not w) for (w, t, nodes), r in zip(jobs, risks, strict=True))
 
 
 def _around(value, plan, integer) -> frozenset[str]:

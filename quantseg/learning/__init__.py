@@ -19,14 +19,16 @@ from quantseg.progress import Track, quiet
 from quantseg.qtypes import QType
 from quantseg.recipe import Recipe
 
-ITERATIONS = 400
-"""Steps of the whole network, one image each: with them most of what can be gained is gained."""
-PART_SHARE = 0.1
-"""Steps of each part, in parts of those of the whole network."""
+ITERATIONS = 60
+"""Steps of each part, one image each."""
+NETWORK_SHARE = 3
+"""How many times as many the whole network gets."""
 ROUNDING = "straight-through"
-"""How integers are chosen; also "adaround", which needs more steps for less."""
-LARGEST_PART = 1
-"""Most weights in a part, where no single tensor carries everything: 1 is layer by layer, more is block by block."""
+"""How integers are chosen; or "adaround". On the reference model `linknet` at 4 bits, 20 steps layer by layer bring the
+answer from 20.2 to 27.8 dB with the one and to 25.6 dB with the other."""
+LARGEST_PART = 4
+"""Most weights in a part, where no single tensor carries everything: 1 is layer by layer, more is block by block. Of
+parts alone `linknet` has 28.7 dB after 30 steps layer by layer, and after 50 steps of four weights at a time 29.5."""
 BOUNDARY_WEIGHT = 4.0
 """How much more than others a pixel weighs whose two best classes are level."""
 
@@ -53,8 +55,10 @@ def learn(
 
     ranges: of the activations, whose rounding is in the network while it learns. recipe: completed. data: the
     calibration images, which need no masks. weight: the type of the weights, where it is not that of the settings: plan
-    with the same one. threads: torch's; the result is the same to the byte for the same number of them. checkpoint: a
-    file in which unfinished work is kept and from which it goes on; the caller removes it once the result is safe.
+    with the same one. rounding: one of rounding.ROUNDINGS. largest_part: most weights that are learned together before
+    all are. iterations: steps of each part; NETWORK_SHARE times as many of all. threads: torch's; for the same number
+    of them the result is the same to the byte. checkpoint: a file in which unfinished work is kept and from which it
+    goes on; the caller removes it once the result is safe.
     Raises MissingExtraError without torch, ModelError for an operator that nothing can be learned through, RecipeError
     where the model gives class ids, CalibrationError without images or for a checkpoint of other work, PlanError,
     DataError.
@@ -74,8 +78,8 @@ def learn(
         data,
         rounding=rounding,
         largest_part=largest_part,
-        part_steps=round(PART_SHARE * iterations),
-        steps=iterations,
+        part_steps=iterations,
+        steps=NETWORK_SHARE * iterations,
         seed=seed,
         boundary_weight=boundary_weight,
         threads=threads,

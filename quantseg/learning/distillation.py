@@ -3,8 +3,11 @@
 Source of learning from a teacher's answers alone: Hinton et al., arXiv:1503.02531.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from quantseg.learning import objective
 from quantseg.learning.checkpoint import Progress
@@ -33,9 +36,10 @@ def distil(
     save: Callable[[Progress], None],
     track: Track,
 ) -> Weights:
-    """The weights after so many steps, one image each. network: the quantised one. names: of its input and its answer.
+    """The weights after so many steps, one image each; those before, where the steps brought the answer no nearer.
 
-    done: where an earlier run stopped, which began with the same weights. save: called after every step.
+    network: the quantised one. names: of its input and its answer. done: where an earlier run stopped, which began with
+    the same weights. save: called after every step.
     """
     given, answer = names
 
@@ -44,7 +48,12 @@ def distil(
         made = network.run({given: example.x}, (answer,), parameters)[answer]
         return objective.distance(made, example.target, example.weights, recipe)
 
-    return descend(
+    def total(chosen: Weights) -> float:
+        parameters = chosen.rounded()
+        with torch.no_grad():
+            return math.fsum(loss(step, parameters).item() for step in range(len(examples)))
+
+    learned = descend(
         weights,
         weights.positions,
         rounding,
@@ -55,3 +64,4 @@ def distil(
         save=save,
         track=lambda left: track(left, total=len(left), what="learning the network"),
     )
+    return learned if steps and total(learned) < total(weights) else weights

@@ -16,8 +16,9 @@ STRETCH, SHIFT = 1.2, -0.1
 """The sigmoid of a share runs from -0.1 to 1.1 before it is rectified."""
 INSIDE = 0.01
 """How far within its two integers a share starts: at their very place it would have no gradient."""
-EDGE = 0.45
-"""How far from its integer a position lies at most, when something else chose the integer."""
+EDGE = 0.25
+"""How far from its integer a settled position lies at most. Learning straight through leaves many positions by the
+thresholds between two integers, where the first steps of what comes next would turn them over for nothing."""
 WARM_UP = 0.2
 """The part of the steps before the penalty begins."""
 SHARP, BLUNT = 2.0, 20.0
@@ -99,8 +100,10 @@ class StraightThrough:
         self.variable.clamp_(self._grid.low, self._grid.high)
 
     def settled(self) -> Any:
-        """The positions."""
-        return self.variable.detach()
+        """The positions, a quarter of a step from their integers at most."""
+        position = self.variable.detach()
+        chosen = torch.round(position)
+        return torch.minimum(torch.maximum(position, chosen - EDGE), chosen + EDGE)
 
 
 @final
