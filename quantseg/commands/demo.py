@@ -35,11 +35,14 @@ def demo(
     shutil.copyfile(reference_models()[MODEL], model)
     loaded = pipeline.read_float_model(model)
     options = pipeline.CalibrationOptions(threads=threads or 0)
-    wanted = Wanted(options, qformat="qdq", rounds=5, pictures=True, masks=True, output=output / "report")
+    wanted = Wanted(
+        options, qformat="qdq", rounds=5, pictures=True, masks=True, output=output / "report", effort="balanced"
+    )
     int8_model = output / f"{MODEL}.int8.onnx"
-    calibration = pipeline.calibrate(loaded, pipeline.open_data(output / "calib", loaded), options, track=console.track)
+    calibrating = pipeline.open_data(output / "calib", loaded)
+    calibration = pipeline.calibrate(loaded, calibrating, options, track=console.track)
     judged = Judged(pipeline.open_data(output / "val", loaded, masks=True))
-    make_report(MODEL, loaded, judged, calibration, wanted, int8_model=int8_model)
+    make_report(MODEL, loaded, judged, calibration, wanted, calibrating=calibrating, int8_model=int8_model)
     console.written(int8_model)
     console.say(f"\nThe same, by hand:\n  quantseg quantize {model} --data {output}/calib")
     console.say(f"  quantseg report {model} --data {output}/val --calib {output}/calib")

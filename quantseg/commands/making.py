@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What every report of one command has in common. peer: whether onnxruntime's quantizer stands beside."""
+    """What every report of one command has in common. peer: whether onnxruntime's quantizer stands beside.
+
+    effort: what is done on the calibration images, where there are any; see quantseg.effort.
+    """
 
     options: "CalibrationOptions"
     qformat: str
@@ -29,6 +32,7 @@ class Wanted:
     masks: bool
     output: Path
     peer: bool = False
+    effort: str = "fast"
 
 
 @dataclass(frozen=True)
@@ -47,29 +51,32 @@ def make_report(
     calibration: "Calibration",
     wanted: Wanted,
     *,
-    peer_images: "Dataset | None" = None,
+    calibrating: "Dataset | None" = None,
     int8_model: Path | None = None,
     track: "Track" = console.track,
 ) -> "Report":
     """Makes one report and writes it; the int8 model too, where a place for it is given.
 
-    peer_images: what onnxruntime's quantizer calibrates on, where it is wanted.
+    calibrating: the calibration images, which refinement and onnxruntime's quantizer look at, where they are wanted.
     """
-    from quantseg import contest, graph, pipeline
+    from quantseg import contest, effort, graph, pipeline
     from quantseg.report import PEER, build_report, verdict, write_report
 
     options = wanted.options
-    table = pipeline.ranges_of(calibration, options)
-    plan, quantised = pipeline.quantize(model, table, options.settings, qformat=wanted.qformat)
-    settings = {"calibrator": table.calibrator, "format": wanted.qformat}
+    refined = effort.Refined(model, pipeline.ranges_of(calibration, options))
+    if calibrating is not None:
+        refined = effort.refine(model, calibration, calibrating, options, effort=wanted.effort, track=track)
+    plan, quantised = pipeline.quantize(refined.model, refined.table, options.settings, qformat=wanted.qformat)
+    plan = replace(plan, notes=(*refined.notes, *plan.notes))
+    settings = {"calibrator": refined.table.calibrator, "effort": wanted.effort, "format": wanted.qformat}
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         target = int8_model or Path(folder) / f"{name}.int8.onnx"
         graph.save(quantised, target)
         peer = None
-        if wanted.peer and peer_images is not None:
+        if wanted.peer and calibrating is not None:
             peer = contest.peer_model(
                 model,
-                peer_images,
+                calibrating,
                 options,
                 Path(folder) / f"{name}.onnxruntime.onnx",
                 qformat=wanted.qformat,

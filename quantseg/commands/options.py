@@ -29,6 +29,15 @@ Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with th
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
 ]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        "--effort",
+        help="fast: ranges only. balanced (default): also equalise channels, round weights together, leave float what "
+        "breaks the masks. best: learn the rounding (torch).",
+        show_default=False,
+    ),
+]
 FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
 Format = Annotated[str, typer.Option("--format", help=FORMAT_HELP)]
 

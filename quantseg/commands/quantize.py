@@ -9,6 +9,7 @@ from quantseg.commands import console
 from quantseg.commands.options import (
     FORMAT_HELP,
     CalibrationData,
+    Effort,
     Json,
     Model,
     with_options,
@@ -38,6 +39,8 @@ def quantize(
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
     qformat: Annotated[str | None, typer.Option("--format", help=f"{FORMAT_HELP} Default: the target's.")] = None,
+    effort: Effort = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of --effort best.")] = 0,
     fold_preprocess: Annotated[
         bool,
         typer.Option("--fold-preprocess", help="Take uint8 images as they are, (N, H, W, RGB): no code in the app."),
@@ -54,15 +57,22 @@ def quantize(
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
     it is faster; then the finished model is timed against float.
     """
+    from dataclasses import replace
+
     from quantseg import costs, graph, pipeline, tables, targets
+    from quantseg import effort as efforts
     from quantseg.commands import plans, verdict
-    from quantseg.errors import DataError
+    from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
     from quantseg.folding import Fold
     from quantseg.latency import file_bytes
 
     if (data is None) == (calibration is None):
         raise DataError("give either images with --data or a calibration file with --calibration")
+    wanted_effort = effort or (efforts.BALANCED if calibration is None else efforts.FAST)
+    efforts.check(wanted_effort)
+    if calibration is not None and wanted_effort != efforts.FAST:
+        raise CalibrationError(f"--effort {effort} looks at images, a calibration file has none; give --data instead")
     written_as = aim.qformat(qformat)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
@@ -70,21 +80,29 @@ def quantize(
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
     float_model = pipeline.read_float_model(model, source)
-    if calibration is not None:
-        done = pipeline.read_calibration(calibration, float_model)
-    else:
-        assert data is not None
-        images = pipeline.open_data(data, float_model, limit=options.limit)
-        done = pipeline.calibrate(float_model, images, options, track=console.track)
-    table = pipeline.ranges_of(done, options)
     bench = targets.bench(aim, options.threads, console.track)
     settings = options.settings if bench is None else costs.suited(options.settings, bench)
     if settings != options.settings:
         console.say(f"note: {costs.SATURATES}")
+    options = replace(options, settings=settings)
+    notes: tuple[str, ...] = ()
+    if calibration is not None:
+        table = pipeline.ranges_of(pipeline.read_calibration(calibration, float_model), options)
+        if effort is None:
+            console.say("note: a calibration file has no images to look at, so --effort fast")
+    else:
+        assert data is not None
+        images = pipeline.open_data(data, float_model, limit=options.limit)
+        done = pipeline.calibrate(float_model, images, options, track=console.track)
+        refined = efforts.refine(
+            float_model, done, images, options, effort=wanted_effort, seed=seed, track=console.track
+        )
+        float_model, table, notes = refined.model, refined.table, refined.notes
     wanted = Fold(fold_preprocess, fold_argmax)
     float_model, table = pipeline.fold(float_model, table, wanted, settings)
     job = targets.Job(float_model, table, settings)
     made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
+    made = replace(made, notes=(*notes, *made.notes))
     plans.show(made, verbose)
     if wanted != Fold():
         taken, given = graph.signature(made.model)

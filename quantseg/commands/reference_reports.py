@@ -49,7 +49,7 @@ def reference_reports(source: "RecipeSource", wanted: Wanted, root: Path | None)
             calibration = pipeline.calibrate(model, calibrating, wanted.options, track=track)
             # Other pictures may not be passed on with a report, and masks of strange ones say nothing.
             shown = replace(wanted, pictures=wanted.pictures and judged.data == CELLS)
-            made.append(make_report(name, model, judged, calibration, shown, peer_images=calibrating, track=track))
+            made.append(make_report(name, model, judged, calibration, shown, calibrating=calibrating, track=track))
     if wanted.peer:
         _show(made)
     return made

@@ -7,7 +7,7 @@ import typer
 
 from quantseg.commands import console
 from quantseg.commands.making import Judged, Wanted, make_report
-from quantseg.commands.options import DATA_WORD, Format, Json, Masks, with_options, with_recipe
+from quantseg.commands.options import DATA_WORD, Effort, Format, Json, Masks, with_options, with_recipe
 from quantseg.commands.reference_reports import reference_reports
 
 if TYPE_CHECKING:
@@ -55,13 +55,15 @@ def report(
         ),
     ] = None,
     qformat: Format = "qdq",
+    effort: Effort = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     json: Json = None,
 ) -> None:
     """Quantise a model, judge it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html.
 
-    Without a model, all reference models, and a table of them beside onnxruntime's quantizer.
+    Without a model, all reference models, at --effort fast, and a table of them beside onnxruntime's quantizer.
     """
+    from quantseg import effort as efforts
     from quantseg import pipeline
     from quantseg.errors import CalibrationError, DataError, ModelError, OutputError
     from quantseg.files import check_writable, write_json
@@ -69,7 +71,13 @@ def report(
 
     if name is not None and name != Path(name).name:
         raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
-    wanted = Wanted(options, qformat, rounds, pictures, masks, output, model is None if peer is None else peer)
+    # Reference models stand beside onnxruntime's quantizer at like settings, and a file has no images to look at.
+    default = efforts.FAST if model is None or calibration is not None else efforts.BALANCED
+    efforts.check(effort or default)
+    if calibration is not None and effort not in (None, efforts.FAST):
+        raise CalibrationError(f"--effort {effort} looks at images, a calibration file has none; give --calib instead")
+    beside = model is None if peer is None else peer
+    wanted = Wanted(options, qformat, rounds, pictures, masks, output, beside, effort or default)
     check_writable(output / "index.html")
     if json is not None:
         check_writable(json, taken=[] if model is None else [model])
@@ -93,7 +101,7 @@ def report(
         else:
             done = pipeline.read_calibration(calibration, loaded)
         judged = Judged(pipeline.open_data(data, loaded, limit=options.limit, masks=masks))
-        made = [make_report(name or model.stem, loaded, judged, done, wanted, peer_images=calibrating)]
+        made = [make_report(name or model.stem, loaded, judged, done, wanted, calibrating=calibrating)]
     console.written(*write_index(output))
     if json is not None:
         write_json(json, [report.to_json() for report in made])

@@ -56,6 +56,9 @@ def search(
             rich_help_panel=_BUDGET_PANEL,
         ),
     ] = False,
+    effort: Annotated[
+        str, typer.Option(help="What is done before the search: fast, balanced (default) or best.", show_default=False)
+    ] = "balanced",
     evaluations: Annotated[
         int, typer.Option(min=1, max=1000, help="At most so many models are judged.", rich_help_panel=_BUDGET_PANEL)
     ] = 12,
@@ -81,11 +84,13 @@ def search(
     from dataclasses import replace
 
     from quantseg import costs, graph, pipeline, searching, targets
+    from quantseg import effort as efforts
     from quantseg.commands import plans
     from quantseg.errors import BudgetError, PlanError
     from quantseg.files import check_writable, write_json, write_text
     from quantseg.search import judging, read_budget, weighing
 
+    efforts.check(effort)
     aim = targets.Aim(target)
     if target == targets.ORT_CPU and evaluations < 2:
         raise PlanError(f"--target {target} takes an evaluation for the model that is written; give --evaluations 2")
@@ -105,7 +110,12 @@ def search(
     settings = options.settings if bench is None else costs.suited(options.settings, bench)
     if settings != options.settings:
         console.say(f"note: {costs.SATURATES}")
-    table = pipeline.calibrate(float_model, calibrated, options, track=console.track).table
+    options = replace(options, settings=settings)
+    done = pipeline.calibrate(float_model, calibrated, options, track=console.track)
+    refined = efforts.refine(
+        float_model, done, calibrated, options, effort=effort, leave_float=False, track=console.track
+    )
+    float_model, table = refined.model, refined.table
     subject = weighing.Subject(float_model, table, settings)
     shapes = targets.input_shapes(float_model)
     shares = weighing.work_shares(float_model.prepared, shapes)

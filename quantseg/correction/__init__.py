@@ -7,7 +7,8 @@ and hardly for eight.
 
 from quantseg.correction.bias import METHODS, correct_biases
 from quantseg.correction.clipping import clip_weights
+from quantseg.correction.compensation import compensate
 from quantseg.correction.outliers import outliers
 from quantseg.correction.ranges import search_ranges
 
-__all__ = ["METHODS", "clip_weights", "correct_biases", "outliers", "search_ranges"]
+__all__ = ["METHODS", "clip_weights", "compensate", "correct_biases", "outliers", "search_ranges"]

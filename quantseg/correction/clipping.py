@@ -49,7 +49,7 @@ def clip_weights(
     grids = dict(prepared.weights)
     for layer in found:
         known = None if layer.name in types else prepared.weights.get(layer.name)
-        whole = known or whole_grid(layer, types.get(layer.name, settings.weight), settings)
+        whole = known or _whole(layer, types.get(layer.name, settings.weight), settings)
         clipped = narrowed(layer, whole, moments[layer.name])
         if clipped != whole or layer.name in types:
             grids[layer.name] = clipped
@@ -72,7 +72,7 @@ def _rounding(weight: F32, grid: QuantParams) -> F32:
     return weight - dequantize(quantize(weight, grid), grid)
 
 
-def whole_grid(layer: Layer, qtype: QType, settings: QuantSettings) -> QuantParams:
+def _whole(layer: Layer, qtype: QType, settings: QuantSettings) -> QuantParams:
     """The grid that covers all weights."""
     return params_of_weights(
         layer.weight,

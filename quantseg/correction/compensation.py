@@ -11,8 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantseg.affine import F32, F64, QuantParams, Range, dequantize, quantize
-from quantseg.correction.clipping import whole_grid
+from quantseg.affine import F32, F64, QuantParams, Range, dequantize, integer_limits, quantize
 from quantseg.correction.layers import Layer, layers_of, opened
 from quantseg.correction.moments import LARGEST_GRAM, patches
 from quantseg.data import Dataset
@@ -43,14 +42,17 @@ def compensate(
     one where plain rounding errs less. Each image is run once; memory does not grow with them. Raises DataError without
     images.
     """
-    found = tuple(layer for layer in layers_of(prepared.model, plan(prepared, ranges, settings)) if _size(layer))
+    decided = plan(prepared, ranges, settings)
+    found = tuple(layer for layer in layers_of(prepared.model, decided) if _size(layer))
     covariances = _covariances(prepared, found, input_name, data, threads, track)
     model = prepared.model.clone()
     nodes = {node.name: node for node in model.graph}
     grids = dict(prepared.weights)
     for layer in found:
-        grid = prepared.weights.get(layer.name) or whole_grid(layer, settings.weight, settings)
-        rounded = compensated(layer, grid, covariances[layer.name])
+        grid = decided.weights[layer.name]
+        reduced = settings.reduce_range and grid.qtype.bits >= 8
+        limits = integer_limits(grid.qtype, symmetric=grid.qtype.signed, reduced=reduced)
+        rounded = compensated(layer, grid, covariances[layer.name], limits)
         node = nodes[layer.name]
         assert layer.form.weight is not None
         node.replace_input_with(layer.form.weight, initializer(model.graph, f"{layer.name}_compensated", rounded))
@@ -58,18 +60,23 @@ def compensate(
     return replace(prepared, model=model, weights=grids)
 
 
-def compensated(layer: Layer, grid: QuantParams, covariance: F64) -> F32:
-    """The layer's weight, each value on its grid. covariance: of what its rows multiply, (groups, k, k)."""
+def compensated(layer: Layer, grid: QuantParams, covariance: F64, limits: tuple[int, int]) -> F32:
+    """The layer's weight, each value on its grid. covariance: of what its rows multiply, (groups, k, k).
+
+    limits: the least and the greatest integer that a weight may become.
+    """
     plain = dequantize(quantize(layer.weight, grid), grid)
     groups, size, _ = covariance.shape
     rows = layer.rows(layer.weight).astype(np.float64).reshape(groups, -1, size)
-    steps = np.broadcast_to(np.asarray(grid.scale, np.float64), (rows.shape[0] * rows.shape[1],))
-    steps = steps.reshape(groups, -1)
+    steps, zeros = (
+        np.broadcast_to(np.asarray(numbers, np.float64), rows.shape[0] * rows.shape[1]).reshape(groups, -1)
+        for numbers in (grid.scale, grid.zero_point)
+    )
     upper = _inverse_factor(covariance)
     left, best = rows.copy(), np.empty_like(rows)
     for column in range(size):
-        scaled = np.rint(left[:, :, column] / steps)
-        best[:, :, column] = steps * np.clip(scaled, grid.qtype.qmin, grid.qtype.qmax)
+        integers = np.clip(np.rint(left[:, :, column] / steps) + zeros, *limits)
+        best[:, :, column] = steps * (integers - zeros)
         error = (left[:, :, column] - best[:, :, column]) / upper[:, column, column][:, None]
         left[:, :, column + 1 :] -= error[:, :, None] * upper[:, None, column, column + 1 :]
     nearest = layer.rows(plain).astype(np.float64).reshape(rows.shape)
@@ -97,7 +104,7 @@ def _error(wrong: F64, covariance: F64) -> F64:
 
 def _size(layer: Layer) -> bool:
     size = layer.rows(layer.weight).shape[1]
-    return layer.groups * size * size <= LARGEST_GRAM
+    return bool(layer.groups * size * size <= LARGEST_GRAM)
 
 
 def _covariances(

@@ -1,99 +1,150 @@
 """Cross-layer equalisation: channels of one tensor are scaled until they share its grid well; the network stays equal.
+
+A factor that one layer's weights put in, the next layer's take out; between them it passes through whatever leaves a
+factor as it is. Source: Nagel et al., arXiv:1906.04721, section 4.1, here for every path through the graph at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.affine import F32
-from quantseg.equalisation.channels import Channels, Product, channel_classes
+from quantseg.equalisation.channels import Channels, Ids, Product, channel_classes
 from quantseg.equalisation.factors import F64, Grid, Reader, solve
-from quantseg.lowering.edit import constant, initializer
+from quantseg.lowering.edit import constant, initializer, rank
 from quantseg.observation import ChannelExtrema
 from quantseg.ops.activation import clamp_bounds
 from quantseg.prepare import Prepared
 
+__all__ = ["Equalised", "equalise"]
+
 HEADROOM = 0.85
 """How near to the bound of a clamp a channel may be scaled: other images reach further than those that were seen."""
 
-ACTIVE = 1e-3
+_ACTIVE = 1e-3
 """A clamp is active on a channel that comes as near to its bound as this, relative to it."""
 
 
-def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded: tuple[str, ...]) -> tuple[Prepared, F64]:
+@dataclass(frozen=True)
+class Equalised:
+    """The scaled graph. classes: how many classes of channels have a factor; least, most: the extreme factors."""
+
+    prepared: Prepared
+    classes: int
+    least: float
+    most: float
+
+
+def equalise(
+    prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded: Sequence[str]
+) -> Equalised | None:
+    """The same network in float, with the factors that make its rounding harm least; None where no channel is free.
+
+    extrema: of the observed tensors. rounded: names of those that the plan rounds. A clamp with an upper bound passes
+    a channel's factor where none of the images reached it.
+    """
     model = prepared.model.clone()
     channels = channel_classes(model.graph)
-    values = {str(v.name): v for v in channels.of}
-    ceilings: dict[int, float] = {}
-    for node, ids in channels.clamps:
-        _limit(channels, node, ids, extrema, ceilings)
-    count = len(channels.parent)
-    roots = channels.roots(np.arange(count))
-    reach = np.zeros(count)
-    grids = []
-    low, high = np.zeros(count), np.zeros(count)
-    known = {}
-    for name, value in values.items():
-        seen, ids = extrema.get(name), roots[channels.of[value]]
-        if seen is not None and len(seen.minima) == len(ids):
-            known[name] = np.maximum(-seen.minima, 0).astype(np.float64), np.maximum(seen.maxima, 0).astype(np.float64)
-            np.maximum.at(low, ids, known[name][0])
-            np.maximum.at(high, ids, known[name][1])
-    reach = low + high
-    for name, value in values.items():
-        ids = roots[channels.of[value]]
-        if name in rounded:
-            grids.append(Grid(ids, *known.get(name, (low[ids], high[ids]))))
-    free = np.zeros(count, np.bool_)
-    free[list(channels.free())] = True
+    ceilings = _ceilings(channels, extrema)
+    roots = channels.roots(np.arange(len(channels.parent), dtype=np.int64))
+    grids, reach = _grids(channels, roots, extrema, frozenset(rounded))
+    free = np.zeros(len(roots), np.bool_)
+    free[sorted(channels.free())] = True
+    free &= reach > 0  # where nothing was seen, no factor is better than another
+    if not free.any():
+        return None
     readers = [_reader(product, roots) for product in channels.products]
-    seen_ids = np.zeros(count, np.bool_)
-    for g in grids: seen_ids[g.ids] = True
-    free &= seen_ids
-    logs = solve(count, readers, grids, reach, free, {int(roots[n]): v for n, v in ceilings.items()})
-    _apply(model.graph, channels, np.exp(logs[roots]))
-    return replace(prepared, model=model), logs
+    logs = solve(readers, grids, reach, free, ceilings)
+    factors = np.exp(logs)
+    _scale(model.graph, channels, factors[roots])
+    changed = factors[free]
+    return Equalised(replace(prepared, model=model), len(changed), float(changed.min()), float(changed.max()))
 
 
-def _limit(channels: Channels, node: ir.Node, ids, extrema, ceilings) -> None:
-    low, high = clamp_bounds(node)
-    seen = extrema.get(str(node.outputs[0].name))
-    if seen is None or len(seen.maxima) != len(ids):
-        if np.isfinite(high) or low not in (0.0, -np.inf):
+def _ceilings(channels: Channels, extrema: Mapping[str, ChannelExtrema]) -> dict[int, float]:
+    """Class → the most that the logarithm of its factor may be, for clamps to leave it; active clamps pin theirs."""
+    found = dict[int, float]()
+    for node, ids in channels.clamps:
+        low, high = clamp_bounds(node)
+        seen = extrema.get(str(node.outputs[0].name))
+        if np.isinf(high) and (low == 0 or np.isinf(low)):
+            continue
+        if seen is None or len(seen.maxima) != len(ids):
             channels.pin(ids)
-        return
-    for number, least, most in zip(ids, seen.minima, seen.maxima, strict=True):
-        if (np.isfinite(high) and most >= high * (1 - ACTIVE)) or (np.isfinite(low) and low != 0 and least <= low * (1 - ACTIVE)):
-            channels.pin(np.array([number]))
-        elif np.isfinite(high) and most > 0:
-            root = channels.root(int(number))
-            ceilings[root] = min(ceilings.get(root, np.inf), max(0.0, float(np.log(HEADROOM * high / most))))
+            continue
+        active = (seen.maxima >= high * (1 - _ACTIVE)) | ((low != 0) & (seen.minima <= low * (1 - _ACTIVE)))
+        channels.pin(ids[active])
+        for number, most in zip(ids[~active], seen.maxima[~active], strict=True):
+            if most > 0:
+                room, root = max(0.0, float(np.log(HEADROOM * high / most))), channels.root(int(number))
+                found[root] = min(found.get(root, np.inf), room)
+    return found
 
 
-def _reader(product: Product, roots) -> Reader:
+def _grids(
+    channels: Channels, roots: Ids, extrema: Mapping[str, ChannelExtrema], rounded: frozenset[str]
+) -> tuple[list[Grid], F64]:
+    """The tensors that are rounded, and how far the channels of each class reach from end to end.
+
+    A tensor that was not observed, since its range follows from others, reaches as far as those of its classes.
+    """
+    below, above = np.zeros(len(roots)), np.zeros(len(roots))
+    seen = dict[str, tuple[F64, F64]]()
+    for value, numbers in channels.of.items():
+        name, ids = str(value.name), roots[numbers]
+        if name in extrema and len(extrema[name].minima) == len(ids):
+            seen[name] = (
+                np.maximum(-extrema[name].minima, 0).astype(np.float64),
+                np.maximum(extrema[name].maxima, 0).astype(np.float64),
+            )
+            np.maximum.at(below, ids, seen[name][0])
+            np.maximum.at(above, ids, seen[name][1])
+    grids = []
+    for value, numbers in channels.of.items():
+        name, ids = str(value.name), roots[numbers]
+        if name in rounded:
+            grids.append(Grid(ids, *seen.get(name, (below[ids], above[ids]))))
+    return grids, below + above
+
+
+def _reader(product: Product, roots: Ids) -> Reader:
     weight = product.weight.astype(np.float64)
-    return Reader(np.abs(weight).max(axis=2), np.square(weight).sum(axis=2), weight.shape[2], product.groups, roots[product.read], roots[product.made])
+    return Reader(
+        np.abs(weight).max(axis=2),
+        np.square(weight).sum(axis=2),
+        weight.shape[2],
+        product.groups,
+        roots[product.read],
+        roots[product.made],
+    )
 
 
-def _apply(graph: ir.Graph, channels: Channels, factors: F64) -> None:
+def _scale(graph: ir.Graph, channels: Channels, factors: F64) -> None:
+    """Puts the factors into weights, biases and summands. factors: of each channel number."""
     for product in channels.products:
         node = product.node
         made, read = factors[product.made], factors[product.read]
-        weight = np.asarray(constant(node.inputs[1]), np.float64)
         columns = read.reshape(product.groups, -1).repeat(len(made) // product.groups, axis=0)  # (out, in/group)
         change = made[:, None] / columns
         if node.op_type == "Conv":
-            change = change.reshape(change.shape + (1,) * (weight.ndim - 2))
+            kernel = rank(node.inputs[1])
+            assert kernel is not None
+            change = change.reshape(change.shape + (1,) * (kernel - 2))
         elif not node.attributes.get_int("transB", 0):
             change = change.T
-        node.replace_input_with(1, initializer(graph, f"{node.inputs[1].name}", (weight * change).astype(np.float32)))
+        _multiply(graph, node, 1, change)
         if len(node.inputs) > 2 and node.inputs[2] is not None:
-            bias = np.asarray(constant(node.inputs[2]), np.float64)
-            node.replace_input_with(2, initializer(graph, f"{node.inputs[2].name}", (bias * made.reshape(bias.shape)).astype(np.float32)))
+            _multiply(graph, node, 2, made)
     for node, index, ids in channels.summands:
-        old = np.asarray(constant(node.inputs[index]), np.float64)
-        dims = len(node.outputs[0].shape)
-        shape = (1, len(ids)) + (1,) * (dims - 2)
-        node.replace_input_with(index, initializer(graph, f"{node.inputs[index].name}", (old.reshape(shape) * factors[ids].reshape(shape)).astype(np.float32)))
+        dims = rank(node.outputs[0])
+        assert dims is not None
+        _multiply(graph, node, index, factors[ids].reshape(1, -1, *(1,) * (dims - 2)))
+
+
+def _multiply(graph: ir.Graph, node: ir.Node, index: int, change: F64) -> None:
+    old = constant(node.inputs[index])
+    assert old is not None
+    shape = old.shape if old.size == change.size and old.ndim <= change.ndim else change.shape
+    new = (old.astype(np.float64) * change.reshape(shape)).astype(np.float32)
+    node.replace_input_with(index, initializer(graph, f"{node.name}_equalised_{index}", new))

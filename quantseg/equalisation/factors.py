@@ -49,17 +49,18 @@ class Grid:
 
 
 def solve(
-    count: int,
     readers: Sequence[Reader],
     grids: Sequence[Grid],
     reach: F64,
     free: NDArray[np.bool_],
     ceilings: Mapping[int, float],
 ) -> F64:
-    """log2-free natural logarithms of the factors, shape (count,); zero where a class is not free.
+    """Natural logarithms of the factors, shape (classes,); zero where a class is not free.
 
-    reach: of each class the widest range of its channels. ceilings: class → the most that its logarithm may be.
+    reach: how far the channels of each class reach, from end to end. ceilings: class → the most that its logarithm may
+    be. By Adam (Kingma and Ba, arXiv:1412.6980) on the relative slope, the best point seen is kept.
     """
+    count = len(reach)
     power = np.square(reach / SPREAD)
     gains = np.zeros(count)
     weights = []
@@ -125,10 +126,11 @@ def _weights(factors: F64, power: F64, reader: Reader, scale: float) -> tuple[fl
     shares = reader.magnitudes.reshape(groups, -1, reader.magnitudes.shape[1]) / factors.reshape(groups, 1, -1)
     most = np.maximum(shares.max(axis=2, keepdims=True), 1e-300)
     raised = (shares / most) ** _SHARP
-    sums = raised.sum(axis=2, keepdims=True)
+    sums = np.maximum(raised.sum(axis=2, keepdims=True), 1e-300)
     squared = (most * sums ** (1 / _SHARP)) ** 2
     constant = scale / (12 * _WEIGHT_STEPS**2)
     steps = squared.sum(axis=1)
     total = float((inputs.sum(axis=1) * steps[:, 0]).sum()) * constant
-    change = 2 * inputs * steps - 2 * inputs.sum(axis=1, keepdims=True) * (squared * raised / np.maximum(sums, 1e-300)).sum(axis=1)
+    shifted = (squared * raised / sums).sum(axis=1)
+    change = 2 * inputs * steps - 2 * inputs.sum(axis=1, keepdims=True) * shifted
     return total, constant * change.reshape(-1)

@@ -58,16 +58,18 @@ def fold_preprocess(
     if why := _needs_float(old, ranges, settings):
         log.info("the image is scaled by float nodes: %s", why)
         _stand_in(old, _scaled_in_float(build, image, given), build)
-        changes, more = ["scaled by float nodes"], dict[str, Range]()
+        changes, rewritten, more = ["scaled by float nodes"], list[str](), dict[str, Range]()
     else:
-        pixels, changes = _folded(build, image, old, given, settings)
+        pixels, rewritten = _folded(build, image, old, given, settings)
+        changes = [f"folded into {name}" for name in rewritten]
         more = {pixels: PIXEL_RANGE}
     RemoveUnusedNodesPass()(model)
     infer_shapes(model)
     notes = (Change("fold_preprocess", str(image.name), detail) for detail in changes)
     channels = "GRAY" if given.channels == "GRAY" else "RGB"
     pixels_recipe = replace(given, layout="NHWC", channels=channels, scale=1.0, mean=(0.0,), std=(1.0,))
-    folded = replace(prepared, changes=(*prepared.changes, *notes))
+    grids = {name: grid for name, grid in prepared.weights.items() if name not in rewritten}  # theirs are other weights
+    folded = replace(prepared, changes=(*prepared.changes, *notes), weights=grids)
     return folded, replace(recipe, input=pixels_recipe), {**ranges, **more}
 
 
@@ -112,7 +114,7 @@ def _scaled_in_float(build: Builder, image: ir.Value, recipe: InputRecipe) -> ir
 def _folded(
     build: Builder, image: ir.Value, old: ir.Value, recipe: InputRecipe, settings: QuantSettings | None
 ) -> tuple[str, list[str]]:
-    """Rewrites what reads the input; gives the name of the tensor of pixels and planes, and what was done."""
+    """Rewrites what reads the input; gives the name of the tensor of pixels and planes, and those of the nodes."""
     view, channels = _view(old, recipe), CHANNELS[str(recipe.channels)]
     reached = [reached_by(view, node, index) for node, index in old.uses()]
     found = [(node, seen, PixelWeights.of(node, seen, channels)) for part in reached for node, seen in part or ()]
@@ -146,7 +148,7 @@ def _folded(
         if view.axes == CHANNELS_LAST:
             scaled = build.node("Transpose", [scaled], perm=(0, 2, 3, 1))
         _stand_in(old, scaled, build)
-    return str(wide.name), [f"folded into {node.name}" for node, *_ in found]
+    return str(wide.name), [str(node.name) for node, *_ in found]
 
 
 def _widened(build: Builder, image: ir.Value, planes: int) -> ir.Value:

@@ -5,8 +5,11 @@ only where all nodes that make or read it are float; so the candidates are the n
 after another by risk over cost, until the budget is spent.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+_BORDER = 1e-3
+"""What leaving nodes float costs beside their own cost, in budgets: so that nodes that cost nothing are not all taken."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Step:
+class Region:
     """A region of float nodes: all of them, their cost, and the risk that remains."""
 
     nodes: frozenset[str]
@@ -32,25 +35,21 @@ class Step:
     risk: float
 
 
-def regions(sources: Iterable[Source], cost: Mapping[str, float], budget: float) -> tuple[Step, ...]:
+def regions(sources: Iterable[Source], cost: Mapping[str, float], budget: float) -> tuple[Region, ...]:
     """Growing regions within the budget, the empty one first. cost: of each node, 0 or more, in the budget's unit."""
-    left = sorted((s for s in sources if s.risk > 0), key=lambda s: s.name)
-    chosen: frozenset[str] = frozenset()
-    steps = [Step(chosen, 0.0, sum(s.risk for s in left))]
+    left = sorted((source for source in sources if source.risk > 0), key=lambda source: source.name)
+    found = [Region(frozenset(), 0.0, sum(source.risk for source in left))]
     while True:
-        best, best_value = None, 0.0
+        before = found[-1].nodes
+        best, best_value = before, 0.0
         for candidate in (source for source in left if source.alone):
-            new = candidate.nodes - chosen
-            spent = sum(cost[name] for name in chosen | new)
-            if spent > budget:
-                continue
-            region = chosen | new
-            gain = sum(s.risk for s in left if s.nodes <= region)
-            value = gain / (sum(cost[name] for name in new) + 1e-4 * budget + 1e-3 * budget * bool(new))
-            if value > best_value:
+            region = before | candidate.nodes
+            spent = sum(cost[name] for name in region)
+            gain = sum(source.risk for source in left if source.nodes <= region)
+            value = gain / (spent - found[-1].cost + _BORDER * budget)
+            if spent <= budget and value > best_value:
                 best, best_value = region, value
-        if best is None:
-            return tuple(steps)
-        chosen = best
-        left = [s for s in left if not s.nodes <= chosen]
-        steps.append(Step(chosen, sum(cost[name] for name in chosen), sum(s.risk for s in left)))
+        if best == before:
+            return tuple(found)
+        left = [source for source in left if not source.nodes <= best]
+        found.append(Region(best, sum(cost[name] for name in sorted(best)), sum(source.risk for source in left)))

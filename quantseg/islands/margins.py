@@ -22,43 +22,39 @@ SOFTNESS = 0.1
 class Judge:
     """The float model's output of one batch, as the leads of one class before another.
 
-    first, second: indices into the flat output; lead: their difference, or the distance from the threshold;
-    weights: of each lead, Σ weights·lead² about 1.
+    first, second: indices into the flat output; lead: their difference, or without a second the distance from `level`;
+    weights: of each lead, so that Σ weights·lead² is about 1.
     """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64] | None
+    level: float
     lead: NDArray[np.float32]
     weights: NDArray[np.float64]
 
     @staticmethod
     def of(output: NDArray[Any], recipe: OutputRecipe) -> "Judge":
-        """From a float output, for any head; class ids (head labels) have no lead: there any change counts as one."""
+        """From a float output, for any head. Class ids (head labels) are taken for numbers: any change counts."""
         places = channels_first(np.arange(output.size).reshape(output.shape), recipe)
-        values = channels_first(output, recipe).astype(np.float32)
-        if recipe.head == "argmax" and values.shape[1] > 1:
-            order = np.argpartition(-values, 1, axis=1)[:, :2]
-            pair = np.take_along_axis(values, order, axis=1)
-            order = np.where(pair[:, :1] >= pair[:, 1:], order, order[:, ::-1])
-            chosen = np.take_along_axis(places, order, axis=1)
-            first, second = chosen[:, 0].reshape(-1), chosen[:, 1].reshape(-1)
-            classes = order[:, 0].reshape(-1)
-            flat = output.reshape(-1)
-            lead = (flat[first] - flat[second]).astype(np.float32)
+        flat = output.reshape(-1).astype(np.float32)
+        level = recipe.threshold if recipe.head in ("threshold", "multilabel") else 0.0
+        if recipe.head == "argmax" and places.shape[1] > 1:
+            values = flat[places]
+            order = np.argsort(-values, axis=1, kind="stable")[:, :2]
+            first, second = np.take_along_axis(places, order, axis=1).transpose(1, 0, 2, 3).reshape(2, -1)
+            lead, classes = flat[first] - flat[second], order[:, 0].reshape(-1)
         else:
             first, second = places.reshape(-1), None
-            level = 0.0 if recipe.head == "labels" else recipe.threshold
-            lead = output.reshape(-1)[first].astype(np.float32) - np.float32(level)
+            lead = flat[first] - np.float32(level)
             classes = (lead > 0).astype(np.int64)
         counts = np.bincount(classes)
         share = 1.0 / (counts[classes] * np.count_nonzero(counts))
         square = np.square(lead.astype(np.float64))
         softness = SOFTNESS**2 * float(square.mean()) or 1.0
-        return Judge(first, second, lead, share / (square + softness))
+        return Judge(first, second, level, lead, share / (square + softness))
 
-    def risk(self, output: NDArray[Any], level: float = 0.0) -> float:
-        """What the errors of another model's output weigh. 0: none."""
+    def risk(self, output: NDArray[Any]) -> float:
+        """What the errors of another model's output weigh; 0 where there are none."""
         flat = output.reshape(-1)
-        lead = flat[self.first] - (level if self.second is None else flat[self.second])
-        error = np.square((lead - self.lead).astype(np.float64))
-        return float((error * self.weights).sum())
+        lead = flat[self.first] - (self.level if self.second is None else flat[self.second])
+        return float((np.square((lead - self.lead).astype(np.float64)) * self.weights).sum())

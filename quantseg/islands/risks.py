@@ -6,66 +6,96 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg import graph
 from quantseg.fake_quant import fake_quantised, rounded_tensors
 from quantseg.islands.choice import Source
 from quantseg.islands.margins import Judge
+from quantseg.ops import IntegerForm, Kind, integer_form
 from quantseg.planning import QuantPlan
-from quantseg.prepare import Prepared
 from quantseg.progress import Track, quiet
 from quantseg.recipe import OutputRecipe
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
 
+Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
-def measure(
-    prepared: Prepared,
+
+def judges_of(model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int) -> tuple[Judge, ...]:
+    """What the float model answers to each of `feeds`, as that by which others are judged."""
+    with (
+        graph.as_session_source(model) as source,
+        closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
+    ):
+        return tuple(Judge.of(session.run(feed, [str(output.name)])[0], output) for feed in feeds)
+
+
+def risks_of(
+    model: ir.Model, judges: Sequence[Judge], feeds: Feeds, output: OutputRecipe, *, threads: int
+) -> tuple[float, ...]:
+    """The risk of a model's answer to each of `feeds`."""
+    with (
+        graph.as_session_source(model) as source,
+        closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
+    ):
+        answers = (session.run(feed, [str(output.name)])[0] for feed in feeds)
+        return tuple(judge.risk(answer) for judge, answer in zip(judges, answers, strict=True))
+
+
+def sources(
+    model: ir.Model,
     plan: QuantPlan,
-    feeds: Sequence[Mapping[str, NDArray[Any]]],
+    judges: Sequence[Judge],
+    feeds: Feeds,
     output: OutputRecipe,
     *,
     threads: int,
     track: Track = quiet,
 ) -> tuple[Source, ...]:
-    """Every tensor and weight that the plan rounds, with its mean risk over `feeds`."""
-    model, name = prepared.model, str(output.name)
-    level = output.threshold if output.head in ("threshold", "multilabel") else 0.0
-    with closing(WEIGHTS_AS_WRITTEN.open(graph.to_bytes(model), threads=threads, spinning=False)) as session:
-        judges = [Judge.of(session.run(feed, [name])[0], output) for feed in feeds]
+    """Every tensor and weight that the plan of this prepared model rounds, with its mean risk.
 
-    def risk(weights: tuple[str, ...], tensors: tuple[str, ...]) -> float:
-        content = graph.to_bytes(fake_quantised(model, plan, weights=weights, tensors=tensors))
-        with closing(WEIGHTS_AS_WRITTEN.open(content, threads=1, spinning=False)) as session:
-            risks = [judge.risk(session.run(feed, [name])[0], level) for judge, feed in zip(judges, feeds, strict=True)]
-        return float(np.mean(risks))
+    threads: graphs that are measured side by side, each on one thread of its own.
+    """
+    values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
+    tensors = rounded_tensors(model, plan)
 
-    integer = {node.name for node in plan.quantised}
-    values = {v.name: v for v in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
-    jobs = [((), (tensor,), _around(values[tensor], plan, integer)) for tensor in rounded_tensors(model, plan)]
-    jobs += [((node,), (), frozenset({node})) for node in plan.weights]
+    def risk(place: tuple[str, bool]) -> float:
+        weights, rounded = ((place[0],), ()) if place[1] else ((), (place[0],))
+        part = fake_quantised(model, plan, weights=weights, tensors=rounded)
+        return float(np.mean(risks_of(part, judges, feeds, output, threads=1)))
+
+    places = [(name, False) for name in tensors] + [(name, True) for name in plan.weights]
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda job: risk(job[0], job[1]), jobs)
-        risks = list(track(found, total=len(jobs), what="Measuring what rounds"))
-    return tuple(Source((w or t)[0], r, nodes, alone=not w) for (w, t, nodes), r in zip(jobs, risks, strict=True))
+        try:
+            risks = list(track(pool.map(risk, places), total=len(places), what="measuring what rounding harms"))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return tuple(
+        Source(name, found, frozenset({name}) if weight else _around(values[name], plan), alone=not weight)
+        for (name, weight), found in zip(places, risks, strict=True)
+    )
 
 
-def _around(value, plan, integer) -> frozenset[str]:
-    """The integer nodes that make the value or read it; through nodes that only move it, those beyond."""
-    found, todo, seen = set(), [value], set()
-    while todo:
-        current = todo.pop()
+def _around(value: ir.Value, plan: QuantPlan) -> frozenset[str]:
+    """The integer nodes that make the value or read it, also beyond clamps in its grid and nodes that only move it."""
+    integer = {node.name for node in plan.quantised}
+    found, seen, left = set[str](), set[ir.Value](), [value]
+    while left:
+        current = left.pop()
         if current in seen:
             continue
         seen.add(current)
         maker = current.producer()
         if maker is not None and maker.name in integer:
             found.add(str(maker.name))
-            if maker.name in plan.dropped:
-                todo.append(maker.inputs[0])
+            if maker.name in plan.dropped and maker.inputs[0] is not None:
+                left.append(maker.inputs[0])
         for user, _ in current.uses():
-            if user.name in integer:
-                found.add(str(user.name))
-                if user.name in plan.dropped or (user.op_type in ("MaxPool", "DepthToSpace", "Reshape", "Transpose", "Slice", "Pad", "Gather") ):
-                    todo += list(user.outputs)
+            if user.name not in integer:
+                continue
+            found.add(str(user.name))
+            form = integer_form(user)
+            if user.name in plan.dropped or (isinstance(form, IntegerForm) and form.kind is Kind.MOVEMENT):
+                left.extend(user.outputs)
     return frozenset(found)

@@ -1,0 +1,260 @@
+"""The same mask: what each step of refinement brings, beside onnxruntime's quantizer and NNCF.
+
+    python -m tests.bench.accuracy [MODEL…]
+
+Needs the models and images in ../shared, which are not part of this project. Models already measured are kept in
+reports/benchmarks/accuracy.json: those that are named are measured anew, none: all.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from quantseg import contest, effort, graph, pipeline, tables
+from quantseg.comparison import open_pair
+from quantseg.correction import compensate, correct_biases, search_ranges
+from quantseg.effort import Refined
+from quantseg.equalisation import equalise
+from quantseg.evaluation import evaluate
+from quantseg.fake_quant import rounded_tensors
+from quantseg.latency import file_bytes
+from quantseg.peers import PeerError, quantize_with_nncf
+from quantseg.planning import QuantSettings, plan
+from quantseg.qtypes import INT4
+from quantseg.references import Subset
+from quantseg.targets import input_shapes
+from quantseg.work import multiply_accumulates
+from tests.bench import contestants, writing
+
+CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
+"""Images to calibrate on; others to judge models of others on; and, with labels, the reference models: all of CamVid val."""
+RANGES_ON = 8
+ORT, NNCF = "onnxruntime quantizer", "NNCF, OpenVINO"
+FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
+    "fast: min/max", "ranges searched", "equalised", "+ weights compensated", "+ biases corrected", "balanced",
+)  # fmt: skip
+W4, W4_BEST = "int4 weights, fast", "int4 weights, best"
+LEARNS = bool(find_spec("torch"))
+BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
+OPTIONS = pipeline.CalibrationOptions(threads=contestants.THREADS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantised model. shares are 0…1; drop: mIoU points lost against labels; seconds: to make it."""
+
+    step: str
+    agreement: float | None = None
+    changed_pixels: float | None = None
+    sqnr_db: float | None = None
+    drop: float | None = None
+    int8_macs: float | None = None
+    size: int | None = None
+    seconds: float | None = None
+    failed: str | None = None
+
+
+def measured(name: str) -> list[Row]:
+    """All rows of one model."""
+    labelled = name not in contestants.SHARED
+    with (
+        contestants.subject(name, calibration=CALIBRATION, validation=LABELLED if labelled else VALIDATION) as subject,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        calibration = subject.calibration
+        if labelled:  # the reference models' parts are opened alike; calibrate on as few as the others
+            calibration = Subset(
+                calibration,
+                tuple(range(0, len(calibration.names), max(1, len(calibration.names) // CALIBRATION)))[:CALIBRATION],
+            )
+        subject = replace(subject, calibration=calibration)
+        return list(_rows(subject, Path(folder)))
+
+
+def _rows(subject: contestants.Subject, folder: Path) -> Iterator[Row]:
+    model, data = subject.model, subject.calibration
+    if not subject.labelled or subject.name != contestants.UNET:
+        yield _peer(
+            ORT, subject, folder, lambda target: contest.peer_model(model, data, OPTIONS, target, qformat="qdq").failed
+        )
+        if BESIDE:
+            yield _peer(NNCF, subject, folder, lambda target: _nncf(subject, target), runtime="openvino")
+    done = pipeline.calibrate(model, data, OPTIONS)
+    for step, settings, make in _steps(subject, done):
+        began = time.monotonic()
+        refined = make()
+        seconds = time.monotonic() - began
+        decided, written = pipeline.quantize(refined.model, refined.table, settings)
+        target = folder / "ours.onnx"
+        graph.save(written, target)
+        row = _judged(step, subject, target)
+        counts = multiply_accumulates(refined.model.prepared, input_shapes(model))
+        integer = {node.name for node in decided.quantised}
+        share = sum(n for node, n in counts.items() if node in integer) / sum(counts.values())
+        yield replace(row, int8_macs=share, seconds=seconds)
+
+
+def _steps(
+    subject: contestants.Subject, done: pipeline.Calibration
+) -> Iterator[tuple[str, QuantSettings, Callable[[], Refined]]]:
+    """Every step with the settings to quantise it with, and what makes it; each builds on those before it."""
+    model, data, settings = subject.model, subject.calibration, OPTIONS.settings
+    name, threads = model.input.name, contestants.THREADS
+    fast = Refined(model, done.table)
+    yield FAST, settings, lambda: fast
+    if not subject.labelled:
+        few = Subset(data, tuple(range(len(data.names)))[:: max(1, len(data.names) // RANGES_ON)][:RANGES_ON])
+
+        def searched() -> Refined:
+            found, _ = search_ranges(model.prepared, done.observations, settings, name, few, threads=threads)
+            return replace(fast, table=replace(done.table, ranges=found))
+
+        yield RANGES, settings, searched
+    rounded = rounded_tensors(model.prepared.model, plan(model.prepared, done.table.ranges, settings))
+    equal = equalise(model.prepared, done.observations.channels, rounded)
+    if equal is not None:
+        scaled = replace(model, prepared=equal.prepared)
+        table = pipeline.calibrate(scaled, data, OPTIONS).table
+        yield EQUALISED, settings, lambda: Refined(scaled, table)
+        settled = compensate(equal.prepared, table.ranges, settings, name, data, threads=threads)
+        yield COMPENSATED, settings, lambda: Refined(replace(model, prepared=settled), table)
+
+        def corrected() -> Refined:
+            exact = equal.prepared.model
+            mended = correct_biases(
+                settled, table.ranges, settings, name, data, method="analytic", reference=exact, threads=threads
+            )
+            return Refined(replace(model, prepared=mended), table)
+
+        yield CORRECTED, settings, corrected
+    yield BALANCED, settings, lambda: effort.refine(model, done, data, OPTIONS, effort=effort.BALANCED)
+    if subject.labelled and LEARNS:
+        few_bits = replace(settings, weight=INT4)
+        options = replace(OPTIONS, settings=few_bits)
+        yield W4, few_bits, lambda: fast
+        yield W4_BEST, few_bits, lambda: effort.refine(model, done, data, options, effort=effort.BEST)
+
+
+def _peer(
+    step: str,
+    subject: contestants.Subject,
+    folder: Path,
+    make: Callable[[Path], str | None],
+    *,
+    runtime: str = "onnxruntime",
+) -> Row:
+    target, began = folder / "peer.onnx", time.monotonic()
+    failed = make(target)
+    if failed is not None:
+        return Row(step, failed=failed)
+    seconds = time.monotonic() - began
+    return replace(_judged(step, subject, target, runtime=runtime), seconds=seconds)
+
+
+def _nncf(subject: contestants.Subject, target: Path) -> str | None:
+    data, name = subject.calibration, subject.model.input.name
+    feeds = ({name: data.load(index).tensor} for index in range(len(data.names)))
+    try:
+        quantize_with_nncf(subject.path, target, list(feeds), images=len(data.names))
+    except PeerError as error:
+        return str(error)
+    return None
+
+
+def _judged(step: str, subject: contestants.Subject, target: Path, *, runtime: str = "onnxruntime") -> Row:
+    with open_pair(subject.path, target, threads=contestants.THREADS, runtime=runtime) as (reference, candidate):
+        seen = evaluate(reference, candidate, subject.validation, subject.model.recipe)
+    scores = seen.float_scores, seen.int8_scores
+    drop = None
+    if scores[0] is not None and scores[1] is not None:
+        drop = 100 * ((scores[0].mean_iou or 0.0) - (scores[1].mean_iou or 0.0))
+    return Row(step, seen.agreement, 1 - seen.pixel_agreement, seen.sqnr_db, drop, size=file_bytes(target))
+
+
+def main(names: list[str]) -> None:
+    """Measures what is asked for and writes the report of all that is known."""
+    kept = writing.FOLDER / "accuracy.json"
+    known: dict[str, list[dict[str, Any]]] = json.loads(kept.read_text())["models"] if kept.exists() else {}
+    wanted = [name for name in contestants.names() if name != contestants.UNET]
+    for name in names or wanted:
+        known[name] = [asdict(row) for row in measured(name)]
+        print(name, *known[name], sep="\n  ", flush=True)
+    _write({name: known[name] for name in wanted if name in known})
+
+
+def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
+    def table(names: list[str], title: str) -> dict[str, Any]:
+        headers = (
+            "model",
+            "quantised by",
+            "agrees",
+            "changed pixels",
+            "SQNR",
+            "mIoU lost",
+            "int8 MACs",
+            "size",
+            "made in",
+        )
+        return {title: (headers, [_row(name, Row(**row)) for name in names for row in known[name]])}
+
+    others = [name for name in known if name in contestants.SHARED]
+    own = [name for name in known if name not in contestants.SHARED]
+    steps = dict.fromkeys(row["step"] for rows in known.values() for row in rows)
+    means = []
+    for step in steps:
+        cells: list[str | None] = []
+        for names in (others, own):
+            rows = [Row(**row) for name in names for row in known[name] if row["step"] == step and not row["failed"]]
+            agreements = [row.agreement for row in rows if row.agreement is not None]
+            drops = [row.drop for row in rows if row.drop is not None]
+            cells += [
+                tables.percent(sum(agreements) / len(agreements)) if agreements else None,
+                tables.percent(min(agreements)) if agreements else None,
+            ]
+            if names is own:
+                cells += [f"{sum(drops) / len(drops):.2f}" if drops else None, f"{max(drops):.2f}" if drops else None]
+        means.append((step, *cells))
+    heads = ("quantised by", "others' models: mean", "worst", "zoo: mean", "worst", "mIoU lost: mean", "most")
+    writing.write(
+        "accuracy",
+        "The same mask: what each step brings",
+        f"{CALIBRATION} images to calibrate on; judged on others: {VALIDATION} for models of others (sinet: the ten that "
+        f"exist, calibrated on too, which flatters all), up to {LABELLED} for the reference models. agrees: mean IoU of "
+        "the int8 with the float masks; mIoU lost: points against the labels, CamVid val or the model's own data; int8 "
+        "MACs: share of multiply-accumulates that compute in integers. Steps from `equalised` on stand on each other; "
+        "`ranges searched` stands alone and is no part of balanced; balanced also leaves the regions float that harm "
+        "most, at most 15 % of the multiply-accumulates, and takes the channels as they are or equalised, whichever errs "
+        "less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the rounding. "
+        "onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, run in OpenVINO. "
+        "Seconds are of a busy machine.",
+        {"All models": (heads, means), **table(others, "Models that others trained"), **table(own, "Reference models")},
+        {"models": dict(known)},
+        *(("openvino", "nncf") if BESIDE else ()),
+        *(("torch",) if LEARNS else ()),
+    )
+
+
+def _row(name: str, row: Row) -> tables.Row:
+    if row.failed is not None:
+        return (name.split("_v")[0], row.step, f"failed: {row.failed}")
+    return (
+        name.split("_v")[0].removesuffix("_segmentation_adas_0001"),
+        row.step,
+        tables.percent(row.agreement),
+        f"{100 * (row.changed_pixels or 0):.3f} %",
+        tables.decibels(row.sqnr_db),
+        None if row.drop is None else f"{row.drop:.2f}",
+        None if row.int8_macs is None else tables.percent(row.int8_macs),
+        None if row.size is None else tables.megabytes(row.size),
+        None if row.seconds is None else f"{row.seconds:.0f} s",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
