@@ -30,7 +30,7 @@ FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
 
 FLOAT_BUDGET = 0.15
 """Most of the multiply-accumulates that may stay float for the masks' sake, as a share."""
-HARMLESS = 0.02
+HARMLESS = 0.005
 """The risk (see islands.margins) below which nothing more is left float: few pixels change their class."""
 FRAGILE = "int8 would change the masks here, by measurement"
 """Why a node stays float."""

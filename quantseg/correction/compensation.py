@@ -25,6 +25,9 @@ from quantseg.progress import Track, quiet
 DAMPING = 0.01
 """Added to the covariance's diagonal, as a share of its mean: few images must not tell too much."""
 
+_LOST = 1e-12
+"""Share of the second moments that may be rounding errors where they are subtracted from each other."""
+
 
 def compensate(
     prepared: Prepared,
@@ -38,12 +41,12 @@ def compensate(
 ) -> Prepared:
     """The prepared model with the weights of its quantised layers on their grids, errors compensated on `data`.
 
-    A layer keeps its grid. One whose covariance would take more than LARGEST_GRAM numbers is left as it is, and so is
+    A layer keeps the grid that the plan gives it. One whose covariance would take more than LARGEST_GRAM numbers is left as it is, and so is
     one where plain rounding errs less. Each image is run once; memory does not grow with them. Raises DataError without
     images.
     """
     decided = plan(prepared, ranges, settings)
-    found = tuple(layer for layer in layers_of(prepared.model, decided) if _size(layer))
+    found = tuple(layer for layer in layers_of(prepared.model, decided) if _fits(layer))
     covariances = _covariances(prepared, found, input_name, data, threads, track)
     model = prepared.model.clone()
     nodes = {node.name: node for node in model.graph}
@@ -61,11 +64,12 @@ def compensate(
 
 
 def compensated(layer: Layer, grid: QuantParams, covariance: F64, limits: tuple[int, int]) -> F32:
-    """The layer's weight, each value on its grid. covariance: of what its rows multiply, (groups, k, k).
+    """The layer's weight, each value on its grid, in the weight's own shape.
 
-    limits: the least and the greatest integer that a weight may become.
+    covariance: of what its rows multiply, (groups, k, k), positive semidefinite. limits: the least and the greatest
+    integer that a weight may become. No row errs more than by nearest rounding.
     """
-    plain = dequantize(quantize(layer.weight, grid), grid)
+    plain = dequantize(np.clip(quantize(layer.weight, grid), *limits), grid)
     groups, size, _ = covariance.shape
     rows = layer.rows(layer.weight).astype(np.float64).reshape(groups, -1, size)
     steps, zeros = (
@@ -89,7 +93,7 @@ def compensated(layer: Layer, grid: QuantParams, covariance: F64, limits: tuple[
 
 
 def _inverse_factor(covariance: F64) -> F64:
-    """The upper triangular U with UᵀU = (covariance + damping)⁻¹, without the inverse itself: U⁻¹ is its other factor."""
+    """The upper triangular U with UᵀU = (covariance + damping)⁻¹, without that inverse: U⁻¹ is its other factor."""
     spread = np.einsum("gkk->gk", covariance)
     damping = DAMPING * spread.mean(axis=1) + 1e-4 * spread.max(axis=1) + 1e-12
     turned = (covariance + damping[:, None, None] * np.eye(covariance.shape[1]))[:, ::-1, ::-1]
@@ -102,7 +106,7 @@ def _error(wrong: F64, covariance: F64) -> F64:
     return total
 
 
-def _size(layer: Layer) -> bool:
+def _fits(layer: Layer) -> bool:
     size = layer.rows(layer.weight).shape[1]
     return bool(layer.groups * size * size <= LARGEST_GRAM)
 
@@ -110,7 +114,7 @@ def _size(layer: Layer) -> bool:
 def _covariances(
     prepared: Prepared, found: tuple[Layer, ...], input_name: str, data: Dataset, threads: int, track: Track
 ) -> dict[str, F64]:
-    """The covariance of each layer's inputs over all images."""
+    """The covariance of each layer's inputs over all images, with what float64 may lose of it on its diagonal."""
     if not data.names:
         raise DataError("no images to round weights on; give a folder that holds some")
     computed = [name for name in dict.fromkeys(layer.source for layer in found) if name != input_name]
@@ -129,4 +133,10 @@ def _covariances(
                 mean = wide.sum(axis=1) / places
                 grams[layer.name] = grams[layer.name] + gram if index else gram
                 means[layer.name] = means[layer.name] + mean if index else mean
-    return {name: gram - means[name][:, :, None] * means[name][:, None, :] for name, gram in grams.items()}
+    return {name: _centred(gram, means[name]) for name, gram in grams.items()}
+
+
+def _centred(gram: F64, mean: F64) -> F64:
+    lost = _LOST * np.trace(gram, axis1=1, axis2=2)
+    centred: F64 = gram - mean[:, :, None] * mean[:, None, :] + lost[:, None, None] * np.eye(gram.shape[1])
+    return centred

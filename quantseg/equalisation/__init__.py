@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from quantseg.equalisation.channels import Channels, Ids, Product, channel_classes
 from quantseg.equalisation.factors import F64, Grid, Reader, solve
+from quantseg.errors import PlanError
 from quantseg.lowering.edit import constant, initializer, rank
 from quantseg.observation import ChannelExtrema
 from quantseg.ops.activation import clamp_bounds
@@ -36,14 +37,15 @@ class Equalised:
     most: float
 
 
-def equalise(
-    prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded: Sequence[str]
-) -> Equalised | None:
+def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded: Sequence[str]) -> Equalised | None:
     """The same network in float, with the factors that make its rounding harm least; None where no channel is free.
 
-    extrema: of the observed tensors. rounded: names of those that the plan rounds. A clamp with an upper bound passes
-    a channel's factor where none of the images reached it.
+    extrema: of the observed tensors, in the units of this model. rounded: names of the tensors that the plan rounds. A
+    clamp with bounds beside zero passes a channel's factor where none of the images reached them. Weights are still as
+    they were trained: raises PlanError where one lies on a grid already.
     """
+    if prepared.weights:
+        raise PlanError(f"{min(prepared.weights)}: its weight is rounded already; equalise before weights are rounded")
     model = prepared.model.clone()
     channels = channel_classes(model.graph)
     ceilings = _ceilings(channels, extrema)
@@ -68,18 +70,25 @@ def _ceilings(channels: Channels, extrema: Mapping[str, ChannelExtrema]) -> dict
     for node, ids in channels.clamps:
         low, high = clamp_bounds(node)
         seen = extrema.get(str(node.outputs[0].name))
-        if np.isinf(high) and (low == 0 or np.isinf(low)):
+        if low in (0.0, -np.inf) and high == np.inf:
             continue
-        if seen is None or len(seen.maxima) != len(ids):
+        if not low <= 0 <= high or seen is None or len(seen.maxima) != len(ids):
             channels.pin(ids)
             continue
-        active = (seen.maxima >= high * (1 - _ACTIVE)) | ((low != 0) & (seen.minima <= low * (1 - _ACTIVE)))
-        channels.pin(ids[active])
-        for number, most in zip(ids[~active], seen.maxima[~active], strict=True):
-            if most > 0:
-                room, root = max(0.0, float(np.log(HEADROOM * high / most))), channels.root(int(number))
-                found[root] = min(found.get(root, np.inf), room)
+        nearness = _nearness(seen, low, high)
+        channels.pin(ids[nearness > 1 - _ACTIVE])
+        for number, near in zip(ids, nearness, strict=True):
+            root, room = channels.root(int(number)), float(np.log(HEADROOM / near)) if near > 0 else 0.0
+            found[root] = min(found.get(root, np.inf), max(0.0, room))
     return found
+
+
+def _nearness(seen: ChannelExtrema, low: float, high: float) -> F64:
+    """How far each channel reaches towards the bounds of a clamp, 1 where it reaches one; a bound of zero is none."""
+    reached = [(seen.maxima, high), (seen.minima, low)]
+    shares = [values.astype(np.float64) / bound for values, bound in reached if bound and np.isfinite(bound)]
+    nearness: F64 = np.maximum.reduce([*shares, np.zeros(len(seen.maxima))])
+    return nearness
 
 
 def _grids(

@@ -77,7 +77,11 @@ class Channels:
 
 
 def channel_classes(graph: ir.Graph) -> Channels:
-    """The classes of all channels of a prepared graph, its inputs and outputs pinned. Needs inferred shapes."""
+    """The classes of all channels of a prepared graph. Needs inferred shapes.
+
+    Pinned are the graph's inputs and outputs, what subgraphs read, and what a node reads that is not known to pass a
+    factor on, be it for its operator or for a shape that cannot be inferred.
+    """
     channels = Channels()
     for node in graph:
         handler = _HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
@@ -87,14 +91,15 @@ def channel_classes(graph: ir.Graph) -> Channels:
                 channels.pin(_known(channels, value))
             continue
         channels.of[node.outputs[0]] = ids
-    for value in graph.outputs:
-        channels.pin(_known(channels, value))
+    for value, ids in channels.of.items():
+        if value.is_graph_output() or any(user.graph is not graph for user, _ in value.uses()):
+            channels.pin(ids)
     return channels
 
 
 def _known(channels: Channels, value: ir.Value | None) -> Ids | None:
     """The classes of a tensor; pinned ones where nothing is known of it yet. None for constants and unknown shapes."""
-    if value is None or value.is_initializer() or value.dtype != ir.DataType.FLOAT:
+    if value is None or value.is_initializer() or value.dtype not in (ir.DataType.FLOAT, None):
         return None
     if value not in channels.of:
         shape = value.shape
@@ -113,12 +118,13 @@ def _product(channels: Channels, node: ir.Node) -> Ids | None:
     if node.op_type == "Conv":
         groups, rows = node.attributes.get_int("group", 1), weight
     else:
-        if rank(node.inputs[0]) != 2 or weight.ndim != 2:
+        if rank(node.inputs[0]) != 2 or weight.ndim != 2 or node.attributes.get_int("transA", 0):
             return None
         groups, rows = 1, weight if node.attributes.get_int("transB", 0) else weight.T
-    bias = input_at(node, 2)
-    if bias is not None and (constant(bias) is None or bias.const_value.size != len(rows)):  # type: ignore[union-attr]
-        return None
+    if input_at(node, 2) is not None:
+        bias = constant(node.inputs[2])
+        if bias is None or bias.shape not in ((len(rows),), (1, len(rows))):
+            return None
     made = channels.fresh(len(rows))
     flat = rows.reshape(len(rows), rows.shape[1], -1).astype(np.float32)
     channels.products.append(Product(node, flat, groups, read, made))
@@ -126,10 +132,24 @@ def _product(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def _through(channels: Channels, node: ir.Node) -> Ids | None:
-    ids, shape = _known(channels, node.inputs[0]), node.outputs[0].shape
-    if ids is None or any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
+    """One tensor in, the same channels out; what else the node reads, slopes or sizes, takes no factor."""
+    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         return None
-    return ids if shape is None or len(shape) < 2 or shape[1] == len(ids) else None
+    for value in node.inputs[1:]:
+        channels.pin(_known(channels, value))
+    return _kept(node, node.inputs[0], _known(channels, node.inputs[0]))
+
+
+def _kept(node: ir.Node, value: ir.Value | None, ids: Ids | None) -> Ids | None:
+    """The classes of an operand, where its channels are the output's: same axis, same number; else None."""
+    output = node.outputs[0]
+    same = ids is not None and rank(value) == rank(output) and _count(output) == len(ids)
+    return ids if same else None
+
+
+def _resize(channels: Channels, node: ir.Node) -> Ids | None:
+    beyond = node.attributes.get_float("extrapolation_value", 0.0)
+    return None if beyond else _through(channels, node)
 
 
 def _clamp(channels: Channels, node: ir.Node) -> Ids | None:
@@ -143,41 +163,40 @@ def _clamp(channels: Channels, node: ir.Node) -> Ids | None:
 def _sum(channels: Channels, node: ir.Node) -> Ids | None:
     a, b = (_known(channels, value) for value in node.inputs)
     if a is not None and b is not None:
-        if len(a) != len(b):
+        if _kept(node, node.inputs[0], a) is None or _kept(node, node.inputs[1], b) is None:
             return None
         channels.join(a, b)
         return a
     index, ids = (0, b) if a is None else (1, a)
     other = constant(node.inputs[index])
-    if ids is None or other is None or _per_channel(other, node.outputs[0], len(ids)) is None:
+    ids = _kept(node, node.inputs[1 - index], ids)
+    if ids is None or other is None or not _per_channel(other, node.outputs[0], len(ids)):
         return None
     channels.summands.append((node, index, ids))
     return ids
 
 
-def _per_channel(values: NDArray[np.generic], output: ir.Value, count: int) -> NDArray[np.generic] | None:
-    """A constant operand with the output's rank, where it differs from channel to channel at most; else None."""
+def _per_channel(values: NDArray[np.generic], output: ir.Value, count: int) -> bool:
+    """Whether a constant operand holds one number for each channel of the output, and lies along its axis 1."""
     dims = rank(output)
-    if dims is None or values.ndim > dims:
-        return None
-    full = values.reshape((1,) * (dims - values.ndim) + values.shape)
-    return full if full.shape[1] == count and full.size == count else None
+    full = () if dims is None else (1,) * (dims - values.ndim) + values.shape
+    return len(full) > 1 and full[1] == count == values.size
 
 
 def _scaling(channels: Channels, node: ir.Node) -> Ids | None:
-    """Mul: the factor of one side passes; the other, a gate, is pinned. Beside a constant the factor passes as it is."""
+    """Mul: the factor of one side passes; the other, a gate, is pinned. Beside a constant it passes as it is."""
     a, b = (_known(channels, value) for value in node.inputs)
     if a is None or b is None:
         ids, other = (b, node.inputs[0]) if a is None else (a, node.inputs[1])
-        passes = ids is not None and constant(other) is not None and _count(node.outputs[0]) == len(ids)
-        return ids if passes else None
-    ids, gate = a, b
+        value = node.inputs[1] if a is None else node.inputs[0]
+        return _kept(node, value, ids) if constant(other) is not None else None
+    ids, gate, value = a, b, node.inputs[0]
     sizes = (len(a), _pixels(node.inputs[0])), (len(b), _pixels(node.inputs[1]))
     held = all(int(number) in channels.pinned for number in a)
     if sizes[0] < sizes[1] or (sizes[0] == sizes[1] and held):
-        ids, gate = b, a
+        ids, gate, value = b, a, node.inputs[1]
     channels.pin(gate)
-    return ids if _count(node.outputs[0]) == len(ids) else None
+    return _kept(node, value, ids)
 
 
 def _count(value: ir.Value) -> int | None:
@@ -241,7 +260,7 @@ def _gather(channels: Channels, node: ir.Node) -> Ids | None:
     ids, dims, places = _known(channels, node.inputs[0]), rank(node.inputs[0]), constant(node.inputs[1])
     if ids is None or dims is None or places is None or places.ndim != 1:
         return None
-    return ids[places] if node.attributes.get_int("axis", 0) % dims == 1 else ids
+    return ids[places.astype(np.int64)] if node.attributes.get_int("axis", 0) % dims == 1 else ids
 
 
 def _depth_to_space(channels: Channels, node: ir.Node) -> Ids | None:
@@ -270,9 +289,15 @@ def _transpose(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def _pad(channels: Channels, node: ir.Node) -> Ids | None:
-    value = constant(input_at(node, 2))
-    plain = node.attributes.get_string("mode", "constant") != "constant" or input_at(node, 2) is None
-    return _through(channels, node) if plain or (value is not None and not value.any()) else None
+    """Zeros or the tensor's own values around the pixels; nothing before or after the channels."""
+    pads, value, axes = (constant(input_at(node, index)) for index in (1, 2, 3))
+    zeros = input_at(node, 2) is None or (value is not None and not value.any())
+    if pads is None or not (zeros or node.attributes.get_string("mode", "constant") != "constant"):
+        return None
+    dims = len(pads) // 2
+    along = range(dims) if axes is None else [int(axis) % (rank(node.inputs[0]) or 1) for axis in axes]
+    moved = any(before or after for axis, before, after in zip(along, pads, pads[dims:], strict=False) if axis == 1)
+    return None if moved else _through(channels, node)
 
 
 def _equal(channels: Channels, node: ir.Node) -> Ids | None:
@@ -284,8 +309,7 @@ def _where(channels: Channels, node: ir.Node) -> Ids | None:
     for value, other in (node.inputs[1:], node.inputs[:0:-1]):
         zero = constant(other)
         if zero is not None and not zero.any():
-            ids = _known(channels, value)
-            return ids if ids is not None and _count(node.outputs[0]) == len(ids) else None
+            return _kept(node, value, _known(channels, value))
     return None
 
 
@@ -294,7 +318,8 @@ _HANDLERS: Mapping[str, Callable[[Channels, ir.Node], Ids | None]] = {
     "Gemm": _product,
     "MatMul": _product,
     **dict.fromkeys(("Relu", "LeakyRelu", "PRelu", "Identity"), _through),
-    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize", "Expand"), _through),
+    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Expand"), _through),
+    "Resize": _resize,
     "Clip": _clamp,
     "Add": _sum,
     "Sub": _sum,

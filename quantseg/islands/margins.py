@@ -23,7 +23,8 @@ class Judge:
     """The float model's output of one batch, as the leads of one class before another.
 
     first, second: indices into the flat output; lead: their difference, or without a second the distance from `level`;
-    weights: of each lead, so that Σ weights·lead² is about 1.
+    weights: of each lead, so that Σ weights·lead² is about 1. labels: the leads are class ids, and any error changes
+    the class.
     """
 
     first: NDArray[np.int64]
@@ -31,10 +32,11 @@ class Judge:
     level: float
     lead: NDArray[np.float32]
     weights: NDArray[np.float64]
+    labels: bool = False
 
     @staticmethod
     def of(output: NDArray[Any], recipe: OutputRecipe) -> "Judge":
-        """From a float output, for any head. Class ids (head labels) are taken for numbers: any change counts."""
+        """From a float output, of the shape that the recipe's layout tells, for any head. Raises RecipeError."""
         places = channels_first(np.arange(output.size).reshape(output.shape), recipe)
         flat = output.reshape(-1).astype(np.float32)
         level = recipe.threshold if recipe.head in ("threshold", "multilabel") else 0.0
@@ -46,15 +48,21 @@ class Judge:
         else:
             first, second = places.reshape(-1), None
             lead = flat[first] - np.float32(level)
-            classes = (lead > 0).astype(np.int64)
+            channel = np.broadcast_to(np.arange(places.shape[1])[:, None, None], places.shape).reshape(-1)
+            classes = 2 * channel + (lead > 0)
+        labels = recipe.head == "labels"
+        _, classes = np.unique(lead if labels else classes, return_inverse=True)
         counts = np.bincount(classes)
-        share = 1.0 / (counts[classes] * np.count_nonzero(counts))
+        share = 1.0 / (counts[classes] * len(counts))
+        if labels:
+            return Judge(first, second, level, lead, share, labels=True)
         square = np.square(lead.astype(np.float64))
         softness = SOFTNESS**2 * float(square.mean()) or 1.0
         return Judge(first, second, level, lead, share / (square + softness))
 
     def risk(self, output: NDArray[Any]) -> float:
-        """What the errors of another model's output weigh; 0 where there are none."""
-        flat = output.reshape(-1)
-        lead = flat[self.first] - (self.level if self.second is None else flat[self.second])
-        return float((np.square((lead - self.lead).astype(np.float64)) * self.weights).sum())
+        """What the errors of another model's output, of the same shape, weigh; 0 where there are none."""
+        flat = output.reshape(-1).astype(np.float32)
+        lead = flat[self.first] - (np.float32(self.level) if self.second is None else flat[self.second])
+        errors = (lead - self.lead).astype(np.float64)
+        return float(((errors != 0 if self.labels else np.square(errors)) * self.weights).sum())

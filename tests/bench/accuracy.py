@@ -33,7 +33,7 @@ from quantseg.work import multiply_accumulates
 from tests.bench import contestants, writing
 
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
-"""Images to calibrate on; others to judge models of others on; and, with labels, the reference models: all of CamVid val."""
+"""Images to calibrate on; to judge models of others on; and, with labels, reference models: all of CamVid val.""""""
 RANGES_ON = 8
 ORT, NNCF = "onnxruntime quantizer", "NNCF, OpenVINO"
 FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
@@ -233,7 +233,11 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
         "less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the rounding. "
         "onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, run in OpenVINO. "
         "Seconds are of a busy machine.",
-        {"All models": (heads, means), **table(others, "Models that others trained"), **table(own, "Reference models")},
+        {
+            "All models": (heads, means),
+            **(table(others, "Models that others trained") if others else {}),
+            **(table(own, "Reference models") if own else {}),
+        },
         {"models": dict(known)},
         *(("openvino", "nncf") if BESIDE else ()),
         *(("torch",) if LEARNS else ()),
@@ -242,7 +246,7 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
 
 def _row(name: str, row: Row) -> tables.Row:
     if row.failed is not None:
-        return (name.split("_v")[0], row.step, f"failed: {row.failed}")
+        return (name.split("_v")[0], row.step, "failed", *[None] * 6)
     return (
         name.split("_v")[0].removesuffix("_segmentation_adas_0001"),
         row.step,
