@@ -169,7 +169,7 @@ def test_quantize_writes_the_same_model_from_images_and_from_a_file(
     a, b, c, plan = (tmp_path / name for name in ("a.onnx", "b.onnx", "c.json", "plan.json"))
     assert quantseg("calibrate", float_model, "--data", pictures, "--output", c).code == 0
     words = ["quantize", float_model, "--format", qformat]
-    assert quantseg(*words, "--data", pictures, "--output", a).code == 0
+    assert quantseg(*words, "--data", pictures, "--effort", "fast", "--output", a).code == 0
     outcome = quantseg(*words, "--calibration", c, "--output", b, "--json", plan)
     assert outcome.code == 0
     assert a.read_bytes() == b.read_bytes()
@@ -183,7 +183,7 @@ def test_quantize_writes_the_same_model_from_images_and_from_a_file(
 def test_quantize_says_what_stays_float_and_why(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    words = ["quantize", float_model, "--data", pictures, "--exclude", "MaxPool", "--dry-run"]
+    words = ["quantize", float_model, "--data", pictures, "--effort", "fast", "--exclude", "MaxPool", "--dry-run"]
     outcome = quantseg(*words, "--json", tmp_path / "plan.json")
     assert "27 of 29 nodes compute in integers" in outcome.out
     assert re.search(r"^ +2 +excluded by --exclude$", outcome.out, re.MULTILINE)

@@ -299,7 +299,7 @@ def test_real_models_lose_nothing(name: str, tmp_path: Path) -> None:
 
 def made_by_command(quantseg: Command, model: Path, pictures: Path, folder: Path, *words: str) -> Path:
     target = folder / "folded.onnx"
-    done = quantseg("quantize", model, "--data", pictures, "--threads", 1, "-o", target, *words)
+    done = quantseg("quantize", model, "--data", pictures, "--effort", "fast", "--threads", 1, "-o", target, *words)
     assert done.code == 0, done.err
     assert "takes 'pixels' uint8" in done.out
     assert "gives 'mask' uint8" in done.out

@@ -95,7 +95,14 @@ def quantize(
         images = pipeline.open_data(data, float_model, limit=options.limit)
         done = pipeline.calibrate(float_model, images, options, track=console.track)
         refined = efforts.refine(
-            float_model, done, images, options, effort=wanted_effort, seed=seed, track=console.track
+            float_model,
+            done,
+            images,
+            options,
+            effort=wanted_effort,
+            leave_float=not aim.int8_everywhere,
+            seed=seed,
+            track=console.track,
         )
         float_model, table, notes = refined.model, refined.table, refined.notes
     wanted = Fold(fold_preprocess, fold_argmax)

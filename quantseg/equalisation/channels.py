@@ -118,7 +118,7 @@ def _product(channels: Channels, node: ir.Node) -> Ids | None:
     if node.op_type == "Conv":
         groups, rows = node.attributes.get_int("group", 1), weight
     else:
-        if rank(node.inputs[0]) != 2 or weight.ndim != 2 or node.attributes.get_int("transA", 0):
+        if rank(node.inputs[0]) != 2 or weight.ndim != 2 or node.attributes.get_int("transA", 0) != 0:
             return None
         groups, rows = 1, weight if node.attributes.get_int("transB", 0) else weight.T
     if input_at(node, 2) is not None:
@@ -260,7 +260,7 @@ def _gather(channels: Channels, node: ir.Node) -> Ids | None:
     ids, dims, places = _known(channels, node.inputs[0]), rank(node.inputs[0]), constant(node.inputs[1])
     if ids is None or dims is None or places is None or places.ndim != 1:
         return None
-    return ids[places.astype(np.int64)] if node.attributes.get_int("axis", 0) % dims == 1 else ids
+    return ids[places] if node.attributes.get_int("axis", 0) % dims == 1 else ids
 
 
 def _depth_to_space(channels: Channels, node: ir.Node) -> Ids | None:
@@ -271,7 +271,8 @@ def _depth_to_space(channels: Channels, node: ir.Node) -> Ids | None:
     phases = ids.reshape(-1, side * side).T if crd else ids.reshape(side * side, -1)
     for phase in phases[1:]:
         channels.join(phases[0], phase)
-    return phases[0]
+    first: Ids = phases[0]
+    return first
 
 
 def _reshape(channels: Channels, node: ir.Node) -> Ids | None:

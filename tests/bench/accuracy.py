@@ -1,16 +1,16 @@
 """The same mask: what each step of refinement brings, beside onnxruntime's quantizer and NNCF.
 
-    python -m tests.bench.accuracy [MODEL…]
+    python -m tests.bench.accuracy [--models a,b] [--steps "fast: min/max,balanced"]
 
-Needs the models and images in ../shared, which are not part of this project. Models already measured are kept in
-reports/benchmarks/accuracy.json: those that are named are measured anew, none: all.
+Needs the models and images in ../shared, which are not part of this project. What was measured before is kept in
+reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,7 @@ from quantseg.effort import Refined
 from quantseg.equalisation import equalise
 from quantseg.evaluation import evaluate
 from quantseg.fake_quant import rounded_tensors
+from quantseg.files import write_json
 from quantseg.latency import file_bytes
 from quantseg.peers import PeerError, quantize_with_nncf
 from quantseg.planning import QuantSettings, plan
@@ -33,13 +34,14 @@ from quantseg.work import multiply_accumulates
 from tests.bench import contestants, writing
 
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
-"""Images to calibrate on; to judge models of others on; and, with labels, reference models: all of CamVid val.""""""
+"""Images to calibrate on; to judge models of others on; and, with labels, reference models: all of CamVid val."""
 RANGES_ON = 8
 ORT, NNCF = "onnxruntime quantizer", "NNCF, OpenVINO"
 FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
     "fast: min/max", "ranges searched", "equalised", "+ weights compensated", "+ biases corrected", "balanced",
 )  # fmt: skip
 W4, W4_BEST = "int4 weights, fast", "int4 weights, best"
+STEPS = (ORT, NNCF, FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
 LEARNS = bool(find_spec("torch"))
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
 OPTIONS = pipeline.CalibrationOptions(threads=contestants.THREADS)
@@ -60,8 +62,8 @@ class Row:
     failed: str | None = None
 
 
-def measured(name: str) -> list[Row]:
-    """All rows of one model."""
+def measured(name: str, steps: Collection[str]) -> list[Row]:
+    """The rows of one model, of these steps."""
     labelled = name not in contestants.SHARED
     with (
         contestants.subject(name, calibration=CALIBRATION, validation=LABELLED if labelled else VALIDATION) as subject,
@@ -74,19 +76,23 @@ def measured(name: str) -> list[Row]:
                 tuple(range(0, len(calibration.names), max(1, len(calibration.names) // CALIBRATION)))[:CALIBRATION],
             )
         subject = replace(subject, calibration=calibration)
-        return list(_rows(subject, Path(folder)))
+        return list(_rows(subject, Path(folder), steps))
 
 
-def _rows(subject: contestants.Subject, folder: Path) -> Iterator[Row]:
+def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str]) -> Iterator[Row]:
     model, data = subject.model, subject.calibration
-    if not subject.labelled or subject.name != contestants.UNET:
-        yield _peer(
-            ORT, subject, folder, lambda target: contest.peer_model(model, data, OPTIONS, target, qformat="qdq").failed
-        )
-        if BESIDE:
-            yield _peer(NNCF, subject, folder, lambda target: _nncf(subject, target), runtime="openvino")
+    if ORT in steps:
+
+        def quantised(target: Path) -> str | None:
+            return contest.peer_model(model, data, OPTIONS, target, qformat="qdq").failed
+
+        yield _peer(ORT, subject, folder, quantised)
+    if NNCF in steps and BESIDE:
+        yield _peer(NNCF, subject, folder, lambda target: _nncf(subject, target), runtime="openvino")
     done = pipeline.calibrate(model, data, OPTIONS)
-    for step, settings, make in _steps(subject, done):
+    for step, settings, make in _steps(subject, done, steps):
+        if step not in steps:
+            continue
         began = time.monotonic()
         refined = make()
         seconds = time.monotonic() - began
@@ -101,7 +107,7 @@ def _rows(subject: contestants.Subject, folder: Path) -> Iterator[Row]:
 
 
 def _steps(
-    subject: contestants.Subject, done: pipeline.Calibration
+    subject: contestants.Subject, done: pipeline.Calibration, steps: Collection[str]
 ) -> Iterator[tuple[str, QuantSettings, Callable[[], Refined]]]:
     """Every step with the settings to quantise it with, and what makes it; each builds on those before it."""
     model, data, settings = subject.model, subject.calibration, OPTIONS.settings
@@ -117,7 +123,8 @@ def _steps(
 
         yield RANGES, settings, searched
     rounded = rounded_tensors(model.prepared.model, plan(model.prepared, done.table.ranges, settings))
-    equal = equalise(model.prepared, done.observations.channels, rounded)
+    needed = {EQUALISED, COMPENSATED, CORRECTED} & set(steps)
+    equal = equalise(model.prepared, done.observations.channels, rounded) if needed else None
     if equal is not None:
         scaled = replace(model, prepared=equal.prepared)
         table = pipeline.calibrate(scaled, data, OPTIONS).table
@@ -177,14 +184,22 @@ def _judged(step: str, subject: contestants.Subject, target: Path, *, runtime: s
     return Row(step, seen.agreement, 1 - seen.pixel_agreement, seen.sqnr_db, drop, size=file_bytes(target))
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Measures what is asked for and writes the report of all that is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default="", help="names, with commas between")
+    parser.add_argument("--steps", default="", help="names, with commas between")
+    given = parser.parse_args()
+    names, steps = ([word for word in words.split(",") if word] for words in (given.models, given.steps))
     kept = writing.FOLDER / "accuracy.json"
     known: dict[str, list[dict[str, Any]]] = json.loads(kept.read_text())["models"] if kept.exists() else {}
     wanted = [name for name in contestants.names() if name != contestants.UNET]
     for name in names or wanted:
-        known[name] = [asdict(row) for row in measured(name)]
-        print(name, *known[name], sep="\n  ", flush=True)
+        fresh = {row.step: asdict(row) for row in measured(name, steps or STEPS)}
+        found = {row["step"]: row for row in known.get(name, [])} | fresh
+        known[name] = [found[step] for step in STEPS if step in found]
+        write_json(kept, {"models": known})
+        print(name, *fresh.values(), sep="\n  ", flush=True)
     _write({name: known[name] for name in wanted if name in known})
 
 
@@ -261,4 +276,4 @@ def _row(name: str, row: Row) -> tables.Row:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
