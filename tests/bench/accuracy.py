@@ -36,11 +36,11 @@ from tests.bench import contestants, writing
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
 """Images to calibrate on; to judge models of others on; and, with labels, reference models: all of CamVid val."""
 RANGES_ON = 8
-ORT, NNCF = "onnxruntime quantizer", "NNCF, OpenVINO"
+ORT, NNCF = "onnxruntime quantizer", "NNCF in OpenVINO"
 FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
     "fast: min/max", "ranges searched", "equalised", "+ weights compensated", "+ biases corrected", "balanced",
 )  # fmt: skip
-W4, W4_BEST = "int4 weights, fast", "int4 weights, best"
+W4, W4_BEST = "int4: fast", "int4: best"
 STEPS = (ORT, NNCF, FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
 LEARNS = bool(find_spec("torch"))
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
