@@ -69,8 +69,8 @@ def refine(
     """What the effort makes of a calibrated model, from the calibration images alone; no labels are read.
 
     balanced and best try the channels as they are and equalised, and keep what errs least on those images, the plain
-    model among them. leave_float: whether regions may stay float. seed: of the learning. Raises PlanError, CalibrationError, DataError, and MissingExtraError for
-    best without torch.
+    model among them. leave_float: whether regions may stay float. seed: of the learning. Raises PlanError,
+    CalibrationError, DataError, and MissingExtraError for best without torch.
     """
     check(effort)
     table = pipeline.ranges_of(calibration, options)

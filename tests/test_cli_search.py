@@ -171,7 +171,7 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_best_is_written(
 ) -> None:
     target = tmp_path / "best.onnx"
     words = ["--max-iou-drop", 0, "--evaluations", 2, "--threads", 1, "-o", target]
-    outcome = quantseg("search", float_model, "--data", pictures, *words)
+    outcome = quantseg("search", float_model, "--data", pictures, "--effort", "fast", *words)
     assert outcome.code == 3
     (error,) = errors(outcome)
     assert re.fullmatch(
@@ -187,7 +187,7 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_best_is_written(
 def test_labels_and_a_class_of_its_own(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
     words = ["--data", pictures, "--labels", "--classes", "sky,road,Car", "--max-class-drop", "car=30", "--threads", 1]
     words += ["--max-iou-drop", 30, "--figure", tmp_path / "f.svg"]
-    outcome = quantseg("search", float_model, *words, "-o", tmp_path / "m.onnx")
+    outcome = quantseg("search", float_model, *words, "--effort", "fast", "-o", tmp_path / "m.onnx")
     assert outcome.code == 0, outcome.err
     assert "points over the tightest budget" in (tmp_path / "f.svg").read_text()
     assert "against their labels" in outcome.out
@@ -205,7 +205,7 @@ def test_labels_and_a_class_of_its_own(quantseg: Command, float_model: Path, pic
 def test_what_cannot_be_asked_for_is_one_line(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    outcome = quantseg("search", float_model, "--data", pictures, "-o", tmp_path / "m.onnx", *words)
+    outcome = quantseg("search", float_model, "--data", pictures, "--effort", "fast", "-o", tmp_path / "m.onnx", *words)
     (error,) = errors(outcome)
     assert outcome.code == 2
     assert message in error
@@ -229,7 +229,9 @@ def test_data_that_cannot_be_judged_on_is_one_line(
         ([void, "--labels", "--ignore-index", 255], "no pixel of the masks counts"),
         ([same, "--labels", "--max-class-drop", "0=1"], "class 'class 0' is in none of the 1 judged masks"),
     ):
-        outcome = quantseg("search", float_model, "-o", tmp_path / "m.onnx", "--threads", 1, "--data", *words)
+        outcome = quantseg(
+            "search", float_model, "-o", tmp_path / "m.onnx", "--threads", 1, "--effort", "fast", "--data", *words
+        )
         assert outcome.code == 2, outcome.out
         (error,) = errors(outcome)
         assert message in error
@@ -245,7 +247,9 @@ def test_where_parts_are_timed_the_written_model_is_judged_once_more(
         OnnxRuntimeCpu, "executed", lambda _, *given, **named: Fake(FAST_INTEGERS).executed(*given, **named)
     )
     words = ["--data", pictures, "--calib", pictures, "--target", "ort-cpu", "--threads", 1, "--max-iou-drop", 1]
-    outcome = quantseg("search", float_model, *words, "-o", tmp_path / "m.onnx", "--json", tmp_path / "m.json")
+    outcome = quantseg(
+        "search", float_model, *words, "--effort", "fast", "-o", tmp_path / "m.onnx", "--json", tmp_path / "m.json"
+    )
     assert outcome.code in (0, 3), outcome.err
     written = json.loads((tmp_path / "m.json").read_text())
     costs = {tuple(point["float_nodes"]): point["cost"] for point in written["points"]}

@@ -395,6 +395,22 @@ def test_outliers_are_named_widest_first():
     assert outliers(seen) == ("t: channels 2, 7 up to 400 times as wide as the median channel",)
 
 
+def test_channels_that_are_nearly_dead_are_no_measure_of_the_others():
+    """Most are narrower than any grid tells from zero; of those left, one is far wider, or all are alike."""
+    high = np.full(40, 1e-38, np.float32)
+    high[:4] = 1, 1, 1, 20
+    alike = np.minimum(high, 1)
+    seen = {name: ChannelExtrema(np.zeros(40, np.float32), values) for name, values in (("t", high), ("u", alike))}
+    assert outliers(Observations({}, seen, ())) == ("t: channel 3 up to 20 times as wide as the median channel",)
+
+
+def test_a_note_on_many_channels_stays_one_short_line():
+    high = np.ones(300, np.float32)
+    high[:100] = 50
+    (note,) = outliers(Observations({}, {"t": ChannelExtrema(np.zeros(300, np.float32), high)}, ()))
+    assert note == "t: channels 0, 1, 2, 3 and 96 more up to 50 times as wide as the median channel"
+
+
 @pytest.mark.parametrize("qformat", ["qdq", "qoperator"])
 def test_all_together_make_a_model_that_onnxruntime_runs_close_to_the_float_one(qformat):
     data, wanted = images(3), QuantSettings()

@@ -43,8 +43,8 @@ def correct_biases(
     """The prepared model with the biases of its quantised layers corrected on the images of `data`.
 
     A Conv or Gemm without a bias gets one; a MatMul has no place for it and stays as it is. The means are those of
-    `reference` in float, which has the same tensors; None: of the given model. Every image counts alike. Memory does not grow with the images. Raises PlanError for another
-    method, DataError without images.
+    `reference` in float, which has the same tensors; None: of the given model. Every image counts alike. Memory does
+    not grow with the images. Raises PlanError for another method, DataError without images.
     """
     if method not in METHODS:
         raise PlanError(f"{method!r} is no way to correct biases; choose one of {', '.join(METHODS)}")

@@ -41,9 +41,9 @@ def compensate(
 ) -> Prepared:
     """The prepared model with the weights of its quantised layers on their grids, errors compensated on `data`.
 
-    A layer keeps the grid that the plan gives it. One whose covariance would take more than LARGEST_GRAM numbers is left as it is, and so is
-    one where plain rounding errs less. Each image is run once; memory does not grow with them. Raises DataError without
-    images.
+    A layer keeps the grid that the plan gives it. One whose covariance would take more than LARGEST_GRAM numbers is
+    left as it is, and so is a channel where plain rounding errs less. Each image is run once; memory does not grow with
+    them. Raises DataError without images.
     """
     decided = plan(prepared, ranges, settings)
     found = tuple(layer for layer in layers_of(prepared.model, decided) if _fits(layer))

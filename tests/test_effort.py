@@ -1,0 +1,138 @@
+"""The efforts: fast changes nothing, balanced makes the masks better from the calibration images alone."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from quantseg import effort, graph, pipeline
+from quantseg.calibration import Calibration
+from quantseg.data import Dataset
+from quantseg.effort import BALANCED, EFFORTS, FAST, FLOAT_BUDGET, FRAGILE, Refined, refine
+from quantseg.errors import PlanError
+from quantseg.pipeline import CalibrationOptions, FloatModel
+from quantseg.references import Subset
+from quantseg.work import multiply_accumulates
+from tests import models
+from tests.conftest import CLASSES, SIZE
+
+OPTIONS = CalibrationOptions(calibrator="minmax", threads=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its calibration and the images."""
+
+    model: FloatModel
+    calibration: Calibration
+    data: Dataset
+
+    def refined(self, word: str = BALANCED) -> Refined:
+        return refine(self.model, self.calibration, self.data, OPTIONS, effort=word)
+
+
+def case(path: Path, pictures: Path, count: int = 3) -> Case:
+    model = pipeline.read_float_model(path)
+    data = Subset(pipeline.open_data(pictures, model), tuple(range(count)))
+    return Case(model, pipeline.calibrate(model, data, OPTIONS), data)
+
+
+def content(refined: Refined) -> bytes:
+    """The bytes of the quantised model."""
+    return graph.to_bytes(pipeline.quantize(refined.model, refined.table, OPTIONS.settings)[1])
+
+
+def uneven(seed: int = 0, dead: bool = False, colour: bool = False) -> onnx.ModelProto:
+    """A U-Net whose channels differ by up to thirty times. dead: one of the first layer's never speaks. colour: no
+    pixel of the picture is read, so that all tensors are constant."""
+    model = models.unet(base=4, depth=1, classes=CLASSES, size=SIZE, seed=seed)
+    for number, tensor in enumerate(model.graph.initializer):
+        weight = onnx.numpy_helper.to_array(tensor).copy()
+        if weight.ndim == 4:
+            sizes = np.exp(np.random.default_rng(number).uniform(-1.7, 1.7, len(weight)))
+            weight *= sizes[:, None, None, None].astype(np.float32)
+        if number < 2 and dead:
+            weight[1] = 0
+        if number == 0 and colour:
+            weight[:] = 0
+        tensor.CopyFrom(onnx.numpy_helper.from_array(weight, tensor.name))
+    return model
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Case:
+    path = tmp_path_factory.mktemp("effort") / "uneven.onnx"
+    onnx.save(uneven(), path)
+    return case(path, pictures)
+
+
+@pytest.fixture(scope="module")
+def balanced(made: Case) -> Refined:
+    return made.refined()
+
+
+def errors(made: Case, refined: Refined) -> float:
+    """Mean square error of the quantised model's answer, by onnxruntime, in units of the float one's."""
+    quantised = content(refined)
+    wrong = right = 0.0
+    for index in range(len(made.data.names)):
+        feed = {made.model.input.name: made.data.load(index).tensor}
+        (expected,) = models.run(onnx.load(made.model.path), feed)
+        (found,) = models.run(quantised, feed)
+        wrong, right = wrong + np.square(found - expected).sum(), right + np.square(expected).sum()
+    return float(wrong / right)
+
+
+def test_fast_changes_nothing(made):
+    refined = made.refined(FAST)
+    assert refined.model is made.model
+    assert refined.table == made.calibration.table
+    assert refined.notes == ()
+
+
+def test_balanced_errs_far_less_and_tells_what_it_did(made, balanced):
+    assert errors(made, balanced) < errors(made, made.refined(FAST)) / 2
+    assert balanced.notes
+    assert all("\n" not in note and len(note) < 250 for note in balanced.notes)
+
+
+def test_balanced_does_not_change_what_it_is_given(made, balanced):
+    again = pipeline.read_float_model(made.model.path)
+    assert graph.to_bytes(made.model.prepared.model) == graph.to_bytes(again.prepared.model)
+    assert not made.model.prepared.weights
+    assert not made.model.prepared.kept_float
+    assert balanced.model.recipe == made.model.recipe
+
+
+def test_the_same_input_gives_the_same_bytes(made, balanced):
+    assert content(made.refined()) == content(balanced)
+
+
+def test_little_of_the_work_stays_float(made, balanced):
+    shape = made.data.load(0).tensor.shape
+    counts = multiply_accumulates(made.model.prepared, {made.model.input.name: shape})
+    kept = balanced.model.prepared.kept_float
+    assert set(kept.values()) <= {FRAGILE}
+    assert sum(counts[name] for name in kept) <= FLOAT_BUDGET * sum(counts.values())
+
+
+def test_nothing_stays_float_where_that_is_not_wanted(made):
+    refined = refine(made.model, made.calibration, made.data, OPTIONS, leave_float=False)
+    assert not refined.model.prepared.kept_float
+
+
+def test_an_effort_that_does_not_exist_is_refused(made):
+    with pytest.raises(PlanError, match="choose fast, balanced or best"):
+        made.refined("more")
+    assert [effort.check(word) for word in EFFORTS] == [None] * 3
+
+
+@pytest.mark.parametrize("how", [{}, {"dead": True}, {"colour": True}], ids=["plain", "a dead channel", "constant"])
+def test_one_picture_is_enough_whatever_the_channels_hold(tmp_path, pictures, how):
+    onnx.save(uneven(seed=1, **how), tmp_path / "net.onnx")
+    one = case(tmp_path / "net.onnx", pictures, count=1)
+    refined = one.refined()
+    assert errors(one, refined) <= max(errors(one, one.refined(FAST)), 1e-3) * 1.05
+    assert replace(refined, notes=()).model.path == one.model.path
