@@ -6,6 +6,7 @@ balanced   channels equalised, regions that break the masks left float, weights 
 best       the same, and then the rounding learned by descent on the network's own answer (torch)
 """
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from quantseg.calibration import Calibration, CalibrationTable
 from quantseg.correction import compensate, correct_biases, outliers
 from quantseg.data import Dataset
 from quantseg.data.folder import choose
-from quantseg.equalisation import equalise
+from quantseg.equalisation import deviation, equalise
 from quantseg.errors import PlanError
 from quantseg.fake_quant import fake_quantised, rounded_tensors
 from quantseg.islands import Region, judges_of, regions, risks_of, sources
@@ -26,12 +27,16 @@ from quantseg.progress import Track, quiet
 from quantseg.references import Subset
 from quantseg.work import multiply_accumulates
 
+log = logging.getLogger(__name__)
+
 FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
 
 FLOAT_BUDGET = 0.15
 """Most of the multiply-accumulates that may stay float for the masks' sake, as a share."""
 HARMLESS = 0.005
 """The risk (see islands.margins) below which nothing more is left float: few pixels change their class."""
+EQUAL = 1e-4
+"""Most that equalisation may change an output in float, over the output's largest value."""
 FRAGILE = "int8 would change the masks here, by measurement"
 """Why a node stays float."""
 
@@ -91,7 +96,7 @@ def refine(
     at_first = risks(plain)
     worst = sorted(sorted(range(len(feeds)), key=lambda index: -at_first[index])[:_LOOKED_AT])
     starts, candidates = [plain], [plain]
-    for start in (plain, _equalised(plain, calibration, data, options, track)):
+    for start in (plain, _equalised(plain, calibration, data, feeds, options, track)):
         if start is not None:
             seen = [feeds[index] for index in worst]
             starts.append(_steadied(start, seen, options, track) if leave_float else start)
@@ -107,18 +112,32 @@ def refine(
 
 
 def _equalised(
-    start: Refined, calibration: Calibration, data: Dataset, options: CalibrationOptions, track: Track
+    start: Refined,
+    calibration: Calibration,
+    data: Dataset,
+    feeds: Feeds,
+    options: CalibrationOptions,
+    track: Track,
 ) -> Refined | None:
-    """With channels scaled alike, and observed again; None where no channel is free to be scaled."""
+    """With channels scaled alike, and observed again; None where none is free to be, or the network would change."""
     prepared = start.model.prepared
     rounded = rounded_tensors(prepared.model, plan(prepared, start.table.ranges, options.settings))
     done = equalise(prepared, calibration.observations.channels, rounded)
     if done is None:
         return None
+    threads, output = options.threads or pipeline.default_threads(), str(start.model.recipe.output.name)
+    changed = deviation(prepared.model, done.prepared.model, feeds, output, threads=threads)
+    if changed > EQUAL:
+        log.warning("channels are left as they are: scaled, the float output changes by %.1g of its largest", changed)
+        return None
     model = replace(start.model, prepared=done.prepared)
     observed = pipeline.calibrate(model, data, options, track=track)
-    note = f"{done.classes} classes of channels scaled, by {done.least:.2g} to {done.most:.2g}"
-    return Refined(model, pipeline.choose(observed.observations, options), (*start.notes, note))
+    note = (
+        f"{done.classes} classes of channels scaled by {done.least:.2g} to {done.most:.2g}; "
+        f"in float the output is equal to {changed:.0e} of its largest value"
+    )
+    like = replace(options, calibrator=start.table.calibrator, percent=start.table.percent)
+    return Refined(model, pipeline.choose(observed.observations, like), (*start.notes, note))
 
 
 def _steadied(start: Refined, feeds: Feeds, options: CalibrationOptions, track: Track) -> Refined:

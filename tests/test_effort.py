@@ -1,6 +1,8 @@
 """The efforts: fast changes nothing, balanced makes the masks better from the calibration images alone."""
 
+import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 from quantseg import effort, graph, pipeline
 from quantseg.calibration import Calibration
 from quantseg.data import Dataset
-from quantseg.effort import BALANCED, EFFORTS, FAST, FLOAT_BUDGET, FRAGILE, Refined, refine
-from quantseg.errors import PlanError
+from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_BUDGET, FRAGILE, Refined, refine
+from quantseg.errors import MissingExtraError, PlanError
+from quantseg.learning import learn
 from quantseg.pipeline import CalibrationOptions, FloatModel
 from quantseg.references import Subset
 from quantseg.work import multiply_accumulates
@@ -121,6 +124,20 @@ def test_little_of_the_work_stays_float(made, balanced):
 def test_nothing_stays_float_where_that_is_not_wanted(made):
     refined = refine(made.model, made.calibration, made.data, OPTIONS, leave_float=False)
     assert not refined.model.prepared.kept_float
+
+
+def test_best_learns_and_is_no_worse_than_balanced_on_the_calibration_images(made, balanced, monkeypatch):
+    pytest.importorskip("torch", reason="learned rounding needs torch")
+    monkeypatch.setattr(effort, "learn", partial(learn, iterations=4))
+    best = made.refined(BEST)
+    assert errors(made, best) <= 1.5 * errors(made, balanced)
+    assert content(best) == content(made.refined(BEST))
+
+
+def test_best_without_torch_says_what_to_install(made, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"quantseg\[learn\]"):
+        made.refined(BEST)
 
 
 def test_an_effort_that_does_not_exist_is_refused(made):

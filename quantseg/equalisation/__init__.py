@@ -5,20 +5,25 @@ factor as it is. Source: Nagel et al., arXiv:1906.04721, section 4.1, here for e
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quantseg.equalisation.channels import Channels, Ids, Product, channel_classes
 from quantseg.equalisation.factors import F64, Grid, Reader, solve
 from quantseg.errors import PlanError
+from quantseg.graph import as_session_source
 from quantseg.lowering.edit import constant, initializer, rank
 from quantseg.observation import ChannelExtrema
 from quantseg.ops.activation import clamp_bounds
 from quantseg.prepare import Prepared
+from quantseg.runtimes import RUNTIMES
 
-__all__ = ["Equalised", "equalise"]
+__all__ = ["Equalised", "deviation", "equalise"]
 
 HEADROOM = 0.85
 """How near to the bound of a clamp a channel may be scaled: other images reach further than those that were seen."""
@@ -62,6 +67,24 @@ def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded:
     _scale(model.graph, channels, factors[roots])
     changed = factors[free]
     return Equalised(replace(prepared, model=model), len(changed), float(changed.min()), float(changed.max()))
+
+
+def deviation(
+    before: ir.Model, after: ir.Model, feeds: Sequence[Mapping[str, NDArray[Any]]], output: str, *, threads: int
+) -> float:
+    """The largest difference of the two models' outputs over the largest output, over all `feeds`."""
+    most, largest = 0.0, 0.0
+    with as_session_source(before) as first, as_session_source(after) as second:
+        runtime = RUNTIMES["onnxruntime"]
+        with (
+            closing(runtime.open(first, threads=threads, spinning=False)) as told,
+            closing(runtime.open(second, threads=threads, spinning=False)) as given,
+        ):
+            for feed in feeds:
+                (a,), (b,) = told.run(feed, [output]), given.run(feed, [output])
+                most = max(most, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
+                largest = max(largest, float(np.abs(a.astype(np.float64)).max(initial=0.0)))
+    return most / largest if largest else most
 
 
 def _ceilings(channels: Channels, extrema: Mapping[str, ChannelExtrema]) -> dict[int, float]:

@@ -62,9 +62,9 @@ def absorb(prepared: Prepared, extrema: Mapping[str, ChannelExtrema]) -> Absorbe
 
 
 def _readers(tensor: ir.Value, graph: ir.Graph) -> Sequence[ir.Node]:
-    """All nodes that read the tensor, where each of them can take a constant from it; else none."""
+    """All nodes that read the tensor, where each can take a constant from it, its input; else none."""
     uses = list(tensor.uses())
-    fit = all(use.node.graph is graph and use.idx == 0 and _constant(use.node) and not _pads(use.node) for use in uses)
+    fit = all(use.node.graph is graph and _constant(use.node) and not _pads(use.node) for use in uses)
     return [use.node for use in uses] if fit and not tensor.is_graph_output() else []
 
 
