@@ -13,7 +13,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.equalisation.channels import Channels, Ids, Product, channel_classes
+from quantseg.equalisation.channels import channel_classes
+from quantseg.equalisation.classes import Channels, Ids, Product
 from quantseg.equalisation.factors import F64, Grid, Reader, solve
 from quantseg.errors import PlanError
 from quantseg.graph import as_session_source

@@ -241,12 +241,12 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
         "The same mask: what each step brings",
         f"{CALIBRATION} images to calibrate on; judged on others: {VALIDATION} for models of others (sinet: the ten "
         f"that exist, calibrated on too, which flatters all), up to {LABELLED} for the reference models. agrees: mean "
-        "IoU of the int8 with the float masks; mIoU lost: points against the labels, CamVid val or the model's own data; int8 "
-        "MACs: share of multiply-accumulates that compute in integers. Steps from `equalised` on stand on each other; "
-        "`ranges searched` stands alone and is no part of balanced; balanced also leaves the regions float that harm "
-        "most, at most 15 % of the multiply-accumulates, and takes the channels as they are or equalised, whichever "
-        "errs less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the rounding. "
-        "onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, run in OpenVINO. "
+        "IoU of the int8 with the float masks; mIoU lost: points against the labels, CamVid val or the model's own "
+        "data; int8 MACs: share of multiply-accumulates that compute in integers. Steps from `equalised` on stand on "
+        "each other; `ranges searched` stands alone and is no part of balanced; balanced also leaves the regions float "
+        "that harm most, at most 15 % of the multiply-accumulates, and takes the channels as they are or equalised, "
+        "whichever errs less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the "
+        "rounding. onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, run in OpenVINO. "
         "Seconds are of a busy machine.",
         {
             "All models": (heads, means),
