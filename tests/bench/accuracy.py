@@ -246,7 +246,7 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
         "each other; `ranges searched` stands alone and is no part of balanced; balanced also leaves the regions float "
         "that harm most, at most 15 % of the multiply-accumulates, and takes the channels as they are or equalised, "
         "whichever errs less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the "
-        "rounding. onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, run in OpenVINO. "
+        "rounding. onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, in OpenVINO. "
         "Seconds are of a busy machine.",
         {
             "All models": (heads, means),
