@@ -109,7 +109,7 @@ def quantize(
     float_model, table = pipeline.fold(float_model, table, wanted, settings)
     job = targets.Job(float_model, table, settings)
     made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
-    made = replace(made, notes=(*notes, *made.notes))
+    made = replace(made, plan=replace(made.plan, notes=(*notes, *made.plan.notes)))
     plans.show(made, verbose)
     if wanted != Fold():
         taken, given = graph.signature(made.model)

@@ -135,6 +135,7 @@ def search(
     else:
         made = job.measured(bench, "measured")
         found = searching.confirmed(found, subject, made, shares, threads=threads, track=console.track)
+    made = replace(made, plan=replace(made.plan, notes=(*refined.notes, *made.plan.notes)))
     _show(found)
     plans.show(made, verbose)
     graph.save(made.model, written_to)
