@@ -3,7 +3,7 @@
     python -m tests.bench.accuracy [--models a,b] [--steps "fast: min/max,balanced"]
 
 Needs the models and images in ../shared, which are not part of this project. What was measured before is kept in
-reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all.
+reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all; --render: nothing.
 """
 
 import argparse
@@ -189,12 +189,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="", help="names, with commas between")
     parser.add_argument("--steps", default="", help="names, with commas between")
+    parser.add_argument("--render", action="store_true", help="measure nothing, write the report of what is kept")
     given = parser.parse_args()
     names, steps = ([word for word in words.split(",") if word] for words in (given.models, given.steps))
+    wanted = [name for name in contestants.names() if name != contestants.UNET]
     kept = writing.FOLDER / "accuracy.json"
     known: dict[str, list[dict[str, Any]]] = json.loads(kept.read_text())["models"] if kept.exists() else {}
-    wanted = [name for name in contestants.names() if name != contestants.UNET]
-    for name in names or wanted:
+    for name in () if given.render else names or wanted:
         fresh = {row.step: asdict(row) for row in measured(name, steps or STEPS)}
         found = {row["step"]: row for row in known.get(name, [])} | fresh
         known[name] = [found[step] for step in STEPS if step in found]
@@ -234,8 +235,9 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
             ]
             if names is own:
                 cells += [f"{sum(drops) / len(drops):.2f}" if drops else None, f"{max(drops):.2f}" if drops else None]
-        means.append((step, *cells))
-    heads = ("quantised by", "others' models: mean", "worst", "zoo: mean", "worst", "mIoU lost: mean", "most")
+        of = sum(any(row["step"] == step for row in rows) for rows in known.values())
+        means.append((step, of, *cells))
+    heads = ("quantised by", "models", "others' models: mean", "worst", "zoo: mean", "worst", "mIoU lost: mean", "most")
     writing.write(
         "accuracy",
         "The same mask: what each step brings",
