@@ -156,7 +156,7 @@ def _peer(
     *,
     runtime: str = "onnxruntime",
 ) -> Row:
-    target, began = folder / "peer.onnx", time.monotonic()
+    target, began = folder / ("peer.onnx" if runtime == "onnxruntime" else "peer.xml"), time.monotonic()
     failed = make(target)
     if failed is not None:
         return Row(step, failed=failed)
@@ -170,7 +170,7 @@ def _nncf(subject: contestants.Subject, target: Path) -> str | None:
     try:
         quantize_with_nncf(subject.path, target, list(feeds), images=len(data.names))
     except PeerError as error:
-        return str(error)
+        return str(error).removeprefix(f"{subject.path}: ")
     return None
 
 
