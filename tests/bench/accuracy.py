@@ -41,6 +41,14 @@ FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
     "fast: min/max", "ranges searched", "equalised", "+ weights compensated", "+ biases corrected", "balanced",
 )  # fmt: skip
 W4, W4_BEST = "int4: fast", "int4: best"
+_SHOWN = {
+    ORT: "onnxruntime",
+    NNCF: "NNCF",
+    FAST: "fast",
+    RANGES: "ranges",
+    COMPENSATED: "+ weights",
+    CORRECTED: "+ biases",
+}
 STEPS = (ORT, NNCF, FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
 LEARNS = bool(find_spec("torch"))
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
@@ -208,12 +216,12 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
     def table(names: list[str], title: str) -> dict[str, Any]:
         headers = (
             "model",
-            "quantised by",
+            "",
             "agrees",
-            "changed pixels",
+            "changed",
             "SQNR",
-            "mIoU lost",
-            "int8 MACs",
+            "lost",
+            "int8",
             "size",
             "made in",
         )
@@ -236,15 +244,15 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
             if names is own:
                 cells += [f"{sum(drops) / len(drops):.2f}" if drops else None, f"{max(drops):.2f}" if drops else None]
         of = sum(any(row["step"] == step for row in rows) for rows in known.values())
-        means.append((step, of, *cells))
-    heads = ("quantised by", "models", "others' models: mean", "worst", "zoo: mean", "worst", "mIoU lost: mean", "most")
+        means.append((_SHOWN.get(step, step), of, *cells))
+    heads = ("", "models", "others", "worst", "zoo", "worst", "lost", "most")
     writing.write(
         "accuracy",
         "The same mask: what each step brings",
         f"{CALIBRATION} images to calibrate on; judged on others: {VALIDATION} for models of others (sinet: the ten "
         f"that exist, calibrated on too, which flatters all), up to {LABELLED} for the reference models. agrees: mean "
-        "IoU of the int8 with the float masks; mIoU lost: points against the labels, CamVid val or the model's own "
-        "data; int8 MACs: share of multiply-accumulates that compute in integers. Steps from `equalised` on stand on "
+        "IoU of the int8 with the float masks; lost: points of mIoU against the labels, CamVid val or the model's own "
+        "data; int8: share of multiply-accumulates that compute in integers. Steps from `equalised` on stand on "
         "each other; `ranges searched` stands alone and is no part of balanced; balanced also leaves the regions float "
         "that harm most, at most 15 % of the multiply-accumulates, and takes the channels as they are or equalised, "
         "whichever errs less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the "
@@ -263,10 +271,10 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
 
 def _row(name: str, row: Row) -> tables.Row:
     if row.failed is not None:
-        return (name.split("_v")[0], row.step, "failed", *[None] * 6)
+        return (name.split("_v")[0], _SHOWN.get(row.step, row.step), "failed", *[None] * 6)
     return (
         name.split("_v")[0].removesuffix("_segmentation_adas_0001"),
-        row.step,
+        _SHOWN.get(row.step, row.step),
         tables.percent(row.agreement),
         f"{100 * (row.changed_pixels or 0):.3f} %",
         tables.decibels(row.sqnr_db),
