@@ -7,32 +7,33 @@ best       the same, and then the rounding learned by descent on the network's o
 """
 
 import logging
-import math
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from quantseg import pipeline
 from quantseg.calibration import Calibration, CalibrationTable
-from quantseg.correction import compensate, correct_biases, outliers
+from quantseg.correction import METHODS, compensate, correct_biases, outliers
 from quantseg.data import Dataset
 from quantseg.data.folder import choose
 from quantseg.equalisation import deviation, equalise
 from quantseg.errors import PlanError
 from quantseg.fake_quant import fake_quantised, rounded_tensors
-from quantseg.islands import Region, judges_of, regions, risks_of, sources
+from quantseg.islands import judges_of, price_of, regions, risks_of, sources, worth
 from quantseg.islands.risks import Feeds
 from quantseg.learning import learn
 from quantseg.pipeline import CalibrationOptions, FloatModel
 from quantseg.planning import plan
 from quantseg.progress import Track, quiet
 from quantseg.references import Subset
-from quantseg.work import multiply_accumulates
 
 log = logging.getLogger(__name__)
 
 FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
 
-FLOAT_BUDGET = 0.15
-"""Most of the multiply-accumulates that may stay float for the masks' sake, as a share."""
+FLOAT_WORK, FLOAT_TIME = 0.15, 0.5
+"""Most that may stay float for the masks' sake, as a share of the multiply-accumulates, and most that this may add to
+the time, by the rule of islands.price."""
 HARMLESS = 0.005
 """The risk (see islands.margins) below which nothing more is left float: few pixels change their class."""
 EQUAL = 1e-4
@@ -40,9 +41,11 @@ EQUAL = 1e-4
 FRAGILE = "int8 would change the masks here, by measurement"
 """Why a node stays float."""
 
-_LOOKED_AT, _ROUNDED_ON = 3, 12
-"""Images on which each place that rounds is measured alone, those that plain rounding harms most; and images on which
-weights are rounded and candidates judged."""
+_LOOKED_AT, _ROUNDED_ON, _JUDGED_ON = 3, 12, 24
+"""Images on which each tensor is rounded alone, those that rounding harms most; on which weights are rounded; and on
+which all is judged: where there are enough, what was made from some images is judged on the others."""
+_PROPOSED = 4
+"""Regions that are measured as a whole, of those that promise most."""
 
 
 @dataclass(frozen=True)
@@ -82,33 +85,42 @@ def refine(
     plain = Refined(model, table)
     if effort == FAST:
         return plain
-    judged = _subset(data, _ROUNDED_ON)
+    judged = Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON))
     feeds = [{model.input.name: judged.load(index).tensor} for index in range(len(judged.names))]
     threads = options.threads or pipeline.default_threads()
     output = model.recipe.output
     judges = judges_of(model.prepared.model, feeds, output, threads=threads)
 
-    def risks(refined: Refined) -> tuple[float, ...]:
+    def risks(refined: Refined, weights: Container[str] | None = None) -> tuple[float, ...]:
+        """weights: see `fake_quantised`."""
         decided = plan(refined.model.prepared, refined.table.ranges, options.settings)
-        rounded = fake_quantised(refined.model.prepared.model, decided)
+        rounded = fake_quantised(refined.model.prepared.model, decided, weights=weights)
         return risks_of(rounded, judges, feeds, output, threads=threads)
 
-    at_first = risks(plain)
-    worst = sorted(sorted(range(len(feeds)), key=lambda index: -at_first[index])[:_LOOKED_AT])
-    starts, candidates = [plain], [plain]
-    for start in (plain, _equalised(plain, calibration, data, feeds, options, track)):
-        if start is not None:
-            seen = [feeds[index] for index in worst]
-            starts.append(_steadied(start, seen, options, track) if leave_float else start)
-            candidates.append(_compensated(starts[-1], judged, options, track))
-    totals = [math.fsum(risks(candidate)) for candidate in candidates]
-    least = totals.index(min(totals))
-    best = candidates[least]
+    def of_tensors(refined: Refined) -> float:
+        """Weights apart, which are yet to be rounded together."""
+        return fmean(risks(refined, weights=()))
+
+    start = min(filter(None, (plain, _equalised(plain, calibration, data, feeds, options, track))), key=of_tensors)
+    if leave_float:
+        at_first = risks(start, weights=())
+        worst = sorted(sorted(range(len(feeds)), key=lambda index: -at_first[index])[:_LOOKED_AT])
+        proposed = _steadied(start, [feeds[index] for index in worst], options, track)
+        start = min(proposed, key=lambda way: worth(max(of_tensors(way[0]), HARMLESS), way[1]))[0]
+    places = choose(tuple(range(len(feeds))), _ROUNDED_ON)
+    unseen = [index for index in range(len(feeds)) if index not in places] or list(places)
+    few = Subset(judged, places)
+    rounded = _compensated(start, few, options, track)
+    ways = [start, rounded, *(_corrected(rounded, start, method, few, options, track) for method in METHODS)]
     if effort == BEST:
-        learned = _learned(starts[least], data, options, seed, track)
-        best = min(best, learned, key=lambda candidate: math.fsum(risks(candidate)))
-    notes = (*best.notes, *outliers(calibration.observations))
-    return replace(best, notes=notes)
+        ways.append(_learned(start, data, options, seed, track))
+
+    def of_unseen(refined: Refined) -> float:
+        found = risks(refined)
+        return fmean(found[index] for index in unseen)
+
+    best = min(ways, key=of_unseen)
+    return replace(best, notes=(*best.notes, *outliers(calibration.observations)))
 
 
 def _equalised(
@@ -140,35 +152,55 @@ def _equalised(
     return Refined(model, pipeline.choose(observed.observations, like), (*start.notes, note))
 
 
-def _steadied(start: Refined, feeds: Feeds, options: CalibrationOptions, track: Track) -> Refined:
-    """With the region left float whose rounding changes the masks most."""
+def _steadied(
+    start: Refined, feeds: Feeds, options: CalibrationOptions, track: Track
+) -> Iterator[tuple[Refined, float]]:
+    """With one or another region left float whose rounding changes the masks, and what each adds to the time."""
     model, threads = start.model, options.threads or pipeline.default_threads()
     prepared, output = model.prepared, model.recipe.output
     decided = plan(prepared, start.table.ranges, options.settings)
     judges = judges_of(prepared.model, feeds, output, threads=threads)
     found = sources(prepared.model, decided, judges, feeds, output, threads=threads, track=track)
-    counts = multiply_accumulates(prepared, {name: array.shape for name, array in feeds[0].items()})
-    total = sum(counts.values()) or 1
-    chosen = _enough(regions(found, {name: count / total for name, count in counts.items()}, FLOAT_BUDGET))
-    if not chosen.nodes:
-        return start
-    kept = {**prepared.kept_float, **dict.fromkeys(sorted(chosen.nodes), FRAGILE)}
-    note = f"{len(chosen.nodes)} nodes stay float for the masks, {100 * chosen.cost:.1f} % of multiply-accumulates"
-    return Refined(replace(model, prepared=replace(prepared, kept_float=kept)), start.table, (*start.notes, note))
+    price = price_of(prepared, decided, {name: array.shape for name, array in feeds[0].items()})
 
+    def allowed(nodes: frozenset[str]) -> bool:
+        return price.of_work(nodes) <= FLOAT_WORK and price.of_time(nodes) <= FLOAT_TIME
 
-def _enough(growing: tuple[Region, ...]) -> Region:
-    """The first region that leaves no more than a harmless risk, else the last."""
-    return next((region for region in growing if region.risk <= HARMLESS), growing[-1])
+    for region in regions(found, price, allowed, harmless=HARMLESS)[:_PROPOSED]:
+        kept = {**prepared.kept_float, **dict.fromkeys(sorted(region.nodes), FRAGILE)}
+        work = 100 * price.of_work(region.nodes)
+        note = f"{len(region.nodes)} nodes stay float for the masks, {work:.1f} % of multiply-accumulates"
+        notes = (*start.notes, note) if region.nodes else start.notes
+        yield (
+            replace(start, model=replace(model, prepared=replace(prepared, kept_float=kept)), notes=notes),
+            region.price,
+        )
 
 
 def _compensated(start: Refined, data: Dataset, options: CalibrationOptions, track: Track) -> Refined:
-    """With weights rounded together instead of one by one, and biases that make up for what is left."""
-    model, ranges, settings = start.model, start.table.ranges, options.settings
-    threads, name, exact = options.threads or pipeline.default_threads(), model.input.name, model.prepared
-    done = compensate(exact, ranges, settings, name, data, threads=threads, track=track)
+    """With weights rounded together instead of one by one."""
+    model, threads = start.model, options.threads or pipeline.default_threads()
+    done = compensate(
+        model.prepared, start.table.ranges, options.settings, model.input.name, data, threads=threads, track=track
+    )
+    return replace(start, model=replace(model, prepared=done))
+
+
+def _corrected(
+    start: Refined, exact: Refined, method: str, data: Dataset, options: CalibrationOptions, track: Track
+) -> Refined:
+    """With biases that make up for what rounding has changed in the channels' means, which are those of `exact`."""
+    model, threads = start.model, options.threads or pipeline.default_threads()
     done = correct_biases(
-        done, ranges, settings, name, data, method="analytic", reference=exact.model, threads=threads, track=track
+        model.prepared,
+        start.table.ranges,
+        options.settings,
+        model.input.name,
+        data,
+        method=method,
+        reference=exact.model.prepared.model,
+        threads=threads,
+        track=track,
     )
     return replace(start, model=replace(model, prepared=done))
 
@@ -188,8 +220,3 @@ def _learned(start: Refined, data: Dataset, options: CalibrationOptions, seed: i
         track=track,
     )
     return replace(start, model=replace(model, prepared=done))
-
-
-def _subset(data: Dataset, count: int) -> Dataset:
-    places = choose(tuple(range(len(data.names))), count)
-    return Subset(data, places)

@@ -4,6 +4,7 @@ Sizes that the graph leaves open are asked of the runtime, which finds them all:
 hands out the shapes of tensors, not the tensors.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 
@@ -36,6 +37,19 @@ def multiply_accumulates(prepared: Prepared, shapes: Mapping[str, Sequence[int]]
         product = product_of(node.op_type, attributes, data, weight, output)
         found[str(node.name)] = 0 if product is None else product.macs
     return found
+
+
+def numbers_of(prepared: Prepared, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, int]:
+    """Tensor → how many numbers it holds: the graph's inputs and all that its nodes make, in the graph's order.
+
+    shapes: see `multiply_accumulates`. Raises ModelError where the inputs do not fit the model.
+    """
+    graph = prepared.model.graph
+    values = [value for value in (*graph.inputs, *(v for node in graph for v in node.outputs)) if value.name]
+    sizes = {str(value.name): _static(value) for value in values}
+    left = [name for name, size in sizes.items() if size is None]
+    known = _computed(prepared.model, left, shapes) if left else {}
+    return {name: math.prod(known[name] if size is None else size) for name, size in sizes.items()}
 
 
 def _static(value: ir.Value) -> Shape | None:

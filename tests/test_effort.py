@@ -12,7 +12,7 @@ import pytest
 from quantseg import effort, graph, pipeline
 from quantseg.calibration import Calibration
 from quantseg.data import Dataset
-from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_BUDGET, FRAGILE, Refined, refine
+from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, Refined, refine
 from quantseg.errors import MissingExtraError, PlanError
 from quantseg.learning import learn
 from quantseg.pipeline import CalibrationOptions, FloatModel
@@ -118,7 +118,7 @@ def test_little_of_the_work_stays_float(made, balanced):
     counts = multiply_accumulates(made.model.prepared, {made.model.input.name: shape})
     kept = balanced.model.prepared.kept_float
     assert set(kept.values()) <= {FRAGILE}
-    assert sum(counts[name] for name in kept) <= FLOAT_BUDGET * sum(counts.values())
+    assert sum(counts[name] for name in kept) <= FLOAT_WORK * sum(counts.values())
 
 
 def test_nothing_stays_float_where_that_is_not_wanted(made):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from quantseg.costs import pricing
 from quantseg.costs.candidates import Way
-from quantseg.costs.cut import Crossing, Part, cheapest, price
 from quantseg.costs.placing import FASTER, Placed, place
 from quantseg.costs.stopwatch import Cost
 from quantseg.costs.units import sized, units_of
+from quantseg.cut import Crossing, Part, cheapest, price
 from quantseg.ops import IntegerForm
 from quantseg.planning import UNMEASURED, Placement, QuantSettings, plan
 from quantseg.planning.decisions import ONLY_ANSWER, decide

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantseg.costs import Estimate
-from quantseg.costs.cut import Crossing, Part
+from quantseg.cut import Crossing, Part
 from quantseg.errors import RecipeError
 from quantseg.latency import random_feeds
 from quantseg.qtypes import QType

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quantseg.costs import cut, pricing
+from quantseg import cut
+from quantseg.costs import pricing
 from quantseg.costs.candidates import Way
-from quantseg.costs.cut import Crossing, Part
 from quantseg.costs.target import PREFERRED, Bench, timed_choices
+from quantseg.cut import Crossing, Part
 from quantseg.ops import IntegerForm
 from quantseg.planning import Placement, QuantSettings
 from quantseg.planning.decisions import decide

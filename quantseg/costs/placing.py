@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from quantseg.costs import cut, pricing
+from quantseg import cut
+from quantseg.costs import pricing
 from quantseg.costs.candidates import Way
-from quantseg.costs.cut import Crossing, Part
 from quantseg.costs.pricing import Choice
 from quantseg.costs.stopwatch import Costs
 from quantseg.costs.units import Unit
+from quantseg.cut import Crossing, Part
 from quantseg.ops import IntegerForm, KeptFloat, Kind
 from quantseg.planning import Placement
 from quantseg.planning.decisions import ONLY_ANSWER, Decisions, leading_to_product

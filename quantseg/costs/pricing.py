@@ -12,9 +12,9 @@ import onnx_ir as ir
 
 from quantseg.costs import candidates
 from quantseg.costs.candidates import Candidate, Way
-from quantseg.costs.cut import Crossing, Part
 from quantseg.costs.stopwatch import Costs
 from quantseg.costs.units import Unit
+from quantseg.cut import Crossing, Part
 from quantseg.ops import IntegerForm, integer_form
 
 _BLOCKED = frozenset(

@@ -1,10 +1,14 @@
 """How near an error comes to changing the class of a pixel, each class counting alike.
 
 A pixel changes its class where the error of the lead, of its best class before the next, is larger than the lead. What
-matters is therefore e²/(m² + τ²), m the float model's lead, e its error: large at the boundary, small inside. A mean
-over the pixels of each class, then over the classes, weighs a rare class as mean IoU does.
+is counted is therefore min(1, e²/m²), m the float model's lead, e its error: 1 at the boundary, little inside. A mean
+over the pixels of each class, then over the classes, weighs a rare class as mean IoU does. Few pixels decide that mean,
+so the error of all pixels over the lead of all is asked beside it: the risk is the geometric mean of the two. Leads
+are spread evenly around the boundary, so that both grow as the error does, and the squares of the risks of independent
+errors add.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +18,13 @@ from numpy.typing import NDArray
 from quantseg.metrics.heads import channels_first
 from quantseg.recipe import OutputRecipe
 
-SOFTNESS = 0.1
-"""τ over the root mean square of the lead: nearer to the boundary than that, all pixels count alike."""
-
 
 @dataclass(frozen=True, eq=False)
 class Judge:
     """The float model's output of one batch, as the leads of one class before another.
 
     first, second: indices into the flat output; lead: their difference, or without a second the distance from `level`;
-    weights: of each lead, so that Σ weights·lead² is about 1. labels: the leads are class ids, and any error changes
-    the class.
+    weights: of each lead, 1 together. labels: the leads are class ids, and any error changes the class.
     """
 
     first: NDArray[np.int64]
@@ -53,16 +53,17 @@ class Judge:
         labels = recipe.head == "labels"
         _, classes = np.unique(lead if labels else classes, return_inverse=True)
         counts = np.bincount(classes)
-        share = 1.0 / (counts[classes] * len(counts))
-        if labels:
-            return Judge(first, second, level, lead, share, labels=True)
-        square = np.square(lead.astype(np.float64))
-        softness = SOFTNESS**2 * float(square.mean()) or 1.0
-        return Judge(first, second, level, lead, share / (square + softness))
+        weights = 1.0 / (counts[classes] * len(counts))
+        return Judge(first, second, level, lead, weights, labels)
 
     def risk(self, output: NDArray[Any]) -> float:
-        """What the errors of another model's output, of the same shape, weigh; 0 where there are none."""
+        """How much the errors of another model's output, of the same shape, come to; 0 where there are none."""
         flat = output.reshape(-1).astype(np.float32)
         lead = flat[self.first] - (np.float32(self.level) if self.second is None else flat[self.second])
-        errors = (lead - self.lead).astype(np.float64)
-        return float(((errors != 0 if self.labels else np.square(errors)) * self.weights).sum())
+        errors = np.abs(lead - self.lead)
+        if self.labels:
+            return float(self.weights[errors > 0].sum())
+        near = np.divide(errors, np.abs(self.lead), out=(errors > 0).astype(np.float32), where=self.lead != 0)
+        changing = float((np.square(np.minimum(near, 1)) * self.weights).sum())
+        wrong, right = (float(np.square(values, dtype=np.float64).sum()) for values in (errors, self.lead))
+        return math.sqrt(changing * math.sqrt(wrong / right)) if right else changing
