@@ -44,7 +44,7 @@ FRAGILE = "int8 would change the masks here, by measurement"
 _LOOKED_AT, _ROUNDED_ON, _JUDGED_ON = 3, 12, 24
 """Images on which each tensor is rounded alone, those that rounding harms most; on which weights are rounded; and on
 which all is judged: where there are enough, what was made from some images is judged on the others."""
-_PROPOSED = 4
+_PROPOSED = 6
 """Regions that are measured as a whole, of those that promise most."""
 
 

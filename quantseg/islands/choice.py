@@ -43,8 +43,9 @@ class Region:
 
 
 def worth(risk: float, price: float) -> float:
-    """Risk times time, the less the better: a step pays where the risk falls by more than the time grows."""
-    return risk * (1 + price)
+    """Risk times time to the power of 3/2, the less the better: a step pays where the part of the risk that it takes
+    away is more than one and a half times the part that it adds to the time."""
+    return risk * math.pow(1 + price, 1.5)
 
 
 def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmless: float) -> tuple[Region, ...]:

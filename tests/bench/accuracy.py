@@ -1,9 +1,11 @@
 """The same mask: what each step of refinement brings, beside onnxruntime's quantizer and NNCF.
 
-    python -m tests.bench.accuracy [--models a,b] [--steps "fast: min/max,balanced"]
+    python -m tests.bench.accuracy [--models a,b] [--steps "fast: min/max,balanced"] [--keep FOLDER]
+    python -m tests.bench.accuracy --time FOLDER
 
 Needs the models and images in ../shared, which are not part of this project. What was measured before is kept in
-reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all; --render: nothing.
+reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all; --render: nothing. --keep: fast and balanced models are
+kept there, for --time, which measures their speed beside float: on a machine that does nothing else.
 """
 
 import argparse
@@ -24,11 +26,12 @@ from quantseg.equalisation import equalise
 from quantseg.evaluation import evaluate
 from quantseg.fake_quant import rounded_tensors
 from quantseg.files import write_json
-from quantseg.latency import file_bytes
+from quantseg.latency import benchmark, file_bytes
 from quantseg.peers import PeerError, quantize_with_nncf
 from quantseg.planning import QuantSettings, plan
 from quantseg.qtypes import INT4
 from quantseg.references import Subset
+from quantseg.runtimes import RUNTIMES
 from quantseg.targets import input_shapes
 from quantseg.work import multiply_accumulates
 from tests.bench import contestants, writing
@@ -36,6 +39,7 @@ from tests.bench import contestants, writing
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
 """Images to calibrate on; to judge models of others on; and, with labels, reference models: all of CamVid val."""
 RANGES_ON = 8
+ROUNDS, RUNS = 7, 8
 ORT, NNCF = "onnxruntime quantizer", "NNCF in OpenVINO"
 FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
     "fast: min/max", "ranges searched", "equalised", "+ weights compensated", "+ biases corrected", "balanced",
@@ -49,6 +53,7 @@ _SHOWN = {
     COMPENSATED: "+ weights",
     CORRECTED: "+ biases",
 }
+TIMED = (FAST, BALANCED)
 STEPS = (ORT, NNCF, FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
 LEARNS = bool(find_spec("torch"))
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
@@ -57,7 +62,8 @@ OPTIONS = pipeline.CalibrationOptions(threads=contestants.THREADS)
 
 @dataclass(frozen=True)
 class Row:
-    """One quantised model. shares are 0…1; drop: mIoU points lost against labels; seconds: to make it."""
+    """One quantised model. shares are 0…1; drop: mIoU points lost against labels; seconds: to make it;
+    speed: float latency over its own."""
 
     step: str
     agreement: float | None = None
@@ -67,11 +73,12 @@ class Row:
     int8_macs: float | None = None
     size: int | None = None
     seconds: float | None = None
+    speed: float | None = None
     failed: str | None = None
 
 
-def measured(name: str, steps: Collection[str]) -> list[Row]:
-    """The rows of one model, of these steps."""
+def measured(name: str, steps: Collection[str], keep: Path | None) -> list[Row]:
+    """The rows of one model, of these steps. keep: the folder to keep fast and balanced models in."""
     labelled = name not in contestants.SHARED
     with (
         contestants.subject(name, calibration=CALIBRATION, validation=LABELLED if labelled else VALIDATION) as subject,
@@ -84,10 +91,10 @@ def measured(name: str, steps: Collection[str]) -> list[Row]:
                 tuple(range(0, len(calibration.names), max(1, len(calibration.names) // CALIBRATION)))[:CALIBRATION],
             )
         subject = replace(subject, calibration=calibration)
-        return list(_rows(subject, Path(folder), steps))
+        return list(_rows(subject, Path(folder), steps, keep))
 
 
-def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str]) -> Iterator[Row]:
+def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str], keep: Path | None) -> Iterator[Row]:
     model, data = subject.model, subject.calibration
     if ORT in steps:
 
@@ -107,6 +114,8 @@ def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str]) ->
         decided, written = pipeline.quantize(refined.model, refined.table, settings)
         target = folder / "ours.onnx"
         graph.save(written, target)
+        if keep is not None and step in TIMED:
+            graph.save(written, keep / f"{subject.path.stem}.{step.split(':')[0]}.onnx")
         row = _judged(step, subject, target)
         counts = multiply_accumulates(refined.model.prepared, input_shapes(model))
         integer = {node.name for node in decided.quantised}
@@ -192,19 +201,38 @@ def _judged(step: str, subject: contestants.Subject, target: Path, *, runtime: s
     return Row(step, seen.agreement, 1 - seen.pixel_agreement, seen.sqnr_db, drop, size=file_bytes(target))
 
 
+def timed(name: str, folder: Path) -> dict[str, float]:
+    """Step → speed over float of its model in the folder, in turns, one session alive."""
+    with contestants.subject(name, calibration=1, validation=1) as subject:
+        models = {"float": subject.path}
+        models |= {step: folder / f"{subject.path.stem}.{step.split(':')[0]}.onnx" for step in TIMED}
+        feeds = dict.fromkeys(models, {subject.model.input.name: subject.validation.load(0).tensor})
+        ran = benchmark(
+            models, runtime=RUNTIMES["onnxruntime"], threads=contestants.THREADS, feeds=feeds, rounds=ROUNDS, runs=RUNS
+        )
+    return {one.name: one.ratio for one in ran if one.name in TIMED}
+
+
 def main() -> None:
     """Measures what is asked for and writes the report of all that is known."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="", help="names, with commas between")
     parser.add_argument("--steps", default="", help="names, with commas between")
+    parser.add_argument("--keep", type=Path, help="a folder for fast and balanced models")
+    parser.add_argument("--time", type=Path, help="that folder: measure the speed of what is in it, and nothing else")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the report of what is kept")
     given = parser.parse_args()
     names, steps = ([word for word in words.split(",") if word] for words in (given.models, given.steps))
     wanted = [name for name in contestants.names() if name != contestants.UNET]
     kept = writing.FOLDER / "accuracy.json"
     known: dict[str, list[dict[str, Any]]] = json.loads(kept.read_text())["models"] if kept.exists() else {}
-    for name in () if given.render else names or wanted:
-        fresh = {row.step: asdict(row) for row in measured(name, steps or STEPS)}
+    for name in (names or wanted) if given.time else ():
+        speeds = timed(name, given.time)
+        known[name] = [row | {"speed": speeds.get(row["step"])} for row in known[name]]
+        write_json(kept, {"models": known})
+        print(name, speeds, flush=True)
+    for name in () if given.render or given.time else names or wanted:
+        fresh = {row.step: asdict(row) for row in measured(name, steps or STEPS, given.keep)}
         found = {row["step"]: row for row in known.get(name, [])} | fresh
         known[name] = [found[step] for step in STEPS if step in found]
         write_json(kept, {"models": known})
@@ -223,6 +251,7 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
             "lost",
             "int8",
             "size",
+            "speed",
             "made in",
         )
         return {title: (headers, [_row(name, Row(**row)) for name in names for row in known[name]])}
@@ -271,7 +300,7 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
 
 def _row(name: str, row: Row) -> tables.Row:
     if row.failed is not None:
-        return (name.split("_v")[0], _SHOWN.get(row.step, row.step), "failed", *[None] * 6)
+        return (name.split("_v")[0], _SHOWN.get(row.step, row.step), "failed", *[None] * 7)
     return (
         name.split("_v")[0].removesuffix("_segmentation_adas_0001"),
         _SHOWN.get(row.step, row.step),
@@ -281,6 +310,7 @@ def _row(name: str, row: Row) -> tables.Row:
         None if row.drop is None else f"{row.drop:.2f}",
         None if row.int8_macs is None else tables.percent(row.int8_macs),
         None if row.size is None else tables.megabytes(row.size),
+        None if row.speed is None else tables.ratio(row.speed),
         None if row.seconds is None else f"{row.seconds:.0f} s",
     )
 
