@@ -4,8 +4,9 @@
     python -m tests.bench.accuracy --time FOLDER
 
 Needs the models and images in ../shared, which are not part of this project. What was measured before is kept in
-reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all; --render: nothing. --keep: fast and balanced models are
-kept there, for --time, which measures their speed beside float: on a machine that does nothing else.
+reports/benchmarks/accuracy.json; models and steps that are named are measured anew, none: all; --render: nothing.
+--keep: fast and balanced models are kept there, for --time, which measures their speed beside float, on a machine that
+does nothing else.
 """
 
 import argparse
@@ -206,7 +207,7 @@ def timed(name: str, folder: Path) -> dict[str, float]:
     with contestants.subject(name, calibration=1, validation=1) as subject:
         models = {"float": subject.path}
         models |= {step: folder / f"{subject.path.stem}.{step.split(':')[0]}.onnx" for step in TIMED}
-        feeds = dict.fromkeys(models, {subject.model.input.name: subject.validation.load(0).tensor})
+        feeds = {key: {subject.model.input.name: subject.validation.load(0).tensor} for key in models}
         ran = benchmark(
             models, runtime=RUNTIMES["onnxruntime"], threads=contestants.THREADS, feeds=feeds, rounds=ROUNDS, runs=RUNS
         )
