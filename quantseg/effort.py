@@ -1,7 +1,7 @@
 """How much is done on the calibration images for the same masks: fast, balanced or best, one word for people.
 
 fast       the calibrated ranges alone
-balanced   channels equalised, regions that break the masks left float, weights rounded so that errors compensate,
+balanced   channels equalised, the region that breaks the masks left float, weights rounded so that errors compensate,
            biases corrected
 best       the same, and then the rounding learned by descent on the network's own answer (torch)
 """
@@ -76,9 +76,10 @@ def refine(
 ) -> Refined:
     """What the effort makes of a calibrated model, from the calibration images alone; no labels are read.
 
-    balanced and best try the channels as they are and equalised, and keep what errs least on those images, the plain
-    model among them. leave_float: whether regions may stay float. seed: of the learning. Raises PlanError,
-    CalibrationError, DataError, and MissingExtraError for best without torch.
+    balanced and best take the channels as they are or equalised, whichever errs less when tensors are rounded; then the
+    region that had better stay float; then the weights, of which several ways to round them are judged, nearest first.
+    leave_float: whether a region may stay float. seed: of the learning. Raises PlanError, CalibrationError, DataError,
+    and MissingExtraError for best without torch.
     """
     check(effort)
     table = pipeline.ranges_of(calibration, options)
