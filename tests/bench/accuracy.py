@@ -11,6 +11,7 @@ does nothing else.
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -247,7 +248,6 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
             "model",
             "",
             "agrees",
-            "changed",
             "SQNR",
             "lost",
             "int8",
@@ -273,21 +273,26 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
             ]
             if names is own:
                 cells += [f"{sum(drops) / len(drops):.2f}" if drops else None, f"{max(drops):.2f}" if drops else None]
-        of = sum(any(row["step"] == step for row in rows) for rows in known.values())
-        means.append((_SHOWN.get(step, step), of, *cells))
-    heads = ("", "models", "others", "worst", "zoo", "worst", "lost", "most")
+        speeds = [row["speed"] for rows in known.values() for row in rows if row["step"] == step and row.get("speed")]
+        mean = math.exp(sum(map(math.log, speeds)) / len(speeds)) if speeds else None
+        cells += [None, None] if mean is None else [tables.ratio(mean), tables.ratio(min(speeds))]
+        means.append((_SHOWN.get(step, step), *cells))
+    learned = sum(any(row["step"] == W4_BEST for row in rows) for rows in known.values())
+    heads = ("", "others", "worst", "zoo", "worst", "lost", "most", "speed", "slowest")
     writing.write(
         "accuracy",
         "The same mask: what each step brings",
         f"{CALIBRATION} images to calibrate on; judged on others: {VALIDATION} for models of others (sinet: the ten "
         f"that exist, calibrated on too, which flatters all), up to {LABELLED} for the reference models. agrees: mean "
         "IoU of the int8 with the float masks; lost: points of mIoU against the labels, CamVid val or the model's own "
-        "data; int8: share of multiply-accumulates that compute in integers. Steps from `equalised` on stand on "
-        "each other; `ranges searched` stands alone and is no part of balanced; balanced also leaves the regions float "
-        "that harm most, at most 15 % of the multiply-accumulates, and takes the channels as they are or equalised, "
-        "whichever errs less on calibration images. int4: opset 21 storage, activations 8 bits; best learns the "
-        "rounding. onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, in OpenVINO. "
-        "Seconds are of a busy machine.",
+        "data; int8: share of multiply-accumulates that compute in integers; speed: onnxruntime's float latency over "
+        f"its own, portable QDQ, two threads, {ROUNDS} rounds in turns; their geometric mean above. Steps from "
+        "`equalised` on stand on each other; `ranges searched` stands alone and is no part of balanced; balanced takes "
+        "the channels as they are or equalised, whichever errs less on calibration images, and leaves the region float "
+        "that pays most, at most 15 % of the multiply-accumulates. int4: opset 21 storage, activations 8 bits; best "
+        "learns the rounding. onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, in "
+        f"OpenVINO. Not every step was run on every model: ranges on those of others, int4 on {learned} reference "
+        "models; NNCF cannot convert segnet. Seconds are of a machine that did two or three things at once.",
         {
             "All models": (heads, means),
             **(table(others, "Models that others trained") if others else {}),
@@ -301,12 +306,11 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
 
 def _row(name: str, row: Row) -> tables.Row:
     if row.failed is not None:
-        return (name.split("_v")[0], _SHOWN.get(row.step, row.step), "failed", *[None] * 7)
+        return (name.split("_v")[0], _SHOWN.get(row.step, row.step), "failed", *[None] * 6)
     return (
         name.split("_v")[0].removesuffix("_segmentation_adas_0001"),
         _SHOWN.get(row.step, row.step),
         tables.percent(row.agreement),
-        f"{100 * (row.changed_pixels or 0):.3f} %",
         tables.decibels(row.sqnr_db),
         None if row.drop is None else f"{row.drop:.2f}",
         None if row.int8_macs is None else tables.percent(row.int8_macs),
