@@ -98,16 +98,13 @@ def refine(
         rounded = fake_quantised(refined.model.prepared.model, decided, weights=weights)
         return risks_of(rounded, judges, feeds, output, threads=threads)
 
-    def of_tensors(refined: Refined) -> float:
-        """Weights apart, which are yet to be rounded together."""
-        return fmean(risks(refined, weights=()))
-
-    start = min(filter(None, (plain, _equalised(plain, calibration, data, feeds, options, track))), key=of_tensors)
+    starts = filter(None, (plain, _equalised(plain, calibration, data, feeds, options, track)))
+    of_tensors = ((risks(start, weights=()), start) for start in starts)  # weights are yet to be rounded together
+    at_first, start = min(of_tensors, key=lambda seen: fmean(seen[0]))
     if leave_float:
-        at_first = risks(start, weights=())
         worst = sorted(sorted(range(len(feeds)), key=lambda index: -at_first[index])[:_LOOKED_AT])
         proposed = _steadied(start, [feeds[index] for index in worst], options, track)
-        start = min(proposed, key=lambda way: worth(max(of_tensors(way[0]), HARMLESS), way[1]))[0]
+        start = min(proposed, key=lambda way: worth(max(fmean(risks(way[0], weights=())), HARMLESS), way[1]))[0]
     places = choose(tuple(range(len(feeds))), _ROUNDED_ON)
     unseen = [index for index in range(len(feeds)) if index not in places] or list(places)
     few = Subset(judged, places)
