@@ -7,6 +7,7 @@ training, calibration and reports alike.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Subset:
     dataset: Dataset
     indices: tuple[int, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Their names."""
         return tuple(self.dataset.names[index] for index in self.indices)

@@ -13,7 +13,7 @@ from quantseg.correction import METHODS, clip_weights, correct_biases, outliers,
 from quantseg.correction.cones import cone_of
 from quantseg.correction.layers import layers_of
 from quantseg.correction.moments import LARGEST_GRAM, output_error, patches, second_moments
-from quantseg.correction.ranges import CANDIDATES, SAFE
+from quantseg.correction.ranges import CANDIDATES, MINMAX
 from quantseg.data.dataset import Item
 from quantseg.errors import DataError, PlanError
 from quantseg.fake_quant import fake_quantised
@@ -335,7 +335,7 @@ def test_a_lonely_outlier_is_clipped_where_no_layer_misses_it():
     for w, expected in ((deaf, False), (weights * np.array([50, 1, 1, 1], np.float32)[:, None, None], True)):
         prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,4,9,9]", w=w))
         ranges, chosen = search_ranges(prepared, observed(prepared, data), QuantSettings(), "x", data)
-        assert (chosen["x"] == SAFE) is expected
+        assert (chosen["x"] == MINMAX) is expected
         assert (ranges["x"].maximum == 300.0) is expected
 
 
@@ -343,7 +343,7 @@ def test_chosen_ranges_are_those_of_the_named_calibrators_and_of_one_grid():
     data, prepared = images(3), prepare(chain())
     seen = observed(prepared, data)
     ranges, chosen = search_ranges(prepared, seen, QuantSettings(), "x", data)
-    table = {SAFE: CALIBRATORS[SAFE], **CANDIDATES}
+    table = {MINMAX: CALIBRATORS[MINMAX], **CANDIDATES}
     for tensor, name in chosen.items():
         own = table[name](seen.histograms[tensor], QuantSettings().activation, symmetric=False)
         assert ranges[tensor] == own

@@ -12,7 +12,7 @@ import pytest
 from quantseg import effort, graph, pipeline
 from quantseg.calibration import Calibration
 from quantseg.data import Dataset
-from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, Refined, refine
+from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, Refined, refine, weights
 from quantseg.errors import MissingExtraError, PlanError
 from quantseg.learning import learn
 from quantseg.pipeline import CalibrationOptions, FloatModel
@@ -128,7 +128,7 @@ def test_nothing_stays_float_where_that_is_not_wanted(made):
 
 def test_best_learns_and_is_no_worse_than_balanced_on_the_calibration_images(made, balanced, monkeypatch):
     pytest.importorskip("torch", reason="learned rounding needs torch")
-    monkeypatch.setattr(effort, "learn", partial(learn, iterations=4))
+    monkeypatch.setattr(weights, "learn", partial(learn, iterations=4))
     best = made.refined(BEST)
     assert errors(made, best) <= 1.5 * errors(made, balanced)
     assert content(best) == content(made.refined(BEST))

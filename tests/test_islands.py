@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from quantseg.errors import RecipeError
 from quantseg.fake_quant import rounded_tensors
-from quantseg.islands import Judge, Price, Source, judges_of, price_of, regions, risks_of, sources, worth
+from quantseg.islands import Judge, Jury, Price, Source, price_of, regions, sources, worth
 from quantseg.islands import choice as choice_of
 from quantseg.islands.price import BORDER, Border
 from quantseg.planning import QuantSettings, plan
@@ -265,10 +266,10 @@ def test_every_place_that_rounds_is_measured_with_the_nodes_around_it():
     feeds = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(2)]
     decided = plan(prepared, extrema(prepared.model, feeds), QuantSettings())
     recipe = HEADS["argmax"]
-    judges = judges_of(prepared.model, feeds, recipe, threads=1)
-    assert risks_of(prepared.model, judges, feeds, recipe, threads=1) == (0.0, 0.0)
-    found = sources(prepared.model, decided, judges, feeds, recipe, threads=2)
-    assert found == sources(prepared.model, decided, judges, feeds, recipe, threads=1)
+    jury = Jury.of(prepared.model, feeds, recipe, threads=1)
+    assert jury.risks(prepared.model) == (0.0, 0.0)
+    found = sources(prepared.model, decided, jury)
+    assert found == sources(prepared.model, decided, replace(jury, threads=2))
     tensors = rounded_tensors(prepared.model, decided)
     assert tuple(place.name for place in found) == tensors
     assert all(place.risk > 0 for place in found)

@@ -8,7 +8,7 @@ Source: the idea of judging a range by a layer's output is that of EasyQuant (ar
 (arXiv:2111.12293).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,15 +21,13 @@ from quantseg.correction.cones import Cone, cone_of, with_errors
 from quantseg.correction.layers import opened
 from quantseg.data import Dataset
 from quantseg.errors import DataError
-from quantseg.fake_quant import rounded_tensors
 from quantseg.observation import Observations
-from quantseg.planning import UNMEASURED, QuantSettings, plan
-from quantseg.planning.decisions import decide
-from quantseg.planning.grids import form_grids
+from quantseg.planning import QuantSettings
 from quantseg.prepare import Prepared
 from quantseg.progress import Track, quiet
+from quantseg.spans import SAFE, Spans, spans_of
 
-SAFE = "minmax"
+MINMAX = "minmax"
 """What every other calibrator has to beat."""
 
 CANDIDATES: dict[str, Calibrator] = {
@@ -40,16 +38,15 @@ CANDIDATES: dict[str, Calibrator] = {
 """What is tried beside it."""
 
 LEAST_GAIN = 0.03
-"""Share of the error that a narrower range must save on the worst image; less is noise, and the tie is SAFE's."""
+"""Share of the error that a narrower range must save on the worst image; less is noise, and the tie is min/max's."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One grid. members: its tensors. cone: where its rounding arrives. spans: what is tried, SAFE first."""
+    """A grid with the ranges that are tried for it, and where its rounding arrives."""
 
-    members: tuple[str, ...]
+    grid: Spans
     cone: Cone
-    spans: Mapping[str, Range]
 
 
 def search_ranges(
@@ -64,47 +61,27 @@ def search_ranges(
 ) -> tuple[dict[str, Range], dict[str, str]]:
     """A range for each observed tensor, and the name of the calibrator that chose it.
 
-    Tensors on one grid get the same calibrator. A grid that no product or float answer follows keeps SAFE. Each image
-    is run once, at the cost of ten float runs or more. Raises DataError without images, PlanError and CalibrationError
-    as `plan` does.
+    Tensors on one grid get the same calibrator. A grid that no product or float answer follows keeps min/max. Each
+    image is run once, at the cost of ten float runs or more. Raises DataError without images, PlanError and
+    CalibrationError as `plan` does.
     """
-    spans = {
-        name: {
-            tensor: choose(histogram, settings.activation, symmetric=settings.symmetric)
-            for tensor, histogram in observations.histograms.items()
-        }
-        for name, choose in {SAFE: CALIBRATORS[SAFE], **CANDIDATES}.items()
+    safe = {
+        tensor: CALIBRATORS[MINMAX](histogram, settings.activation, symmetric=settings.symmetric)
+        for tensor, histogram in observations.histograms.items()
     }
-    trials = tuple(_trials(prepared, spans, settings))
-    chosen = dict.fromkeys(spans[SAFE], SAFE)
+    trials = tuple(
+        Trial(spans, cone)
+        for spans in spans_of(prepared, safe, observations, settings, CANDIDATES)
+        if (cone := cone_of(prepared.model.graph, frozenset(spans.points))).sinks
+    )
+    found, chosen = safe, dict.fromkeys(safe, MINMAX)
     errors = _errors(prepared.model, trials, settings, input_name, data, threads, track)
     for trial, of_trial in zip(trials, errors, strict=True):
         best = _least_wrong(of_trial)
-        chosen.update((tensor, best) for tensor in trial.members if tensor in chosen)
-    return {tensor: spans[name][tensor] for tensor, name in chosen.items()}, chosen
-
-
-def _trials(prepared: Prepared, spans: Mapping[str, Mapping[str, Range]], settings: QuantSettings) -> Iterator[Trial]:
-    """The grids for which the candidates differ and whose rounding arrives somewhere."""
-    graph = prepared.model.graph
-    grids = form_grids(graph, decide(prepared, settings, UNMEASURED), spans[SAFE])
-    rounded = frozenset(rounded_tensors(prepared.model, plan(prepared, spans[SAFE], settings)))
-    groups: dict[str, list[str]] = {}
-    for tensor in grids.parent:
-        groups.setdefault(grids.root(tensor), []).append(tensor)
-    for root, members in groups.items():
-        whole, observed = grids.range_of(root), [tensor for tensor in members if tensor in spans[SAFE]]
-        tried = {SAFE: whole}
-        for name in CANDIDATES:
-            each = [spans[name][tensor].with_zero() for tensor in observed]
-            low, high = min((r.minimum for r in each), default=0.0), max((r.maximum for r in each), default=0.0)
-            span = Range(max(low, whole.minimum), min(high, whole.maximum))
-            if span.width > 0 and span not in tried.values():
-                tried[name] = span
-        points = frozenset(members) & rounded
-        cone = cone_of(graph, points)
-        if len(tried) > 1 and cone.sinks:
-            yield Trial(tuple(members), cone, tried)
+        if best != SAFE:
+            found |= trial.grid.of_tensors[best]
+            chosen |= dict.fromkeys(trial.grid.of_tensors[best], best)
+    return found, chosen
 
 
 def _errors(
@@ -118,7 +95,7 @@ def _errors(
 ) -> list[dict[str, F64]]:
     """For each trial and candidate the squared error, (images, sinks)."""
     to_params = partial(params_from_range, qtype=settings.activation, symmetric=settings.symmetric)
-    rounding = [(trial.cone, [to_params(span) for span in trial.spans.values()]) for trial in trials]
+    rounding = [(trial.cone, [to_params(span) for span in trial.grid.spans.values()]) for trial in trials]
     if not data.names:
         raise DataError("no images to choose ranges on; give a folder that holds some")
     if not trials:
@@ -130,9 +107,9 @@ def _errors(
         ]
     columns, errors, start = np.stack(seen), list[dict[str, F64]](), 0
     for trial in trials:
-        shape = (len(seen), len(trial.spans), len(trial.cone.sinks))
+        shape = (len(seen), len(trial.grid.spans), len(trial.cone.sinks))
         block = columns[:, start : start + shape[1] * shape[2]].reshape(shape)
-        errors.append({name: block[:, place] for place, name in enumerate(trial.spans)})
+        errors.append({name: block[:, place] for place, name in enumerate(trial.grid.spans)})
         start += shape[1] * shape[2]
     return errors
 

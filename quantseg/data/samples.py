@@ -7,6 +7,7 @@ and picklable, and the same folder gives the same samples in whatever order the 
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,7 +100,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the rows, sorted."""
         return tuple(row.name for row in self.rows)

@@ -1,19 +1,22 @@
-"""Float islands: the small regions whose rounding changes the masks most, and that stay float for it."""
+"""What rounding does to the masks, tensor by tensor, and what helps: narrower ranges, and regions that stay float."""
 
 from quantseg.islands.choice import Region, Source, regions, worth
+from quantseg.islands.jury import Jury
 from quantseg.islands.margins import Judge
+from quantseg.islands.narrowing import narrowed, speaking
 from quantseg.islands.price import Price, price_of
-from quantseg.islands.risks import judges_of, risks_of, sources
+from quantseg.islands.sources import sources
 
 __all__ = [
     "Judge",
+    "Jury",
     "Price",
     "Region",
     "Source",
-    "judges_of",
+    "narrowed",
     "price_of",
     "regions",
-    "risks_of",
     "sources",
+    "speaking",
     "worth",
 ]

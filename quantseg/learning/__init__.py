@@ -19,7 +19,7 @@ from quantseg.progress import Track, quiet
 from quantseg.qtypes import QType
 from quantseg.recipe import Recipe
 
-ITERATIONS = 60
+ITERATIONS = 150
 """Steps of each part, one image each."""
 NETWORK_SHARE = 3
 """How many times as many the whole network gets."""

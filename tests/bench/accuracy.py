@@ -24,13 +24,16 @@ from quantseg import contest, effort, graph, pipeline, tables
 from quantseg.comparison import open_pair
 from quantseg.correction import compensate, correct_biases, search_ranges
 from quantseg.effort import Refined
+from quantseg.effort.starts import Work, looked_at, start_of
 from quantseg.equalisation import equalise
 from quantseg.evaluation import evaluate
 from quantseg.fake_quant import rounded_tensors
 from quantseg.files import write_json
+from quantseg.islands import Jury
 from quantseg.latency import benchmark, file_bytes
 from quantseg.peers import PeerError, quantize_with_nncf
 from quantseg.planning import QuantSettings, plan
+from quantseg.progress import quiet
 from quantseg.qtypes import INT4
 from quantseg.references import Subset
 from quantseg.runtimes import RUNTIMES
@@ -43,8 +46,9 @@ CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
 RANGES_ON = 8
 ROUNDS, RUNS = 7, 8
 ORT, NNCF = "onnxruntime quantizer", "NNCF in OpenVINO"
-FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
-    "fast: min/max", "ranges searched", "equalised", "+ weights compensated", "+ biases corrected", "balanced",
+FAST, RANGES, NARROWED, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
+    "fast: min/max", "ranges searched", "ranges narrowed", "equalised", "+ weights compensated", "+ biases corrected",
+    "balanced",
 )  # fmt: skip
 W4, W4_BEST = "int4: fast", "int4: best"
 _SHOWN = {
@@ -52,11 +56,12 @@ _SHOWN = {
     NNCF: "NNCF",
     FAST: "fast",
     RANGES: "ranges",
+    NARROWED: "narrowed",
     COMPENSATED: "+ weights",
     CORRECTED: "+ biases",
 }
 TIMED = (FAST, BALANCED)
-STEPS = (ORT, NNCF, FAST, RANGES, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
+STEPS = (ORT, NNCF, FAST, RANGES, NARROWED, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
 LEARNS = bool(find_spec("torch"))
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
 OPTIONS = pipeline.CalibrationOptions(threads=contestants.THREADS)
@@ -141,6 +146,13 @@ def _steps(
             return replace(fast, table=replace(done.table, ranges=found))
 
         yield RANGES, settings, searched
+
+    def narrowed() -> Refined:
+        feeds = [{name: data.load(index).tensor} for index in range(len(data.names))]
+        work = Work(data, OPTIONS, Jury.of(model.prepared.model, feeds, model.recipe.output, threads=threads), quiet)
+        return looked_at(start_of(fast, done.observations, work), work)[0].refined
+
+    yield NARROWED, settings, narrowed
     rounded = rounded_tensors(model.prepared.model, plan(model.prepared, done.table.ranges, settings))
     needed = {EQUALISED, COMPENSATED, CORRECTED} & set(steps)
     equal = equalise(model.prepared, done.observations.channels, rounded) if needed else None
