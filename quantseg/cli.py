@@ -1,6 +1,7 @@
 """The command line: `quantseg COMMAND …`. Errors that a user can mend are one line and exit code 2."""
 
 import sys
+from typing import Any
 
 import typer
 
@@ -30,6 +31,9 @@ for _command in COMMANDS:
     app.command()(_command)
 
 
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer has it of click, or of a copy of its own
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"quantseg {quantseg.__version__}")
@@ -50,7 +54,15 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     console.show_log(debug)
     try:
-        app(arguments, prog_name="quantseg")
+        sys.exit(app(arguments or ["--help"], prog_name="quantseg", standalone_mode=False))
+    except _UsageError as error:
+        command = "quantseg" if error.ctx is None else error.ctx.command_path
+        fact = " ".join(error.format_message().split()).rstrip(".")
+        typer.echo(f"error: {fact}; see {command} --help", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        typer.echo("aborted", err=True)
+        sys.exit(1)
     except QuantSegError as error:
         if debug:
             raise

@@ -11,11 +11,14 @@ import pytest
 
 from quantseg import effort, graph, pipeline
 from quantseg.calibration import Calibration
+from quantseg.calibrators import calibrator
 from quantseg.data import Dataset
-from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, Refined, refine, weights
+from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, Refined, refine, starts, weights
 from quantseg.errors import MissingExtraError, PlanError
+from quantseg.islands import Jury, narrowing
 from quantseg.learning import learn
 from quantseg.pipeline import CalibrationOptions, FloatModel
+from quantseg.progress import quiet
 from quantseg.references import Subset
 from quantseg.work import multiply_accumulates
 from tests import models
@@ -138,6 +141,50 @@ def test_best_without_torch_says_what_to_install(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"quantseg\[learn\]"):
         made.refined(BEST)
+
+
+def start(made: Case) -> tuple[starts.Start, starts.Work]:
+    """The calibrated model with the risk of rounding it, and what refinement works with."""
+    feeds = [{made.model.input.name: made.data.load(index).tensor} for index in range(len(made.data.names))]
+    jury = Jury.of(made.model.prepared.model, feeds, made.model.recipe.output, threads=1)
+    work = starts.Work(made.data, OPTIONS, jury, quiet)
+    return starts.start_of(Refined(made.model, made.calibration.table), made.calibration.observations, work), work
+
+
+def test_narrower_ranges_lie_within_the_calibrated_ones_and_stand_first_where_they_err_less(made, monkeypatch):
+    monkeypatch.setattr(starts, "EVIDENCE", 0.0)
+    monkeypatch.setattr(narrowing, "CANDIDATES", {"percentile 95": calibrator("percentile", percent=95)})
+    monkeypatch.setattr(narrowing, "GAIN", -100.0)  # noise has no rare values; all are cut off, for good or ill
+    found = starts.looked_at(*start(made))
+    before = made.calibration.table.ranges
+    assert [one.risk for one in found] == sorted(one.risk for one in found)
+    (narrower,) = (one for one in found if one.refined.table.ranges != before)
+    for name, span in narrower.refined.table.ranges.items():
+        assert before[name].minimum <= span.minimum <= span.maximum <= before[name].maximum
+    assert any("rarest values" in note for note in narrower.refined.notes)
+    assert all(one.sources for one in found)
+
+
+def test_few_images_narrow_no_range(made):
+    """Three pictures can hold no evidence that what is rare in them is rare in others."""
+    first, work = start(made)
+    (alone,) = starts.looked_at(first, work)
+    assert alone.refined is first.refined
+
+
+def test_best_follows_more_starts_and_measures_more_regions(made, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(effort, "learned", lambda start, work, *, seed: start)
+    for word in (BALANCED, BEST):
+
+        def steadied(followed, work, *, proposals, word=word):
+            seen[word] = len(followed), proposals
+            return followed[0].refined
+
+        monkeypatch.setattr(effort, "steadied", steadied)
+        made.refined(word)
+    assert seen[BALANCED][0] == 1 < seen[BEST][0]
+    assert seen[BALANCED][1] < seen[BEST][1]
 
 
 def test_an_effort_that_does_not_exist_is_refused(made):

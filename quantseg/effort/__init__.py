@@ -47,13 +47,14 @@ images is judged on the others."""
 
 @dataclass(frozen=True)
 class Breadth:
-    """How many starts are followed, and regions measured as a whole of each."""
+    """How many starts are followed, and regions measured as a whole of each. absorbing: see `starts_of`."""
 
     starts: int
     proposals: int
+    absorbing: bool
 
 
-_BREADTH = {BALANCED: Breadth(1, 6), BEST: Breadth(4, 12)}
+_BREADTH = {BALANCED: Breadth(1, 6, absorbing=False), BEST: Breadth(4, 12, absorbing=True)}
 
 
 def check(effort: str) -> None:
@@ -77,9 +78,9 @@ def refine(
 
     balanced takes the channels as they are or equalised, and the ranges as calibrated or narrower, whichever errs less
     when tensors are rounded; then the region that had better stay float; then the weights, of which several ways to
-    round them are judged, nearest first. best follows all those starts as far as the region, measures more regions, and
-    learns the rounding too. leave_float: whether a region may stay float. seed: of the learning. Raises PlanError,
-    CalibrationError, DataError, and MissingExtraError for best without torch.
+    round them are judged, nearest first. best follows four starts as far as the region, absorbed constants among them,
+    measures more regions, and learns the rounding too. leave_float: whether a region may stay float. seed: of the
+    learning. Raises PlanError, CalibrationError, DataError, and MissingExtraError for best without torch.
     """
     check(effort)
     if effort == FAST:
@@ -89,7 +90,8 @@ def refine(
     threads = options.threads or pipeline.default_threads()
     jury = Jury.of(model.prepared.model, feeds, model.recipe.output, threads=threads)
     work, breadth = Work(data, options, jury, track), _BREADTH[effort]
-    starts = _followed(starts_of(model, calibration, work), work, breadth.starts)
+    first = starts_of(model, calibration, work, absorbing=breadth.absorbing)
+    starts = _followed(first, work, breadth.starts)
     start = steadied(starts, work, proposals=breadth.proposals) if leave_float else starts[0].refined
     places = choose(tuple(range(len(feeds))), _ROUNDED_ON)
     unseen = [index for index in range(len(feeds)) if index not in places] or list(places)

@@ -9,12 +9,14 @@ from quantseg import pipeline
 from quantseg.calibration import Calibration, CalibrationTable
 from quantseg.data import Dataset
 from quantseg.equalisation import deviation, equalise
+from quantseg.equalisation.absorption import absorb
 from quantseg.fake_quant import fake_quantised, rounded_tensors
 from quantseg.islands import Jury, Source, narrowed, sources, speaking
 from quantseg.islands.narrowing import EVIDENCE
 from quantseg.observation import Observations
 from quantseg.pipeline import CalibrationOptions, FloatModel
 from quantseg.planning import QuantPlan, plan
+from quantseg.prepare import Prepared
 from quantseg.progress import Track
 
 log = logging.getLogger(__name__)
@@ -70,12 +72,15 @@ class Start:
         return fmean(self.risks)
 
 
-def starts_of(model: FloatModel, calibration: Calibration, work: Work) -> tuple[Start, ...]:
-    """With channels as they are and, where they can be, scaled alike; that which errs less comes first."""
-    plain = Refined(model, pipeline.ranges_of(calibration, work.options))
-    found = [start_of(plain, calibration.observations, work)]
-    if (equal := _equalised(plain, calibration, work)) is not None:
-        found.append(equal)
+def starts_of(model: FloatModel, calibration: Calibration, work: Work, *, absorbing: bool = False) -> tuple[Start, ...]:
+    """With channels as they are and, where they can be, scaled alike; that which errs less comes first.
+
+    absorbing: also with constants of channels moved on to the layers behind, from either of these.
+    """
+    plain = start_of(Refined(model, pipeline.ranges_of(calibration, work.options)), calibration.observations, work)
+    found = [plain, *_some(_equalised(plain, work))]
+    if absorbing:
+        found += [one for start in tuple(found) for one in _some(_absorbed(start, work))]
     return tuple(sorted(found, key=lambda start: start.risk))
 
 
@@ -105,23 +110,41 @@ def start_of(refined: Refined, observations: Observations, work: Work) -> Start:
     return Start(refined, observations, work.risks(refined, weights=()))
 
 
-def _equalised(start: Refined, calibration: Calibration, work: Work) -> Start | None:
-    """With channels scaled alike, and observed again; None where none is free to be, or the network would change."""
-    prepared, options = start.model.prepared, work.options
-    rounded = rounded_tensors(prepared.model, work.decided(start))
-    done = equalise(prepared, calibration.observations.channels, rounded)
+def _some(start: Start | None) -> tuple[Start, ...]:
+    return () if start is None else (start,)
+
+
+def _equalised(start: Start, work: Work) -> Start | None:
+    """With channels scaled alike; None where none is free to be."""
+    prepared = start.refined.model.prepared
+    rounded = rounded_tensors(prepared.model, work.decided(start.refined))
+    done = equalise(prepared, start.observations.channels, rounded)
     if done is None:
         return None
-    jury = work.jury
-    changed = deviation(prepared.model, done.prepared.model, jury.feeds, jury.output, threads=jury.threads)
-    if changed > EQUAL:
-        log.warning("channels are left as they are: scaled, the float output changes by %.1g of its largest", changed)
+    what = f"{done.classes} classes of channels scaled by {done.least:.2g} to {done.most:.2g}"
+    return _rewritten(start, done.prepared, what, work)
+
+
+def _absorbed(start: Start, work: Work) -> Start | None:
+    """With constants moved on to where no grid must hold them; None where there are none."""
+    done = absorb(start.refined.model.prepared, start.observations.channels)
+    if done is None:
         return None
-    model = replace(start.model, prepared=done.prepared)
-    observed = pipeline.calibrate(model, work.data, options, track=work.track).observations
-    note = (
-        f"{done.classes} classes of channels scaled by {done.least:.2g} to {done.most:.2g}; "
-        f"in float the output is equal to {changed:.0e} of its largest value"
+    return _rewritten(
+        start, done.prepared, f"constants of {done.channels} channels moved on to the layers behind", work
     )
-    like = replace(options, calibrator=start.table.calibrator, percent=start.table.percent)
-    return start_of(Refined(model, pipeline.choose(observed, like), (*start.notes, note)), observed, work)
+
+
+def _rewritten(start: Start, prepared: Prepared, what: str, work: Work) -> Start | None:
+    """Another spelling of the same network, observed anew; None where it is not the same on the images."""
+    refined, options, jury = start.refined, work.options, work.jury
+    before = refined.model.prepared.model
+    changed = deviation(before, prepared.model, jury.feeds, jury.output, threads=jury.threads)
+    if changed > EQUAL:
+        log.warning("not taken: %s, since the float output changes by %.1g of its largest", what, changed)
+        return None
+    model = replace(refined.model, prepared=prepared)
+    observed = pipeline.calibrate(model, work.data, options, track=work.track).observations
+    note = f"{what}; in float the output is equal to {changed:.0e} of its largest value"
+    like = replace(options, calibrator=refined.table.calibrator, percent=refined.table.percent)
+    return start_of(Refined(model, pipeline.choose(observed, like), (*refined.notes, note)), observed, work)
