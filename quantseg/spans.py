@@ -38,8 +38,8 @@ def spans_of(
 ) -> Iterator[Spans]:
     """Every grid of which a candidate makes another range than `ranges` do, in the graph's order.
 
-    A candidate chooses for each tensor; the grid covers what its tensors need, within what it covered. Raises PlanError
-    and CalibrationError as `plan` does.
+    A candidate chooses for each tensor, within the range that it has; the grid covers what its tensors need. Raises
+    PlanError and CalibrationError as `plan` does.
     """
     graph = prepared.model.graph
     grids = form_grids(graph, decide(prepared, settings, UNMEASURED), ranges)
@@ -53,13 +53,21 @@ def spans_of(
         spans, of_tensors = {SAFE: whole}, {SAFE: {tensor: ranges[tensor] for tensor in observed}}
         for name, choose in candidates.items():
             each = {
-                tensor: choose(observations.histograms[tensor], settings.activation, symmetric=settings.symmetric)
+                tensor: _within(
+                    choose(observations.histograms[tensor], settings.activation, symmetric=settings.symmetric),
+                    ranges[tensor],
+                )
                 for tensor in observed
             }
-            union = functools.reduce(operator.or_, (span.with_zero() for span in each.values()), Range(0.0, 0.0))
-            span = Range(max(union.minimum, whole.minimum), min(union.maximum, whole.maximum))
+            span = functools.reduce(operator.or_, (span.with_zero() for span in each.values()), Range(0.0, 0.0))
             if span.width > 0 and span not in spans.values():
                 spans[name], of_tensors[name] = span, each
         points = tuple(tensor for tensor in rounded if tensor in members)
         if len(spans) > 1 and points:
             yield Spans(points, spans, of_tensors)
+
+
+def _within(span: Range, known: Range) -> Range:
+    """The part of the span that is known, which stays whole where they have none in common."""
+    low, high = max(span.minimum, known.minimum), min(span.maximum, known.maximum)
+    return Range(low, high) if low <= high else known

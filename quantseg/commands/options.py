@@ -33,8 +33,8 @@ Effort = Annotated[
     str | None,
     typer.Option(
         "--effort",
-        help="fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, leave "
-        "float what breaks the masks. best: search wider, learn the rounding (torch).",
+        help="fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, "
+        "leave float what breaks the masks. best: search wider, learn the rounding (torch).",
         show_default=False,
     ),
 ]

@@ -21,6 +21,7 @@ SINET = f"{SHARED}/models/sinet_portrait.onnx"
 ROAD = f"{SHARED}/models/road_segmentation_adas_0001.onnx"
 OCR = f"{SHARED}/models/ppocr_mobile_v2_det.onnx"
 DEEPLAB = f"{SHARED}/models/deeplab_v3_mbv2_voc.onnx"
+LINKNET = "reference_models/weights/linknet.onnx"
 COMMANDS = (
     f"calibrate {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o {WORK}/a.json --limit 5",
     f"calibrate {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o {WORK}/sinet.json --workers 2",
@@ -36,6 +37,12 @@ COMMANDS = (
     f"inspect {WORK}/sinet.int8.onnx",
     f"inspect {WORK}/ppocr.int8.onnx",
     f"evaluate {WORK}/ppocr.int8.onnx --reference {OCR} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
+    f"quantize {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o {WORK}/sinet.balanced.onnx",
+    f"evaluate {WORK}/sinet.balanced.onnx --reference {SINET} --data {SHARED}/data/coco10",
+    f"sensitivity {DEEPLAB} {RECIPE}/deeplab_v3_mbv2_voc.toml --data {SHARED}/data/camvid/train --limit 6 "
+    "--figure reports/sensitivity.svg",
+    f"search {LINKNET} --data {SHARED}/data/camvid/val --calib {SHARED}/data/camvid/train --limit 32 --effort fast "
+    f"--max-iou-drop 3 --max-class-drop pedestrian=4 -o {WORK}/linknet.int8.onnx --figure reports/search.svg",
     f"benchmark {SINET} {WORK}/sinet.int8.onnx {WORK}/sinet.fast.onnx",
     f"compare {ROAD} {RECIPE}/road_segmentation_adas_0001.toml --data {SHARED}/data/camvid/train "
     f"--val {SHARED}/data/camvid/val --limit 16 --no-masks --openvino",
@@ -69,6 +76,9 @@ def main() -> None:
             lines = (done.stdout + done.stderr).rstrip().splitlines()
             shown = lines if len(lines) <= 24 else [*lines[:16], "…", *lines[-6:]]
             parts.append("```\n$ quantseg " + command + "\n" + "\n".join(shown) + "\n```")
+            if "--figure" in words:
+                drawn = Path(words[words.index("--figure") + 1]).name
+                parts.append(f"![{words[0]}]({drawn})")
     finally:
         shutil.rmtree(ROOT / WORK, ignore_errors=True)
     write_text(writing.FOLDER.parent / "commands.md", "\n\n".join(parts) + "\n")
