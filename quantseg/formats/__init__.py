@@ -11,6 +11,7 @@ from quantseg.affine import QuantParams
 from quantseg.errors import PlanError
 from quantseg.formats import channels_last, qdq, qoperator
 from quantseg.formats.editor import GraphEditor, Stored
+from quantseg.formats.endings import transpose_before_enlarging
 from quantseg.lowering import convert
 from quantseg.planning import QuantPlan
 
@@ -20,15 +21,17 @@ class Format:
     """How the integer nodes of a graph are written.
 
     emit_node inserts the integer form of one node and gives the integers of each of its outputs. variants: the ways in
-    which it can write a node, of equal numbers and unequal speed, the default first; () where there is one way.
+    which it can write a node, of equal numbers and unequal speed, the default first; () where there is one way. finish:
+    what is done to the whole graph at the end.
     """
 
     emit_node: Callable[[GraphEditor, ir.Node], Sequence[Stored]]
     variants: Callable[[ir.Node], tuple[str, ...]] = lambda _: ()
+    finish: Callable[[ir.Model], None] = lambda _: None
 
 
 FORMATS: dict[str, Format] = {
-    "qdq": Format(qdq.emit_node),
+    "qdq": Format(qdq.emit_node, finish=transpose_before_enlarging),
     "qoperator": Format(qoperator.emit_node),
     "channels-last": Format(channels_last.emit_node, channels_last.variants),
 }
@@ -52,6 +55,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
             editor.replace(node, [editor.at_hand(editor.inputs(node)[0])])
         elif node.name in quantised:
             editor.replace(node, FORMATS[qformat].emit_node(editor, node))
+    FORMATS[qformat].finish(result)
     RemoveUnusedNodesPass()(result)
     _forget_inner_shapes(result.graph)
     for value, name in zip(result.graph.outputs, names, strict=True):

@@ -1,0 +1,84 @@
+"""A Transpose behind an enlarging Resize moves before it: equal numbers, and only where there is something to gain."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantseg.formats.endings import transpose_before_enlarging
+from quantseg.graph import infer_shapes
+from tests import graphs
+from tests.quantised import kernel, make, noise
+
+MODES = ("asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel")
+
+
+def ending(factors, *, by_sizes=False, mode="linear", coordinates="half_pixel", order=(0, 2, 3, 1), more=""):
+    """x (1, 3, 5, 4), enlarged by the factors of rows and columns, then its channels last."""
+    all_factors = np.array([1, 1, *factors], np.float32)
+    given_ = {"scales": all_factors} if not by_sizes else {"sizes": (all_factors * (1, 3, 5, 4)).astype(np.int64)}
+    places = "r, scales" if not by_sizes else "r, e, sizes"
+    body = f"""
+        a = Relu(x)
+        b = Resize <mode = "{mode}", coordinate_transformation_mode = "{coordinates}"> (a, {places})
+        y = Transpose <perm = [{", ".join(map(str, order))}]> (b)
+        {more}
+    """
+    empty = np.zeros(0, np.float32)
+    model = graphs.graph(body, x="float[1,3,5,4]", r=empty, **({"e": empty} if by_sizes else {}), **given_)
+    infer_shapes(model)
+    return model
+
+
+def moved(model):
+    before = graphs.op_types(model)
+    transpose_before_enlarging(model)
+    return graphs.op_types(model) != before
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(st.integers(1, 4), st.integers(1, 4)), st.booleans(), st.sampled_from(MODES))
+def test_the_numbers_stay(factors, by_sizes, coordinates):
+    model = ending(factors, by_sizes=by_sizes, coordinates=coordinates)
+    x = {"x": noise(1, 3, 5, 4)}
+    before = graphs.run(model, x)
+    assert moved(model) == (factors != (1, 1))
+    graphs.assert_same(graphs.run(model, x), before)
+    assert [value.name for value in model.graph.outputs] == ["y"]
+
+
+def test_it_stands_before_the_resize():
+    model = ending((2, 3))
+    assert moved(model)
+    assert graphs.op_types(model) == ["Relu", "Transpose", "Resize"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ending((0.5, 0.5)),
+        ending((2, 0.75)),
+        ending((2, 2), mode="nearest", coordinates="asymmetric"),
+        ending((2, 2), mode="cubic"),
+        ending((2, 2), order=(0, 3, 1, 2)),
+        ending((2, 2), more="z = Relu(b)"),
+    ],
+    ids=["smaller", "fewer columns", "nearest", "cubic", "another order", "read by others"],
+)
+def test_what_would_gain_nothing_or_is_another_thing_is_left_alone(model):
+    assert not moved(model)
+
+
+@pytest.mark.parametrize("qformat", ["qdq", "qoperator", "channels-last"])
+def test_a_quantised_model_that_ends_so_answers_alike_in_every_format(qformat):
+    body = """
+        a = Conv <pads = [1,1,1,1]> (x, w)
+        b = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (a, r, s)
+        y = Transpose <perm = [0,2,3,1]> (b)
+    """
+    given_ = {"w": kernel(5, 3, 3, 3), "r": np.zeros(0, np.float32), "s": np.array([1, 1, 2.5, 2.5], np.float32)}
+    model = graphs.graph(body, x="float[1,3,8,8]", **given_)
+    feeds = {"x": noise(1, 3, 8, 8)}
+    (wanted,) = graphs.run(model, feeds)
+    (found,) = graphs.run(make(model, [feeds], qformat=qformat).model, feeds)
+    assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max()
