@@ -299,12 +299,14 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
         "IoU of the int8 with the float masks; lost: points of mIoU against the labels, CamVid val or the model's own "
         "data; int8: share of multiply-accumulates that compute in integers; speed: onnxruntime's float latency over "
         f"its own, portable QDQ, two threads, {ROUNDS} rounds in turns; their geometric mean above. Steps from "
-        "`equalised` on stand on each other; `ranges searched` stands alone and is no part of balanced; balanced takes "
-        "the channels as they are or equalised, whichever errs less on calibration images, and leaves the region float "
-        "that pays most, at most 15 % of the multiply-accumulates. int4: opset 21 storage, activations 8 bits; best "
-        "learns the rounding. onnxruntime's quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, in "
-        f"OpenVINO. Not every step was run on every model: ranges on those of others, int4 on {learned} reference "
-        "models; NNCF cannot convert segnet. Seconds are of a machine that did two or three things at once.",
+        "`equalised` on stand on each other; `ranges searched`, judged by the layers behind a tensor and no part of "
+        "balanced, and `ranges narrowed`, judged by the masks, stand alone; balanced takes the channels as they are or "
+        "equalised and the ranges as calibrated or narrowed, whichever errs less on calibration images, and leaves the "
+        "region float that pays most, at most 15 % of the multiply-accumulates. int4: opset 21 storage, activations "
+        "8 bits; best searches wider and learns the rounding. onnxruntime's quantizer: per channel, min/max, QDQ; "
+        "NNCF: its preset for the model, in OpenVINO. Not every step was run on every model: ranges searched on those "
+        f"of others, int4 on {learned} reference models; NNCF cannot convert segnet. Seconds are of a machine that did "
+        "other things beside.",
         {
             "All models": (heads, means),
             **(table(others, "Models that others trained") if others else {}),

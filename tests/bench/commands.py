@@ -1,10 +1,11 @@
 """Every command once on real models and images, with what it printed.
 
-    python -m tests.bench.commands
+    python -m tests.bench.commands [--only search,sensitivity]
 
 Needs the models and images in ../shared, which are not part of this project.
 """
 
+import argparse
 import shlex
 import shutil
 import subprocess
@@ -56,32 +57,51 @@ COMMANDS = (
 )
 
 
+PAGE = writing.FOLDER.parent / "commands.md"
+HEAD = "# Every command on real models and images\n\nMade by `python -m tests.bench.commands`. Long tables are cut."
+PLACE = "\n\nOn "
+"""How each command's section begins: with the machine that it ran on."""
+
+
 def main() -> None:
-    """Runs the commands one after another and writes reports/commands.md."""
+    """Runs the commands one after another, or those that hold one of the words of --only, and writes the page anew."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="words, with commas between; other commands stay as they are")
+    words = [word for word in parser.parse_args().only.split(",") if word]
+    known = _known() if words else {}
     machine = provenance()
-    parts = [
-        "# Every command on real models and images",
-        f"Made by `python -m tests.bench.commands` on {machine.processor}, {machine.cores} cores, "
-        f"onnxruntime {machine.packages['onnxruntime']}. Long tables are cut.",
-    ]
+    place = f"{machine.processor}, {machine.cores} cores, onnxruntime {machine.packages['onnxruntime']}:"
     try:
         for command in COMMANDS:
-            print(f"quantseg {command}", flush=True)
-            words = shlex.split(command)
-            done = subprocess.run(
-                [sys.executable, "-m", "quantseg", *words], cwd=ROOT, text=True, capture_output=True, check=False
-            )
-            if done.returncode:
-                sys.exit(done.stderr)
-            lines = (done.stdout + done.stderr).rstrip().splitlines()
-            shown = lines if len(lines) <= 24 else [*lines[:16], "…", *lines[-6:]]
-            parts.append("```\n$ quantseg " + command + "\n" + "\n".join(shown) + "\n```")
-            if "--figure" in words:
-                drawn = Path(words[words.index("--figure") + 1]).name
-                parts.append(f"![{words[0]}]({drawn})")
+            if not words or any(word in command for word in words):
+                print(f"quantseg {command}", flush=True)
+                known[command] = f"{place}\n\n{_section(command)}"
     finally:
         shutil.rmtree(ROOT / WORK, ignore_errors=True)
-    write_text(writing.FOLDER.parent / "commands.md", "\n\n".join(parts) + "\n")
+    sections = (known[command] for command in COMMANDS if command in known)
+    write_text(PAGE, PLACE.join([HEAD, *sections]) + "\n")
+
+
+def _section(command: str) -> str:
+    """What the command prints, and the figure that it draws."""
+    words = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, "-m", "quantseg", *words], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    lines = (done.stdout + done.stderr).rstrip().splitlines()
+    shown = lines if len(lines) <= 24 else [*lines[:16], "…", *lines[-6:]]
+    printed = "```\n$ quantseg " + command + "\n" + "\n".join(shown) + "\n```"
+    if "--figure" not in words:
+        return printed
+    return f"{printed}\n\n![{words[0]}]({Path(words[words.index('--figure') + 1]).name})"
+
+
+def _known() -> dict[str, str]:
+    """Command → its section on the page that is there."""
+    sections = PAGE.read_text(encoding="utf-8").rstrip().split(PLACE)[1:]
+    return {section.split("\n$ quantseg ", 1)[1].split("\n", 1)[0]: section for section in sections}
 
 
 if __name__ == "__main__":
