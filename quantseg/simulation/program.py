@@ -1,0 +1,113 @@
+"""A quantised graph as a list of steps that the simulator can take, checked before anything is computed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.errors import ModelError
+from quantseg.formats.writer import MICROSOFT
+from quantseg.graph import is_quantised, make_unique
+from quantseg.recipe import TensorSpec
+from quantseg.simulation import qdq
+from quantseg.simulation.step import Step
+from quantseg.simulator import OPERATORS
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Steps in an order in which each finds its operands. constants: what the model stores, by name."""
+
+    steps: tuple[Step, ...]
+    constants: Mapping[str, Array]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    opset: int
+
+
+def program(model: ir.Model, *, what: str = "the model") -> Program:
+    """Reads a model; QDQ patterns become the integer operators that they stand for. The model is not changed.
+
+    Raises ModelError where an operator is unknown to the simulator, naming it and its node.
+    """
+    model = model.clone()
+    make_unique(model)
+    for node in model.graph:
+        if node.op_type not in OPERATORS or node.domain not in ("", MICROSOFT):
+            domain = f"{node.domain}." if node.domain else ""
+            raise ModelError(
+                f"{what}: node {node.name!r} is {domain}{node.op_type}, which the simulator does not know; "
+                "leave that part out, or write the operator into quantseg/simulator"
+            )
+    constants = {str(v.name): _numbers(v) for v in model.graph.initializers.values()}
+    steps = tuple(map(_step, model.graph))
+    for step in steps:  # Constant nodes are initializers in another place
+        if step.op_type == "Constant":
+            constants[step.outputs[0]] = np.asarray(next(iter(step.attributes.values())))
+    outputs = tuple(str(value.name) for value in model.graph.outputs)
+    return Program(
+        needed(qdq.grouped(steps, constants, frozenset(outputs)), outputs),
+        constants,
+        tuple(str(v.name) for v in model.graph.inputs if not v.is_initializer()),
+        outputs,
+        model.graph.opset_imports.get("", 21),
+    )
+
+
+def require_quantised(model: ir.Model, what: str) -> None:
+    """Raises ModelError for a float model."""
+    if not is_quantised(model):
+        raise ModelError(f"{what}: is a float model; quantise it first: quantseg quantize {what} --data DIR")
+
+
+def needed(steps: tuple[Step, ...], outputs: tuple[str, ...]) -> tuple[Step, ...]:
+    """Those that an output depends on, in the same order."""
+    wanted, kept = set(outputs), []
+    for step in reversed(steps):
+        if wanted.intersection(step.outputs):
+            kept.append(step)
+            wanted.update(step.inputs)
+    return tuple(reversed(kept))
+
+
+def _step(node: ir.Node) -> Step:
+    inputs = tuple("" if value is None else str(value.name) for value in node.inputs)
+    while inputs and not inputs[-1]:
+        inputs = inputs[:-1]
+    outputs = tuple(str(value.name) if value.name else "" for value in node.outputs)
+    attributes = {name: _plain(name, attribute) for name, attribute in node.attributes.items()}
+    return Step(str(node.name), node.op_type, inputs, outputs, attributes, node.op_type)
+
+
+def _plain(name: str, attribute: ir.Attr) -> Any:
+    """An attribute as Python or numpy has it; types as numpy's."""
+    value = attribute.value
+    if attribute.type == ir.AttributeType.TENSOR:
+        return value.numpy()
+    if attribute.type == ir.AttributeType.INT and name in ("to", "output_dtype"):
+        return ir.DataType(value).numpy() if value else None
+    if isinstance(value, (list, tuple)):
+        return tuple(value)
+    return value
+
+
+def _numbers(value: ir.Value) -> Array:
+    if value.const_value is None:
+        raise ModelError(f"{value.name!r} has no numbers")
+    return np.asarray(value.const_value.numpy())
+
+
+def described(steps: tuple[Step, ...]) -> tuple[int, int]:
+    """How many steps compute in integers, and how many in float."""
+    integer = sum(step.is_integer for step in steps)
+    return integer, sum(step.computes for step in steps) - integer
+
+
+def input_specs(program: Program, specs: tuple[TensorSpec, ...]) -> dict[str, TensorSpec]:
+    """What each input of the program must be fed."""
+    return {spec.name: spec for spec in specs if spec.name in program.inputs}

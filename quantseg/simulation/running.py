@@ -1,0 +1,73 @@
+"""Takes the steps of a program on one image, and forgets each array after its last reader."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.errors import ModelError, QuantSegError
+from quantseg.simulation.program import Program
+from quantseg.simulation.step import Step
+from quantseg.simulator import OPERATORS, Call
+from quantseg.simulator.rounding import check
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step with the arrays that it read and made."""
+
+    step: Step
+    call: Call
+    results: tuple[Array, ...]
+
+
+def run(program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxruntime") -> Iterator[Taken]:
+    """Each step as it is taken, in order. feeds: input → array.
+
+    Raises ModelError where operands do not fit, with the node and the shapes; PlanError for an unknown rounding.
+    """
+    check(rounding)
+    missing = [name for name in program.inputs if name not in feeds]
+    if missing:
+        raise ModelError(f"input {missing[0]!r} is not fed; the model takes {', '.join(program.inputs)}")
+    values: dict[str, Array] = {**program.constants, **feeds}
+    left = Counter(name for step in program.steps for name in step.inputs)
+    for step in program.steps:
+        operands = tuple(values[name] if name else None for name in step.inputs)
+        call = Call(operands, step.attributes, program.opset, rounding, sum(map(bool, step.outputs)))
+        results = _computed(step, call)
+        for name, found in zip(step.outputs, results, strict=False):
+            if name:
+                values[name] = found
+        yield Taken(step, call, results)
+        for name in step.inputs:
+            left[name] -= 1
+            if not left[name] and name not in program.constants:
+                values.pop(name, None)
+
+
+def outputs(program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxruntime") -> dict[str, Array]:
+    """The model's outputs for one set of inputs; errors as of `run`."""
+    found = {name: feeds[name] for name in program.outputs if name in feeds}
+    found |= {name: program.constants[name] for name in program.outputs if name in program.constants}
+    for taken in run(program, feeds, rounding=rounding):
+        found |= {n: r for n, r in zip(taken.step.outputs, taken.results, strict=False) if n in program.outputs}
+    return {name: found[name] for name in program.outputs}
+
+
+def _computed(step: Step, call: Call) -> tuple[Array, ...]:
+    try:
+        with np.errstate(over="ignore"):
+            return OPERATORS[step.op_type](call)
+    except QuantSegError as error:
+        raise type(error)(f"node {step.name!r} ({step.op_type}): {error}") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        shapes = " and ".join(str(list(operand.shape)) for operand in call.inputs if operand is not None)
+        raise ModelError(
+            f"node {step.name!r} ({step.op_type}) cannot be computed on inputs {shapes}: {str(error) or type(error).__name__}"
+        ) from error

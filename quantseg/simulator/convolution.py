@@ -1,0 +1,188 @@
+"""Convolutions of integers, with the int32 accumulators in sight.
+
+    a[n, m, y, x] = b[m] + Σ_c,u,v (q[n, c, s·y + d·u − p, s·x + d·v − p] − Z_x) · (w[m, c, u, v] − Z_w)
+
+A border holds Z_x, which is real zero. Windows are gathered tile by tile into a matrix and multiplied exactly through
+BLAS; channelwise convolutions multiply and add one place of the kernel after the other. Source: ONNX, QLinearConv.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.affine import F32, Ints
+from quantseg.errors import ModelError
+from quantseg.simulator.call import Call, Operator
+from quantseg.simulator.products import EXACT, product, stretches
+from quantseg.simulator.rounding import Ratio, requantised
+from quantseg.simulator.sizes import checked
+from quantseg.simulator.windows import Windows, windows
+
+Array = NDArray[Any]
+Place = tuple[slice, slice, slice]
+"""Images, output channels, rows of the result."""
+
+TILE = 1 << 21
+"""Numbers in one tile's matrix: 8 MB of float32, about what a processor's last cache holds."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Integer weights without their zero-point, ready for BLAS.
+
+    kernel: (groups, outputs, inner) whole numbers; the inner axis runs over kernel places, then channels. bias: int64,
+    (groups · outputs,). shape: of the weight as ONNX has it, (M, C/groups, …).
+    """
+
+    kernel: F32
+    bias: NDArray[np.int64]
+    shape: tuple[int, ...]
+    groups: int
+
+
+def filter_of(weight: Array, zero_point: Array | None, bias: Array | None, groups: int) -> Filter:
+    """The weight of a convolution. Raises ModelError where groups or bias do not fit it."""
+    outputs, channels = weight.shape[:2]
+    if groups < 1 or outputs % groups:
+        raise ModelError(f"weight {list(weight.shape)} does not split into {groups} groups")
+    if bias is not None and bias.shape != (outputs,):
+        raise ModelError(f"bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
+    centred = centre(weight, zero_point, 0)
+    kernel = np.moveaxis(centred.reshape(groups, outputs // groups, channels, -1), 2, 3)
+    added = np.zeros(outputs, np.int64) if bias is None else bias.astype(np.int64)
+    return Filter(np.ascontiguousarray(kernel.reshape(groups, outputs // groups, -1)), added, weight.shape, groups)
+
+
+def centre(values: Array, zero_point: Array | None, axis: int) -> F32:
+    """q − Z in float32, exactly; a Z per channel runs along `axis`."""
+    single = values.astype(np.float32)
+    if zero_point is None or not zero_point.any():
+        return single
+    zero = zero_point.astype(np.float32)
+    if zero.size > 1:
+        if zero.shape != (values.shape[axis],):
+            raise ModelError(f"zero-points {list(zero.shape)} do not fit {list(values.shape)}")
+        zero = zero.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    return single - (zero.reshape(()) if zero.size == 1 else zero)
+
+
+def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any]) -> Windows:
+    """The windows of a convolution. Raises ModelError where picture and weight do not fit."""
+    groups = int(attributes.get("group", 1))
+    if x.ndim != len(weight_shape) or x.ndim < 3:
+        raise ModelError(f"input {list(x.shape)} and weight {list(weight_shape)} do not fit: axes differ")
+    if x.shape[1] != weight_shape[1] * groups:
+        raise ModelError(
+            f"input {list(x.shape)} and weight {list(weight_shape)} do not fit: {x.shape[1]} channels, and the weight "
+            f"takes {weight_shape[1] * groups}"
+        )
+    kernel = attributes.get("kernel_shape") or weight_shape[2:]
+    if tuple(kernel) != tuple(weight_shape[2:]):
+        raise ModelError(f"kernel_shape {list(kernel)} and weight {list(weight_shape)} do not fit")
+    return windows(x.shape[2:], kernel, attributes)
+
+
+def tiles(x: Ints, zero_point: int, weights: Filter, view: Windows) -> Iterator[tuple[Place, Array]]:
+    """The accumulators, tile by tile: where in (N, M, rows, …), and whole numbers of a type that holds them.
+
+    The middle of x's type is taken from x rather than Z_x, and put right in the bias: so no factor is larger than 128,
+    and more products fit an exact float32 sum.
+    """
+    middle = 0 if x.dtype.kind == "i" else 128
+    shift = middle - zero_point
+    bias = weights.bias + shift * weights.kernel.astype(np.float64).sum(axis=-1).astype(np.int64).reshape(-1)
+    largest = max(abs(np.iinfo(x.dtype).min - middle), abs(np.iinfo(x.dtype).max - middle))
+    cuts = tuple(stretches(weights.kernel, largest))
+    sums = np.abs(weights.kernel).sum(axis=-1, dtype=np.float64).reshape(-1) * largest + np.abs(bias)
+    small = len(cuts) == 1 and sums.max(initial=0) < EXACT
+    added = bias.astype(np.float32 if small else np.int64).reshape(-1, *[1] * len(view.shape))
+    padded = view.padded(x, zero_point).astype(np.float32)
+    if middle:
+        padded -= np.float32(middle)
+    outputs = weights.kernel.shape[1]
+    for place, gathered in gathered_tiles(padded, weights, view):
+        found = product(weights.kernel, gathered, cuts).reshape(weights.groups * outputs, -1, *view.shape[1:])
+        yield place, (found if small else found.astype(np.int64)) + added
+
+
+def gathered_tiles(padded: F32, weights: Filter, view: Windows) -> Iterator[tuple[Place, F32]]:
+    """The windows of a padded picture as matrices (groups, inner, pixels), for some rows of one image at a time."""
+    checked((padded.shape[0], weights.shape[0], *view.shape))
+    inner = weights.groups * weights.kernel.shape[2] * math.prod(view.shape[1:])
+    rows = max(1, min(view.shape[0], TILE // max(inner, 1)))
+    for image in range(len(padded)):
+        for start in range(0, view.shape[0], rows):
+            part = slice(start, min(start + rows, view.shape[0]))
+            yield (slice(image, image + 1), slice(None), part), _gathered(padded[image], weights, view, part)
+
+
+def _gathered(picture: F32, weights: Filter, view: Windows, rows: slice) -> F32:
+    """(C, …) → (groups, kernel places · channels, pixels)."""
+    channels, places = picture.shape[0], math.prod(view.kernel)
+    shape = (rows.stop - rows.start, *view.shape[1:])
+    if places == 1 and weights.groups == 1:
+        found = picture[(slice(None), *view.seen_by((0,) * len(view.kernel), rows))]
+        return np.ascontiguousarray(found).reshape(1, channels, -1)
+    columns = np.empty((weights.groups, places, channels // weights.groups, *shape), np.float32)
+    grouped = picture.reshape(weights.groups, -1, *picture.shape[1:])
+    for number, tap in enumerate(view.taps()):
+        columns[:, number] = grouped[(slice(None), slice(None), *view.seen_by(tap, rows))]
+    return columns.reshape(weights.groups, places * (channels // weights.groups), -1)
+
+
+def integer_weights(call: Call, index: int) -> Filter:
+    """The weight of a QLinearConv (index 3) or ConvInteger (index 1)."""
+    zero = call.maybe(5 if index == 3 else 3)
+    return filter_of(call.array(index), zero, call.maybe(8) if index == 3 else None, call.number("group", 1))
+
+
+def qlinear_conv(call: Call) -> tuple[Array, ...]:
+    """QLinearConv, and com.microsoft's with the channels last."""
+    last = bool(call.number("channels_last", 0))
+    x = np.moveaxis(call.array(0), -1, 1) if last else call.array(0)
+    weight, z_y = call.array(3), call.zero_point(7, x.dtype)
+    view = geometry(x, weight.shape, call.attributes)
+    ratio = Ratio((call.scale(1), per_channel(call.array(4), weight.shape[0], len(view.shape))), (call.scale(6),))
+    result = np.empty((len(x), weight.shape[0], *view.shape), z_y.dtype)
+    for place, sums in tiles(x, int(call.zero_point(2, x.dtype)), integer_weights(call, 3), view):
+        result[place] = requantised(sums, ratio, z_y, call.rounding)
+    return (np.ascontiguousarray(np.moveaxis(result, 1, -1)) if last else result,)
+
+
+def per_channel(scale: Array, channels: int, axes: int) -> F32:
+    """A scale for all channels or one for each, (channels, 1, …). Raises ModelError for another number of them."""
+    if scale.size not in (1, channels):
+        raise ModelError(f"{scale.size} scales for {channels} channels")
+    return scale.astype(np.float32).reshape(() if scale.size == 1 else (channels, *[1] * axes))
+
+
+def conv_integer(call: Call) -> tuple[Array, ...]:
+    """ConvInteger: the int32 accumulators themselves."""
+    x = call.array(0)
+    view = geometry(x, call.array(1).shape, call.attributes)
+    result = np.empty((len(x), call.array(1).shape[0], *view.shape), np.int32)
+    for place, sums in tiles(x, int(call.zero_point(2, x.dtype)), integer_weights(call, 1), view):
+        result[place] = sums.astype(np.int64)
+    return (result,)
+
+
+def conv(call: Call) -> tuple[Array, ...]:
+    """Conv of plain numbers, in float32."""
+    x, weight, bias = call.array(0).astype(np.float32), call.array(1), call.maybe(2)
+    view = geometry(x, weight.shape, call.attributes)
+    kernel = filter_of(weight, None, None, call.number("group", 1))
+    result = np.empty((len(x), weight.shape[0], *view.shape), np.float32)
+    for place, columns in gathered_tiles(view.padded(x, 0), kernel, view):
+        result[place] = np.matmul(kernel.kernel, columns).reshape(weight.shape[0], -1, *view.shape[1:])
+    if bias is not None:
+        if bias.shape != weight.shape[:1]:
+            raise ModelError(f"bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
+        result += bias.reshape(-1, *[1] * len(view.shape))
+    return (result,)
+
+
+OPERATORS: dict[str, Operator] = {"Conv": conv, "ConvInteger": conv_integer, "QLinearConv": qlinear_conv}

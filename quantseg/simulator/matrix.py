@@ -1,0 +1,125 @@
+"""Matrix products of integers: QLinearMatMul, MatMulInteger, QGemm, and the float ones.
+
+    a[i, j] = c[j] + Σ_k (q_A[i, k] − Z_A)(q_B[k, j] − Z_B)        Source: ONNX, QLinearMatMul; onnxruntime, QGemm.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from quantseg.affine import F32
+from quantseg.errors import ModelError
+from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.products import product, stretches
+from quantseg.simulator.rounding import Ratio, requantised
+
+
+def centred(values: Array, zero_point: Array | None, axis: int) -> F32:
+    """q − Z in float32; a Z per row or column runs along `axis`, one of more axes is broadcast as it is."""
+    single = values.astype(np.float32)
+    if zero_point is None:
+        return single
+    zero = zero_point.astype(np.float32)
+    if zero.ndim == 1 and zero.size > 1:
+        zero = zero.reshape([-1 if i == axis % values.ndim else 1 for i in range(values.ndim)])
+    try:
+        return single - (zero.reshape(()) if zero.size == 1 else zero)
+    except ValueError as error:
+        raise ModelError(f"zero-points {list(zero_point.shape)} do not fit {list(values.shape)}") from error
+
+
+def accumulated(a: F32, b: F32) -> Array:
+    """a @ b of whole numbers, exactly. Raises ModelError where the shapes do not fit."""
+    if min(a.ndim, b.ndim) < 1 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit")
+    left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
+    cuts = tuple(stretches(left, max(int(np.abs(right).max(initial=0)), 1)))
+    try:
+        found = product(left, right, cuts) if cuts else np.zeros((*left.shape[:-1], right.shape[-1]), np.float32)
+    except ValueError as error:
+        raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit") from error
+    found = found if a.ndim > 1 else found[..., 0, :]
+    return np.asarray(found if b.ndim > 1 else found[..., 0])
+
+
+def _scale_of(values: Array, like: Array, axis: int) -> Array:
+    """A scale per row (axis −2) or column (axis −1) in a shape that broadcasts against the product."""
+    if values.size == 1:
+        return values.reshape(()).astype(np.float32)
+    if values.ndim > 1:
+        return values.astype(np.float32)
+    return values.astype(np.float32).reshape([-1 if i == axis % like.ndim else 1 for i in range(like.ndim)])
+
+
+def qlinear_matmul(call: Call) -> tuple[Array, ...]:
+    """QLinearMatMul. A may have a scale for each row, B one for each column."""
+    a, b = call.array(0), call.array(3)
+    sums = accumulated(centred(a, call.maybe(2), -2), centred(b, call.maybe(5), -1))
+    ratio = Ratio((_scale_of(call.array(1), sums, -2), _scale_of(call.array(4), sums, -1)), (call.scale(6),))
+    return (requantised(sums, ratio, call.zero_point(7, a.dtype), call.rounding),)
+
+
+def matmul_integer(call: Call) -> tuple[Array, ...]:
+    """MatMulInteger: the int32 accumulators themselves."""
+    a, b = centred(call.array(0), call.maybe(2), -2), centred(call.array(1), call.maybe(3), -1)
+    return (wrapped(accumulated(a, b)),)
+
+
+def wrapped(sums: Array) -> Array:
+    """Accumulators as int32 holds them: modulo 2^32."""
+    return sums.astype(np.int64).astype(np.int32)
+
+
+def qgemm_accumulators(call: Call) -> Array:
+    """The int32 sums of a QGemm, bias in."""
+    a, b = centred(call.array(0), call.maybe(2), -2), call.array(3)
+    transposed = bool(call.number("transB", 0))
+    weight = centred(b, call.maybe(5), 0 if transposed else -1)
+    a = a.T if call.number("transA", 0) else a
+    sums = accumulated(np.ascontiguousarray(a), np.ascontiguousarray(weight.T if transposed else weight))
+    bias = call.maybe(6)
+    return sums if bias is None else sums.astype(np.int64) + bias
+
+
+def qgemm(call: Call) -> tuple[Array, ...]:
+    """com.microsoft.QGemm; without a scale for the result it is float."""
+    sums = qgemm_accumulators(call)
+    alpha = np.float32(call.attributes.get("alpha", 1.0))
+    over = (call.scale(7),) if call.has(7) else (np.asarray(1, np.float32),)
+    ratio = Ratio((np.asarray(alpha), call.scale(1), _scale_of(call.array(4), sums, -1)), over)
+    if not call.has(7):
+        return (sums.astype(np.float32) * ratio.single,)
+    return (requantised(sums, ratio, call.zero_point(8, call.array(0).dtype), call.rounding),)
+
+
+def matmul(call: Call) -> tuple[Array, ...]:
+    """MatMul of plain numbers."""
+    a, b = call.array(0), call.array(1)
+    try:
+        return (np.asarray(np.matmul(a, b)),)
+    except ValueError as error:
+        raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit") from error
+
+
+def gemm(call: Call) -> tuple[Array, ...]:
+    """Gemm of plain numbers: alpha · A · B + beta · C."""
+    a, b = (
+        call.array(index).T if call.number(name, 0) else call.array(index)
+        for index, name in ((0, "transA"), (1, "transB"))
+    )
+    (found,) = matmul(Call((a, b), {}))
+    found = _times(call.attributes.get("alpha", 1.0), found)
+    return (found + _times(call.attributes.get("beta", 1.0), call.array(2)) if call.has(2) else found,)
+
+
+def _times(factor: Any, values: Array) -> Array:
+    return values if factor == 1.0 else (values * values.dtype.type(factor))
+
+
+OPERATORS: dict[str, Operator] = {
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "MatMulInteger": matmul_integer,
+    "QGemm": qgemm,
+    "QLinearMatMul": qlinear_matmul,
+}

@@ -1,0 +1,136 @@
+"""Pools: the largest of a window, its average, and the average of a whole picture.
+
+onnxruntime's integer average adds dequantised float32 numbers one after the other and divides; its global average adds
+integers and requantises by S_x / (S_y · count). Sources: onnxruntime, qlinear_pool.cc; MLAS, qlgavgpool.cpp.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from quantseg.errors import ModelError
+from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.rounding import Ratio, requantised
+from quantseg.simulator.sizes import checked
+from quantseg.simulator.storage import dequantize_linear
+from quantseg.simulator.windows import Windows, windows
+
+
+def _view(call: Call, x: Array) -> Windows:
+    if x.ndim < 3 or "kernel_shape" not in call.attributes:
+        raise ModelError(f"a pool over {list(x.shape)} with kernel {call.attributes.get('kernel_shape')}")
+    view = windows(x.shape[2:], call.attributes["kernel_shape"], call.attributes)
+    checked((*x.shape[:2], *view.shape))
+    return view
+
+
+def lowest(kind: np.dtype[Any]) -> float:
+    """What no number of a type is below."""
+    return -np.inf if kind.kind == "f" else float(np.iinfo(kind).min)
+
+
+def max_pool(call: Call) -> tuple[Array, ...]:
+    """MaxPool; its second output, the places of the largest, only where it is asked for."""
+    x = call.array(0)
+    view = _view(call, x)
+    padded = view.padded(x, lowest(x.dtype))
+    found = np.full((*x.shape[:2], *view.shape), lowest(x.dtype), x.dtype)
+    places = np.zeros(found.shape if call.outputs > 1 else (0,), np.int64)
+    for tap in view.taps():
+        seen = padded[(..., *view.seen_by(tap))]
+        if call.outputs > 1:
+            places = np.where(seen > found, _place(tap, view, x.shape, call.number("storage_order", 0)), places)
+        np.maximum(found, seen, out=found)
+    return (found, places) if call.outputs > 1 else (found,)
+
+
+def _place(tap: tuple[int, ...], view: Windows, shape: tuple[int, ...], column_major: int) -> Array:
+    """Each window's number of the pixel at this place of the kernel, counted through the whole tensor."""
+    axes, sizes = len(view.shape), shape[2:]
+    coordinates = [
+        np.arange(count).reshape([-1 if i == axis else 1 for i in range(axes)]) * stride + step * dilation - low
+        for axis, (count, stride, step, dilation, (low, _)) in enumerate(
+            zip(view.shape, view.strides, tap, view.dilations, view.pads, strict=True)
+        )
+    ]
+    order = list(range(axes))[:: -1 if column_major else 1]
+    inside: Any = 0
+    for axis in order:
+        inside = inside * sizes[axis] + coordinates[axis]
+    pictures = np.arange(math.prod(shape[:2])).reshape(*shape[:2], *[1] * axes)
+    return np.asarray(pictures * math.prod(sizes) + inside)
+
+
+def _sums(x: Array, view: Windows, *, with_pads: bool) -> tuple[Array, Array]:
+    """The sum of each window, in x's type, and the number of pixels it counts."""
+    padded = view.padded(x, 0)
+    counted = _with_pads(view, x) if with_pads else view.padded(np.ones((1, 1, *x.shape[2:]), x.dtype), 0)
+    total, count = None, None
+    for tap in view.taps():
+        seen, part = padded[(..., *view.seen_by(tap))], counted[(..., *view.seen_by(tap))]
+        total, count = (seen.copy(), part.copy()) if total is None else (total + seen, count + part)
+    assert total is not None
+    assert count is not None
+    return total, count
+
+
+def _with_pads(view: Windows, x: Array) -> Array:
+    """Ones where pixels or declared pads are; what ceil_mode reads beyond them does not count."""
+    whole = view.padded(np.zeros((1, 1, *x.shape[2:]), x.dtype), 0)
+    counted = np.zeros_like(whole)
+    inside = (slice(0, size + low + high) for size, (low, high) in zip(x.shape[2:], view.pads, strict=True))
+    counted[(..., *inside)] = 1
+    return counted
+
+
+def average_pool(call: Call) -> tuple[Array, ...]:
+    """AveragePool of plain numbers."""
+    x = call.array(0)
+    total, count = _sums(x, _view(call, x), with_pads=bool(call.number("count_include_pad", 0)))
+    return ((total / count).astype(x.dtype),)
+
+
+def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
+    """com.microsoft.QLinearAveragePool. Z_y is added before rounding, as onnxruntime does."""
+    x, scale, zero = call.array(0), call.scale(1), call.zero_point(2, call.array(0).dtype)
+    s_y, z_y = call.scale(3), call.zero_point(4, x.dtype)
+    include = bool(call.number("count_include_pad", 0))
+    if call.rounding == "onnxruntime":
+        (real,) = dequantize_linear(Call((x, scale, zero), {}))
+        total, count = _sums(real, _view(call, x), with_pads=include)
+        rounded = np.rint(np.divide(np.divide(total, count), s_y) + np.float32(int(z_y)))
+        info = np.iinfo(z_y.dtype)
+        return (np.clip(rounded, info.min, info.max).astype(z_y.dtype),)
+    total, count = _sums(x.astype(np.int64) - int(zero), _view(call, x), with_pads=include)
+    ratio = Ratio((scale,), (s_y, np.broadcast_to(count.astype(np.float32), total.shape)))
+    return (requantised(total, ratio, z_y, call.rounding),)
+
+
+def global_average_pool(call: Call) -> tuple[Array, ...]:
+    """GlobalAveragePool of plain numbers."""
+    x = call.array(0)
+    return (x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float64).astype(x.dtype),)
+
+
+def global_accumulators(call: Call) -> Array:
+    """The sums of q − Z over each channel's picture."""
+    x = call.array(0)
+    axes = tuple(range(2, x.ndim))
+    zero = int(call.zero_point(2, x.dtype))
+    return np.asarray(x.sum(axis=axes, keepdims=True, dtype=np.int64) - zero * math.prod(x.shape[2:]))
+
+
+def qlinear_global_average_pool(call: Call) -> tuple[Array, ...]:
+    """com.microsoft.QLinearGlobalAveragePool."""
+    x = call.array(0)
+    count = np.asarray(math.prod(x.shape[2:]), np.float32)
+    ratio = Ratio((call.scale(1),), (call.scale(3), count))
+    return (requantised(global_accumulators(call), ratio, call.zero_point(4, x.dtype), call.rounding),)
+
+
+OPERATORS: dict[str, Operator] = {
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "MaxPool": max_pool,
+}

@@ -1,0 +1,161 @@
+"""Resize in every mode of ONNX, axis by axis.
+
+An output pixel i lies at position p(i) of the input. Nearest takes one pixel; linear and cubic weigh those around p, in
+antialiased form those within a kernel stretched by the scale. Positions are float32, as in onnxruntime.
+Source: ONNX, Resize (opset 19). The cubic kernel: Keys, IEEE ASSP 29 (1981).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.affine import F32
+from quantseg.errors import ModelError
+from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.sizes import checked
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: sizes before and after, the scale, the exact length (scale · before), and the region of interest."""
+
+    before: int
+    after: int
+    scale: float
+    length: float
+    roi: tuple[float, float]
+
+
+def resize(call: Call) -> tuple[Array, ...]:
+    """Resize. Integers in linear or cubic mode are computed in float32 and cut off, as onnxruntime does."""
+    x = call.array(0)
+    mode = call.attributes.get("mode", "nearest")
+    axes = _axes(call, x)
+    checked([axis.after for axis in axes], x.itemsize)
+    places = [_positions(axis, call) for axis in axes]
+    found = x if mode == "nearest" else x.astype(np.float32)
+    for number, (axis, at) in enumerate(zip(axes, places, strict=True)):
+        if axis.after == axis.before and np.array_equal(at, np.arange(axis.before)):
+            continue
+        if mode == "nearest":
+            found = np.take(found, _nearest(at, axis.before, call), number)
+        else:
+            found = np.moveaxis(np.tensordot(_weights(at, axis, mode, call), found, (1, number)), 0, number)
+    if call.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        found = _extrapolated(found, places, axes, call.attributes.get("extrapolation_value", 0.0))
+    whole = x.dtype.kind in "iu" and found.dtype.kind == "f"
+    return (np.ascontiguousarray(np.trunc(found) if whole else found).astype(x.dtype),)
+
+
+def _axes(call: Call, x: Array) -> list[Axis]:
+    named = call.attributes.get("axes") or range(x.ndim)
+    axes = [int(axis) % x.ndim for axis in named]
+    old = call.opset < 11
+    roi = None if old or not call.has(1) or not call.array(1).size else call.array(1)
+    scales = call.maybe(1 if old else 2)
+    sizes = None if old else call.maybe(3)
+    if scales is not None and scales.size:
+        wanted = scales.astype(np.float64)
+    elif sizes is not None and sizes.size:
+        wanted = sizes.astype(np.float64) / np.array([x.shape[axis] for axis in axes])
+        wanted, sizes = _keeping_aspect(call, wanted, [x.shape[axis] for axis in axes], sizes)
+    else:
+        raise ModelError("a Resize without scales and sizes")
+    if len(wanted) != len(axes) or (wanted <= 0).any():
+        raise ModelError(f"input {list(x.shape)} and factors {wanted.tolist()} do not fit")
+    found = [Axis(size, size, 1.0, size, (0.0, 1.0)) for size in x.shape]
+    cropped = call.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize" and roi is not None
+    for i, axis in enumerate(axes):
+        part = (0.0, 1.0) if roi is None or not cropped else (float(roi[i]), float(roi[i + len(axes)]))
+        size, scale = x.shape[axis], float(wanted[i])
+        length = size * scale * (part[1] - part[0]) if scales is not None and scales.size else size * scale
+        after = math.floor(length) if scales is not None and scales.size else int(sizes[i])  # type: ignore[index]
+        found[axis] = Axis(size, after, scale, length, part)
+    return found
+
+
+def _keeping_aspect(call: Call, scales: Any, before: Sequence[int], sizes: Array) -> tuple[Any, Array]:
+    policy = call.attributes.get("keep_aspect_ratio_policy", "stretch")
+    if policy == "stretch":
+        return scales, sizes
+    one = scales.min() if policy == "not_larger" else scales.max()
+    after = np.floor(np.array(before) * one + 0.5).astype(np.int64)
+    return np.full(len(before), one), after
+
+
+def _positions(axis: Axis, call: Call) -> F32:
+    """Where each output pixel lies in the input."""
+    i, one, half = np.arange(axis.after, dtype=np.float32), np.float32(1), np.float32(0.5)
+    scale, before = np.float32(axis.scale), np.float32(axis.before)
+    mode = call.attributes.get("coordinate_transformation_mode", "half_pixel") if call.opset >= 11 else "asymmetric"
+    if mode == "asymmetric":
+        return i / scale
+    if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
+        if mode == "pytorch_half_pixel" and axis.after <= 1:
+            return i * 0
+        shift = before / 2 * (one - np.float32(axis.after / axis.length)) if mode == "half_pixel_symmetric" else 0
+        return np.asarray(shift + (i + half) / scale - half, np.float32)
+    if mode == "align_corners":
+        return i * (before - one) / np.float32(axis.length - 1) if axis.after > 1 else i * 0
+    if mode == "tf_crop_and_resize":
+        start, end = (np.float32(edge) for edge in axis.roi)
+        if axis.after <= 1:
+            return i * 0 + half * (start + end) * (before - one)
+        return start * (before - one) + i * (end - start) * (before - one) / np.float32(axis.after - 1)
+    raise ModelError(f"coordinate_transformation_mode {mode!r}")
+
+
+def _nearest(at: F32, size: int, call: Call) -> NDArray[np.int64]:
+    mode = call.attributes.get("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
+    rounded = {
+        "floor": lambda: np.floor(at),
+        "ceil": lambda: np.ceil(at),
+        "round_prefer_ceil": lambda: np.floor(at + np.float32(0.5)),
+        "round_prefer_floor": lambda: np.ceil(at - np.float32(0.5)),
+    }
+    if mode not in rounded:
+        raise ModelError(f"nearest_mode {mode!r}")
+    return np.clip(rounded[mode](), 0, size - 1).astype(np.int64)
+
+
+def _weights(at: F32, axis: Axis, mode: str, call: Call) -> F32:
+    """(after, before): how much of each input pixel an output pixel takes."""
+    if mode not in ("linear", "cubic"):
+        raise ModelError(f"mode {mode!r}")
+    stretch = min(axis.scale, 1.0) if call.number("antialias", 0) else 1.0
+    reach = 1 if mode == "linear" else 2
+    first = math.floor(-reach / stretch) + 1
+    floor = np.floor(at).astype(np.int64)
+    steps = np.arange(first, 2 - first)
+    distance = np.abs(steps[None, :] - (at - floor)[:, None].astype(np.float64)) * stretch
+    taken = np.clip(1 - distance, 0, None) if mode == "linear" else _cubic(distance, call)
+    seen = floor[:, None] + steps
+    if call.number("exclude_outside", 0):
+        taken = np.where((seen >= 0) & (seen < axis.before), taken, 0)
+    if stretch < 1 or call.number("exclude_outside", 0):
+        taken = taken / taken.sum(axis=1, keepdims=True)
+    found = np.zeros(checked((axis.after, axis.before), 8))
+    np.add.at(found, (np.arange(axis.after)[:, None], np.clip(seen, 0, axis.before - 1)), taken)
+    return found.astype(np.float32)
+
+
+def _cubic(distance: NDArray[np.float64], call: Call) -> NDArray[np.float64]:
+    a, d = call.attributes.get("cubic_coeff_a", -0.75), distance
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def _extrapolated(found: Array, places: Sequence[F32], axes: Sequence[Axis], value: float) -> Array:
+    result = found.copy()
+    for number, (at, axis) in enumerate(zip(places, axes, strict=True)):
+        outside = (at < 0) | (at > axis.before - 1)
+        result[(slice(None),) * number + (outside,)] = value
+    return result
+
+
+OPERATORS: dict[str, Operator] = {"Resize": resize}
