@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError
 from quantseg.formats.writer import MICROSOFT
 from quantseg.graph import is_quantised, make_unique
-from quantseg.recipe import TensorSpec
 from quantseg.simulation import qdq
 from quantseg.simulation.step import Step
 from quantseg.simulator import OPERATORS
@@ -100,14 +99,3 @@ def _numbers(value: ir.Value) -> Array:
     if value.const_value is None:
         raise ModelError(f"{value.name!r} has no numbers")
     return np.asarray(value.const_value.numpy())
-
-
-def described(steps: tuple[Step, ...]) -> tuple[int, int]:
-    """How many steps compute in integers, and how many in float."""
-    integer = sum(step.is_integer for step in steps)
-    return integer, sum(step.computes for step in steps) - integer
-
-
-def input_specs(program: Program, specs: tuple[TensorSpec, ...]) -> dict[str, TensorSpec]:
-    """What each input of the program must be fed."""
-    return {spec.name: spec for spec in specs if spec.name in program.inputs}

@@ -26,8 +26,14 @@ class Taken:
     results: tuple[Array, ...]
 
 
-def run(program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxruntime") -> Iterator[Taken]:
-    """Each step as it is taken, in order. feeds: input → array.
+def run(
+    program: Program,
+    feeds: Mapping[str, Array],
+    *,
+    rounding: str = "onnxruntime",
+    given: Mapping[str, Array] | None = None,
+) -> Iterator[Taken]:
+    """Each step as it is taken, in order. feeds: input → array. given: what later steps read of float steps instead.
 
     Raises ModelError where operands do not fit, with the node and the shapes; PlanError for an unknown rounding.
     """
@@ -43,7 +49,7 @@ def run(program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxru
         results = _computed(step, call)
         for name, found in zip(step.outputs, results, strict=False):
             if name:
-                values[name] = found
+                values[name] = given[name] if given is not None and step.is_float and name in given else found
         yield Taken(step, call, results)
         for name in step.inputs:
             left[name] -= 1
@@ -68,6 +74,7 @@ def _computed(step: Step, call: Call) -> tuple[Array, ...]:
         raise type(error)(f"node {step.name!r} ({step.op_type}): {error}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         shapes = " and ".join(str(list(operand.shape)) for operand in call.inputs if operand is not None)
+        fact = str(error) or type(error).__name__
         raise ModelError(
-            f"node {step.name!r} ({step.op_type}) cannot be computed on inputs {shapes}: {str(error) or type(error).__name__}"
+            f"node {step.name!r} ({step.op_type}) cannot be computed on inputs {shapes}: {fact}"
         ) from error

@@ -38,6 +38,6 @@ class Step:
         return self.op_type in _INTEGER
 
     @property
-    def computes(self) -> bool:
-        """Whether it makes new numbers, in integers or in float."""
-        return self.is_integer or self.op_type in _FLOAT
+    def is_float(self) -> bool:
+        """Whether it computes in float: what it makes depends on the order in which a kernel adds."""
+        return self.op_type in _FLOAT

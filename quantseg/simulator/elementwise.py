@@ -20,25 +20,16 @@ from quantseg.simulator.rounding import (
     Ratio,
     doubling_high_multiply,
     fixed_point,
+    held,
     requantised,
     saturated,
     shift_half_away,
     shift_half_even,
 )
+from quantseg.simulator.single import fused
 
 PAIRS = 1 << 16
 """Pairs of two 8-bit integers."""
-
-
-def fused(a: Array, b: Array, c: Array) -> F32:
-    """a · b + c in float32, rounded once, as a fused multiply-add. a: whole numbers below 2^24."""
-    product = a.astype(np.float64) * b.astype(np.float64)  # exact: 24 + 24 bits
-    wide = c.astype(np.float64)
-    total = product + wide
-    lost = (product - (total - (total - product))) + (wide - (total - product))  # what the sum left out (Knuth)
-    tie = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000  # half way between two float32
-    nudged = np.where(tie & (lost != 0), np.nextafter(total, np.where(lost > 0, np.inf, -np.inf)), total)
-    return nudged.astype(np.float32)
 
 
 def _pairwise(compute: Callable[[Ints, Ints], Ints], a: Ints, b: Ints) -> Ints:
@@ -96,8 +87,7 @@ def _sum_in_single(a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[
     r_a, r_b = np.float32(s_a / s_y), np.float32(s_b / s_y)
     zero = np.float32(int(z_y)) - fused(np.asarray(int(z_a)), r_a, np.float32(int(z_b)) * r_b)
     found = np.rint(fused(a.astype(np.int64), r_a, fused(b.astype(np.int64), r_b, zero)))
-    info = np.iinfo(z_y.dtype)
-    return np.clip(found, info.min, info.max).astype(z_y.dtype)
+    return held(found, z_y)
 
 
 def _exact_sum(a: NDArray[np.int64], b: NDArray[np.int64], scales: tuple[F32, F32, F32], _: str) -> Array:
@@ -111,7 +101,7 @@ def _exact_sum(a: NDArray[np.int64], b: NDArray[np.int64], scales: tuple[F32, F3
 
 
 def _fixed_sum(a: NDArray[np.int64], b: NDArray[np.int64], scales: tuple[F32, F32, F32], rounding: str) -> Array:
-    """TensorFlow Lite's Add: both operands 20 bits higher and on twice the larger scale, then the sum on the result's."""
+    """TensorFlow Lite's Add: both operands 20 bits higher, on twice the larger scale; their sum on the result's."""
     twice = 2 * max(float(scales[0]), float(scales[1]))
 
     def scaled(values: Any, multiplier: float) -> Any:
@@ -136,8 +126,7 @@ def qlinear_mul(call: Call) -> tuple[Array, ...]:
             return requantised(products, ratio, z_y, call.rounding)
         # onnxruntime's kernel adds Z_y before it rounds: with an odd Z_y halves go the other way.
         found = np.rint(products.astype(np.float32) * ratio.single + np.float32(int(z_y)))
-        info = np.iinfo(z_y.dtype)
-        return np.clip(found, info.min, info.max).astype(z_y.dtype)
+        return held(found, z_y)
 
     return (_pairwise(compute, a, b),)
 

@@ -1,6 +1,6 @@
 """Functions of one 8-bit integer: all 256 results are computed once, then looked up.
 
-    q_y = clip(round(f(S (q − Z)) / S_y) + Z_y)        Source: onnxruntime, qlinear_lookup_table.cc.
+q_y = clip(round(f(S (q − Z)) / S_y) + Z_y)        Source: onnxruntime, qlinear_lookup_table.cc.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import numpy as np
 from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.single import rational_logistic
 from quantseg.simulator.storage import dequantize_linear, quantize_linear
 
 
@@ -33,6 +34,10 @@ def logistic(x: Array) -> Array:
     """1 / (1 + e^−x), without overflow."""
     e = np.exp(-np.abs(x.astype(np.float64)))
     return np.asarray(np.where(x >= 0, 1, e) / (1 + e), x.dtype)
+
+
+def _sigmoid(call: Call) -> Callable[[F32], F32]:
+    return rational_logistic if call.rounding == "onnxruntime" else logistic
 
 
 def leaky(x: Array, alpha: float) -> Array:
@@ -99,8 +104,8 @@ OPERATORS: dict[str, Operator] = {
     "PRelu": _prelu,
     "QLinearConcat": qlinear_concat,
     "QLinearLeakyRelu": _unary(lambda call: lambda x: leaky(x, call.attributes.get("alpha", 0.01))),
-    "QLinearSigmoid": _unary(lambda call: logistic),
-    "Sigmoid": _float(logistic),
+    "QLinearSigmoid": _unary(_sigmoid),
+    "Sigmoid": lambda call: (_sigmoid(call)(call.array(0)).astype(call.array(0).dtype),),
     "Sqrt": _float(np.sqrt),
     "Tanh": _float(np.tanh),
 }

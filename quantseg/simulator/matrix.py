@@ -1,6 +1,6 @@
 """Matrix products of integers: QLinearMatMul, MatMulInteger, QGemm, and the float ones.
 
-    a[i, j] = c[j] + Σ_k (q_A[i, k] − Z_A)(q_B[k, j] − Z_B)        Source: ONNX, QLinearMatMul; onnxruntime, QGemm.
+a[i, j] = c[j] + Σ_k (q_A[i, k] − Z_A)(q_B[k, j] − Z_B)        Source: ONNX, QLinearMatMul; onnxruntime, QGemm.
 """
 
 from typing import Any

@@ -11,10 +11,10 @@ import numpy as np
 
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
-from quantseg.simulator.rounding import Ratio, requantised
+from quantseg.simulator.rounding import Ratio, held, requantised
 from quantseg.simulator.sizes import checked
 from quantseg.simulator.storage import dequantize_linear
-from quantseg.simulator.windows import Windows, windows
+from quantseg.simulator.windows import Windows, spatial, windows
 
 
 def _view(call: Call, x: Array) -> Windows:
@@ -38,7 +38,7 @@ def max_pool(call: Call) -> tuple[Array, ...]:
     found = np.full((*x.shape[:2], *view.shape), lowest(x.dtype), x.dtype)
     places = np.zeros(found.shape if call.outputs > 1 else (0,), np.int64)
     for tap in view.taps():
-        seen = padded[(..., *view.seen_by(tap))]
+        seen = padded[view.seen_by(tap)]
         if call.outputs > 1:
             places = np.where(seen > found, _place(tap, view, x.shape, call.number("storage_order", 0)), places)
         np.maximum(found, seen, out=found)
@@ -68,7 +68,7 @@ def _sums(x: Array, view: Windows, *, with_pads: bool) -> tuple[Array, Array]:
     counted = _with_pads(view, x) if with_pads else view.padded(np.ones((1, 1, *x.shape[2:]), x.dtype), 0)
     total, count = None, None
     for tap in view.taps():
-        seen, part = padded[(..., *view.seen_by(tap))], counted[(..., *view.seen_by(tap))]
+        seen, part = padded[view.seen_by(tap)], counted[view.seen_by(tap)]
         total, count = (seen.copy(), part.copy()) if total is None else (total + seen, count + part)
     assert total is not None
     assert count is not None
@@ -80,7 +80,7 @@ def _with_pads(view: Windows, x: Array) -> Array:
     whole = view.padded(np.zeros((1, 1, *x.shape[2:]), x.dtype), 0)
     counted = np.zeros_like(whole)
     inside = (slice(0, size + low + high) for size, (low, high) in zip(x.shape[2:], view.pads, strict=True))
-    counted[(..., *inside)] = 1
+    counted[spatial(inside)] = 1
     return counted
 
 
@@ -100,8 +100,7 @@ def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
         (real,) = dequantize_linear(Call((x, scale, zero), {}))
         total, count = _sums(real, _view(call, x), with_pads=include)
         rounded = np.rint(np.divide(np.divide(total, count), s_y) + np.float32(int(z_y)))
-        info = np.iinfo(z_y.dtype)
-        return (np.clip(rounded, info.min, info.max).astype(z_y.dtype),)
+        return (held(rounded, z_y),)
     total, count = _sums(x.astype(np.int64) - int(zero), _view(call, x), with_pads=include)
     ratio = Ratio((scale,), (s_y, np.broadcast_to(count.astype(np.float32), total.shape)))
     return (requantised(total, ratio, z_y, call.rounding),)

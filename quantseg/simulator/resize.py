@@ -6,8 +6,9 @@ Source: ONNX, Resize (opset 19). The cubic kernel: Keys, IEEE ASSP 29 (1981).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,21 @@ def resize(call: Call) -> tuple[Array, ...]:
     axes = _axes(call, x)
     checked([axis.after for axis in axes], x.itemsize)
     places = [_positions(axis, call) for axis in axes]
+    changed = [
+        number
+        for number, (axis, at) in enumerate(zip(axes, places, strict=True))
+        if axis.after != axis.before or not np.array_equal(at, np.arange(axis.before))
+    ]
     found = x if mode == "nearest" else x.astype(np.float32)
-    for number, (axis, at) in enumerate(zip(axes, places, strict=True)):
-        if axis.after == axis.before and np.array_equal(at, np.arange(axis.before)):
-            continue
-        if mode == "nearest":
-            found = np.take(found, _nearest(at, axis.before, call), number)
-        else:
-            found = np.moveaxis(np.tensordot(_weights(at, axis, mode, call), found, (1, number)), 0, number)
+    if mode == "nearest":
+        for number in changed:
+            found = np.take(found, _nearest(places[number], axes[number].before, call), number)
+    elif mode == "linear" and changed and not call.number("antialias", 0) and not call.number("exclude_outside", 0):
+        found = _blended(found, {number: _neighbours(places[number], axes[number].before) for number in changed})
+    else:
+        for number in changed:
+            weights = _weights(places[number], axes[number], mode, call)
+            found = np.moveaxis(np.tensordot(weights, found, (1, number)), 0, number)
     if call.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         found = _extrapolated(found, places, axes, call.attributes.get("extrapolation_value", 0.0))
     whole = x.dtype.kind in "iu" and found.dtype.kind == "f"
@@ -93,33 +101,62 @@ def _positions(axis: Axis, call: Call) -> F32:
     scale, before = np.float32(axis.scale), np.float32(axis.before)
     mode = call.attributes.get("coordinate_transformation_mode", "half_pixel") if call.opset >= 11 else "asymmetric"
     if mode == "asymmetric":
-        return i / scale
+        return np.asarray(i / scale)
     if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
         if mode == "pytorch_half_pixel" and axis.after <= 1:
             return i * 0
         shift = before / 2 * (one - np.float32(axis.after / axis.length)) if mode == "half_pixel_symmetric" else 0
         return np.asarray(shift + (i + half) / scale - half, np.float32)
     if mode == "align_corners":
-        return i * (before - one) / np.float32(axis.length - 1) if axis.after > 1 else i * 0
+        return np.asarray(i * (before - one) / np.float32(axis.length - 1) if axis.after > 1 else i * 0)
     if mode == "tf_crop_and_resize":
         start, end = (np.float32(edge) for edge in axis.roi)
         if axis.after <= 1:
-            return i * 0 + half * (start + end) * (before - one)
-        return start * (before - one) + i * (end - start) * (before - one) / np.float32(axis.after - 1)
+            return np.asarray(i * 0 + half * (start + end) * (before - one))
+        return np.asarray(start * (before - one) + i * (end - start) * (before - one) / np.float32(axis.after - 1))
     raise ModelError(f"coordinate_transformation_mode {mode!r}")
 
 
 def _nearest(at: F32, size: int, call: Call) -> NDArray[np.int64]:
     mode = call.attributes.get("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
-    rounded = {
-        "floor": lambda: np.floor(at),
-        "ceil": lambda: np.ceil(at),
-        "round_prefer_ceil": lambda: np.floor(at + np.float32(0.5)),
-        "round_prefer_floor": lambda: np.ceil(at - np.float32(0.5)),
+    rounded: dict[str, F32] = {
+        "floor": np.floor(at),
+        "ceil": np.ceil(at),
+        "round_prefer_ceil": np.floor(at + np.float32(0.5)),
+        "round_prefer_floor": np.ceil(at - np.float32(0.5)),
     }
     if mode not in rounded:
         raise ModelError(f"nearest_mode {mode!r}")
-    return np.clip(rounded[mode](), 0, size - 1).astype(np.int64)
+    return np.asarray(np.clip(rounded[mode], 0, size - 1), np.int64)
+
+
+Neighbours = tuple[tuple[NDArray[np.int64], F32], tuple[NDArray[np.int64], F32]]
+"""The two pixels on an axis that an output pixel lies between, each with its weight."""
+
+
+def _neighbours(at: F32, size: int) -> Neighbours:
+    held = np.clip(at, np.float32(0), np.float32(size - 1))
+    first = np.floor(held).astype(np.int64)
+    second = np.minimum(first + 1, size - 1)
+    alone, half = first == second, np.float32(0.5)
+    weights = (np.where(alone, half, np.abs(held - index.astype(np.float32))) for index in (second, first))
+    return tuple(zip((first, second), weights, strict=True))  # type: ignore[return-value]
+
+
+def _blended(x: F32, axes: Mapping[int, Neighbours]) -> F32:
+    """Linear interpolation in onnxruntime's order of float32 operations (upsample.h, version 1.32).
+
+    All neighbours at once, the innermost axis varying fastest, each times the product of its weights.
+    """
+    total: F32 | None = None
+    for corner in product(*(axes[number] for number in sorted(axes))):
+        part, weight = x, np.ones((), np.float32)
+        for number, (places, share) in zip(sorted(axes), corner, strict=True):
+            part = np.take(part, places, number)
+            weight = weight * share.reshape([-1 if i == number else 1 for i in range(x.ndim)])
+        total = weight * part if total is None else total + weight * part
+    assert total is not None
+    return total
 
 
 def _weights(at: F32, axis: Axis, mode: str, call: Call) -> F32:
@@ -151,7 +188,7 @@ def _cubic(distance: NDArray[np.float64], call: Call) -> NDArray[np.float64]:
 
 
 def _extrapolated(found: Array, places: Sequence[F32], axes: Sequence[Axis], value: float) -> Array:
-    result = found.copy()
+    result: Array = found.copy()
     for number, (at, axis) in enumerate(zip(places, axes, strict=True)):
         outside = (at < 0) | (at > axis.before - 1)
         result[(slice(None),) * number + (outside,)] = value

@@ -155,6 +155,13 @@ def requantised(accumulator: Array, ratio: Ratio, zero_point: Ints, rounding: st
     return saturated(rounded, zero_point)
 
 
+def held(rounded: Array, zero_point: Ints) -> Ints:
+    """Whole numbers that Z is in already, held within its type."""
+    info = np.iinfo(zero_point.dtype)
+    stored: Ints = np.clip(rounded, info.min, info.max).astype(zero_point.dtype)
+    return stored
+
+
 def saturated(rounded: Array, zero_point: Ints) -> Ints:
     """clip(rounded + Z, qmin, qmax) in the type of Z."""
     info, zero = np.iinfo(zero_point.dtype), int(zero_point.reshape(()))

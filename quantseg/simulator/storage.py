@@ -22,7 +22,9 @@ def along(parameter: Array, like: Array, axis: int, block: int) -> Array:
         found = repeated[tuple(slice(0, size) for size in like.shape)]
     else:
         found = parameter.reshape([-1 if i == axis else 1 for i in range(like.ndim)])
-    if found.ndim != like.ndim or any(size not in (1, other) for size, other in zip(found.shape, like.shape, strict=True)):
+    if found.ndim != like.ndim or any(
+        size not in (1, other) for size, other in zip(found.shape, like.shape, strict=True)
+    ):
         raise ModelError(f"scale {list(parameter.shape)} does not fit {list(like.shape)} along axis {axis}")
     return found
 
@@ -55,11 +57,11 @@ def quantize_linear(call: Call) -> tuple[Array, ...]:
 def limits(kind: np.dtype[np.generic]) -> tuple[int, int]:
     """Smallest and largest integer of a type, those of four and two bits included."""
     if kind.kind in "iu":
-        info = np.iinfo(kind)
+        info = np.iinfo(np.dtype(kind.name))
         return int(info.min), int(info.max)
-    bits, signed = int("".join(filter(str.isdigit, kind.name))), not kind.name.startswith("u")
     if "int" not in kind.name:
-        raise ModelError(f"numbers of type {kind.name}: the simulator knows integers")
+        raise ModelError(f"numbers of type {kind.name}; the simulator stores integers")
+    bits, signed = int("".join(filter(str.isdigit, kind.name))), not kind.name.startswith("u")
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
 

@@ -22,7 +22,7 @@ from quantseg.simulator.convolution import centre, per_channel
 from quantseg.simulator.products import EXACT, product, stretches
 from quantseg.simulator.rounding import Ratio, requantised
 from quantseg.simulator.sizes import checked
-from quantseg.simulator.windows import numbers, split_pads
+from quantseg.simulator.windows import numbers, spatial, split_pads
 
 Array = NDArray[Any]
 
@@ -57,9 +57,7 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
         wanted = [size * stride for size, stride in zip(x.shape[2:], strides, strict=True)]
     if wanted is not None:
         half = "SAME_UPPER" if mode == "SAME_UPPER" else "SAME_LOWER"
-        pads = tuple(
-            split_pads(max(size - out, 0), half) for size, out in zip(full, list(wanted)[-axes:], strict=True)
-        )
+        pads = tuple(split_pads(max(size - out, 0), half) for size, out in zip(full, list(wanted)[-axes:], strict=True))
         return Scatter(kernel, strides, dilations, pads, checked(list(wanted)[-axes:]))
     flat = numbers(attributes, "pads", 2 * axes, 0) if mode == "NOTSET" else (0,) * (2 * axes)
     pads = tuple(zip(flat[:axes], flat[axes:], strict=True))
@@ -82,15 +80,15 @@ def scattered(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool =
     ]
     flat = x.reshape(len(x), groups, -1, int(np.prod(x.shape[2:])))
     kind = _type_of(x, weight, groups, whole)
-    total = np.zeros(checked((len(x), groups * outputs, *full), 8), kind)
-    for tap in np.ndindex(*place.kernel):
-        rows = np.moveaxis(weight[(..., *tap)].reshape(groups, -1, outputs), 1, 2)
+    total: Array = np.zeros(checked((len(x), groups * outputs, *full), 8), kind)
+    for tap in np.ndindex(place.kernel):
+        rows = np.moveaxis(_at(weight, tap).reshape(groups, -1, outputs), 1, 2)
         added = product(rows, flat, _cuts(rows, x, whole)).astype(kind, copy=False)
         where = [
             slice(dilation * step, dilation * step + (size - 1) * stride + 1, stride)
             for step, dilation, stride, size in zip(tap, place.dilations, place.strides, x.shape[2:], strict=True)
         ]
-        total[(..., *where)] += added.reshape(len(x), groups * outputs, *x.shape[2:])
+        total[spatial(where)] += added.reshape(len(x), groups * outputs, *x.shape[2:])
     return _cropped(total, place)
 
 
@@ -110,13 +108,19 @@ def phases(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool = Tr
         columns = np.stack([_shifted(x, _offset(tap, phase, place), counts) for tap in taps], axis=1)
         columns = columns.reshape(len(x), len(taps), groups, -1, *counts).swapaxes(1, 2)
         columns = columns.reshape(len(x), groups, -1, int(np.prod(counts)))
-        kernel = np.stack([weight[(..., *tap)].reshape(groups, -1, outputs) for tap in taps], axis=1)
+        kernel = np.stack([_at(weight, tap).reshape(groups, -1, outputs) for tap in taps], axis=1)
         rows = np.ascontiguousarray(np.moveaxis(kernel.reshape(groups, -1, outputs), 1, 2))
         found = product(rows, columns, _cuts(rows, x, whole))
         where = tuple(slice(first, None, stride) for first, stride in zip(phase, place.strides, strict=True))
-        total[(slice(None), slice(None), *where)] = found.reshape(len(x), groups * outputs, *counts)
+        total[spatial(where)] = found.reshape(len(x), groups * outputs, *counts)
     assert total.ndim == axes + 2
     return total
+
+
+def _at(weight: F32, tap: Sequence[int]) -> F32:
+    """The weight at one place of the kernel, (C, M/groups)."""
+    place: tuple[Any, ...] = (Ellipsis, *tap)
+    return weight[place]
 
 
 def _meets(tap: Sequence[int], phase: Sequence[int], place: Scatter) -> bool:
@@ -146,7 +150,7 @@ def _shifted(x: F32, offset: Sequence[int], counts: Sequence[int]) -> F32:
         first, last = max(0, -start), min(count, size - start)
         into.append(slice(first, max(first, last)))
         of.append(slice(first + start, max(first, last) + start))
-    found[(..., *into)] = x[(..., *of)]
+    found[spatial(into)] = x[spatial(of)]
     return found
 
 
@@ -166,7 +170,7 @@ def _cuts(rows: F32, x: F32, whole: bool) -> tuple[slice, ...]:
 
 def _cropped(total: Array, place: Scatter) -> Array:
     where = (slice(low, low + size) for (low, _), size in zip(place.pads, place.shape, strict=True))
-    return total[(..., *where)]
+    return total[spatial(where)]
 
 
 def qlinear_accumulators(call: Call) -> Array:

@@ -1,7 +1,7 @@
 """Where the windows of convolutions and pools lie: kernel, strides, dilations and pads of ONNX."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -13,6 +13,8 @@ from quantseg.errors import ModelError
 from quantseg.simulator.sizes import checked
 
 Array = NDArray[Any]
+Index = tuple[Any, ...]
+"""An Ellipsis, and a slice for each spatial axis."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,17 @@ class Windows:
             return x
         sizes = [size + low + high for size, (low, high) in zip(x.shape[2:], widths, strict=True)]
         whole = np.full(checked((*x.shape[:2], *sizes)), fill, x.dtype)
-        whole[(..., *(slice(low, low + n) for n, (low, _) in zip(x.shape[2:], widths, strict=True)))] = x
+        inside = (slice(low, low + n) for n, (low, _) in zip(x.shape[2:], widths, strict=True))
+        whole[spatial(inside)] = x
         return whole
 
     def taps(self) -> Iterator[tuple[int, ...]]:
         """Places in the kernel, the last axis fastest."""
         return product(*map(range, self.kernel))
 
-    def seen_by(self, tap: Sequence[int], rows: slice = slice(None)) -> tuple[slice, ...]:
+    def seen_by(self, tap: Sequence[int], rows: slice = slice(None)) -> Index:
         """What a place in the kernel reads of a padded picture, for these rows of the result."""
-        found = []
+        found: list[Any] = [Ellipsis]
         for axis, (place, stride, dilation, size) in enumerate(
             zip(tap, self.strides, self.dilations, self.shape, strict=True)
         ):
@@ -56,19 +59,10 @@ class Windows:
             found.append(slice(start, start + (last - first - 1) * stride + 1, stride))
         return tuple(found)
 
-    def views(self, padded: Array) -> Array:
-        """(N, C, *kernel, *shape): every window of a padded picture, without copying."""
-        steps = padded.strides[2:]
-        return np.lib.stride_tricks.as_strided(
-            padded,
-            (*padded.shape[:2], *self.kernel, *self.shape),
-            (
-                *padded.strides[:2],
-                *(step * dilation for step, dilation in zip(steps, self.dilations, strict=True)),
-                *(step * stride for step, stride in zip(steps, self.strides, strict=True)),
-            ),
-            writeable=False,
-        )
+
+def spatial(slices: Iterable[slice]) -> Index:
+    """These slices of the last axes."""
+    return (Ellipsis, *slices)
 
 
 def windows(sizes: Sequence[int], kernel: Sequence[int], attributes: Mapping[str, Any]) -> Windows:

@@ -1,0 +1,79 @@
+"""Where two computations of one tensor differ, and by how much."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.errors import ModelError
+from quantseg.simulation.step import Step
+
+Array = NDArray[Any]
+SHOWN = 5
+"""Values that are shown of a difference."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One value that differs: where it stands, what the simulator says, what the other says."""
+
+    place: tuple[int, ...]
+    mine: float
+    other: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One tensor that differs. values: how many of `size`; largest: the largest absolute difference.
+
+    integer: whether an integer operator made it, or one that moves numbers; else one that computes in float.
+    """
+
+    tensor: str
+    node: str
+    op_type: str
+    integer: bool
+    values: int
+    size: int
+    largest: float
+    image: str
+    examples: tuple[Example, ...]
+
+    def __add__(self, other: "Difference") -> "Difference":
+        """The same tensor on more images; the examples are the first image's."""
+        return replace(
+            self,
+            values=self.values + other.values,
+            size=self.size + other.size,
+            largest=max(self.largest, other.largest),
+        )
+
+
+def difference(step: Step, tensor: str, mine: Array, other: Array, *, image: str) -> Difference | None:
+    """None where both are equal bit for bit. Raises ModelError where the shapes differ."""
+    if mine.shape != other.shape:
+        raise ModelError(
+            f"node {step.name!r}: {tensor!r} has shape {list(mine.shape)} here and {list(other.shape)} there; "
+            "compare the same model on the same images"
+        )
+    unequal = mine != other
+    if mine.dtype.kind == "f" and other.dtype.kind == "f":
+        unequal &= ~(np.isnan(mine) & np.isnan(other))
+    count = int(np.count_nonzero(unequal))
+    if not count:
+        return None
+    places = np.argwhere(unequal)[:SHOWN]
+    found = tuple(
+        Example(tuple(map(int, place)), _plain(mine[tuple(place)]), _plain(other[tuple(place)])) for place in places
+    )
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(mine[unequal].astype(np.float64) - other[unequal].astype(np.float64))
+    return Difference(
+        tensor, step.name, step.op_type, not step.is_float, count, mine.size, float(apart.max()), image, found
+    )
+
+
+def _plain(value: Any) -> float:
+    number = value.item()
+    return float(number) if isinstance(number, (bool, float)) else int(number)

@@ -1,0 +1,109 @@
+"""Proof of safety: no accumulator of a program can overflow, and which pair sums saturate on some processors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.simulation.program import Program
+from quantseg.simulation.running import Taken
+from quantseg.simulation.step import PRODUCTS
+from quantseg.simulator.accumulators import LARGEST, Bounds, accumulated, bounds
+from quantseg.simulator.saturation import Saturation, saturation
+
+Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The accumulators of one product, per output channel.
+
+    least, largest: seen. bounds: possible. saturation: None where no kernel adds pairs in 16 bits.
+    """
+
+    node: str
+    op_type: str
+    least: Whole
+    largest: Whole
+    bounds: Bounds
+    saturation: Saturation | None
+
+    @property
+    def seen(self) -> int:
+        """The largest magnitude seen in any channel."""
+        return int(max(self.largest.max(initial=0), -self.least.min(initial=0)))
+
+    @property
+    def possible(self) -> int:
+        """The largest magnitude that weights and zero-points allow."""
+        return int(max(self.bounds.largest.max(initial=0), -self.bounds.least.min(initial=0)))
+
+    @property
+    def bits(self) -> int:
+        """Bits of a signed integer that holds all that is possible."""
+        return int(self.bounds.bits.max(initial=1))
+
+    @property
+    def overflowing(self) -> tuple[int, ...]:
+        """Channels in which a kernel may hold more than int32."""
+        return tuple(map(int, np.nonzero(self.bounds.held > LARGEST)[0]))
+
+    @property
+    def saturating(self) -> tuple[int, ...]:
+        """Channels whose pair sums saturated on these images."""
+        return () if self.saturation is None else tuple(map(int, np.nonzero(self.saturation.pairs)[0]))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        """The same product on more images."""
+        both = self.saturation
+        if both is not None and other.saturation is not None:
+            both = both + other.saturation
+        return replace(
+            self,
+            least=np.minimum(self.least, other.least),
+            largest=np.maximum(self.largest, other.largest),
+            saturation=both,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, channel by channel."""
+        pairs = self.saturation
+        return {
+            "node": self.node,
+            "op_type": self.op_type,
+            "seen": {"least": self.least.tolist(), "largest": self.largest.tolist()},
+            "possible": {"least": self.bounds.least.tolist(), "largest": self.bounds.largest.tolist()},
+            "bits": self.bounds.bits.tolist(),
+            "overflowing_channels": list(self.overflowing),
+            "saturated_pairs": None if pairs is None else pairs.pairs.tolist(),
+            "saturated_results": None if pairs is None else pairs.results.tolist(),
+            "pair_sums": None if pairs is None else pairs.sums,
+            "saturating_channels": list(self.saturating),
+            "channels_that_could_saturate": [] if pairs is None else np.nonzero(pairs.possible)[0].tolist(),
+        }
+
+
+def sums_of(program: Program, taken: Taken) -> Sums | None:
+    """The accumulators of one step on one image; None where it is no product."""
+    step, call = taken.step, taken.call
+    if step.op_type not in PRODUCTS:
+        return None
+    index = 1 if step.op_type in ("ConvInteger", "MatMulInteger") else 3
+    constant = step.inputs[index] in program.constants
+    limits = bounds(step.op_type, call, constant=constant)
+    least = np.full(limits.largest.shape, np.iinfo(np.int64).max)
+    largest = np.full(limits.largest.shape, np.iinfo(np.int64).min)
+    for part in accumulated(step.op_type, call):
+        least = np.minimum(least, part.min(axis=1).astype(np.int64))
+        largest = np.maximum(largest, part.max(axis=1).astype(np.int64))
+    pairs = saturation(step.op_type, call) if constant else None
+    return Sums(step.name, step.op_type, least, largest, limits, pairs)
+
+
+def added(known: Mapping[str, Sums], new: Sums | None) -> Mapping[str, Sums]:
+    """What is known of each product, and one more image of one of them."""
+    if new is None:
+        return known
+    return {**known, new.node: known[new.node] + new if new.node in known else new}

@@ -1,0 +1,124 @@
+"""A run in a file: every tensor of every image, and of what model it is.
+
+A zip archive of .npy files, N/TENSOR for image number N, and run.json: any numpy reads it. The same run gives the same
+bytes.
+"""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from quantseg.errors import DataError
+from quantseg.files import replacing
+from quantseg.simulator.sizes import MOST_BYTES
+
+Array = NDArray[Any]
+_ABOUT = "run.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MOST_TEXT = 1 << 24
+
+
+class Writing:
+    """An open archive that takes tensors one by one."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def add(self, image: int, tensor: str, values: Array) -> None:
+        """Stores one tensor of one image."""
+        buffer = io.BytesIO()
+        npy.write_array(buffer, np.ascontiguousarray(values), allow_pickle=False)
+        self._store(f"{image}/{tensor}.npy", buffer.getvalue())
+
+    def about(self, facts: Mapping[str, Any]) -> None:
+        """Stores what the run is of."""
+        self._store(_ABOUT, json.dumps(facts, indent=1, sort_keys=True).encode())
+
+    def _store(self, name: str, content: bytes) -> None:
+        info = zipfile.ZipInfo(name, _EPOCH)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        self._archive.writestr(info, content, compresslevel=1)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Writing]:
+    """An archive that is whole or absent. Raises OutputError where it cannot be written."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        yield Writing(archive)
+
+
+class SavedRun:
+    """A run from a file, compared with image by image."""
+
+    def __init__(self, path: Path, images: Sequence[str]) -> None:
+        """Raises DataError where the file is no run, or of other images."""
+        self._path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+            about = self._archive.getinfo(_ABOUT)
+            if about.file_size > _MOST_TEXT:
+                raise KeyError(_ABOUT)
+            facts = json.loads(self._archive.read(about))
+            known = [str(name) for name in facts["images"]]
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}); give a run of simulate -o") from error
+        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path}: is no saved run; make one with quantseg simulate MODEL --data DIR -o FILE"
+            ) from error
+        missing = [name for name in images if name not in known]
+        if missing:
+            raise DataError(f"{path}: has no image {missing[0]!r}; run both on the same images")
+        self._numbers = {name: number for number, name in enumerate(known)}
+
+    def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The stored tensors, each read when it is asked for."""
+        return _Stored(self._archive, self._path, f"{self._numbers[image]}/")
+
+    def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Nothing: the outputs are among the tensors."""
+        return {}
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._archive.close()
+
+
+class _Stored(Mapping[str, Array]):
+    """The tensors of one image in an archive."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path, prefix: str) -> None:
+        self._archive, self._path = archive, path
+        inside = (name for name in archive.namelist() if name.startswith(prefix) and name.endswith(".npy"))
+        self._files = {name[len(prefix) : -len(".npy")]: name for name in inside}
+
+    def __getitem__(self, tensor: str) -> Array:
+        name = self._files[tensor]
+        size = self._archive.getinfo(name).file_size
+        try:
+            with self._archive.open(name) as stream:
+                major, _ = npy.read_magic(stream)
+                read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
+                shape, fortran, kind = read(stream)
+                needed = math.prod(shape) * kind.itemsize
+                if kind.hasobject or needed > min(size, MOST_BYTES):
+                    raise ValueError("size")
+                values = np.frombuffer(stream.read(needed), kind)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self._path}: {tensor!r} in it is damaged; save the run again") from error
+        return values.reshape(shape, order="F" if fortran else "C")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)

@@ -1,0 +1,150 @@
+"""The int32 accumulators of a product: what they can become, what they became.
+
+    a = b + Σ_k (x_k − Z_x) · w_k,    qmin ≤ x_k ≤ qmax
+lies between b + Σ_k min(w_k (qmin − Z_x), w_k (qmax − Z_x)) and the same with max. A kernel adds in an order of its own
+and subtracts zero-points at the end, so on its way it may hold up to |b| + Σ_k |w_k| · largest |x_k| · 2.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.affine import F32
+from quantseg.errors import ModelError
+from quantseg.simulator import convolution, matrix, transposed
+from quantseg.simulator.call import Call
+
+Array = NDArray[Any]
+Whole = NDArray[np.int64]
+
+LARGEST = (1 << 31) - 1
+"""What int32 holds."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of each output channel, shape (channels,): the least and the largest accumulator, and what a kernel may hold."""
+
+    least: Whole
+    largest: Whole
+    held: Whole
+
+    @property
+    def bits(self) -> NDArray[np.int64]:
+        """Bits of a signed integer that holds any accumulator of the channel."""
+        widest = np.maximum(self.largest, -self.least - 1)
+        return np.array([int(value).bit_length() + 1 for value in np.maximum(widest, 0)], np.int64)
+
+
+def bounds(op_type: str, call: Call, *, constant: bool = True) -> Bounds:
+    """What weights and zero-points allow, whatever the picture. constant: whether the second factor is a weight.
+
+    Where it is not, both factors may be anything that their types hold.
+    """
+    x = call.array(0)
+    if not constant:
+        return _of_two_tensors(op_type, call)
+    rows, bias = weight_rows(op_type, call)
+    info, zero = np.iinfo(x.dtype), int(call.zero_point(2, x.dtype))
+    up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+    low, high = info.min - zero, info.max - zero
+    raw = max(abs(info.min), abs(info.max))
+    return Bounds(bias + up * low + down * high, bias + up * high + down * low, np.abs(bias) + 2 * raw * (up - down))
+
+
+def _of_two_tensors(op_type: str, call: Call) -> Bounds:
+    index, zeros = (1, (2, 3)) if op_type == "MatMulInteger" else (3, (2, 5))
+    a, b = call.array(0), call.array(index)
+    limits = []
+    for values, zero in ((a, call.maybe(zeros[0])), (b, call.maybe(zeros[1]))):
+        info = np.iinfo(values.dtype)
+        shift = 0 if zero is None else int(np.asarray(zero).reshape(-1)[0])
+        limits.append((info.min - shift, info.max - shift))
+    corners = [x * y for x in limits[0] for y in limits[1]]
+    inner, channels = a.shape[-1], b.shape[-1]
+    least, largest, held = (np.full(channels, inner * n) for n in (min(*corners, 0), max(*corners, 0), 2 * 255 * 255))
+    return Bounds(least, largest, held)
+
+
+def weight_rows(op_type: str, call: Call) -> tuple[Whole, Whole]:
+    """The weight as (channels, inner) integers without zero-point, and the bias of each channel."""
+    if op_type in ("QLinearConv", "ConvInteger"):
+        weights = convolution.integer_weights(call, 3 if op_type == "QLinearConv" else 1)
+        rows = weights.kernel.reshape(weights.shape[0], -1).astype(np.int64)
+        return rows, weights.bias
+    if op_type == "QLinearConvTranspose":
+        groups = call.number("group", 1)
+        kernel = transposed.centre_transposed(call.array(3), call.maybe(5), groups)
+        by_output = np.moveaxis(kernel.reshape(groups, -1, *kernel.shape[1:]), 2, 1)
+        found = by_output.reshape(groups * kernel.shape[1], -1).astype(np.int64)
+        return found, _bias(call.maybe(8), len(found))
+    index, zero = (1, 3) if op_type == "MatMulInteger" else (3, 5)
+    across = op_type == "QGemm" and bool(call.number("transB", 0))
+    weight = matrix.centred(call.array(index), call.maybe(zero), 0 if across else -1)
+    if weight.ndim != 2:
+        raise ModelError(
+            f"a product of two tensors, {list(weight.shape)} the second: it has no weight for each channel"
+        )
+    rows = (weight if across else weight.T).astype(np.int64)
+    return rows, _bias(call.maybe(6) if op_type == "QGemm" else None, len(rows))
+
+
+def _bias(bias: Array | None, channels: int) -> Whole:
+    if bias is None or bias.size not in (1, channels):
+        return np.zeros(channels, np.int64)
+    return np.broadcast_to(bias.reshape(-1).astype(np.int64), (channels,))
+
+
+def accumulated(op_type: str, call: Call) -> Iterator[Array]:
+    """The accumulators of one call as (channels, many), part by part: whole numbers of any type."""
+    if op_type in ("QLinearConv", "ConvInteger"):
+        index = 3 if op_type == "QLinearConv" else 1
+        x, weight = pictures(call), call.array(index)
+        view = convolution.geometry(x, weight.shape, call.attributes)
+        zero = int(call.zero_point(2, x.dtype))
+        for _, sums in convolution.tiles(x, zero, convolution.integer_weights(call, index), view):
+            yield sums.reshape(weight.shape[0], -1)
+    elif op_type == "QLinearConvTranspose":
+        sums = transposed.qlinear_accumulators(call)
+        yield np.moveaxis(sums, 1, 0).reshape(sums.shape[1], -1)
+    else:
+        sums = _matrix_sums(op_type, call)
+        yield np.moveaxis(sums, -1, 0).reshape(sums.shape[-1], -1)
+
+
+def _matrix_sums(op_type: str, call: Call) -> Array:
+    if op_type == "QGemm":
+        return matrix.qgemm_accumulators(call)
+    index, zeros = (1, (2, 3)) if op_type == "MatMulInteger" else (3, (2, 5))
+    a = matrix.centred(call.array(0), call.maybe(zeros[0]), -2)
+    return matrix.accumulated(a, matrix.centred(call.array(index), call.maybe(zeros[1]), -1))
+
+
+def pictures(call: Call) -> Array:
+    """What a convolution reads, its channels on axis 1."""
+    return np.moveaxis(call.array(0), -1, 1) if call.number("channels_last", 0) else call.array(0)
+
+
+def columns(op_type: str, call: Call) -> Iterator[tuple[slice, F32]]:
+    """What the rows of the weight are multiplied with, as stored and unsigned: (outputs, (inner, many)), part by part.
+
+    int8 is moved up by 128, as kernels for uint8 times int8 do.
+    """
+    raw = np.asarray(pictures(call) if op_type in ("QLinearConv", "ConvInteger") else call.array(0))
+    up = 128 if raw.dtype.kind == "i" else 0
+    if op_type in ("QLinearConv", "ConvInteger"):
+        weights = convolution.integer_weights(call, 3 if op_type == "QLinearConv" else 1)
+        view = convolution.geometry(raw, weights.shape, call.attributes)
+        padded = view.padded(raw, int(call.zero_point(2, raw.dtype))).astype(np.float32) + np.float32(up)
+        each = weights.kernel.shape[1]
+        for _, gathered in convolution.gathered_tiles(padded, weights, view):
+            for group, part in enumerate(gathered):
+                yield slice(group * each, (group + 1) * each), part
+        return
+    matrix_ = raw.astype(np.float32) + np.float32(up)
+    if op_type == "QGemm" and call.number("transA", 0):
+        matrix_ = matrix_.T
+    yield slice(None), np.ascontiguousarray(matrix_.reshape(-1, matrix_.shape[-1]).T)
