@@ -12,14 +12,18 @@ from quantseg.commands.calibrate import calibrate
 from quantseg.commands.compare import compare
 from quantseg.commands.demo import demo
 from quantseg.commands.evaluate import evaluate
+from quantseg.commands.explain import explain
 from quantseg.commands.inspect import inspect
 from quantseg.commands.quantize import quantize
 from quantseg.commands.report import report
 from quantseg.commands.search import search
 from quantseg.commands.sensitivity import sensitivity
+from quantseg.commands.simulate import simulate
 from quantseg.errors import QuantSegError
 
-COMMANDS = (calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, demo)
+COMMANDS = (
+    calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain, demo,
+)  # fmt: skip
 
 app = typer.Typer(
     no_args_is_help=True,

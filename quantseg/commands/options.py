@@ -94,6 +94,7 @@ _OPTIONS = (
     _flag("per_tensor", bool, "One scale for all channels of a weight.", _SETTINGS_PANEL, False),
     _flag("symmetric", bool, "Activations symmetric around zero.", _SETTINGS_PANEL, False),
     _flag("reduce_range", bool, "7-bit weights, for AVX2 without VNNI.", _SETTINGS_PANEL, False),
+    _flag("reduce_channels", Path | None, "7-bit weights in channels that simulate --json names.", _SETTINGS_PANEL),
     _flag("include", list[str] | None, "Quantise only nodes of this name, pattern or type.", _SETTINGS_PANEL),
     _flag("exclude", list[str] | None, "Keep nodes of this name, pattern or type float.", _SETTINGS_PANEL),
 )
@@ -148,12 +149,13 @@ def _recipe_source(
 def _calibration_options(
     *, calibrator: str | None, percentile: float | None, limit: int | None, workers: int, threads: int | None,
     activation_type: str, weight_type: str, per_tensor: bool, include: list[str] | None, exclude: list[str] | None,
-    **plain: bool,
+    reduce_channels: Path | None, **plain: bool,
 ) -> "CalibrationOptions":  # fmt: skip
     from quantseg.errors import PlanError
     from quantseg.pipeline import CalibrationOptions
     from quantseg.planning import QuantSettings
     from quantseg.qtypes import QTYPES
+    from quantseg.simulation.proof import read_channels
 
     for name, allowed in ((activation_type, "uint8 or int8"), (weight_type, "int8, uint8 or int4")):
         if name not in QTYPES:
@@ -164,6 +166,7 @@ def _calibration_options(
         per_channel=not per_tensor,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
+        reduced_channels=() if reduce_channels is None else read_channels(reduce_channels),
         **plain,
     )
     return CalibrationOptions(calibrator, percentile, limit, workers, threads or 0, settings)

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantseg.affine import F32, F64, QuantParams, Range, dequantize, integer_limits, quantize
+from quantseg.affine import F32, F64, Ints, QuantParams, Range, dequantize, quantize
 from quantseg.correction.layers import Layer, layers_of, opened
 from quantseg.correction.moments import LARGEST_GRAM, patches
 from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.graph import expose
 from quantseg.lowering.edit import initializer
-from quantseg.planning import QuantSettings, plan
+from quantseg.planning import QuantSettings, plan, weight_limits
 from quantseg.prepare import Prepared
 from quantseg.progress import Track, quiet
 
@@ -53,8 +53,8 @@ def compensate(
     grids = dict(prepared.weights)
     for layer in found:
         grid = decided.weights[layer.name]
-        reduced = settings.reduce_range and grid.qtype.bits >= 8
-        limits = integer_limits(grid.qtype, symmetric=grid.qtype.signed, reduced=reduced)
+        axis = layer.form.weight_axis or 0
+        limits = weight_limits(layer.name, grid, settings, layer.weight.shape[axis])
         rounded = compensated(layer, grid, covariances[layer.name], limits)
         node = nodes[layer.name]
         assert layer.form.weight is not None
@@ -63,30 +63,34 @@ def compensate(
     return replace(prepared, model=model, weights=grids)
 
 
-def compensated(layer: Layer, grid: QuantParams, covariance: F64, limits: tuple[int, int]) -> F32:
+def compensated(layer: Layer, grid: QuantParams, covariance: F64, limits: tuple[int | Ints, int | Ints]) -> F32:
     """The layer's weight, each value on its grid, in the weight's own shape.
 
     covariance: of what its rows multiply, (groups, k, k), positive semidefinite. limits: the least and the greatest
-    integer that a weight may become. No row errs more than by nearest rounding.
+    integer that a weight may become,
+    for all output channels or for each. No row errs more than by nearest rounding.
     """
-    plain = dequantize(np.clip(quantize(layer.weight, grid), *limits), grid)
+    axis = layer.form.weight_axis or 0
+    along = [-1 if i == axis else 1 for i in range(layer.weight.ndim)]
+    low, high = (np.asarray(limit, grid.qtype.dtype).reshape(along) for limit in limits)
+    plain = dequantize(np.clip(quantize(layer.weight, grid), low, high), grid)
     groups, size, _ = covariance.shape
     rows = layer.rows(layer.weight).astype(np.float64).reshape(groups, -1, size)
     steps, zeros = (
         np.broadcast_to(np.asarray(numbers, np.float64), rows.shape[0] * rows.shape[1]).reshape(groups, -1)
         for numbers in (grid.scale, grid.zero_point)
     )
+    least, most = (np.broadcast_to(limit, rows.shape[0] * rows.shape[1]).reshape(groups, -1) for limit in limits)
     upper = _inverse_factor(covariance)
     left, best = rows.copy(), np.empty_like(rows)
     for column in range(size):
-        integers = np.clip(np.rint(left[:, :, column] / steps) + zeros, *limits)
+        integers = np.clip(np.rint(left[:, :, column] / steps) + zeros, least, most)
         best[:, :, column] = steps * (integers - zeros)
         error = (left[:, :, column] - best[:, :, column]) / upper[:, column, column][:, None]
         left[:, :, column + 1 :] -= error[:, :, None] * upper[:, None, column, column + 1 :]
     nearest = layer.rows(plain).astype(np.float64).reshape(rows.shape)
     keep = _error(rows - best, covariance) >= _error(rows - nearest, covariance)
     chosen = np.where(keep[:, :, None], nearest, best).reshape(-1, size)
-    axis = layer.form.weight_axis or 0
     moved = np.moveaxis(layer.weight, axis, 0).shape
     shaped = np.moveaxis(chosen.reshape(moved), 0, axis).astype(np.float32)
     return dequantize(quantize(shaped, grid), grid)

@@ -66,7 +66,9 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]
         picture = editor.picture(data, filled_up=True)
         given = _given(editor, node, picture, as_read=groups > 1 and groups == outputs == count_of(data))
         kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
-    wide = params.qtype.signed and not editor.plan.settings.reduce_range  # one more would not fit 7 bits
+    settings = editor.plan.settings
+    reduced = settings.reduce_range or bool(settings.reduced_channels_of(str(node.name)))
+    wide = params.qtype.signed and not reduced  # one more would not fit 7 bits
     shift = -1 if way == SHIFTED and wide else 0
     scale, zero_point = params.scale, (params.zero_point + shift).astype(params.qtype.dtype)
     if params.axis is not None:

@@ -13,7 +13,7 @@ from quantseg.planning.grids import Grids, form_grids, name_of, observable
 from quantseg.planning.placement import UNMEASURED, Placement
 from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.planning.settings import QuantSettings
-from quantseg.planning.weights import bias_params, constant, weight_params, weight_types
+from quantseg.planning.weights import bias_params, constant, weight_limits, weight_params, weight_types
 from quantseg.prepare import Prepared
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "constant",
     "observable",
     "plan",
+    "weight_limits",
 ]
 
 

@@ -13,6 +13,7 @@ class QuantSettings:
     symmetric: activations get a zero-point in the middle; weights of a signed type are always symmetric.
     weight: int4 is for the products inside the network; see `weight_types` for those that keep 8 bits.
     reduce_range: 7-bit weights, for processors whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
+    reduced_channels: (node, output channels) that alone get 7-bit weights, as a simulation found that they need.
     include, exclude: node names or shell patterns (`encoder.*`, `Conv_1?`) or operator types; exclude wins.
     """
 
@@ -21,6 +22,7 @@ class QuantSettings:
     per_channel: bool = True
     symmetric: bool = False
     reduce_range: bool = False
+    reduced_channels: tuple[tuple[str, tuple[int, ...]], ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -36,6 +38,10 @@ class QuantSettings:
         if self.per_channel and self.weight is UINT8:
             raise PlanError("uint8 weights per channel: kernels want one zero-point for all; use int8 or --per-tensor")
 
+    def reduced_channels_of(self, node: str) -> tuple[int, ...]:
+        """The output channels of a node that alone get 7-bit weights."""
+        return dict(self.reduced_channels).get(node, ())
+
     @property
     def wide_weight(self) -> QType:
         """The type of the weights that keep 8 bits whatever `weight` is."""
@@ -49,6 +55,7 @@ class QuantSettings:
             "per_channel": self.per_channel,
             "symmetric": self.symmetric,
             "reduce_range": self.reduce_range,
+            "reduced_channels": {node: list(channels) for node, channels in self.reduced_channels},
             "include": list(self.include),
             "exclude": list(self.exclude),
         }

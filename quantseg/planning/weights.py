@@ -1,11 +1,13 @@
 """Scales of constant weights, and the bias that has to fit beside them in int32."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.affine import F32, QuantParams, params_of_weights
+from quantseg.affine import F32, Ints, QuantParams, integer_limits, params_of_weights
+from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat
 from quantseg.planning.settings import QuantSettings
 from quantseg.qtypes import INT32, QType
@@ -89,6 +91,7 @@ def weight_params(
         symmetric=qtype.signed or settings.symmetric,
         reduced=settings.reduce_range and qtype.bits >= 8,
     )
+    params = _reduced(params, weights, settings.reduced_channels_of(str(node.name)), str(node.name))
     if form.bias is None:
         return params, ()
     bias = np.abs(constant(node.inputs[form.bias]).astype(np.float64)).reshape(-1)
@@ -99,6 +102,43 @@ def weight_params(
     raised = int(np.count_nonzero(scale > params.scale))
     notes = () if not raised else (f"{node.name}: {raised} weight scales raised so that the bias fits int32",)
     return QuantParams(scale, params.zero_point, params.qtype, params.axis), notes
+
+
+def _reduced(params: QuantParams, weights: F32, channels: tuple[int, ...], node: str) -> QuantParams:
+    """The grid with steps so large in these channels that their weights need no more than 7 bits.
+
+    A grid for all channels is so for all. Raises PlanError for a channel that the weight does not have.
+    """
+    if not channels or params.qtype.bits < 8:
+        return params
+    _, most = integer_limits(params.qtype, symmetric=True, reduced=True)
+    count = weights.shape[params.axis] if params.axis is not None else max(channels) + 1
+    if max(channels) >= count:
+        raise PlanError(
+            f"{node}: has {count} output channels, and channel {max(channels)} is to be reduced; simulate it again"
+        )
+    if params.axis is None:
+        largest = np.abs(weights).max(initial=0)
+        return replace(params, scale=np.asarray(np.maximum(params.scale, largest / most), np.float32))
+    rows = np.abs(np.moveaxis(weights, params.axis, 0)).reshape(count, -1).max(axis=1, initial=0)
+    wanted = np.zeros(count, bool)
+    wanted[list(channels)] = True
+    return replace(
+        params, scale=np.where(wanted, np.maximum(params.scale, rows / most), params.scale).astype(np.float32)
+    )
+
+
+def weight_limits(node: str, params: QuantParams, settings: QuantSettings, channels: int) -> tuple[Ints, Ints]:
+    """The least and the greatest integer that the weights of each output channel may become, each (channels,)."""
+    symmetric = params.qtype.signed
+    eight_bits = params.qtype.bits >= 8
+    whole = integer_limits(params.qtype, symmetric=symmetric, reduced=settings.reduce_range and eight_bits)
+    low, high = (np.full(channels, limit) for limit in whole)
+    reduced = settings.reduced_channels_of(node)
+    if reduced and eight_bits:
+        places = slice(None) if params.axis is None else list(reduced)
+        low[places], high[places] = integer_limits(params.qtype, symmetric=symmetric, reduced=True)
+    return low, high
 
 
 def bias_params(data: QuantParams, weight: QuantParams) -> QuantParams:

@@ -1,102 +1,108 @@
-"""The simulator beside another computation, tensor by tensor, in the order in which they are made.
+"""The simulator beside another computation, tensor by tensor, in the order in which they are made."""
 
-After a step that computes in float both go on with the other's numbers: so one float kernel that adds in its own order
-does not hide what the integer kernels behind it do.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from quantseg.simulation.difference import Difference, difference
-from quantseg.simulation.others import Other
 from quantseg.simulation.program import Program
-from quantseg.simulation.running import Taken, run
+from quantseg.simulation.running import Taken
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was compared and what differs.
+    """What was compared and what differs. Two add up, in the order in which they were made.
 
-    tensors, values: of integer operators and of those that move numbers, over all images. floats: tensors that float
-    operators make. differences: in the order of the steps. outputs: those in which the model differs as users run it,
-    without its inner tensors as outputs; whole: whether there was such a run.
+    integers, floats: tensors of integer operators and of those that move numbers; of those that compute in float.
+    values: of the former, over all images. differences: one for each tensor that differs. outputs: the same of the
+    model as users run it, without its inner tensors as outputs; whole: whether there was such a run.
     """
 
-    images: int
-    tensors: int
-    values: int
-    floats: int
-    differences: tuple[Difference, ...]
-    outputs: tuple[Difference, ...]
-    whole: bool
+    integers: frozenset[str] = frozenset()
+    floats: frozenset[str] = frozenset()
+    values: int = 0
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    outputs: Mapping[str, Difference] = field(default_factory=dict)
+    whole: bool = False
+
+    def __add__(self, other: "Judgement") -> "Judgement":
+        """Both."""
+        return Judgement(
+            self.integers | other.integers,
+            self.floats | other.floats,
+            self.values + other.values,
+            _merged(self.differences, other.differences),
+            _merged(self.outputs, other.outputs),
+            self.whole or other.whole,
+        )
+
+    def in_order(self, program: Program, *, integer: bool) -> tuple[Difference, ...]:
+        """Those that integer arithmetic answers for, or those of float kernels, in the order of the program's steps."""
+        order = {tensor: i for i, step in enumerate(program.steps) for tensor in step.outputs}
+        found = (one for one in self.differences.values() if one.integer == integer)
+        return tuple(sorted(found, key=lambda one: order[one.tensor]))
 
     @property
-    def integer_differences(self) -> tuple[Difference, ...]:
-        """Those that integer arithmetic answers for."""
-        return tuple(found for found in self.differences if found.integer)
-
-    @property
-    def float_differences(self) -> tuple[Difference, ...]:
-        """Those of float kernels."""
-        return tuple(found for found in self.differences if not found.integer)
+    def is_exact(self) -> bool:
+        """Whether every integer tensor is equal bit for bit."""
+        return not any(found.integer for found in self.differences.values())
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
-
-
-def judge(
-    program: Program,
-    images: Iterable[tuple[str, Mapping[str, Array]]],
-    other: Other,
-    *,
-    rounding: str = "onnxruntime",
-) -> Judgement:
-    """Compares on each (name, feeds); the errors are those of `run` and of `other`."""
-    integers, floats = set[str](), set[str]()
-    found: dict[str, Difference] = {}
-    final: dict[str, Difference] = {}
-    count = values = 0
-    whole = False
-    for name, feeds in images:
-        count += 1
-        theirs = other.tensors(name, feeds)
-        given = {
-            tensor: theirs[tensor]
-            for step in program.steps
-            if step.is_float
-            for tensor in step.outputs
-            if tensor in theirs
+        return {
+            "integer_tensors": len(self.integers),
+            "float_tensors": len(self.floats),
+            "integer_values": self.values,
+            "exact": self.is_exact,
+            "differences": [asdict(found) for found in self.differences.values()],
+            "outputs_as_users_run_it": [asdict(found) for found in self.outputs.values()] if self.whole else None,
         }
-        makers = {tensor: step for step in program.steps for tensor in step.outputs}
-        mine: dict[str, Array] = {}
-        for taken in run(program, feeds, rounding=rounding, given=given):
-            for tensor, result in _results(taken):
-                if tensor in program.outputs:
-                    mine[tensor] = given.get(tensor, result)
-                if tensor not in theirs:
-                    continue
-                (floats if taken.step.is_float else integers).add(tensor)
-                values += 0 if taken.step.is_float else result.size
-                _note(found, difference(taken.step, tensor, result, theirs[tensor], image=name))
-        for tensor, result in other.outputs(feeds).items():
-            whole = True
-            if tensor in mine:
-                _note(final, difference(makers[tensor], tensor, mine[tensor], result, image=name))
-    order = {tensor: i for i, step in enumerate(program.steps) for tensor in step.outputs}
-    differences = tuple(sorted(found.values(), key=lambda d: order[d.tensor]))
-    return Judgement(count, len(integers), values, len(floats), differences, tuple(final.values()), whole)
 
 
-def _results(taken: Taken) -> Iterator[tuple[str, Array]]:
-    return ((name, found) for name, found in zip(taken.step.outputs, taken.results, strict=False) if name)
+def compared(taken: Taken, theirs: Mapping[str, Array], *, image: str) -> Judgement:
+    """The results of one step beside the other's tensors; those that the other does not know are passed over."""
+    judgement = Judgement()
+    for tensor, mine in taken.named:
+        if tensor not in theirs:
+            continue
+        found = difference(taken.step, tensor, mine, theirs[tensor], image=image)
+        known = frozenset({tensor})
+        judgement += Judgement(
+            frozenset() if taken.step.is_float else known,
+            known if taken.step.is_float else frozenset(),
+            0 if taken.step.is_float else mine.size,
+            {} if found is None else {tensor: found},
+        )
+    return judgement
 
 
-def _note(found: dict[str, Difference], new: Difference | None) -> None:
-    if new is not None:
-        found[new.tensor] = found[new.tensor] + new if new.tensor in found else new
+def as_users_run_it(
+    program: Program, mine: Mapping[str, Array], theirs: Mapping[str, Array], *, image: str
+) -> Judgement:
+    """The model's outputs beside those of a run without inner tensors."""
+    makers = {tensor: step for step in program.steps for tensor in step.outputs}
+    found = {
+        tensor: difference(makers[tensor], tensor, mine[tensor], result, image=image)
+        for tensor, result in theirs.items()
+        if tensor in mine
+    }
+    return Judgement(outputs={name: one for name, one in found.items() if one is not None}, whole=bool(theirs))
+
+
+def given_floats(program: Program, theirs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """What the other made in float.
+
+    After a step that computes in float both go on with these: so a float kernel that adds in an order of its own does
+    not hide what the integer kernels behind it do.
+    """
+    names = (name for step in program.steps if step.is_float for name in step.outputs)
+    return {name: theirs[name] for name in names if name in theirs}
+
+
+def _merged(one: Mapping[str, Difference], other: Mapping[str, Difference]) -> Mapping[str, Difference]:
+    both = {name: one[name] + found if name in one else found for name, found in other.items()}
+    return {**one, **both}

@@ -72,7 +72,7 @@ class Simulated:
         """Every tensor that a step of that program makes. Its input may have another name."""
         fed = dict(zip(self._program.inputs, feeds.values(), strict=False))
         taken = run(self._program, fed, rounding=self._rounding)
-        return {n: r for one in taken for n, r in zip(one.step.outputs, one.results, strict=False) if n}
+        return {name: found for one in taken for name, found in one.named}
 
     def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         """Nothing: its outputs are among its tensors."""

@@ -1,12 +1,15 @@
 """Proof of safety: no accumulator of a program can overflow, and which pair sums saturate on some processors."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.errors import DataError
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken
 from quantseg.simulation.step import PRODUCTS
@@ -107,3 +110,21 @@ def added(known: Mapping[str, Sums], new: Sums | None) -> Mapping[str, Sums]:
     if new is None:
         return known
     return {**known, new.node: known[new.node] + new if new.node in known else new}
+
+
+def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """(node, channels) whose pair sums saturated, from the JSON of a simulation, sorted. Raises DataError."""
+    try:
+        products = json.loads(path.read_text(encoding="utf-8"))["products"]
+        found = {str(entry["node"]): tuple(int(n) for n in entry["saturating_channels"]) for entry in products}
+        if any(n < 0 for channels in found.values() for n in channels):
+            raise ValueError
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error}); give a file of simulate --json"
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: names no channels; make it with quantseg simulate MODEL --data DIR --json FILE"
+        ) from error
+    return tuple(sorted((node, channels) for node, channels in found.items() if channels))

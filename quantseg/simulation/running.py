@@ -25,6 +25,11 @@ class Taken:
     call: Call
     results: tuple[Array, ...]
 
+    @property
+    def named(self) -> tuple[tuple[str, Array], ...]:
+        """Each result that something may read, with its name."""
+        return tuple((name, found) for name, found in zip(self.step.outputs, self.results, strict=False) if name)
+
 
 def run(
     program: Program,
@@ -47,10 +52,10 @@ def run(
         operands = tuple(values[name] if name else None for name in step.inputs)
         call = Call(operands, step.attributes, program.opset, rounding, sum(map(bool, step.outputs)))
         results = _computed(step, call)
-        for name, found in zip(step.outputs, results, strict=False):
-            if name:
-                values[name] = given[name] if given is not None and step.is_float and name in given else found
-        yield Taken(step, call, results)
+        taken = Taken(step, call, results)
+        for name, found in taken.named:
+            values[name] = given[name] if given is not None and step.is_float and name in given else found
+        yield taken
         for name in step.inputs:
             left[name] -= 1
             if not left[name] and name not in program.constants:
@@ -62,7 +67,7 @@ def outputs(program: Program, feeds: Mapping[str, Array], *, rounding: str = "on
     found = {name: feeds[name] for name in program.outputs if name in feeds}
     found |= {name: program.constants[name] for name in program.outputs if name in program.constants}
     for taken in run(program, feeds, rounding=rounding):
-        found |= {n: r for n, r in zip(taken.step.outputs, taken.results, strict=False) if n in program.outputs}
+        found |= {name: result for name, result in taken.named if name in program.outputs}
     return {name: found[name] for name in program.outputs}
 
 

@@ -101,7 +101,7 @@ def shift_half_even(value: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArr
 
 def _gemmlowp(accumulator: Array, ratio: Ratio) -> Array:
     multiplier, shift = fixed_point(ratio.double)
-    wide = accumulator.astype(np.int64) << np.maximum(-shift, 0)
+    wide = np.clip(accumulator.astype(np.int64) << np.maximum(-shift, 0), -(1 << 31), (1 << 31) - 1)
     return shift_half_away(doubling_high_multiply(wide, multiplier), np.maximum(shift, 0))
 
 

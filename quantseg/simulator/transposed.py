@@ -54,7 +54,8 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
     ]
     mode, wanted = attributes.get("auto_pad", "NOTSET"), attributes.get("output_shape")
     if wanted is None and mode in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = [size * stride for size, stride in zip(x.shape[2:], strides, strict=True)]
+        # onnxruntime adds nothing where the kernel is smaller than the stride
+        wanted = [min(size * stride, most) for size, stride, most in zip(x.shape[2:], strides, full, strict=True)]
     if wanted is not None:
         half = "SAME_UPPER" if mode == "SAME_UPPER" else "SAME_LOWER"
         pads = tuple(split_pads(max(size - out, 0), half) for size, out in zip(full, list(wanted)[-axes:], strict=True))
@@ -120,7 +121,7 @@ def phases(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool = Tr
 def _at(weight: F32, tap: Sequence[int]) -> F32:
     """The weight at one place of the kernel, (C, M/groups)."""
     place: tuple[Any, ...] = (Ellipsis, *tap)
-    return weight[place]
+    return np.asarray(weight[place])
 
 
 def _meets(tap: Sequence[int], phase: Sequence[int], place: Scatter) -> bool:

@@ -1,0 +1,67 @@
+"""One pass over the images: each is computed once, compared, proved, saved, and forgotten."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quantseg.data import Dataset
+from quantseg.errors import DataError
+from quantseg.progress import Track, quiet
+from quantseg.simulation import saved
+from quantseg.simulation.judging import Judgement, as_users_run_it, compared, given_floats
+from quantseg.simulation.others import Other
+from quantseg.simulation.program import Program
+from quantseg.simulation.proof import Sums, added, sums_of
+from quantseg.simulation.running import run
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. rounding: a name in ROUNDINGS; proof: also the sums; other: to compare with; save: a file."""
+
+    rounding: str = "onnxruntime"
+    proof: bool = True
+    other: Other | None = None
+    save: Path | None = None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found. sums: product node → its accumulators, in the program's order."""
+
+    judgement: Judgement
+    sums: Mapping[str, Sums] = field(default_factory=dict)
+
+
+def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, *, track: Track = quiet) -> Examined:
+    """Runs the program on every image. Raises DataError without images; ModelError, PlanError as `run` does."""
+    if not images.names:
+        raise DataError("no images to simulate on; give a folder that holds some")
+    judgement, sums = Judgement(), dict[str, Sums]()
+    with ExitStack() as stack:
+        writing = None if wanted.save is None else stack.enter_context(saved.writing(wanted.save))
+        for index in track(range(len(images.names)), total=len(images.names), what="simulating"):
+            image = images.load(index)
+            feeds = {input_name: image.tensor}
+            theirs = {} if wanted.other is None else wanted.other.tensors(image.name, feeds)
+            given = given_floats(program, theirs)
+            mine: dict[str, Array] = {}
+            for taken in run(program, feeds, rounding=wanted.rounding, given=given):
+                judgement += compared(taken, theirs, image=image.name)
+                mine |= {name: given.get(name, found) for name, found in taken.named if name in program.outputs}
+                if wanted.proof:
+                    sums = dict(added(sums, sums_of(program, taken)))
+                if writing is not None:
+                    for name, found in taken.named:
+                        writing.add(index, name, found)
+            outputs = {} if wanted.other is None else wanted.other.outputs(feeds)
+            judgement += as_users_run_it(program, mine, outputs, image=image.name)
+        if writing is not None:
+            writing.about({"images": list(images.names), "rounding": wanted.rounding})
+    return Examined(judgement, sums)

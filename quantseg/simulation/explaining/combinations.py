@@ -1,0 +1,153 @@
+"""Sums, products, averages and functions of integers: how one value comes about."""
+
+import math
+
+import numpy as np
+
+from quantseg.simulation.explaining.working import Array, Term, Working, work
+from quantseg.simulator import OPERATORS, Call
+from quantseg.simulator.accumulators import pictures
+from quantseg.simulator.lookup import leaky, logistic
+from quantseg.simulator.rounding import Ratio
+from quantseg.simulator.windows import windows
+
+
+def _at(values: Array, place: tuple[int, ...]) -> int:
+    """The value that broadcasting puts at a place of the result."""
+    own = place[len(place) - values.ndim :]
+    return int(values[tuple(i if n > 1 else 0 for i, n in zip(own, values.shape, strict=True))])
+
+
+def added(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
+    """One value of a QLinearAdd: two operands on grids of their own."""
+    s_a, s_b, s_y = call.scale(1), call.scale(4), call.scale(6)
+    a, b = _at(call.array(0), place), _at(call.array(3), place)
+    left, right = a - int(call.zero_point(2)), b - int(call.zero_point(5))
+    exact = left * float(s_a) + right * float(s_b)
+    scaled = float(np.float32(exact / float(s_y)))
+    return _real(
+        "q = clip(round((q_a − Z_a) · S_a/S_y + (q_b − Z_b) · S_b/S_y + Z_y))",
+        (Term("a", a, left, 1), Term("b", b, right, 1)),
+        {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)},
+        call.zero_point(7, call.array(0).dtype),
+        exact,
+        scaled,
+        result,
+    )
+
+
+def multiplied(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
+    """One value of a QLinearMul."""
+    s_a, s_b, s_y = call.scale(1), call.scale(4), call.scale(6)
+    a, b = _at(call.array(0), place), _at(call.array(3), place)
+    term = Term("a · b", a, a - int(call.zero_point(2)), b - int(call.zero_point(5)))
+    return work(
+        "q = clip(round((q_a − Z_a)(q_b − Z_b) · S_a S_b / S_y) + Z_y)",
+        (term,),
+        None,
+        Ratio((s_a, s_b), (s_y,)),
+        {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)},
+        call.zero_point(7, call.array(0).dtype),
+        result,
+        call.rounding,
+    )
+
+
+def averaged(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
+    """One value of an average over a window or a whole picture."""
+    x, last = pictures(call), bool(call.number("channels_last", 0))
+    image, channel, *pixel = (place[0], place[-1], *place[1:-1]) if last else place
+    zero, terms, count = int(call.zero_point(2, x.dtype)), [], 0
+    if op_type == "QLinearGlobalAveragePool":
+        taps = [(tuple(at), True) for at in np.ndindex(x.shape[2:])]
+    else:
+        view = windows(x.shape[2:], call.attributes["kernel_shape"], call.attributes)
+        places = [
+            tuple(
+                i * stride + step * dilation - low
+                for i, stride, step, dilation, (low, _) in zip(
+                    pixel, view.strides, tap, view.dilations, view.pads, strict=True
+                )
+            )
+            for tap in view.taps()
+        ]
+        taps = [(at, all(0 <= i < n for i, n in zip(at, x.shape[2:], strict=True))) for at in places]
+    for at, inside in taps:
+        count += inside or bool(call.number("count_include_pad", 0))
+        if inside:
+            whole = (image, channel, *at)
+            stored = int(x[whole])
+            terms.append(Term(f"pixel {at}", stored, stored - zero, 1))
+    s_x, s_y = call.scale(1), call.scale(3)
+    return work(
+        f"q = clip(round(Σ (q − Z_x) · S_x / ({count} · S_y)) + Z_y)",
+        tuple(terms),
+        None,
+        Ratio((s_x,), (s_y, np.asarray(count, np.float32))),
+        {"S_x": float(s_x), "S_y": float(s_y)},
+        call.zero_point(4, x.dtype),
+        result,
+        call.rounding,
+    )
+
+
+def looked_up(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
+    """One value of a function of one integer."""
+    x, s_x, s_y = call.array(0), call.scale(1), call.scale(3)
+    stored = int(x[place])
+    left = stored - int(call.zero_point(2, x.dtype))
+    real = np.asarray(left * float(s_x))
+    sigmoid = op_type == "QLinearSigmoid"
+    exact = float(logistic(real) if sigmoid else leaky(real, call.attributes.get("alpha", 0.01)))
+    return _real(
+        f"q = clip(round(f(S_x (q_x − Z_x)) / S_y) + Z_y),  f = {'1 / (1 + e^−x)' if sigmoid else 'LeakyRelu'}",
+        (Term("x", stored, left, 1),),
+        {"S_x": float(s_x), "S_y": float(s_y)},
+        call.zero_point(4, x.dtype),
+        exact,
+        exact / float(s_y),
+        result,
+    )
+
+
+def quantised(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
+    """One value of a QuantizeLinear."""
+    (stored,) = OPERATORS["QuantizeLinear"](call)
+    scale, zero = call.array(1), call.maybe(2)
+    index = place[call.axis(1, stored.ndim)] if scale.size > 1 else 0
+    s_y = float(scale.reshape(-1)[index])
+    z_y = np.zeros((), stored.dtype) if zero is None else zero.reshape(-1)[index if zero.size > 1 else 0].reshape(())
+    exact = float(call.array(0)[place])
+    return _real("q = clip(round(x / S_y) + Z_y)", (), {"S_y": s_y}, z_y, exact, exact / s_y, result)
+
+
+def _real(
+    formula: str,
+    terms: tuple[Term, ...],
+    scales: dict[str, float],
+    zero_point: Array,
+    exact: float,
+    scaled: float,
+    result: int,
+) -> Working:
+    """The working of a value that has no integer accumulator: a real number on the result's grid."""
+    info, zero = np.iinfo(zero_point.dtype), int(zero_point)
+    return Working(
+        formula=formula,
+        terms=terms,
+        total=exact,
+        bias=None,
+        accumulator=exact,
+        multiplier=1 / scales["S_y"],
+        fixed=None,
+        shift=None,
+        scaled=scaled,
+        rounded=round(scaled) if math.isfinite(scaled) else 0,
+        zero_point=zero,
+        qmin=int(info.min),
+        qmax=int(info.max),
+        result=result,
+        scales=tuple(scales.items()),
+        real=scales["S_y"] * (result - zero),
+        exact=exact,
+    )

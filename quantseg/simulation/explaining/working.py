@@ -1,0 +1,108 @@
+"""The steps from integers to one integer, as numbers."""
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.simulator.rounding import ROUNDINGS, Ratio, fixed_point
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand. where: what it is of; left, right: the integers without zero-points; value: their product.
+
+    stored: the integer as the tensor holds it, where there is one.
+    """
+
+    where: str
+    stored: int
+    left: int
+    right: int
+
+    @property
+    def value(self) -> int:
+        """left · right."""
+        return self.left * self.right
+
+
+@dataclass(frozen=True)
+class Working:
+    """How one value comes about.
+
+    terms: summands of `total`. accumulator: total + bias. multiplier: of the accumulator, S_1 S_2 / S_y in float32.
+    fixed, shift: the same as q · 2^−31 · 2^−s; None where it cannot be. rounded: round(accumulator · multiplier).
+    result: rounded + zero_point, held in qmin…qmax. real: S_y (result − zero_point). exact: what the operator gives on
+    the same operands in real numbers, neither rounded nor held. scales: by name. formula: in words.
+    """
+
+    formula: str
+    terms: tuple[Term, ...]
+    total: float
+    bias: int | None
+    accumulator: float
+    multiplier: float
+    fixed: int | None
+    shift: int | None
+    scaled: float
+    rounded: int
+    zero_point: int
+    qmin: int
+    qmax: int
+    result: int
+    scales: tuple[tuple[str, float], ...]
+    real: float
+    exact: float
+
+    @property
+    def steps_off(self) -> float:
+        """How far the result lies from the exact value, in steps of its grid."""
+        return (self.real - self.exact) / dict(self.scales)["S_y"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"terms": [asdict(t) | {"value": t.value} for t in self.terms]}
+
+
+def work(
+    formula: str,
+    terms: tuple[Term, ...],
+    bias: int | None,
+    ratio: Ratio,
+    scales: dict[str, float],
+    zero_point: Array,
+    result: int,
+    rounding: str,
+) -> Working:
+    """The working of a sum of products that is requantised. ratio: for this value, its parts of shape ()."""
+    total = sum(term.value for term in terms)
+    accumulator = total + (bias or 0)
+    rounded = int(ROUNDINGS[rounding](np.asarray(accumulator), ratio))
+    fixed = shift = None
+    if 0 < float(ratio.double) < 1 << 31:
+        fixed, shift = (int(part) for part in fixed_point(ratio.double))
+    info, zero = np.iinfo(zero_point.dtype), int(zero_point)
+    exact = Fraction(accumulator) * ratio.exact_at((), ()) * Fraction(scales["S_y"])
+    return Working(
+        formula=formula,
+        terms=terms,
+        total=total,
+        bias=bias,
+        accumulator=accumulator,
+        multiplier=float(ratio.single),
+        fixed=fixed,
+        shift=shift,
+        scaled=float(np.float32(accumulator) * ratio.single),
+        rounded=rounded,
+        zero_point=zero,
+        qmin=int(info.min),
+        qmax=int(info.max),
+        result=result,
+        scales=tuple(scales.items()),
+        real=scales["S_y"] * (result - zero),
+        exact=float(exact),
+    )
