@@ -34,7 +34,7 @@ def explain(
         Path | None, typer.Option(help="The float model, to stand beside.", show_default=False)
     ] = None,
     rounding: Annotated[
-        str, typer.Option(help="onnxruntime, gemmlowp, half-away, half-even or exact.")
+        str, typer.Option(help="onnxruntime (default), gemmlowp, half-away, half-even, exact.")
     ] = "onnxruntime",
     json: Json = None,
 ) -> None:

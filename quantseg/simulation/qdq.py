@@ -96,7 +96,8 @@ class _Reader:
             return None
         results = [self._quantised(name) for name in step.outputs if self._readers[name]]
         if step.op_type in _MOVING:
-            return self._moved(step, results)
+            computes = step.op_type == "Resize" and step.attributes.get("mode", "nearest") != "nearest"
+            return None if computes else self._moved(step, results)
         operands = [self._dequantised(name) for name in step.inputs]
         if len(results) != 1 or results[0] is None or None in operands or not self._fits(step, operands, results[0]):
             return None

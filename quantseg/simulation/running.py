@@ -38,7 +38,7 @@ def run(
     rounding: str = "onnxruntime",
     given: Mapping[str, Array] | None = None,
 ) -> Iterator[Taken]:
-    """Each step as it is taken, in order. feeds: input → array. given: what later steps read of float steps instead.
+    """Each step as it is taken, in order. feeds: input → array. given: what later steps read instead of some results.
 
     Raises ModelError where operands do not fit, with the node and the shapes; PlanError for an unknown rounding.
     """
@@ -54,7 +54,7 @@ def run(
         results = _computed(step, call)
         taken = Taken(step, call, results)
         for name, found in taken.named:
-            values[name] = given[name] if given is not None and step.is_float and name in given else found
+            values[name] = given[name] if given is not None and name in given else found
         yield taken
         for name in step.inputs:
             left[name] -= 1

@@ -11,9 +11,9 @@ _INTEGER = PRODUCTS | {
     "QLinearSigmoid", "QLinearSoftmax",
 }  # fmt: skip
 _FLOAT = frozenset({
-    "Add", "AveragePool", "Conv", "ConvTranspose", "Div", "Exp", "Gemm", "GlobalAveragePool", "HardSigmoid",
-    "HardSwish", "LeakyRelu", "MatMul", "Mul", "PRelu", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "Sqrt", "Sub",
-    "Tanh",
+    "Add", "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Div", "Exp", "Gemm", "GlobalAveragePool",
+    "HardSigmoid", "HardSwish", "LeakyRelu", "MatMul", "Mul", "PRelu", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax",
+    "Sqrt", "Sub", "Tanh",
 })  # fmt: skip
 """Operators that make new numbers; all others move or compare them, exactly in any type."""
 
@@ -36,6 +36,11 @@ class Step:
     def is_integer(self) -> bool:
         """Whether it computes with integers and scales."""
         return self.op_type in _INTEGER
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether a runtime computes it as the simulator does: not in float, nor where there is no integer kernel."""
+        return not self.is_float and self.op_type != "QLinearConvTranspose"
 
     @property
     def is_float(self) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
+from quantseg.simulator.rounding import CHANNELS_LAST
 
 Array = NDArray[Any]
 
@@ -25,6 +26,11 @@ class Call:
     opset: int = 21
     rounding: str = "onnxruntime"
     outputs: int = 1
+
+    @property
+    def as_onnxruntime(self) -> bool:
+        """Whether kernels round as onnxruntime's do, whatever its layout."""
+        return self.rounding in ("onnxruntime", CHANNELS_LAST)
 
     def has(self, index: int) -> bool:
         """Whether this operand is there."""

@@ -17,6 +17,7 @@ from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
 from quantseg.simulator.rounding import (
+    CHANNELS_LAST,
     Ratio,
     doubling_high_multiply,
     fixed_point,
@@ -56,17 +57,25 @@ def _operands(call: Call) -> tuple[tuple[Array, F32, Ints], tuple[Array, F32, In
 def qlinear_add(call: Call) -> tuple[Array, ...]:
     """com.microsoft.QLinearAdd."""
     (a, s_a, z_a), (b, s_b, z_b), s_y, z_y = _operands(call)
-    if _is_scalar_in_kernel(a.shape, b.shape):  # onnxruntime's kernel wants the scalar second
+    if _is_scalar_in_kernel(
+        *(_laid_out(operand.shape, call) for operand in (a, b))
+    ):  # onnxruntime's kernel wants the scalar second
         (a, s_a, z_a), (b, s_b, z_b) = (b, s_b, z_b), (a, s_a, z_a)
 
     def compute(one: Ints, other: Ints) -> Ints:
-        if call.rounding == "onnxruntime":
+        if call.as_onnxruntime:
             return _sum_in_single(one, other, (s_a, s_b, s_y), (z_a, z_b, z_y))
         summed = _exact_sum if call.rounding == "exact" else _fixed_sum
         left, right = one.astype(np.int64) - int(z_a), other.astype(np.int64) - int(z_b)
         return saturated(summed(left, right, (s_a, s_b, s_y), call.rounding), z_y)
 
     return (_pairwise(compute, a, b),)
+
+
+def _laid_out(shape: tuple[int, ...], call: Call) -> tuple[int, ...]:
+    """The shape as the kernel finds it."""
+    first = len(shape) == 4 and call.rounding == CHANNELS_LAST
+    return tuple(shape[i] for i in (0, 2, 3, 1)) if first else shape
 
 
 def _is_scalar_in_kernel(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -122,7 +131,7 @@ def qlinear_mul(call: Call) -> tuple[Array, ...]:
 
     def compute(one: Ints, other: Ints) -> Ints:
         products = (one.astype(np.int32) - int(z_a)) * (other.astype(np.int32) - int(z_b))
-        if call.rounding != "onnxruntime":
+        if not call.as_onnxruntime:
             return requantised(products, ratio, z_y, call.rounding)
         # onnxruntime's kernel adds Z_y before it rounds: with an odd Z_y halves go the other way.
         found = np.rint(products.astype(np.float32) * ratio.single + np.float32(int(z_y)))

@@ -37,7 +37,7 @@ def logistic(x: Array) -> Array:
 
 
 def _sigmoid(call: Call) -> Callable[[F32], F32]:
-    return rational_logistic if call.rounding == "onnxruntime" else logistic
+    return rational_logistic if call.as_onnxruntime else logistic
 
 
 def leaky(x: Array, alpha: float) -> Array:
@@ -96,7 +96,16 @@ def _prelu(call: Call) -> tuple[Array, ...]:
     return (np.where(x >= 0, x, call.array(1) * x),)
 
 
+def _batch_norm(call: Call) -> tuple[Array, ...]:
+    """BatchNormalization as it is in use: (x − mean) · scale / √(variance + ε) + bias for each channel."""
+    x = call.array(0)
+    scale, bias, mean, variance = (call.array(i).reshape(-1, *[1] * (x.ndim - 2)) for i in range(1, 5))
+    factor = scale / np.sqrt(variance + np.asarray(call.attributes.get("epsilon", 1e-5), variance.dtype))
+    return ((x * factor + (bias - mean * factor)).astype(x.dtype),)
+
+
 OPERATORS: dict[str, Operator] = {
+    "BatchNormalization": _batch_norm,
     "Exp": _float(np.exp),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,

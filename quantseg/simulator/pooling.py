@@ -5,6 +5,7 @@ integers and requantises by S_x / (S_y · count). Sources: onnxruntime, qlinear_
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from quantseg.simulator.call import Array, Call, Operator
 from quantseg.simulator.rounding import Ratio, held, requantised
 from quantseg.simulator.sizes import checked
 from quantseg.simulator.storage import dequantize_linear
-from quantseg.simulator.windows import Windows, spatial, windows
+from quantseg.simulator.windows import Windows, numbers, spatial, windows
 
 
 def _view(call: Call, x: Array) -> Windows:
@@ -34,6 +35,9 @@ def max_pool(call: Call) -> tuple[Array, ...]:
     """MaxPool; its second output, the places of the largest, only where it is asked for."""
     x = call.array(0)
     view = _view(call, x)
+    if call.outputs > 1 and x.dtype.kind in "iu":  # wider, so that no pixel is as low as a border
+        found, places = max_pool(replace(call, inputs=(x.astype(np.float64),)))
+        return found.astype(x.dtype), places
     padded = view.padded(x, lowest(x.dtype))
     found = np.full((*x.shape[:2], *view.shape), lowest(x.dtype), x.dtype)
     places = np.zeros(found.shape if call.outputs > 1 else (0,), np.int64)
@@ -60,6 +64,31 @@ def _place(tap: tuple[int, ...], view: Windows, shape: tuple[int, ...], column_m
         inside = inside * sizes[axis] + coordinates[axis]
     pictures = np.arange(math.prod(shape[:2])).reshape(*shape[:2], *[1] * axes)
     return np.asarray(pictures * math.prod(sizes) + inside)
+
+
+def max_unpool(call: Call) -> tuple[Array, ...]:
+    """MaxUnpool: each number where its place says, counted through the tensor before pooling; zero elsewhere."""
+    x, places = call.array(0), call.array(1)
+    if x.shape != places.shape or x.ndim < 3:
+        raise ModelError(f"inputs {list(x.shape)} and {list(places.shape)} do not fit")
+    axes = x.ndim - 2
+    kernel, strides, pads = (
+        numbers(call.attributes, name, count, default)
+        for name, count, default in (("kernel_shape", axes, 1), ("strides", axes, 1), ("pads", 2 * axes, 0))
+    )
+    sizes = [
+        (size - 1) * stride - low - high + far
+        for size, stride, far, low, high in zip(x.shape[2:], strides, kernel, pads[:axes], pads[axes:], strict=True)
+    ]
+    own = checked((*x.shape[:2], *sizes), x.itemsize)
+    shape = checked(call.array(2).tolist(), x.itemsize) if call.has(2) else own
+    found = np.zeros(own, x.dtype)
+    if places.size and not 0 <= places.min() <= places.max() < found.size:
+        raise ModelError(f"places up to {places.max()} in a result of shape {list(own)}")
+    found.reshape(-1)[places.reshape(-1)] = x.reshape(-1)
+    larger = np.zeros(shape, x.dtype)
+    larger[tuple(slice(0, size) for size in own)] = found
+    return (larger,)
 
 
 def _sums(x: Array, view: Windows, *, with_pads: bool) -> tuple[Array, Array]:
@@ -96,7 +125,7 @@ def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
     x, scale, zero = call.array(0), call.scale(1), call.zero_point(2, call.array(0).dtype)
     s_y, z_y = call.scale(3), call.zero_point(4, x.dtype)
     include = bool(call.number("count_include_pad", 0))
-    if call.rounding == "onnxruntime":
+    if call.as_onnxruntime:
         (real,) = dequantize_linear(Call((x, scale, zero), {}))
         total, count = _sums(real, _view(call, x), with_pads=include)
         rounded = np.rint(np.divide(np.divide(total, count), s_y) + np.float32(int(z_y)))
@@ -132,4 +161,5 @@ OPERATORS: dict[str, Operator] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "MaxPool": max_pool,
+    "MaxUnpool": max_unpool,
 }

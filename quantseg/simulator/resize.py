@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quantseg.affine import F32
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.rounding import CHANNELS_LAST
 from quantseg.simulator.sizes import checked
 
 
@@ -48,7 +49,14 @@ def resize(call: Call) -> tuple[Array, ...]:
         for number in changed:
             found = np.take(found, _nearest(places[number], axes[number].before, call), number)
     elif mode == "linear" and changed and not call.number("antialias", 0) and not call.number("exclude_outside", 0):
-        found = _blended(found, {number: _neighbours(places[number], axes[number].before) for number in changed})
+        pixels = {number: _neighbours(places[number], axes[number].before) for number in changed}
+        pictures = x.ndim == 4 and x.dtype.kind in "iu"
+        if pictures and changed == [1, 2] and call.as_onnxruntime:
+            found = _in_fixed_point(x, pixels)
+        elif pictures and changed == [2, 3] and call.rounding == CHANNELS_LAST:
+            found = np.moveaxis(_in_fixed_point(np.moveaxis(x, 1, 3), {1: pixels[2], 2: pixels[3]}), 3, 1)
+        else:
+            found = _blended(found, pixels)
     else:
         for number in changed:
             weights = _weights(places[number], axes[number], mode, call)
@@ -157,6 +165,22 @@ def _blended(x: F32, axes: Mapping[int, Neighbours]) -> F32:
         total = weight * part if total is None else total + weight * part
     assert total is not None
     return total
+
+
+def _in_fixed_point(x: Array, axes: Mapping[int, Neighbours]) -> F32:
+    """Integers with the channels last, as onnxruntime: weights in steps of 1/1024, the sum cut off (upsample.h)."""
+    (top, _), (bottom, below) = axes[1]
+    (left, _), (right, beside) = axes[2]
+    total = np.zeros((len(x), len(top), len(left), x.shape[3]), np.int64)
+    for rows, height in ((top, 1024 - _steps(below)), (bottom, _steps(below))):
+        for columns, width in ((left, 1024 - _steps(beside)), (right, _steps(beside))):
+            shares = height[:, None, None] * width[None, :, None]
+            total += shares * x[:, rows][:, :, columns].astype(np.int64)
+    return np.trunc(total / (1 << 20)).astype(np.float32)
+
+
+def _steps(share: F32) -> NDArray[np.int64]:
+    return np.asarray(share * np.float32(1024)).astype(np.int64)
 
 
 def _weights(at: F32, axis: Axis, mode: str, call: Call) -> F32:

@@ -128,8 +128,11 @@ def _exact(accumulator: Array, ratio: Ratio) -> Array:
     return rounded
 
 
+CHANNELS_LAST = "onnxruntime-channels-last"
+
 ROUNDINGS: Mapping[str, Callable[[Array, Ratio], Array]] = {
     "onnxruntime": _single_precision,
+    CHANNELS_LAST: _single_precision,
     "gemmlowp": _gemmlowp,
     "half-away": _half_away,
     "half-even": _half_even,
@@ -137,7 +140,8 @@ ROUNDINGS: Mapping[str, Callable[[Array, Ratio], Array]] = {
 }
 """Ways to requantise.
 
-onnxruntime: a float32 multiplier, ties to even. gemmlowp: a 32-bit fixed-point multiplier, its high half rounded, then
+onnxruntime: a float32 multiplier, ties to even; onnxruntime-channels-last: the same, with those kernels that it takes
+where it has moved the channels last (linear Resize of integers, the order of operands in Add). gemmlowp: a 32-bit fixed-point multiplier, its high half rounded, then
 a rounded shift, as TensorFlow Lite and CMSIS-NN. half-away, half-even: such a multiplier and one rounded shift of the
 64-bit product. exact: the rational number, ties to even.
 """

@@ -37,7 +37,7 @@ def qlinear_softmax(call: Call) -> tuple[Array, ...]:
     s_y, z_y = call.scale(3), call.zero_point(4, x.dtype)
     inner = Call((x,), call.attributes, opset=call.number("opset", call.opset))
     axes = _axes(inner, x)
-    if call.rounding != "onnxruntime":
+    if not call.as_onnxruntime:
         (real,) = dequantize_linear(Call((x, scale, call.zero_point(2, x.dtype)), {}))
         (found,) = softmax(Call((real.astype(np.float64),), inner.attributes, inner.opset))
         return quantize_linear(Call((found.astype(np.float32), s_y, z_y), {}))
