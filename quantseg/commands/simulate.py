@@ -28,9 +28,7 @@ def simulate(
     ] = None,
     rounding: Annotated[
         str,
-        typer.Option(
-            help="How sums are requantised: onnxruntime, onnxruntime-channels-last, gemmlowp, half-away, half-even, exact."
-        ),
+        typer.Option(help="Of sums: onnxruntime, onnxruntime-channels-last, gemmlowp, half-away, half-even or exact."),
     ] = "onnxruntime",
     proof: Annotated[
         bool, typer.Option("--proof/--no-proof", help="Also the sums: seen, possible, and those of pairs in 16 bits.")

@@ -70,7 +70,7 @@ def difference(step: Step, tensor: str, mine: Array, other: Array, *, image: str
     with np.errstate(invalid="ignore"):
         apart = np.abs(mine[unequal].astype(np.float64) - other[unequal].astype(np.float64))
     return Difference(
-        tensor, step.name, step.op_type, step.has_kernel, count, mine.size, float(apart.max()), image, found
+        tensor, step.name, step.op_type, step.is_exact(mine), count, mine.size, float(apart.max()), image, found
     )
 
 

@@ -70,11 +70,11 @@ def compared(taken: Taken, theirs: Mapping[str, Array], *, image: str) -> Judgem
         if tensor not in theirs:
             continue
         found = difference(taken.step, tensor, mine, theirs[tensor], image=image)
-        known = frozenset({tensor})
+        known, exact = frozenset({tensor}), taken.step.is_exact(mine)
         judgement += Judgement(
-            known if taken.step.has_kernel else frozenset(),
-            frozenset() if taken.step.has_kernel else known,
-            mine.size if taken.step.has_kernel else 0,
+            known if exact else frozenset(),
+            frozenset() if exact else known,
+            mine.size if exact else 0,
             {} if found is None else {tensor: found},
         )
     return judgement
@@ -99,8 +99,8 @@ def given_floats(program: Program, theirs: Mapping[str, Array]) -> Mapping[str, 
     After a step that computes in float both go on with these: so a float kernel that adds in an order of its own does
     not hide what the integer kernels behind it do. A ConvTranspose counts as one: no runtime has it in integers.
     """
-    names = (name for step in program.steps if not step.has_kernel for name in step.outputs)
-    return {name: theirs[name] for name in names if name in theirs}
+    made = ((step, name) for step in program.steps for name in step.outputs if name in theirs)
+    return {name: theirs[name] for step, name in made if not step.is_exact(theirs[name])}
 
 
 def _merged(one: Mapping[str, Difference], other: Mapping[str, Difference]) -> Mapping[str, Difference]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 PRODUCTS = frozenset({"ConvInteger", "MatMulInteger", "QGemm", "QLinearConv", "QLinearConvTranspose", "QLinearMatMul"})
 """Operators with int32 accumulators."""
 _INTEGER = PRODUCTS | {
@@ -11,9 +13,10 @@ _INTEGER = PRODUCTS | {
     "QLinearSigmoid", "QLinearSoftmax",
 }  # fmt: skip
 _FLOAT = frozenset({
-    "Add", "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Div", "Exp", "Gemm", "GlobalAveragePool",
-    "HardSigmoid", "HardSwish", "LeakyRelu", "MatMul", "Mul", "PRelu", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax",
-    "Sqrt", "Sub", "Tanh",
+    "Add", "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Div", "Elu", "Erf", "Exp", "Gemm",
+    "GlobalAveragePool", "HardSigmoid", "HardSwish", "InstanceNormalization", "LayerNormalization", "LeakyRelu",
+    "MatMul", "Mul", "PRelu", "Pow", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "Softplus", "Sqrt", "Sub",
+    "Tanh",
 })  # fmt: skip
 """Operators that make new numbers; all others move or compare them, exactly in any type."""
 
@@ -38,11 +41,15 @@ class Step:
         return self.op_type in _INTEGER
 
     @property
-    def has_kernel(self) -> bool:
-        """Whether a runtime computes it as the simulator does: not in float, nor where there is no integer kernel."""
-        return not self.is_float and self.op_type != "QLinearConvTranspose"
-
-    @property
     def is_float(self) -> bool:
         """Whether it computes in float: what it makes depends on the order in which a kernel adds."""
         return self.op_type in _FLOAT
+
+    def is_exact(self, result: NDArray[Any]) -> bool:
+        """Whether every kernel has to make this very result: integers, and numbers that are only moved.
+
+        Not so for float arithmetic, interpolation among it, nor for a ConvTranspose, which no runtime has in integers.
+        """
+        interpolates = self.op_type == "Resize" and self.attributes.get("mode", "nearest") != "nearest"
+        in_float = self.is_float or (interpolates and result.dtype.kind == "f")
+        return not in_float and self.op_type != "QLinearConvTranspose"

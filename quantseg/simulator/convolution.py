@@ -26,8 +26,8 @@ Array = NDArray[Any]
 Place = tuple[slice, slice, slice]
 """Images, output channels, rows of the result."""
 
-TILE = 1 << 21
-"""Numbers in one tile's matrix: 8 MB of float32, about what a processor's last cache holds."""
+TILE = 1 << 20
+"""Numbers in one tile's matrix: 4 MB of float32; larger ones leave the processor's caches."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,14 @@ class Filter:
     """Integer weights without their zero-point, ready for BLAS.
 
     kernel: (groups, outputs, inner) whole numbers; the inner axis runs over kernel places, then channels. bias: int64,
-    (groups · outputs,). shape: of the weight as ONNX has it, (M, C/groups, …).
+    (groups · outputs,). total, size: the sum of each output's weights, and of their magnitudes. shape: of the weight as
+    ONNX has it, (M, C/groups, …).
     """
 
     kernel: F32
     bias: NDArray[np.int64]
+    total: NDArray[np.int64]
+    size: NDArray[np.int64]
     shape: tuple[int, ...]
     groups: int
 
@@ -53,8 +56,10 @@ def filter_of(weight: Array, zero_point: Array | None, bias: Array | None, group
         raise ModelError(f"bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
     centred = centre(weight, zero_point, 0)
     kernel = np.moveaxis(centred.reshape(groups, outputs // groups, channels, -1), 2, 3)
+    kernel = np.ascontiguousarray(kernel.reshape(groups, outputs // groups, -1))
     added = np.zeros(outputs, np.int64) if bias is None else bias.astype(np.int64)
-    return Filter(np.ascontiguousarray(kernel.reshape(groups, outputs // groups, -1)), added, weight.shape, groups)
+    total, size = (w.sum(axis=-1, dtype=np.float64).reshape(-1).astype(np.int64) for w in (kernel, np.abs(kernel)))
+    return Filter(kernel, added, total, size, weight.shape, groups)
 
 
 def centre(values: Array, zero_point: Array | None, axis: int) -> F32:
@@ -93,12 +98,10 @@ def tiles(x: Ints, zero_point: int, weights: Filter, view: Windows) -> Iterator[
     and more products fit an exact float32 sum.
     """
     middle = 0 if x.dtype.kind == "i" else 128
-    shift = middle - zero_point
-    bias = weights.bias + shift * weights.kernel.astype(np.float64).sum(axis=-1).astype(np.int64).reshape(-1)
+    bias = weights.bias + (middle - zero_point) * weights.total
     largest = max(abs(np.iinfo(x.dtype).min - middle), abs(np.iinfo(x.dtype).max - middle))
-    cuts = tuple(stretches(weights.kernel, largest))
-    sums = np.abs(weights.kernel).sum(axis=-1, dtype=np.float64).reshape(-1) * largest + np.abs(bias)
-    small = len(cuts) == 1 and sums.max(initial=0) < EXACT
+    small = bool((weights.size * largest + np.abs(bias)).max(initial=0) < EXACT)
+    cuts = (slice(None),) if small else stretches(weights.kernel, largest)
     added = bias.astype(np.float32 if small else np.int64).reshape(-1, *[1] * len(view.shape))
     padded = view.padded(x, zero_point).astype(np.float32)
     if middle:
@@ -106,7 +109,9 @@ def tiles(x: Ints, zero_point: int, weights: Filter, view: Windows) -> Iterator[
     outputs = weights.kernel.shape[1]
     for place, gathered in gathered_tiles(padded, weights, view):
         found = product(weights.kernel, gathered, cuts).reshape(weights.groups * outputs, -1, *view.shape[1:])
-        yield place, (found if small else found.astype(np.int64)) + added
+        sums: Array = found if small else found.astype(np.int64, copy=False)
+        sums += added
+        yield place, sums
 
 
 def gathered_tiles(padded: F32, weights: Filter, view: Windows) -> Iterator[tuple[Place, F32]]:

@@ -57,9 +57,7 @@ def _operands(call: Call) -> tuple[tuple[Array, F32, Ints], tuple[Array, F32, In
 def qlinear_add(call: Call) -> tuple[Array, ...]:
     """com.microsoft.QLinearAdd."""
     (a, s_a, z_a), (b, s_b, z_b), s_y, z_y = _operands(call)
-    if _is_scalar_in_kernel(
-        *(_laid_out(operand.shape, call) for operand in (a, b))
-    ):  # onnxruntime's kernel wants the scalar second
+    if _is_scalar_in_kernel(*(_laid_out(operand.shape, call) for operand in (a, b))):
         (a, s_a, z_a), (b, s_b, z_b) = (b, s_b, z_b), (a, s_a, z_a)
 
     def compute(one: Ints, other: Ints) -> Ints:
@@ -196,6 +194,7 @@ OPERATORS: dict[str, Operator] = {
     "Mul": _float(np.multiply),
     "Neg": _float(np.negative),
     "Not": _float(np.logical_not),
+    "Pow": _float(lambda x, power: np.power(x, power).astype(x.dtype)),
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "Relu": _float(lambda x: np.maximum(x, x.dtype.type(0))),

@@ -96,16 +96,23 @@ def _prelu(call: Call) -> tuple[Array, ...]:
     return (np.where(x >= 0, x, call.array(1) * x),)
 
 
-def _batch_norm(call: Call) -> tuple[Array, ...]:
-    """BatchNormalization as it is in use: (x − mean) · scale / √(variance + ε) + bias for each channel."""
+def _erf(x: Array) -> Array:
+    """The error function, within 1.5e-7. Source: Abramowitz and Stegun, 7.1.26."""
+    size = np.abs(x.astype(np.float64))
+    t = 1 / (1 + 0.3275911 * size)
+    powers = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t
+    return np.asarray(np.sign(x) * (1 - powers * np.exp(-size * size)))
+
+
+def _elu(call: Call) -> tuple[Array, ...]:
     x = call.array(0)
-    scale, bias, mean, variance = (call.array(i).reshape(-1, *[1] * (x.ndim - 2)) for i in range(1, 5))
-    factor = scale / np.sqrt(variance + np.asarray(call.attributes.get("epsilon", 1e-5), variance.dtype))
-    return ((x * factor + (bias - mean * factor)).astype(x.dtype),)
+    return (np.where(x > 0, x, x.dtype.type(call.attributes.get("alpha", 1.0)) * np.expm1(np.minimum(x, 0))),)
 
 
 OPERATORS: dict[str, Operator] = {
-    "BatchNormalization": _batch_norm,
+    "Abs": _float(np.abs),
+    "Elu": _elu,
+    "Erf": _float(_erf),
     "Exp": _float(np.exp),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
@@ -115,6 +122,7 @@ OPERATORS: dict[str, Operator] = {
     "QLinearLeakyRelu": _unary(lambda call: lambda x: leaky(x, call.attributes.get("alpha", 0.01))),
     "QLinearSigmoid": _unary(_sigmoid),
     "Sigmoid": lambda call: (_sigmoid(call)(call.array(0)).astype(call.array(0).dtype),),
+    "Softplus": _float(lambda x: np.logaddexp(x, x.dtype.type(0))),
     "Sqrt": _float(np.sqrt),
     "Tanh": _float(np.tanh),
 }

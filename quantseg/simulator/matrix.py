@@ -33,7 +33,7 @@ def accumulated(a: F32, b: F32) -> Array:
     if min(a.ndim, b.ndim) < 1 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit")
     left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
-    cuts = tuple(stretches(left, max(int(np.abs(right).max(initial=0)), 1)))
+    cuts = stretches(left, max(int(np.abs(right).max(initial=0)), 1))
     try:
         found = product(left, right, cuts) if cuts else np.zeros((*left.shape[:-1], right.shape[-1]), np.float32)
     except ValueError as error:

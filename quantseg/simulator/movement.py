@@ -151,6 +151,15 @@ def expand(call: Call) -> tuple[Array, ...]:
         raise ModelError(f"input {list(x.shape)} does not fit shape {wanted}") from error
 
 
+def tile(call: Call) -> tuple[Array, ...]:
+    """Tile."""
+    x, times = call.array(0), call.array(1).tolist()
+    if len(times) != x.ndim:
+        raise ModelError(f"input {list(x.shape)} does not fit repeats {times}")
+    checked([size * count for size, count in zip(x.shape, times, strict=True)], x.itemsize)
+    return (np.tile(x, times),)
+
+
 def pad(call: Call) -> tuple[Array, ...]:
     """Pad: with a constant, the border's own numbers, a reflection, or the other side."""
     x = call.array(0)
@@ -245,6 +254,7 @@ OPERATORS: dict[str, Operator] = {
     "SpaceToDepth": space_to_depth,
     "Split": split,
     "Squeeze": squeeze,
+    "Tile": tile,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
 }

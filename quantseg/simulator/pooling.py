@@ -28,7 +28,7 @@ def _view(call: Call, x: Array) -> Windows:
 
 def lowest(kind: np.dtype[Any]) -> float:
     """What no number of a type is below."""
-    return -np.inf if kind.kind == "f" else float(np.iinfo(kind).min)
+    return float(np.finfo(kind).min if kind.kind == "f" else np.iinfo(kind).min)
 
 
 def max_pool(call: Call) -> tuple[Array, ...]:
@@ -37,7 +37,7 @@ def max_pool(call: Call) -> tuple[Array, ...]:
     view = _view(call, x)
     if call.outputs > 1 and x.dtype.kind in "iu":  # wider, so that no pixel is as low as a border
         found, places = max_pool(replace(call, inputs=(x.astype(np.float64),)))
-        return found.astype(x.dtype), places
+        return np.maximum(found, lowest(x.dtype)).astype(x.dtype), places
     padded = view.padded(x, lowest(x.dtype))
     found = np.full((*x.shape[:2], *view.shape), lowest(x.dtype), x.dtype)
     places = np.zeros(found.shape if call.outputs > 1 else (0,), np.int64)
@@ -121,16 +121,22 @@ def average_pool(call: Call) -> tuple[Array, ...]:
 
 
 def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
-    """com.microsoft.QLinearAveragePool. Z_y is added before rounding, as onnxruntime does."""
+    """com.microsoft.QLinearAveragePool, as onnxruntime computes it.
+
+    Z_y is added before rounding. count_include_pad divides by all places of the kernel, those that ceil_mode reads
+    beyond the pads too. A kernel as large as the picture is a global average.
+    """
     x, scale, zero = call.array(0), call.scale(1), call.zero_point(2, call.array(0).dtype)
-    s_y, z_y = call.scale(3), call.zero_point(4, x.dtype)
-    include = bool(call.number("count_include_pad", 0))
+    s_y, z_y, view = call.scale(3), call.zero_point(4, x.dtype), _view(call, x)
+    if view.kernel == x.shape[2:] and not any(map(any, view.pads)):
+        return qlinear_global_average_pool(call)
+    real = dequantize_linear(Call((x, scale, zero), {}))[0] if call.as_onnxruntime else x.astype(np.int64) - int(zero)
+    total, count = _sums(real, view, with_pads=False)
+    if call.number("count_include_pad", 0):
+        count = np.asarray(math.prod(view.kernel), real.dtype)
     if call.as_onnxruntime:
-        (real,) = dequantize_linear(Call((x, scale, zero), {}))
-        total, count = _sums(real, _view(call, x), with_pads=include)
         rounded = np.rint(np.divide(np.divide(total, count), s_y) + np.float32(int(z_y)))
         return (held(rounded, z_y),)
-    total, count = _sums(x.astype(np.int64) - int(zero), _view(call, x), with_pads=include)
     ratio = Ratio((scale,), (s_y, np.broadcast_to(count.astype(np.float32), total.shape)))
     return (requantised(total, ratio, z_y, call.rounding),)
 

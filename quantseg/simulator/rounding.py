@@ -56,8 +56,8 @@ class Ratio:
 
 def _single_precision(accumulator: Array, ratio: Ratio) -> Array:
     """round(float32(a) · float32(M)), ties to even."""
-    scaled = accumulator.astype(np.float32)
-    scaled *= ratio.single
+    single = accumulator if accumulator.dtype == np.float32 else accumulator.astype(np.float32)
+    scaled = np.asarray(single * ratio.single)
     return np.rint(scaled, out=scaled)
 
 
@@ -140,10 +140,10 @@ ROUNDINGS: Mapping[str, Callable[[Array, Ratio], Array]] = {
 }
 """Ways to requantise.
 
-onnxruntime: a float32 multiplier, ties to even; onnxruntime-channels-last: the same, with those kernels that it takes
-where it has moved the channels last (linear Resize of integers, the order of operands in Add). gemmlowp: a 32-bit fixed-point multiplier, its high half rounded, then
-a rounded shift, as TensorFlow Lite and CMSIS-NN. half-away, half-even: such a multiplier and one rounded shift of the
-64-bit product. exact: the rational number, ties to even.
+onnxruntime: a float32 multiplier, ties to even; onnxruntime-channels-last: the same, with the kernels that it takes
+where it has moved the channels last (linear Resize of integers, the order of operands in Add). gemmlowp: a 32-bit
+fixed-point multiplier, its high half rounded, then a rounded shift, as TensorFlow Lite and CMSIS-NN. half-away,
+half-even: such a multiplier and one rounded shift of the 64-bit product. exact: the rational number, ties to even.
 """
 
 
@@ -167,9 +167,10 @@ def held(rounded: Array, zero_point: Ints) -> Ints:
 
 
 def saturated(rounded: Array, zero_point: Ints) -> Ints:
-    """clip(rounded + Z, qmin, qmax) in the type of Z."""
+    """clip(rounded + Z, qmin, qmax) in the type of Z. The numbers of `rounded` are used up."""
     info, zero = np.iinfo(zero_point.dtype), int(zero_point.reshape(()))
     low, high = (np.asarray(limit - zero, rounded.dtype) for limit in (info.min, info.max))
-    clipped = np.clip(rounded, low, high)
-    clipped += np.asarray(zero, rounded.dtype)
-    return clipped.astype(zero_point.dtype)
+    held_in = np.clip(rounded, low, high, out=rounded)
+    if zero:
+        held_in += np.asarray(zero, rounded.dtype)
+    return held_in.astype(zero_point.dtype)

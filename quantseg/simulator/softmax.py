@@ -3,15 +3,16 @@
     y_i = e^(x_i) / Σ_j e^(x_j)
 
 onnxruntime's integer kernel reads e^(S (q − q_max)) from a table of float32, scaled up so that small terms count, and
-divides by their sum in float32. Source: onnxruntime, qlinear_softmax.cc.
+divides in float64 by their float32 sum. Source: onnxruntime, qlinear_softmax.cc; the types were found by trying 1.32.
 """
 
 import math
 
 import numpy as np
 
-from quantseg.affine import F32, Ints
+from quantseg.affine import F32
 from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.rounding import saturated
 from quantseg.simulator.storage import dequantize_linear, quantize_linear
 
 _LARGEST, _RESERVED = float(np.finfo(np.float32).max), 5
@@ -45,15 +46,15 @@ def qlinear_softmax(call: Call) -> tuple[Array, ...]:
     terms = np.take(exponentials(float(scale), math.prod(x.shape[axis] for axis in axes)), steps)
     total = _summed(terms, axes)
     over = np.floor(np.float32(1) / s_y)
-    rounded = np.rint((terms * over) / total).astype(np.int64) + int(z_y)
-    return (_stored(rounded, z_y),)
+    return (saturated(np.rint(terms.astype(np.float64) * over / total), z_y),)
 
 
 def exponentials(scale: float, count: int) -> F32:
     """e^(−S · step + a shift), for each step below the largest, in float32. count: how many are added up."""
-    shift = max(0.0, math.log(_LARGEST / count) - _RESERVED) / scale
-    places = np.arange(255, -1, -1, dtype=np.float64)
-    return np.exp((places - 255 + shift) * scale).astype(np.float32)
+    room = float(np.float32(math.log(np.float32(_LARGEST) / np.float32(count))))  # a float32 logarithm, in the kernel
+    shift = max(0.0, room - _RESERVED) / scale
+    # math.exp is the C library's, as the kernel's is; numpy's own may differ in the last bit.
+    return np.array([math.exp((shift - step) * scale) for step in range(256)], np.float32)
 
 
 def _summed(terms: F32, axes: tuple[int, ...]) -> F32:
@@ -65,13 +66,6 @@ def _summed(terms: F32, axes: tuple[int, ...]) -> F32:
 
 def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n for i, n in enumerate(shape) if i not in axes)
-
-
-def _stored(rounded: Array, zero_point: Ints) -> Ints:
-    """Clipped above; int8 only beyond 255, so that what exceeds 127 wraps around, as the kernel's does."""
-    if zero_point.dtype == np.uint8:
-        return np.minimum(rounded, 255).astype(np.uint8)
-    return np.where(rounded > 255, -1, rounded).astype(np.int64).astype(np.int8)
 
 
 OPERATORS: dict[str, Operator] = {"QLinearSoftmax": qlinear_softmax, "Softmax": softmax}

@@ -166,7 +166,7 @@ def _type_of(x: F32, weight: F32, groups: int, whole: bool) -> type[np.float32] 
 def _cuts(rows: F32, x: F32, whole: bool) -> tuple[slice, ...]:
     if not whole:
         return (slice(None),)
-    return tuple(stretches(rows, max(int(np.abs(x).max(initial=0)), 1)))
+    return stretches(rows, max(int(np.abs(x).max(initial=0)), 1))
 
 
 def _cropped(total: Array, place: Scatter) -> Array:

@@ -1,0 +1,344 @@
+"""The integer simulator: onnx's node tests, onnxruntime bit for bit, speed, accumulators, ways to round.
+
+    python -m tests.bench.simulation [--only node_tests,exact,speed,sums,roundings]
+
+Needs the models and images in ../shared, which are not part of this project. Speed wants a quiet machine.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from quantseg import effort, graph, pipeline, tables
+from quantseg.errors import ModelError, PeerError
+from quantseg.latency import timed_runs
+from quantseg.peers import quantize_with_onnxruntime
+from quantseg.planning import QuantSettings
+from quantseg.runtimes import RUNTIMES
+from quantseg.simulation import running
+from quantseg.simulation.examining import Wanted, examine
+from quantseg.simulation.others import InRuntime, Simulated
+from quantseg.simulation.program import Program, program
+from quantseg.simulation.proof import read_channels
+from quantseg.simulator.rounding import CHANNELS_LAST, ROUNDINGS
+from tests import node_tests
+from tests.bench import contestants, writing
+from tests.bench.contestants import THREADS, UNET, Subject
+from tests.models import unet
+
+NAMED = (UNET, "unet", "linknet", "segnet", "deeplabv3plus", "ppocr_mobile_v2_det")
+"""The models that have to be exact in QDQ and QOperator."""
+FORMATS = ("qdq", "qoperator", "channels-last")
+CALIBRATION, IMAGES = 24, 4
+OPTIONS = pipeline.CalibrationOptions(threads=THREADS)
+ROUNDS, RUNS = 5, 3
+
+
+def node_test_rows() -> list[dict[str, Any]]:
+    """For each operator: how many of the package's tests passed, failed, are out of scope, and why."""
+    verdicts = [node_tests.verdict(case) for case in node_tests.cases()]
+    return [
+        {
+            "operator": operator,
+            **Counter(v.outcome for v in verdicts if v.operator == operator),
+            "reasons": sorted({v.reason for v in verdicts if v.operator == operator and v.reason}),
+        }
+        for operator in node_tests.OPERATORS
+    ]
+
+
+def written(subject: Subject, qformat: str, folder: Path, *, wanted: str = "fast") -> Path:
+    """The subject's int8 model at an effort, in a format."""
+    calibration = pipeline.calibrate(subject.model, subject.calibration, OPTIONS)
+    refined = effort.Refined(subject.model, calibration.table)
+    if wanted != "fast":
+        refined = effort.refine(subject.model, calibration, subject.calibration, OPTIONS, effort=wanted)
+    _, model = pipeline.quantize(refined.model, refined.table, OPTIONS.settings, qformat=qformat)
+    target = folder / f"{subject.name}.{wanted}.{qformat}.onnx"
+    graph.save(model, target)
+    return target
+
+
+def peer(subject: Subject, qformat: str, folder: Path) -> Path:
+    """What onnxruntime's quantizer writes."""
+    target = folder / f"{subject.name}.peer.{qformat}.onnx"
+    tensors = [{subject.model.input.name: subject.calibration.load(i).tensor} for i in range(4)]
+    quantize_with_onnxruntime(subject.path, target, tensors, qformat=qformat)
+    return target
+
+
+def compared(subject: Subject, made: Path, rounding: str = "onnxruntime") -> dict[str, Any]:
+    """One model in the simulator beside onnxruntime."""
+    model = graph.load(made)
+    steps = program(model, what=made.name)
+    with closing(InRuntime(model, steps, RUNTIMES["onnxruntime"], threads=THREADS)) as other:
+        wanted = Wanted(rounding, proof=False, other=other)
+        found = examine(steps, subject.validation, subject.model.input.name, wanted).judgement
+    return {"model": subject.name, "rounding": rounding, "images": len(subject.validation.names)} | found.to_json()
+
+
+def exact_rows(only_named: bool) -> Iterator[dict[str, Any]]:
+    """Every model in every format; those of onnxruntime's quantizer; balanced ones."""
+    for name in NAMED if only_named else contestants.names():
+        with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject, _folder() as folder:
+            for qformat in FORMATS:
+                yield compared(subject, written(subject, qformat, folder)) | {"made by": f"fast, {qformat}"}
+            if name in NAMED and name != UNET:
+                made = written(subject, "qdq", folder, wanted="balanced")
+                yield compared(subject, made) | {"made by": "balanced, qdq"}
+            for qformat in FORMATS[:2]:
+                label = {"made by": f"onnxruntime's, {qformat}"}
+                try:
+                    made = peer(subject, qformat, folder)
+                    found = compared(subject, made)
+                    if not found["exact"]:
+                        found = compared(subject, made, CHANNELS_LAST)
+                    yield found | label
+                except (ModelError, PeerError) as error:
+                    yield {"model": name, "failed": str(error)} | label
+
+
+def speed() -> dict[str, Any]:
+    """One image of the U-Net: simulator and onnxruntime in turns, then onnx's reference once."""
+    with _folder() as folder:
+        onnx.save(unet(opset=21), folder / "float.onnx")
+        with contestants.subject(UNET, calibration=4, validation=1) as subject:
+            float_model = pipeline.read_float_model(folder / "float.onnx")
+            moved = replace(subject, path=folder / "float.onnx", model=float_model)
+            made = written(moved, "qdq", folder)
+            feeds = {float_model.input.name: subject.validation.load(0).tensor}
+        steps = program(graph.load(made))
+        mine: list[float] = []
+        theirs: list[float] = []
+        running.outputs(steps, feeds)
+        for _ in range(ROUNDS):
+            theirs += timed_runs(RUNTIMES["onnxruntime"], made, feeds, THREADS, 10)
+            mine += [_seconds(lambda: running.outputs(steps, feeds)) for _ in range(RUNS)]
+        print("onnx's reference evaluator, one image …", flush=True)
+        evaluator = ReferenceEvaluator(onnx.load(made))
+        slow = _seconds(lambda: evaluator.run(None, feeds))
+    return {"simulator": float(np.median(mine)), "onnxruntime": float(np.median(theirs)), "reference": slow}
+
+
+def sums_rows() -> Iterator[dict[str, Any]]:
+    """Accumulators and pair sums; and again with 7 bits in the channels whose pairs saturated."""
+    for name in (*NAMED, "deeplab_v3_mbv2_voc", "road_segmentation_adas_0001", "sinet_portrait", "mobile"):
+        with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject, _folder() as folder:
+            table = subject.calibrated()
+            before = _sums(subject, table, QuantSettings(), folder)
+            report = folder / "sums.json"
+            report.write_text(json.dumps({"products": before["products"]}))
+            reduced = QuantSettings(reduced_channels=read_channels(report))
+            after = _sums(subject, table, reduced, folder)
+            everywhere = _sums(subject, table, QuantSettings(reduce_range=True), folder)
+            kept = {"channels": sum(map(len, dict(reduced.reduced_channels).values())), "of": before["channels"]}
+            drop = {key: value for key, value in before.items() if key != "products"}
+            yield {"model": name, "reduced": kept, "pairs_after": after["pairs"]} | drop | {
+                "agreement": {
+                    "8 bits": before["agreement"], "reduced": after["agreement"], "7 bits": everywhere["agreement"],
+                }
+            }  # fmt: skip
+
+
+def _sums(subject: Subject, table: Any, settings: QuantSettings, folder: Path) -> dict[str, Any]:
+    from quantseg.comparison import open_pair
+    from quantseg.evaluation import evaluate
+
+    _, model = pipeline.quantize(subject.model, table, settings, qformat="qdq")
+    made = folder / "sums.onnx"
+    graph.save(model, made)
+    steps = program(graph.load(made))
+    sums = tuple(examine(steps, subject.validation, subject.model.input.name, Wanted()).sums.values())
+    pairs = [s.saturation for s in sums if s.saturation is not None]
+    with open_pair(subject.path, made, threads=THREADS) as (reference, candidate):
+        agreement = evaluate(reference, candidate, subject.validation, subject.model.recipe).agreement
+    return {
+        "products": [s.to_json() for s in sums],
+        "channels": sum(len(s.largest) for s in sums),
+        "seen": max(s.seen for s in sums),
+        "possible": max(s.possible for s in sums),
+        "bits": max(s.bits for s in sums),
+        "overflowing": sum(bool(s.overflowing) for s in sums),
+        "pairs": sum(int(p.pairs.sum()) for p in pairs),
+        "pair_sums": sum(p.sums for p in pairs),
+        "could": sum(int(p.possible.sum()) for p in pairs),
+        "agreement": agreement,
+    }
+
+
+def rounding_rows() -> Iterator[dict[str, Any]]:
+    """What other ways to round change, beside onnxruntime's."""
+    for name in NAMED:
+        with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject, _folder() as folder:
+            steps = program(graph.load(written(subject, "qdq", folder)))
+            for rounding in ROUNDINGS:
+                if rounding in ("onnxruntime", CHANNELS_LAST):
+                    continue
+                other = Simulated(steps, "onnxruntime")
+                wanted = Wanted(rounding, proof=False, other=other)
+                found = examine(steps, subject.validation, subject.model.input.name, wanted).judgement
+                yield {
+                    "model": name,
+                    "rounding": rounding,
+                    "values": found.values,
+                    "differ": sum(d.values for d in found.differences.values() if d.integer),
+                    "largest": max((d.largest for d in found.differences.values() if d.integer), default=0),
+                    "pixels": _other_classes(subject, steps, rounding),
+                }
+
+
+def _other_classes(subject: Subject, steps: Program, rounding: str) -> float | None:
+    """The share of pixels whose class is another than with onnxruntime's rounding."""
+    changed = total = 0
+    for index in range(len(subject.validation.names)):
+        feeds = {subject.model.input.name: subject.validation.load(index).tensor}
+        one, other = (_classes(running.outputs(steps, feeds, rounding=r)) for r in (rounding, "onnxruntime"))
+        changed += int((one != other).sum())
+        total += one.size
+    return changed / total
+
+
+def _classes(found: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    scores = next(iter(found.values()))
+    return scores.argmax(axis=1) if scores.shape[1] > 1 else scores > 0.5
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def main() -> None:
+    """Measures what is asked for, keeps the rest, and writes the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="node_tests,exact,speed,sums,roundings")
+    parser.add_argument("--named", action="store_true", help="exact: only the models that have to be")
+    wanted = parser.parse_args()
+    asked = wanted.only.split(",")
+    path = writing.FOLDER / "simulation.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    figures: dict[str, Any] = {
+        key: known[key] for key in ("node_tests", "exact", "speed", "sums", "roundings") if key in known
+    }
+    makers: dict[str, Callable[[], Any]] = {
+        "speed": speed,
+        "node_tests": node_test_rows,
+        "exact": lambda: list(_told(exact_rows(wanted.named))),
+        "sums": lambda: list(_told(sums_rows())),
+        "roundings": lambda: list(_told(rounding_rows())),
+    }
+    for key, make in makers.items():
+        if key in asked:
+            figures[key] = make()
+    writing.write("simulation", "The integer simulator", METHOD, _sections(figures), figures)
+
+
+def _told(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        print({key: value for key, value in row.items() if key not in ("differences", "products")}, flush=True)
+        yield row
+
+
+METHOD = (
+    f"Integers of the simulator (numpy) beside those of onnxruntime on the CPU with all its optimisations, every inner "
+    f"tensor an output; then the outputs of the same model as users run it. {IMAGES} images that calibration did not "
+    f"see (sinet_portrait: some it did); effort fast unless another is named, min/max over {CALIBRATION} images. Speed: "
+    f"{THREADS} threads, in turns, medians of {ROUNDS} rounds. Pair sums: of two neighbouring products of uint8 and "
+    "int8, as AVX2 without VNNI adds them in 16 bits."
+)
+
+
+def _sections(figures: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], list[tables.Row]]]:
+    found: dict[str, tuple[tuple[str, ...], list[tables.Row]]] = {}
+    if "speed" in figures:
+        s = figures["speed"]
+        rows: list[tables.Row] = [
+            ("onnxruntime, int8", "1x"),
+            ("simulator", f"{s['simulator'] / s['onnxruntime']:.1f}x"),
+            ("onnx.reference.ReferenceEvaluator", f"{s['reference'] / s['onnxruntime']:,.0f}x"),
+            ("the reference over the simulator", f"{s['reference'] / s['simulator']:.0f}x"),
+        ]
+        found["One image of the U-Net (base 32, 3x256x256, QDQ): time over onnxruntime's"] = (("", "time"), rows)
+    if "node_tests" in figures:
+        found["Node tests of the onnx package"] = (
+            ("operator", "passed", "failed", "out of scope", "why"),
+            [
+                (
+                    r["operator"],
+                    r.get("passed", 0),
+                    r.get("failed", 0),
+                    r.get("out of scope", 0),
+                    "; ".join(r["reasons"]),
+                )
+                for r in figures["node_tests"]
+            ],
+        )
+    if "exact" in figures:
+        found["Beside onnxruntime, bit for bit"] = (
+            ("model", "made by", "rounding", "integer tensors", "values", "that differ", "float tensors", "outputs"),
+            [_exact_row(r) for r in figures["exact"]],
+        )
+    if "sums" in figures:
+        headers = (
+            "model", "largest sum", "possible", "bits", "pairs > 16 bits", "channels to 7 bits", "pairs then",
+            "agrees, 8 bits", "those at 7", "all at 7",
+        )  # fmt: skip
+        found["Accumulators, and pair sums in 16 bits"] = (headers, [_sums_row(r) for r in figures["sums"]])
+    if "roundings" in figures:
+        found["Other roundings beside onnxruntime's"] = (
+            ("model", "rounding", "integers that differ", "by at most", "pixels of another class"),
+            [
+                (
+                    r["model"], r["rounding"], tables.percent(r["differ"] / r["values"]), int(r["largest"]),
+                    tables.percent(r["pixels"]),
+                )
+                for r in figures["roundings"]
+            ],
+        )  # fmt: skip
+    return found
+
+
+def _exact_row(r: Mapping[str, Any]) -> tables.Row:
+    if "failed" in r:
+        return (r["model"], r["made by"], r["failed"], *[None] * 5)
+    integer = [d for d in r["differences"] if d["integer"]]
+    in_float = [d for d in r["differences"] if not d["integer"]]
+    floats = f"{r['float_tensors'] - len(in_float)} of {r['float_tensors']} equal" if r["float_tensors"] else None
+    differing = r["outputs_as_users_run_it"]
+    outputs = "equal" if not differing else f"{sum(d['values'] for d in differing):,} differ"
+    return (
+        r["model"], r["made by"], r["rounding"], r["integer_tensors"], f"{r['integer_values']:,}",
+        f"{sum(d['values'] for d in integer):,}", floats, outputs,
+    )  # fmt: skip
+
+
+def _sums_row(r: Mapping[str, Any]) -> tables.Row:
+    agreement = r["agreement"]
+    return (
+        r["model"], f"{r['seen']:,}", f"{r['possible']:,}", r["bits"], f"{r['pairs']:,} of {r['pair_sums']:,}",
+        f"{r['reduced']['channels']:,} of {r['reduced']['of']:,}", f"{r['pairs_after']:,}",
+        *(tables.percent(agreement[key]) for key in ("8 bits", "reduced", "7 bits")),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
