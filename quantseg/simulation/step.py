@@ -45,11 +45,15 @@ class Step:
         """Whether it computes in float: what it makes depends on the order in which a kernel adds."""
         return self.op_type in _FLOAT
 
-    def is_exact(self, result: NDArray[Any]) -> bool:
-        """Whether every kernel has to make this very result: integers, and numbers that are only moved.
+    @property
+    def may_differ(self) -> bool:
+        """Whether a kernel may make something else: float arithmetic, interpolation among it.
 
-        Not so for float arithmetic, interpolation among it, nor for a ConvTranspose, which no runtime has in integers.
+        A ConvTranspose counts as such, since no runtime has it in integers.
         """
         interpolates = self.op_type == "Resize" and self.attributes.get("mode", "nearest") != "nearest"
-        in_float = self.is_float or (interpolates and result.dtype.kind == "f")
-        return not in_float and self.op_type != "QLinearConvTranspose"
+        return self.is_float or interpolates or self.op_type == "QLinearConvTranspose"
+
+    def is_exact(self, result: NDArray[Any]) -> bool:
+        """Whether every kernel has to make this very result: integers, and numbers that are only moved."""
+        return not self.may_differ or (self.op_type == "Resize" and result.dtype.kind in "iu")
