@@ -25,7 +25,7 @@ def decide(prepared: Prepared, settings: QuantSettings, placement: Placement) ->
     """A decision for each node of the prepared graph, in its order.
 
     Why a lowering left a node as it is, is a better reason than the operator's own. placement: what was measured.
-    Raises PlanError for an include or exclude pattern that fits no node.
+    Raises PlanError for an include or exclude pattern that fits no node, and for channels of a node that is not there.
     """
     nodes = list(prepared.model.graph)
     refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
@@ -67,6 +67,10 @@ def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:
                 raise PlanError(
                     f"{option} {pattern!r}: no node has this name or type; quantize --dry-run -v lists the names"
                 )
+    names = {node.name for node in nodes}
+    for name, _ in settings.reduced_channels:
+        if name not in names:
+            raise PlanError(f"channels to reduce: no node {name!r} in this model; simulate the model made from it")
 
 
 def _retreat(nodes: list[ir.Node], decisions: Decisions) -> bool:

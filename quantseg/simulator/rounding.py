@@ -123,7 +123,7 @@ def _exact(accumulator: Array, ratio: Ratio) -> Array:
     scaled = accumulator.astype(np.float64) * ratio.double
     rounded = np.rint(scaled)
     near = np.abs(np.abs(scaled - np.floor(scaled)) - 0.5) <= 8 * np.finfo(np.float64).eps * (np.abs(scaled) + 1)
-    for where in zip(*np.nonzero(near), strict=True):
+    for where in map(tuple, np.argwhere(near)):
         rounded[where] = round(int(accumulator[where]) * ratio.exact_at(where, scaled.shape))
     return rounded
 
