@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import as_session_source, expose, load
+from quantseg.prepare import prepare
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken, run
@@ -43,11 +44,12 @@ def place_of(text: str) -> tuple[int, ...]:
 
 
 def beside(reference: Path, taken: Taken, place: tuple[int, ...], feeds: Mapping[str, Array]) -> float:
-    """What the float model has at the same place of the same tensor.
+    """What the float model has at the same place of the same tensor, its normalisations folded as for quantising.
 
-    Raises ModelError where it has no such tensor, or one of another shape: quantising may have rewritten that part.
+    Channels that quantising equalised (any effort but fast) have another scale inside the network. Raises ModelError
+    where it has no such tensor, or one of another shape: quantising may have rewritten that part.
     """
-    model = load(reference)
+    model = prepare(load(reference)).model
     tensor = taken.step.outputs[0].removesuffix(STORED)
     (name,) = [str(value.name) for value in model.graph.inputs if not value.is_initializer()][:1]
     with as_session_source(expose(model, [tensor])) as source:

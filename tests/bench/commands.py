@@ -37,6 +37,15 @@ COMMANDS = (
     f"evaluate {WORK}/deeplab.pixels.onnx --reference {DEEPLAB} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
     f"inspect {WORK}/sinet.int8.onnx",
     f"inspect {WORK}/ppocr.int8.onnx",
+    f"quantize {OCR} {RECIPE}/ppocr_mobile_v2_det.toml --data {SHARED}/data/camvid/train --limit 24 --effort fast "
+    f"-o {WORK}/ppocr.fast.onnx",
+    f"simulate {WORK}/ppocr.fast.onnx --data {SHARED}/data/camvid/val --limit 4 --against onnxruntime "
+    f"--json {WORK}/sums.json",
+    f"simulate {WORK}/ppocr.fast.onnx --data {SHARED}/data/camvid/val --limit 4 --no-proof -o {WORK}/run.npz",
+    f"explain {WORK}/ppocr.fast.onnx p2o.Conv.0 --data {SHARED}/data/camvid/val --reference {OCR}",
+    f"quantize {OCR} {RECIPE}/ppocr_mobile_v2_det.toml --data {SHARED}/data/camvid/train --limit 24 --effort fast "
+    f"--reduce-channels {WORK}/sums.json -o {WORK}/ppocr.7bits.onnx",
+    f"simulate {WORK}/ppocr.7bits.onnx --data {SHARED}/data/camvid/val --limit 4",
     f"evaluate {WORK}/ppocr.int8.onnx --reference {OCR} --data {SHARED}/data/camvid/val --limit 32 --no-masks",
     f"quantize {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 -o {WORK}/sinet.balanced.onnx",
     f"evaluate {WORK}/sinet.balanced.onnx --reference {SINET} --data {SHARED}/data/coco10",
