@@ -178,7 +178,7 @@ def test_a_known_rounding_passes(name: str) -> None:
 
 
 def test_an_unknown_rounding_names_those_there_are() -> None:
-    with pytest.raises(PlanError, match="'nearest' is no rounding; choose one of onnxruntime, gemmlowp, half-away"):
+    with pytest.raises(PlanError, match="'nearest' is no rounding; choose one of onnxruntime, .*half-away"):
         check("nearest")
 
 

@@ -131,10 +131,28 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
         console.say(f"16-bit pair sums (AVX2 without VNNI): none of {looked_at:,} saturates; {why}")
         return
     console.say(
-        f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate, in {channels} channels of "
-        f"{sum(bool(s.saturating) for s in pairs)} products;\n"
-        "7-bit weights there alone help: simulate with --json FILE, quantize with --reduce-channels FILE"
+        f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate; {channels} channels need 7 bits:"
     )
+    named = [s for s in ranked if s.saturating]
+    for s in named:
+        console.say(_named(s.node, s.saturating))
+    left_out = sum(bool(s.saturating) for s in sums) - len(named)
+    if left_out:
+        console.say(f"  and those of {left_out} more products; --verbose and --json name all")
+    console.say("simulate with --json FILE, then quantize with --reduce-channels FILE, reduces them alone")
+
+
+def _named(node: str, channels: tuple[int, ...]) -> str:
+    """A node and its channels in one line; those that do not fit are counted."""
+    from quantseg import tables
+
+    start = f"  {tables.shortened(node, 40)}: "
+    for shown in range(len(channels), 0, -1):
+        rest = len(channels) - shown
+        line = start + ", ".join(map(str, channels[:shown])) + (f" … and {rest} more" if rest else "")
+        if len(line) <= tables.WIDTH:
+            break
+    return line
 
 
 def _show_comparison(subject: Subject, judgement: "Judgement", against: str) -> None:

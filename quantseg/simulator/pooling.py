@@ -117,7 +117,7 @@ def average_pool(call: Call) -> tuple[Array, ...]:
     """AveragePool of plain numbers."""
     x = call.array(0)
     total, count = _sums(x, _view(call, x), with_pads=bool(call.number("count_include_pad", 0)))
-    return ((total / count).astype(x.dtype),)
+    return ((total / np.maximum(count, 1)).astype(x.dtype),)  # over nothing but pads it is 0, as onnxruntime says
 
 
 def qlinear_average_pool(call: Call) -> tuple[Array, ...]:

@@ -262,8 +262,8 @@ METHOD = (
     "Integers of the simulator (numpy) beside those of onnxruntime on the CPU with all its optimisations, every inner "
     f"tensor an output; then the outputs of the same model as users run it. {IMAGES} images that calibration did not "
     f"see (sinet_portrait: some it did); effort fast unless another is named, min/max over {CALIBRATION} images. "
-    f"Speed: {THREADS} threads, in turns, medians of {ROUNDS} rounds. Pair sums: of two neighbouring products of uint8 and "
-    "int8, as AVX2 without VNNI adds them in 16 bits."
+    f"Speed: {THREADS} threads, in turns, medians of {ROUNDS} rounds. Pair sums: of two neighbouring products of uint8 "
+    "and int8, as AVX2 without VNNI adds them in 16 bits."
 )
 
 
