@@ -202,8 +202,9 @@ def test_stretches_tile_the_axis_and_stay_below_what_float32_holds(drawn: tuple[
     assert [place for cut in cuts for place in range(cut.start, cut.stop)] == list(range(inner))
     sums = [int(np.abs(weights[:, cut]).sum(axis=1).max()) * largest for cut in cuts]
     assert max(sums) < EXACT
-    for cut, following in zip(cuts, cuts[1:], strict=False):  # none ends early
-        assert np.abs(weights[:, cut.start : following.start + 1]).sum(axis=1).max() * largest >= EXACT
+    for cut in cuts[:-1]:  # none ends a block of 64 early
+        longer = weights[:, cut.start : cut.stop + 64]
+        assert np.abs(longer).sum(axis=1).max() * largest >= EXACT
 
 
 @settings(max_examples=40, deadline=None)

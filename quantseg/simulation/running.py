@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from quantseg.errors import ModelError, QuantSegError
 from quantseg.simulation.program import Program
@@ -71,9 +74,20 @@ def outputs(program: Program, feeds: Mapping[str, Array], *, rounding: str = "on
     return {name: found[name] for name in program.outputs}
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_thread_each() -> AbstractContextManager[Any]:
+    """BLAS on one thread: the simulator has threads of its own, and BLAS's wait for each other in busy loops."""
+    controller: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return controller
+
+
 def _computed(step: Step, call: Call) -> tuple[Array, ...]:
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"), _one_thread_each():
             return OPERATORS[step.op_type](call)
     except QuantSegError as error:
         raise type(error)(f"node {step.name!r} ({step.op_type}): {error}") from error

@@ -140,8 +140,8 @@ def columns(op_type: str, call: Call) -> Iterator[tuple[slice, F32]]:
         view = convolution.geometry(raw, weights.shape, call.attributes)
         padded = view.padded(raw, int(call.zero_point(2, raw.dtype))).astype(np.float32) + np.float32(up)
         each = weights.kernel.shape[1]
-        for _, gathered in convolution.gathered_tiles(padded, weights, view):
-            for group, part in enumerate(gathered):
+        for place in convolution.places(len(raw), weights, view):
+            for group, part in enumerate(convolution.columns(padded, weights, view, place)):
                 yield slice(group * each, (group + 1) * each), part
         return
     matrix_ = raw.astype(np.float32) + np.float32(up)

@@ -7,7 +7,7 @@ BLAS; channelwise convolutions multiply and add one place of the kernel after th
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from quantseg.simulator.products import EXACT, product, stretches
 from quantseg.simulator.rounding import Ratio, requantised
 from quantseg.simulator.sizes import checked
 from quantseg.simulator.windows import Windows, windows
+from quantseg.simulator.workers import count, side_by_side
 
 Array = NDArray[Any]
 Place = tuple[slice, slice, slice]
@@ -28,6 +29,8 @@ Place = tuple[slice, slice, slice]
 
 TILE = 1 << 20
 """Numbers in one tile's matrix: 4 MB of float32; larger ones leave the processor's caches."""
+SMALL = 1 << 17
+"""Numbers in the matrix of a whole picture below which threads do not pay."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,17 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
     return windows(x.shape[2:], kernel, attributes)
 
 
-def tiles(x: Ints, zero_point: int, weights: Filter, view: Windows) -> Iterator[tuple[Place, Array]]:
+def as_they_are(sums: Array) -> Array:
+    """The accumulators themselves."""
+    return sums
+
+
+def tiles(
+    x: Ints, zero_point: int, weights: Filter, view: Windows, finish: Callable[[Array], Array] = as_they_are
+) -> Iterator[tuple[Place, Array]]:
     """The accumulators, tile by tile: where in (N, M, rows, …), and whole numbers of a type that holds them.
 
+    finish: what becomes of a tile's accumulators, (1, M, rows, …), in the thread that has them.
     The middle of x's type is taken from x rather than Z_x, and put right in the bias: so no factor is larger than 128,
     and more products fit an exact float32 sum.
     """
@@ -106,23 +117,31 @@ def tiles(x: Ints, zero_point: int, weights: Filter, view: Windows) -> Iterator[
     padded = view.padded(x, zero_point).astype(np.float32)
     if middle:
         padded -= np.float32(middle)
-    outputs = weights.kernel.shape[1]
-    for place, gathered in gathered_tiles(padded, weights, view):
-        found = product(weights.kernel, gathered, cuts).reshape(weights.groups * outputs, -1, *view.shape[1:])
+
+    def computed(place: Place) -> tuple[Place, Array]:
+        gathered = columns(padded, weights, view, place)
+        found = product(weights.kernel, gathered, cuts).reshape(1, weights.shape[0], -1, *view.shape[1:])
         sums: Array = found if small else found.astype(np.int64, copy=False)
         sums += added
-        yield place, sums
+        return place, finish(sums)
+
+    return side_by_side(computed, places(len(x), weights, view))
 
 
-def gathered_tiles(padded: F32, weights: Filter, view: Windows) -> Iterator[tuple[Place, F32]]:
-    """The windows of a padded picture as matrices (groups, inner, pixels), for some rows of one image at a time."""
-    checked((padded.shape[0], weights.shape[0], *view.shape))
-    inner = weights.groups * weights.kernel.shape[2] * math.prod(view.shape[1:])
-    rows = max(1, min(view.shape[0], TILE // max(inner, 1)))
-    for image in range(len(padded)):
+def places(images: int, weights: Filter, view: Windows) -> Iterator[Place]:
+    """Some rows of one image at a time, few enough for the caches, and for every thread to have a part."""
+    checked((images, weights.shape[0], *view.shape))
+    inner = max(weights.groups * weights.kernel.shape[2] * math.prod(view.shape[1:]), 1)
+    rows = view.shape[0] if inner * view.shape[0] < SMALL else -(-view.shape[0] // count())
+    rows = max(1, min(rows, TILE // inner))
+    for image in range(images):
         for start in range(0, view.shape[0], rows):
-            part = slice(start, min(start + rows, view.shape[0]))
-            yield (slice(image, image + 1), slice(None), part), _gathered(padded[image], weights, view, part)
+            yield slice(image, image + 1), slice(None), slice(start, min(start + rows, view.shape[0]))
+
+
+def columns(padded: F32, weights: Filter, view: Windows, place: Place) -> F32:
+    """The windows of some rows of a padded picture as a matrix (groups, inner, pixels)."""
+    return _gathered(padded[place[0].start], weights, view, place[2])
 
 
 def _gathered(picture: F32, weights: Filter, view: Windows, rows: slice) -> F32:
@@ -153,8 +172,12 @@ def qlinear_conv(call: Call) -> tuple[Array, ...]:
     view = geometry(x, weight.shape, call.attributes)
     ratio = Ratio((call.scale(1), per_channel(call.array(4), weight.shape[0], len(view.shape))), (call.scale(6),))
     result = np.empty((len(x), weight.shape[0], *view.shape), z_y.dtype)
-    for place, sums in tiles(x, int(call.zero_point(2, x.dtype)), integer_weights(call, 3), view):
-        result[place] = requantised(sums, ratio, z_y, call.rounding)
+
+    def finish(sums: Array) -> Array:
+        return requantised(sums, ratio, z_y, call.rounding)
+
+    for place, found in tiles(x, int(call.zero_point(2, x.dtype)), integer_weights(call, 3), view, finish):
+        result[place] = found
     return (np.ascontiguousarray(np.moveaxis(result, 1, -1)) if last else result,)
 
 
@@ -181,8 +204,10 @@ def conv(call: Call) -> tuple[Array, ...]:
     view = geometry(x, weight.shape, call.attributes)
     kernel = filter_of(weight, None, None, call.number("group", 1))
     result = np.empty((len(x), weight.shape[0], *view.shape), np.float32)
-    for place, columns in gathered_tiles(view.padded(x, 0), kernel, view):
-        result[place] = np.matmul(kernel.kernel, columns).reshape(weight.shape[0], -1, *view.shape[1:])
+    padded = view.padded(x, 0)
+    for place in places(len(x), kernel, view):
+        found = np.matmul(kernel.kernel, columns(padded, kernel, view, place))
+        result[place] = found.reshape(weight.shape[0], -1, *view.shape[1:])
     if bias is not None:
         if bias.shape != weight.shape[:1]:
             raise ModelError(f"bias {list(bias.shape)} does not fit weight {list(weight.shape)}")

@@ -7,7 +7,7 @@ Source: ONNX, Resize (opset 19). The cubic kernel: Keys, IEEE ASSP 29 (1981).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -49,14 +49,8 @@ def resize(call: Call) -> tuple[Array, ...]:
         for number in changed:
             found = np.take(found, _nearest(places[number], axes[number].before, call), number)
     elif mode == "linear" and changed and not call.number("antialias", 0) and not call.number("exclude_outside", 0):
-        pixels = {number: _neighbours(places[number], axes[number].before) for number in changed}
-        pictures = x.ndim == 4 and x.dtype.kind in "iu"
-        if pictures and changed == [1, 2] and call.as_onnxruntime:
-            found = _in_fixed_point(x, pixels)
-        elif pictures and changed == [2, 3] and call.rounding == CHANNELS_LAST:
-            found = np.moveaxis(_in_fixed_point(np.moveaxis(x, 1, 3), {1: pixels[2], 2: pixels[3]}), 3, 1)
-        else:
-            found = _blended(found, pixels)
+        neighbours = [_neighbours(at, axis.before) for axis, at in zip(axes, places, strict=True)]
+        found = _linear(x, neighbours, [number for number, axis in enumerate(axes) if axis.scale != 1], call)
     else:
         for number in changed:
             weights = _weights(places[number], axes[number], mode, call)
@@ -89,7 +83,8 @@ def _axes(call: Call, x: Array) -> list[Axis]:
         part = (0.0, 1.0) if roi is None or not cropped else (float(roi[i]), float(roi[i + len(axes)]))
         size, scale = x.shape[axis], float(wanted[i])
         length = size * scale * (part[1] - part[0]) if scales is not None and scales.size else size * scale
-        after = math.floor(length) if scales is not None and scales.size else int(sizes[i])  # type: ignore[index]
+        whole = np.float32(length) if part == (0.0, 1.0) else length  # onnxruntime multiplies in float32
+        after = math.floor(whole) if scales is not None and scales.size else int(sizes[i])  # type: ignore[index]
         found[axis] = Axis(size, after, scale, length, part)
     return found
 
@@ -113,8 +108,10 @@ def _positions(axis: Axis, call: Call) -> F32:
     if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
         if mode == "pytorch_half_pixel" and axis.after <= 1:
             return i * 0
-        shift = before / 2 * (one - np.float32(axis.after / axis.length)) if mode == "half_pixel_symmetric" else 0
-        return np.asarray(shift + (i + half) / scale - half, np.float32)
+        if mode == "half_pixel_symmetric":  # onnxruntime's only one in float64
+            shift = before / 2 * (one - np.float32(axis.after) / (scale * before))
+            return np.asarray(shift + (i + half).astype(np.float64) / scale - 0.5, np.float32)
+        return np.asarray((i + half) / scale - half, np.float32)
     if mode == "align_corners":
         return np.asarray(i * (before - one) / np.float32(axis.length - 1) if axis.after > 1 else i * 0)
     if mode == "tf_crop_and_resize":
@@ -125,13 +122,20 @@ def _positions(axis: Axis, call: Call) -> F32:
     raise ModelError(f"coordinate_transformation_mode {mode!r}")
 
 
+_HALF = 1e-6
+"""So near to a half onnxruntime takes a position for one (found by trying version 1.32)."""
+
+
 def _nearest(at: F32, size: int, call: Call) -> NDArray[np.int64]:
     mode = call.attributes.get("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"
-    rounded: dict[str, F32] = {
-        "floor": np.floor(at),
+    floor = np.floor(at)
+    beyond = at.astype(np.float64) - floor - 0.5
+    halves = np.abs(beyond) < _HALF
+    rounded = {
+        "floor": floor,
         "ceil": np.ceil(at),
-        "round_prefer_ceil": np.floor(at + np.float32(0.5)),
-        "round_prefer_floor": np.ceil(at - np.float32(0.5)),
+        "round_prefer_ceil": floor + (halves | (beyond > 0)),
+        "round_prefer_floor": floor + (~halves & (beyond > 0)),
     }
     if mode not in rounded:
         raise ModelError(f"nearest_mode {mode!r}")
@@ -151,15 +155,43 @@ def _neighbours(at: F32, size: int) -> Neighbours:
     return tuple(zip((first, second), weights, strict=True))  # type: ignore[return-value]
 
 
+_LAST = (0, 2, 3, 1)
+"""The axes of (N, C, H, W) with the channels last."""
+
+
+def _linear(x: Array, neighbours: Sequence[Neighbours], scaled: Sequence[int], call: Call) -> F32:
+    """Linear interpolation as onnxruntime, which blends two axes of four even where only one is scaled."""
+    whole = x.ndim == 4 and x.dtype.kind in "iu"
+    if whole and call.rounding == CHANNELS_LAST and set(scaled) <= {2, 3}:
+        plain = replace(call, rounding="onnxruntime")
+        moved = [_LAST.index(number) for number in scaled]
+        found = _linear(x.transpose(_LAST), [neighbours[number] for number in _LAST], moved, plain)
+        return np.moveaxis(found, 3, 1)
+    axes = _together(x.ndim, scaled)
+    pixels = {number: neighbours[number] for number in axes}
+    if whole and axes == (1, 2) and call.as_onnxruntime:
+        return _in_fixed_point(x, pixels)
+    return _blended(x.astype(np.float32), pixels)
+
+
+def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
+    """The axes of a picture that onnxruntime's kernels for it blend; of other tensors those that are scaled."""
+    pictures: dict[int, list[tuple[int, ...]]] = {2: [(0, 1)], 3: [(0, 1, 2)], 4: [(2, 3), (1, 2)], 5: [(2, 3, 4)]}
+    return next((axes for axes in pictures.get(ndim, []) if set(scaled) <= set(axes)), tuple(scaled))
+
+
 def _blended(x: F32, axes: Mapping[int, Neighbours]) -> F32:
     """Linear interpolation in onnxruntime's order of float32 operations (upsample.h, version 1.32).
 
-    All neighbours at once, the innermost axis varying fastest, each times the product of its weights.
+    All neighbours at once, the innermost axis varying fastest, each times the product of its weights, which begins
+    with the innermost.
     """
     total: F32 | None = None
-    for corner in product(*(axes[number] for number in sorted(axes))):
+    order = sorted(axes)
+    for chosen in product((0, 1), repeat=len(order)):
         part, weight = x, np.ones((), np.float32)
-        for number, (places, share) in zip(sorted(axes), corner, strict=True):
+        for number, which in zip(order[::-1], chosen[::-1], strict=True):
+            places, share = axes[number][which]
             part = np.take(part, places, number)
             weight = weight * share.reshape([-1 if i == number else 1 for i in range(x.ndim)])
         total = weight * part if total is None else total + weight * part
