@@ -110,9 +110,7 @@ def test_exact_is_the_fraction_rounded_to_even(op_type: str, kind: Any, data: st
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @settings(max_examples=40, deadline=None)
 @given(kinds, st.data())
-def test_no_way_is_more_than_a_step_from_exact(
-    op_type: str, rounding: str, kind: Any, data: st.DataObject
-) -> None:
+def test_no_way_is_more_than_a_step_from_exact(op_type: str, rounding: str, kind: Any, data: st.DataObject) -> None:
     (s_a, z_a), (s_b, z_b), y = data.draw(grids(op_type, kind))
     operands = every(kind)[:, None], s_a, z_a, every(kind)[None, :], s_b, z_b, *y
     found, exact = (simulated(op_type, *operands, rounding=way)[0].astype(int) for way in (rounding, "exact"))

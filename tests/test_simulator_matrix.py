@@ -38,7 +38,10 @@ def test_qlinear_matmul_is_onnxruntimes(
     batch: tuple[Any, Any], rows: int, inner: int, columns: int, kinds: Any, per_column: bool, seed: int
 ) -> None:
     random, (left, right) = np.random.default_rng(seed), batch
-    a, b = integers(random, kinds[0], (*left, rows, inner)), integers(random, kinds[1], (*right, inner, columns), widest())
+    a, b = (
+        integers(random, kinds[0], (*left, rows, inner)),
+        integers(random, kinds[1], (*right, inner, columns), widest()),
+    )
     per_column = per_column and not right
     (s_a, z_a), (s_b, z_b) = grid(random, kinds[0]), grid(random, kinds[1], columns if per_column else None)
     (sums,) = simulated("MatMulInteger", a, b, z_a, z_b)
@@ -52,7 +55,10 @@ def test_matmul_integer_is_onnxruntimes(
     batch: tuple[Any, Any], rows: int, inner: int, columns: int, kinds: Any, per_column: bool, seed: int
 ) -> None:
     random, (left, right) = np.random.default_rng(seed), batch
-    a, b = integers(random, kinds[0], (*left, rows, inner)), integers(random, kinds[1], (*right, inner, columns), widest())
+    a, b = (
+        integers(random, kinds[0], (*left, rows, inner)),
+        integers(random, kinds[1], (*right, inner, columns), widest()),
+    )
     _, z_a = grid(random, kinds[0])
     _, z_b = grid(random, kinds[1], columns if per_column and not right else None)
     assert_as_onnxruntime("MatMulInteger", a, b, z_a, z_b)

@@ -94,7 +94,9 @@ def test_channels_last_is_the_same_average(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from([(1, 3, 7), (2, 5, 1, 1), (1, 3, 4, 5), (2, 40, 33, 17), (1, 2, 3, 4, 5)]), kinds, st.data(), seeds)
+@given(
+    st.sampled_from([(1, 3, 7), (2, 5, 1, 1), (1, 3, 4, 5), (2, 40, 33, 17), (1, 2, 3, 4, 5)]), kinds, st.data(), seeds
+)
 def test_a_global_average_is_onnxruntimes(shape: tuple[int, ...], kind: Any, data: st.DataObject, seed: int) -> None:
     x, grid = integers(np.random.default_rng(seed), kind, shape), data.draw(grids(kind))
     assert_as_onnxruntime("QLinearGlobalAveragePool", x, *grid, channels_last=0)
@@ -106,7 +108,9 @@ def test_a_global_average_is_onnxruntimes(shape: tuple[int, ...], kind: Any, dat
 def test_a_largest_is_onnxruntimes(case: Shapes, kind: Any, seed: int) -> None:
     x = case.integers(np.int8, seed).astype(kind)
     assert_as_onnxruntime("MaxPool", x, **case.attributes)
-    (largest, places), (expected, where) = (run("MaxPool", x, outputs=2, **case.attributes) for run in (simulated, judged))
+    (largest, places), (expected, where) = (
+        run("MaxPool", x, outputs=2, **case.attributes) for run in (simulated, judged)
+    )
     assert_equal([largest], [expected])
     (pixels,) = simulated("MaxPool", np.ones_like(x), **case.attributes)  # windows over nothing but pads have no place
     np.testing.assert_array_equal(places[pixels == 1], where[pixels == 1])

@@ -118,9 +118,7 @@ def test_a_fixed_point_multiplier_is_tensorflow_lites(real: float) -> None:
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @settings(max_examples=60)
 @given(st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=30), ratios, zero_points)
-def test_no_way_is_more_than_a_step_from_exact(
-    rounding: str, parts: list[float], ratio: Ratio, zero: Array
-) -> None:
+def test_no_way_is_more_than_a_step_from_exact(rounding: str, parts: list[float], ratio: Ratio, zero: Array) -> None:
     """For results of 8 bits."""
     whole = [round(part * 255 / float(ratio.double)) for part in parts]
     accumulator = np.clip(np.array(whole, np.int64), -(1 << 31), (1 << 31) - 1)
