@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from quantseg.simulator import (
     channels_last,
+    choosing,
     convolution,
     elementwise,
     lookup,
@@ -35,6 +36,7 @@ OPERATORS: Mapping[str, Operator] = {
     **channels_last.OPERATORS,
     **resize.OPERATORS,
     **movement.OPERATORS,
+    **choosing.OPERATORS,
     **storage.OPERATORS,
 }
 """Operator type → what computes it."""

@@ -67,7 +67,7 @@ def _place(tap: tuple[int, ...], view: Windows, shape: tuple[int, ...], column_m
 
 
 def max_unpool(call: Call) -> tuple[Array, ...]:
-    """MaxUnpool: each number where its place says, counted through the tensor before pooling; zero elsewhere."""
+    """MaxUnpool: each number where its place says, counted through the result as onnxruntime does; zero elsewhere."""
     x, places = call.array(0), call.array(1)
     if x.shape != places.shape or x.ndim < 3:
         raise ModelError(f"inputs {list(x.shape)} and {list(places.shape)} do not fit")
@@ -80,15 +80,12 @@ def max_unpool(call: Call) -> tuple[Array, ...]:
         (size - 1) * stride - low - high + far
         for size, stride, far, low, high in zip(x.shape[2:], strides, kernel, pads[:axes], pads[axes:], strict=True)
     ]
-    own = checked((*x.shape[:2], *sizes), x.itemsize)
-    shape = checked(call.array(2).tolist(), x.itemsize) if call.has(2) else own
-    found = np.zeros(own, x.dtype)
+    shape = checked(call.array(2).tolist() if call.has(2) else (*x.shape[:2], *sizes), x.itemsize)
+    found = np.zeros(shape, x.dtype)
     if places.size and not 0 <= places.min() <= places.max() < found.size:
-        raise ModelError(f"places up to {places.max()} in a result of shape {list(own)}")
+        raise ModelError(f"places up to {places.max()} in a result of shape {list(shape)}")
     found.reshape(-1)[places.reshape(-1)] = x.reshape(-1)
-    larger = np.zeros(shape, x.dtype)
-    larger[tuple(slice(0, size) for size in own)] = found
-    return (larger,)
+    return (found,)
 
 
 def _sums(x: Array, view: Windows, *, with_pads: bool) -> tuple[Array, Array]:

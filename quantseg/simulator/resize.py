@@ -7,9 +7,8 @@ Source: ONNX, Resize (opset 19). The cubic kernel: Keys, IEEE ASSP 29 (1981).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +17,20 @@ from quantseg.affine import F32
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
 from quantseg.simulator.rounding import CHANNELS_LAST
+from quantseg.simulator.sampling import Axis, axes_of, positions
 from quantseg.simulator.sizes import checked
 
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis: sizes before and after, the scale, the exact length (scale · before), and the region of interest."""
-
-    before: int
-    after: int
-    scale: float
-    length: float
-    roi: tuple[float, float]
+_HALF = 1e-6
+"""So near to a half onnxruntime takes a position for one (found by trying version 1.32)."""
 
 
 def resize(call: Call) -> tuple[Array, ...]:
     """Resize. Integers in linear or cubic mode are computed in float32 and cut off, as onnxruntime does."""
     x = call.array(0)
     mode = call.attributes.get("mode", "nearest")
-    axes = _axes(call, x)
+    axes = axes_of(call, x)
     checked([axis.after for axis in axes], x.itemsize)
-    places = [_positions(axis, call) for axis in axes]
+    places = [positions(axis, call) for axis in axes]
     changed = [
         number
         for number, (axis, at) in enumerate(zip(axes, places, strict=True))
@@ -59,71 +51,6 @@ def resize(call: Call) -> tuple[Array, ...]:
         found = _extrapolated(found, places, axes, call.attributes.get("extrapolation_value", 0.0))
     whole = x.dtype.kind in "iu" and found.dtype.kind == "f"
     return (np.ascontiguousarray(np.trunc(found) if whole else found).astype(x.dtype),)
-
-
-def _axes(call: Call, x: Array) -> list[Axis]:
-    named = call.attributes.get("axes") or range(x.ndim)
-    axes = [int(axis) % x.ndim for axis in named]
-    old = call.opset < 11
-    roi = None if old or not call.has(1) or not call.array(1).size else call.array(1)
-    scales = call.maybe(1 if old else 2)
-    sizes = None if old else call.maybe(3)
-    if scales is not None and scales.size:
-        wanted = scales.astype(np.float64)
-    elif sizes is not None and sizes.size:
-        wanted = sizes.astype(np.float64) / np.array([x.shape[axis] for axis in axes])
-        wanted, sizes = _keeping_aspect(call, wanted, [x.shape[axis] for axis in axes], sizes)
-    else:
-        raise ModelError("a Resize without scales and sizes")
-    if len(wanted) != len(axes) or (wanted <= 0).any():
-        raise ModelError(f"input {list(x.shape)} and factors {wanted.tolist()} do not fit")
-    found = [Axis(size, size, 1.0, size, (0.0, 1.0)) for size in x.shape]
-    cropped = call.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize" and roi is not None
-    for i, axis in enumerate(axes):
-        part = (0.0, 1.0) if roi is None or not cropped else (float(roi[i]), float(roi[i + len(axes)]))
-        size, scale = x.shape[axis], float(wanted[i])
-        length = size * scale * (part[1] - part[0]) if scales is not None and scales.size else size * scale
-        whole = np.float32(length) if part == (0.0, 1.0) else length  # onnxruntime multiplies in float32
-        after = math.floor(whole) if scales is not None and scales.size else int(sizes[i])  # type: ignore[index]
-        found[axis] = Axis(size, after, scale, length, part)
-    return found
-
-
-def _keeping_aspect(call: Call, scales: Any, before: Sequence[int], sizes: Array) -> tuple[Any, Array]:
-    policy = call.attributes.get("keep_aspect_ratio_policy", "stretch")
-    if policy == "stretch":
-        return scales, sizes
-    one = scales.min() if policy == "not_larger" else scales.max()
-    after = np.floor(np.array(before) * one + 0.5).astype(np.int64)
-    return np.full(len(before), one), after
-
-
-def _positions(axis: Axis, call: Call) -> F32:
-    """Where each output pixel lies in the input."""
-    i, one, half = np.arange(axis.after, dtype=np.float32), np.float32(1), np.float32(0.5)
-    scale, before = np.float32(axis.scale), np.float32(axis.before)
-    mode = call.attributes.get("coordinate_transformation_mode", "half_pixel") if call.opset >= 11 else "asymmetric"
-    if mode == "asymmetric":
-        return np.asarray(i / scale)
-    if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
-        if mode == "pytorch_half_pixel" and axis.after <= 1:
-            return i * 0
-        if mode == "half_pixel_symmetric":  # onnxruntime's only one in float64
-            shift = before / 2 * (one - np.float32(axis.after) / (scale * before))
-            return np.asarray(shift + (i + half).astype(np.float64) / scale - 0.5, np.float32)
-        return np.asarray((i + half) / scale - half, np.float32)
-    if mode == "align_corners":
-        return np.asarray(i * (before - one) / np.float32(axis.length - 1) if axis.after > 1 else i * 0)
-    if mode == "tf_crop_and_resize":
-        start, end = (np.float32(edge) for edge in axis.roi)
-        if axis.after <= 1:
-            return np.asarray(i * 0 + half * (start + end) * (before - one))
-        return np.asarray(start * (before - one) + i * (end - start) * (before - one) / np.float32(axis.after - 1))
-    raise ModelError(f"coordinate_transformation_mode {mode!r}")
-
-
-_HALF = 1e-6
-"""So near to a half onnxruntime takes a position for one (found by trying version 1.32)."""
 
 
 def _nearest(at: F32, size: int, call: Call) -> NDArray[np.int64]:
