@@ -1,4 +1,4 @@
-"""One operator alone: as the simulator computes it, and as onnxruntime does. Every operand is a constant of the model."""
+"""One operator alone, its operands constants of the model: as the simulator computes it, and as onnxruntime does."""
 
 import functools
 from typing import Any

@@ -360,3 +360,28 @@ def test_a_place_is_whole_numbers() -> None:
     assert place_of("0,5,12") == (0, 5, 12)
     with pytest.raises(PlanError, match="'0,a' is no place; give whole numbers"):
         place_of("0,a")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "y = Expand(x, far)",
+        "y = Tile(x, times)",
+        "y = Pad(x, pads)",
+        "w = Expand(x, big) y = Gather<axis=0>(w, many)",
+        "y = Resize(x, none, scales)",
+        "h = Reshape(x, column) v = Reshape(x, row) d = DequantizeLinear(h, s, z) e = DequantizeLinear(v, s, z) "
+        "f = Tile(d, tall) g = Tile(e, wide) p = MatMul(f, g) y = QuantizeLinear(p, s, z)",
+    ],
+)
+def test_what_would_take_too_much_memory_is_refused_before_it_does(nodes: str) -> None:
+    constants = {
+        "far": np.array([1 << 26, 4, 6, 6]), "times": np.array([1, 1 << 12, 1 << 10, 64]),
+        "tall": np.array([1 << 9, 1]), "wide": np.array([1, 1 << 9]),
+        "pads": np.array([0, 0, 0, 0, 0, 0, 1 << 20, 1 << 20]), "many": np.zeros((1 << 13, 1 << 12), np.int64),
+        "none": np.zeros(0, np.float32), "scales": np.array([1, 1, 3e4, 3e4], np.float32),
+        "column": np.array([144, 1]), "row": np.array([1, 144]), "big": np.array([1 << 6, 4, 6, 6]),
+    }  # fmt: skip
+    used = {name: array for name, array in constants.items() if name in nodes}
+    with pytest.raises(ModelError, match=r"more than 4 GiB"):
+        running.outputs(program(qdq(nodes, **used)), {"x": np.zeros((1, 4, 6, 6), np.uint8)})

@@ -29,7 +29,7 @@ class Shapes:
 
 @st.composite
 def shapes(draw: st.DrawFn, axes: tuple[int, ...] = (1, 2, 2, 2, 3), *, automatic: bool = True) -> Shapes:
-    """Any kernel with any strides, dilations and pads (automatic ones too), over pictures from the smallest that it fits."""
+    """Any kernel with any strides, dilations and pads, automatic ones too, over pictures from the smallest that fit."""
     count = draw(st.sampled_from(axes))
     kernel, strides, dilations = (
         draw(st.lists(st.integers(1, most), min_size=count, max_size=count)) for most in (4, 3, 3)

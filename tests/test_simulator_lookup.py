@@ -63,7 +63,7 @@ SOFTMAXES = [(axis, opset) for opset in (12, 13) for axis in (1, -1, 2, 0)]
 @pytest.mark.parametrize(("axis", "opset"), SOFTMAXES)
 @settings(max_examples=40, deadline=None)
 @given(
-    kinds, scales, st.booleans(), st.sampled_from([(2, 3, 4, 5), (2, 19, 3, 3), (2, 150, 2, 3), (2, 2, 7, 300)]), seeds
+    kinds, scales, st.booleans(), st.sampled_from([(2, 3, 4, 5), (2, 19, 3, 3), (2, 150, 2, 3), (2, 1, 7, 300)]), seeds
 )
 def test_softmax_is_onnxruntimes(
     axis: int, opset: int, kind: Any, scale: F, usual: bool, shape: tuple[int, ...], seed: int

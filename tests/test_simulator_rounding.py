@@ -1,4 +1,4 @@
-"""Each way to requantise beside its own definition: float32, rational numbers, and integers as the kernels' sources say.
+"""Each way to requantise beside its own definition: in float32, in fractions, and in integers as kernels' sources say.
 
 Sources: gemmlowp, fixedpoint.h; TensorFlow Lite, MultiplyByQuantizedMultiplier and QuantizeMultiplier.
 """
@@ -176,14 +176,14 @@ def test_a_known_rounding_passes(name: str) -> None:
 
 
 def test_an_unknown_rounding_names_those_there_are() -> None:
-    with pytest.raises(PlanError, match="'nearest' is no rounding; choose one of onnxruntime, .*half-away"):
+    with pytest.raises(PlanError, match=r"'nearest' is no rounding; choose one of onnxruntime, .*half-away"):
         check("nearest")
 
 
 @pytest.mark.parametrize("rounding", ["gemmlowp", "half-away", "half-even"])
 @pytest.mark.parametrize(
     ("scale", "words"),
-    [(0, "not a positive number"), (-1, "not a positive number"), (np.inf, "not a positive"), (np.nan, "not a positive"),
+    [(0, "not a positive"), (-1, "not a positive"), (np.inf, "not a positive"), (np.nan, "not a positive"),
      (2.0**-40, "beyond"), (2.0**40, "beyond")],
 )  # fmt: skip
 def test_fixed_point_refuses_what_it_cannot_multiply_by(rounding: str, scale: float, words: str) -> None:

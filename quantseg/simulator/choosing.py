@@ -50,6 +50,7 @@ def gather(call: Call) -> tuple[Array, ...]:
     axis = call.axis(0, x.ndim)
     if places.size and not (-x.shape[axis] <= places.min() and places.max() < x.shape[axis]):
         raise ModelError(f"places up to {places.max()} along axis {axis} of {list(x.shape)}")
+    checked((*x.shape[:axis], *places.shape, *x.shape[axis + 1 :]), x.itemsize)
     return (np.take(x, places, axis),)
 
 

@@ -28,6 +28,7 @@ from quantseg.simulator.rounding import (
     shift_half_even,
 )
 from quantseg.simulator.single import fused
+from quantseg.simulator.sizes import checked
 
 PAIRS = 1 << 16
 """Pairs of two 8-bit integers."""
@@ -36,7 +37,7 @@ PAIRS = 1 << 16
 def _pairwise(compute: Callable[[Ints, Ints], Ints], a: Ints, b: Ints) -> Ints:
     """compute(a, b) with broadcasting; for large tensors by looking up each pair of values."""
     try:
-        shape = np.broadcast_shapes(a.shape, b.shape)
+        shape = checked(np.broadcast_shapes(a.shape, b.shape), 1)
     except ValueError as error:
         raise ModelError(f"inputs {list(a.shape)} and {list(b.shape)} do not fit") from error
     if np.prod(shape) <= PAIRS or max(a.itemsize, b.itemsize) > 1:
@@ -144,7 +145,7 @@ def _float(function: Callable[..., Any]) -> Operator:
     def operator(call: Call) -> tuple[Array, ...]:
         arrays = [call.array(i) for i in range(len(call.inputs))]
         try:
-            np.broadcast_shapes(*(array.shape for array in arrays))
+            checked(np.broadcast_shapes(*(array.shape for array in arrays)), arrays[-1].itemsize)
         except ValueError as error:
             shapes = " and ".join(str(list(array.shape)) for array in arrays)
             raise ModelError(f"inputs {shapes} do not fit") from error

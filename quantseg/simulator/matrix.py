@@ -12,6 +12,7 @@ from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
 from quantseg.simulator.products import product, stretches
 from quantseg.simulator.rounding import Ratio, requantised
+from quantseg.simulator.sizes import checked
 
 
 def centred(values: Array, zero_point: Array | None, axis: int) -> F32:
@@ -33,6 +34,7 @@ def accumulated(a: F32, b: F32) -> Array:
     if min(a.ndim, b.ndim) < 1 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit")
     left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
+    _sized(left, right)
     cuts = stretches(left, max(int(np.abs(right).max(initial=0)), 1))
     try:
         found = product(left, right, cuts) if cuts else np.zeros((*left.shape[:-1], right.shape[-1]), np.float32)
@@ -40,6 +42,12 @@ def accumulated(a: F32, b: F32) -> Array:
         raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit") from error
     found = found if a.ndim > 1 else found[..., 0, :]
     return np.asarray(found if b.ndim > 1 else found[..., 0])
+
+
+def _sized(a: Array, b: Array) -> None:
+    """Raises ModelError where the product would be too large, ValueError where it does not exist."""
+    if min(a.ndim, b.ndim) >= 2:
+        checked((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), 8)
 
 
 def _scale_of(values: Array, like: Array, axis: int) -> Array:
@@ -96,6 +104,7 @@ def matmul(call: Call) -> tuple[Array, ...]:
     """MatMul of plain numbers."""
     a, b = call.array(0), call.array(1)
     try:
+        _sized(a, b)
         return (np.asarray(np.matmul(a, b)),)
     except ValueError as error:
         raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit") from error

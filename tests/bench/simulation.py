@@ -27,6 +27,7 @@ from quantseg.errors import ModelError, PeerError
 from quantseg.latency import timed_runs
 from quantseg.peers import quantize_with_onnxruntime
 from quantseg.planning import QuantSettings
+from quantseg.references import Subset
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import running
 from quantseg.simulation.examining import Wanted, examine
@@ -58,6 +59,14 @@ def node_test_rows() -> list[dict[str, Any]]:
         }
         for operator in node_tests.OPERATORS
     ]
+
+
+@contextmanager
+def subject_of(name: str) -> Iterator[Subject]:
+    """A model with its images, and just IMAGES of them to judge on."""
+    with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject:
+        few = tuple(range(min(IMAGES, len(subject.validation.names))))
+        yield replace(subject, validation=Subset(subject.validation, few))
 
 
 def written(subject: Subject, qformat: str, folder: Path, *, wanted: str = "fast") -> Path:
@@ -93,7 +102,7 @@ def compared(subject: Subject, made: Path, rounding: str = "onnxruntime") -> dic
 def exact_rows(only_named: bool) -> Iterator[dict[str, Any]]:
     """Every model in every format; those of onnxruntime's quantizer; balanced ones."""
     for name in NAMED if only_named else contestants.names():
-        with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject, _folder() as folder:
+        with subject_of(name) as subject, _folder() as folder:
             for qformat in FORMATS:
                 yield compared(subject, written(subject, qformat, folder)) | {"made by": f"fast, {qformat}"}
             if name in NAMED and name != UNET:
@@ -150,7 +159,7 @@ class QLinearAdd(OpRun):  # type: ignore[misc]
 def sums_rows() -> Iterator[dict[str, Any]]:
     """Accumulators and pair sums; and again with 7 bits in the channels whose pairs saturated."""
     for name in (*NAMED, "deeplab_v3_mbv2_voc", "road_segmentation_adas_0001", "sinet_portrait", "mobile"):
-        with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject, _folder() as folder:
+        with subject_of(name) as subject, _folder() as folder:
             table = subject.calibrated()
             before = _sums(subject, table, QuantSettings(), folder)
             report = folder / "sums.json"
@@ -196,7 +205,7 @@ def _sums(subject: Subject, table: Any, settings: QuantSettings, folder: Path) -
 def rounding_rows() -> Iterator[dict[str, Any]]:
     """What other ways to round change, beside onnxruntime's."""
     for name in NAMED:
-        with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject, _folder() as folder:
+        with subject_of(name) as subject, _folder() as folder:
             steps = program(graph.load(written(subject, "qdq", folder)))
             for rounding in ROUNDINGS:
                 if rounding in ("onnxruntime", CHANNELS_LAST):
