@@ -2,7 +2,7 @@
 
     a = b + Σ_k (x_k − Z_x) · w_k,    qmin ≤ x_k ≤ qmax
 lies between b + Σ_k min(w_k (qmin − Z_x), w_k (qmax − Z_x)) and the same with max. A kernel adds in an order of its own
-and subtracts zero-points at the end, so on its way it may hold up to |b| + Σ_k |w_k| · largest |x_k| · 2.
+and subtracts zero-points at the end, so on its way it may hold up to |b| + Σ_k (|w_k| + |Z_w|) · largest |x_k| · 2.
 """
 
 from collections.abc import Iterator
@@ -51,8 +51,15 @@ def bounds(op_type: str, call: Call, *, constant: bool = True) -> Bounds:
     info, zero = np.iinfo(x.dtype), int(call.zero_point(2, x.dtype))
     up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
     low, high = info.min - zero, info.max - zero
-    raw = max(abs(info.min), abs(info.max))
-    return Bounds(bias + up * low + down * high, bias + up * high + down * low, np.abs(bias) + 2 * raw * (up - down))
+    stored = up - down + rows.shape[1] * _largest_zero_point(op_type, call)
+    held = np.abs(bias) + 2 * max(abs(info.min), abs(info.max)) * stored
+    return Bounds(bias + up * low + down * high, bias + up * high + down * low, held)
+
+
+def _largest_zero_point(op_type: str, call: Call) -> int:
+    """Of the weight, which a kernel multiplies as it is stored."""
+    zero = call.maybe(3 if op_type in ("ConvInteger", "MatMulInteger") else 5)
+    return 0 if zero is None else int(np.abs(zero.astype(np.int64)).max(initial=0))
 
 
 def _of_two_tensors(op_type: str, call: Call) -> Bounds:
