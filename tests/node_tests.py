@@ -81,7 +81,7 @@ def _outside(case: Any) -> str | None:
     kinds = {value.type.tensor_type.elem_type for value in values}
     kinds |= {a.i for node in case.model.graph.node for a in node.attribute if a.name == "output_dtype"}
     odd = sorted(_NO_INTEGERS[kind] for kind in kinds if kind in _NO_INTEGERS)
-    return f"stores {odd[0]}, not integers" if odd else None
+    return "floats of 8 or 4 bits" if odd else None
 
 
 def _array(value: Any) -> NDArray[Any]:

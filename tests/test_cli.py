@@ -237,6 +237,7 @@ def test_settings_reach_the_model(quantseg: Command, float_model: Path, pictures
     content = json.loads(plan.read_text())
     assert content["settings"] == {
         "activation": "int8", "weight": "int8", "per_channel": False, "symmetric": True, "reduce_range": True,
+        "reduced_channels": {},
         "include": ["Conv"], "exclude": [],
     }  # fmt: skip
     assert {tensor["zero_point"] for tensor in content["tensors"].values()} == {0}
