@@ -14,6 +14,7 @@ from quantseg.errors import DataError, ModelError, PlanError
 from quantseg.formats import FORMATS
 from quantseg.planning import QuantSettings, plan
 from quantseg.prepare import prepare
+from quantseg.qtypes import INT4
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import running, saved
 from quantseg.simulation.difference import difference
@@ -385,3 +386,26 @@ def test_what_would_take_too_much_memory_is_refused_before_it_does(nodes: str) -
     used = {name: array for name, array in constants.items() if name in nodes}
     with pytest.raises(ModelError, match=r"more than 4 GiB"):
         running.outputs(program(qdq(nodes, **used)), {"x": np.zeros((1, 4, 6, 6), np.uint8)})
+
+
+def test_weights_of_four_bits_are_constants_and_proved_too() -> None:
+    body = BODY.replace("y = Conv(c, w3)", "v = Conv(c, w3) y = Conv(v, w4)")
+    model = graphs.graph(body, opset=21, x="float[1,3,12,12]", **WEIGHTS, w4=kernel(3, 3, 1, 1, seed=3))
+    made = quantised.make(model, FEEDS, weight=INT4).model
+    steps = program(made)
+    assert "Cast" in {node.op_type for node in made.graph}
+    assert "Cast" not in steps_of(steps)
+    sums = [s for s in (sums_of(steps, taken) for taken in run(steps, FEEDS[0])) if s is not None]
+    assert len(sums) == 4
+    assert all(s.seen <= s.possible for s in sums)
+    np.testing.assert_array_equal(running.outputs(steps, FEEDS[0])["y"], quantised.optimised(made, FEEDS[0])[0])
+
+
+def test_a_product_of_two_tensors_is_proved_from_its_types() -> None:
+    body = "f = Reshape(x, flat) t = Transpose<perm=[0,2,1]>(f) p = MatMul(f, t) y = Relu(p)"
+    model = graphs.graph(body, x="float[1,3,12,12]", flat=np.array([1, 3, 144]))
+    steps = program(quantised.make(model, FEEDS, qformat="qoperator").model)
+    sums = [s for s in (sums_of(steps, taken) for taken in run(steps, FEEDS[0])) if s is not None]
+    for found in sums:
+        assert found.seen <= found.possible <= 144 * 255 * 255
+        assert found.saturation is None

@@ -126,6 +126,9 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
     hit = sum(int(s.saturation.pairs.sum()) for s in pairs if s.saturation is not None)
     channels = sum(len(s.saturating) for s in pairs)
     could = sum(int(s.saturation.possible.sum()) for s in pairs if s.saturation is not None)
+    if not looked_at:
+        console.say("16-bit pair sums (AVX2 without VNNI): no product of uint8 and int8 that is not depthwise")
+        return
     if not hit:
         why = "none could" if not could else f"{could} channels could, with other pictures"
         console.say(f"16-bit pair sums (AVX2 without VNNI): none of {looked_at:,} saturates; {why}")
@@ -168,6 +171,8 @@ def _show_comparison(subject: Subject, judgement: "Judgement", against: str) -> 
         console.say(_told("first difference", wrong[0]))
         rows = [(one.tensor, one.op_type, f"{one.values:,}", f"{one.size:,}", one.largest) for one in wrong[:SHOWN]]
         console.say("\n" + tables.terminal(("tensor", "operator", "differ", "of", "by at most"), rows))
+        if against == "onnxruntime":
+            console.say("quantseg inspect tells what onnxruntime runs in float instead")
     in_float = judgement.in_order(subject.program, integer=False)
     if judgement.floats:
         most = max((one.largest for one in in_float), default=0.0)
@@ -188,10 +193,14 @@ def _show_comparison(subject: Subject, judgement: "Judgement", against: str) -> 
 
 def _told(what: str, one: "Difference") -> str:
     """A difference in words, with its first values."""
-    values = "; ".join(f"{list(e.place)}: {e.mine} here, {e.other} there" for e in one.examples)
-    return (
-        f"{what}: node {one.node!r} ({one.op_type}), tensor {one.tensor!r}, image {one.image}:\n"
-        f"  {one.values:,} of {one.size:,} values, by at most {one.largest:g}\n  at {values}"
+    values = (f"  at {list(e.place)}: {e.mine:.6g} here, {e.other:.6g} there" for e in one.examples)
+    return "\n".join(
+        (
+            f"{what}: node {one.node!r} ({one.op_type})",
+            f"  tensor {one.tensor!r}",
+            f"  image {one.image}: {one.values:,} of {one.size:,} values, by at most {one.largest:g}",
+            *values,
+        )
     )
 
 

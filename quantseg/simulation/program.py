@@ -12,10 +12,13 @@ from quantseg.errors import ModelError
 from quantseg.formats.writer import MICROSOFT
 from quantseg.graph import is_quantised, make_unique
 from quantseg.simulation import qdq
+from quantseg.simulation.computing import computed
 from quantseg.simulation.step import Step
-from quantseg.simulator import OPERATORS
+from quantseg.simulator import OPERATORS, Call
 
 Array = NDArray[Any]
+_STORED = ("DequantizeLinear", "QuantizeLinear")
+"""They stay: a pattern may need them."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,17 @@ def program(model: ir.Model, *, what: str = "the model") -> Program:
             )
     constants = {str(v.name): _numbers(v) for v in model.graph.initializers.values()}
     steps = tuple(map(_step, model.graph))
-    for step in steps:  # Constant nodes are initializers in another place
-        if step.op_type == "Constant":
-            constants[step.outputs[0]] = np.asarray(next(iter(step.attributes.values())))
+    opset = model.graph.opset_imports.get("", 21)
+    for step in steps:
+        if step.op_type not in _STORED and all(name in constants for name in step.inputs if name):
+            constants |= _folded(step, constants, opset)
     outputs = tuple(str(value.name) for value in model.graph.outputs)
     return Program(
-        needed(qdq.grouped(steps, constants, frozenset(outputs)), outputs),
+        needed(qdq.grouped(steps, constants, frozenset(outputs)), outputs, constants),
         constants,
         tuple(str(v.name) for v in model.graph.inputs if not v.is_initializer()),
         outputs,
-        model.graph.opset_imports.get("", 21),
+        opset,
     )
 
 
@@ -64,11 +68,18 @@ def require_quantised(model: ir.Model, what: str) -> None:
         raise ModelError(f"{what}: is a float model; quantise it first: quantseg quantize {what} --data DIR")
 
 
-def needed(steps: tuple[Step, ...], outputs: tuple[str, ...]) -> tuple[Step, ...]:
-    """Those that an output depends on, in the same order."""
+def _folded(step: Step, constants: Mapping[str, Array], opset: int) -> dict[str, Array]:
+    """What a step makes of constants alone: a weight of four bits in eight, a shape, a Constant."""
+    operands = tuple(constants[name] if name else None for name in step.inputs)
+    found = computed(step, Call(operands, step.attributes, opset, outputs=sum(map(bool, step.outputs))))
+    return {name: values for name, values in zip(step.outputs, found, strict=False) if name}
+
+
+def needed(steps: tuple[Step, ...], outputs: tuple[str, ...], known: Mapping[str, Array]) -> tuple[Step, ...]:
+    """Those that an output depends on, in the same order, but for those that make what is known already."""
     wanted, kept = set(outputs), []
     for step in reversed(steps):
-        if wanted.intersection(step.outputs):
+        if wanted.intersection(set(step.outputs) - known.keys()):
             kept.append(step)
             wanted.update(step.inputs)
     return tuple(reversed(kept))

@@ -17,6 +17,8 @@ from quantseg.simulator.accumulators import LARGEST, Bounds, accumulated, bounds
 from quantseg.simulator.saturation import Saturation, saturation
 
 Whole = NDArray[np.int64]
+_CONVOLUTIONS = ("ConvInteger", "QLinearConv", "QLinearConvTranspose")
+"""Their second factor is a weight, whatever makes it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def sums_of(program: Program, taken: Taken) -> Sums | None:
     if step.op_type not in PRODUCTS:
         return None
     index = 1 if step.op_type in ("ConvInteger", "MatMulInteger") else 3
-    constant = step.inputs[index] in program.constants
+    constant = step.inputs[index] in program.constants or step.op_type in _CONVOLUTIONS
     limits = bounds(step.op_type, call, constant=constant)
     least = np.full(limits.largest.shape, np.iinfo(np.int64).max)
     largest = np.full(limits.largest.shape, np.iinfo(np.int64).min)

@@ -2,19 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
-from quantseg.errors import ModelError, QuantSegError
+from quantseg.errors import ModelError
+from quantseg.simulation.computing import computed
 from quantseg.simulation.program import Program
 from quantseg.simulation.step import Step
-from quantseg.simulator import OPERATORS, Call
+from quantseg.simulator import Call
 from quantseg.simulator.rounding import check
 
 Array = NDArray[Any]
@@ -54,7 +51,7 @@ def run(
     for step in program.steps:
         operands = tuple(values[name] if name else None for name in step.inputs)
         call = Call(operands, step.attributes, program.opset, rounding, sum(map(bool, step.outputs)))
-        results = _computed(step, call)
+        results = computed(step, call)
         taken = Taken(step, call, results)
         for name, found in taken.named:
             values[name] = given[name] if given is not None and name in given else found
@@ -72,28 +69,3 @@ def outputs(program: Program, feeds: Mapping[str, Array], *, rounding: str = "on
     for taken in run(program, feeds, rounding=rounding):
         found |= {name: result for name, result in taken.named if name in program.outputs}
     return {name: found[name] for name in program.outputs}
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def _one_thread_each() -> AbstractContextManager[Any]:
-    """BLAS on one thread: the simulator has threads of its own, and BLAS's wait for each other in busy loops."""
-    controller: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return controller
-
-
-def _computed(step: Step, call: Call) -> tuple[Array, ...]:
-    try:
-        with np.errstate(over="ignore"), _one_thread_each():
-            return OPERATORS[step.op_type](call)
-    except QuantSegError as error:
-        raise type(error)(f"node {step.name!r} ({step.op_type}): {error}") from error
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        shapes = " and ".join(str(list(operand.shape)) for operand in call.inputs if operand is not None)
-        fact = str(error) or type(error).__name__
-        raise ModelError(
-            f"node {step.name!r} ({step.op_type}) cannot be computed on inputs {shapes}: {fact}"
-        ) from error
