@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -65,6 +66,12 @@ def widest() -> int:
     ones = np.ones((8, 8), np.int8)
     (found,) = judged("MatMulInteger", 255 * ones.view(np.uint8), 127 * ones)
     return 128 if (found == 8 * 255 * 127).all() else 64
+
+
+def needs_exact_sums() -> None:
+    """Skips a test in which onnxruntime multiplies int8 weights of the whole range, where it cannot."""
+    if widest() < 128:
+        pytest.skip("sums of two products saturate at 16 bits on this processor")
 
 
 def integers(random: np.random.Generator, kind: Any, shape: tuple[int, ...], limit: int = 1 << 7) -> Array:

@@ -26,7 +26,7 @@ from quantseg.simulation.proof import added, read_channels, sums_of
 from quantseg.simulation.running import Taken, run
 from quantseg.simulation.step import Step
 from quantseg.simulator.rounding import ROUNDINGS
-from tests import graphs, quantised
+from tests import graphs, operators, quantised
 from tests.quantised import Array, kernel, noise
 
 FEEDS = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(2)]
@@ -158,6 +158,7 @@ def test_the_runtime_makes_the_same_tensors_step_by_step(qformat: str) -> None:
 
 
 def judged(model: ir.Model, other: ir.Model | None = None, rounding: str = "onnxruntime") -> Judgement:
+    operators.needs_exact_sums()
     steps = program(model)
     judgement = Judgement()
     with closing(InRuntime(other or model, program(other or model), RUNTIMES["onnxruntime"], threads=1)) as runtime:
@@ -389,6 +390,7 @@ def test_what_would_take_too_much_memory_is_refused_before_it_does(nodes: str) -
 
 
 def test_weights_of_four_bits_are_constants_and_proved_too() -> None:
+    operators.needs_exact_sums()
     body = BODY.replace("y = Conv(c, w3)", "v = Conv(c, w3) y = Conv(v, w4)")
     model = graphs.graph(body, opset=21, x="float[1,3,12,12]", **WEIGHTS, w4=kernel(3, 3, 1, 1, seed=3))
     made = quantised.make(model, FEEDS, weight=INT4).model

@@ -12,13 +12,14 @@ from quantseg.simulation.judging import Judgement, as_users_run_it, compared, gi
 from quantseg.simulation.others import InRuntime
 from quantseg.simulation.program import program
 from quantseg.simulation.running import run
-from tests import quantised
+from tests import operators, quantised
 from tests.operator_rows import ROWS
 from tests.test_operators_int8 import FEEDS, INTEGERS, made, model
 
 
 def judged(model: ir.Model, rounding: str = "onnxruntime") -> Judgement:
     """The simulator beside onnxruntime on the first feeds."""
+    operators.needs_exact_sums()
     steps = program(model)
     judgement, mine = Judgement(), {}
     with closing(InRuntime(model, steps, RUNTIMES["onnxruntime"], threads=1)) as other:
