@@ -151,3 +151,17 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     assert line.startswith("error: ")
     assert message in line
     assert files(place) == before
+
+
+def test_models_without_a_tensor_in_common_are_no_comparison(quantseg: Command, place: Path) -> None:
+    model = onnx.load(place / "net.int8.onnx")
+    for node in model.graph.node:
+        node.input[:] = [f"{name}_" if name and name != "x" else name for name in node.input]
+        node.output[:] = [f"{name}_" for name in node.output]
+    for tensor in (*model.graph.initializer, *model.graph.output):
+        tensor.name += "_"
+    onnx.save(model, place / "renamed.onnx")
+    done = quantseg("simulate", "net.int8.onnx", "--data", "data", "--against", "renamed.onnx", "-o", "run.npz")
+    assert done.code == 2
+    assert "nothing to compare: no tensor has the same name in both" in done.err
+    assert not (place / "run.npz").exists()

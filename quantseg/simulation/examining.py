@@ -40,7 +40,9 @@ class Examined:
 
 
 def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, *, track: Track = quiet) -> Examined:
-    """Runs the program on every image. Raises DataError without images; ModelError, PlanError as `run` does."""
+    """Runs the program on every image. Raises DataError without images and where both have no tensor in common;
+    ModelError, PlanError as `run` does.
+    """
     if not images.names:
         raise DataError("no images to simulate on; give a folder that holds some")
     judgement, sums = Judgement(), dict[str, Sums]()
@@ -62,6 +64,10 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
                         writing.add(index, name, found)
             outputs = {} if wanted.other is None else wanted.other.outputs(feeds)
             judgement += as_users_run_it(program, mine, outputs, image=image.name)
+        if wanted.other is not None and not (judgement.integers or judgement.floats):
+            raise DataError(
+                "nothing to compare: no tensor has the same name in both; compare models of one float model"
+            )
         if writing is not None:
             writing.about({"images": list(images.names), "rounding": wanted.rounding})
     return Examined(judgement, sums)
