@@ -408,6 +408,22 @@ def test_a_product_of_two_tensors_is_proved_from_its_types() -> None:
     model = graphs.graph(body, x="float[1,3,12,12]", flat=np.array([1, 3, 144]))
     steps = program(quantised.make(model, FEEDS, qformat="qoperator").model)
     sums = [s for s in (sums_of(steps, taken) for taken in run(steps, FEEDS[0])) if s is not None]
-    for found in sums:
-        assert found.seen <= found.possible <= 144 * 255 * 255
-        assert found.saturation is None
+    (found,) = sums
+    assert found.largest.shape == (1,)
+    assert found.seen <= found.possible <= 144 * 255 * 255
+    assert found.saturation is None
+
+
+def test_products_of_two_tensors_add_up_over_pictures_of_any_size() -> None:
+    model = graphs.parse(
+        """<ir_version: 8, opset_import: ["": 17]> g (uint8[n,m] x) => (uint8[m,m] y) {
+           t = Transpose<perm=[1,0]>(x) y = QLinearMatMul(t, s, z, x, s, z, s, z) }""",
+        s=np.float32(0.5), z=np.uint8(3),
+    )  # fmt: skip
+    steps, known = program(model), None
+    for shape in ((4, 3), (2, 5)):
+        for taken in run(steps, {"x": np.full(shape, 255, np.uint8)}):
+            found = sums_of(steps, taken, known)
+            known = found if known is None else known + found if found is not None else known
+    assert known is not None
+    assert known.seen == known.possible == 4 * 252 * 252

@@ -26,6 +26,15 @@ def grid(random: np.random.Generator, kind: Any, count: int | None = None) -> tu
     return scale, zero
 
 
+def factors(
+    random: np.random.Generator, batch: tuple[Any, Any], size: tuple[int, int, int], kinds: tuple[Any, Any]
+) -> tuple[Array, Array]:
+    """Two matrices that fit, each with axes of its own before them."""
+    rows, inner, columns = size
+    left, right = (*batch[0], rows, inner), (*batch[1], inner, columns)
+    return integers(random, kinds[0], left), integers(random, kinds[1], right, widest())
+
+
 def result_scale(sums: Array, *scales: Any, random: np.random.Generator) -> Array:
     """One that spreads the numbers of the result."""
     largest = max(int(np.abs(sums.astype(np.int64)).max(initial=0)), 1) * np.prod([np.mean(scale) for scale in scales])
@@ -37,12 +46,9 @@ def result_scale(sums: Array, *scales: Any, random: np.random.Generator) -> Arra
 def test_qlinear_matmul_is_onnxruntimes(
     batch: tuple[Any, Any], rows: int, inner: int, columns: int, kinds: Any, per_column: bool, seed: int
 ) -> None:
-    random, (left, right) = np.random.default_rng(seed), batch
-    a, b = (
-        integers(random, kinds[0], (*left, rows, inner)),
-        integers(random, kinds[1], (*right, inner, columns), widest()),
-    )
-    per_column = per_column and not right
+    random = np.random.default_rng(seed)
+    a, b = factors(random, batch, (rows, inner, columns), kinds)
+    per_column = per_column and not batch[1]
     (s_a, z_a), (s_b, z_b) = grid(random, kinds[0]), grid(random, kinds[1], columns if per_column else None)
     (sums,) = simulated("MatMulInteger", a, b, z_a, z_b)
     y = result_scale(sums, s_a, s_b, random=random), integers(random, kinds[0], ())
@@ -54,13 +60,10 @@ def test_qlinear_matmul_is_onnxruntimes(
 def test_matmul_integer_is_onnxruntimes(
     batch: tuple[Any, Any], rows: int, inner: int, columns: int, kinds: Any, per_column: bool, seed: int
 ) -> None:
-    random, (left, right) = np.random.default_rng(seed), batch
-    a, b = (
-        integers(random, kinds[0], (*left, rows, inner)),
-        integers(random, kinds[1], (*right, inner, columns), widest()),
-    )
+    random = np.random.default_rng(seed)
+    a, b = factors(random, batch, (rows, inner, columns), kinds)
     _, z_a = grid(random, kinds[0])
-    _, z_b = grid(random, kinds[1], columns if per_column and not right else None)
+    _, z_b = grid(random, kinds[1], columns if per_column and not batch[1] else None)
     assert_as_onnxruntime("MatMulInteger", a, b, z_a, z_b)
     (found,) = simulated("MatMulInteger", a, b, z_a, z_b)
     np.testing.assert_array_equal(found, np.matmul(a.astype(np.int64) - int(z_a), b.astype(np.int64) - z_b.astype(int)))

@@ -141,7 +141,7 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
         console.say(_named(s.node, s.saturating))
     left_out = sum(bool(s.saturating) for s in sums) - len(named)
     if left_out:
-        console.say(f"  and those of {left_out} more products; --verbose and --json name all")
+        console.say(f"  and of {left_out} more product{'s' if left_out > 1 else ''}; --verbose and --json name all")
     console.say("simulate with --json FILE, then quantize with --reduce-channels FILE, reduces them alone")
 
 

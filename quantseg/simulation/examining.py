@@ -58,7 +58,7 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
                 judgement += compared(taken, theirs, image=image.name)
                 mine |= {name: given.get(name, found) for name, found in taken.named if name in program.outputs}
                 if wanted.proof:
-                    sums = dict(added(sums, sums_of(program, taken)))
+                    sums = dict(added(sums, sums_of(program, taken, sums.get(taken.step.name))))
                 if writing is not None:
                     for name, found in taken.named:
                         writing.add(index, name, found)

@@ -69,6 +69,7 @@ class Sums:
             self,
             least=np.minimum(self.least, other.least),
             largest=np.maximum(self.largest, other.largest),
+            bounds=self.bounds | other.bounds,
             saturation=both,
         )
 
@@ -90,17 +91,21 @@ class Sums:
         }
 
 
-def sums_of(program: Program, taken: Taken) -> Sums | None:
-    """The accumulators of one step on one image; None where it is no product."""
+def sums_of(program: Program, taken: Taken, known: Sums | None = None) -> Sums | None:
+    """The accumulators of one step on one image; None where it is no product.
+
+    known: what was found on another image, whose bounds are the same.
+    """
     step, call = taken.step, taken.call
     if step.op_type not in PRODUCTS:
         return None
     index = 1 if step.op_type in ("ConvInteger", "MatMulInteger") else 3
     constant = step.inputs[index] in program.constants or step.op_type in _CONVOLUTIONS
-    limits = bounds(step.op_type, call, constant=constant)
+    limits = known.bounds if known is not None and constant else bounds(step.op_type, call, constant=constant)
     least = np.full(limits.largest.shape, np.iinfo(np.int64).max)
     largest = np.full(limits.largest.shape, np.iinfo(np.int64).min)
-    for part in accumulated(step.op_type, call):
+    for sums in accumulated(step.op_type, call):
+        part = sums if constant else sums.reshape(1, -1)
         least = np.minimum(least, part.min(axis=1).astype(np.int64))
         largest = np.maximum(largest, part.max(axis=1).astype(np.int64))
     pairs = saturation(step.op_type, call) if constant else None

@@ -32,6 +32,14 @@ class Bounds:
     largest: Whole
     held: Whole
 
+    def __or__(self, other: "Bounds") -> "Bounds":
+        """What either allows: two tensors that are multiplied may be larger for another picture."""
+        return Bounds(
+            np.minimum(self.least, other.least),
+            np.maximum(self.largest, other.largest),
+            np.maximum(self.held, other.held),
+        )
+
     @property
     def bits(self) -> NDArray[np.int64]:
         """Bits of a signed integer that holds any accumulator of the channel."""
@@ -42,7 +50,7 @@ class Bounds:
 def bounds(op_type: str, call: Call, *, constant: bool = True) -> Bounds:
     """What weights and zero-points allow, whatever the picture. constant: whether the second factor is a weight.
 
-    Where it is not, both factors may be anything that their types hold.
+    Where it is not, both factors may be anything that their types hold, and all columns count as one channel.
     """
     x = call.array(0)
     if not constant:
@@ -71,8 +79,8 @@ def _of_two_tensors(op_type: str, call: Call) -> Bounds:
         shift = 0 if zero is None else int(np.asarray(zero).reshape(-1)[0])
         limits.append((info.min - shift, info.max - shift))
     corners = [x * y for x in limits[0] for y in limits[1]]
-    inner, channels = a.shape[-1], b.shape[-1]
-    least, largest, held = (np.full(channels, inner * n) for n in (min(*corners, 0), max(*corners, 0), 2 * 255 * 255))
+    inner = a.shape[-1]
+    least, largest, held = (np.full(1, inner * n) for n in (min(*corners, 0), max(*corners, 0), 2 * 255 * 255))
     return Bounds(least, largest, held)
 
 
