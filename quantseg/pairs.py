@@ -1,0 +1,97 @@
+"""Pair sums: the two products that an int8 kernel adds in 16 bits, and integers with which no such sum saturates.
+
+Without VNNI an x86 processor multiplies uint8 by int8 and adds two neighbours in one instruction (vpmaddubsw) that
+saturates at 16 bits. A sum of two products is exact for every activation where the weights of one sign add up to no
+more than 128: 255 · 128 = 32,640 ≤ 32,767. Which two weights are neighbours depends on the library:
+
+    MLAS (onnxruntime):  the flattened (taps, channels) axis, two by two; a last odd one beside zero
+    oneDNN (OpenVINO):   two channels of one tap; the last of an odd number beside zero
+
+The limit below zero is two steps tighter, -126, so that a weight can also be stored shifted by one step with zero-point
+-1, as one of onnxruntime's kernels wants it; and no weight is -128, whose square twice overflows ARM's 16-bit sums.
+Depthwise kernels, and those of uint8 weights, add in wider registers and have no neighbours.
+Sources: Intel, Intrinsics Guide (_mm256_maddubs_epi16); onnxruntime, "Quantize ONNX models"; MLAS, QgemmU8X8KernelAvx2;
+oneDNN, "Nuances of int8 computations".
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.affine import F32, F64, Ints
+
+MOST, LEAST = 128, -126
+"""What the positive weights of a pair may add up to at most, and the negative ones at least."""
+
+_GROWTH = 1.002
+"""By how much a scale grows where rounding pushed a pair beyond its limit once more."""
+
+Rows = NDArray[np.floating] | Ints
+"""Weights (output channels, input channels of a group, taps)."""
+
+
+def orders(channels: int, taps: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """The ways in which libraries pair the weights of one output channel, each as places of first and second ones.
+
+    A place counts along a flat (channels, taps) axis. A weight beside zero is its own second, and counts once.
+    """
+    flat = np.arange(channels * taps, dtype=np.int64).reshape(channels, taps).T  # (taps, channels) of places
+    along = _paired(flat.reshape(1, -1))
+    if channels % 2 == 0 or taps == 1:
+        return (along,)
+    return along, _paired(flat)
+
+
+def _paired(lines: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and second places of each two neighbours of a line; a last odd one is its own second."""
+    even = lines if lines.shape[1] % 2 == 0 else np.concatenate([lines, lines[:, -1:]], axis=1)
+    return even[:, ::2].reshape(-1), even[:, 1::2].reshape(-1)
+
+
+def excess(rows: Rows) -> F64:
+    """How many times its limit the worst pair of each output channel has, (output channels,); safe up to 1.
+
+    rows: in steps of their grid, whole or not, (output channels, input channels of a group, taps).
+    """
+    found = np.zeros(len(rows))
+    flat = rows.reshape(len(rows), -1)
+    for first, second in orders(*rows.shape[1:]):
+        above, below = pair_sums(flat, first, second)
+        found = np.maximum(found, np.maximum(above / MOST, below / LEAST).max(axis=1, initial=0.0))
+    return found
+
+
+def pair_sums(flat: Rows, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[F64, F64]:
+    """The sums of the positive and of the negative weights of each pair, (output channels, pairs).
+
+    flat: (output channels, channels · taps).
+    """
+    alone = first == second
+    above, below = np.maximum(flat, 0).astype(np.float64), np.minimum(flat, 0).astype(np.float64)
+    return (
+        above[:, first] + np.where(alone, 0.0, above[:, second]),
+        below[:, first] + np.where(alone, 0.0, below[:, second]),
+    )
+
+
+def is_safe(rows: Ints) -> NDArray[np.bool_]:
+    """Whether no pair sum of the integers can saturate, for each output channel."""
+    safe: NDArray[np.bool_] = excess(rows) <= 1.0
+    return safe
+
+
+def safe_scale(rows: F32, scale: F32) -> F32:
+    """The scales, each grown by just what its output channel needs for its nearest integers to be safe.
+
+    rows: real units, (output channels, input channels of a group, taps). scale: float32, (output channels,), or () for
+    one of all channels. A scale that is safe already is given back as it is.
+    """
+    whole = scale.ndim == 0
+    grown = np.broadcast_to(scale, (len(rows),)).astype(np.float32)
+    need = excess(rows / grown[:, None, None])
+    while True:
+        factor = np.maximum(need, 1.0)
+        grown = (grown * (factor.max(initial=1.0) if whole else factor)).astype(np.float32)
+        beyond = excess(np.rint(rows / grown[:, None, None])) > 1.0
+        if not beyond.any():
+            return grown[0] if whole and len(grown) else grown.reshape(scale.shape)
+        need = np.where(beyond, _GROWTH, 1.0)
