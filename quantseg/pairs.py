@@ -53,7 +53,7 @@ def excess(rows: Rows) -> F64:
     rows: in steps of their grid, whole or not, (output channels, input channels of a group, taps).
     """
     found = np.zeros(len(rows))
-    flat = rows.reshape(len(rows), -1)
+    flat = rows.reshape(len(rows), rows.shape[1] * rows.shape[2])
     for first, second in orders(*rows.shape[1:]):
         above, below = pair_sums(flat, first, second)
         found = np.maximum(found, np.maximum(above / MOST, below / LEAST).max(axis=1, initial=0.0))
