@@ -94,13 +94,13 @@ def pulled(rows: Ints) -> Ints:
     """
     flat = rows.reshape(len(rows), rows.shape[1] * rows.shape[2]).copy()
     for first, second in orders(*rows.shape[1:]):
-        above, below = pair_sums(flat, first, second)
-        down, up = np.maximum(above - MOST, 0), np.maximum(LEAST_CHOSEN - below, 0)
-        for sign, much in ((-1, down), (1, up)):
-            alone = first == second
-            larger = np.where(alone, much, np.ceil(much / 2)).astype(flat.dtype)
-            flat[:, first] += sign * larger
-            flat[:, second] += np.where(alone, 0, sign * (much - larger)).astype(flat.dtype)
+        for sign, limit in ((1, MOST), (-1, -LEAST_CHOSEN)):
+            own = np.maximum(sign * flat[:, first], 0)
+            other = np.where(first == second, 0, np.maximum(sign * flat[:, second], 0))
+            much = np.maximum(own + other - limit, 0)
+            of_other = np.maximum(np.minimum(other, much // 2), much - own)  # none takes more than it has of this sign
+            flat[:, first] -= sign * (much - of_other)
+            flat[:, second] -= sign * of_other
     moved: Ints = flat.reshape(rows.shape)
     return moved
 
