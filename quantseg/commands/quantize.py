@@ -61,7 +61,7 @@ def quantize(
 
     from quantseg import effort as efforts
     from quantseg import graph, pipeline, tables, targets
-    from quantseg.commands import plans, verdict
+    from quantseg.commands import exactness, plans, verdict
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
     from quantseg.folding import Fold
@@ -108,10 +108,11 @@ def quantize(
     made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
     made = replace(made, plan=replace(made.plan, notes=(*notes, *made.plan.notes)))
     plans.show(made, verbose)
+    sums = exactness.say(made.model)
     if wanted != Fold():
         taken, given = graph.signature(made.model)
         console.say(f"takes {', '.join(map(str, taken))}; gives {', '.join(map(str, given))}")
-    result = made.to_json()
+    result = made.to_json() | {"integer_sums": sums}
     if not dry_run:
         graph.save(made.model, target)
         before, after = file_bytes(model), file_bytes(target)
