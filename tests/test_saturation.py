@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,3 +212,28 @@ def test_a_model_that_could_saturate_is_not_written(
     with pytest.raises(PlanError, match="can saturate as written"):
         pipeline.quantize(loaded, table, QuantSettings())
     pipeline.quantize(loaded, table, QuantSettings(full_range_weights=True))
+
+
+@pytest.mark.parametrize("qformat", FORMATS)
+def test_every_weight_has_constants_of_its_own(qformat: str) -> None:
+    """onnxruntime's session.x64quantprecision opens no model in which two nodes share a weight or its zero-point."""
+    shared = kernel(4, 4, 3, 3)
+    model = graphs.graph(
+        "a = Conv<pads=[1,1,1,1]>(x, w) b = Conv<pads=[1,1,1,1]>(a, w) y = Conv<pads=[1,1,1,1]>(b, v)",
+        x="float[1,4,8,8]", w=shared, v=shared[::-1].copy(),
+    )  # fmt: skip
+    made = quantised.make(model, FEEDS, qformat=qformat).model
+    places = {"Conv": (1,), "QLinearConv": (3, 4, 5)}
+    read = []
+    for node in made.graph:
+        for index in places.get(node.op_type, ()):
+            value = node.inputs[index]
+            maker = value.producer()
+            read += [value] if maker is None else maker.inputs
+    names = [value.name for value in read]
+    assert len(names) == 9
+    assert len(set(names)) == len(names)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    opened = onnxruntime.InferenceSession(graph.to_bytes(made), options, providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(opened.run(None, FEEDS[0])[0], quantised.optimised(made, FEEDS[0])[0])

@@ -85,7 +85,7 @@ def search(
 
     from quantseg import effort as efforts
     from quantseg import graph, pipeline, searching, targets
-    from quantseg.commands import plans
+    from quantseg.commands import exactness, plans
     from quantseg.errors import BudgetError, PlanError
     from quantseg.files import check_writable, write_json, write_text
     from quantseg.search import judging, read_budget, weighing
@@ -135,6 +135,7 @@ def search(
     made = replace(made, plan=replace(made.plan, notes=(*refined.notes, *made.plan.notes)))
     _show(found)
     plans.show(made, verbose)
+    sums = exactness.say(made.model)
     graph.save(made.model, written_to)
     console.written(written_to)
     if figure is not None:
@@ -146,7 +147,7 @@ def search(
         write_text(figure, svg_file(drawn))
         console.written(figure)
     if json is not None:
-        write_json(json, found.to_json() | {"plan": made.to_json()})
+        write_json(json, found.to_json() | {"plan": made.to_json(), "integer_sums": sums})
         console.written(json)
     if not found.is_met:
         raise BudgetError(_missed(found, written_to))
