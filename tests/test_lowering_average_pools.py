@@ -1,14 +1,17 @@
 """AveragePool with its padding before it, or as a convolution, in float and in onnxruntime's integer kernel."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from quantseg.graph import infer_shapes
+from quantseg.graph import infer_shapes, to_bytes
 from quantseg.lowering.average_pools import lower_average_pools
 from quantseg.ops import KeptFloat, integer_form
 from quantseg.prepare import prepare
+from quantseg.runtimes import RUNTIMES
 from tests import quantised
 from tests.graphs import assert_same, graph, noise, op_types, run
 
@@ -76,3 +79,46 @@ def test_a_dilated_window_is_a_convolution(attributes: str, kind: str) -> None:
     assert op_types(model) == [kind]
     x = {"x": noise(1, 3, 12, 14)}
     assert_same(run(model, x), run(alone, x))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ("kernel_shape=[5,7]", "GlobalAveragePool"),
+        ("kernel_shape=[5,7], strides=[5,7], pads=[0,0,0,0], ceil_mode=1, count_include_pad=1", "GlobalAveragePool"),
+        ('kernel_shape=[5,7], auto_pad="VALID"', "GlobalAveragePool"),
+        ("kernel_shape=[5,6]", "AveragePool"),
+        ("kernel_shape=[5,7], pads=[1,1,1,1]", "AveragePool"),
+        ('kernel_shape=[5,7], auto_pad="SAME_UPPER"', "AveragePool"),
+    ],
+)
+def test_a_window_as_large_as_the_picture_is_the_mean_of_it(attributes: str, kind: str) -> None:
+    alone = graph(f"y = AveragePool<{attributes}>(x)", x="float[1,3,5,7]")
+    model = alone.clone()
+    infer_shapes(model)
+    lower_average_pools(model)
+    assert op_types(model) == [kind]
+    x = {"x": noise(1, 3, 5, 7)}
+    assert_same(run(model, x), run(alone, x))
+
+
+def test_of_pictures_of_unknown_size_no_window_is_known_to_be_all() -> None:
+    model = graph("y = AveragePool<kernel_shape=[5,7]>(x)", x="float[1,3,H,W]")
+    infer_shapes(model)
+    lower_average_pools(model)
+    assert op_types(model) == ["AveragePool"]
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: an extra")
+@pytest.mark.parametrize("channels", [12, 32])
+def test_openvino_gives_the_mean_of_a_whole_picture_as_onnxruntime_does(channels: int) -> None:
+    """Of few channels it did not on processors with AVX2 and without AVX-512, while the pool had a window."""
+    text = "a = Conv(x, w) b = AveragePool<kernel_shape=[20,20]>(a) y = Conv(b, v)"
+    weights = {"w": quantised.kernel(channels, 3, 1, 1), "v": quantised.kernel(4, channels, 1, 1, seed=1)}
+    feeds = {"x": noise(1, 3, 20, 20) + np.float32(0.3)}
+    made = quantised.make(graph(text, x="float[1,3,20,20]", **weights), [feeds])
+    (expected,) = run(made.model, feeds)
+    session = RUNTIMES["openvino"].open(to_bytes(made.model), threads=1)
+    (found,) = session.run(feeds)
+    session.close()
+    assert np.abs(found - expected).max() <= 2 * float(made.plan.tensors["y"].scale)

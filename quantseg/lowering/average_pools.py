@@ -6,6 +6,9 @@ With ceil_mode a last window may reach beyond the padding. What lies there count
 counts it along with the padding; without padding of its own it does not. A last window that would begin in the padding
 is left out, so the Pad ends where the last one that is there does.
 A dilated window, which opset 19 allows, is a depthwise Conv of equal weights; a dilation of 1 says nothing.
+
+A window as large as the picture is a GlobalAveragePool. On AVX2 OpenVINO (2026.4) brings the mean of few channels onto
+its grid twice, which gives another number; a GlobalAveragePool is a ReduceMean there, which is right.
 """
 
 import math
@@ -23,7 +26,7 @@ MOST_WEIGHTS = 1 << 24
 def lower_average_pools(model: ir.Model) -> Outcome:
     """Rewrites every such AveragePool of the main graph. Needs inferred shapes."""
     pools = [node for node in model.graph if node.op_type == "AveragePool" and node.domain == ""]
-    changes = [change for node in pools if (change := _undilate(node)) is not None]
+    changes = [change for node in pools if (change := _undilate(node) or _globalise(node)) is not None]
     left = [node for node in pools if node.graph is not None and _counts_beyond(node)]
     return outcome_of(*changes, *(_separate(node) for node in left))
 
@@ -54,6 +57,18 @@ def _undilate(node: ir.Node) -> Change | None:
     inputs = [node.inputs[0], initializer(owner(node), f"{name}_weight", weight)]
     replace(node, [ir.Node("", "Conv", inputs, [*kept, spread, ir.AttrInt64("group", channels)], name=name)])
     return Change("lower_average_pools", name, "its window is dilated: now a depthwise Conv")
+
+
+def _globalise(node: ir.Node) -> Change | None:
+    """A pool whose one window is the whole picture becomes a GlobalAveragePool."""
+    sizes, attributes = static_shape(node.inputs[0]), node.attributes
+    pads, auto = attributes.get("pads"), attributes.get_string("auto_pad", "NOTSET")
+    padded = auto.startswith("SAME") or (auto == "NOTSET" and pads is not None and any(pads.as_ints()))
+    window = tuple(attributes["kernel_shape"].as_ints())
+    if sizes is None or sizes[2:] != window or padded or "dilations" in attributes:
+        return None
+    replace(node, [ir.node("GlobalAveragePool", [node.inputs[0]], name=node.name)])
+    return Change("lower_average_pools", str(node.name), "its window is the picture: now a GlobalAveragePool")
 
 
 def _counts_beyond(node: ir.Node) -> bool:
