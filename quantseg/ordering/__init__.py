@@ -5,9 +5,8 @@ one does, the scale of its output channel grows and bits are lost. Which channel
 makes them can make them in another order too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 import numpy as np
 import onnx_ir as ir
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 
 from quantseg.affine import F32, F64
 from quantseg.errors import PlanError
-from quantseg.lowering.edit import constant, initializer, rank
+from quantseg.lowering.edit import constant, initializer
 from quantseg.ordering.blocks import blocks_of, ties_of
 from quantseg.ordering.search import Reader, bits, ordered
 from quantseg.ordering.ties import Ids, Ties
+from quantseg.planning.weights import pair_rows
 from quantseg.prepare import Prepared
 
-__all__ = ["Lost", "Reordered", "lost", "reorder"]
+__all__ = ["Lost", "Order", "Reordered", "lost", "reorder"]
 
 _MOST = 127.0
 
@@ -44,14 +44,22 @@ class Lost:
 
 
 @dataclass(frozen=True, eq=False)
+class Order:
+    """Place → which of a tensor's channels, as they were, stands there; and the axis on which they lie."""
+
+    places: Ids
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
 class Reordered:
     """The model with its channels in another order. before, after: the bits that its products lose.
 
-    orders: tensor → place → which of its channels, as they were, stands there; tensors without a change are not listed.
+    orders: of the tensors whose channels stand in another order.
     """
 
     prepared: Prepared
-    orders: Mapping[str, Ids]
+    orders: Mapping[str, Order]
     before: Lost
     after: Lost
 
@@ -71,7 +79,7 @@ def reorder(prepared: Prepared) -> Reordered | None:
     ties = ties_of(model.graph)
     roots = ties.roots(np.arange(len(ties.parent), dtype=np.int64))
     blocks = blocks_of(ties)
-    paired = [product for product in ties.products if _has_pairs(product.node) and _computes(product.node, prepared)]
+    paired = [one for one in ties.products if str(one.node.name) in before.of]
     readers = [Reader(_steps(one.weight), one.groups, roots[one.read]) for one in paired]
     moves = np.zeros(len(roots), np.int64)  # class → how far away its place's new channel stood
     for block, order in zip(blocks, ordered(readers, blocks), strict=True):
@@ -80,40 +88,29 @@ def reorder(prepared: Prepared) -> Reordered | None:
         return None
     moves = moves[roots]
     _lay_out(model.graph, ties, moves)
-    orders = {str(value.name): np.arange(len(ids)) + moves[ids] for value, ids in ties.of.items() if moves[ids].any()}
+    orders = {
+        str(value.name): Order(np.arange(len(ids)) + moves[ids], ties.axes[value])
+        for value, ids in ties.of.items()
+        if moves[ids].any()
+    }
     done = replace(prepared, model=model)
     return Reordered(done, orders, before, lost(done))
 
 
 def lost(prepared: Prepared) -> Lost:
     """What the products with pairs lose whose weights are constant and that are not kept float."""
-    return Lost({
-        str(node.name): bits(_steps(rows)) for node, rows in _products(prepared.model.graph) if _computes(node, prepared)
-    })
-
-
-def _computes(node: ir.Node, prepared: Prepared) -> bool:
-    return str(node.name) not in prepared.kept_float
+    found = {str(node.name): rows for node, rows in _products(prepared.model.graph)}
+    return Lost({name: bits(_steps(rows)) for name, rows in found.items() if name not in prepared.kept_float})
 
 
 def _products(graph: ir.Graph) -> Iterator[tuple[ir.Node, F32]]:
     """The products with pairs and their weights, (output channels, in/group, taps)."""
     for node in graph:
-        weight = constant(node.inputs[1]) if _has_pairs(node) else None
-        if weight is None or weight.dtype != np.float32 or weight.size == 0:
-            continue
-        if node.op_type == "Conv":
-            yield node, weight.reshape(*weight.shape[:2], -1)
-        elif weight.ndim == 2:
-            yield node, (weight if node.attributes.get_int("transB", 0) else weight.T)[:, :, None]
-
-
-def _has_pairs(node: ir.Node) -> bool:
-    """Whether a kernel of the node adds products of two channels: not where each output channel reads but one."""
-    if node.domain not in ("", "ai.onnx") or node.op_type not in ("Conv", "Gemm", "MatMul"):
-        return False
-    weight = constant(node.inputs[1])
-    return node.op_type != "Conv" or node.attributes.get_int("group", 1) == 1 or (weight is not None and weight.shape[1] > 1)
+        if node.domain in ("", "ai.onnx") and node.op_type in ("Conv", "Gemm", "MatMul"):
+            weight = constant(node.inputs[1])
+            rows = None if weight is None or weight.dtype != np.float32 else pair_rows(node, weight)
+            if rows is not None:
+                yield node, rows
 
 
 def _steps(rows: F32) -> F32:

@@ -1,8 +1,9 @@
 """Operators that compute, and how they tie the channels that they read to those that they make.
 
-Each rule gives the channels of the first output, or None where it does not know: then all that the node reads is pinned.
+Each rule gives the channels of the first output; or None where it does not know, and all that the node reads is pinned.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -187,7 +188,7 @@ def alike(ties: Ties, phases: Ids) -> Ids:
     return first
 
 
-def _same_axis(before: list[object], after: list[object], axis: int, count: int) -> int | None:
+def _same_axis(before: Sequence[object], after: Sequence[object], axis: int, count: int) -> int | None:
     for place, size in enumerate(after):
         if size != count:
             continue
@@ -198,7 +199,7 @@ def _same_axis(before: list[object], after: list[object], axis: int, count: int)
     return None
 
 
-def _size(dims: list[object]) -> int | None:
+def _size(dims: Sequence[object]) -> int | None:
     known = [dim for dim in dims if isinstance(dim, int)]
     return prod(known) if len(known) == len(dims) else None
 

@@ -72,11 +72,11 @@ def raised(values: F32) -> F32:
     return values
 
 
-def improved(costs: F32, beside: F32, pairs: Ids, *, unlike: tuple[int, int] | None) -> Ids:
+def improved(costs: F32, beside: F32, pairs: Ids) -> Ids:
     """The matching, made better until no exchange of partners gains anything, or for SWEEPS sweeps.
 
-    costs: of `pair_costs`; beside: what else each row sums up, (rows,); pairs: (pairs, 2) of channels. unlike: two that
-    must not be partners.
+    costs: of `pair_costs`, infinite for two that must not be partners; beside: what else each row sums up, (rows,);
+    pairs: (pairs, 2) of channels.
     """
     pairs = pairs.copy()
     least = _MARGIN * costs.shape[2]
@@ -92,8 +92,6 @@ def improved(costs: F32, beside: F32, pairs: Ids, *, unlike: tuple[int, int] | N
             crossed = _roots(others + costs[a, pairs[:, 1]] + costs[b, pairs[:, 0]]).sum(axis=1)
             found = np.stack([straight, crossed]).astype(np.float64)
             found[:, i] = np.inf
-            if unlike is not None:
-                _forbid(found, pairs, i, unlike)
             side, j = divmod(int(np.argmin(found)), len(pairs))
             if not found[side, j] < now - least:
                 continue
@@ -104,15 +102,6 @@ def improved(costs: F32, beside: F32, pairs: Ids, *, unlike: tuple[int, int] | N
         if not moved:
             break
     return pairs
-
-
-def _forbid(found: NDArray[np.float64], pairs: Ids, i: int, unlike: tuple[int, int]) -> None:
-    """Exchanges that would make partners of the two cost infinitely much."""
-    a, b = pairs[i]
-    for side, (first, second) in enumerate(((pairs[:, 0], pairs[:, 1]), (pairs[:, 1], pairs[:, 0]))):
-        for one, others in ((a, first), (b, second)):
-            if one in unlike:
-                found[side, others == unlike[unlike[0] == one]] = np.inf
 
 
 def _roots(values: F32) -> F32:

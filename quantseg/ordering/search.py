@@ -50,7 +50,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Run:
-    """Where a block stands: the product that reads it, in which group, and at which of the group's channels it starts."""
+    """Where a block stands: the product that reads it, the group, and the channel of the group at which it starts."""
 
     reader: int
     group: int
@@ -124,19 +124,21 @@ class _Search:
     def _matched(self, runs: Sequence[Run], count: int, width: int, random: np.random.Generator) -> Ids:
         """The order that the best matching gives. A block that begins or ends within a pair has a neighbour there."""
         parity = runs[0].start % 2
-        total = count + parity + (count + parity) % 2  # with the neighbours, which stay where they are
+        outside = parity + (count + parity) % 2
+        total = count + outside  # with the neighbours, which stay where they are
         matching = np.arange(total).reshape(-1, 2)
-        unlike = (0, total - 1) if parity and (count + parity) % 2 else None
         rows = self._rows(runs, parity, total)
         height = sum(group[0].above.shape[2] for group, _ in rows)
         width = min(width, max(4, int((_ROOM / height) ** 0.5)))
         for part in _parts(len(matching), width // 2, random):
             chosen = matching[part].reshape(-1)
             costs = pair_costs([[_taken(run, chosen) for run in group] for group, _ in rows])
-            beside = np.concatenate([all_of + _of_pairs(group, np.delete(matching, part, axis=0)) for group, all_of in rows])
-            names = {int(channel): place for place, channel in enumerate(chosen)}
-            held = (names[unlike[0]], names[unlike[1]]) if unlike and set(unlike) <= set(names) else None
-            found = improved(costs, beside, np.arange(len(chosen)).reshape(-1, 2), unlike=held)
+            beside = np.concatenate(
+                [all_of + _of_pairs(group, np.delete(matching, part, axis=0)) for group, all_of in rows]
+            )
+            for a, b in ((0, total - 1), (total - 1, 0)) if outside == 2 else ():  # those cannot be partners
+                costs[np.ix_(chosen == a, chosen == b)] = np.inf
+            found = improved(costs, beside, np.arange(len(chosen)).reshape(-1, 2))
             matching[part] = chosen[found]
         return _laid_out(matching, parity, total, count)
 
