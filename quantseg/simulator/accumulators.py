@@ -120,7 +120,8 @@ def accumulated(op_type: str, call: Call) -> Iterator[Array]:
         x, weight = pictures(call), call.array(index)
         view = convolution.geometry(x, weight.shape, call.attributes)
         zero = int(call.zero_point(2, x.dtype))
-        for _, sums in convolution.tiles(x, zero, convolution.integer_weights(call, index), view):
+        weights, pairs = convolution.integer_weights(call, index), convolution.paired(call, index)
+        for _, sums in convolution.tiles(x, zero, weights, view, pairs=pairs):
             yield sums.reshape(weight.shape[0], -1)
     elif op_type == "QLinearConvTranspose":
         sums = transposed.qlinear_accumulators(call)
@@ -133,9 +134,7 @@ def accumulated(op_type: str, call: Call) -> Iterator[Array]:
 def _matrix_sums(op_type: str, call: Call) -> Array:
     if op_type == "QGemm":
         return matrix.qgemm_accumulators(call)
-    index, zeros = (1, (2, 3)) if op_type == "MatMulInteger" else (3, (2, 5))
-    a = matrix.centred(call.array(0), call.maybe(zeros[0]), -2)
-    return matrix.accumulated(a, matrix.centred(call.array(index), call.maybe(zeros[1]), -1))
+    return matrix.matmul_accumulators(call, 1 if op_type == "MatMulInteger" else 3)
 
 
 def pictures(call: Call) -> Array:
