@@ -30,6 +30,13 @@ def simulate(
         str,
         typer.Option(help="Of sums: onnxruntime, onnxruntime-channels-last, gemmlowp, half-away, half-even or exact."),
     ] = "onnxruntime",
+    processor: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose kernels: exact (VNNI, AMX), avx2, sse, neon or wasm; beside onnxruntime this machine's.",
+            show_default=False,
+        ),
+    ] = None,
     proof: Annotated[
         bool, typer.Option("--proof/--no-proof", help="Also the sums: seen, possible, and those of pairs in 16 bits.")
     ] = True,
@@ -58,20 +65,23 @@ def simulate(
         if target is not None:
             check_writable(target, taken=taken)
             taken.append(target)
+    known = simulated.known_processor(processor, against)
     subject = simulated.opened(model, data, source, limit)
     with ExitStack() as stack:
         other = None
         if against is not None:
             count = threads or pipeline.default_threads()
-            other = stack.enter_context(simulated.other(against, subject, rounding, count))
-        wanted = Wanted(rounding, proof, other, output)
+            other = stack.enter_context(simulated.other(against, subject, rounding, count, known))
+        wanted = Wanted(rounding, proof, other, output, known)
         result = examine(subject.program, subject.images, subject.input_name, wanted, track=console.track)
     simulated.show(subject, result, verbose=verbose, against=against)
+    simulated.show_processor(known, found=processor is None, against=against)
     if output is not None:
         console.written(output)
     if json is not None:
         content = {
             "rounding": rounding,
+            "processor": known.name,
             "against": against if against in (None, "onnxruntime") else Path(against).name,
             "images": list(subject.images.names),
             "products": [sums.to_json() for sums in result.sums.values()],

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
-from quantseg.simulator.adding import ADDERS
 from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.pairwise import ADDERS, MULTIPLIERS
 from quantseg.simulator.rounding import (
     CHANNELS_LAST,
     Ratio,
@@ -119,12 +119,10 @@ def qlinear_mul(call: Call) -> tuple[Array, ...]:
     ratio = Ratio((s_a, s_b), (s_y,))
 
     def compute(one: Ints, other: Ints) -> Ints:
-        products = (one.astype(np.int32) - int(z_a)) * (other.astype(np.int32) - int(z_b))
+        left, right = one.astype(np.int32) - int(z_a), other.astype(np.int32) - int(z_b)
         if not call.as_onnxruntime:
-            return requantised(products, ratio, z_y, call.rounding)
-        # onnxruntime's kernel adds Z_y before it rounds: with an odd Z_y halves go the other way.
-        found = np.rint(products.astype(np.float32) * ratio.single + np.float32(int(z_y)))
-        return held(found, z_y)
+            return requantised(left * right, ratio, z_y, call.rounding)
+        return MULTIPLIERS[call.processor.multiplies](left, right, (s_a, s_b, s_y), z_y)
 
     return (_pairwise(compute, a, b),)
 

@@ -15,13 +15,17 @@ class Processor:
     """One kind of processor.
 
     means: in words. saturates: whether two products of uint8 and int8 are added in 16 bits that saturate (vpmaddubsw).
-    adds: how QLinearAdd computes, a name in elementwise.ADDERS.
+    adds, multiplies: how QLinearAdd and QLinearMul compute, names in ADDERS and
+    MULTIPLIERS. contracts: whether plain code adds a product that is not rounded by itself, as in a linear Resize: the
+    compiler's doing, found by trying.
     """
 
     name: str
     means: str
     saturates: bool = False
     adds: str = "fused"
+    multiplies: str = "single"
+    contracts: bool = False
 
 
 EXACT = Processor("exact", "x86-64 with VNNI or AMX")
@@ -32,8 +36,8 @@ PROCESSORS: Mapping[str, Processor] = {
         EXACT,
         Processor("avx2", "x86-64 with AVX2 or AVX-512 and without VNNI", saturates=True),
         Processor("sse", "x86-64 with SSE4.1 alone", adds="separate"),
-        Processor("neon", "ARM64: NEON, dot product and i8mm", adds="fixed-point"),
-        Processor("wasm", "WebAssembly with SIMD, in browsers", adds="real"),
+        Processor("neon", "ARM64: NEON, dot product and i8mm", adds="fixed-point", multiplies="fused", contracts=True),
+        Processor("wasm", "WebAssembly with SIMD, in browsers", adds="real", multiplies="real"),
     )
 }
 """Name → processor."""
