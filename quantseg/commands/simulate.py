@@ -51,6 +51,7 @@ def simulate(
     """Compute a quantised model in integers, operator by operator, and show what a runtime does otherwise.
 
     --against compares every tensor bit for bit and names the first node that differs; exit code 1 if integers do.
+    --processor avx2 adds pairs of products in 16 bits that saturate, as x86 processors without VNNI do.
     """
     from contextlib import ExitStack
 
@@ -74,8 +75,8 @@ def simulate(
             other = stack.enter_context(simulated.other(against, subject, rounding, count, known))
         wanted = Wanted(rounding, proof, other, output, known)
         result = examine(subject.program, subject.images, subject.input_name, wanted, track=console.track)
-    simulated.show(subject, result, verbose=verbose, against=against)
     simulated.show_processor(known, found=processor is None, against=against)
+    simulated.show(subject, result, verbose=verbose, against=against)
     if output is not None:
         console.written(output)
     if json is not None:

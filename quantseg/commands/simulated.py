@@ -69,13 +69,11 @@ def known_processor(name: str | None, against: str | None) -> "Processor":
 def show_processor(processor: "Processor", *, found: bool, against: str | None) -> None:
     """Whose kernels were simulated, and whether that was found by trying."""
     tried = ", this machine, found by trying" if found and against == "onnxruntime" else ""
-    console.say(f"kernels as on {processor.name}: {processor.means}{tried}")
+    console.say(f"kernels: {processor.name} ({processor.means}){tried}")
 
 
 @contextmanager
-def other(
-    against: str, subject: Subject, rounding: str, threads: int, processor: "Processor"
-) -> "Iterator[Other]":
+def other(against: str, subject: Subject, rounding: str, threads: int, processor: "Processor") -> "Iterator[Other]":
     """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
     from contextlib import closing
 

@@ -4,7 +4,6 @@ Two products with sums beyond 16 bits and every sum of two 8-bit integers tell t
 """
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ def _feeds() -> dict[str, Array]:
     return {"a": np.full((1, 256), 255, np.uint8), "w": weight, "p": p, "q": q, **single}
 
 
-@cache
 def this_processor(runtime: Runtime) -> Processor:
     """The processor whose kernels the runtime takes here. Raises ModelError where it is none that is known."""
     feeds = _feeds()

@@ -99,8 +99,8 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
 class Paired:
     """A weight whose products a kernel adds in pairs of 16 bits.
 
-    rows: as stored, (groups, outputs, inner), pairs side by side. up: what a picture without its middle lacks of what is
-    stored. order: places on a filter's inner axis, in the order of the pairs; None for its own.
+    rows: as stored, (groups, outputs, inner), pairs side by side. up: what a picture without its middle lacks of what
+    is stored. order: places on a filter's inner axis, in the order of the pairs; None for its own.
     """
 
     rows: F32
@@ -109,11 +109,12 @@ class Paired:
 
     def saturated(self, sums: Array, gathered: F32) -> Array:
         """Exact sums as the kernel has them. sums: (groups, outputs, pixels); gathered: (groups, inner, pixels)."""
+        parts = list(sums)
         found = [
-            saturated(sums[group], rows, (part if self.order is None else part[self.order]) + np.float32(self.up))
-            for group, (rows, part) in enumerate(zip(self.rows, gathered, strict=True))
+            saturated(part, rows, (factors if self.order is None else factors[self.order]) + np.float32(self.up))
+            for part, rows, factors in zip(parts, self.rows, gathered, strict=True)
         ]
-        return np.stack(found) if any(one.dtype != sums.dtype for one in found) else sums
+        return sums if all(one is part for one, part in zip(found, parts, strict=True)) else np.stack(found)
 
 
 def paired(call: Call, index: int) -> Paired | None:
@@ -124,9 +125,9 @@ def paired(call: Call, index: int) -> Paired | None:
     and weights of uint8. onnxruntime has no such kernel for int8 times int8. Source: qlinearconv.cc, conv_integer.cc.
     """
     weight, groups, turned = call.array(index), call.number("group", 1), index == 1
-    kinds = (np.uint8, np.int8) if not turned else (np.int8, np.uint8)
+    unsigned, signed = (weight, call.array(0)) if turned else (call.array(0), weight)
     alone = not turned and weight.shape[1] == 1 and groups == len(weight)
-    if not call.processor.saturates or (call.array(0).dtype, weight.dtype) != kinds or alone:
+    if not call.processor.saturates or unsigned.dtype != np.uint8 or signed.dtype != np.int8 or alone:
         return None
     rows = filter_of(weight, None, None, groups).kernel
     if not turned:

@@ -22,7 +22,6 @@ from quantseg.simulator.rounding import (
     Ratio,
     doubling_high_multiply,
     fixed_point,
-    held,
     requantised,
     saturated,
     shift_half_away,

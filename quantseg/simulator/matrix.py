@@ -45,12 +45,17 @@ def accumulated(a: F32, b: F32) -> Array:
     return np.asarray(found if b.ndim > 1 else found[..., 0])
 
 
-def _in_pairs(sums: Array, a: Array, b: Array, call: Call) -> Array:
-    """Exact sums a @ b as the processor's kernel has them. a, b: as stored.
+def saturates(call: Call, a: Array, b: Array) -> bool:
+    """Whether the kernel for a @ b adds pairs of products in 16 bits: uint8 times int8, a weight or not.
 
-    Pairs saturate where uint8 is multiplied by int8, a weight or not; onnxruntime has no such kernel for int8 times int8.
+    onnxruntime has no such kernel for int8 times int8.
     """
-    if not call.processor.saturates or (a.dtype, b.dtype) != (np.uint8, np.int8) or not sums.size:
+    return call.processor.saturates and a.dtype == np.uint8 and b.dtype == np.int8
+
+
+def _in_pairs(sums: Array, a: Array, b: Array, call: Call) -> Array:
+    """Exact sums a @ b as the processor's kernel has them. a, b: as stored."""
+    if not sums.size or not saturates(call, a, b):
         return sums
     left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
     if right.ndim == 2:

@@ -42,8 +42,7 @@ def neighbours(matrix: F32) -> tuple[F32, F32]:
 
 def possible(rows: F32) -> NDArray[np.bool_]:
     """Whether a channel's int8 weights let a pair saturate, with both uint8 factors at 255. rows: (channels, inner)."""
-    inner = rows.shape[1]
-    return np.asarray(_suspects(rows, np.zeros(inner, np.float32), np.full(inner, 255, np.float32)).any(axis=1))
+    return np.asarray(_suspects(rows, 0, 255).any(axis=1))
 
 
 def beyond(rows: F32, values: F32) -> Iterator[Beyond]:
@@ -67,11 +66,24 @@ def beyond(rows: F32, values: F32) -> Iterator[Beyond]:
             yield Beyond(channels, columns, np.clip(sums, LEAST, LARGEST) - sums)
 
 
-def _suspects(rows: F32, least: F32, most: F32) -> NDArray[np.bool_]:
+def _reach(rows: F32, least: F32 | float, most: F32 | float) -> tuple[F32, F32]:
+    """The least and the largest sum of each channel and pair, of factors from `least` to `most`, (inner,)."""
+    ends = rows * np.float32(least), rows * np.float32(most)
+    down, up = (np.add(*neighbours(each(*ends))) for each in (np.minimum, np.maximum))
+    return down, up
+
+
+def _suspects(rows: F32, least: F32 | float, most: F32 | float) -> NDArray[np.bool_]:
     """Of each channel and pair, whether factors from `least` to `most`, (inner,), take its sum out of 16 bits."""
-    ends = rows * least, rows * most
-    up, down = (sum(neighbours(each(*ends))) for each in (np.maximum, np.minimum))
+    down, up = _reach(rows, least, most)
     return np.asarray((up > LARGEST) | (down < LEAST))
+
+
+def most_lost(rows: F32, least: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """By how much saturation may make a channel's sums smaller, and larger, for factors from `least` to `most`."""
+    down, up = _reach(rows, least, most)
+    smaller, larger = np.maximum(up - LARGEST, 0), np.maximum(LEAST - down, 0)
+    return smaller.sum(axis=1, dtype=np.float64).astype(np.int64), larger.sum(axis=1, dtype=np.float64).astype(np.int64)
 
 
 def saturated(sums: Array, rows: F32, values: F32) -> Array:
