@@ -1,8 +1,8 @@
 """What onnxruntime's integer kernels do on each processor: how they add pairs of products, and where they round.
 
 Everything else that integer kernels do is the same everywhere, but for weights of −128 on ARM without the dot product:
-the sum of two products (−128)² wraps there, which is not simulated. Sources: onnxruntime 1.32, MLAS (qgemm.cpp, qladd.cpp,
-qladd_avx2.cpp, platform.cpp); found equal by running all of them, most of them emulated.
+the sum of two products (−128)² wraps there, which is not simulated. Sources: onnxruntime 1.32, MLAS (qgemm.cpp,
+qladd.cpp, qladd_avx2.cpp, qlmul.cpp, platform.cpp); found equal by running all of them, most of them emulated.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ class Processor:
     """One kind of processor.
 
     means: in words. saturates: whether two products of uint8 and int8 are added in 16 bits that saturate (vpmaddubsw).
-    adds, multiplies: how QLinearAdd and QLinearMul compute, names in ADDERS and MULTIPLIERS. contracts: whether a linear
-    Resize adds products that are not rounded by themselves: the compiler's doing, found by trying.
+    adds, multiplies: how QLinearAdd and QLinearMul compute, names in ADDERS and MULTIPLIERS. contracts: whether a
+    linear Resize adds products that are not rounded by themselves: the compiler's doing, found by trying.
     """
 
     name: str
