@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -64,6 +65,28 @@ def test_a_saved_run_is_the_same_bytes_and_equal_and_another_rounding_is_not(qua
     assert differs.code == 1
     assert "first difference: node " in differs.out
     assert " here, " in differs.out
+
+
+def test_another_processor_computes_otherwise_where_weights_saturate(quantseg: Command, place: Path) -> None:
+    """Every weight 127: on AVX2 sums of two products saturate, simulated, and in onnxruntime where it has such kernels."""
+    model = onnx.load(place / "net.int8.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4:
+            whole = np.full(tensor.dims, 127, np.int8)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(whole, tensor.name))
+    onnx.save(model, place / "full.onnx")
+    common = ("simulate", "full.onnx", "--data", "data", "--limit", 1)
+    saved = quantseg(*common, "-o", "exact.npz")
+    assert saved.code == 0, saved.err
+    assert "kernels: exact (x86-64 with VNNI or AMX)" in saved.out
+    for processor, code in (("exact", 0), ("avx2", 1)):
+        done = quantseg(*common, "--processor", processor, "--against", "exact.npz")
+        assert done.code == code, done.err
+        assert f"kernels: {processor} (" in done.out
+    here = operators.this_processor()
+    for processor, code in ((here.name, 0), ("exact" if here.saturates else "avx2", 1)):
+        done = quantseg(*common, "--processor", processor, "--against", "onnxruntime")
+        assert done.code == code, done.err
 
 
 def test_qdq_and_qoperator_are_compared_with_each_other(quantseg: Command, place: Path) -> None:
