@@ -68,7 +68,7 @@ def test_a_saved_run_is_the_same_bytes_and_equal_and_another_rounding_is_not(qua
 
 
 def test_another_processor_computes_otherwise_where_weights_saturate(quantseg: Command, place: Path) -> None:
-    """Every weight 127: on AVX2 sums of two products saturate, simulated, and in onnxruntime where it has such kernels."""
+    """Every weight 127: on AVX2 sums of two products saturate, simulated and in onnxruntime alike."""
     model = onnx.load(place / "net.int8.onnx")
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4:
