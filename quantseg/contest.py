@@ -23,6 +23,7 @@ from quantseg.pipeline import CalibrationOptions, FloatModel
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import ExecutionSummary, summary
+from quantseg.saturation import Verdict, verdict_of
 
 FLOAT, ONNXRUNTIME, QUANTSEG, NNCF = "float", "onnxruntime quantizer", "quantseg", "NNCF"
 
@@ -42,7 +43,8 @@ class PeerModel:
 class Contestant:
     """One model of the contest, in one runtime. evaluation: its masks against those of the float model in onnxruntime.
 
-    failed: why there are no figures. `name` and `runtime` together tell contestants apart.
+    failed: why there are no figures. sums: on which processors the sums of an ONNX model in integers are exact. `name`
+    and `runtime` together tell contestants apart.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Contestant:
     executed: ExecutionSummary | None = None
     failed: str | None = None
     runtime: str = "onnxruntime"
+    sums: Verdict | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -61,6 +64,7 @@ class Contestant:
             "timing": None if self.timing is None else asdict(self.timing),
             "executed": None if self.executed is None else asdict(self.executed),
             "failed": self.failed,
+            "integer_sums": None if self.sums is None else self.sums.to_json(),
         }
 
 
@@ -156,6 +160,8 @@ def _judged(entry: _Entry, model: FloatModel, data: Dataset, threads: int, track
     found = Contestant(entry.name, runtime=entry.runtime, failed=entry.model.failed)
     if entry.model.path is None:
         return found
+    if entry.name in (ONNXRUNTIME, QUANTSEG) or entry.name.startswith(f"{QUANTSEG} "):
+        found = replace(found, sums=verdict_of(entry.model.path))
     try:
         with open_pair(model.path, entry.model.path, threads=threads, runtime=entry.runtime) as (reference, candidate):
             return replace(found, evaluation=evaluate(reference, candidate, data, model.recipe, track=track))

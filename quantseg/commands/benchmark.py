@@ -26,6 +26,7 @@ def benchmark(
     from dataclasses import asdict
 
     from quantseg import latency, measuring, pipeline, tables
+    from quantseg.commands import exactness
     from quantseg.errors import ModelError, QuantSegError
     from quantseg.files import check_writable, write_json
     from quantseg.provenance import provenance
@@ -67,12 +68,14 @@ def benchmark(
     console.say(tables.terminal(headers, rows))
     machine = provenance(runtime)
     console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
+    sums = {name: exactness.say(path, path.name) for name, path in named.items() if path.suffix != ".xml"}
     if json is not None:
         write_json(
             json,
             {
                 "runtime": runtime,
                 "threads": count,
+                "integer_sums": sums,
                 "timings": [asdict(t) for t in timings],
                 "machine": machine.to_json(),
             },

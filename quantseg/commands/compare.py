@@ -81,6 +81,7 @@ def _show(results: "tuple[Contestant, ...]") -> None:
     import textwrap
 
     from quantseg import tables
+    from quantseg.commands.exactness import say_verdict
 
     rows: list[tables.Row] = []
     failures = []
@@ -107,3 +108,6 @@ def _show(results: "tuple[Contestant, ...]") -> None:
     console.say(tables.terminal(headers, rows))
     for failure in failures:
         console.say(textwrap.fill(failure, tables.WIDTH))
+    for c in {c.name: c for c in results if c.sums is not None}.values():
+        assert c.sums is not None
+        say_verdict(c.sums, c.name)

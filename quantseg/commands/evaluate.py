@@ -30,6 +30,7 @@ def evaluate(
     from dataclasses import asdict
 
     from quantseg import evaluation, folding, graph, pipeline
+    from quantseg.commands import exactness
     from quantseg.comparison import Taken
     from quantseg.data import open_dataset
     from quantseg.files import check_writable, write_json
@@ -63,8 +64,9 @@ def evaluate(
                 both = evaluation.evaluate(other, session, shown, shared, folded=folded, track=console.track)
             _show_evaluation(both)
             result = both.to_json()
+    sums = exactness.say(loaded)
     if json is not None:
-        write_json(json, result)
+        write_json(json, result | {"integer_sums": sums})
         console.written(json)
 
 

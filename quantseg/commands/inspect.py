@@ -31,6 +31,7 @@ def inspect(
     from dataclasses import asdict
 
     from quantseg import measuring, pipeline, roofline, tables
+    from quantseg.commands import exactness
     from quantseg.files import check_writable, write_json
     from quantseg.runtimes import RUNTIMES
     from quantseg.runtimes.execution import summary
@@ -59,8 +60,10 @@ def inspect(
         f"{total.transpose_nodes} Transpose, {total.float_conv_transposes} float ConvTranspose"
     )
     console.say(roofline.sentence(nodes, roofs))
+    sums = exactness.say(model)
     if json is not None:
-        content = {"summary": asdict(total), "roofs": asdict(roofs), "nodes": [asdict(n) for n in nodes]}
+        listed = [asdict(n) for n in nodes]
+        content = {"summary": asdict(total), "roofs": asdict(roofs), "integer_sums": sums, "nodes": listed}
         write_json(json, content)
         console.written(json)
 

@@ -60,6 +60,7 @@ def make_report(
     calibrating: the calibration images, which refinement and onnxruntime's quantizer look at, where they are wanted.
     """
     from quantseg import contest, effort, graph, pipeline
+    from quantseg.commands.exactness import say_verdict
     from quantseg.report import PEER, build_report, verdict, write_report
 
     options = wanted.options
@@ -101,6 +102,8 @@ def make_report(
             track=track,
         )
     console.say(f"{name}: {verdict(result.summary)}")
+    if result.sums is not None:
+        say_verdict(result.sums, name)
     console.written(*write_report(result, wanted.output / name, pictures=wanted.pictures))
     return result
 

@@ -59,9 +59,9 @@ def quantize(
     """
     from dataclasses import replace
 
-    from quantseg import costs, graph, pipeline, tables, targets
     from quantseg import effort as efforts
-    from quantseg.commands import plans, verdict
+    from quantseg import graph, pipeline, tables, targets
+    from quantseg.commands import exactness, plans, verdict
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
     from quantseg.folding import Fold
@@ -81,10 +81,7 @@ def quantize(
         check_writable(json, taken=(model, calibration, target))
     float_model = pipeline.read_float_model(model, source)
     bench = targets.bench(aim, options.threads, console.track)
-    settings = options.settings if bench is None else costs.suited(options.settings, bench)
-    if settings != options.settings:
-        console.say(f"note: {costs.SATURATES}")
-    options = replace(options, settings=settings)
+    settings = options.settings
     notes: tuple[str, ...] = ()
     if calibration is not None:
         table = pipeline.ranges_of(pipeline.read_calibration(calibration, float_model), options)
@@ -111,10 +108,11 @@ def quantize(
     made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
     made = replace(made, plan=replace(made.plan, notes=(*notes, *made.plan.notes)))
     plans.show(made, verbose)
+    sums = exactness.say(made.model)
     if wanted != Fold():
         taken, given = graph.signature(made.model)
         console.say(f"takes {', '.join(map(str, taken))}; gives {', '.join(map(str, given))}")
-    result = made.to_json()
+    result = made.to_json() | {"integer_sums": sums}
     if not dry_run:
         graph.save(made.model, target)
         before, after = file_bytes(model), file_bytes(target)

@@ -83,9 +83,9 @@ def search(
     """
     from dataclasses import replace
 
-    from quantseg import costs, graph, pipeline, searching, targets
     from quantseg import effort as efforts
-    from quantseg.commands import plans
+    from quantseg import graph, pipeline, searching, targets
+    from quantseg.commands import exactness, plans
     from quantseg.errors import BudgetError, PlanError
     from quantseg.files import check_writable, write_json, write_text
     from quantseg.search import judging, read_budget, weighing
@@ -107,10 +107,7 @@ def search(
     budget = read_budget(max_iou_drop, max_class_drop or (), names)
     _announce(calibrated, judged, evaluations, seconds, labels)
     bench = targets.bench(aim, options.threads, console.track)
-    settings = options.settings if bench is None else costs.suited(options.settings, bench)
-    if settings != options.settings:
-        console.say(f"note: {costs.SATURATES}")
-    options = replace(options, settings=settings)
+    settings = options.settings
     done = pipeline.calibrate(float_model, calibrated, options, track=console.track)
     refined = efforts.refine(
         float_model, done, calibrated, options, effort=effort, leave_float=False, track=console.track
@@ -138,6 +135,7 @@ def search(
     made = replace(made, plan=replace(made.plan, notes=(*refined.notes, *made.plan.notes)))
     _show(found)
     plans.show(made, verbose)
+    sums = exactness.say(made.model)
     graph.save(made.model, written_to)
     console.written(written_to)
     if figure is not None:
@@ -149,7 +147,7 @@ def search(
         write_text(figure, svg_file(drawn))
         console.written(figure)
     if json is not None:
-        write_json(json, found.to_json() | {"plan": made.to_json()})
+        write_json(json, found.to_json() | {"plan": made.to_json(), "integer_sums": sums})
         console.written(json)
     if not found.is_met:
         raise BudgetError(_missed(found, written_to))

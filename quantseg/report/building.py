@@ -22,6 +22,7 @@ from quantseg.report.ranges import worst_ranges
 from quantseg.roofline import beside_roofs, convolutions
 from quantseg.runtimes import RUNTIMES, Session
 from quantseg.runtimes.execution import ExecutedNode, summary
+from quantseg.saturation import verdict_of
 
 WORST_TENSORS = 6
 WORST_IMAGES = 8
@@ -86,6 +87,7 @@ def build_report(
         peer=None if peer is None else _peer(peer, model, data, threads, track),
         data=dataset,
         note=note,
+        sums=verdict_of(int8_model),
     )
 
 

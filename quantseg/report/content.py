@@ -12,6 +12,7 @@ from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
 from quantseg.roofline import Roofs, fraction_of_roof
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
+from quantseg.saturation import Verdict
 
 FLOAT = "float"
 INT8 = "int8"
@@ -47,6 +48,7 @@ class Report:
     peer: the other quantizer's model, where it was asked for; PEER is its name beside the two.
     data: the data set that the images are of, where it is known. note: what to know before reading the figures.
     ranges: the tensors that lose most, the worst first. pictures: images that agree least, the worst first.
+    sums: on which processors the int8 model's integer sums are exact.
     provenance: what else the figures depend on, such as versions, processor and data. commands: what made it.
     """
 
@@ -66,6 +68,7 @@ class Report:
     peer: Peer | None = None
     data: str | None = None
     note: str | None = None
+    sums: Verdict | None = None
 
     @property
     def summary(self) -> "Summary":
@@ -99,6 +102,7 @@ class Report:
             "executed": {name: asdict(summary) for name, summary in self.executed.items()},
             "roofline": None if self.roofs is None else _roofline_to_json(self.roofs, self.convolutions),
             "plan": asdict(self.plan),
+            "integer_sums": None if self.sums is None else self.sums.to_json(),
             "worst_ranges": [_range_to_json(tensor) for tensor in self.ranges],
             "provenance": dict(self.provenance),
             "commands": list(self.commands),

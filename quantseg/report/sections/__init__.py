@@ -9,6 +9,7 @@ from quantseg.report.content import Report
 from quantseg.report.document import Section
 from quantseg.report.sections.cost import execution, size, speed
 from quantseg.report.sections.decisions import kept_float, plan, provenance, ranges
+from quantseg.report.sections.processors import processors
 from quantseg.report.sections.quality import accuracy, classes, images
 from quantseg.report.sections.roofline import roofline
 
@@ -21,6 +22,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     execution,
     roofline,
     kept_float,
+    processors,
     ranges,
     plan,
     provenance,
