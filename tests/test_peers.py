@@ -11,7 +11,7 @@ import pytest
 
 from quantseg.errors import DataError, ModelError
 from quantseg.peers import CALIBRATORS, FORMATS, PeerError, quantize_with_onnxruntime
-from tests import models
+from tests import models, operators
 
 RNG = np.random.default_rng(0)
 FEEDS = [{"x": RNG.standard_normal((1, 3, 16, 16)).astype(np.float32)} for _ in range(4)]
@@ -38,7 +38,8 @@ def test_the_int8_model_says_nearly_what_the_float_model_says(
     model: Path, tmp_path: Path, calibrator: str, qformat: str
 ) -> None:
     output = tmp_path / "int8.onnx"
-    quantize_with_onnxruntime(model, output, iter(FEEDS), calibrator=calibrator, qformat=qformat)
+    reduced = operators.widest() < 128  # its weights of 8 bits saturate there
+    quantize_with_onnxruntime(model, output, iter(FEEDS), calibrator=calibrator, qformat=qformat, reduce_range=reduced)
     expected = models.run(onnx.load(model), FEEDS[0])[0]
     found = models.run(onnx.load(output), FEEDS[0])[0]
     assert np.abs(found - expected).max() < 0.2 * np.abs(expected).max()

@@ -309,7 +309,7 @@ def hot() -> tuple[ir.Model, list[dict[str, Array]]]:
 
 def test_channels_that_saturate_get_seven_bits_and_no_others(tmp_path: Path) -> None:
     model, feeds = hot()
-    first = quantised.make(model, feeds).model
+    first = quantised.make(model, feeds, full_range_weights=True).model
     steps = program(first)
     (sums,) = [s for s in (sums_of(steps, taken) for taken in run(steps, feeds[0])) if s is not None]
     assert sums.saturating
@@ -318,7 +318,7 @@ def test_channels_that_saturate_get_seven_bits_and_no_others(tmp_path: Path) -> 
     path.write_text(json.dumps({"products": [sums.to_json()]}))
     channels = read_channels(path)
     assert channels == ((sums.node, sums.saturating),)
-    reduced = quantised.make(model, feeds, reduced_channels=channels).model
+    reduced = quantised.make(model, feeds, full_range_weights=True, reduced_channels=channels).model
     again = program(reduced)
     (after,) = [s for s in (sums_of(again, taken) for taken in run(again, feeds[0])) if s is not None]
     assert after.saturating == ()
