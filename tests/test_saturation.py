@@ -149,9 +149,9 @@ def test_odd_channels_side_by_side_are_safe_in_their_places(qformat: str) -> Non
         )
 
 
-def test_this_machine_is_oursby_trying() -> None:
+def test_this_machine_is_found_by_trying() -> None:
     """The product of the largest integers comes out wrong exactly where onnxruntime's convolutions do."""
-    assert saturates(RUNTIMES["onnxruntime"]) == (operators.widest() < 128)
+    assert saturates(RUNTIMES["onnxruntime"]) == operators.this_processor().saturates
 
 
 @pytest.mark.parametrize(
