@@ -50,7 +50,7 @@ SATURATING = (
     ("segnet", "qoperator"), ("cells_unet", "channels-last"), ("unet", "onnxruntime's, qdq"),
 )  # fmt: skip
 """Models with weights of the full range, whose pair sums saturate by the million, and what makes them."""
-FULL_RANGE = QuantSettings()
+FULL_RANGE = QuantSettings(full_range_weights=True)
 """8 bits, whatever a pair of weights adds up to."""
 CALIBRATION, IMAGES, SATURATING_IMAGES = 24, 4, 12
 OPTIONS = pipeline.CalibrationOptions(threads=THREADS)
