@@ -5,7 +5,7 @@ results of integer operators, and of QDQ patterns that stand for one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,18 +40,28 @@ class Exposed:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """A node and how many of its integers differ."""
+
+    name: str
+    op_type: str
+    differ: int
+
+
+@dataclass(frozen=True)
 class Count:
-    """Integers that differ, of how many. nodes: name and type → differing ones. A monoid under +."""
+    """Integers that differ, of how many, and the nodes that made them. A monoid under +."""
 
     differ: int = 0
     values: int = 0
-    nodes: tuple[tuple[str, int], ...] = ()
+    nodes: tuple[Differing, ...] = ()
 
     def __add__(self, other: "Count") -> "Count":
-        nodes = dict(self.nodes)
-        for node, differ in other.nodes:
-            nodes[node] = nodes.get(node, 0) + differ
-        return Count(self.differ + other.differ, self.values + other.values, tuple(nodes.items()))
+        nodes = {node.name: node for node in self.nodes}
+        for node in other.nodes:
+            known = nodes.get(node.name)
+            nodes[node.name] = node if known is None else replace(node, differ=node.differ + known.differ)
+        return Count(self.differ + other.differ, self.values + other.values, tuple(nodes.values()))
 
 
 def exposed(model: ir.Model) -> Exposed:
@@ -95,7 +105,7 @@ def differing(mine: Mapping[str, Array], other: Mapping[str, Array], made: Expos
     exact, behind = Count(), Count()
     for name, step in made.makers.items():
         differ = int(np.count_nonzero(mine[name] != other[name]))
-        nodes = ((f"{step.name} ({step.op_type})", differ),) if differ else ()
+        nodes = (Differing(step.name, step.op_type, differ),) if differ else ()
         count = Count(differ, mine[name].size, nodes)
         if name in made.behind_float:
             behind += count

@@ -40,7 +40,7 @@ _AVX512 = ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")
 PROCESSORS = {
     processor.name: processor
     for processor in (
-        Processor("here", Way.HERE, "what this machine has", None),
+        Processor("here", Way.HERE, "this machine's own", None),
         Processor("avx2-native", Way.CONCEALED, "AVX2 maddubs", True, flags=("avx2", "fma")),
         Processor("avx512-native", Way.CONCEALED, "AVX-512 maddubs", True, flags=_AVX512),
         Processor("avx2", Way.X86, "AVX2 maddubs", True, model="max"),
@@ -48,7 +48,7 @@ PROCESSORS = {
         Processor("cortex-a53", Way.ARM, "NEON", False, model="cortex-a53"),
         Processor("cortex-a76", Way.ARM, "NEON dot product", False, model="cortex-a76"),
         Processor("aarch64", Way.ARM, "i8mm", False, model="max"),
-        Processor("wasm", Way.WASM, "WebAssembly SIMD", False),
+        Processor("wasm", Way.WASM, "WASM SIMD", False),
     )
 }
 """By name. `avx2` is qemu's `max`, which knows AVX2 and nothing wider; `aarch64` its `max` of that family."""
