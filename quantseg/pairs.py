@@ -7,8 +7,9 @@ more than 128: 255 · 128 = 32,640 ≤ 32,767. Which two weights are neighbours 
     MLAS (onnxruntime):  the flattened (taps, channels) axis, two by two; a last odd one beside zero
     oneDNN (OpenVINO):   two channels of one tap; the last of an odd number beside zero
 
-The limit below zero is two steps tighter, -126, so that a weight can also be stored shifted by one step with zero-point
--1, as one of onnxruntime's kernels wants it; and no weight is -128, whose square twice overflows ARM's 16-bit sums.
+The negative ones add up to no less than -128, and to -126 where this tool chooses them: so each may also be stored one
+step lower with zero-point -1, as one of onnxruntime's kernels wants it. No weight is -128, whose square twice overflows
+the 16-bit sums of ARM's kernels without dot product.
 Depthwise kernels, and those of uint8 weights, add in wider registers and have no neighbours.
 Sources: Intel, Intrinsics Guide (_mm256_maddubs_epi16); onnxruntime, "Quantize ONNX models"; MLAS, QgemmU8X8KernelAvx2;
 oneDNN, "Nuances of int8 computations".
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 
 from quantseg.affine import F32, F64, Ints
 
-MOST, LEAST = 128, -126
-"""What the positive weights of a pair may add up to at most, and the negative ones at least."""
+MOST, LEAST = 128, -128
+"""What the positive stored weights of a pair may add up to at most, and the negative ones at least."""
+LEAST_CHOSEN = -126
+"""The same for negative weights that this tool chooses: two steps are left for storing both of them one lower."""
 
 _GROWTH = 1.002
 """By how much a scale grows where rounding pushed a pair beyond its limit once more."""
@@ -47,16 +50,17 @@ def _paired(lines: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return even[:, ::2].reshape(-1), even[:, 1::2].reshape(-1)
 
 
-def excess(rows: Rows) -> F64:
+def excess(rows: Rows, least: int = LEAST_CHOSEN) -> F64:
     """How many times its limit the worst pair of each output channel has, (output channels,); safe up to 1.
 
-    rows: in steps of their grid, whole or not, (output channels, input channels of a group, taps).
+    rows: in steps of their grid, whole or not, (output channels, input channels of a group, taps). least: the limit
+    below zero.
     """
     found = np.zeros(len(rows))
     flat = rows.reshape(len(rows), rows.shape[1] * rows.shape[2])
     for first, second in orders(*rows.shape[1:]):
         above, below = pair_sums(flat, first, second)
-        found = np.maximum(found, np.maximum(above / MOST, below / LEAST).max(axis=1, initial=0.0))
+        found = np.maximum(found, np.maximum(above / MOST, below / least).max(axis=1, initial=0.0))
     return found
 
 
@@ -73,10 +77,32 @@ def pair_sums(flat: Rows, first: NDArray[np.int64], second: NDArray[np.int64]) -
     )
 
 
-def is_safe(rows: Ints) -> NDArray[np.bool_]:
-    """Whether no pair sum of the integers can saturate, for each output channel."""
-    safe: NDArray[np.bool_] = excess(rows) <= 1.0
-    return safe
+def unsafe(stored: Ints) -> NDArray[np.bool_]:
+    """Whether a pair sum of the integers as a file stores them can saturate, for each output channel.
+
+    stored: (output channels, input channels of a group, taps).
+    """
+    lowest = stored.min(axis=(1, 2), initial=0) < -127
+    found: NDArray[np.bool_] = (excess(stored, LEAST) > 1.0) | lowest
+    return found
+
+
+def pulled(rows: Ints) -> Ints:
+    """The integers with each pair beyond its limits moved towards zero until it fits, both by the same.
+
+    That is the least change in squares. rows: (output channels, input channels of a group, taps), integers.
+    """
+    flat = rows.reshape(len(rows), rows.shape[1] * rows.shape[2]).copy()
+    for first, second in orders(*rows.shape[1:]):
+        for sign, limit in ((1, MOST), (-1, -LEAST_CHOSEN)):
+            own = np.maximum(sign * flat[:, first], 0)
+            other = np.where(first == second, 0, np.maximum(sign * flat[:, second], 0))
+            much = np.maximum(own + other - limit, 0)
+            of_other = np.maximum(np.minimum(other, much // 2), much - own)  # none takes more than it has of this sign
+            flat[:, first] -= sign * (much - of_other)
+            flat[:, second] -= sign * of_other
+    moved: Ints = flat.reshape(rows.shape)
+    return moved
 
 
 def safe_scale(rows: F32, scale: F32) -> F32:
@@ -85,13 +111,13 @@ def safe_scale(rows: F32, scale: F32) -> F32:
     rows: real units, (output channels, input channels of a group, taps). scale: float32, (output channels,), or () for
     one of all channels. A scale that is safe already is given back as it is.
     """
-    whole = scale.ndim == 0
     grown = np.broadcast_to(scale, (len(rows),)).astype(np.float32)
-    need = excess(rows / grown[:, None, None])
+    first = True
     while True:
-        factor = np.maximum(need, 1.0)
-        grown = (grown * (factor.max(initial=1.0) if whole else factor)).astype(np.float32)
-        beyond = excess(np.rint(rows / grown[:, None, None])) > 1.0
+        steps = rows / grown[:, None, None]
+        beyond = excess(np.rint(steps)) > 1.0
         if not beyond.any():
-            return grown[0] if whole and len(grown) else grown.reshape(scale.shape)
-        need = np.where(beyond, _GROWTH, 1.0)
+            return np.asarray(grown.max(initial=0.0) if scale.ndim == 0 else grown, np.float32).reshape(scale.shape)
+        factor = np.where(beyond, np.maximum(excess(steps), 1.0) if first else _GROWTH, 1.0)
+        grown = (grown * (factor.max() if scale.ndim == 0 else factor)).astype(np.float32)
+        first = False

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import psutil
 
 from quantseg import calibration as calibrations
-from quantseg import folding, formats, graph
+from quantseg import folding, formats, graph, saturation
 from quantseg.calibration import Calibration, CalibrationTable, choose_ranges
 from quantseg.calibrators import calibrator
 from quantseg.data import Dataset, open_dataset
@@ -208,7 +208,8 @@ def quantize(
 ) -> tuple[QuantPlan, ir.Model]:
     """The plan and the quantised model, its recipe in its metadata. placement: what was measured, see quantseg.costs.
 
-    Raises PlanError, CalibrationError.
+    The model that is given has been read again: none of its pair sums can saturate, but with full_range_weights. Raises
+    PlanError, CalibrationError.
     """
     if settings.activation is INT8 and qformat == "qdq":
         log.info("int8 activations in QDQ: onnxruntime on x86 may run some of them in float; inspect tells which")
@@ -216,6 +217,8 @@ def quantize(
     metadata = {METADATA_KEY: model.recipe.to_toml(), "quantseg.float_sha256": model.digest}
     quantised = formats.emit(model.prepared.model, decided, qformat=qformat, metadata=metadata)
     graph.check(quantised, full=True)
+    if not settings.full_range_weights:
+        saturation.require_safe(quantised)
     return decided, quantised
 
 

@@ -125,7 +125,7 @@ class Job:
             notes.append(f"{fit.qformat} does not open here ({problem}); written as {qformats[0]} instead")
 
     def _made(self, fit: Fitted, placement: Placement) -> Made:
-        plan, written = quantize(self.model, self.table, fit.settings, qformat=fit.qformat, placement=placement)
+        plan, written = quantize(self.model, self.table, self.settings, qformat=fit.qformat, placement=placement)
         return Made(plan, written, fit.qformat, fit.costs, by_parts=placement is fit.placement)
 
     def _faster(

@@ -15,6 +15,7 @@ from quantseg.correction.layers import Layer, layers_of
 from quantseg.data.dataset import Item
 from quantseg.errors import DataError
 from quantseg.graph import expose, to_bytes
+from quantseg.pairs import excess, safe_scale, unsafe
 from quantseg.planning import QuantSettings, plan
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT4, INT8, UINT8, QType
@@ -102,7 +103,8 @@ def test_weights_lie_on_the_grid_within_its_limits_and_err_no_more_than_the_near
     whole = params_of_weights(layer.weight, qtype, **options)
     grid = replace(whole, scale=np.asarray(whole.scale * np.float32(share), np.float32))
     limits = integer_limits(qtype, symmetric=qtype.signed, reduced=bool(options.get("reduced")))
-    rounded = compensated(layer, grid, covariance, limits)
+    rounded, same = compensated(layer, grid, covariance, limits)
+    assert same == grid
     integers = quantize(rounded, grid)
     assert np.array_equal(dequantize(integers, grid), rounded)
     assert limits[0] <= integers.min()
@@ -117,7 +119,7 @@ def test_it_errs_far_less_where_inputs_go_together():
     mixed = noise(32, 2)
     covariance = (mixed @ mixed.T + 0.01 * np.eye(32))[None].astype(np.float64)
     grid = params_of_weights(layer.weight, INT4, axis=0)
-    rounded = compensated(layer, grid, covariance, (-7, 7))
+    rounded, _ = compensated(layer, grid, covariance, (-7, 7))
     nearest = dequantize(quantize(layer.weight, grid), grid)
     assert error(layer, rounded, covariance).sum() < error(layer, nearest, covariance).sum() / 4
 
@@ -126,7 +128,7 @@ def test_it_errs_far_less_where_inputs_go_together():
 def test_inputs_that_tell_nothing_of_each_other_leave_the_nearest_integers(covariance):
     layer = layer_of(noise(4, 3, 2, 2))
     grid = params_of_weights(layer.weight, INT8, axis=0)
-    rounded = compensated(layer, grid, covariance, (-127, 127))
+    rounded, _ = compensated(layer, grid, covariance, (-127, 127))
     assert np.array_equal(rounded, dequantize(quantize(layer.weight, grid), grid))
 
 
@@ -139,12 +141,13 @@ def grids_of(prepared: Prepared, wanted: QuantSettings, images: Tensors) -> dict
     "wanted",
     [
         QuantSettings(),
+        QuantSettings(full_range_weights=True),
         QuantSettings(per_channel=False),
         QuantSettings(weight=UINT8, per_channel=False),
         QuantSettings(reduce_range=True),
         QuantSettings(weight=INT4),
     ],
-    ids=["default", "per tensor", "uint8", "reduced", "int4"],
+    ids=["default", "full range", "per tensor", "uint8", "reduced", "int4"],
 )
 def test_a_network_keeps_its_grids_and_its_layers_err_less(wanted):
     images, prepared = data(), network()
@@ -153,12 +156,17 @@ def test_a_network_keeps_its_grids_and_its_layers_err_less(wanted):
     done = compensate(prepared, ranges, wanted, "x", images)
     assert to_bytes(prepared.model) == before
     planned = plan(prepared, ranges, wanted)
-    assert dict(plan(done, ranges, wanted).weights) == dict(planned.weights) == dict(done.weights)
+    assert dict(plan(done, ranges, wanted).weights) == dict(done.weights)
+    widest = plan(prepared, ranges, replace(wanted, full_range_weights=not wanted.reduce_range)).weights
+    for name, grid in done.weights.items():
+        assert (widest[name].scale <= grid.scale * (1 + 1e-6)).all()
+        assert (grid.scale <= planned.weights[name].scale * (1 + 1e-6)).all()
     layers = layers_of(prepared.model, planned)
     gained = []
     for layer, new in zip(layers, layers_of(done.model, plan(done, ranges, wanted)), strict=True):
+        kept = done.weights[layer.name]
+        assert np.array_equal(dequantize(quantize(new.weight, kept), kept), new.weight)
         grid = planned.weights[layer.name]
-        assert np.array_equal(dequantize(quantize(new.weight, grid), grid), new.weight)
         gained.append(spread(prepared, layer, dequantize(quantize(layer.weight, grid), grid), images))
         gained[-1] /= max(spread(prepared, layer, new.weight, images), 1e-12)
     assert np.prod(gained) > 1.5
@@ -179,14 +187,14 @@ def spread(prepared: Prepared, layer: Layer, weight: Array, images: Tensors) -> 
 
 
 def test_a_grid_that_is_known_already_is_kept():
-    images, prepared = data(), network()
+    images, prepared, wanted = data(), network(), QuantSettings(full_range_weights=True)
     narrow = {
         name: replace(grid, scale=np.asarray(grid.scale * np.float32(0.8), np.float32))
-        for name, grid in grids_of(prepared, QuantSettings(), images).items()
+        for name, grid in grids_of(prepared, wanted, images).items()
     }
     prepared = replace(prepared, weights=narrow)
     ranges = extrema(prepared.model, [{"x": tensor} for tensor in images.tensors])
-    assert dict(compensate(prepared, ranges, QuantSettings(), "x", images).weights) == narrow
+    assert dict(compensate(prepared, ranges, wanted, "x", images).weights) == narrow
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1000.0])
@@ -202,3 +210,24 @@ def test_without_images_nothing_can_be_rounded():
     ranges = extrema(prepared.model, [{"x": tensor} for tensor in data().tensors])
     with pytest.raises(DataError, match="no images"):
         compensate(prepared, ranges, QuantSettings(), "x", Tensors(()))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from([1, 2]))
+def test_no_pair_saturates_and_the_output_errs_no_more_than_with_steps_for_the_nearest(seed, inputs, groups):
+    weight = noise(4, inputs, 3, 3, seed=seed)
+    weight[0] = np.abs(weight[0])
+    layer = layer_of(weight, groups)
+    mixed = np.random.default_rng(seed).normal(size=(groups, inputs * 9, 5))
+    covariance = mixed @ mixed.transpose(0, 2, 1)
+    finest = params_of_weights(weight, INT8, axis=0)
+    grid = replace(finest, scale=safe_scale(weight.reshape(4, inputs, 9), finest.scale))
+    rounded, chosen = compensated(layer, grid, covariance, (-127, 127), finest)
+    integers = quantize(rounded, chosen)
+    assert np.array_equal(dequantize(integers, chosen), rounded)
+    assert not unsafe(integers.reshape(4, inputs, 9)).any()
+    assert excess(integers.reshape(4, inputs, 9)).max() <= 1
+    assert (finest.scale * (1 - 1e-6) <= chosen.scale).all()
+    assert (chosen.scale <= grid.scale * (1 + 1e-6)).all()
+    nearest = dequantize(quantize(weight, grid), grid)
+    assert (error(layer, rounded, covariance) <= error(layer, nearest, covariance) * (1 + 1e-5) + 1e-9).all()

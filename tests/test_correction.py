@@ -20,6 +20,7 @@ from quantseg.fake_quant import fake_quantised
 from quantseg.graph import expose, to_bytes
 from quantseg.histogram import Histogram
 from quantseg.observation import ChannelExtrema, Observations
+from quantseg.pairs import unsafe
 from quantseg.planning import QuantSettings, plan
 from quantseg.prepare import prepare
 from quantseg.qtypes import INT4
@@ -133,7 +134,8 @@ def test_on_one_layer_with_exact_activations_both_methods_agree_and_are_right(se
     weights = noise(4, 4 // group, 1, 1, seed=seed)
     prepared = prepare(graphs.graph(f"y = Conv <group = {group}> (x, w)", x="float[1,4,6,6]", w=weights))
     ranges = {"x": Range(-127.0, 128.0)} | {"y": extrema(prepared.model, feeds(data))["y"]}
-    by_method = [correct_biases(prepared, ranges, QuantSettings(), "x", data, method=method) for method in METHODS]
+    wanted = QuantSettings(full_range_weights=True)
+    by_method = [correct_biases(prepared, ranges, wanted, "x", data, method=method) for method in METHODS]
     biases = [
         dict(p.model.graph.initializers)[next(iter(p.model.graph)).inputs[2].name].const_value.numpy()
         for p in by_method
@@ -281,7 +283,8 @@ def test_clipping_never_increases_the_error_of_a_channel(seed, four_bits):
     prepared, layer, tensor = only_layer("Conv(x, w)", w=weights)
     ranges = extrema(prepared.model, [{"x": tensor}])
     types = {layer.name: INT4} if four_bits else {}
-    clipped = clip_weights(prepared, ranges, QuantSettings(), "x", Tensors((tensor,)), qtypes=types)
+    wanted = QuantSettings(full_range_weights=True)
+    clipped = clip_weights(prepared, ranges, wanted, "x", Tensors((tensor,)), qtypes=types)
     qtype = INT4 if four_bits else QuantSettings().weight
     whole = params_of_weights(weights, qtype, axis=0)
     grid = clipped.weights.get(layer.name, whole)
@@ -295,6 +298,32 @@ def test_clipping_never_increases_the_error_of_a_channel(seed, four_bits):
 
     assert (made(grid) <= made(whole) * (1 + 1e-4)).all()
     assert not prepared.weights
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), inputs=st.integers(1, 5))
+def test_clipped_weights_have_no_pair_that_saturates_and_err_no_more_than_wider_steps(seed, inputs):
+    weights = noise(6, inputs, 3, 3, seed=seed)
+    weights[:2] = np.abs(weights[:2])  # so that many pairs are of one sign
+    model = graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=weights)
+    prepared, tensor = prepare(model), noise(1, inputs, 9, 9, seed=seed)
+    ranges = extrema(prepared.model, [{"x": tensor}])
+    wanted = QuantSettings()
+    clipped = clip_weights(prepared, ranges, wanted, "x", Tensors((tensor,)))
+    (name,) = clipped.weights
+    (node,) = clipped.model.graph
+    pulled, grid = node.inputs[1].const_value.numpy(), clipped.weights[name]
+    assert plan(clipped, ranges, wanted).weights[name] == grid
+    assert not unsafe(quantize(pulled, grid).reshape(6, inputs, 9)).any()
+    np.testing.assert_array_equal(dequantize(quantize(pulled, grid), grid), pulled)
+
+    def errs(rounded):
+        model = graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=rounded - weights)
+        (y,) = graphs.run(model, {"x": tensor})
+        return float((y.astype(np.float64) ** 2).mean())
+
+    widest = plan(prepared, ranges, wanted).weights[name]
+    assert errs(pulled) <= errs(dequantize(quantize(weights, widest), widest)) * 1.05
 
 
 def test_clipping_of_a_whole_weight_keeps_one_scale():

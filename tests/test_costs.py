@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from quantseg.costs.saturation import saturates
 
 from quantseg import costs
 from quantseg.costs import cache, candidates, cutting, target
 from quantseg.costs.cache import Machine
 from quantseg.costs.candidates import Candidate, Way
-from quantseg.costs.saturation import saturates
 from quantseg.costs.stopwatch import Cost, timed
 from quantseg.costs.units import Unit, sized, units_of
 from quantseg.errors import PlanError

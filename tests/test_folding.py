@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from quantseg.affine import Range
+from quantseg.affine import Range, dequantize, quantize
 from quantseg.data.preprocess import to_tensor
 from quantseg.errors import PlanError
 from quantseg.folding import FLOAT_RECIPE_KEY, Fold, Folded, float_recipe, fold
 from quantseg.graph import check, signature
 from quantseg.metrics.heads import class_map
+from quantseg.pairs import unsafe
 from quantseg.planning import QuantSettings
 from quantseg.prepare import prepare
 from quantseg.qtypes import INT8
@@ -262,9 +263,9 @@ def test_rounded_weights_err_no_more_on_the_picture_that_the_model_sees_as_zero(
     expected = np.broadcast_to(noise(4)[:, None, None], (1, 4, 5, 7))
     np.testing.assert_allclose(answers(made, np.ascontiguousarray(image)), expected, atol=2e-4)
     (conv,) = (node for node in made.prepared.model.graph if node.op_type == "Conv")
-    weights = conv.inputs[1].const_value.numpy()
-    steps = 127 * weights / np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
-    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    weights, grid = conv.inputs[1].const_value.numpy(), made.prepared.weights[conv.name]
+    np.testing.assert_array_equal(weights, dequantize(quantize(weights, grid), grid))
+    assert not unsafe(quantize(weights, grid).reshape(*weights.shape[:2], -1)).any()
 
 
 # The mask out.

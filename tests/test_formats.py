@@ -16,6 +16,7 @@ from quantseg.affine import Range, params_from_range
 from quantseg.errors import PlanError
 from quantseg.formats import FORMATS
 from quantseg.ops import RULES, KeptFloat, integer_form
+from quantseg.pairs import excess
 from quantseg.planning import QuantSettings, plan
 from quantseg.prepare import prepare
 from quantseg.qtypes import INT8, INT16, UINT8
@@ -316,7 +317,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "symmetric": ({"symmetric": True}, (-127, 127)),
     "int8": ({"activation": INT8}, (-127, 127)),
     "int8 symmetric": ({"activation": INT8, "symmetric": True}, (-127, 127)),
-    "per tensor": ({"per_channel": False}, (-127, 127)),
+    "per tensor": ({"per_channel": False}, (-126, 127)),
+    "full range": ({"full_range_weights": True}, (-127, 127)),
+    "full range per tensor": ({"full_range_weights": True, "per_channel": False}, (-127, 127)),
+    "uint8 weights per channel": ({"weight": UINT8}, (0, 255)),
     "reduced range": ({"reduce_range": True}, (-64, 64)),
     "uint8 weights": ({"per_channel": False, "weight": UINT8}, (0, 255)),
     "reduced uint8 weights": ({"per_channel": False, "weight": UINT8, "reduce_range": True}, (0, 127)),
@@ -338,7 +342,10 @@ def test_settings_give_valid_models_of_their_integers(name: str, qformat: str) -
     stored = quantised.initializers(made.model)
     weights = stored["w1_quantized"]
     assert (weights.min() >= lowest, weights.max() <= highest) == (True, True)
-    assert highest in (weights.max(), -weights.min())
+    if weights.dtype == np.int8 and not {"full_range_weights", "reduce_range"} & set(settings):
+        assert 0.99 < excess(weights.reshape(*weights.shape[:2], -1)).max() <= 1
+    else:
+        assert highest in (weights.max(), -weights.min())
     activation = settings.get("activation", UINT8)
     quantizers = (node for node in made.model.graph if node.op_type == "QuantizeLinear")
     zero_points = [stored[str(node.inputs[2].name)] for node in quantizers]

@@ -16,11 +16,11 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantseg.costs.saturation import saturates
 
 from quantseg import formats
 from quantseg.affine import Range
 from quantseg.costs.candidates import Way
-from quantseg.costs.saturation import saturates
 from quantseg.formats import FORMATS
 from quantseg.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from quantseg.graph import load, to_bytes

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.affine import Range, dequantize
+from quantseg.affine import Range, dequantize, quantize
 from quantseg.errors import CalibrationError, PlanError
 from quantseg.ops import RULES
+from quantseg.pairs import safe_scale, unsafe
 from quantseg.planning import KeptFloat, Quantised, QuantPlan, QuantSettings, bias_params, observable, plan
 from quantseg.planning.grids import CONCAT_COST
 from quantseg.planning.weights import LARGEST_BIAS
@@ -207,7 +208,7 @@ def test_a_tensor_that_was_not_observed_is_named() -> None:
 
 
 def test_weights_are_symmetric_per_output_channel() -> None:
-    made = planned(between("b = Relu(a)"))
+    made = planned(between("b = Relu(a)"), full_range_weights=True)
     grid = made.weights["Conv_0"]
     assert (grid.axis, grid.qtype) == (0, INT8)
     np.testing.assert_allclose(grid.scale, np.abs(W1).max(axis=(1, 2, 3)) / 127, rtol=1e-6)
@@ -217,7 +218,7 @@ def test_weights_are_symmetric_per_output_channel() -> None:
 @pytest.mark.parametrize(
     ("settings", "levels", "zero_point"),
     [
-        ({"per_channel": False}, 127 / np.abs(W1).max(), 0),
+        ({"per_channel": False, "full_range_weights": True}, 127 / np.abs(W1).max(), 0),
         ({"per_channel": False, "reduce_range": True}, 64 / np.abs(W1).max(), 0),
         ({"per_channel": False, "weight": UINT8}, 255 / np.ptp(W1), np.round(-W1.min() / np.ptp(W1) * 255)),
         ({"per_channel": False, "weight": UINT8, "symmetric": True}, 127.5 / np.abs(W1).max(), 128),
@@ -228,6 +229,31 @@ def test_one_scale_for_all_weights_on_request(settings: dict[str, Any], levels: 
     assert grid.axis is None
     assert float(grid.scale) == pytest.approx(1 / levels)
     assert grid.zero_point == zero_point
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_by_default_scales_grow_until_no_pair_of_weights_saturates(per_channel: bool) -> None:
+    model = between("b = Relu(a)")
+    made, full = (planned(model, per_channel=per_channel, full_range_weights=full) for full in (False, True))
+    grid, widest = made.weights["Conv_0"], full.weights["Conv_0"]
+    rows = W1.reshape(8, -1, 9)
+    np.testing.assert_array_equal(grid.scale, safe_scale(rows, widest.scale))
+    assert (grid.scale >= widest.scale).all()
+    assert (grid.scale > widest.scale).any()
+    assert not unsafe(quantize(W1, grid).reshape(rows.shape)).any()
+    assert unsafe(quantize(W1, widest).reshape(rows.shape)).any()
+
+
+def test_depthwise_weights_keep_all_8_bits() -> None:
+    model = between("b = Conv<group=8>(a, w)", w=kernel(8, 1, 3, 3))
+    made, full = (planned(model, full_range_weights=full) for full in (False, True))
+    assert made.weights["Conv_1"] == full.weights["Conv_1"]
+
+
+def test_uint8_weights_per_channel_are_symmetric_around_128() -> None:
+    grid = planned(between("b = Relu(a)"), weight=UINT8).weights["Conv_0"]
+    assert set(grid.zero_point.tolist()) == {128}
+    np.testing.assert_allclose(grid.scale, np.abs(W1).max(axis=(1, 2, 3)) / 127.5, rtol=1e-6)
 
 
 def test_a_dead_channel_gets_scale_one() -> None:
@@ -244,7 +270,11 @@ def test_bias_integers_leave_half_of_int32_to_the_products(per_channel: bool, ex
     weights, biases = W1 * np.float32(10.0**exponent), np.full(8, 0.1, np.float32)
     biases[3] = bias
     model = between("b = Conv<pads=[1,1,1,1]>(x, v, c)", v=weights, c=biases)
-    made = plan(prepare(model), dict.fromkeys("xby", Range(-3.0, 3.0)), QuantSettings(per_channel=per_channel))
+    made = plan(
+        prepare(model),
+        dict.fromkeys("xby", Range(-3.0, 3.0)),
+        QuantSettings(per_channel=per_channel, full_range_weights=True),
+    )
     (name,) = (node.name for node in made.nodes if node.name == "Conv_1")
     grid = bias_params(made.tensors["x"], made.weights[name])
     steps = biases.astype(np.float64) / grid.scale
@@ -309,7 +339,7 @@ def test_a_plan_without_integers_is_an_error() -> None:
         ({"weight": INT16}, "int16 weights: no kernel takes them"),
         ({"weight": INT4, "per_channel": False}, "int4 weights per tensor: 15 steps are too few"),
         ({"activation": INT8, "weight": UINT8, "per_channel": False}, "no kernel takes this pair"),
-        ({"weight": UINT8}, "uint8 weights per channel"),
+        ({"full_range_weights": True, "reduce_range": True}, "--full-range-weights and --reduce-range contradict"),
     ],
 )
 def test_settings_without_a_kernel_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -59,8 +59,8 @@ def quantize(
     """
     from dataclasses import replace
 
-    from quantseg import costs, graph, pipeline, tables, targets
     from quantseg import effort as efforts
+    from quantseg import graph, pipeline, tables, targets
     from quantseg.commands import plans, verdict
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
@@ -81,10 +81,7 @@ def quantize(
         check_writable(json, taken=(model, calibration, target))
     float_model = pipeline.read_float_model(model, source)
     bench = targets.bench(aim, options.threads, console.track)
-    settings = options.settings if bench is None else costs.suited(options.settings, bench)
-    if settings != options.settings:
-        console.say(f"note: {costs.SATURATES}")
-    options = replace(options, settings=settings)
+    settings = options.settings
     notes: tuple[str, ...] = ()
     if calibration is not None:
         table = pipeline.ranges_of(pipeline.read_calibration(calibration, float_model), options)

@@ -83,8 +83,8 @@ def search(
     """
     from dataclasses import replace
 
-    from quantseg import costs, graph, pipeline, searching, targets
     from quantseg import effort as efforts
+    from quantseg import graph, pipeline, searching, targets
     from quantseg.commands import plans
     from quantseg.errors import BudgetError, PlanError
     from quantseg.files import check_writable, write_json, write_text
@@ -107,10 +107,7 @@ def search(
     budget = read_budget(max_iou_drop, max_class_drop or (), names)
     _announce(calibrated, judged, evaluations, seconds, labels)
     bench = targets.bench(aim, options.threads, console.track)
-    settings = options.settings if bench is None else costs.suited(options.settings, bench)
-    if settings != options.settings:
-        console.say(f"note: {costs.SATURATES}")
-    options = replace(options, settings=settings)
+    settings = options.settings
     done = pipeline.calibrate(float_model, calibrated, options, track=console.track)
     refined = efforts.refine(
         float_model, done, calibrated, options, effort=effort, leave_float=False, track=console.track

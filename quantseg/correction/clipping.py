@@ -5,7 +5,7 @@ output on real images, from the second moments of its inputs. Source: the search
 arXiv:1902.06822), its weighting by the inputs that of arXiv:2004.10568.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +16,15 @@ from quantseg.correction.moments import output_error, second_moments
 from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.graph import expose
-from quantseg.planning import QuantSettings, plan
+from quantseg.lowering.edit import initializer
+from quantseg.planning import QuantSettings, bounds_pairs, pair_rows, plan, safe_integers
 from quantseg.prepare import Prepared
 from quantseg.progress import Track, quiet
 from quantseg.qtypes import QType
 
 _STEP = 0.05
+_WIDEST = 2.0
+"""Of the full scale, where pairs are bounded: with it no pair needs to be pulled."""
 _LEAST, _LEAST_OF_FEW_BITS = 0.5, 0.3
 """Shares of the full scale that are tried: from 1 down to these, for 8 bits and for fewer."""
 
@@ -40,36 +43,60 @@ def clip_weights(
     """The prepared model with grids for those layers whose output a narrower one serves better.
 
     qtypes: node → the type of its weight, where that is not the one of the settings; each of these gets a grid. A grid
-    that the model has already is where its layer's search begins. Each image is run once and memory does not grow with
-    them. Raises DataError without images.
+    that the model has already is where its layer's search begins. Where no pair sum of the weights may saturate, the
+    weights lie on their grids afterwards, those of a pair that is beyond its limit pulled towards zero until it fits.
+    Each image is run once and memory does not grow with them. Raises DataError without images.
     """
     types = dict(qtypes or {})
     found = layers_of(prepared.model, plan(prepared, ranges, settings))
     moments = _moments(prepared, found, input_name, data, threads, track)
-    grids = dict(prepared.weights)
+    grids, model = dict(prepared.weights), prepared.model.clone()
+    nodes = {node.name: node for node in model.graph}
     for layer in found:
         known = None if layer.name in types else prepared.weights.get(layer.name)
         whole = known or _whole(layer, types.get(layer.name, settings.weight), settings)
-        clipped = narrowed(layer, whole, moments[layer.name])
-        if clipped != whole or layer.name in types:
+        rounding = _pulled if _has_bounded_pairs(layer, whole.qtype, settings) else _nearest
+        clipped = narrowed(layer, whole, moments[layer.name], rounding)
+        if rounding is _pulled:
+            assert layer.form.weight is not None
+            on_grid = initializer(model.graph, f"{layer.name}_clipped", _pulled(layer, clipped))
+            nodes[layer.name].replace_input_with(layer.form.weight, on_grid)
+        if clipped != whole or layer.name in types or rounding is _pulled:
             grids[layer.name] = clipped
-    return replace(prepared, weights=grids)
+    return replace(prepared, model=model, weights=grids)
 
 
-def narrowed(layer: Layer, whole: QuantParams, moments: F64) -> QuantParams:
-    """The grid with the shares of `whole`'s scales that err least: one share a channel, or one for the whole weight."""
+def narrowed(layer: Layer, whole: QuantParams, moments: F64, rounding: "Rounding | None" = None) -> QuantParams:
+    """The grid with the shares of `whole`'s scales that err least: one share a channel, or one for the whole weight.
+
+    rounding: how weights come to lie on a grid; None is to the nearest integers.
+    """
     least = _LEAST if whole.qtype.bits >= 8 else _LEAST_OF_FEW_BITS
-    shares = np.arange(1.0, least - _STEP / 2, -_STEP)
+    most = _WIDEST if rounding is _pulled else 1.0
+    shares = np.arange(most, least - _STEP / 2, -_STEP)
     grids = [replace(whole, scale=np.asarray(whole.scale * np.float32(share), np.float32)) for share in shares]
-    errors = np.stack([output_error(layer, _rounding(layer.weight, grid), moments) for grid in grids])
+    rounded = rounding or _nearest
+    errors = np.stack([output_error(layer, layer.weight - rounded(layer, grid), moments) for grid in grids])
     if whole.axis is None:
         return grids[int(errors.sum(axis=1).argmin())]
     best = errors.argmin(axis=0)  # the first of equals: the widest
     return replace(whole, scale=np.stack([grid.scale for grid in grids])[best, np.arange(best.size)])
 
 
-def _rounding(weight: F32, grid: QuantParams) -> F32:
-    return weight - dequantize(quantize(weight, grid), grid)
+Rounding = Callable[[Layer, QuantParams], F32]
+
+
+def _nearest(layer: Layer, grid: QuantParams) -> F32:
+    return dequantize(quantize(layer.weight, grid), grid)
+
+
+def _pulled(layer: Layer, grid: QuantParams) -> F32:
+    """The nearest integers, pairs beyond their limits pulled together."""
+    return dequantize(safe_integers(layer.node, quantize(layer.weight, grid)), grid)
+
+
+def _has_bounded_pairs(layer: Layer, qtype: QType, settings: QuantSettings) -> bool:
+    return bounds_pairs(qtype, settings) and pair_rows(layer.node, layer.weight) is not None
 
 
 def _whole(layer: Layer, qtype: QType, settings: QuantSettings) -> QuantParams:

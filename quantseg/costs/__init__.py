@@ -9,11 +9,10 @@ from quantseg.costs.cache import folder
 from quantseg.costs.estimate import Estimate, estimate
 from quantseg.costs.finalists import heat
 from quantseg.costs.placing import NodeCost
-from quantseg.costs.target import PREFERRED, SATURATES, Bench, Fitted, Wish, fit, suited
+from quantseg.costs.target import PREFERRED, Bench, Fitted, Wish, fit
 
 __all__ = [
     "PREFERRED",
-    "SATURATES",
     "Bench",
     "Estimate",
     "Fitted",
@@ -23,5 +22,4 @@ __all__ = [
     "fit",
     "folder",
     "heat",
-    "suited",
 ]

@@ -49,7 +49,7 @@ def estimate(
 ) -> Estimate:
     """Times the parts of the model, as `fit` does, or reads their times from disk.
 
-    inputs: shapes of the model's inputs, as far as it leaves them open. settings: see `suited`.
+    inputs: shapes of the model's inputs, as far as it leaves them open. settings: those to quantise with.
     """
     everywhere = Placement(integer=frozenset(str(node.name) for node in prepared.model.graph))
     wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, UNMEASURED)

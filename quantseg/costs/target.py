@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,6 @@ from quantseg.costs import cache, pricing
 from quantseg.costs.candidates import Way
 from quantseg.costs.placing import NodeCost, place
 from quantseg.costs.pricing import Choice
-from quantseg.costs.saturation import saturates
 from quantseg.costs.stopwatch import Costs, timed
 from quantseg.costs.units import sized, units_of
 from quantseg.errors import PlanError
@@ -26,8 +25,6 @@ Wish = Literal["measured", "latency-first", "int8-everywhere"]
 """measured: the fastest placement that keeps the accuracy rules. latency-first: the fastest one. int8-everywhere: every
 integer form is taken, whatever it costs."""
 
-SATURATES = "8-bit sums saturate on this processor (no VNNI): weights get 7 bits, as with --reduce-range"
-
 PREFERRED = ("channels-last", "qdq")
 """The fastest format, and the one that every runtime reads."""
 
@@ -40,7 +37,6 @@ class Fitted:
     """
 
     qformat: str
-    settings: QuantSettings
     placement: Placement
     by_rule: Placement = UNMEASURED
     costs: tuple[NodeCost, ...] = ()
@@ -76,11 +72,8 @@ def fit(
     notes: list[str] = []
     for qformat, is_last in zip(qformats, (False,) * (len(qformats) - 1) + (True,), strict=True):
         way = Way(qformat, settings)
-        if not settings.reduce_range and saturates(bench.runtime, way):
-            notes.append(SATURATES)
-            way = Way(qformat, replace(settings, reduce_range=True))
         if wish == "int8-everywhere":
-            return Fitted(qformat, way.settings, everywhere, notes=tuple(notes))
+            return Fitted(qformat, everywhere, notes=tuple(notes))
         choices, costs = timed_choices(prepared, inputs, wanted, way, bench)
         if is_last or _has_kernels(choices, wanted, costs):
             break
@@ -91,16 +84,7 @@ def fit(
         raise PlanError(f"every node stays float ({reason}); keep the float model, or give --int8-everywhere")
     if placed.unmeasured:
         notes.append(f"{placed.unmeasured} nodes cannot be timed alone; rules place them")
-    return Fitted(qformat, way.settings, placed.placement, placed.by_rule, placed.costs, tuple(dict.fromkeys(notes)))
-
-
-def suited(settings: QuantSettings, bench: Bench) -> QuantSettings:
-    """The settings with 7-bit weights where this machine's sums of 8-bit products saturate.
-
-    What is made for settings before `fit` (a folded convolution) is made for these.
-    """
-    saturating = not settings.reduce_range and saturates(bench.runtime, Way(PREFERRED[0], settings))
-    return replace(settings, reduce_range=True) if saturating else settings
+    return Fitted(qformat, placed.placement, placed.by_rule, placed.costs, tuple(dict.fromkeys(notes)))
 
 
 def _names(prepared: Prepared) -> frozenset[str]:

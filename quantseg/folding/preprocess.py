@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from quantseg.affine import Range
+from quantseg.affine import QuantParams, Range
 from quantseg.errors import PlanError
 from quantseg.folding.building import Builder
 from quantseg.folding.picture import CHANNELS_FIRST, CHANNELS_LAST, View, reached_by
@@ -58,7 +58,7 @@ def fold_preprocess(
     if why := _needs_float(old, ranges, settings):
         log.info("the image is scaled by float nodes: %s", why)
         _stand_in(old, _scaled_in_float(build, image, given), build)
-        changes, rewritten, more = ["scaled by float nodes"], list[str](), dict[str, Range]()
+        changes, rewritten, more = ["scaled by float nodes"], dict[str, QuantParams | None](), dict[str, Range]()
     else:
         pixels, rewritten = _folded(build, image, old, given, settings)
         changes = [f"folded into {name}" for name in rewritten]
@@ -68,7 +68,8 @@ def fold_preprocess(
     notes = (Change("fold_preprocess", str(image.name), detail) for detail in changes)
     channels = "GRAY" if given.channels == "GRAY" else "RGB"
     pixels_recipe = replace(given, layout="NHWC", channels=channels, scale=1.0, mean=(0.0,), std=(1.0,))
-    grids = {name: grid for name, grid in prepared.weights.items() if name not in rewritten}  # theirs are other weights
+    others = {name: grid for name, grid in prepared.weights.items() if name not in rewritten}
+    grids = others | {name: grid for name, grid in rewritten.items() if grid is not None}
     folded = replace(prepared, changes=(*prepared.changes, *notes), weights=grids)
     return folded, replace(recipe, input=pixels_recipe), {**ranges, **more}
 
@@ -113,8 +114,10 @@ def _scaled_in_float(build: Builder, image: ir.Value, recipe: InputRecipe) -> ir
 
 def _folded(
     build: Builder, image: ir.Value, old: ir.Value, recipe: InputRecipe, settings: QuantSettings | None
-) -> tuple[str, list[str]]:
-    """Rewrites what reads the input; gives the name of the tensor of pixels and planes, and those of the nodes."""
+) -> tuple[str, dict[str, QuantParams | None]]:
+    """Rewrites what reads the input; gives the name of the tensor of pixels and planes, and the nodes with the grids
+    that their weights lie on, None in float.
+    """
     view, channels = _view(old, recipe), CHANNELS[str(recipe.channels)]
     reached = [reached_by(view, node, index) for node, index in old.uses()]
     found = [(node, seen, PixelWeights.of(node, seen, channels)) for part in reached for node, seen in part or ()]
@@ -124,6 +127,7 @@ def _folded(
     grid = build.constant("scale", 1, np.float32), build.constant("zero_point", 0, np.uint8)
     pixels = build.node("DequantizeLinear", [wide, *grid])
     turned: dict[tuple[int, ...], ir.Value] = {}
+    grids: dict[str, QuantParams | None] = {}
 
     def as_seen(axes: tuple[int, ...]) -> ir.Value:
         if axes not in turned:
@@ -132,8 +136,10 @@ def _folded(
 
     for node, seen, weights in found:
         kernel, bias = weights.stacked(planes)
+        grids[str(node.name)] = None
         if settings is not None:
-            kernel, bias = settle(kernel, bias, np.concatenate([weights.grey, np.full(planes, INSIDE)]), settings)
+            seen_as_zero = np.concatenate([weights.grey, np.full(planes, INSIDE)])
+            kernel, bias, grids[str(node.name)] = settle(kernel, bias, seen_as_zero, settings)
         node.attributes["group"] = ir.AttrInt64("group", 1)
         node.resize_inputs(3)
         node.replace_input_with(0, as_seen(seen.axes))
@@ -148,7 +154,7 @@ def _folded(
         if view.axes == CHANNELS_LAST:
             scaled = build.node("Transpose", [scaled], perm=(0, 2, 3, 1))
         _stand_in(old, scaled, build)
-    return str(wide.name), [str(node.name) for node, *_ in found]
+    return str(wide.name), grids
 
 
 def _widened(build: Builder, image: ir.Value, planes: int) -> ir.Value:

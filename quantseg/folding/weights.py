@@ -1,15 +1,16 @@
 """Weights for pixels and constant channels, from those for what the recipe made of pixels."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.affine import Range, dequantize, params_of_weights, quantize
+from quantseg.affine import QuantParams, Range, dequantize, params_of_weights, quantize
 from quantseg.folding.picture import F64, View
 from quantseg.lowering.linear import linear
-from quantseg.planning import QuantSettings
+from quantseg.pairs import safe_scale
+from quantseg.planning import QuantSettings, bounds_pairs
 
 INSIDE = 255
 """What a constant channel holds. The largest pixel leaves its weights the smallest: they share the pixels' grid."""
@@ -83,8 +84,8 @@ class PixelWeights:
         return np.concatenate([self.kernel, shares], axis=1), self.bias
 
 
-def settle(kernel: F64, bias: F64, pixels: F64, settings: QuantSettings) -> tuple[F64, F64]:
-    """The kernel as integers will hold it, and the bias that makes up for the rounding at `pixels`.
+def settle(kernel: F64, bias: F64, pixels: F64, settings: QuantSettings) -> tuple[F64, F64, QuantParams]:
+    """The kernel as integers will hold it, the bias that makes up for the rounding at `pixels`, and the kernel's grid.
 
     Float pictures are around zero, so the error of a weight is seldom multiplied by much; pixels are all positive, and
     the same error moves the whole output. With (w − w_rounded)·p of the pixels that were zero in the bias, both err
@@ -97,9 +98,12 @@ def settle(kernel: F64, bias: F64, pixels: F64, settings: QuantSettings) -> tupl
         symmetric=settings.wide_weight.signed or settings.symmetric,
         reduced=settings.reduce_range,
     )
+    if bounds_pairs(params.qtype, settings):
+        rows = kernel.astype(np.float32).reshape(*kernel.shape[:2], math.prod(kernel.shape[2:]))
+        params = replace(params, scale=safe_scale(rows, params.scale))
     rounded = dequantize(quantize(kernel.astype(np.float32), params), params).astype(np.float64)
     error = (kernel - rounded).reshape(*kernel.shape[:2], -1).sum(axis=2)
-    return rounded, bias + error @ pixels
+    return rounded, bias + error @ pixels, params
 
 
 def _pads(node: ir.Node) -> bool:

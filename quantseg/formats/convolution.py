@@ -5,6 +5,7 @@ groups become blocks of one dense weight. None of that changes a result.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.affine import quantize
+from quantseg.errors import PlanError
 from quantseg.formats.editor import GraphEditor
 from quantseg.formats.pictures import UNUSED, Picture, compact, count_of, filled, is_picture, spread
 from quantseg.formats.writer import MICROSOFT, packed
 from quantseg.ops import IntegerForm
-from quantseg.planning import bias_params, constant
+from quantseg.pairs import unsafe
+from quantseg.planning import bias_params, bounds_pairs, constant, is_depthwise, weight_shape
 
 SYMMETRIC, SHIFTED = "symmetric", "shifted"
 """Ways to write a convolution of one group. With zero-point 0 of the weights onnxruntime takes its convolution kernel;
@@ -50,50 +53,85 @@ def variants(node: ir.Node) -> tuple[str, ...]:
 
 def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
     """QLinearConv on pictures."""
-    way = editor.plan.variants.get(str(node.name)) or (*variants(node), GROUPED)[0]
     data, weight, *rest = editor.inputs(node)
-    assert weight is not None
+    laid = _laid_out(editor, node)
+    params = editor.plan.weights[str(node.name)]
+    shift = laid.shift
+    scale, zero_point = params.scale, (params.zero_point + shift).astype(params.qtype.dtype)
+    if params.axis is not None:
+        zero = int(params.zero_point.flat[0])
+        scale = spread(scale, laid.given, 0, 1)
+        zero_point = np.full(len(laid.given), zero + shift, params.qtype.dtype)
+    operands = [
+        laid.read.value,
+        *editor.grid(data),
+        *editor.weight_constants(node, weight, packed(laid.stored, params.qtype), scale, zero_point),
+        *editor.grid(node.outputs[0]),
+    ]
+    if form.bias is not None:
+        bias = quantize(constant(rest[0]).reshape(-1), bias_params(editor.params(data), params))
+        operands.append(editor.constant(f"{node.name}_bias_quantized", spread(bias, laid.given, 0, 0)))
+    written = editor.stand_in(node, "QLinearConv", operands, domain=MICROSOFT, channels_last=1, group=laid.groups)
+    return [Picture(written[0], laid.given)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """A weight as it is stored. read: the picture that it multiplies. given: the places that it fills. shift: what was
+    added to each integer and to the zero-point.
+    """
+
+    read: Picture
+    given: tuple[int, ...]
+    groups: int
+    stored: NDArray[Any]
+    shift: int
+
+
+def _laid_out(editor: GraphEditor, node: ir.Node) -> _Layout:
+    """The fastest way to store the weight in which no pair of its integers can saturate a sum of 16 bits.
+
+    Other places make other weights neighbours than the plan had in mind; channels in their own order never do.
+    """
+    way = editor.plan.variants.get(str(node.name)) or (*variants(node), GROUPED)[0]
+    qtype, settings = editor.plan.weights[str(node.name)].qtype, editor.plan.settings
+    own_order = SYMMETRIC if node.attributes.get_int("group", 1) == 1 else GROUPED
+    for chosen, places in ((way, True), (way, False), (own_order, False)):
+        laid = _as(chosen, editor, node, own_places=places)
+        rows = laid.stored.reshape(*laid.stored.shape[:2], math.prod(laid.stored.shape[2:]))
+        if not bounds_pairs(qtype, settings) or is_depthwise(node) or not unsafe(rows).any():
+            return laid
+    raise PlanError(f"{node.name}: its pair sums do not fit 16 bits in any layout; leave it float with --exclude")
+
+
+def _as(way: str, editor: GraphEditor, node: ir.Node, *, own_places: bool) -> _Layout:
+    """The weight stored in one way. own_places: the picture is read as it stands, else with channels in their order."""
+    data, weight, *_ = editor.inputs(node)
     groups, outputs = node.attributes.get_int("group", 1), count_of(node.outputs[0])
     params = editor.plan.weights[str(node.name)]
     zero = int(params.zero_point.flat[0])
     kernel = quantize(constant(weight), params)
+    depthwise = groups == outputs == count_of(data)
     if groups > 1 and way == GROUPED:
-        depthwise = groups == outputs == count_of(data)
-        picture = editor.picture(data) if depthwise else compact(editor.channels_last(data), count_of(data))
+        placed = depthwise and own_places
+        picture = editor.picture(data) if placed else compact(editor.channels_last(data), count_of(data))
         given = picture.channels if depthwise else tuple(range(outputs))
         groups = len(given) if depthwise else groups
     else:
-        picture = editor.picture(data, filled_up=True)
-        given = _given(editor, node, picture, as_read=groups > 1 and groups == outputs == count_of(data))
+        in_order = compact(editor.channels_last(data), count_of(data)) if not own_places else None
+        picture = in_order or editor.picture(data, filled_up=True)
+        given = _given(editor, node, picture, as_read=groups > 1 and depthwise)
         kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
     settings = editor.plan.settings
     reduced = settings.reduce_range or bool(settings.reduced_channels_of(str(node.name)))
     wide = params.qtype.signed and not reduced  # one more would not fit 7 bits
     shift = -1 if way == SHIFTED and wide else 0
-    scale, zero_point = params.scale, (params.zero_point + shift).astype(params.qtype.dtype)
-    if params.axis is not None:
-        scale, zero_point = spread(scale, given, 0, 1), np.full(len(given), zero + shift, params.qtype.dtype)
-    integers = (spread(kernel, given, 0, zero) + shift).astype(params.qtype.dtype)
-    operands = [
-        picture.value,
-        *editor.grid(data),
-        editor.widened(editor.shared(f"{weight.name}_quantized", packed(integers, params.qtype))),
-        editor.constant(f"{node.name}_scale", scale),
-        editor.zero_point(zero_point),
-        *editor.grid(node.outputs[0]),
-    ]
-    if form.bias is not None:
-        bias = quantize(constant(rest[0]).reshape(-1), bias_params(editor.params(data), params))
-        operands.append(editor.constant(f"{node.name}_bias_quantized", spread(bias, given, 0, 0)))
-    written = editor.stand_in(node, "QLinearConv", operands, domain=MICROSOFT, channels_last=1, group=groups)
-    return [Picture(written[0], given)]
+    stored = (spread(kernel, given, 0, zero) + shift).astype(params.qtype.dtype)
+    return _Layout(picture, given, groups, stored, shift)
 
 
 def _is_pointwise(node: ir.Node) -> bool:
-    weight = node.inputs[1]
-    assert weight is not None
-    assert weight.const_value is not None
-    return math.prod(weight.const_value.shape.numpy()[2:]) == 1
+    return math.prod(weight_shape(node)[2:]) == 1
 
 
 def _as_one_group(kernel: NDArray[Any], groups: int, zero: int) -> NDArray[Any]:

@@ -6,11 +6,13 @@ read the rounded one.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from quantseg.affine import Ints, QuantParams, quantize
+from quantseg.affine import F32, Ints, QuantParams, quantize
 from quantseg.formats.pictures import LAST, UNUSED, Picture, compact, count_of, spread
 from quantseg.formats.writer import GraphWriter, packed
 from quantseg.ops import IntegerForm, integer_form
@@ -39,7 +41,6 @@ class GraphEditor(GraphWriter):
         self._turned: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
-        self._weights: dict[tuple[ir.Value, QuantParams], tuple[ir.Value, ir.Value, ir.Value]] = {}
 
     def inputs(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
         """The node's inputs as they were before any edit."""
@@ -200,14 +201,26 @@ class GraphEditor(GraphWriter):
         return self._grids[params]
 
     def weight(self, node: ir.Node, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Integers, scale and zero-point of the node's weight; nodes that share a weight share them."""
-        assert value is not None
+        """Integers, scale and zero-point of the node's weight: constants of its own, that no other node reads.
+
+        onnxruntime's session.x64quantprecision turns each weight into uint8 where it stands, and does not open a model
+        in which two nodes share one, or two weights their zero-point.
+        """
         params = self.plan.weights[str(node.name)]
-        if (value, params) not in self._weights:
-            integers = packed(quantize(constant(value), params), params.qtype)
-            stored = self.widened(self.constant(f"{value.name}_quantized", integers))
-            self._weights[value, params] = (stored, *self._scale_and_zero_point(str(value.name), params))
-        return self._weights[value, params]
+        integers = packed(quantize(constant(value), params), params.qtype)
+        return self.weight_constants(node, value, integers, params.scale, params.zero_point)
+
+    def weight_constants(
+        self, node: ir.Node, value: ir.Value | None, integers: NDArray[Any], scale: F32, zero_point: Ints
+    ) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """These numbers as weight, scale and zero-point of the node. value: the operand that they are of."""
+        assert value is not None
+        stored = self.widened(self.constant(f"{value.name}_quantized", integers))
+        return (
+            stored,
+            self.constant(f"{value.name}_scale", scale),
+            self.constant(f"{node.name}_weight_zero_point", zero_point),
+        )
 
     def bias(self, node: ir.Node, data: ir.Value | None, value: ir.Value | None) -> tuple[ir.Value, QuantParams]:
         """The int32 integers of the node's bias, flat, and their grid."""

@@ -4,11 +4,13 @@ A position is a weight in steps of its grid, zero-point added; rounded and cut o
 is stored. Two ways move positions, one class each, all in one table.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from quantseg.affine import QuantParams
 
@@ -27,24 +29,42 @@ SHARP, BLUNT = 2.0, 20.0
 
 @dataclass(frozen=True)
 class Grid:
-    """The grid of a weight in torch: scale and zero-point broadcast against it. low, high: the integers at its ends."""
+    """The grid of a weight in torch: scale and zero-point broadcast against it. low, high: the integers at its ends.
+
+    safe: makes integers of a weight, as a float array, such that none of their pair sums saturates; None where none
+    could, or where they may.
+    """
 
     scale: Any
     zero: Any
     low: int
     high: int
+    safe: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
     @staticmethod
-    def of(params: QuantParams, rank: int, limits: tuple[int, int]) -> "Grid":
-        """limits: the integers in use, which may be fewer than the type has."""
+    def of(
+        params: QuantParams,
+        rank: int,
+        limits: tuple[int, int],
+        safe: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    ) -> "Grid":
+        """limits: the integers in use, which may be fewer than the type has. safe: see Grid."""
         shape = [-1 if axis == params.axis else 1 for axis in range(rank)] if params.axis is not None else []
         scale = torch.from_numpy(np.array(params.scale, np.float32)).reshape(shape)
         zero = torch.from_numpy(np.array(params.zero_point, np.float32)).reshape(shape)
-        return Grid(scale, zero, *limits)
+        return Grid(scale, zero, *limits, safe)
 
     def positions(self, weight: Any) -> Any:
         """The weight in steps, cut off at the ends of the grid."""
-        return torch.clamp(weight / self.scale + self.zero, self.low, self.high)
+        return self.held(weight / self.scale + self.zero)
+
+    def held(self, positions: Any) -> Any:
+        """The positions, of each pair that would be beyond its limit both moved by what its integers have to."""
+        inside = torch.clamp(positions, self.low, self.high)
+        if self.safe is None:
+            return inside
+        integers = torch.round(inside).detach()
+        return inside + (torch.from_numpy(self.safe(integers.numpy())) - integers)
 
     def values(self, integers: Any) -> Any:
         """What integers, or numbers between them, stand for."""
@@ -96,8 +116,8 @@ class StraightThrough:
         return torch.zeros(())
 
     def keep_inside(self) -> None:
-        """Beyond the ends it would have to come back before anything changes."""
-        self.variable.clamp_(self._grid.low, self._grid.high)
+        """Beyond the ends, or its pair's limit, it would have to come back before anything changes."""
+        self.variable.copy_(self._grid.held(self.variable))
 
     def settled(self) -> Any:
         """The positions, a quarter of a step from their integers at most."""
@@ -142,7 +162,7 @@ class AdaRound:
 
     def settled(self) -> Any:
         """As near as they can be to where they were, on the side of the integer that the share came closer to."""
-        chosen = torch.clamp(self._below + (self.share() >= 0.5), self._grid.low, self._grid.high).detach()
+        chosen = self._grid.held(self._below + (self.share() >= 0.5)).detach()
         return torch.minimum(torch.maximum(self._positions, chosen - EDGE), chosen + EDGE)
 
 

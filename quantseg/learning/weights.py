@@ -1,6 +1,6 @@
 """The weights that are learned: where each lies on its grid, and the biases beside them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from quantseg.affine import F32, QuantParams, integer_limits
 from quantseg.learning.rounding import Grid
 from quantseg.lowering.edit import initializer
 from quantseg.ops import IntegerForm, integer_form
-from quantseg.planning import QuantPlan, bias_params, constant
+from quantseg.planning import QuantPlan, bias_params, bounds_pairs, constant, pair_rows, safe_integers
 
 LARGEST_BIAS = 1 << 30
 """Bias integers stay within half of int32, as in the plan, which would otherwise change the grid of the weight."""
@@ -36,7 +36,7 @@ class Weights:
                 continue
             params = plan.weights[name]
             weight = torch.from_numpy(np.array(constant(node.inputs[1])))
-            grids[name] = Grid.of(params, weight.dim(), _limits(params, plan))
+            grids[name] = Grid.of(params, weight.dim(), _limits(params, plan), _safe(node, params, plan))
             positions[name] = grids[name].positions(weight)
             if form.bias is not None:
                 biases[name] = torch.from_numpy(np.array(constant(node.inputs[form.bias])))
@@ -83,6 +83,13 @@ def _limits(params: QuantParams, plan: QuantPlan) -> tuple[int, int]:
     settings, eight_bits = plan.settings, params.qtype.bits >= 8
     symmetric = params.qtype.signed or settings.symmetric
     return integer_limits(params.qtype, symmetric=symmetric, reduced=settings.reduce_range and eight_bits)
+
+
+def _safe(node: ir.Node, params: QuantParams, plan: QuantPlan) -> Callable[[F32], F32] | None:
+    """Integers of the node's weight, no pair sum of which saturates, from any; None where that is not asked for."""
+    if not bounds_pairs(params.qtype, plan.settings) or pair_rows(node, constant(node.inputs[1])) is None:
+        return None
+    return lambda integers: safe_integers(node, integers)
 
 
 def _held(bias: F32, grid: QuantParams) -> F32:

@@ -13,7 +13,18 @@ from quantseg.planning.grids import Grids, form_grids, name_of, observable
 from quantseg.planning.placement import UNMEASURED, Placement
 from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.planning.settings import QuantSettings
-from quantseg.planning.weights import bias_params, constant, weight_limits, weight_params, weight_types
+from quantseg.planning.weights import (
+    bias_params,
+    bounds_pairs,
+    constant,
+    is_depthwise,
+    pair_rows,
+    safe_integers,
+    weight_limits,
+    weight_params,
+    weight_shape,
+    weight_types,
+)
 from quantseg.prepare import Prepared
 
 __all__ = [
@@ -25,10 +36,15 @@ __all__ = [
     "QuantSettings",
     "Quantised",
     "bias_params",
+    "bounds_pairs",
     "constant",
+    "is_depthwise",
     "observable",
+    "pair_rows",
     "plan",
+    "safe_integers",
     "weight_limits",
+    "weight_shape",
 ]
 
 

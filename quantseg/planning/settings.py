@@ -12,7 +12,9 @@ class QuantSettings:
 
     symmetric: activations get a zero-point in the middle; weights of a signed type are always symmetric.
     weight: int4 is for the products inside the network; see `weight_types` for those that keep 8 bits.
-    reduce_range: 7-bit weights, for processors whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
+    full_range_weights: int8 weights may use all 8 bits, though pair sums then saturate on processors with AVX2 or
+    AVX-512 and without VNNI. By default no pair of them can; see quantseg.pairs.
+    reduce_range: 7-bit weights, which no pair sum of saturates either.
     reduced_channels: (node, output channels) that alone get 7-bit weights, as a simulation found that they need.
     include, exclude: node names or shell patterns (`encoder.*`, `Conv_1?`) or operator types; exclude wins.
     """
@@ -21,6 +23,7 @@ class QuantSettings:
     weight: QType = INT8
     per_channel: bool = True
     symmetric: bool = False
+    full_range_weights: bool = False
     reduce_range: bool = False
     reduced_channels: tuple[tuple[str, tuple[int, ...]], ...] = ()
     include: tuple[str, ...] = ()
@@ -35,8 +38,13 @@ class QuantSettings:
             raise PlanError("int4 weights per tensor: 15 steps are too few for all channels; leave out --per-tensor")
         if self.activation is INT8 and self.weight is UINT8:
             raise PlanError("int8 activations with uint8 weights: no kernel takes this pair; use int8 weights")
-        if self.per_channel and self.weight is UINT8:
-            raise PlanError("uint8 weights per channel: kernels want one zero-point for all; use int8 or --per-tensor")
+        if self.full_range_weights and self.reduce_range:
+            raise PlanError("--full-range-weights and --reduce-range contradict each other; give one of them")
+
+    @property
+    def bounds_pairs(self) -> bool:
+        """Whether int8 weights are chosen so that no sum of two products can saturate at 16 bits."""
+        return not (self.full_range_weights or self.reduce_range)
 
     def reduced_channels_of(self, node: str) -> tuple[int, ...]:
         """The output channels of a node that alone get 7-bit weights."""
@@ -54,6 +62,7 @@ class QuantSettings:
             "weight": self.weight.name,
             "per_channel": self.per_channel,
             "symmetric": self.symmetric,
+            "full_range_weights": self.full_range_weights,
             "reduce_range": self.reduce_range,
             "reduced_channels": {node: list(channels) for node, channels in self.reduced_channels},
             "include": list(self.include),

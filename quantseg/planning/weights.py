@@ -1,16 +1,22 @@
 """Scales of constant weights, and the bias that has to fit beside them in int32."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quantseg.affine import F32, Ints, QuantParams, integer_limits, params_of_weights
 from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat
+from quantseg.pairs import pulled, safe_scale
 from quantseg.planning.settings import QuantSettings
-from quantseg.qtypes import INT32, QType
+from quantseg.qtypes import INT8, INT32, QType
+
+Number = TypeVar("Number", bound=np.generic)
 
 LARGEST_BIAS = 1 << 30
 """Bias integers stay within ±2^30, half of int32: the other half is left to the products that are added to them."""
@@ -34,7 +40,8 @@ def weight_types(
     if settings.weight.bits >= 8:
         return dict.fromkeys(weighted, settings.weight), ()
     outer = _reading_the_picture(decisions) | _giving_the_answer(decisions)
-    wide = {node for node, form in weighted.items() if node in outer or form.weight_axis is None or _is_depthwise(node)}
+    plain = {node for node, form in weighted.items() if form.weight_axis is None or _reads_one_channel(node)}
+    wide = outer & set(weighted) | plain
     note = f"{len(wide)} of {len(weighted)} weights keep 8 bits: next to the picture or the answer, or depthwise"
     types = {node: settings.wide_weight if node in wide else settings.weight for node in weighted}
     return types, (note,) if wide else ()
@@ -62,9 +69,9 @@ def _giving_the_answer(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
     return found
 
 
-def _is_depthwise(node: ir.Node) -> bool:
+def _reads_one_channel(node: ir.Node) -> bool:
     grouped = node.op_type == "Conv" and node.attributes.get_int("group", 1) > 1
-    return grouped and constant(node.inputs[1]).shape[1] == 1
+    return grouped and weight_shape(node)[1] == 1
 
 
 def weight_params(
@@ -79,7 +86,9 @@ def weight_params(
 
     qtype: that of `weight_types`. known: the grid that the weight lies on, where its extrema give another.
     The bias is stored in steps of S_x·S_w. Where weights are tiny (a dead channel) and the bias is not, that step
-    would need more than int32 has; then S_w grows until it does not, and the weights get a coarser grid.
+    would need more than int32 has; then S_w grows until it does not, and the weights get a coarser grid. It also grows
+    where two neighbours would saturate a sum of 16 bits, see quantseg.pairs. uint8 weights per channel are symmetric
+    around 128: kernels want one zero-point for all.
     """
     assert form.weight is not None
     weights = constant(node.inputs[form.weight])
@@ -88,20 +97,70 @@ def weight_params(
         weights,
         qtype,
         axis=axis,
-        symmetric=qtype.signed or settings.symmetric,
+        symmetric=qtype.signed or settings.symmetric or axis is not None,
         reduced=settings.reduce_range and qtype.bits >= 8,
     )
     params = _reduced(params, weights, settings.reduced_channels_of(str(node.name)), str(node.name))
+    params, notes = _fitting_bias(params, node, form, data)
+    rows = pair_rows(node, weights) if bounds_pairs(params.qtype, settings) else None
+    return (params if rows is None else replace(params, scale=safe_scale(rows, params.scale))), notes
+
+
+def bounds_pairs(qtype: QType, settings: QuantSettings) -> bool:
+    """Whether weights of this type are chosen so that no pair sum can saturate. Those of 4 bits never can."""
+    return settings.bounds_pairs and qtype is INT8
+
+
+def pair_rows(node: ir.Node, weights: NDArray[Number]) -> NDArray[Number] | None:
+    """The weights as (output channels, input channels of a group, taps), neighbours as quantseg.pairs has them.
+
+    weights: real or integer, in the operand's own shape. None for a depthwise convolution: its kernels add in wider
+    registers.
+    """
+    if node.op_type == "Conv":
+        if is_depthwise(node):
+            return None
+        return weights.reshape(*weights.shape[:2], math.prod(weights.shape[2:]))
+    if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
+        return weights[:, :, None]
+    if weights.ndim == 1:
+        return weights[None, :, None]
+    turned = np.swapaxes(weights, -1, -2)
+    return turned.reshape(math.prod(turned.shape[:-1]), turned.shape[-1], 1)
+
+
+def safe_integers(node: ir.Node, integers: NDArray[Number]) -> NDArray[Number]:
+    """The integers of the node's weight with pairs beyond their limits pulled together; see quantseg.pairs.pulled."""
+    rows = pair_rows(node, integers)
+    if rows is None:
+        return integers
+    safe = pulled(rows.astype(np.int64)).astype(integers.dtype)
+    if node.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1 or integers.ndim == 1:
+        return safe.reshape(integers.shape)
+    *stack, inner, outer = integers.shape
+    return np.ascontiguousarray(np.swapaxes(safe.reshape(*stack, outer, inner), -1, -2))
+
+
+def is_depthwise(node: ir.Node) -> bool:
+    """Whether each output channel of a convolution is made of the one input channel of its number."""
+    groups = node.attributes.get_int("group", 1)
+    return node.op_type == "Conv" and groups > 1 and weight_shape(node)[:2] == (groups, 1)
+
+
+def _fitting_bias(
+    params: QuantParams, node: ir.Node, form: IntegerForm, data: QuantParams
+) -> tuple[QuantParams, tuple[str, ...]]:
+    """The grid with the steps that the bias needs to be held in int32, and a note where that changed any."""
     if form.bias is None:
         return params, ()
     bias = np.abs(constant(node.inputs[form.bias]).astype(np.float64)).reshape(-1)
     least = bias / (float(data.scale) * LARGEST_BIAS)
-    if axis is None:
+    if params.axis is None:
         least = least.max(initial=0.0)
     scale = np.maximum(params.scale, least).astype(np.float32)
     raised = int(np.count_nonzero(scale > params.scale))
     notes = () if not raised else (f"{node.name}: {raised} weight scales raised so that the bias fits int32",)
-    return QuantParams(scale, params.zero_point, params.qtype, params.axis), notes
+    return replace(params, scale=scale), notes
 
 
 def _reduced(params: QuantParams, weights: F32, channels: tuple[int, ...], node: str) -> QuantParams:
@@ -146,6 +205,14 @@ def bias_params(data: QuantParams, weight: QuantParams) -> QuantParams:
     scale = (data.scale * weight.scale).astype(np.float32)
     axis = None if weight.axis is None else 0
     return QuantParams(scale, np.zeros(scale.shape, np.int32), INT32, axis)
+
+
+def weight_shape(node: ir.Node) -> tuple[int, ...]:
+    """The shape of the constant weight of a product."""
+    weight = node.inputs[1]
+    assert weight is not None
+    assert weight.const_value is not None
+    return tuple(weight.const_value.shape.numpy())
 
 
 def constant(value: ir.Value | None) -> F32:

@@ -1,7 +1,7 @@
-"""Whether this machine's integer convolutions overflow: found by trying, since it depends on processor and runtime.
+"""Whether this machine's integer convolutions saturate: found by trying, since processor and runtime decide it.
 
-Without VNNI an x86 processor adds two products of uint8 and int8 in 16 bits, which saturate: 2·255·127 > 32767. Weights
-of 7 bits (reduce_range) cannot do that. Source: onnxruntime's documentation, "Quantize ONNX models".
+Without VNNI an x86 processor adds two products of uint8 and int8 in 16 bits, which saturate: 2·255·127 > 32767.
+Source: onnxruntime's documentation, "Quantize ONNX models".
 """
 
 import numpy as np
@@ -9,10 +9,9 @@ import onnx_ir as ir
 
 from quantseg import formats
 from quantseg.affine import Range
-from quantseg.costs.candidates import Way
 from quantseg.errors import ModelError
 from quantseg.graph import to_bytes
-from quantseg.planning import Placement, plan
+from quantseg.planning import Placement, QuantSettings, plan
 from quantseg.prepare import Prepared
 from quantseg.runtimes import Runtime
 
@@ -21,22 +20,23 @@ _KERNELS = (1, 3)
 """Sides of the convolutions that are tried: runtimes have a path of its own for single pixels."""
 
 
-def saturates(runtime: Runtime, way: Way) -> bool:
-    """Whether a sum of products of the largest integers comes out wrong, in any way that the format can write it."""
-    return any(_is_wrong(runtime, way, side, variant) for side in _KERNELS for variant in _variants(way, side))
+def saturates(runtime: Runtime) -> bool:
+    """Whether a sum of products of the largest integers comes out wrong, in any way that a format can write it."""
+    return any(
+        _is_wrong(runtime, qformat, side, variant)
+        for side in _KERNELS
+        for qformat, form in formats.FORMATS.items()
+        for variant in form.variants(next(iter(_sum_of_ones(side).graph))) or (None,)
+    )
 
 
-def _variants(way: Way, side: int) -> tuple[str | None, ...]:
-    return formats.FORMATS[way.qformat].variants(next(iter(_sum_of_ones(side).graph))) or (None,)
-
-
-def _is_wrong(runtime: Runtime, way: Way, side: int, variant: str | None) -> bool:
+def _is_wrong(runtime: Runtime, qformat: str, side: int, variant: str | None) -> bool:
     exact = _CHANNELS * side * side
     ranges = {"x": Range(0.0, 1.0), "y": Range(0.0, float(exact))}
     placement = Placement(variants={} if variant is None else {"sum": variant})
     model = _sum_of_ones(side)
-    decided = plan(Prepared(model, (), ()), ranges, way.settings, placement)
-    written = formats.emit(model, decided, qformat=way.qformat, metadata={})
+    decided = plan(Prepared(model, (), ()), ranges, QuantSettings(full_range_weights=True), placement)
+    written = formats.emit(model, decided, qformat=qformat, metadata={})
     try:
         session = runtime.open(to_bytes(written), threads=1, spinning=False)
         try:

@@ -1,0 +1,22 @@
+"""On which processors the integer sums of a written model are exact: decided here, and everybody asks here.
+
+A file is read as it stands, whatever tool wrote it: each product of activations with a constant int8 weight is held
+against the pairs that kernels add in 16 bits (quantseg.pairs). What this processor does is found by trying.
+"""
+
+from quantseg.saturation.machine import saturates
+from quantseg.saturation.processors import PROCESSORS, Processor
+from quantseg.saturation.products import Judged, judge
+from quantseg.saturation.verdict import Verdict, require_safe, verdict, verdict_of
+
+__all__ = [
+    "PROCESSORS",
+    "Judged",
+    "Processor",
+    "Verdict",
+    "judge",
+    "require_safe",
+    "saturates",
+    "verdict",
+    "verdict_of",
+]
