@@ -17,8 +17,8 @@ _TITLES = {SAFE: "weights that cannot saturate, the default", FULL: "full-range 
 class Row:
     """A model on a processor. exact, real: mean IoU with the masks of exact sums, and of the float model; exact_real:
     of exact sums with the float model, on the same images; pixels: share of equal pixels with exact sums. differ,
-    behind: integers, see `exposing.differing`. alone: (node, operator, differing integers) where each is fed with exact
-    sums' integers, None where that was not asked."""
+    borders: integers, see `exposing.differing`. alone: (node, operator, differing integers) where each is fed with
+    exact sums' integers, None where that was not asked."""
 
     model: str
     weights: str
@@ -30,8 +30,8 @@ class Row:
     pixels: float
     differ: int
     values: int
-    behind: int
-    behind_values: int
+    borders: int
+    border_values: int
     alone: list[tuple[str, str, int]] | None
 
 
@@ -64,8 +64,9 @@ def write(figures: Mapping[str, Any], images: int, exposed: Mapping[str, int], n
             f"{p.name}: {p.kernels}, {p.way.value}" + (f" ({p.model})" if p.model else "") for p in PROCESSORS.values()
         )
         + ". avx2-native and avx512-native run a copy of onnxruntime that does not see this machine's wider "
-        "instructions. Integers behind a float operator (a region that balanced left float) are counted apart: the "
-        "last bits of float sums are each processor's own." + absent,
+        "instructions. Integers straight from float arithmetic (of a region that balanced left float) are counted "
+        "apart, since the last bits of float sums are each processor's own; what reads them is fed with exact sums' "
+        "integers." + absent,
         sections,
         dict(figures),
     )
@@ -81,8 +82,11 @@ def _sections(rows: Sequence[Row], figures: Mapping[str, Any]) -> Iterator[tuple
         yield f"Agreement with the masks of exact sums: {title}", _grid(mine, seen, lambda r: tables.percent(r.exact))
         yield f"Agreement with the float masks: {title}", _grid(mine, seen, lambda r: tables.percent(r.real))
         yield f"Integers that differ from exact sums': {title}", _grid(mine, seen, lambda r: f"{r.differ:,}")
-        if any(row.behind for row in mine):
-            yield f"Of those behind float operators: {title}", _grid(mine, seen, lambda r: f"{r.behind:,}")
+        if any(row.borders for row in mine):
+            yield (
+                f"Integers straight from float arithmetic that differ: {title}",
+                _grid(mine, seen, lambda r: f"{r.borders:,}"),
+            )
     alone = [
         (row.model, row.processor, f"{len(row.alone)}", ", ".join(f"{node} ({op}) {n:,}" for node, op, n in row.alone))
         for row in rows

@@ -28,18 +28,18 @@ from quantseg.latency import benchmark
 from quantseg.planning import QuantSettings
 from quantseg.references import Subset
 from quantseg.runtimes import RUNTIMES
+from quantseg.saturation import judge
 from tests.bench import contestants, processor_tables, writing
 from tests.bench.contestants import THREADS
 from tests.bench.processor_tables import FULL, SAFE, Row
-from tests.processors import PROCESSORS, Task, packages, ready, run, run_all
-from tests.processors.comparing import Made, Subject, everywhere, exact_processor, given_equal_inputs
-from tests.processors.exposing import Count, Exposed, differing, exposed
-from tests.processors.unsafe import unsafe_channels
+from tests.processors import PROCESSORS, Task, packages, ready, run_all
+from tests.processors.comparing import Inner, Made, Subject, everywhere, exact_processor, given_equal_inputs
+from tests.processors.exposing import Count, exposed
 
 SETTINGS = {SAFE: QuantSettings(), FULL: QuantSettings(full_range_weights=True)}
 CALIBRATION, IMAGES = 24, 24
-EXPOSED = {SAFE: 2, FULL: 1}
-"""Images whose integers are counted, and all that emulated processors see; native ones judge IMAGES by their masks."""
+EMULATED = {SAFE: 2, FULL: 1}
+"""Images that emulated processors see, and whose integers are counted everywhere; native ones draw masks of IMAGES."""
 ROUNDS, RUNS = 9, 8
 KEPT = writing.FOLDER / "processors.json"
 ROOT = Path(__file__).parents[2]
@@ -56,22 +56,13 @@ class Place:
     anew: bool
 
 
-@dataclass(frozen=True)
-class Written:
-    """A quantised model and the same with its integers exposed."""
-
-    path: Path
-    subject: Subject
-    exposed: Exposed
-
-
 def few(data: Dataset, count: int) -> Dataset:
     """So many images of a data set, evenly spread."""
     step = max(1, len(data.names) // count)
     return Subset(data, tuple(range(0, len(data.names), step))[:count])
 
 
-def quantised(opened: contestants.Subject, images: Dataset, place: Place) -> dict[str, Written]:
+def quantised(opened: contestants.Subject, images: Dataset, place: Place) -> dict[str, tuple[Path, Subject]]:
     """The model at effort balanced with both kinds of weights; made where they are not kept."""
     found, calibration = {}, None
     data = few(opened.calibration, CALIBRATION)
@@ -85,7 +76,7 @@ def quantised(opened: contestants.Subject, images: Dataset, place: Place) -> dic
             graph.save(pipeline.quantize(refined.model, refined.table, settings)[1], path)
         model = graph.load(path)
         subject = Subject(opened.name, model, images, opened.model.recipe, (opened.model.input,))
-        found[weights] = Written(path, subject, exposed(model))
+        found[weights] = path, subject
     return found
 
 
@@ -96,53 +87,51 @@ def model_path(place: Place, name: str, weights: str) -> Path:
 
 def measured(name: str, processors: Sequence[str], place: Place, reference: str) -> Iterator[Row]:
     """The rows of one model on these processors. reference: the processor with exact sums."""
-    count = IMAGES if PROCESSORS[reference].native else max(EXPOSED.values())
+    count = IMAGES if PROCESSORS[reference].native else max(EMULATED.values())
     with contestants.subject(
         name, calibration=CALIBRATION, validation=count, models=place.models, data=place.data
     ) as opened:
-        images = few(opened.validation, count)
-        both = quantised(opened, images, place)
-        feeds = both[SAFE].subject.feeds
-        real = run(reference, opened.path, feeds, [str(opened.model.recipe.output.name)], threads=THREADS)
-        inner = [Task(one.exposed.model, feeds[: EXPOSED[weights]]) for weights, one in both.items()]
-        plain = [Task(one.path, feeds) for one in both.values()]
-        exact = dict(zip(("inner", "plain"), _halves(run_all(reference, inner + plain, threads=THREADS)), strict=True))
-        native = [name for name in processors if PROCESSORS[name].native]
-        emulated = [name for name in processors if not PROCESSORS[name].native]
-        found = {name: _halves(made) for name, (made, _) in everywhere(inner + plain, native, workers=1).items()}
-        found |= {name: (made, made) for name, (made, _) in everywhere(inner, emulated, workers=2).items()}
+        both = quantised(opened, few(opened.validation, count), place)
+        subjects = [subject for _, subject in both.values()]
+        feeds, output = subjects[0].feeds, [str(opened.model.recipe.output.name)]
+        counts = list(EMULATED.values())
+        known = run_all(
+            reference,
+            [Task(opened.path, feeds, output)]
+            + [Task(path, feeds, output) for path, _ in both.values()]
+            + [Task(exposed(one.model).model, feeds[:few_]) for one, few_ in zip(subjects, counts, strict=True)],
+            threads=THREADS,
+        )
+        real, masks, inner = known[0], known[1:3], [Inner.of(*pair) for pair in zip(subjects, known[3:], strict=True)]
+        native = [one for one in processors if PROCESSORS[one].native]
+        emulated = [one for one in processors if not PROCESSORS[one].native]
+        tasks = [one.task(subject) for one, subject in zip(inner, subjects, strict=True)]
+        found = everywhere(tasks + [Task(path, feeds, output) for path, _ in both.values()], native, workers=1)
+        seen = [Task(path, feeds[:n], output) for (path, _), n in zip(both.values(), counts, strict=True)]
+        found |= everywhere(tasks + seen, emulated, workers=2)
         for processor in processors:
-            for index, (weights, one) in enumerate(both.items()):
-                masks = exact["plain" if PROCESSORS[processor].native else "inner"][index]
-                its_inner, its_masks = (half[index] for half in found[processor])
-                counts = _counted(exact["inner"][index], its_inner, one.exposed)
-                yield _row(one.subject, weights, processor, (real, masks, its_masks), counts)
-
-
-def _halves(made: Sequence[Made]) -> tuple[Sequence[Made], Sequence[Made]]:
-    return made[: len(SETTINGS)], made[len(SETTINGS) :]
-
-
-def _counted(mine: Made, its: Made, made: Exposed) -> tuple[Count, Count]:
-    exact, behind = Count(), Count()
-    for one, other in zip(mine, its, strict=True):
-        counts = differing(one, other, made)
-        exact, behind = exact + counts[0], behind + counts[1]
-    return exact, behind
+            made = found[processor][0]
+            for index, weights in enumerate(both):
+                one, its = inner[index], made[2 + index]
+                counted = one.counted(made[index])
+                alone = None
+                if weights == SAFE and counted[0].differ:
+                    alone = given_equal_inputs(subjects[index], one.known[0], [processor])[processor]
+                yield _row(subjects[index], weights, processor, (real, masks[index], its), counted, alone)
 
 
 def _row(
-    subject: Subject, weights: str, processor: str, masks: tuple[Made, Made, Made], counts: tuple[Count, Count]
+    subject: Subject,
+    weights: str,
+    processor: str,
+    masks: tuple[Made, Made, Made],
+    counts: tuple[Count, Count],
+    alone: Count | None,
 ) -> Row:
-    """masks: of the float model, of exact sums, of the processor, on as many images as the last has."""
+    """masks: of the float model, of exact sums, of the processor, judged on as many images as the last has."""
     real, exact, its = masks
     seen = replace(subject, images=Subset(subject.images, tuple(range(len(its)))))
     against_exact = seen.judged(exact, its)
-    alone: list[tuple[str, str, int]] | None = None
-    if weights == SAFE and counts[0].differ:
-        first = replace(subject, images=Subset(subject.images, (0,)))
-        nodes = given_equal_inputs(first, [processor])[processor].nodes
-        alone = [(node.name, node.op_type, node.differ) for node in nodes]
     return Row(
         model=subject.name,
         weights=weights,
@@ -154,10 +143,16 @@ def _row(
         exact_real=seen.judged(real, exact).agreement,
         differ=counts[0].differ,
         values=counts[0].values,
-        behind=counts[1].differ,
-        behind_values=counts[1].values,
-        alone=alone,
+        borders=counts[1].differ,
+        border_values=counts[1].values,
+        alone=None if alone is None else [(node.name, node.op_type, node.differ) for node in alone.nodes],
     )
+
+
+def unsafe_channels(path: Path) -> tuple[int, int]:
+    """Output channels of a written model whose pair sums may saturate, and all that kernels add in pairs."""
+    products = [one for one in judge(graph.load(path)) if one.exempt is None and one.unknown is None]
+    return sum(len(one.unsafe) for one in products), sum(one.channels for one in products)
 
 
 def timed(name: str, place: Place) -> dict[str, float]:
@@ -208,7 +203,7 @@ def main() -> None:
             write_json(KEPT, known | figures)
     elif not given.render:
         _measure(names, wanted, place, figures, lambda: write_json(KEPT, known | figures))
-    processor_tables.write(figures, IMAGES, EXPOSED, NAMES)
+    processor_tables.write(figures, IMAGES, EMULATED, NAMES)
 
 
 def _measure(names: Sequence[str], wanted: Sequence[str], place: Place, figures: dict[str, Any], keep: Any) -> None:
@@ -225,9 +220,7 @@ def _measure(names: Sequence[str], wanted: Sequence[str], place: Place, figures:
         rows = list(measured(name, missing, place, reference))
         by = {one: {row.weights: asdict(row) for row in rows if row.processor == one} for one in missing}
         figures["rows"][name] = {**have, **by}
-        figures["channels"][name] = {
-            weights: unsafe_channels(graph.load(model_path(place, name, weights))) for weights in SETTINGS
-        }
+        figures["channels"][name] = {weights: unsafe_channels(model_path(place, name, weights)) for weights in SETTINGS}
         keep()
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
         for row in rows:

@@ -19,7 +19,15 @@ from quantseg import effort, pipeline, tables
 from quantseg.data.cells import write_cells
 from quantseg.references import CALIBRATION_SEED, VALIDATION_SEED, reference_models
 from tests.processors import concealed
-from tests.processors.comparing import Row, Subject, compared, exact_processor, given_equal_inputs, saturates
+from tests.processors.comparing import (
+    Row,
+    Subject,
+    compared,
+    exact_processor,
+    given_equal_inputs,
+    references,
+    saturates,
+)
 from tests.processors.packages import UnavailableError
 from tests.processors.running import ready
 from tests.processors.table import PROCESSORS, Way
@@ -72,7 +80,7 @@ def checked(names: Sequence[str]) -> bool:
         subjects = [quantised(name, level, Path(folder)) for name, level in MODELS.items()]
         rows, seconds = compared(subjects, names)
         shown = [_shown(row, seconds[row.processor]) for row in rows]
-        headers = ("model", "processor", "kernels", "masks agree", "differ", "of integers", "behind float", "s")
+        headers = ("model", "processor", "kernels", "masks agree", "differ", "of integers", "after float", "s")
         print(f"\nBeside exact sums ({exact_processor()}), {IMAGES} image of blood cells for both models")
         print(tables.terminal(headers, shown), flush=True)
         right = [_explained(subject, rows) for subject in subjects]
@@ -82,7 +90,7 @@ def checked(names: Sequence[str]) -> bool:
 def _explained(subject: Subject, rows: Sequence[Row]) -> bool:
     """Says in which nodes integers differ first, if any do, and tells whether they may."""
     where = [row.processor for row in rows if row.model == subject.name and row.exact.differ]
-    alone = given_equal_inputs(subject, where) if where else {}
+    alone = given_equal_inputs(subject, references([subject])[0][0], where) if where else {}
     for nodes in dict.fromkeys(count.nodes for count in alone.values()):
         names = ", ".join(name for name, count in alone.items() if count.nodes == nodes)
         first = ", ".join(f"{node.name} ({node.op_type}) {node.differ:,}" for node in nodes[:NODES])
@@ -95,7 +103,7 @@ def _explained(subject: Subject, rows: Sequence[Row]) -> bool:
 def _shown(row: Row, seconds: float) -> tables.Row:
     return (
         row.model, row.processor, PROCESSORS[row.processor].kernels, tables.percent(row.agreement),
-        f"{row.exact.differ:,}", f"{row.exact.values:,}", f"{row.behind.differ:,}", f"{seconds:.0f}",
+        f"{row.exact.differ:,}", f"{row.exact.values:,}", f"{row.borders.differ:,}", f"{seconds:.0f}",
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quantseg.data import Dataset
 from quantseg.evaluation import Evaluation, evaluate
+from quantseg.graph import to_bytes
 from quantseg.recipe import Recipe, TensorSpec, image_input
 from tests.processors import exposing
 from tests.processors.effect import EXACT, pair_model
@@ -67,13 +68,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one processor. agreement: mean IoU with the masks of exact sums; exact, behind: see `differing`."""
+    """One model on one processor. agreement: mean IoU with the masks of exact sums; exact, borders: see `differing`."""
 
     model: str
     processor: str
     agreement: float
     exact: Count
-    behind: Count
+    borders: Count
 
 
 def saturates(name: str) -> bool:
@@ -106,39 +107,63 @@ def compared(
     subjects: Sequence[Subject], names: Sequence[str], *, workers: int = 2
 ) -> tuple[list[Row], dict[str, float]]:
     """Each model on each processor beside exact sums, and each processor's seconds. Raises UnavailableError."""
-    reference = exact_processor()
-    made = [exposing.exposed(subject.model) for subject in subjects]
-    tasks = [Task(one.model, subject.feeds) for one, subject in zip(made, subjects, strict=True)]
-    found = everywhere(tasks, list(dict.fromkeys((reference, *names))), workers=workers)
-    rows = [
-        _row(subject, name, one, found[reference][0][place], found[name][0][place])
-        for place, (subject, one) in enumerate(zip(subjects, made, strict=True))
-        for name in names
-    ]
+    inner = [Inner.of(subject, known) for subject, known in zip(subjects, references(subjects), strict=True)]
+    tasks = [task for subject, one in zip(subjects, inner, strict=True) for task in one.tasks(subject)]
+    found = everywhere(tasks, names, workers=workers)
+    rows = []
+    for place, (subject, one) in enumerate(zip(subjects, inner, strict=True)):
+        for name in names:
+            counted, masks = found[name][0][2 * place : 2 * place + 2]
+            rows.append(Row(subject.name, name, subject.judged(one.known, masks).agreement, *one.counted(counted)))
     return rows, {name: found[name][1] for name in names}
 
 
-def _row(subject: Subject, name: str, made: Exposed, reference: Made, other: Made) -> Row:
-    exact, behind = Count(), Count()
-    for mine, its in zip(reference, other, strict=True):
-        counts = exposing.differing(mine, its, made)
-        exact, behind = exact + counts[0], behind + counts[1]
-    return Row(subject.name, name, subject.judged(reference, other).agreement, exact, behind)
+def references(subjects: Sequence[Subject]) -> Sequence[Made]:
+    """Outputs and integers of each model by exact sums. Raises UnavailableError."""
+    return run_all(
+        exact_processor(), [Task(exposing.exposed(subject.model).model, subject.feeds) for subject in subjects]
+    )
 
 
-def given_equal_inputs(subject: Subject, names: Sequence[str], *, workers: int = 2) -> dict[str, Count]:
-    """Integers that differ from exact sums' in each node alone, each fed with exact sums' integers."""
-    reference, whole = exact_processor(), exposing.exposed(subject.model)
-    known = run(reference, whole.model, subject.feeds)
-    cuts = [exposing.severed(subject.model, made) for made in known]
-    tasks = [Task(cut, [feeds | fed]) for (cut, fed), feeds in zip(cuts, subject.feeds, strict=True)]
-    found = everywhere(tasks, names, workers=workers)
-    return {
-        name: sum((_alone(mine, its[0], whole) for mine, its in zip(known, found[name][0], strict=True)), Count())
-        for name in names
-    }
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """A model cut at its borders. known: its outputs and integers by exact sums; names: of the tensors it is fed."""
+
+    exposed: Exposed
+    model: bytes
+    names: tuple[str, ...]
+    known: Made
+
+    @staticmethod
+    def of(subject: Subject, known: Made) -> "Inner":
+        """The subject's model; known: of its first images, or of all."""
+        made = exposing.exposed(subject.model)
+        return Inner(made, *exposing.cut(subject.model, known[0], made.borders), known)
+
+    def task(self, subject: Subject) -> Task:
+        """What counts its integers, on the images that are known."""
+        feeds = zip(subject.feeds[: len(self.known)], self.known, strict=True)
+        return Task(self.model, [own | exposing.fed(made, self.names) for own, made in feeds])
+
+    def tasks(self, subject: Subject) -> tuple[Task, Task]:
+        """That, and what draws its masks as users get them."""
+        return self.task(subject), Task(to_bytes(subject.model), subject.feeds, [str(subject.recipe.output.name)])
+
+    def counted(self, made: Made) -> tuple[Count, Count]:
+        """Differing integers of a run of `task`: those that have to be equal, and those at borders."""
+        exact, borders = Count(), Count()
+        for mine, its in zip(self.known, made, strict=True):
+            counts = exposing.differing(mine, its, self.exposed)
+            exact, borders = exact + counts[0], borders + counts[1]
+        return exact, borders
 
 
-def _alone(mine: Mapping[str, Array], its: Mapping[str, Array], made: Exposed) -> Count:
-    exact, behind = exposing.differing(mine, its, made)
-    return exact + behind
+def given_equal_inputs(
+    subject: Subject, known: Mapping[str, Array], names: Sequence[str], *, workers: int = 2
+) -> dict[str, Count]:
+    """Integers that differ in each node alone, fed with exact sums' integers. known: those, of the first image."""
+    whole = exposing.exposed(subject.model)
+    model, taken = exposing.cut(subject.model, known, whole.makers)
+    task = Task(model, [subject.feeds[0] | exposing.fed(known, taken)])
+    found = everywhere([task], names, workers=workers)
+    return {name: exposing.differing(known, found[name][0][0][0], whole)[0] for name in names}

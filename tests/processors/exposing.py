@@ -4,7 +4,7 @@ Exposing tensors changes what a runtime may fuse; so only those are exposed that
 results of integer operators, and of QDQ patterns that stand for one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from quantseg.simulation.step import Step
 Array = NDArray[Any]
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 _ACCUMULATORS = frozenset({"ConvInteger", "MatMulInteger"})
+_FED = "/fed"
 _MOVING = frozenset({
     "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "ReduceMax", "ReduceMin",
     "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze",
@@ -30,13 +31,13 @@ _MOVING = frozenset({
 class Exposed:
     """A model whose outputs are its own ones and its integers. makers: integer tensor → the step that makes it.
 
-    behind_float: those behind an operator that computes in float, whose last bits are the processor's own.
+    borders: integers that come straight from float arithmetic, whose last bits are the processor's own.
     """
 
     model: bytes
     outputs: tuple[str, ...]
     makers: Mapping[str, Step]
-    behind_float: frozenset[str]
+    borders: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -71,47 +72,49 @@ def exposed(model: ir.Model) -> Exposed:
     steps = program(clone)
     makers = _integers(steps)
     outputs = tuple(dict.fromkeys((*steps.outputs, *makers)))
-    return Exposed(to_bytes(expose(clone, outputs)), outputs, makers, _behind_float(steps, makers))
+    return Exposed(to_bytes(expose(clone, outputs)), outputs, makers, _borders(steps, makers))
 
 
-def severed(model: ir.Model, made: Mapping[str, Array]) -> tuple[bytes, dict[str, Array]]:
-    """The model cut at every integer tensor, and what it is fed beside its own inputs: what another run made there.
+def cut(model: ir.Model, made: Mapping[str, Array], names: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The exposed model with readers of the named integers fed with what another run made, and the names that are fed.
 
-    made: of the exposed model. So each node computes from equal integers on every processor, whatever those before it
-    made. Its outputs are the integers.
+    made: of a run of the exposed model, for types and shapes; see `fed`. Cut at its borders, a model computes from
+    equal integers behind its float regions; cut at all integers, so does every node alone.
     """
     clone = model.clone()
     make_unique(clone)
-    names = tuple(_integers(program(clone)))
-    cut = expose(clone, names)
-    fed: dict[str, Array] = {}
-    for value in tuple(value for node in cut.graph for value in node.outputs if value.name in names):
-        array = made[str(value.name)]
-        name = f"{value.name}/fed"
-        given = ir.Value(
-            name=name, type=ir.TensorType(ir.DataType.from_numpy(array.dtype)), shape=ir.Shape(array.shape)
-        )
-        readers = tuple(value.uses())
+    whole = exposed(clone)
+    opened = expose(clone, whole.outputs)
+    taken = []
+    for value in tuple(value for node in opened.graph for value in node.outputs if value.name in names):
+        array, readers = made[str(value.name)], tuple(value.uses())
+        kind = ir.TensorType(ir.DataType.from_numpy(array.dtype))
+        given = ir.Value(name=f"{value.name}{_FED}", type=kind, shape=ir.Shape(array.shape))
         for user, place in readers:
             user.replace_input_with(place, given)
         if readers:
-            cut.graph.inputs.append(given)
-            fed[name] = array
-    return to_bytes(cut), fed
+            opened.graph.inputs.append(given)
+            taken.append(str(value.name))
+    return to_bytes(opened), tuple(taken)
+
+
+def fed(made: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
+    """What a model that is cut is fed beside its own inputs. names: as `cut` tells."""
+    return {f"{name}{_FED}": made[name] for name in names}
 
 
 def differing(mine: Mapping[str, Array], other: Mapping[str, Array], made: Exposed) -> tuple[Count, Count]:
-    """Integers that differ between two runs of one image: those that have to be equal, and those behind float."""
-    exact, behind = Count(), Count()
+    """Integers that differ between two runs of one image: those that have to be equal, and those at borders."""
+    exact, borders = Count(), Count()
     for name, step in made.makers.items():
         differ = int(np.count_nonzero(mine[name] != other[name]))
         nodes = (Differing(step.name, step.op_type, differ),) if differ else ()
         count = Count(differ, mine[name].size, nodes)
-        if name in made.behind_float:
-            behind += count
+        if name in made.borders:
+            borders += count
         else:
             exact += count
-    return exact, behind
+    return exact, borders
 
 
 def _integers(steps: Program) -> dict[str, Step]:
@@ -126,10 +129,14 @@ def _integers(steps: Program) -> dict[str, Step]:
     return makers
 
 
-def _behind_float(steps: Program, makers: Mapping[str, Step]) -> frozenset[str]:
+def _borders(steps: Program, makers: Mapping[str, Step]) -> frozenset[str]:
+    """Integers that a step makes of float numbers which kernels compute, or by float arithmetic of its own."""
     found: set[str] = set()
+    computed: set[str] = set()
     for step in steps.steps:
         interpolated = step.op_type == "Resize" and step.outputs[0] in makers
-        if (step.may_differ and not interpolated) or found.intersection(step.inputs):
-            found |= set(step.outputs)
+        if (step.may_differ and not interpolated) or computed.intersection(step.inputs):
+            at_border = set(step.outputs) & makers.keys()
+            found |= at_border
+            computed |= set(step.outputs) - at_border
     return frozenset(found)

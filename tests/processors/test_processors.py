@@ -18,7 +18,7 @@ from tests import graphs
 from tests.processors import PROCESSORS, Task, UnavailableError, available, concealed, packages, ready, run, run_all
 from tests.processors.comparing import Replayed, exact_processor
 from tests.processors.effect import EXACT, SATURATED, pair_model
-from tests.processors.exposing import Count, Differing, differing, exposed, severed
+from tests.processors.exposing import Count, Differing, cut, differing, exposed, fed
 
 RNG = np.random.default_rng(15)
 CONCEALED = ("avx2-native", "avx512-native")
@@ -104,8 +104,8 @@ def test_concealed_kernels_add_pairs_in_saturating_16_bits(name: str) -> None:
     needed(name)
     feeds = [{"a": RNG.integers(0, 256, (5, 34)).astype(np.uint8)} for _ in range(20)]
     made = run(name, graph.to_bytes(graphs.parse(PRODUCT, b=WEIGHT)), feeds)
-    for fed, found in zip(feeds, made, strict=True):
-        products = fed["a"].astype(np.int32)[:, :, None] * WEIGHT.astype(np.int32)
+    for feed, found in zip(feeds, made, strict=True):
+        products = feed["a"].astype(np.int32)[:, :, None] * WEIGHT.astype(np.int32)
         pairs = np.clip(products[:, ::2] + products[:, 1::2], -(2**15), 2**15 - 1)
         assert np.array_equal(found["y"], pairs.sum(axis=1))
         assert not np.array_equal(found["y"], products.sum(axis=1))
@@ -231,7 +231,7 @@ def test_integers_that_differ_are_counted_by_node() -> None:
     made = exposed(NET)
     assert set(made.makers) == {"q", "a", "b"}
     assert made.outputs[0] == "y"
-    assert not made.behind_float
+    assert not made.borders
     (mine, *_) = integers("here")
     other = dict(mine) | {"a": mine["a"].copy()}
     other["a"].reshape(-1)[:3] ^= 1
@@ -252,28 +252,30 @@ def test_integers_behind_a_float_operator_are_counted_apart() -> None:
     )
     made = exposed(model)
     assert set(made.makers) == {"q", "p"}
-    assert made.behind_float == {"e", "p", "y"}
+    assert made.borders == {"p"}
     one = {"q": np.zeros(4, np.uint8), "p": np.zeros(4, np.uint8)}
     exact, behind = differing(one, one | {"p": np.ones(4, np.uint8)}, made)
     assert (exact.differ, exact.values, behind.differ, behind.values) == (0, 4, 4, 4)
 
 
-def test_a_severed_model_fed_with_its_own_integers_makes_them_again() -> None:
-    for fed, made in zip(IMAGES, integers("here"), strict=True):
-        model, more = severed(NET, made)
-        (again,) = run("here", model, [fed | more])
-        assert set(again) == {"q", "a", "b"}
-        assert all(np.array_equal(again[name], made[name]) for name in again)
+def test_a_model_cut_everywhere_and_fed_its_own_integers_makes_them_again() -> None:
+    for own, made in zip(IMAGES, integers("here"), strict=True):
+        model, names = cut(NET, made, exposed(NET).makers)
+        assert names == ("q", "a", "b")
+        (again,) = run("here", model, [own | fed(made, names)])
+        assert all(np.array_equal(again[name], made[name]) for name in made)
 
 
-def test_a_severed_model_reads_what_it_is_fed() -> None:
-    """The node behind makes what it makes of other integers, not of those before it."""
+def test_a_node_behind_a_cut_reads_what_it_is_fed() -> None:
     (made, *_) = integers("here")
-    model, more = severed(NET, made)
-    (again,) = run("here", model, [IMAGES[0] | {name: np.zeros_like(array) for name, array in more.items()}])
-    assert np.array_equal(again["q"], made["q"])
-    assert len(np.unique(again["b"][0, :, 0, 0])) == len(np.unique(again["b"]))
+    model, names = cut(NET, made, ("a",))
+    assert names == ("a",)
+    (again,) = run(
+        "here", model, [IMAGES[0] | {name: np.zeros_like(array) for name, array in fed(made, names).items()}]
+    )
+    assert np.array_equal(again["a"], made["a"])
     assert not np.array_equal(again["b"], made["b"])
+    assert all(len(np.unique(channel)) == 1 for channel in again["b"][0])
 
 
 counts = st.builds(
