@@ -1,5 +1,6 @@
 """Models on every processor of the bench, beside exact sums: masks that agree, integers that differ."""
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +84,7 @@ def saturates(name: str) -> bool:
     return bool((made["y"] != EXACT).any())
 
 
+@functools.cache
 def exact_processor() -> str:
     """This machine where its sums are exact, else the first that is to be had. Raises UnavailableError."""
     for name, processor in PROCESSORS.items():

@@ -50,9 +50,9 @@ def site(processor: Processor) -> Path:
     """The folder to put before others in PYTHONPATH; made where it is not there yet. Raises UnavailableError."""
     name = f"{processor.name}-{packages.ONNXRUNTIME}-{sysconfig.get_config_var('SOABI')}"
     target = packages.folder() / name
-    lacking = [flag for flag in processor.flags if flag not in _flags()]
-    if lacking:
-        raise UnavailableError(f"this machine has no {lacking[0]}")
+    missing = lacking(processor)
+    if missing:
+        raise UnavailableError(f"this machine has no {missing[0]}")
     if target.is_dir():
         return target
     library = _library()
@@ -67,6 +67,13 @@ def site(processor: Processor) -> Path:
             raise UnavailableError(f"the copy of onnxruntime makes {found} of 2 x 255 x 127, not {SATURATED}")
 
     return packages.made(target, make)
+
+
+def lacking(processor: Processor) -> list[str]:
+    """What the processor's kernels need and this machine does not have."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = set(re.findall(r"\w+", cpuinfo.read_text(errors="replace"))) if cpuinfo.is_file() else set()
+    return [flag for flag in processor.flags if flag not in flags]
 
 
 def concealed(library: bytes, *, wide: bool) -> bytes:
@@ -98,10 +105,6 @@ def _library() -> Path:
     if len(found) != 1:
         raise UnavailableError("onnxruntime's library is not where it is in its wheel")
     return found[0]
-
-
-def _flags() -> set[str]:
-    return set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text(errors="replace")))
 
 
 def _effect(whole: Path) -> int:

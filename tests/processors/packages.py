@@ -31,6 +31,10 @@ _PATIENCE = 300
 """Seconds that one command of a package manager may take."""
 
 
+_FAILED: dict[Path, str] = {}
+"""What this process could not fetch, and why: it is not asked for again for the next processor."""
+
+
 class UnavailableError(Exception):
     """A processor or a piece of the bench that cannot be had, with the reason in one line."""
 
@@ -48,8 +52,15 @@ def place(piece: str) -> Path:
 
 
 def fetch(piece: str) -> Path:
-    """Fetches a piece of PIECES that is not there yet. Raises UnavailableError."""
-    return made(place(piece), PIECES[piece])
+    """Fetches a piece of PIECES that is not there yet. Raises UnavailableError; once it failed, at once."""
+    target = place(piece)
+    if target in _FAILED:
+        raise UnavailableError(_FAILED[target])
+    try:
+        return made(target, PIECES[piece])
+    except UnavailableError as error:
+        _FAILED[target] = str(error)
+        raise
 
 
 def made(target: Path, make: Callable[[Path], None]) -> Path:
@@ -86,7 +97,7 @@ def command(words: Sequence[str | Path], *, cwd: Path | None = None) -> str:
     if done.returncode:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         told = [line for line in lines if line.lower().startswith(("e:", "error", "npm error"))] or lines
-        raise UnavailableError(f"{name}: {told[-1] if told else f'ended with {done.returncode}'}"[:200])
+        raise UnavailableError(f"{name}: {told[0] if told else f'ended with {done.returncode}'}"[:200])
     return done.stdout
 
 
