@@ -52,6 +52,7 @@ def write(figures: Mapping[str, Any], images: int, exposed: Mapping[str, int], n
         sections = dict(_sections(rows, figures))
     if figures["latency"]:
         sections["Latency: full range over safe, medians in turns"] = _latency(figures["latency"], names)
+    failed = "".join(f" {name} does not run: {why}." for name, by in figures["failed"].items() for why in by.values())
     absent = "".join(f" Not to be had: {reason}." for reason in (figures["absent"] or {}).values())
     writing.write(
         "processors",
@@ -66,7 +67,7 @@ def write(figures: Mapping[str, Any], images: int, exposed: Mapping[str, int], n
         + ". avx2-native and avx512-native run a copy of onnxruntime that does not see this machine's wider "
         "instructions. Integers straight from float arithmetic (of a region that balanced left float) are counted "
         "apart, since the last bits of float sums are each processor's own; what reads them is fed with exact sums' "
-        "integers." + absent,
+        "integers." + absent + failed,
         sections,
         dict(figures),
     )
@@ -102,7 +103,15 @@ def _sections(rows: Sequence[Row], figures: Mapping[str, Any]) -> Iterator[tuple
 
 
 def _summary(rows: Sequence[Row], seen: Sequence[str]) -> Section:
-    heads = ("processor", "kernels", "exact sums' masks", "worst", "float masks", "exact sums there", "equal integers")
+    heads = (
+        "processor",
+        "kernels",
+        "exact sums' masks",
+        "worst",
+        "float masks",
+        "exact sums there",
+        "all integers equal",
+    )
     found: list[tables.Row] = []
     for name in seen:
         own = [row for row in rows if row.processor == name]
@@ -113,7 +122,7 @@ def _summary(rows: Sequence[Row], seen: Sequence[str]) -> Section:
             found.append((
                 name, PROCESSORS[name].kernels, tables.percent(mean["exact"]),
                 tables.percent(min(row.exact for row in own)), tables.percent(mean["real"]),
-                tables.percent(mean["exact_real"]), f"{sum(not row.differ for row in own)} of {len(own)} models",
+                tables.percent(mean["exact_real"]), f"{sum(not row.differ for row in own)} of {len(own)}",
             ))  # fmt: skip
     return heads, found
 

@@ -37,7 +37,7 @@ from tests.processors.comparing import Inner, Made, Subject, everywhere, exact_p
 from tests.processors.exposing import Count, exposed
 
 SETTINGS = {SAFE: QuantSettings(), FULL: QuantSettings(full_range_weights=True)}
-CALIBRATION, IMAGES = 24, 24
+CALIBRATION, IMAGES = 24, 16
 EMULATED = {SAFE: 2, FULL: 1}
 """Images that emulated processors see, and whose integers are counted everywhere; native ones draw masks of IMAGES."""
 ROUNDS, RUNS = 9, 8
@@ -85,8 +85,10 @@ def model_path(place: Place, name: str, weights: str) -> Path:
     return place.keep / f"{name}.{weights.replace(' ', '-')}.onnx"
 
 
-def measured(name: str, processors: Sequence[str], place: Place, reference: str) -> Iterator[Row]:
-    """The rows of one model on these processors. reference: the processor with exact sums."""
+def measured(
+    name: str, processors: Sequence[str], place: Place, reference: str, failed: dict[str, str]
+) -> Iterator[Row]:
+    """The rows of one model on these processors. reference: the one with exact sums. failed: takes those that fail."""
     count = IMAGES if PROCESSORS[reference].native else max(EMULATED.values())
     with contestants.subject(
         name, calibration=CALIBRATION, validation=count, models=place.models, data=place.data
@@ -106,18 +108,25 @@ def measured(name: str, processors: Sequence[str], place: Place, reference: str)
         native = [one for one in processors if PROCESSORS[one].native]
         emulated = [one for one in processors if not PROCESSORS[one].native]
         tasks = [one.task(subject) for one, subject in zip(inner, subjects, strict=True)]
-        found = everywhere(tasks + [Task(path, feeds, output) for path, _ in both.values()], native, workers=1)
+        found = everywhere(
+            tasks + [Task(path, feeds, output) for path, _ in both.values()], native, workers=1, failed=failed
+        )
         seen = [Task(path, feeds[:n], output) for (path, _), n in zip(both.values(), counts, strict=True)]
-        found |= everywhere(tasks + seen, emulated, workers=2)
-        for processor in processors:
-            made = found[processor][0]
-            for index, weights in enumerate(both):
-                one, its = inner[index], made[2 + index]
-                counted = one.counted(made[index])
-                alone = None
-                if weights == SAFE and counted[0].differ:
-                    alone = given_equal_inputs(subjects[index], one.known[0], [processor])[processor]
-                yield _row(subjects[index], weights, processor, (real, masks[index], its), counted, alone)
+        found |= everywhere(tasks + seen, emulated, workers=2, failed=failed)
+        counted = {
+            (processor, weights): inner[index].counted(found[processor][0][index])
+            for processor in processors
+            if processor in found
+            for index, weights in enumerate(both)
+        }
+        order = list(both)
+        unequal = [processor for processor in found if counted[processor, SAFE][0].differ]
+        alone = given_equal_inputs(both[SAFE][1], inner[order.index(SAFE)].known[0], unequal) if unequal else {}
+        for processor, weights in counted:
+            index = order.index(weights)
+            drawn = (real, masks[index], found[processor][0][2 + index])
+            which = alone.get(processor) if weights == SAFE else None
+            yield _row(subjects[index], weights, processor, drawn, counted[processor, weights], which)
 
 
 def _row(
@@ -194,7 +203,7 @@ def main() -> None:
     place = Place(given.models, given.data, given.keep, given.anew)
     known: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     figures: dict[str, Any] = {
-        key: known.get(key, {}) for key in ("reference", "absent", "channels", "latency", "rows")
+        key: known.get(key, {}) for key in ("reference", "absent", "failed", "channels", "latency", "rows")
     }
     if given.time:
         for name in names:
@@ -217,12 +226,18 @@ def _measure(names: Sequence[str], wanted: Sequence[str], place: Place, figures:
         if not missing:
             continue
         start = time.monotonic()
-        rows = list(measured(name, missing, place, reference))
-        by = {one: {row.weights: asdict(row) for row in rows if row.processor == one} for one in missing}
+        failed: dict[str, str] = {}
+        rows = list(measured(name, missing, place, reference, failed))
+        by: dict[str, dict[str, Any]] = {row.processor: {} for row in rows}
+        for row in rows:
+            by[row.processor][row.weights] = asdict(row)
+        figures["failed"][name] = failed
         figures["rows"][name] = {**have, **by}
         figures["channels"][name] = {weights: unsafe_channels(model_path(place, name, weights)) for weights in SETTINGS}
         keep()
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+        for reason in failed.values():
+            print(f"  {reason}", flush=True)
         for row in rows:
             print(f"  {row.weights} {row.processor}: {row.exact:.4f} {row.differ} of {row.values}", flush=True)
 

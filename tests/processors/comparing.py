@@ -93,16 +93,28 @@ def exact_processor() -> str:
     raise UnavailableError("no processor with exact sums is to be had")
 
 
-def everywhere(tasks: Sequence[Task], names: Sequence[str], *, workers: int) -> dict[str, tuple[Sequence[Made], float]]:
-    """For each processor what the tasks made and the seconds that took; so many at a time, the slow ones first."""
+def everywhere(
+    tasks: Sequence[Task], names: Sequence[str], *, workers: int, failed: dict[str, str] | None = None
+) -> dict[str, tuple[Sequence[Made], float]]:
+    """For each processor what the tasks made and the seconds that took; so many at a time, the slow ones first.
 
-    def timed(name: str) -> tuple[Sequence[Made], float]:
+    failed: takes the processors on which a task fails, with what was said; without it that is a RuntimeError.
+    """
+
+    def timed(name: str) -> tuple[Sequence[Made], float] | None:
         start = time.monotonic()
-        return run_all(name, tasks), time.monotonic() - start
+        try:
+            return run_all(name, tasks), time.monotonic() - start
+        except RuntimeError as error:
+            if failed is None:
+                raise
+            failed[name] = str(error)
+            return None
 
     order = sorted(names, key=lambda name: PROCESSORS[name].native)
     with ThreadPoolExecutor(workers) as pool:
-        return dict(zip(order, pool.map(timed, order), strict=True))
+        made = dict(zip(order, pool.map(timed, order), strict=True))
+    return {name: found for name, found in made.items() if found is not None}
 
 
 def compared(

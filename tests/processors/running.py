@@ -96,9 +96,12 @@ def run_all(
         words, environment = _command(_known(name))
         words = [str(folder) if word == _FOLDER else word for word in words]
         kept = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
-        done = subprocess.run(
-            words, env={**kept, **environment}, capture_output=True, text=True, timeout=patience, check=False
-        )
+        try:
+            done = subprocess.run(
+                words, env={**kept, **environment}, capture_output=True, text=True, timeout=patience, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"{name}: not done in {patience:.0f} s") from error
         if not (folder / "made.json").exists():
             lines = (done.stderr or done.stdout).strip().splitlines()
             raise RuntimeError(f"{name}: ended with {done.returncode}: {lines[-1] if lines else 'no word'}")
