@@ -26,7 +26,6 @@ def files(place: Path) -> set[str]:
 
 
 def test_a_model_is_simulated_compared_and_proved(quantseg: Command, place: Path) -> None:
-    operators.needs_exact_sums()
     done = quantseg("simulate", "net.int8.onnx", "--data", "data", "--against", "onnxruntime", "--json", "sums.json")
     assert done.code == 0
     assert "integer tensors equal bit for bit" in done.out
@@ -35,6 +34,9 @@ def test_a_model_is_simulated_compared_and_proved(quantseg: Command, place: Path
     assert max(map(len, done.out.splitlines())) <= 100
     found = json.loads((place / "sums.json").read_text())
     assert found["comparison"]["exact"]
+    assert found["processor"] == operators.this_processor().name
+    assert f"kernels: {found['processor']} (" in done.out
+    assert "this machine, found by trying" in done.out
     assert found["comparison"]["differences"] == []
     assert len(found["images"]) == 3
     assert {p["op_type"] for p in found["products"]} == {"QLinearConv"}
@@ -83,7 +85,6 @@ def test_reduced_channels_go_from_simulate_to_quantize(quantseg: Command, place:
     assert done.code == 0, done.err
     plan = json.loads((place / "plan.json").read_text())
     assert plan["settings"]["reduced_channels"][node["node"]] == [1]
-    operators.needs_exact_sums()
     assert quantseg("simulate", "r.onnx", "--data", "data", "--against", "onnxruntime").code == 0
 
 
@@ -112,6 +113,10 @@ def test_a_value_is_explained_beside_the_float_model(quantseg: Command, place: P
         ("simulate net.onnx --data data", "net.onnx: is a float model; quantise it first: quantseg quantize net.onnx"),
         ("simulate net.int8.onnx --data none", "none: no such folder"),
         ("simulate net.int8.onnx --data data --rounding up", "'up' is no rounding; choose one of onnxruntime"),
+        (
+            "simulate net.int8.onnx --data data --processor m68k",
+            "'m68k' is no processor; choose one of exact, avx2, sse, neon, wasm",
+        ),
         ("simulate net.int8.onnx --data data --against ort", "'ort' is neither onnxruntime, a saved run nor an .onnx"),
         ("simulate net.int8.onnx --data data --against data/images/0.png", "data/images/0.png: is no saved run"),
         ("simulate net.int8.onnx --data data --against net.onnx", "net.onnx: is a float model"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quantseg.simulation.others import Other
     from quantseg.simulation.program import Program
     from quantseg.simulation.proof import Sums
+    from quantseg.simulator.processors import Processor
 
 SHOWN = 10
 
@@ -51,8 +52,28 @@ def opened(model: Path, data: Path, source: "RecipeSource", limit: int | None) -
     return Subject(model, loaded, steps, images, taken.name)
 
 
+def known_processor(name: str | None, against: str | None) -> "Processor":
+    """The processor of this name; without one this machine's, found by trying, where onnxruntime is compared with.
+
+    Raises PlanError for an unknown name.
+    """
+    from quantseg.runtimes import RUNTIMES
+    from quantseg.simulation.this_machine import this_processor
+    from quantseg.simulator.processors import EXACT, named
+
+    if name is not None:
+        return named(name)
+    return this_processor(RUNTIMES[against]) if against == "onnxruntime" else EXACT
+
+
+def show_processor(processor: "Processor", *, found: bool, against: str | None) -> None:
+    """Whose kernels were simulated, and whether that was found by trying."""
+    tried = ", this machine, found by trying" if found and against == "onnxruntime" else ""
+    console.say(f"kernels: {processor.name} ({processor.means}){tried}")
+
+
 @contextmanager
-def other(against: str, subject: Subject, rounding: str, threads: int) -> "Iterator[Other]":
+def other(against: str, subject: Subject, rounding: str, threads: int, processor: "Processor") -> "Iterator[Other]":
     """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
     from contextlib import closing
 
@@ -68,7 +89,7 @@ def other(against: str, subject: Subject, rounding: str, threads: int) -> "Itera
     elif against.endswith(".onnx"):
         loaded = graph.load(Path(against))
         require_quantised(loaded, against)
-        opened = Simulated(program(loaded, what=against), rounding)
+        opened = Simulated(program(loaded, what=against), rounding, processor)
     elif Path(against).is_file():
         opened = SavedRun(Path(against), subject.images.names)
     else:
