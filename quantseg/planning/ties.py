@@ -18,11 +18,10 @@ import onnx_ir as ir
 from quantseg.affine import F32, QuantParams, quantize
 from quantseg.ops import IntegerForm, KeptFloat, Kind
 from quantseg.ops.resampling import Blend, Interpolation, interpolation
+from quantseg.planning import grids as groups
 from quantseg.planning.decisions import Decisions
-from quantseg.planning.grids import Grids, name_of
 from quantseg.planning.weights import constant
-from quantseg.simulator.agreement import Held, apart, apart_in_average
-from quantseg.simulator.kernels import Average, Binary
+from quantseg.simulator.agreement import Grids, Held, apart, apart_in_average
 
 STEP, STEPS = 2.0**-16, 66
 """A grid grows by at most a thousandth, a quarter of a step at its far end: less than rounding takes anyway."""
@@ -39,7 +38,9 @@ class _Operator:
     apart: Callable[[Tensors], int]
 
 
-def settle(decisions: Decisions, grids: Grids, tensors: Tensors) -> tuple[dict[str, QuantParams], dict[str, int]]:
+def settle(
+    decisions: Decisions, grids: groups.Grids, tensors: Tensors
+) -> tuple[dict[str, QuantParams], dict[str, int]]:
     """The grids, some a little coarser, and for each operator that may differ the number of inputs on which it does.
 
     A count of 0 is a proof: no input that the operator's types can hold gives other integers on another processor.
@@ -72,7 +73,7 @@ def notes_of(counts: Mapping[str, int]) -> tuple[str, ...]:
     )
 
 
-def _order(decisions: Decisions, grids: Grids) -> dict[str, int]:
+def _order(decisions: Decisions, grids: groups.Grids) -> dict[str, int]:
     """The groups whose scale may move, in the order in which the graph first meets them."""
     met: dict[str, int] = {}
     for node, form in decisions.items():
@@ -81,7 +82,7 @@ def _order(decisions: Decisions, grids: Grids) -> dict[str, int]:
                 if value is not None and value.name in grids.parent:
                     met.setdefault(grids.root(value.name), len(met))
     fixed = {
-        grids.root(name_of(node.outputs[0]))
+        grids.root(groups.name_of(node.outputs[0]))
         for node, form in decisions.items()
         if isinstance(form, IntegerForm)
         and (form.fixed is not None or node.op_type == "DequantizeLinear")
@@ -109,28 +110,28 @@ def _grown(tensors: Tensors, group: list[str], operators: list[_Operator]) -> di
     return dict.fromkeys(group, best)
 
 
-def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids) -> list[_Operator]:
+def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: groups.Grids) -> list[_Operator]:
     """What of a node may round differently: nothing of most."""
     if not isinstance(form, IntegerForm):
         return []
     name, output = str(node.name), node.outputs[0]
     if node.op_type in ("Add", "Sub", "Mul"):
         left, right = (node.inputs[index] for index in form.data)
-        operands = name_of(left), name_of(right), name_of(output)
+        operands = groups.name_of(left), groups.name_of(right), groups.name_of(output)
         held = _constant(left), _constant(right)
         return [_Operator(name, operands, functools.partial(_pair, node.op_type, held, operands))]
     if node.op_type in ("GlobalAveragePool", "AveragePool"):
         count = _places(node)
-        both = name_of(node.inputs[0]), name_of(output)
+        both = groups.name_of(node.inputs[0]), groups.name_of(output)
         return [] if count is None else [_Operator(name, both, functools.partial(_average, both, count))]
     if form.kind is Kind.JOIN:
-        pairs = {(name_of(value), name_of(output)) for value in node.inputs if value is not None}
+        pairs = {(groups.name_of(value), groups.name_of(output)) for value in node.inputs if value is not None}
         apart_grids = sorted(pair for pair in pairs if grids.root(pair[0]) != grids.root(pair[1]))
         return [_Operator(name, pair, functools.partial(_requantised, pair)) for pair in apart_grids]
     if form.kind is Kind.INTERPOLATION:
         blended = interpolation(node)
         return [
-            _Operator(name, (name_of(output),), functools.partial(_blended, name_of(output), own))
+            _Operator(name, (groups.name_of(output),), functools.partial(_blended, groups.name_of(output), own))
             for own in sorted(_weights(blended))
         ]
     return []
@@ -146,8 +147,8 @@ def _pair(op_type: str, constants: tuple[F32 | None, F32 | None], names: tuple[s
     a, b, y = (tensors[name] for name in names)
     left, right = (_held(numbers, params) for numbers, params in zip(constants, (a, b), strict=True))
     if op_type == "Sub":
-        return apart("Add", _binary(a, replace(b, scale=-b.scale), y), left, right)
-    return apart(op_type, _binary(a, b, y), left, right)
+        return apart("Add", _grids_of(a, replace(b, scale=-b.scale), y), left, right)
+    return apart(op_type, _grids_of(a, b, y), left, right)
 
 
 def _held(numbers: F32 | None, params: QuantParams) -> Held:
@@ -158,19 +159,11 @@ def _held(numbers: F32 | None, params: QuantParams) -> Held:
 def _requantised(names: tuple[str, str], tensors: Tensors) -> int:
     """An input of a Concat, brought to the output's grid by adding zero."""
     x, y = (tensors[name] for name in names)
-    return apart("Add", _binary(x, x, y), None, (int(x.zero_point),))
+    return apart("Add", _grids_of(x, x, y), None, (int(x.zero_point),))
 
 
 def _average(names: tuple[str, str], count: int, tensors: Tensors) -> int:
-    x, y = (tensors[name] for name in names)
-    grids = Average(
-        (np.float32(x.scale), np.float32(y.scale)),
-        (int(x.zero_point), int(y.zero_point)),
-        count,
-        y.qtype.qmin,
-        y.qtype.qmax,
-    )
-    return apart_in_average(grids, x.qtype.qmin, x.qtype.qmax)
+    return apart_in_average(_grids_of(*(tensors[name] for name in names)), count)
 
 
 def _places(node: ir.Node) -> int | None:
@@ -199,8 +192,7 @@ def _blended(name: str, own: float, tensors: Tensors) -> int:
 def _blend_apart(scales: tuple[np.float32, np.float32], params: QuantParams) -> int:
     """Pairs on which kernels differ in the sum of two tensors on these scales, on the grid `params`."""
     zero = int(params.zero_point)
-    all_scales = (*scales, np.float32(params.scale))
-    return apart("Add", Binary(all_scales, (zero, zero, zero), params.qtype.qmin, params.qtype.qmax))
+    return apart("Add", Grids((*map(float, scales), float(params.scale)), (zero, zero, zero), params.qtype.signed))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -222,10 +214,7 @@ def blend_scales(params: QuantParams, own: float) -> tuple[np.float32, np.float3
     return best
 
 
-def _binary(a: QuantParams, b: QuantParams, y: QuantParams) -> Binary:
-    return Binary(
-        (np.float32(a.scale), np.float32(b.scale), np.float32(y.scale)),
-        (int(a.zero_point), int(b.zero_point), int(y.zero_point)),
-        y.qtype.qmin,
-        y.qtype.qmax,
+def _grids_of(*params: QuantParams) -> Grids:
+    return Grids(
+        tuple(float(p.scale) for p in params), tuple(int(p.zero_point) for p in params), params[-1].qtype.signed
     )
