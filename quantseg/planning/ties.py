@@ -1,7 +1,7 @@
 """Scales with which every processor computes the same integers.
 
-Kernels of Add, Mul and the global average differ where a result lies at a tie, or so near one that their arithmetic
-puts it on either side (simulator/agreement.py); all other operators were found alike. Two operands have 256 · 256
+Kernels of Add and Mul differ where a result lies at a tie, or so near one that their arithmetic puts it on either side
+(simulator/agreement.py); all other operators were found alike. Two operands have 256 · 256
 values, so all that can happen is enumerated. Of the grids of an operator, the last in the graph's order then grows by
 the least number of small steps with which no kernel differs. Where none does it, the plan counts the inputs on which
 they do.
@@ -21,7 +21,7 @@ from quantseg.ops.resampling import Blend, Interpolation, interpolation
 from quantseg.planning import grids as groups
 from quantseg.planning.decisions import Decisions
 from quantseg.planning.weights import constant
-from quantseg.simulator.agreement import Grids, Held, apart, apart_in_average
+from quantseg.simulator.agreement import Grids, Held, apart
 
 STEP, STEPS = 2.0**-16, 66
 """A grid grows by at most a thousandth, a quarter of a step at its far end: less than rounding takes anyway."""
@@ -120,10 +120,6 @@ def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: groups.Grids
         operands = groups.name_of(left), groups.name_of(right), groups.name_of(output)
         held = _constant(left), _constant(right)
         return [_Operator(name, operands, functools.partial(_pair, node.op_type, held, operands))]
-    if node.op_type in ("GlobalAveragePool", "AveragePool"):
-        count = _places(node)
-        both = groups.name_of(node.inputs[0]), groups.name_of(output)
-        return [] if count is None else [_Operator(name, both, functools.partial(_average, both, count))]
     if form.kind is Kind.JOIN:
         pairs = {(groups.name_of(value), groups.name_of(output)) for value in node.inputs if value is not None}
         apart_grids = sorted(pair for pair in pairs if grids.root(pair[0]) != grids.root(pair[1]))
@@ -160,23 +156,6 @@ def _requantised(names: tuple[str, str], tensors: Tensors) -> int:
     """An input of a Concat, brought to the output's grid by adding zero."""
     x, y = (tensors[name] for name in names)
     return apart("Add", _grids_of(x, x, y), None, (int(x.zero_point),))
-
-
-def _average(names: tuple[str, str], count: int, tensors: Tensors) -> int:
-    return apart_in_average(_grids_of(*(tensors[name] for name in names)), count)
-
-
-def _places(node: ir.Node) -> int | None:
-    """The numbers that a global average is over; None for any other, which all kernels compute alike."""
-    shape = node.inputs[0].shape if node.inputs[0] is not None else None
-    sizes = [] if shape is None else [size for size in list(shape)[2:] if isinstance(size, int)]
-    if shape is None or not sizes or len(sizes) != len(shape) - 2:
-        return None
-    if node.op_type == "GlobalAveragePool":
-        return math.prod(sizes)
-    pads = node.attributes["pads"].as_ints() if "pads" in node.attributes else ()
-    whole = list(node.attributes["kernel_shape"].as_ints()) == sizes and not any(pads)
-    return math.prod(sizes) if whole else None
 
 
 def _weights(found: Interpolation | str) -> set[float]:

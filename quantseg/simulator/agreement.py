@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.affine import F32, Ints
-from quantseg.simulator.averages import AVERAGES, average_ratio
 from quantseg.simulator.pairwise import ADDERS, MULTIPLIERS
 
 NEAR = 3e-4
@@ -81,21 +80,6 @@ def differ(op_type: str, grids: Grids, a: Whole, b: Whole) -> NDArray[np.bool_]:
         found += [kernel(one, other, (s_a, s_b, s_y), (z_a, z_b, z_y), False) for kernel in ADDERS.values()]
         found += [kernel(other, one, (s_b, s_a, s_y), (z_b, z_a, z_y), False) for kernel in ADDERS.values()]
     return _unequal(found)
-
-
-def apart_in_average(grids: Grids, count: int) -> int:
-    """The number of sums of `count` integers on which kernels of the global average differ.
-
-    grids: of the operand and the result.
-    """
-    (low, high), (z_x, z_y) = grids.limits, grids.zeros
-    s_x, s_y = grids.single
-    ratio = average_ratio(s_x, s_y, count)
-    middle = (np.arange(low, high + 1) - z_y + 0.5) / float(ratio)
-    reach = int(np.ceil(NEAR / float(ratio))) + 1
-    sums = np.unique(np.floor(middle).astype(np.int64)[:, None] + np.arange(-reach, reach + 1))
-    sums = sums[(sums >= count * (low - z_x)) & (sums <= count * (high - z_x))]
-    return int(np.count_nonzero(_unequal([kernel(sums, ratio, grids.stored[1]) for kernel in AVERAGES.values()])))
 
 
 def _exact(op_type: str, a: Whole, b: Whole, grids: Grids) -> NDArray[np.float64]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from quantseg.errors import ModelError
-from quantseg.simulator.averages import AVERAGES, average_ratio
 from quantseg.simulator.call import Array, Call, Operator
 from quantseg.simulator.rounding import Ratio, held, requantised
 from quantseg.simulator.sizes import checked
@@ -156,11 +155,9 @@ def global_accumulators(call: Call) -> Array:
 def qlinear_global_average_pool(call: Call) -> tuple[Array, ...]:
     """com.microsoft.QLinearGlobalAveragePool."""
     x = call.array(0)
-    count, total, z_y = math.prod(x.shape[2:]), global_accumulators(call), call.zero_point(4, x.dtype)
-    if call.as_onnxruntime:
-        return (AVERAGES[call.processor.averages](total, average_ratio(call.scale(1), call.scale(3), count), z_y),)
-    ratio = Ratio((call.scale(1),), (call.scale(3), np.asarray(count, np.float32)))
-    return (requantised(total, ratio, z_y, call.rounding),)
+    count = np.asarray(math.prod(x.shape[2:]), np.float32)
+    ratio = Ratio((call.scale(1),), (call.scale(3), count))
+    return (requantised(global_accumulators(call), ratio, call.zero_point(4, x.dtype), call.rounding),)
 
 
 OPERATORS: dict[str, Operator] = {

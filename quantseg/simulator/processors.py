@@ -16,9 +16,8 @@ class Processor:
     """One kind of processor.
 
     means: in words. saturates: whether two products of uint8 and int8 are added in 16 bits that saturate (vpmaddubsw).
-    adds, multiplies, averages: how QLinearAdd, QLinearMul and QLinearGlobalAveragePool compute, names in ADDERS,
-    MULTIPLIERS and AVERAGES. contracts: whether a linear Resize adds products that are not rounded by themselves: the
-    compiler's doing, found by trying.
+    adds, multiplies: how QLinearAdd and QLinearMul compute, names in ADDERS and MULTIPLIERS. contracts: whether a
+    linear Resize adds products that are not rounded by themselves: the compiler's doing, found by trying.
     """
 
     name: str
@@ -26,7 +25,6 @@ class Processor:
     saturates: bool = False
     adds: str = "fused"
     multiplies: str = "single"
-    averages: str = "single"
     contracts: bool = False
 
 
@@ -38,14 +36,7 @@ PROCESSORS: Mapping[str, Processor] = {
         EXACT,
         Processor("avx2", "x86-64 with AVX2 or AVX-512 and without VNNI", saturates=True),
         Processor("sse", "x86-64 with SSE4.1 alone", adds="separate"),
-        Processor(
-            "neon",
-            "ARM64: NEON, dot product and i8mm",
-            adds="fixed-point",
-            multiplies="fused",
-            averages="exact",
-            contracts=True,
-        ),
+        Processor("neon", "ARM64: NEON, dot product and i8mm", adds="fixed-point", multiplies="fused", contracts=True),
         Processor("wasm", "WebAssembly with SIMD, in browsers", adds="real", multiplies="real"),
     )
 }
