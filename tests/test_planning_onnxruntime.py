@@ -10,6 +10,7 @@ import pytest
 
 from quantseg.graph import load, to_bytes
 from quantseg.peers import quantize_with_onnxruntime
+from quantseg.planning.ties import STEP, STEPS
 from quantseg.qtypes import INT8, UINT8
 from tests import graphs, models, quantised
 from tests.quantised import Array, kernel, noise
@@ -84,7 +85,8 @@ def test_scales_and_zero_points_are_equal(network: ir.Model, tmp_path: Path, nam
     peers = grids(theirs(network, tmp_path, **SETTINGS[name]))
     for tensor in "xrpclsvny":
         scale, zero_point = peers[tensor]
-        np.testing.assert_allclose(decided.tensors[tensor].scale, scale, rtol=3e-7, err_msg=tensor)
+        grown = float(decided.tensors[tensor].scale / scale - 1)  # sums and products: so that no tie is reached
+        assert -3e-7 < grown < (STEP * STEPS if tensor in "svn" else 3e-7), tensor
         assert decided.tensors[tensor].zero_point == zero_point, tensor
     for conv, weight in zip(decided.weights, ("w1", "w2", "w3"), strict=True):
         scale, zero_point = peers[weight]
