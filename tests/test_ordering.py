@@ -214,6 +214,8 @@ def put(net: Drawn, op: str, other: tuple[str, int, int]) -> None:
             net.node(text, channels, side)
     elif op in ONE:
         _one(net, op, x, channels, side)
+        if op == "Equal":
+            del net.tensors[-2]  # no numbers
     else:
         _whole(net, op, x, channels, side)
 
@@ -229,12 +231,18 @@ def network(net: Drawn) -> ir.Model:
     return graphs.graph(body, x="float[1,4,6,6]", **net.weights)
 
 
+STEEP = frozenset({"LRN", "ArgMax", "InstanceNormalization", "Softmax", "Sigmoid", "HardSigmoid", "Tanh", "Pow", "gate",
+                   "squeeze", "If"})  # fmt: skip
+"""What turns the rounding error of a sum of large numbers into a large part of a small one: drawn where no sum is yet."""
+
+
 @st.composite
 def networks(draw: st.DrawFn) -> ir.Model:
     """Some of all operators, with convolutions of any width between."""
     net = Drawn(draw(st.integers(0, 1000)))
     net.conv("x", 4, 6, 8)
-    for op in draw(st.lists(st.sampled_from(EVERY), min_size=1, max_size=4)):
+    steady = st.lists(st.sampled_from([op for op in EVERY if op not in STEEP]), max_size=3)
+    for op in (draw(st.sampled_from(EVERY)), *draw(steady)):
         name, channels, side = net.tensors[-1]
         if channels % 4 or side < 4:  # what these operators take
             break
