@@ -233,7 +233,7 @@ def network(net: Drawn) -> ir.Model:
 
 STEEP = frozenset({"LRN", "ArgMax", "InstanceNormalization", "Softmax", "Sigmoid", "HardSigmoid", "Tanh", "Pow", "gate",
                    "squeeze", "If"})  # fmt: skip
-"""What turns the rounding error of a sum of large numbers into a large part of a small one: drawn where no sum is yet."""
+"""What turns the rounding error of a sum of large numbers into a large part of a small one: these come first."""
 
 
 @st.composite
