@@ -16,7 +16,7 @@ from quantseg.graph import expose
 from quantseg.ordering import Reordered, lost, reorder
 from quantseg.ordering.pairing import Rows, improved, pair_costs
 from quantseg.ordering.search import Reader, bits, ordered
-from quantseg.pairs import excess, safe_scale
+from quantseg.pairs import LEAST, MOST, excess, safe_scale
 from quantseg.planning.weights import pair_rows
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT8
@@ -324,7 +324,7 @@ def matchings(channels: tuple[int, ...]):
             yield [(first, other), *tail]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(4, 1), (6, 1), (6, 3), (8, 2)]))
 def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
     """The cost written anew; and never is the found matching worse than the one it began with."""
@@ -338,7 +338,7 @@ def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
             worst = [1.0]
             for a, b in pairs:
                 above, below = np.maximum(row[[a, b]], 0).sum(axis=0), np.minimum(row[[a, b]], 0).sum(axis=0)
-                worst.append(max((above / 128).max(), (below / -126).max()))
+                worst.append(max((above / MOST).max(), (below / LEAST).max()))
             total += np.sum(np.array(worst) ** 16) ** (1 / 16)
         return total
 
@@ -350,7 +350,7 @@ def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
             (a, b), (c, d) = found[i], found[j]
             others = [pair for k, pair in enumerate(found) if k not in (i, j)]
             for swapped in ([(a, c), (b, d)], [(a, d), (b, c)]):
-                assert cost([*others, *swapped]) >= cost(found) - 2e-3
+                assert cost([*others, *swapped]) >= cost(found) - 3e-4
     assert min(cost(one) for one in matchings(tuple(range(channels)))) <= cost(found) + 1e-4
 
 
