@@ -16,7 +16,7 @@ from quantseg.graph import expose
 from quantseg.ordering import Reordered, lost, reorder
 from quantseg.ordering.pairing import Rows, improved, pair_costs
 from quantseg.ordering.search import Reader, bits, ordered
-from quantseg.pairs import excess, safe_scale
+from quantseg.pairs import LEAST, MOST, excess, safe_scale
 from quantseg.planning.weights import pair_rows
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT8
@@ -214,6 +214,8 @@ def put(net: Drawn, op: str, other: tuple[str, int, int]) -> None:
             net.node(text, channels, side)
     elif op in ONE:
         _one(net, op, x, channels, side)
+        if op == "Equal":
+            del net.tensors[-2]  # no numbers
     else:
         _whole(net, op, x, channels, side)
 
@@ -229,12 +231,18 @@ def network(net: Drawn) -> ir.Model:
     return graphs.graph(body, x="float[1,4,6,6]", **net.weights)
 
 
+STEEP = frozenset({"LRN", "ArgMax", "InstanceNormalization", "Softmax", "Sigmoid", "HardSigmoid", "Tanh", "Pow", "gate",
+                   "squeeze", "If"})  # fmt: skip
+"""What turns the rounding error of a sum of large numbers into a large part of a small one: these come first."""
+
+
 @st.composite
 def networks(draw: st.DrawFn) -> ir.Model:
     """Some of all operators, with convolutions of any width between."""
     net = Drawn(draw(st.integers(0, 1000)))
     net.conv("x", 4, 6, 8)
-    for op in draw(st.lists(st.sampled_from(EVERY), min_size=1, max_size=4)):
+    steady = st.lists(st.sampled_from([op for op in EVERY if op not in STEEP]), max_size=3)
+    for op in (draw(st.sampled_from(EVERY)), *draw(steady)):
         name, channels, side = net.tensors[-1]
         if channels % 4 or side < 4:  # what these operators take
             break
@@ -316,7 +324,7 @@ def matchings(channels: tuple[int, ...]):
             yield [(first, other), *tail]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(4, 1), (6, 1), (6, 3), (8, 2)]))
 def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
     """The cost written anew; and never is the found matching worse than the one it began with."""
@@ -330,7 +338,7 @@ def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
             worst = [1.0]
             for a, b in pairs:
                 above, below = np.maximum(row[[a, b]], 0).sum(axis=0), np.minimum(row[[a, b]], 0).sum(axis=0)
-                worst.append(max((above / 128).max(), (below / -126).max()))
+                worst.append(max((above / MOST).max(), (below / LEAST).max()))
             total += np.sum(np.array(worst) ** 16) ** (1 / 16)
         return total
 
@@ -342,7 +350,7 @@ def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
             (a, b), (c, d) = found[i], found[j]
             others = [pair for k, pair in enumerate(found) if k not in (i, j)]
             for swapped in ([(a, c), (b, d)], [(a, d), (b, c)]):
-                assert cost([*others, *swapped]) >= cost(found) - 2e-3
+                assert cost([*others, *swapped]) >= cost(found) - 3e-4
     assert min(cost(one) for one in matchings(tuple(range(channels)))) <= cost(found) + 1e-4
 
 

@@ -80,14 +80,14 @@ def improved(costs: F32, beside: F32, pairs: Ids) -> Ids:
     """
     pairs = pairs.copy()
     least = _MARGIN * costs.shape[2]
-    inside = costs[pairs[:, 0], pairs[:, 1]]
+    inside = costs[pairs[:, 0], pairs[:, 1]].astype(np.float64)  # differences of these must not lose what is small
     for _ in range(SWEEPS):
         moved = False
         for i in range(len(pairs)):
             a, b = pairs[i]
-            rest = np.maximum(beside + inside.sum(axis=0) - inside[i], 0) + np.float32(1)
-            others = np.maximum(rest - inside, np.float32(1))
-            now = float(_roots(rest + inside[i]).sum())
+            whole = 1 + beside + inside.sum(axis=0)
+            others = np.maximum(whole - inside[i] - inside, 1).astype(np.float32)
+            now = float(_roots(whole.astype(np.float32)).sum())
             straight = _roots(others + costs[a, pairs[:, 0]] + costs[b, pairs[:, 1]]).sum(axis=1)
             crossed = _roots(others + costs[a, pairs[:, 1]] + costs[b, pairs[:, 0]]).sum(axis=1)
             found = np.stack([straight, crossed]).astype(np.float64)
