@@ -155,7 +155,7 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
         console.say(f"16-bit pair sums (AVX2 without VNNI): none of {looked_at:,} saturates; {why}")
         return
     console.say(
-        f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate; {channels} channels need 7 bits:"
+        f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate, in {channels} channels:"
     )
     named = [s for s in ranked if s.saturating]
     for s in named:
@@ -163,7 +163,7 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
     left_out = sum(bool(s.saturating) for s in sums) - len(named)
     if left_out:
         console.say(f"  and of {left_out} more product{'s' if left_out > 1 else ''}; --verbose and --json name all")
-    console.say("simulate with --json FILE, then quantize with --reduce-channels FILE, reduces them alone")
+    console.say("quantseg quantize, without --full-range-weights, writes a model in which none can")
 
 
 def _named(node: str, channels: tuple[int, ...]) -> str:
