@@ -154,9 +154,7 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
         why = "none could" if not could else f"{could} channels could, with other pictures"
         console.say(f"16-bit pair sums (AVX2 without VNNI): none of {looked_at:,} saturates; {why}")
         return
-    console.say(
-        f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate, in {channels} channels:"
-    )
+    console.say(f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate, in {channels} channels:")
     named = [s for s in ranked if s.saturating]
     for s in named:
         console.say(_named(s.node, s.saturating))

@@ -1,6 +1,5 @@
 """The products of a quantised model as its file has them, and which of their channels could saturate a 16-bit sum."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.lowering.edit import constant, input_at
-from quantseg.pairs import unsafe
+from quantseg.pairs import rows_of, unsafe
 
 Array = NDArray[Any]
 
@@ -77,7 +76,8 @@ def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None)
         return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
     if numbers.dtype != np.int8:
         return Judged(name, node.op_type, unknown=f"its weights are {numbers.dtype}")
-    rows = _rows(node, numbers)
+    groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else None
+    rows = rows_of(numbers, groups=groups, outputs_first=node.attributes.get_int("transB", 0) == 1)
     if rows is None:
         return Judged(name, node.op_type, len(numbers), exempt="depthwise, whose kernels add in wider registers")
     return Judged(name, node.op_type, len(rows), tuple(map(int, np.nonzero(unsafe(rows))[0])))
@@ -124,18 +124,3 @@ def _quantised(node: ir.Node) -> Array | None:
     limits = np.iinfo(zero.dtype)
     integers: Array = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
     return integers
-
-
-def _rows(node: ir.Node, weight: Array) -> Array | None:
-    """The weight as (output channels, input channels of a group, taps); None for a depthwise convolution."""
-    if node.op_type in _CONVOLUTIONS:
-        groups = node.attributes.get_int("group", 1)
-        if groups > 1 and weight.shape[:2] == (groups, 1):
-            return None
-        return weight.reshape(*weight.shape[:2], math.prod(weight.shape[2:]))
-    if node.op_type in ("Gemm", "QGemm") and node.attributes.get_int("transB", 0) == 1:
-        return weight[:, :, None]
-    if weight.ndim == 1:
-        return weight[None, :, None]
-    turned: Array = np.swapaxes(weight, -1, -2)
-    return turned.reshape(math.prod(turned.shape[:-1]), turned.shape[-1], 1)
