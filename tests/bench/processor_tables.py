@@ -59,8 +59,8 @@ def write(figures: Mapping[str, Any], images: int, counted: int, names: Sequence
         "One model, the same mask on every processor",
         f"Effort balanced, portable QDQ. Exact sums: {figures['reference'] or 'not measured'}. Masks of native "
         f"processors are judged on {images} images that calibration did not see, those of emulated ones on "
-        f"{counted} of them, on which the integers of every node are outputs too and are counted. Full-range weights are "
-        "run on native kernels alone: emulated ones are theirs bit for bit, or add exactly. Agreement: mean IoU. "
+        f"{counted} of them, on which the integers of every node are outputs too and are counted. Full-range weights "
+        "are run on native kernels alone: emulated ones are theirs bit for bit, or add exactly. Agreement: mean IoU. "
         "Processors: "
         + "; ".join(
             f"{p.name}: {p.kernels}, {p.way.value}" + (f" ({p.model})" if p.model else "") for p in PROCESSORS.values()
