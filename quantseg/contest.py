@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from quantseg import graph, pipeline
+from quantseg import effort, graph, pipeline
 from quantseg.comparison import open_pair
 from quantseg.data import Dataset
 from quantseg.errors import ModelError, QuantSegError
@@ -133,12 +133,13 @@ def _entries(
     """Every model that takes part, made in `folder`."""
     peer = peer_model(model, calibration, options, folder / "onnxruntime.onnx", qformat=qformats[0], track=track)
     table = pipeline.calibrate(model, calibration, options, track=track).table
+    made = effort.reordered(effort.Refined(model, table), options.settings)
     written = tuple(dict.fromkeys((*qformats, "qdq") if openvino else qformats))
     ours = {}
     for qformat in written:
         name = QUANTSEG if len(written) == 1 else f"{QUANTSEG} {_FORMAT_NAMES.get(qformat, qformat)}"
         path = folder / f"{name.replace(' ', '-')}.onnx"
-        graph.save(pipeline.quantize(model, table, options.settings, qformat=qformat)[1], path)
+        graph.save(pipeline.quantize(made.model, made.table, options.settings, qformat=qformat)[1], path)
         ours[qformat] = _Entry(name, PeerModel(path), ours=True)
     entries = (
         _Entry(FLOAT, PeerModel(model.path), ours=True),

@@ -15,6 +15,9 @@ Sources: Intel, Intrinsics Guide (_mm256_maddubs_epi16); onnxruntime, "Quantize 
 oneDNN, "Nuances of int8 computations".
 """
 
+import math
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +33,26 @@ _GROWTH = 1.002
 
 Rows = NDArray[np.floating] | Ints
 """Weights (output channels, input channels of a group, taps)."""
+
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+def rows_of(
+    weight: NDArray[Number], *, groups: int | None = None, outputs_first: bool = False
+) -> NDArray[Number] | None:
+    """A weight as (output channels, input channels of a group, taps); None for a depthwise one, without neighbours.
+
+    weight: that of a convolution in so many groups, (output channels, input channels of a group, …), or, without
+    groups, of a matrix product: (inputs, outputs), (outputs, inputs) with outputs_first, (inputs,), or a stack of them.
+    """
+    if groups is not None:
+        depthwise = groups > 1 and weight.shape[:2] == (groups, 1)
+        return None if depthwise else weight.reshape(*weight.shape[:2], math.prod(weight.shape[2:]))
+    if weight.ndim == 1:
+        return weight[None, :, None]
+    turned = weight if outputs_first else np.swapaxes(weight, -1, -2)
+    return turned.reshape(math.prod(turned.shape[:-1]), turned.shape[-1], 1)
 
 
 def orders(channels: int, taps: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:

@@ -4,11 +4,13 @@ import functools
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from quantseg.runtimes import RUNTIMES
+from quantseg.saturation import machine as this_machine
 from quantseg.simulator import OPERATORS, Call
+from quantseg.simulator.processors import EXACT, Processor
 from tests import models
 
 Array = NDArray[Any]
@@ -20,9 +22,22 @@ MICROSOFT = frozenset({
 """Operators that are onnxruntime's own."""
 
 
-def call(*inputs: Any, opset: int = 21, rounding: str = "onnxruntime", outputs: int = 1, **attributes: Any) -> Call:
+@functools.cache
+def this_processor() -> Processor:
+    """Whose kernels onnxruntime takes on this machine: a test says what they give, and skips nothing for it."""
+    return this_machine.this_processor(RUNTIMES["onnxruntime"])
+
+
+def call(
+    *inputs: Any,
+    opset: int = 21,
+    rounding: str = "onnxruntime",
+    outputs: int = 1,
+    processor: Processor = EXACT,
+    **attributes: Any,
+) -> Call:
     """Operands and attributes, the attributes by their ONNX names."""
-    return Call(tuple(inputs), attributes, opset, rounding, outputs)
+    return Call(tuple(inputs), attributes, opset, rounding, outputs, processor)
 
 
 def simulated(op_type: str, *inputs: Any, **rest: Any) -> list[Array]:
@@ -53,25 +68,8 @@ def assert_equal(found: list[Array], expected: list[Array]) -> None:
 
 
 def assert_as_onnxruntime(op_type: str, *inputs: Any, **rest: Any) -> None:
-    """The simulator gives onnxruntime's numbers, every one."""
-    assert_equal(simulated(op_type, *inputs, **rest), judged(op_type, *inputs, **rest))
-
-
-@functools.cache
-def widest() -> int:
-    """The largest magnitude of an int8 weight with which onnxruntime's sums are right on this processor.
-
-    Without VNNI pairs of products saturate at 16 bits, so that only weights of 7 bits are safe.
-    """
-    ones = np.ones((8, 8), np.int8)
-    (found,) = judged("MatMulInteger", 255 * ones.view(np.uint8), 127 * ones)
-    return 128 if (found == 8 * 255 * 127).all() else 64
-
-
-def needs_exact_sums() -> None:
-    """Skips a test in which onnxruntime multiplies int8 weights of the whole range, where it cannot."""
-    if widest() < 128:
-        pytest.skip("sums of two products saturate at 16 bits on this processor")
+    """The simulator gives onnxruntime's numbers, every one, with the kernels of this machine's processor."""
+    assert_equal(simulated(op_type, *inputs, processor=this_processor(), **rest), judged(op_type, *inputs, **rest))
 
 
 def integers(random: np.random.Generator, kind: Any, shape: tuple[int, ...], limit: int = 1 << 7) -> Array:

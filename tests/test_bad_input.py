@@ -213,7 +213,7 @@ WORDS = {
     "--data data --format tflite": "'tflite' is no format; choose one of qdq, qoperator",
     "--data data --activation-type float": "'float' is no integer type; choose uint8 or int8",
     "--data data --activation-type int4": "int4 activations: no kernel takes them; choose uint8 or int8",
-    "--data data --weight-type uint8": "uint8 weights per channel: kernels want one zero-point for all; use int8",
+    "--data data --full-range-weights --reduce-range": "--full-range-weights and --reduce-range contradict each other",
     "--data data --include Cnov": "--include 'Cnov': no node has this name or type; quantize --dry-run -v",
     "--data data --exclude conv*1 --exclude z*": "--exclude 'z*': no node has this name or type",
     "--data data --include MaxPool": "every node stays float, so nothing would be gained; include more nodes",

@@ -236,7 +236,8 @@ def test_settings_reach_the_model(quantseg: Command, float_model: Path, pictures
     assert quantseg("quantize", float_model, "--data", pictures, "--dry-run", "--json", plan, *flags).code == 0
     content = json.loads(plan.read_text())
     assert content["settings"] == {
-        "activation": "int8", "weight": "int8", "per_channel": False, "symmetric": True, "reduce_range": True,
+        "activation": "int8", "weight": "int8", "per_channel": False, "symmetric": True, "full_range_weights": False,
+        "reduce_range": True,
         "reduced_channels": {},
         "include": ["Conv"], "exclude": [],
     }  # fmt: skip

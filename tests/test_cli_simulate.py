@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -26,7 +27,6 @@ def files(place: Path) -> set[str]:
 
 
 def test_a_model_is_simulated_compared_and_proved(quantseg: Command, place: Path) -> None:
-    operators.needs_exact_sums()
     done = quantseg("simulate", "net.int8.onnx", "--data", "data", "--against", "onnxruntime", "--json", "sums.json")
     assert done.code == 0
     assert "integer tensors equal bit for bit" in done.out
@@ -35,6 +35,9 @@ def test_a_model_is_simulated_compared_and_proved(quantseg: Command, place: Path
     assert max(map(len, done.out.splitlines())) <= 100
     found = json.loads((place / "sums.json").read_text())
     assert found["comparison"]["exact"]
+    assert found["processor"] == operators.this_processor().name
+    assert f"kernels: {found['processor']} (" in done.out
+    assert "this machine, found by trying" in done.out
     assert found["comparison"]["differences"] == []
     assert len(found["images"]) == 3
     assert {p["op_type"] for p in found["products"]} == {"QLinearConv"}
@@ -64,12 +67,35 @@ def test_a_saved_run_is_the_same_bytes_and_equal_and_another_rounding_is_not(qua
     assert " here, " in differs.out
 
 
+def test_another_processor_computes_otherwise_where_weights_saturate(quantseg: Command, place: Path) -> None:
+    """Every weight 127: on AVX2 sums of two products saturate, simulated and in onnxruntime where its kernels do so."""
+    model = onnx.load(place / "net.int8.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4:
+            whole = np.full(tensor.dims, 127, np.int8)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(whole, tensor.name))
+    onnx.save(model, place / "full.onnx")
+    common = ("simulate", "full.onnx", "--data", "data", "--limit", 1)
+    saved = quantseg(*common, "-o", "exact.npz")
+    assert saved.code == 0, saved.err
+    assert "kernels: exact (x86-64 with VNNI or AMX)" in saved.out
+    for processor, code in (("exact", 0), ("avx2", 1)):
+        done = quantseg(*common, "--processor", processor, "--against", "exact.npz")
+        assert done.code == code, done.err
+        assert f"kernels: {processor} (" in done.out
+    here = operators.this_processor()
+    for processor, code in ((here.name, 0), ("exact" if here.saturates else "avx2", 1)):
+        done = quantseg(*common, "--processor", processor, "--against", "onnxruntime")
+        assert done.code == code, done.err
+
+
 def test_qdq_and_qoperator_are_compared_with_each_other(quantseg: Command, place: Path) -> None:
-    assert quantseg("quantize", "net.onnx", "--data", "data", "--effort", "fast", "--calibrator", "minmax",
-                    "--format", "qoperator", "-o", "q.onnx").code == 0  # fmt: skip
-    done = quantseg("simulate", "net.int8.onnx", "--data", "data", "--no-proof", "--against", "q.onnx")
+    for qformat in ("qdq", "qoperator"):
+        words = ("--data", "data", "--effort", "fast", "--format", qformat, "-o", f"{qformat}.onnx")
+        assert quantseg("quantize", "net.onnx", *words).code == 0
+    done = quantseg("simulate", "qdq.onnx", "--data", "data", "--no-proof", "--against", "qoperator.onnx")
     assert done.code == 0
-    assert "against q.onnx: " in done.out
+    assert "against qoperator.onnx: " in done.out
 
 
 def test_reduced_channels_go_from_simulate_to_quantize(quantseg: Command, place: Path) -> None:
@@ -83,7 +109,6 @@ def test_reduced_channels_go_from_simulate_to_quantize(quantseg: Command, place:
     assert done.code == 0, done.err
     plan = json.loads((place / "plan.json").read_text())
     assert plan["settings"]["reduced_channels"][node["node"]] == [1]
-    operators.needs_exact_sums()
     assert quantseg("simulate", "r.onnx", "--data", "data", "--against", "onnxruntime").code == 0
 
 
@@ -112,6 +137,10 @@ def test_a_value_is_explained_beside_the_float_model(quantseg: Command, place: P
         ("simulate net.onnx --data data", "net.onnx: is a float model; quantise it first: quantseg quantize net.onnx"),
         ("simulate net.int8.onnx --data none", "none: no such folder"),
         ("simulate net.int8.onnx --data data --rounding up", "'up' is no rounding; choose one of onnxruntime"),
+        (
+            "simulate net.int8.onnx --data data --processor m68k",
+            "'m68k' is no processor; choose one of exact, avx2, sse, neon, wasm",
+        ),
         ("simulate net.int8.onnx --data data --against ort", "'ort' is neither onnxruntime, a saved run nor an .onnx"),
         ("simulate net.int8.onnx --data data --against data/images/0.png", "data/images/0.png: is no saved run"),
         ("simulate net.int8.onnx --data data --against net.onnx", "net.onnx: is a float model"),

@@ -292,7 +292,7 @@ def test_a_placement_by_parts_has_to_win_the_last_heat(
     table = calibrate(model, open_data(pictures, model, limit=2), CalibrationOptions(threads=1)).table
     job = Job(model, table, QuantSettings())
     first = next(node.name for node in job.portable("qdq").plan.nodes if node.op_type == "Conv")
-    fitted = Fitted("channels-last", job.settings, Placement(kept_float={first: "slow"}), Placement())
+    fitted = Fitted("channels-last", Placement(kept_float={first: "slow"}), Placement())
     monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: fitted)
     monkeypatch.setattr(targets.costs, "heat", lambda models, *_: (by_parts, 1.0))
     made = job.measured(Bench(RUNTIMES["onnxruntime"], 1, None), wish)

@@ -1,5 +1,6 @@
 """The efforts: fast changes nothing, balanced makes the masks better from the calibration images alone."""
 
+import re
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,16 +14,31 @@ from quantseg import effort, graph, pipeline
 from quantseg.calibration import Calibration
 from quantseg.calibrators import calibrator
 from quantseg.data import Dataset
-from quantseg.effort import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, Refined, refine, starts, weights
+from quantseg.effort import (
+    BALANCED,
+    BEST,
+    EFFORTS,
+    FAST,
+    FLOAT_WORK,
+    FRAGILE,
+    Refined,
+    refine,
+    reordered,
+    starts,
+    weights,
+)
 from quantseg.errors import MissingExtraError, PlanError
 from quantseg.islands import Jury, narrowing
 from quantseg.learning import learn
 from quantseg.pipeline import CalibrationOptions, FloatModel
+from quantseg.planning import QuantSettings
 from quantseg.progress import quiet
+from quantseg.qtypes import INT4, UINT8
 from quantseg.references import Subset
 from quantseg.work import multiply_accumulates
 from tests import models
 from tests.conftest import CLASSES, SIZE
+from tests.graphs import assert_same
 
 OPTIONS = CalibrationOptions(calibrator="minmax", threads=1)
 
@@ -91,11 +107,38 @@ def errors(made: Case, refined: Refined) -> float:
     return float(wrong / right)
 
 
-def test_fast_changes_nothing(made):
+def test_fast_keeps_ranges_and_orders_channels_alone(made):
     refined = made.refined(FAST)
-    assert refined.model is made.model
     assert refined.table == made.calibration.table
-    assert refined.notes == ()
+    (note,) = refined.notes
+    assert re.fullmatch(r"input channels reordered: 0\.\d\d → 0\.\d\d bits lost per channel in the mean", note)
+    feed = {made.model.input.name: made.data.load(0).tensor}
+    before, after = (graph.to_bytes(one.prepared.model) for one in (made.model, refined.model))
+    assert before != after
+    assert_same(models.run(after, feed), models.run(before, feed))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        QuantSettings(full_range_weights=True),
+        QuantSettings(reduce_range=True),
+        QuantSettings(per_channel=False),
+        QuantSettings(weight=UINT8),
+        QuantSettings(weight=INT4),
+    ],
+    ids=["full range", "7 bits", "per tensor", "uint8", "int4"],
+)
+def test_channels_stay_where_no_order_is_better(made, settings):
+    refined = Refined(made.model, made.calibration.table)
+    assert reordered(refined, QuantSettings()) is not refined
+    assert reordered(refined, settings) is refined
+
+
+def test_channels_stay_once_weights_are_rounded(made, balanced):
+    assert balanced.model.prepared.weights
+    assert sum("reordered" in note for note in balanced.notes) == 1
+    assert reordered(balanced, QuantSettings()) is balanced
 
 
 def test_balanced_errs_far_less_and_tells_what_it_did(made, balanced):
@@ -198,5 +241,6 @@ def test_one_picture_is_enough_whatever_the_channels_hold(tmp_path, pictures, ho
     onnx.save(uneven(seed=1, **how), tmp_path / "net.onnx")
     one = case(tmp_path / "net.onnx", pictures, count=1)
     refined = one.refined()
-    assert errors(one, refined) <= max(errors(one, one.refined(FAST)), 1e-3) * 1.05
+    floor = 5e-3 if "colour" in how else 1e-3  # constants are rounded but once: no mean over pixels evens that out
+    assert errors(one, refined) <= max(errors(one, one.refined(FAST)), floor) * 1.05
     assert replace(refined, notes=()).model.path == one.model.path

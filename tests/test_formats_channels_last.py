@@ -3,7 +3,6 @@
 Both formats run onnxruntime's kernels, which round alike in either layout, so outputs are equal bit for bit.
 """
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,18 +15,15 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quantseg.costs.saturation import saturates
 
 from quantseg import formats
 from quantseg.affine import Range
-from quantseg.costs.candidates import Way
 from quantseg.formats import FORMATS
 from quantseg.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from quantseg.graph import load, to_bytes
 from quantseg.planning import Placement, QuantPlan, QuantSettings, plan
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT8, UINT8
-from quantseg.runtimes import RUNTIMES
 from reference_models import WEIGHTS
 from tests import graphs, quantised
 from tests.quantised import Array, kernel, noise
@@ -360,22 +356,12 @@ def all_settings(draw: st.DrawFn) -> QuantSettings:
     weights = draw(st.sampled_from([{}, {}, {"per_channel": False}, uint8]))
     reduced, symmetric = draw(st.booleans()), draw(st.booleans())
     activation = INT8 if signed else UINT8
-    return exactly(QuantSettings(activation=activation, reduce_range=reduced, symmetric=symmetric, **weights))
+    return QuantSettings(activation=activation, reduce_range=reduced, symmetric=symmetric, **weights)
 
 
 def planned(model: ir.Model, feeds: Sequence[dict[str, Array]], chosen: QuantSettings) -> tuple[Prepared, QuantPlan]:
     prepared = prepare(model)
     return prepared, plan(prepared, quantised.extrema(prepared.model, feeds), chosen)
-
-
-def exactly(chosen: QuantSettings) -> QuantSettings:
-    """With weights of seven bits on a processor whose sums saturate: in its own way in each kernel."""
-    return replace(chosen, reduce_range=chosen.reduce_range or _saturates())
-
-
-@functools.cache
-def _saturates() -> bool:
-    return saturates(RUNTIMES["onnxruntime"], Way("qoperator", QuantSettings()))
 
 
 def second_ways(prepared: Prepared, decided: QuantPlan) -> QuantPlan:
@@ -566,7 +552,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", CASES)
 def test_integers_are_equal_wherever_channels_stand(name: str, chosen: str) -> None:
     model = named(CASES[name])
-    prepared, decided = planned(model, FEEDS, exactly(SETTINGS[chosen]))
+    prepared, decided = planned(model, FEEDS, SETTINGS[chosen])
     made = written(prepared, decided)
     check(made)
     (actual,) = assert_equal(made, written(prepared, decided, "qoperator"), FEEDS[0])
@@ -577,7 +563,7 @@ def test_integers_are_equal_wherever_channels_stand(name: str, chosen: str) -> N
 @pytest.mark.parametrize("outputs", ["y", "y a", "y c b", "y a b c d"])
 def test_pictures_may_be_answers_too(outputs: str) -> None:
     model = named(f"{HALVES} d = Concat<axis=1>(c, b) y = Conv(d, v20)", outputs=outputs)
-    prepared, decided = planned(model, FEEDS, exactly(QuantSettings()))
+    prepared, decided = planned(model, FEEDS, QuantSettings())
     assert_equal(written(prepared, decided), written(prepared, decided, "qoperator"), FEEDS[0])
 
 
@@ -589,7 +575,7 @@ def test_one_model_serves_every_size(size: tuple[int, ...]) -> None:
         g = GlobalAveragePool(p) s = Sigmoid(g) m = Mul(p, s) f = Pad(m, frame) y = Conv(f, v13)""",
         x="float[n,4,h,w]",
     )
-    prepared, decided = planned(model, FEEDS, exactly(QuantSettings()))
+    prepared, decided = planned(model, FEEDS, QuantSettings())
     made = written(prepared, decided)
     check(made)
     assert_equal(made, written(prepared, decided, "qoperator"), {"x": noise(*size)})
@@ -633,7 +619,7 @@ def test_layouts_meet_at_borders_alone(name: str) -> None:
     feeds = [
         {"x": noise(*([2, 8, 8, 4] if name == "from TensorFlow" else [2, 4, 8, 8]), seed=seed)} for seed in range(2)
     ]
-    prepared, decided = planned(model, feeds, exactly(QuantSettings()))
+    prepared, decided = planned(model, feeds, QuantSettings())
     made = written(prepared, decided)
     assert len(turns(made)) == count
     assert_equal(made, written(prepared, decided, "qoperator"), feeds[0])
@@ -648,7 +634,7 @@ def test_a_trained_model_gives_what_its_qdq_form_gives(name: str) -> None:
     model = load(WEIGHTS / f"{name}.onnx")
     (image,) = model.graph.inputs
     feed = {str(image.name): noise(*(size if isinstance(size, int) else 1 for size in image.shape))}
-    prepared, decided = planned(model, [feed], exactly(QuantSettings()))
+    prepared, decided = planned(model, [feed], QuantSettings())
     made, other = written(prepared, decided), written(prepared, second_ways(prepared, decided))
     check(made)
     assert len(turns(made)) <= 2

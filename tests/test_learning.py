@@ -16,7 +16,8 @@ from quantseg.affine import Range, dequantize, params_of_weights, quantize
 from quantseg.data.dataset import Item
 from quantseg.errors import CalibrationError, MissingExtraError, PlanError, RecipeError
 from quantseg.fake_quant import fake_quantised
-from quantseg.planning import QuantPlan, QuantSettings, constant, plan
+from quantseg.pairs import unsafe
+from quantseg.planning import QuantPlan, QuantSettings, constant, plan, safe_integers
 from quantseg.prepare import Prepared, prepare
 from quantseg.qtypes import INT4, INT8
 from quantseg.recipe import InputRecipe, OutputRecipe, Recipe
@@ -144,6 +145,25 @@ def test_what_is_settled_is_an_integer_of_the_grid(name: str) -> None:
     if name == "adaround":
         below = torch.floor(grid.positions(torch.from_numpy(weight)))
         assert torch.equal(found, torch.clamp(below + (learnable.share() >= 0.5), -7, 7))
+
+
+@pytest.mark.parametrize("name", ROUNDINGS)
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_no_pair_of_what_is_settled_saturates(name: str, inputs: int) -> None:
+    """Steps of the largest weight alone, so that most pairs are beyond their limits at the start."""
+    weight = np.abs(kernel(4, inputs, 3, 3))
+    node = next(iter(graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=weight).graph))
+    grid = rounding.Grid.of(
+        params_of_weights(weight, INT8, axis=0), 4, (-127, 127), lambda integers: safe_integers(node, integers)
+    )
+    assert unsafe(np.rint(weight / grid.scale.numpy()).reshape(4, inputs, 9)).all()
+    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    for step in range(3):
+        with torch.no_grad():
+            learnable.variable += 20 * torch.from_numpy(noise(4, inputs, 3, 3, seed=step))
+            learnable.keep_inside()
+        found = torch.round(learnable.settled()).numpy()
+        assert not unsafe(found.reshape(4, inputs, 9)).any()
 
 
 def test_the_penalty_is_nothing_where_every_share_is_decided() -> None:

@@ -14,6 +14,7 @@ from quantseg.ops import RULES
 from quantseg.pairs import safe_scale, unsafe
 from quantseg.planning import KeptFloat, Quantised, QuantPlan, QuantSettings, bias_params, observable, plan
 from quantseg.planning.grids import CONCAT_COST
+from quantseg.planning.ties import STEP, STEPS
 from quantseg.planning.weights import LARGEST_BIAS
 from quantseg.prepare import prepare
 from quantseg.qtypes import INT4, INT8, INT16, UINT8
@@ -140,7 +141,9 @@ def test_a_concat_shares_a_grid_exactly_where_that_costs_one_bit_at_most(bits: f
     prepared = prepare(between(body, w3=kernel(8, 16, 1, 1)))
     made = plan(prepared, {**dict.fromkeys("xybkl", Range(-1.0, 1.0)), **spans}, QuantSettings())
     wide = made.tensors["j"]
-    assert float(wide.scale) == pytest.approx(2 * 2**bits / 255)
+    assert (
+        0 <= float(wide.scale) / (2 * 2**bits / 255) - 1 + 1e-6 < STEP * STEPS
+    )  # a little more where that avoids ties
     shared = made.tensors["a"] == made.tensors["c"] == wide
     assert shared == (math.log2(2**bits) <= CONCAT_COST or bits == 0)
     assert bool(made.notes) != shared

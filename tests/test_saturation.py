@@ -21,7 +21,7 @@ from quantseg.qtypes import INT4, INT8, UINT8
 from quantseg.references import reference_models
 from quantseg.runtimes import RUNTIMES
 from quantseg.saturation import PROCESSORS, Verdict, judge, processors, require_safe, saturates, verdict
-from tests import graphs, operators, quantised
+from tests import graphs, quantised
 from tests.command_line import Command
 from tests.quantised import kernel, noise
 
@@ -149,9 +149,17 @@ def test_odd_channels_side_by_side_are_safe_in_their_places(qformat: str) -> Non
         )
 
 
-def test_this_machine_is_oursby_trying() -> None:
-    """The product of the largest integers comes out wrong exactly where onnxruntime's convolutions do."""
-    assert saturates(RUNTIMES["onnxruntime"]) == (operators.widest() < 128)
+@pytest.mark.parametrize("qformat", FORMATS)
+@pytest.mark.parametrize("side", [1, 3])
+def test_this_machine_is_found_by_trying(side: int, qformat: str) -> None:
+    """The product that is tried comes out wrong where convolutions do, in each format; with safe weights none does."""
+    model = graphs.graph("y = Conv(x, w)", x="float[1,64,8,8]", w=np.ones((64, 64, side, side), np.float32))
+    ones = {"x": np.ones((1, 64, 8, 8), np.float32)}
+    exact = 64.0 * side * side
+    for full, wrong in ((True, saturates(RUNTIMES["onnxruntime"])), (False, False)):
+        made = quantised.make(model, [ones], qformat=qformat, full_range_weights=full).model
+        (y,) = quantised.optimised(made, ones)
+        assert bool(np.abs(y - exact).max() > exact / 64) == wrong
 
 
 @pytest.mark.parametrize(

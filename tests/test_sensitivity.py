@@ -95,7 +95,7 @@ def by_output(prepared, result):
 def test_the_losses_of_one_convolution_are_those_computed_by_hand():
     w = kernel(3, 2, 1, 1)
     prepared, data = prepare(graphs.graph("y = Conv (x, w)", w=w)), images(2)
-    (node,) = measured(prepared, data).nodes
+    (node,) = measured(prepared, data, settings=QuantSettings(full_range_weights=True)).nodes
     x = np.stack([tensor[0] for tensor in data.tensors])
     y = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], x)
 
@@ -155,7 +155,7 @@ def test_weights_on_their_grid_lose_nothing():
     w = np.random.default_rng(0).integers(-127, 128, (3, 2, 3, 3)).astype(np.float32)
     w[:, 0, 0, 0] = 127
     prepared = prepare(graphs.graph("y = Conv (x, w)", w=w / 256))
-    (node,) = measured(prepared, images()).nodes
+    (node,) = measured(prepared, images(), settings=QuantSettings(full_range_weights=True)).nodes
     assert node.weights == NOTHING_LOST
     assert node.activations == node.alone
 

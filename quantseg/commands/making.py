@@ -64,8 +64,9 @@ def make_report(
     from quantseg.report import PEER, build_report, verdict, write_report
 
     options = wanted.options
-    refined = effort.Refined(model, pipeline.ranges_of(calibration, options))
-    if calibrating is not None:
+    if calibrating is None:
+        refined = effort.reordered(effort.Refined(model, pipeline.ranges_of(calibration, options)), options.settings)
+    else:
         refined = effort.refine(model, calibration, calibrating, options, effort=wanted.effort, track=track)
     plan, quantised = pipeline.quantize(refined.model, refined.table, options.settings, qformat=wanted.qformat)
     plan = replace(plan, notes=(*refined.notes, *plan.notes))

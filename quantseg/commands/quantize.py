@@ -82,9 +82,9 @@ def quantize(
     float_model = pipeline.read_float_model(model, source)
     bench = targets.bench(aim, options.threads, console.track)
     settings = options.settings
-    notes: tuple[str, ...] = ()
     if calibration is not None:
         table = pipeline.ranges_of(pipeline.read_calibration(calibration, float_model), options)
+        refined = efforts.reordered(efforts.Refined(float_model, table), settings)
         if effort is None:
             console.say("note: a calibration file has no images to look at, so --effort fast")
     else:
@@ -101,7 +101,7 @@ def quantize(
             seed=seed,
             track=console.track,
         )
-        float_model, table, notes = refined.model, refined.table, refined.notes
+    float_model, table, notes = refined.model, refined.table, refined.notes
     wanted = Fold(fold_preprocess, fold_argmax)
     float_model, table = pipeline.fold(float_model, table, wanted, settings)
     job = targets.Job(float_model, table, settings)

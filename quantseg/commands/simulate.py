@@ -30,6 +30,13 @@ def simulate(
         str,
         typer.Option(help="Of sums: onnxruntime, onnxruntime-channels-last, gemmlowp, half-away, half-even or exact."),
     ] = "onnxruntime",
+    processor: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose kernels: exact (VNNI, AMX), avx2, sse, neon or wasm; beside onnxruntime this machine's.",
+            show_default=False,
+        ),
+    ] = None,
     proof: Annotated[
         bool, typer.Option("--proof/--no-proof", help="Also the sums: seen, possible, and those of pairs in 16 bits.")
     ] = True,
@@ -44,6 +51,7 @@ def simulate(
     """Compute a quantised model in integers, operator by operator, and show what a runtime does otherwise.
 
     --against compares every tensor bit for bit and names the first node that differs; exit code 1 if integers do.
+    --processor avx2 adds pairs of products in 16 bits that saturate, as x86 processors without VNNI do.
     """
     from contextlib import ExitStack
 
@@ -58,20 +66,23 @@ def simulate(
         if target is not None:
             check_writable(target, taken=taken)
             taken.append(target)
+    known = simulated.known_processor(processor, against)
     subject = simulated.opened(model, data, source, limit)
     with ExitStack() as stack:
         other = None
         if against is not None:
             count = threads or pipeline.default_threads()
-            other = stack.enter_context(simulated.other(against, subject, rounding, count))
-        wanted = Wanted(rounding, proof, other, output)
+            other = stack.enter_context(simulated.other(against, subject, rounding, count, known))
+        wanted = Wanted(rounding, proof, other, output, known)
         result = examine(subject.program, subject.images, subject.input_name, wanted, track=console.track)
+    simulated.show_processor(known, found=processor is None, against=against)
     simulated.show(subject, result, verbose=verbose, against=against)
     if output is not None:
         console.written(output)
     if json is not None:
         content = {
             "rounding": rounding,
+            "processor": known.name,
             "against": against if against in (None, "onnxruntime") else Path(against).name,
             "images": list(subject.images.names),
             "products": [sums.to_json() for sums in result.sums.values()],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quantseg.simulation.others import Other
     from quantseg.simulation.program import Program
     from quantseg.simulation.proof import Sums
+    from quantseg.simulator.processors import Processor
 
 SHOWN = 10
 
@@ -51,8 +52,28 @@ def opened(model: Path, data: Path, source: "RecipeSource", limit: int | None) -
     return Subject(model, loaded, steps, images, taken.name)
 
 
+def known_processor(name: str | None, against: str | None) -> "Processor":
+    """The processor of this name; without one this machine's, found by trying, where onnxruntime is compared with.
+
+    Raises PlanError for an unknown name.
+    """
+    from quantseg.runtimes import RUNTIMES
+    from quantseg.saturation.machine import this_processor
+    from quantseg.simulator.processors import EXACT, named
+
+    if name is not None:
+        return named(name)
+    return this_processor(RUNTIMES[against]) if against == "onnxruntime" else EXACT
+
+
+def show_processor(processor: "Processor", *, found: bool, against: str | None) -> None:
+    """Whose kernels were simulated, and whether that was found by trying."""
+    tried = ", this machine, found by trying" if found and against == "onnxruntime" else ""
+    console.say(f"kernels: {processor.name} ({processor.means}){tried}")
+
+
 @contextmanager
-def other(against: str, subject: Subject, rounding: str, threads: int) -> "Iterator[Other]":
+def other(against: str, subject: Subject, rounding: str, threads: int, processor: "Processor") -> "Iterator[Other]":
     """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
     from contextlib import closing
 
@@ -68,7 +89,7 @@ def other(against: str, subject: Subject, rounding: str, threads: int) -> "Itera
     elif against.endswith(".onnx"):
         loaded = graph.load(Path(against))
         require_quantised(loaded, against)
-        opened = Simulated(program(loaded, what=against), rounding)
+        opened = Simulated(program(loaded, what=against), rounding, processor)
     elif Path(against).is_file():
         opened = SavedRun(Path(against), subject.images.names)
     else:
@@ -133,16 +154,14 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
         why = "none could" if not could else f"{could} channels could, with other pictures"
         console.say(f"16-bit pair sums (AVX2 without VNNI): none of {looked_at:,} saturates; {why}")
         return
-    console.say(
-        f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate; {channels} channels need 7 bits:"
-    )
+    console.say(f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate, in {channels} channels:")
     named = [s for s in ranked if s.saturating]
     for s in named:
         console.say(_named(s.node, s.saturating))
     left_out = sum(bool(s.saturating) for s in sums) - len(named)
     if left_out:
         console.say(f"  and of {left_out} more product{'s' if left_out > 1 else ''}; --verbose and --json name all")
-    console.say("simulate with --json FILE, then quantize with --reduce-channels FILE, reduces them alone")
+    console.say("quantseg quantize, without --full-range-weights, writes a model in which none can")
 
 
 def _named(node: str, channels: tuple[int, ...]) -> str:

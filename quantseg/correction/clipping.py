@@ -17,14 +17,16 @@ from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.graph import expose
 from quantseg.lowering.edit import initializer
+from quantseg.pairs import safe_scale
 from quantseg.planning import QuantSettings, bounds_pairs, pair_rows, plan, safe_integers
 from quantseg.prepare import Prepared
 from quantseg.progress import Track, quiet
 from quantseg.qtypes import QType
 
 _STEP = 0.05
-_WIDEST = 2.0
-"""Of the full scale, where pairs are bounded: with it no pair needs to be pulled."""
+_WIDER = (1.0, 0.75, 0.5, 0.25)
+"""Scales that are tried first where pairs are bounded, from that with which no pair needs to be pulled (1) towards the
+full one, evenly on the logarithm."""
 _LEAST, _LEAST_OF_FEW_BITS = 0.5, 0.3
 """Shares of the full scale that are tried: from 1 down to these, for 8 bits and for fewer."""
 
@@ -72,15 +74,23 @@ def narrowed(layer: Layer, whole: QuantParams, moments: F64, rounding: "Rounding
     rounding: how weights come to lie on a grid; None is to the nearest integers.
     """
     least = _LEAST if whole.qtype.bits >= 8 else _LEAST_OF_FEW_BITS
-    most = _WIDEST if rounding is _pulled else 1.0
-    shares = np.arange(most, least - _STEP / 2, -_STEP)
-    grids = [replace(whole, scale=np.asarray(whole.scale * np.float32(share), np.float32)) for share in shares]
+    shares = np.arange(1.0, least - _STEP / 2, -_STEP)
+    scales = [*(_wider(layer, whole) if rounding is _pulled else ()), *(whole.scale * np.float32(s) for s in shares)]
+    grids = [replace(whole, scale=np.asarray(scale, np.float32)) for scale in scales]
     rounded = rounding or _nearest
     errors = np.stack([output_error(layer, layer.weight - rounded(layer, grid), moments) for grid in grids])
     if whole.axis is None:
         return grids[int(errors.sum(axis=1).argmin())]
     best = errors.argmin(axis=0)  # the first of equals: the widest
     return replace(whole, scale=np.stack([grid.scale for grid in grids])[best, np.arange(best.size)])
+
+
+def _wider(layer: Layer, whole: QuantParams) -> list[F32]:
+    """Scales between that with which all nearest integers fit their pairs and the full one."""
+    rows = pair_rows(layer.node, layer.weight)
+    assert rows is not None
+    ratio = safe_scale(rows, whole.scale) / whole.scale
+    return [np.asarray(whole.scale * ratio**share, np.float32) for share in _WIDER]
 
 
 Rounding = Callable[[Layer, QuantParams], F32]

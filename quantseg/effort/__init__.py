@@ -1,8 +1,8 @@
 """How much is done on the calibration images for the same masks: fast, balanced or best, one word for people.
 
-fast       the calibrated ranges alone
+fast       the calibrated ranges, and channels in the order that suits int8 kernels
 balanced   channels equalised, ranges narrowed where that harms no mask, the region that breaks the masks left float,
-           weights rounded so that errors compensate, biases corrected
+           channels ordered, weights rounded so that errors compensate, biases corrected
 best       the same with a wider search, and then the rounding learned by descent on the network's own answer (torch)
 """
 
@@ -14,6 +14,7 @@ from quantseg.calibration import Calibration
 from quantseg.correction import outliers
 from quantseg.data import Dataset
 from quantseg.data.folder import choose
+from quantseg.effort.ordering import reordered
 from quantseg.effort.starts import EQUAL, Refined, Start, Work, looked_at, starts_of
 from quantseg.effort.steadying import FLOAT_TIME, FLOAT_WORK, FRAGILE, HARMLESS, steadied
 from quantseg.effort.weights import learned, ways_to_round
@@ -36,6 +37,7 @@ __all__ = [
     "Refined",
     "check",
     "refine",
+    "reordered",
 ]
 
 FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
@@ -77,14 +79,15 @@ def refine(
     """What the effort makes of a calibrated model, from the calibration images alone; no labels are read.
 
     balanced takes the channels as they are or equalised, and the ranges as calibrated or narrower, whichever errs less
-    when tensors are rounded; then the region that had better stay float; then the weights, of which several ways to
-    round them are judged, nearest first. best follows four starts as far as the region, absorbed constants among them,
-    measures more regions, and learns the rounding too. leave_float: whether a region may stay float. seed: of the
-    learning. Raises PlanError, CalibrationError, DataError, and MissingExtraError for best without torch.
+    when tensors are rounded; then the region that had better stay float; then the order of channels; then the weights,
+    of which several ways to round them are judged, nearest first. best follows four starts as far as the region,
+    absorbed constants among them, measures more regions, and learns the rounding too. leave_float: whether a region may
+    stay float. seed: of the learning. Raises PlanError, CalibrationError, DataError, and MissingExtraError for best
+    without torch.
     """
     check(effort)
     if effort == FAST:
-        return Refined(model, pipeline.ranges_of(calibration, options))
+        return reordered(Refined(model, pipeline.ranges_of(calibration, options)), options.settings)
     judged = Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON))
     feeds = [{model.input.name: judged.load(index).tensor} for index in range(len(judged.names))]
     threads = options.threads or pipeline.default_threads()
@@ -93,6 +96,7 @@ def refine(
     first = starts_of(model, calibration, work, absorbing=breadth.absorbing)
     starts = _followed(first, work, breadth.starts)
     start = steadied(starts, work, proposals=breadth.proposals) if leave_float else starts[0].refined
+    start = reordered(start, options.settings)
     places = choose(tuple(range(len(feeds))), _ROUNDED_ON)
     unseen = [index for index in range(len(feeds)) if index not in places] or list(places)
     ways = list(ways_to_round(start, Subset(judged, places), work))

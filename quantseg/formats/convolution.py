@@ -18,8 +18,8 @@ from quantseg.formats.editor import GraphEditor
 from quantseg.formats.pictures import UNUSED, Picture, compact, count_of, filled, is_picture, spread
 from quantseg.formats.writer import MICROSOFT, packed
 from quantseg.ops import IntegerForm
-from quantseg.pairs import unsafe
-from quantseg.planning import bias_params, bounds_pairs, constant, is_depthwise, weight_shape
+from quantseg.pairs import rows_of, unsafe
+from quantseg.planning import bias_params, bounds_pairs, constant, weight_shape
 
 SYMMETRIC, SHIFTED = "symmetric", "shifted"
 """Ways to write a convolution of one group. With zero-point 0 of the weights onnxruntime takes its convolution kernel;
@@ -98,8 +98,8 @@ def _laid_out(editor: GraphEditor, node: ir.Node) -> _Layout:
     own_order = SYMMETRIC if node.attributes.get_int("group", 1) == 1 else GROUPED
     for chosen, places in ((way, True), (way, False), (own_order, False)):
         laid = _as(chosen, editor, node, own_places=places)
-        rows = laid.stored.reshape(*laid.stored.shape[:2], math.prod(laid.stored.shape[2:]))
-        if not bounds_pairs(qtype, settings) or is_depthwise(node) or not unsafe(rows).any():
+        rows = rows_of(laid.stored, groups=laid.groups)
+        if rows is None or not bounds_pairs(qtype, settings) or not unsafe(rows).any():
             return laid
     raise PlanError(f"{node.name}: its pair sums do not fit 16 bits in any layout; leave it float with --exclude")
 

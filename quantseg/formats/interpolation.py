@@ -13,6 +13,7 @@ import onnx_ir as ir
 from quantseg.formats.editor import GraphEditor
 from quantseg.formats.pictures import Picture
 from quantseg.ops.resampling import Blend, Interpolation, Matrix, interpolation
+from quantseg.planning.ties import blend_scales
 
 Grid = tuple[ir.Value, ir.Value]
 """Scale and zero-point."""
@@ -82,16 +83,21 @@ class _Writer:
             else self._calculate(
                 self._editor,
                 "Add",
-                (self._weighted(value, phase.own), self._weighted(neighbours[phase.step], 1 - phase.own)),
+                self._weighted((value, neighbours[phase.step]), phase.own),
                 self._grid,
                 self._name(f"{what}_{number}"),
             )
             for number, phase in enumerate(axis.phases)
         ]
 
-    def _weighted(self, value: ir.Value, weight: float) -> Operand:
-        scale = np.asarray(self._editor.params(self._source).scale * np.float32(weight), np.float32)
-        return value, (self._editor.constant(self._name("scale"), scale), self._grid[1])
+    def _weighted(self, values: tuple[ir.Value, ir.Value], own: float) -> tuple[Operand, Operand]:
+        """The picture with this weight and its neighbour with the rest."""
+        scales = blend_scales(self._editor.params(self._source), own)
+        first, second = (
+            (value, (self._editor.constant(self._name("scale"), np.asarray(scale)), self._grid[1]))
+            for value, scale in zip(values, scales, strict=True)
+        )
+        return first, second
 
     def _product(self, axis: Matrix, value: ir.Value, what: str) -> ir.Value:
         """Weights times the value. They are stored in whole parts of an even number, so rows still sum to 1."""

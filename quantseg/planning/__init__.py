@@ -13,11 +13,11 @@ from quantseg.planning.grids import Grids, form_grids, name_of, observable
 from quantseg.planning.placement import UNMEASURED, Placement
 from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.planning.settings import QuantSettings
+from quantseg.planning.ties import notes_of, settle
 from quantseg.planning.weights import (
     bias_params,
     bounds_pairs,
     constant,
-    is_depthwise,
     pair_rows,
     safe_integers,
     weight_limits,
@@ -38,7 +38,6 @@ __all__ = [
     "bias_params",
     "bounds_pairs",
     "constant",
-    "is_depthwise",
     "observable",
     "pair_rows",
     "plan",
@@ -66,6 +65,8 @@ def plan(
         name: params_from_range(grids.range_of(name), settings.activation, symmetric=settings.symmetric)
         for name in grids.parent
     }
+    dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))
+    tensors, ties = settle(decisions, grids, tensors)
     weights: dict[str, QuantParams] = {}
     types, wide = weight_types(decisions, settings)
     notes = [*grids.notes, *wide]
@@ -76,7 +77,6 @@ def plan(
             weights[str(node.name)], more = weight_params(node, form, data, types[node], settings, known)
             notes.extend(more)
     integer = {str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm)}
-    dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))
     return QuantPlan(
         settings=settings,
         tensors=tensors,
@@ -85,7 +85,8 @@ def plan(
         dropped=dropped,
         variants={name: way for name, way in placement.variants.items() if name in integer},
         changes=tuple(f"{c.rewrite}: {c.node}: {c.detail}" for c in prepared.changes),
-        notes=tuple(notes),
+        notes=(*notes, *notes_of(ties)),
+        ties=ties,
     )
 
 

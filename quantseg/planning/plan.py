@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quantseg.affine import QuantParams
 from quantseg.ops import KeptFloat
@@ -32,7 +32,8 @@ class QuantPlan:
 
     tensors: activation or constant operand → its grid. weights: node → the grid of its weight. dropped: nodes (Relu,
     Clip) whose work the saturation of a grid does. variants: node → the way in which a format writes it, where that
-    has several. changes: what the lowering did, one line each.
+    has several. changes: what the lowering did, one line each. ties: node → the number of its possible inputs that some
+    processor rounds otherwise, for each node of a kind that processors round differently (planning/ties.py).
     """
 
     settings: QuantSettings
@@ -43,6 +44,7 @@ class QuantPlan:
     variants: Mapping[str, str]
     changes: tuple[str, ...]
     notes: tuple[str, ...]
+    ties: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def quantised(self) -> tuple[PlannedNode, ...]:
@@ -67,6 +69,7 @@ class QuantPlan:
             "weights": {name: _params_to_json(params) for name, params in self.weights.items()},
             "variants": dict(self.variants),
             "nodes": [_node_to_json(node, node.name in self.dropped) for node in self.nodes],
+            "ties": dict(self.ties),
             "changes": list(self.changes),
             "notes": list(self.notes),
         }

@@ -1,6 +1,5 @@
 """Scales of constant weights, and the bias that has to fit beside them in int32."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from quantseg.affine import F32, Ints, QuantParams, integer_limits, params_of_weights
 from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat
-from quantseg.pairs import pulled, safe_scale
+from quantseg.pairs import pulled, rows_of, safe_scale
 from quantseg.planning.settings import QuantSettings
 from quantseg.qtypes import INT8, INT32, QType
 
@@ -117,16 +116,9 @@ def pair_rows(node: ir.Node, weights: NDArray[Number]) -> NDArray[Number] | None
     weights: real or integer, in the operand's own shape. None for a depthwise convolution: its kernels add in wider
     registers.
     """
-    if node.op_type == "Conv":
-        if is_depthwise(node):
-            return None
-        return weights.reshape(*weights.shape[:2], math.prod(weights.shape[2:]))
-    if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
-        return weights[:, :, None]
-    if weights.ndim == 1:
-        return weights[None, :, None]
-    turned = np.swapaxes(weights, -1, -2)
-    return turned.reshape(math.prod(turned.shape[:-1]), turned.shape[-1], 1)
+    outputs_first = node.attributes.get_int("transB", 0) == 1
+    groups = node.attributes.get_int("group", 1) if node.op_type == "Conv" else None
+    return rows_of(weights, groups=groups, outputs_first=outputs_first)
 
 
 def safe_integers(node: ir.Node, integers: NDArray[Number]) -> NDArray[Number]:
@@ -139,12 +131,6 @@ def safe_integers(node: ir.Node, integers: NDArray[Number]) -> NDArray[Number]:
         return safe.reshape(integers.shape)
     *stack, inner, outer = integers.shape
     return np.ascontiguousarray(np.swapaxes(safe.reshape(*stack, outer, inner), -1, -2))
-
-
-def is_depthwise(node: ir.Node) -> bool:
-    """Whether each output channel of a convolution is made of the one input channel of its number."""
-    groups = node.attributes.get_int("group", 1)
-    return node.op_type == "Conv" and groups > 1 and weight_shape(node)[:2] == (groups, 1)
 
 
 def _fitting_bias(

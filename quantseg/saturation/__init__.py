@@ -4,7 +4,7 @@ A file is read as it stands, whatever tool wrote it: each product of activations
 against the pairs that kernels add in 16 bits (quantseg.pairs). What this processor does is found by trying.
 """
 
-from quantseg.saturation.machine import saturates
+from quantseg.saturation.machine import saturates, this_processor
 from quantseg.saturation.processors import PROCESSORS, Processor
 from quantseg.saturation.products import Judged, judge
 from quantseg.saturation.verdict import Verdict, require_safe, verdict, verdict_of
@@ -17,6 +17,7 @@ __all__ = [
     "judge",
     "require_safe",
     "saturates",
+    "this_processor",
     "verdict",
     "verdict_of",
 ]

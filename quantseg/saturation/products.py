@@ -1,6 +1,5 @@
 """The products of a quantised model as its file has them, and which of their channels could saturate a 16-bit sum."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,20 +8,20 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.lowering.edit import constant, input_at
-from quantseg.pairs import unsafe
+from quantseg.pairs import rows_of, unsafe
 
 Array = NDArray[Any]
 
 _WEIGHT = {
-    "QLinearConv": 3,
-    "ConvInteger": 1,
-    "QLinearMatMul": 3,
-    "MatMulInteger": 1,
-    "QGemm": 3,
-    "MatMulIntegerToFloat": 1,
-    "DynamicQuantizeMatMul": 1,
+    "QLinearConv": (3, 5),
+    "ConvInteger": (1, 3),
+    "QLinearMatMul": (3, 5),
+    "MatMulInteger": (1, 3),
+    "QGemm": (3, 5),
+    "MatMulIntegerToFloat": (1, 5),
+    "DynamicQuantizeMatMul": (1, 3),
 }
-"""Integer operators of ONNX and of onnxruntime, and the place of their second factor."""
+"""Integer operators of ONNX and of onnxruntime: the places of their second factor and of its zero-point."""
 _FUSED = ("Conv", "Gemm", "MatMul")
 """Float operators that runtimes compute in integers between DequantizeLinear and QuantizeLinear."""
 _CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
@@ -50,23 +49,24 @@ def judge(model: ir.Model) -> tuple[Judged, ...]:
     found = []
     for node in model.graph:
         if node.op_type in _WEIGHT and node.domain in ("", "ai.onnx", "com.microsoft"):
-            found.append(_judged(node, input_at(node, _WEIGHT[node.op_type])))
+            found.append(_judged(node, *(input_at(node, index) for index in _WEIGHT[node.op_type])))
         elif node.op_type in _FUSED and node.domain in ("", "ai.onnx"):
-            factors = [_dequantised(input_at(node, index)) for index in (0, 1)]
-            if factors[0] is not None and factors[1] is not None:
-                found.append(_judged(node, factors[1]))
+            left, right = (_dequantize(input_at(node, index)) for index in (0, 1))
+            if left is not None and right is not None:
+                found.append(_judged(node, right.inputs[0], input_at(right, 2)))
     return tuple(found)
 
 
-def _dequantised(value: ir.Value | None) -> ir.Value | None:
-    """The integers behind a DequantizeLinear; None for any other tensor."""
+def _dequantize(value: ir.Value | None) -> ir.Node | None:
+    """The DequantizeLinear that makes a tensor; None for any other tensor."""
     maker = None if value is None else value.producer()
-    return maker.inputs[0] if maker is not None and maker.op_type == "DequantizeLinear" else None
+    return maker if maker is not None and maker.op_type == "DequantizeLinear" else None
 
 
-def _judged(node: ir.Node, weight: ir.Value | None) -> Judged:
+def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None) -> Judged:
+    """zero_point: of the weight, whose type it has; inner tensors of a file need not declare theirs."""
     name = str(node.name or node.outputs[0].name)
-    dtype = None if weight is None else _dtype(weight)
+    dtype = next((v.dtype for v in (weight, zero_point) if v is not None and v.dtype is not None), None)
     if dtype in (ir.DataType.UINT8, ir.DataType.UINT4, ir.DataType.UINT2):
         return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
     numbers = _numbers(weight, _MOST_STEPS)
@@ -76,19 +76,11 @@ def _judged(node: ir.Node, weight: ir.Value | None) -> Judged:
         return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
     if numbers.dtype != np.int8:
         return Judged(name, node.op_type, unknown=f"its weights are {numbers.dtype}")
-    rows = _rows(node, numbers)
+    groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else None
+    rows = rows_of(numbers, groups=groups, outputs_first=node.attributes.get_int("transB", 0) == 1)
     if rows is None:
         return Judged(name, node.op_type, len(numbers), exempt="depthwise, whose kernels add in wider registers")
     return Judged(name, node.op_type, len(rows), tuple(map(int, np.nonzero(unsafe(rows))[0])))
-
-
-def _dtype(value: ir.Value) -> ir.DataType | None:
-    """The type of a tensor, as declared or as the QuantizeLinear that makes it says."""
-    maker = value.producer()
-    if value.dtype is None and maker is not None and maker.op_type == "QuantizeLinear":
-        zero_point = input_at(maker, 2)
-        return ir.DataType.UINT8 if zero_point is None else zero_point.dtype
-    return value.dtype
 
 
 def _numbers(value: ir.Value | None, most: int) -> Array | None:
@@ -132,18 +124,3 @@ def _quantised(node: ir.Node) -> Array | None:
     limits = np.iinfo(zero.dtype)
     integers: Array = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
     return integers
-
-
-def _rows(node: ir.Node, weight: Array) -> Array | None:
-    """The weight as (output channels, input channels of a group, taps); None for a depthwise convolution."""
-    if node.op_type in _CONVOLUTIONS:
-        groups = node.attributes.get_int("group", 1)
-        if groups > 1 and weight.shape[:2] == (groups, 1):
-            return None
-        return weight.reshape(*weight.shape[:2], math.prod(weight.shape[2:]))
-    if node.op_type in ("Gemm", "QGemm") and node.attributes.get_int("transB", 0) == 1:
-        return weight[:, :, None]
-    if weight.ndim == 1:
-        return weight[None, :, None]
-    turned: Array = np.swapaxes(weight, -1, -2)
-    return turned.reshape(math.prod(turned.shape[:-1]), turned.shape[-1], 1)

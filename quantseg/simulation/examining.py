@@ -17,18 +17,23 @@ from quantseg.simulation.others import Other
 from quantseg.simulation.program import Program
 from quantseg.simulation.proof import Sums, added, sums_of
 from quantseg.simulation.running import run
+from quantseg.simulator.processors import EXACT, Processor
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for. rounding: a name in ROUNDINGS; proof: also the sums; other: to compare with; save: a file."""
+    """What is asked for.
+
+    rounding: a name in ROUNDINGS; proof: also the sums; other: to compare with; save: a file; processor: simulated.
+    """
 
     rounding: str = "onnxruntime"
     proof: bool = True
     other: Other | None = None
     save: Path | None = None
+    processor: Processor = EXACT
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
             theirs = {} if wanted.other is None else wanted.other.tensors(image.name, feeds)
             given = given_floats(program, theirs)
             mine: dict[str, Array] = {}
-            for taken in run(program, feeds, rounding=wanted.rounding, given=given):
+            for taken in run(program, feeds, rounding=wanted.rounding, processor=wanted.processor, given=given):
                 judgement += compared(taken, theirs, image=image.name)
                 mine |= {name: given.get(name, found) for name, found in taken.named if name in program.outputs}
                 if wanted.proof:
@@ -69,5 +74,6 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
                 "nothing to compare: no tensor has the same name in both; compare models of one float model"
             )
         if writing is not None:
-            writing.about({"images": list(images.names), "rounding": wanted.rounding})
+            facts = {"rounding": wanted.rounding, "processor": wanted.processor.name}
+            writing.about({"images": list(images.names)} | facts)
     return Examined(judgement, sums)

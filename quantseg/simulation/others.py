@@ -10,6 +10,7 @@ from quantseg.graph import as_session_source, expose, make_unique
 from quantseg.runtimes import Runtime, Session
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import run
+from quantseg.simulator.processors import EXACT, Processor
 
 Array = NDArray[Any]
 
@@ -65,13 +66,13 @@ def _opened(model: ir.Model, runtime: Runtime, threads: int) -> Session:
 class Simulated:
     """Another program, or the same one that rounds in another way, in the simulator."""
 
-    def __init__(self, program: Program, rounding: str) -> None:
-        self._program, self._rounding = program, rounding
+    def __init__(self, program: Program, rounding: str, processor: Processor = EXACT) -> None:
+        self._program, self._rounding, self._processor = program, rounding, processor
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         """Every tensor that a step of that program makes. Its input may have another name."""
         fed = dict(zip(self._program.inputs, feeds.values(), strict=False))
-        taken = run(self._program, fed, rounding=self._rounding)
+        taken = run(self._program, fed, rounding=self._rounding, processor=self._processor)
         return {name: found for one in taken for name, found in one.named}
 
     def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -12,6 +12,7 @@ from quantseg.simulation.computing import computed
 from quantseg.simulation.program import Program
 from quantseg.simulation.step import Step
 from quantseg.simulator import Call
+from quantseg.simulator.processors import EXACT, Processor
 from quantseg.simulator.rounding import check
 
 Array = NDArray[Any]
@@ -36,9 +37,12 @@ def run(
     feeds: Mapping[str, Array],
     *,
     rounding: str = "onnxruntime",
+    processor: Processor = EXACT,
     given: Mapping[str, Array] | None = None,
 ) -> Iterator[Taken]:
     """Each step as it is taken, in order. feeds: input → array. given: what later steps read instead of some results.
+
+    processor: whose kernels are simulated.
 
     Raises ModelError where operands do not fit, with the node and the shapes; PlanError for an unknown rounding.
     """
@@ -50,7 +54,7 @@ def run(
     left = Counter(name for step in program.steps for name in step.inputs)
     for step in program.steps:
         operands = tuple(values[name] if name else None for name in step.inputs)
-        call = Call(operands, step.attributes, program.opset, rounding, sum(map(bool, step.outputs)))
+        call = Call(operands, step.attributes, program.opset, rounding, sum(map(bool, step.outputs)), processor)
         results = computed(step, call)
         taken = Taken(step, call, results)
         for name, found in taken.named:
@@ -62,10 +66,12 @@ def run(
                 values.pop(name, None)
 
 
-def outputs(program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxruntime") -> dict[str, Array]:
+def outputs(
+    program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxruntime", processor: Processor = EXACT
+) -> dict[str, Array]:
     """The model's outputs for one set of inputs; errors as of `run`."""
     found = {name: feeds[name] for name in program.outputs if name in feeds}
     found |= {name: program.constants[name] for name in program.outputs if name in program.constants}
-    for taken in run(program, feeds, rounding=rounding):
+    for taken in run(program, feeds, rounding=rounding, processor=processor):
         found |= {name: result for name, result in taken.named if name in program.outputs}
     return {name: found[name] for name in program.outputs}

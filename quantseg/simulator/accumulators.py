@@ -16,6 +16,8 @@ from quantseg.affine import F32
 from quantseg.errors import ModelError
 from quantseg.simulator import convolution, matrix, transposed
 from quantseg.simulator.call import Call
+from quantseg.simulator.pair_sums import LEAST as LEAST_16
+from quantseg.simulator.pair_sums import most_lost
 
 Array = NDArray[Any]
 Whole = NDArray[np.int64]
@@ -59,9 +61,27 @@ def bounds(op_type: str, call: Call, *, constant: bool = True) -> Bounds:
     info, zero = np.iinfo(x.dtype), int(call.zero_point(2, x.dtype))
     up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
     low, high = info.min - zero, info.max - zero
+    smaller, larger = _lost(op_type, call)
     stored = up - down + rows.shape[1] * _largest_zero_point(op_type, call)
     held = np.abs(bias) + 2 * max(abs(info.min), abs(info.max)) * stored
-    return Bounds(bias + up * low + down * high, bias + up * high + down * low, held)
+    return Bounds(bias + up * low + down * high - smaller, bias + up * high + down * low + larger, held)
+
+
+def _lost(op_type: str, call: Call) -> tuple[Whole, Whole]:
+    """By how much the processor's saturating sums may lie below and above the exact ones, for each channel."""
+    x = call.array(0)
+    low, high = (0, 255) if x.dtype == np.uint8 else (-128, 127)
+    if op_type in ("QLinearConv", "ConvInteger"):
+        pairs = convolution.paired(call, 3 if op_type == "QLinearConv" else 1)
+        if pairs is not None:
+            return most_lost(pairs.rows.reshape(-1, pairs.rows.shape[2]), low, high)
+    elif op_type != "QLinearConvTranspose":
+        weight = call.array(1 if op_type == "MatMulInteger" else 3)
+        if matrix.saturates(call, x, weight):
+            across = op_type == "QGemm" and bool(call.number("transB", 0))
+            return most_lost((weight if across else weight.T).astype(np.float32), low, high)
+    nothing = np.zeros((), np.int64)
+    return nothing, nothing
 
 
 def _largest_zero_point(op_type: str, call: Call) -> int:
@@ -81,7 +101,8 @@ def _of_two_tensors(op_type: str, call: Call) -> Bounds:
     corners = [x * y for x in limits[0] for y in limits[1]]
     inner = a.shape[-1]
     least, largest, held = (np.full(1, inner * n) for n in (min(*corners, 0), max(*corners, 0), 2 * 255 * 255))
-    return Bounds(least, largest, held)
+    lost = -(-inner // 2) * (2 * 255 * 128 + LEAST_16) if matrix.saturates(call, a, b) else 0
+    return Bounds(least - lost, largest + lost, held)
 
 
 def weight_rows(op_type: str, call: Call) -> tuple[Whole, Whole]:
@@ -120,7 +141,8 @@ def accumulated(op_type: str, call: Call) -> Iterator[Array]:
         x, weight = pictures(call), call.array(index)
         view = convolution.geometry(x, weight.shape, call.attributes)
         zero = int(call.zero_point(2, x.dtype))
-        for _, sums in convolution.tiles(x, zero, convolution.integer_weights(call, index), view):
+        weights, pairs = convolution.integer_weights(call, index), convolution.paired(call, index)
+        for _, sums in convolution.tiles(x, zero, weights, view, pairs=pairs):
             yield sums.reshape(weight.shape[0], -1)
     elif op_type == "QLinearConvTranspose":
         sums = transposed.qlinear_accumulators(call)
@@ -133,9 +155,7 @@ def accumulated(op_type: str, call: Call) -> Iterator[Array]:
 def _matrix_sums(op_type: str, call: Call) -> Array:
     if op_type == "QGemm":
         return matrix.qgemm_accumulators(call)
-    index, zeros = (1, (2, 3)) if op_type == "MatMulInteger" else (3, (2, 5))
-    a = matrix.centred(call.array(0), call.maybe(zeros[0]), -2)
-    return matrix.accumulated(a, matrix.centred(call.array(index), call.maybe(zeros[1]), -1))
+    return matrix.matmul_accumulators(call, 1 if op_type == "MatMulInteger" else 3)
 
 
 def pictures(call: Call) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
+from quantseg.simulator.processors import EXACT, Processor
 from quantseg.simulator.rounding import CHANNELS_LAST
 
 Array = NDArray[Any]
@@ -18,7 +19,7 @@ Array = NDArray[Any]
 class Call:
     """Operands (None where left out), attributes by their ONNX names, the opset, and the way to requantise.
 
-    outputs: how many results are wanted. rounding: a name in ROUNDINGS.
+    outputs: how many results are wanted. rounding: a name in ROUNDINGS. processor: whose kernels add and round.
     """
 
     inputs: tuple[Array | None, ...]
@@ -26,6 +27,7 @@ class Call:
     opset: int = 21
     rounding: str = "onnxruntime"
     outputs: int = 1
+    processor: Processor = EXACT
 
     @property
     def as_onnxruntime(self) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Call, Operator
+from quantseg.simulator.pair_sums import saturated
 from quantseg.simulator.products import EXACT, product, stretches
 from quantseg.simulator.rounding import Ratio, requantised
 from quantseg.simulator.sizes import checked
@@ -94,17 +95,65 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
     return windows(x.shape[2:], kernel, attributes)
 
 
+@dataclass(frozen=True)
+class Paired:
+    """A weight whose products a kernel adds in pairs of 16 bits.
+
+    rows: as stored, (groups, outputs, inner), pairs side by side. up: what a picture without its middle lacks of what
+    is stored. order: places on a filter's inner axis, in the order of the pairs; None for its own.
+    """
+
+    rows: F32
+    up: int = 128
+    order: NDArray[np.int64] | None = None
+
+    def saturated(self, sums: Array, gathered: F32) -> Array:
+        """Exact sums as the kernel has them. sums: (groups, outputs, pixels); gathered: (groups, inner, pixels)."""
+        parts = list(sums)
+        found = [
+            saturated(part, rows, (factors if self.order is None else factors[self.order]) + np.float32(self.up))
+            for part, rows, factors in zip(parts, self.rows, gathered, strict=True)
+        ]
+        return sums if all(one is part for one, part in zip(found, parts, strict=True)) else np.stack(found)
+
+
+def paired(call: Call, index: int) -> Paired | None:
+    """The weight of a QLinearConv (index 3) or ConvInteger (index 1) where pairs of its products may saturate.
+
+    QLinearConv multiplies the picture by the weight, its channels innermost; a depthwise one adds in 32 bits.
+    ConvInteger multiplies the weight by the picture, the places of the kernel innermost: there it is pictures of int8
+    and weights of uint8. onnxruntime has no such kernel for int8 times int8. Source: qlinearconv.cc, conv_integer.cc.
+    """
+    weight, groups, turned = call.array(index), call.number("group", 1), index == 1
+    unsigned, signed = (weight, call.array(0)) if turned else (call.array(0), weight)
+    alone = not turned and weight.shape[1] == 1 and groups == len(weight)
+    if not call.processor.saturates or unsigned.dtype != np.uint8 or signed.dtype != np.int8 or alone:
+        return None
+    rows = filter_of(weight, None, None, groups).kernel
+    if not turned:
+        return Paired(rows)
+    order = np.arange(rows.shape[2]).reshape(-1, weight.shape[1]).T.reshape(-1)
+    return Paired(np.ascontiguousarray(rows[:, :, order]), 0, order)
+
+
 def as_they_are(sums: Array) -> Array:
     """The accumulators themselves."""
     return sums
 
 
 def tiles(
-    x: Ints, zero_point: int, weights: Filter, view: Windows, finish: Callable[[Array], Array] = as_they_are
+    x: Ints,
+    zero_point: int,
+    weights: Filter,
+    view: Windows,
+    finish: Callable[[Array], Array] = as_they_are,
+    *,
+    pairs: Paired | None = None,
 ) -> Iterator[tuple[Place, Array]]:
     """The accumulators, tile by tile: where in (N, M, rows, …), and whole numbers of a type that holds them.
 
-    finish: what becomes of a tile's accumulators, (1, M, rows, …), in the thread that has them.
+    finish: what becomes of a tile's accumulators, (1, M, rows, …), in the thread that has them. pairs: the weight of a
+    kernel that saturates.
     The middle of x's type is taken from x rather than Z_x, and put right in the bias: so no factor is larger than 128,
     and more products fit an exact float32 sum.
     """
@@ -120,9 +169,11 @@ def tiles(
 
     def computed(place: Place) -> tuple[Place, Array]:
         gathered = columns(padded, weights, view, place)
-        found = product(weights.kernel, gathered, cuts).reshape(1, weights.shape[0], -1, *view.shape[1:])
+        found: Array = product(weights.kernel, gathered, cuts)
+        found = found if pairs is None else pairs.saturated(found, gathered)
+        found = found.reshape(1, weights.shape[0], -1, *view.shape[1:])
         sums: Array = found if small else found.astype(np.int64, copy=False)
-        sums += added
+        sums += added.astype(sums.dtype, copy=False)
         return place, finish(sums)
 
     return side_by_side(computed, places(len(x), weights, view))
@@ -176,7 +227,8 @@ def qlinear_conv(call: Call) -> tuple[Array, ...]:
     def finish(sums: Array) -> Array:
         return requantised(sums, ratio, z_y, call.rounding)
 
-    for place, found in tiles(x, int(call.zero_point(2, x.dtype)), integer_weights(call, 3), view, finish):
+    weights, pairs = integer_weights(call, 3), paired(call, 3)
+    for place, found in tiles(x, int(call.zero_point(2, x.dtype)), weights, view, finish, pairs=pairs):
         result[place] = found
     return (np.ascontiguousarray(np.moveaxis(result, 1, -1)) if last else result,)
 
@@ -193,7 +245,8 @@ def conv_integer(call: Call) -> tuple[Array, ...]:
     x = call.array(0)
     view = geometry(x, call.array(1).shape, call.attributes)
     result = np.empty((len(x), call.array(1).shape[0], *view.shape), np.int32)
-    for place, sums in tiles(x, int(call.zero_point(2, x.dtype)), integer_weights(call, 1), view):
+    weights, pairs = integer_weights(call, 1), paired(call, 1)
+    for place, sums in tiles(x, int(call.zero_point(2, x.dtype)), weights, view, pairs=pairs):
         result[place] = sums.astype(np.int64)
     return (result,)
 

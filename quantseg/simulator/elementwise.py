@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 from quantseg.affine import F32, Ints
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.pairwise import ADDERS, MULTIPLIERS
 from quantseg.simulator.rounding import (
     CHANNELS_LAST,
     Ratio,
     doubling_high_multiply,
     fixed_point,
-    held,
     requantised,
     saturated,
     shift_half_away,
     shift_half_even,
 )
-from quantseg.simulator.single import fused
 from quantseg.simulator.sizes import checked
 
 PAIRS = 1 << 16
@@ -58,12 +57,14 @@ def _operands(call: Call) -> tuple[tuple[Array, F32, Ints], tuple[Array, F32, In
 def qlinear_add(call: Call) -> tuple[Array, ...]:
     """com.microsoft.QLinearAdd."""
     (a, s_a, z_a), (b, s_b, z_b), s_y, z_y = _operands(call)
-    if _is_scalar_in_kernel(*(_laid_out(operand.shape, call) for operand in (a, b))):
+    shapes = [_laid_out(operand.shape, call) for operand in (a, b)]
+    if _is_scalar_in_kernel(*shapes):
         (a, s_a, z_a), (b, s_b, z_b) = (b, s_b, z_b), (a, s_a, z_a)
+    scalar = _is_scalar_in_kernel(*shapes) or _is_scalar_in_kernel(*shapes[::-1])
 
     def compute(one: Ints, other: Ints) -> Ints:
         if call.as_onnxruntime:
-            return _sum_in_single(one, other, (s_a, s_b, s_y), (z_a, z_b, z_y))
+            return ADDERS[call.processor.adds](one, other, (s_a, s_b, s_y), (z_a, z_b, z_y), scalar)
         summed = _exact_sum if call.rounding == "exact" else _fixed_sum
         left, right = one.astype(np.int64) - int(z_a), other.astype(np.int64) - int(z_b)
         return saturated(summed(left, right, (s_a, s_b, s_y), call.rounding), z_y)
@@ -84,18 +85,6 @@ def _is_scalar_in_kernel(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     """
     pairs = [pair for pair in zip_longest(reversed(a), reversed(b), fillvalue=1) if pair != (1, 1)]
     return bool(pairs) and pairs[0][0] == 1
-
-
-def _sum_in_single(a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[Ints, Ints, Ints]) -> Ints:
-    """As onnxruntime's kernel for AVX2: the constant part first, then two fused multiply-adds, rounded with Z_y in.
-
-    Source: MLAS, qladd_avx2.cpp; that the constant is fused as well is the compiler's doing, and was found by trying.
-    """
-    (s_a, s_b, s_y), (z_a, z_b, z_y) = scales, zeros
-    r_a, r_b = np.float32(s_a / s_y), np.float32(s_b / s_y)
-    zero = np.float32(int(z_y)) - fused(np.asarray(int(z_a)), r_a, np.float32(int(z_b)) * r_b)
-    found = np.rint(fused(a.astype(np.int64), r_a, fused(b.astype(np.int64), r_b, zero)))
-    return held(found, z_y)
 
 
 def _exact_sum(a: NDArray[np.int64], b: NDArray[np.int64], scales: tuple[F32, F32, F32], _: str) -> Array:
@@ -129,12 +118,10 @@ def qlinear_mul(call: Call) -> tuple[Array, ...]:
     ratio = Ratio((s_a, s_b), (s_y,))
 
     def compute(one: Ints, other: Ints) -> Ints:
-        products = (one.astype(np.int32) - int(z_a)) * (other.astype(np.int32) - int(z_b))
+        left, right = one.astype(np.int32) - int(z_a), other.astype(np.int32) - int(z_b)
         if not call.as_onnxruntime:
-            return requantised(products, ratio, z_y, call.rounding)
-        # onnxruntime's kernel adds Z_y before it rounds: with an odd Z_y halves go the other way.
-        found = np.rint(products.astype(np.float32) * ratio.single + np.float32(int(z_y)))
-        return held(found, z_y)
+            return requantised(left * right, ratio, z_y, call.rounding)
+        return MULTIPLIERS[call.processor.multiplies](left, right, (s_a, s_b, s_y), z_y)
 
     return (_pairwise(compute, a, b),)
 

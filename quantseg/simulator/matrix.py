@@ -10,6 +10,7 @@ import numpy as np
 from quantseg.affine import F32
 from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
+from quantseg.simulator.pair_sums import saturated
 from quantseg.simulator.products import product, stretches
 from quantseg.simulator.rounding import Ratio, requantised
 from quantseg.simulator.sizes import checked
@@ -44,6 +45,34 @@ def accumulated(a: F32, b: F32) -> Array:
     return np.asarray(found if b.ndim > 1 else found[..., 0])
 
 
+def saturates(call: Call, a: Array, b: Array) -> bool:
+    """Whether the kernel for a @ b adds pairs of products in 16 bits: uint8 times int8, a weight or not.
+
+    onnxruntime has no such kernel for int8 times int8.
+    """
+    return call.processor.saturates and a.dtype == np.uint8 and b.dtype == np.int8
+
+
+def _in_pairs(sums: Array, a: Array, b: Array, call: Call) -> Array:
+    """Exact sums a @ b as the processor's kernel has them. a, b: as stored."""
+    if not sums.size or not saturates(call, a, b):
+        return sums
+    left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
+    if right.ndim == 2:
+        left = left.reshape(-1, left.shape[-1])
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    shape = (*batch, left.shape[-2], right.shape[-1])
+    found, changed = sums.reshape(shape).astype(np.int64), False
+    lefts, rights = (np.broadcast_to(each, (*batch, *each.shape[-2:])) for each in (left, right))
+    for which in np.ndindex(*batch):
+        rows, columns = (np.ascontiguousarray(each[which].T).astype(np.float32) for each in (rights, lefts))
+        part = found[which].T
+        added = saturated(part, rows, columns)
+        changed |= added is not part
+        found[which] = added.T
+    return found.reshape(sums.shape) if changed else sums
+
+
 def _sized(a: Array, b: Array) -> None:
     """Raises ModelError where the product would be too large, ValueError where it does not exist."""
     if min(a.ndim, b.ndim) >= 2:
@@ -59,18 +88,24 @@ def _scale_of(values: Array, like: Array, axis: int) -> Array:
     return values.astype(np.float32).reshape([-1 if i == axis % like.ndim else 1 for i in range(like.ndim)])
 
 
+def matmul_accumulators(call: Call, index: int) -> Array:
+    """The int32 sums of a QLinearMatMul (index of the second matrix: 3) or MatMulInteger (1)."""
+    a, b = call.array(0), call.array(index)
+    zeros = (call.maybe(2), call.maybe(5 if index == 3 else 3))
+    sums = accumulated(centred(a, zeros[0], -2), centred(b, zeros[1], -1))
+    return _in_pairs(sums, a, b, call)
+
+
 def qlinear_matmul(call: Call) -> tuple[Array, ...]:
     """QLinearMatMul. A may have a scale for each row, B one for each column."""
-    a, b = call.array(0), call.array(3)
-    sums = accumulated(centred(a, call.maybe(2), -2), centred(b, call.maybe(5), -1))
+    a, sums = call.array(0), matmul_accumulators(call, 3)
     ratio = Ratio((_scale_of(call.array(1), sums, -2), _scale_of(call.array(4), sums, -1)), (call.scale(6),))
     return (requantised(sums, ratio, call.zero_point(7, a.dtype), call.rounding),)
 
 
 def matmul_integer(call: Call) -> tuple[Array, ...]:
     """MatMulInteger: the int32 accumulators themselves."""
-    a, b = centred(call.array(0), call.maybe(2), -2), centred(call.array(1), call.maybe(3), -1)
-    return (wrapped(accumulated(a, b)),)
+    return (wrapped(matmul_accumulators(call, 1)),)
 
 
 def wrapped(sums: Array) -> Array:
@@ -80,11 +115,13 @@ def wrapped(sums: Array) -> Array:
 
 def qgemm_accumulators(call: Call) -> Array:
     """The int32 sums of a QGemm, bias in."""
-    a, b = centred(call.array(0), call.maybe(2), -2), call.array(3)
-    transposed = bool(call.number("transB", 0))
-    weight = centred(b, call.maybe(5), 0 if transposed else -1)
-    a = a.T if call.number("transA", 0) else a
-    sums = accumulated(np.ascontiguousarray(a), np.ascontiguousarray(weight.T if transposed else weight))
+    a, b = (
+        call.array(index).T if call.number(name, 0) else call.array(index)
+        for index, name in ((0, "transA"), (3, "transB"))
+    )
+    left, right = centred(a, call.maybe(2), -2), centred(b, call.maybe(5), -1)
+    sums = accumulated(np.ascontiguousarray(left), np.ascontiguousarray(right))
+    sums = _in_pairs(sums, a, b, call)
     bias = call.maybe(6)
     return sums if bias is None else sums.astype(np.int64) + bias
 

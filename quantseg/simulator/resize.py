@@ -5,6 +5,7 @@ antialiased form those within a kernel stretched by the scale. Positions are flo
 Source: ONNX, Resize (opset 19). The cubic kernel: Keys, IEEE ASSP 29 (1981).
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from quantseg.errors import ModelError
 from quantseg.simulator.call import Array, Call, Operator
 from quantseg.simulator.rounding import CHANNELS_LAST
 from quantseg.simulator.sampling import Axis, axes_of, positions
+from quantseg.simulator.single import fused
 from quantseg.simulator.sizes import checked
 
 _HALF = 1e-6
@@ -98,7 +100,7 @@ def _linear(x: Array, neighbours: Sequence[Neighbours], scaled: Sequence[int], c
     pixels = {number: neighbours[number] for number in axes}
     if whole and axes == (1, 2) and call.as_onnxruntime:
         return _in_fixed_point(x, pixels)
-    return _blended(x.astype(np.float32), pixels)
+    return _blended(x.astype(np.float32), pixels, contracted=call.as_onnxruntime and call.processor.contracts)
 
 
 def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
@@ -107,13 +109,14 @@ def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
     return next((axes for axes in pictures.get(ndim, []) if set(scaled) <= set(axes)), tuple(scaled))
 
 
-def _blended(x: F32, axes: Mapping[int, Neighbours]) -> F32:
+def _blended(x: F32, axes: Mapping[int, Neighbours], *, contracted: bool) -> F32:
     """Linear interpolation in onnxruntime's order of float32 operations (upsample.h, version 1.32).
 
     All neighbours at once, the innermost axis varying fastest, each times the product of its weights, which begins
-    with the innermost.
+    with the innermost. contracted: a product that is added
+    is not rounded; of the first two it is the second that is.
     """
-    total: F32 | None = None
+    terms: list[tuple[F32, F32]] = []
     order = sorted(axes)
     for chosen in product((0, 1), repeat=len(order)):
         part, weight = x, np.ones((), np.float32)
@@ -121,8 +124,13 @@ def _blended(x: F32, axes: Mapping[int, Neighbours]) -> F32:
             places, share = axes[number][which]
             part = np.take(part, places, number)
             weight = weight * share.reshape([-1 if i == number else 1 for i in range(x.ndim)])
-        total = weight * part if total is None else total + weight * part
-    assert total is not None
+        terms.append((weight, part))
+    if not contracted:
+        return functools.reduce(np.add, (weight * part for weight, part in terms))
+    (one, first), (other, second), *rest = terms
+    total = fused(one, first, other * second)
+    for weight, part in rest:
+        total = fused(weight, part, total)
     return total
 
 

@@ -1,10 +1,8 @@
-"""Sums of two products that 16 bits do not hold.
+"""Which pair sums of a product saturate on a processor with AVX2 and without VNNI, counted channel by channel.
 
-A processor with AVX2 and without VNNI multiplies uint8 by int8 and adds two neighbours in one instruction (VPMADDUBSW)
-whose result saturates at 16 bits:  s = x_0 w_0 + x_1 w_1,  held within ±32767 although 2 · 255 · 127 = 64770.
-Neighbours are those on the inner axis of the product: two channels at the same place of the kernel. Weights of 7 bits
-cannot do that: 2 · 255 · 64 = 32640. Depthwise kernels and uint8 weights take wider instructions.
-Sources: Intel, Intrinsics Guide; onnxruntime's documentation, "Quantize ONNX models"; MLAS, QgemmU8X8KernelAvx2.
+See pair_sums.py. Weights of 7 bits cannot saturate: 2 · 255 · 64 = 32640. Depthwise kernels and uint8 weights take
+wider instructions. Counted are all products that some library's kernel adds so: int8 pictures too, which oneDNN moves
+up by 128, and ConvInteger; onnxruntime adds those exactly (convolution.paired says what it does).
 """
 
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ from numpy.typing import NDArray
 from quantseg.affine import F32
 from quantseg.simulator.accumulators import columns
 from quantseg.simulator.call import Call
-
-LEAST, LARGEST = -(1 << 15), (1 << 15) - 1
+from quantseg.simulator.pair_sums import beyond, possible
 
 
 @dataclass(frozen=True)
@@ -56,34 +53,14 @@ def saturation(op_type: str, call: Call) -> Saturation | None:
     return Saturation(pairs, results, possible(rows), looked_at)
 
 
-def possible(rows: F32) -> NDArray[np.bool_]:
-    """Whether a channel's weights let a pair saturate, with both factors at 255."""
-    first, second = _pairs(rows)
-    up = 255 * (np.maximum(first, 0) + np.maximum(second, 0))
-    down = 255 * (np.minimum(first, 0) + np.minimum(second, 0))
-    return np.asarray(((up > LARGEST) | (down < LEAST)).any(axis=1))
-
-
 def count(rows: F32, values: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """rows: (channels, inner) int8 weights; values: (inner, many) uint8 factors. Saturated pairs, and results hit.
-
-    Only pairs that the largest factors of this matrix could saturate are multiplied out.
-    """
-    first, second = _pairs(rows)
-    most = values.max(axis=1, initial=0)
-    left, right = _pairs(most[None, :])
-    up = np.maximum(first, 0) * left + np.maximum(second, 0) * right
-    down = np.minimum(first, 0) * left + np.minimum(second, 0) * right
-    suspect = (up > LARGEST) | (down < LEAST)
+    """rows: (channels, inner) int8 weights; values: (inner, many) uint8 factors. Saturated pairs, and results hit."""
     pairs = np.zeros(len(rows), np.int64)
-    touched = np.zeros((len(rows), values.shape[1]), bool) if suspect.any() else np.zeros((len(rows), 0), bool)
-    for pair in np.nonzero(suspect.any(axis=0))[0]:
-        channels = np.nonzero(suspect[:, pair])[0]
-        other = values[2 * pair + 1] if 2 * pair + 1 < len(values) else np.zeros_like(values[0])
-        sums = first[channels, pair, None] * values[2 * pair] + second[channels, pair, None] * other
-        beyond = (sums > LARGEST) | (sums < LEAST)
-        pairs[channels] += beyond.sum(axis=1)
-        touched[channels] |= beyond
+    touched = np.zeros((len(rows), values.shape[1]), bool)
+    for pair in beyond(rows, values):
+        hit = pair.lost != 0
+        pairs[pair.channels] += hit.sum(axis=1)
+        touched[np.ix_(pair.channels, pair.columns)] |= hit
     return pairs, touched.sum(axis=1)
 
 
@@ -104,9 +81,3 @@ def stored_rows(op_type: str, call: Call) -> F32 | None:
         return None
     across = op_type == "QGemm" and bool(call.number("transB", 0))
     return np.ascontiguousarray(weight if across else weight.T).astype(np.float32)
-
-
-def _pairs(rows: F32) -> tuple[F32, F32]:
-    """First and second of each two neighbours; a last one alone has a zero beside it."""
-    even = rows if rows.shape[1] % 2 == 0 else np.pad(rows, [(0, 0), (0, 1)])
-    return even[:, ::2], even[:, 1::2]

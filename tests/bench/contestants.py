@@ -58,15 +58,22 @@ def names() -> tuple[str, ...]:
 
 
 @contextmanager
-def subject(name: str, *, calibration: int, validation: int) -> Iterator[Subject]:
-    """Opens a model of `names` with at most so many images."""
+def subject(
+    name: str,
+    *,
+    calibration: int,
+    validation: int,
+    models: Path = writing.SHARED / "models",
+    data: Path = writing.SHARED / "data",
+) -> Iterator[Subject]:
+    """Opens a model of `names` with at most so many images. models, data: folders of what others made."""
     with tempfile.TemporaryDirectory() as folder:
         if name in SHARED:
-            path = writing.SHARED / "models" / f"{name}.onnx"
+            path = models / f"{name}.onnx"
             source = pipeline.RecipeSource(RECIPES / f"{name}.toml")
             model = pipeline.read_float_model(path, source)
             parts = [
-                pipeline.open_data(writing.SHARED / "data" / where, model, limit=limit)
+                pipeline.open_data(data / where, model, limit=limit)
                 for where, limit in zip(SHARED[name], (calibration, validation), strict=True)
             ]
             yield Subject(name, path, model, parts[0], parts[1], False, source)
@@ -75,8 +82,8 @@ def subject(name: str, *, calibration: int, validation: int) -> Iterator[Subject
         if name == UNET:
             onnx.save(unet(), path)
         model = pipeline.read_float_model(path)
-        data = None if name == UNET else data_of(path)
-        if data in (None, "cells"):
+        trained_on = None if name == UNET else data_of(path)
+        if trained_on in (None, "cells"):
             size = model.recipe.input.size
             assert size is not None
             for part, (count, seed) in {"train": (calibration, 2_000_000), "val": (validation, 3_000_000)}.items():
@@ -85,7 +92,7 @@ def subject(name: str, *, calibration: int, validation: int) -> Iterator[Subject
             val = pipeline.open_data(Path(folder) / "val", model, masks=name != UNET)
             yield Subject(name, path, model, train, val, name != UNET, pipeline.RecipeSource())
             return
-        assert data is not None
+        assert trained_on is not None
         limit = max(calibration, validation)
-        train, val = open_parts(writing.SHARED / "data", data, model.recipe, model.input, limit=limit)
+        train, val = open_parts(data, trained_on, model.recipe, model.input, limit=limit)
         yield Subject(name, path, model, train, val, True, pipeline.RecipeSource())

@@ -1,6 +1,6 @@
-"""The integer simulator: onnx's node tests, onnxruntime bit for bit, speed, accumulators, ways to round.
+"""The integer simulator: onnx's node tests, onnxruntime bit for bit, speed, accumulators, ways to round, processors.
 
-    python -m tests.bench.simulation [--only node_tests,exact,speed,sums,roundings]
+    python -m tests.bench.simulation [--only node_tests,exact,speed,sums,roundings,processors]
 
 Needs the models and images in ../shared, which are not part of this project. Speed wants a quiet machine.
 """
@@ -29,11 +29,13 @@ from quantseg.peers import quantize_with_onnxruntime
 from quantseg.planning import QuantSettings
 from quantseg.references import Subset
 from quantseg.runtimes import RUNTIMES
+from quantseg.saturation.machine import this_processor
 from quantseg.simulation import running
 from quantseg.simulation.examining import Wanted, examine
 from quantseg.simulation.others import InRuntime, Simulated
 from quantseg.simulation.program import Program, program
 from quantseg.simulation.proof import read_channels
+from quantseg.simulator.processors import EXACT, Processor
 from quantseg.simulator.rounding import CHANNELS_LAST, ROUNDINGS
 from tests import node_tests
 from tests.bench import contestants, writing
@@ -43,7 +45,14 @@ from tests.models import unet
 NAMED = (UNET, "unet", "linknet", "segnet", "deeplabv3plus", "ppocr_mobile_v2_det")
 """The models that have to be exact in QDQ and QOperator."""
 FORMATS = ("qdq", "qoperator", "channels-last")
-CALIBRATION, IMAGES = 24, 4
+SATURATING = (
+    ("cells_unet", "qdq"), ("mobile", "qdq"), ("unet", "qdq"), ("linknet", "qdq"), ("deeplabv3plus", "qdq"),
+    ("segnet", "qoperator"), ("cells_unet", "channels-last"), ("unet", "onnxruntime's, qdq"),
+)  # fmt: skip
+"""Models with weights of the full range, whose pair sums saturate by the million, and what makes them."""
+FULL_RANGE = QuantSettings(full_range_weights=True)
+"""8 bits, whatever a pair of weights adds up to."""
+CALIBRATION, IMAGES, SATURATING_IMAGES = 24, 4, 12
 OPTIONS = pipeline.CalibrationOptions(threads=THREADS)
 ROUNDS, RUNS = 5, 3
 
@@ -62,10 +71,10 @@ def node_test_rows() -> list[dict[str, Any]]:
 
 
 @contextmanager
-def subject_of(name: str) -> Iterator[Subject]:
-    """A model with its images, and just IMAGES of them to judge on."""
-    with contestants.subject(name, calibration=CALIBRATION, validation=IMAGES) as subject:
-        few = tuple(range(min(IMAGES, len(subject.validation.names))))
+def subject_of(name: str, images: int = IMAGES) -> Iterator[Subject]:
+    """A model with its images, and just some of them to judge on."""
+    with contestants.subject(name, calibration=CALIBRATION, validation=images) as subject:
+        few = tuple(range(min(images, len(subject.validation.names))))
         yield replace(subject, validation=Subset(subject.validation, few))
 
 
@@ -94,7 +103,7 @@ def compared(subject: Subject, made: Path, rounding: str = "onnxruntime") -> dic
     model = graph.load(made)
     steps = program(model, what=made.name)
     with closing(InRuntime(model, steps, RUNTIMES["onnxruntime"], threads=THREADS)) as other:
-        wanted = Wanted(rounding, proof=False, other=other)
+        wanted = Wanted(rounding, proof=False, other=other, processor=this_processor(RUNTIMES["onnxruntime"]))
         found = examine(steps, subject.validation, subject.model.input.name, wanted).judgement
     return {"model": subject.name, "rounding": rounding, "images": len(subject.validation.names)} | found.to_json()
 
@@ -239,6 +248,40 @@ def _classes(found: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     return scores.argmax(axis=1) if scores.shape[1] > 1 else scores > 0.5
 
 
+def processor_rows() -> Iterator[dict[str, Any]]:
+    """Full-range weights, with the kernels that onnxruntime takes here: simulated so, and with exact sums."""
+    processor = this_processor(RUNTIMES["onnxruntime"])
+    for name, maker in SATURATING:
+        with subject_of(name, SATURATING_IMAGES) as subject, _folder() as folder:
+            made = peer(subject, "qdq", folder) if maker.startswith("onnx") else full_range(subject, maker, folder)
+            yield {"model": name, "made by": maker, "processor": processor.name} | _on(processor, subject, made)
+
+
+def full_range(subject: Subject, qformat: str, folder: Path) -> Path:
+    """The subject's int8 model at effort fast, its weights on the whole of 8 bits."""
+    _, model = pipeline.quantize(subject.model, subject.calibrated(), FULL_RANGE, qformat=qformat)
+    target = folder / f"{subject.name}.full.onnx"
+    graph.save(model, target)
+    return target
+
+
+def _on(processor: Processor, subject: Subject, made: Path) -> dict[str, Any]:
+    model = graph.load(made)
+    steps = program(model, what=made.name)
+    name = subject.model.input.name
+    with closing(InRuntime(model, steps, RUNTIMES["onnxruntime"], threads=THREADS)) as other:
+        found = examine(steps, subject.validation, name, Wanted(other=other, processor=processor))
+        exact = examine(steps, subject.validation, name, Wanted(proof=False, other=other, processor=EXACT)).judgement
+    pairs = [s.saturation for s in found.sums.values() if s.saturation is not None]
+    return {
+        "images": len(subject.validation.names),
+        "pair_sums": sum(p.sums for p in pairs),
+        "saturated": sum(int(p.pairs.sum()) for p in pairs),
+        "with_exact_sums": sum(d.values for d in exact.differences.values() if d.integer),
+        **found.judgement.to_json(),
+    }
+
+
 def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -254,14 +297,14 @@ def _folder() -> Iterator[Path]:
 def main() -> None:
     """Measures what is asked for, keeps the rest, and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="node_tests,exact,speed,sums,roundings")
+    parser.add_argument("--only", default="node_tests,exact,speed,sums,roundings,processors")
     parser.add_argument("--named", action="store_true", help="exact: only the models that have to be")
     wanted = parser.parse_args()
     asked = wanted.only.split(",")
     path = writing.FOLDER / "simulation.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     figures: dict[str, Any] = {
-        key: known[key] for key in ("node_tests", "exact", "speed", "sums", "roundings") if key in known
+        key: known[key] for key in ("node_tests", "exact", "speed", "sums", "roundings", "processors") if key in known
     }
     makers: dict[str, Callable[[], Any]] = {
         "speed": speed,
@@ -269,6 +312,7 @@ def main() -> None:
         "exact": lambda: list(_told(exact_rows(wanted.named))),
         "sums": lambda: list(_told(sums_rows())),
         "roundings": lambda: list(_told(rounding_rows())),
+        "processors": lambda: list(_told(processor_rows())),
     }
     for key, make in makers.items():
         if key in asked:
@@ -297,7 +341,9 @@ METHOD = (
     "is said. (channels last): with the rounding of that name. A ConvTranspose, which onnxruntime has in float alone, "
     "counts as a float operator; behind those both go on from onnxruntime's numbers. onnxruntime itself rounds float "
     "weights that stand behind a DequantizeLinear (its rewrite WeightBiasQuantization): hence the larger float "
-    "differences of its own models; without that rewrite unet's four ConvTransposes are equal bit for bit."
+    "differences of its own models; without that rewrite unet's four ConvTransposes are equal bit for bit. "
+    f"Processors: full-range weights, {SATURATING_IMAGES} images, simulated as on the processor whose kernels "
+    "onnxruntime takes, found by trying; for avx2 an onnxruntime that sees AVX2 alone, on the machine below."
 )
 
 
@@ -353,7 +399,24 @@ def _sections(figures: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], li
                 for r in figures["roundings"]
             ],
         )  # fmt: skip
+    if "processors" in figures:
+        found |= _processor_section(figures["processors"])
     return found
+
+
+def _processor_section(rows: list[dict[str, Any]]) -> dict[str, tuple[tuple[str, ...], list[tables.Row]]]:
+    title = f"Full-range weights with the kernels of {rows[0]['processor']}: integers that differ from onnxruntime's"
+    cells: list[tables.Row] = [
+        (
+            r["model"],
+            r["made by"],
+            *(f"{r[key] / 1e6:,.2f} M" for key in ("pair_sums", "saturated", "integer_values")),
+            f"{_differing(r):,}",
+            f"{r['with_exact_sums'] / 1e6:,.2f} M",
+        )
+        for r in rows
+    ]
+    return {title: (("model", "made by", "pairs", "saturate", "integers", "differ", "if exact"), cells)}
 
 
 def _exact_sections(rows: list[dict[str, Any]]) -> dict[str, tuple[tuple[str, ...], list[tables.Row]]]:
@@ -384,10 +447,14 @@ def _exact_cell(row: Mapping[str, Any] | None) -> str | None:
         return None
     if "failed" in row:
         return "does not run"
-    differ = sum(d["values"] for d in row["differences"] if d["integer"])
+    differ = _differing(row)
     outputs = row["outputs_as_users_run_it"]
     mark = " (channels last)" if row["rounding"] == CHANNELS_LAST else ""
     return f"{differ:,} of {row['integer_values'] / 1e6:.1f} M{mark}" + (", outputs differ" if outputs else "")
+
+
+def _differing(row: Mapping[str, Any]) -> int:
+    return sum(d["values"] for d in row["differences"] if d["integer"])
 
 
 def _sums_row(r: Mapping[str, Any]) -> tables.Row:
