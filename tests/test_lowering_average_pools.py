@@ -46,7 +46,7 @@ def test_any_pool_gives_the_same_picture(
     made = quantised.make(between, [{"x": x}])
     step = float(made.plan.tensors["y"].scale)
     (exact,), (rounded,) = run(prepare(between).model, {"x": x}), quantised.optimised(made.model, {"x": x})
-    assert np.abs(rounded - exact).max() <= 8 * step
+    assert np.abs(rounded - exact).max() <= 16 * step  # of which half is room for weights that saturate no pair
 
 
 def test_unknown_sizes_and_padding_by_name_say_why_they_stay() -> None:
