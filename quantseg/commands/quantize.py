@@ -55,8 +55,9 @@ def quantize(
     """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan.
 
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
-    it is faster; then the finished model is timed against float. With --target openvino activations stay where OpenVINO
-    fuses them into convolutions.
+    it is faster; then the finished model is timed against float.
+
+    With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
     from dataclasses import replace
 

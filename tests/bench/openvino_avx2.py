@@ -35,7 +35,7 @@ HOLD = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 MODELS = ("cells_unet", "unet", "mobile", "deeplabv3plus", *contestants.SHARED)
 FLOAT, SAFE, FULL, FUSED, NNCF = "float", "quantseg", "full range", "for OpenVINO", "NNCF"
 FILES = {FLOAT: "float.onnx", SAFE: "safe.onnx", FULL: "full.onnx", FUSED: "fused.onnx", NNCF: "nncf.xml"}
-JUDGED = (SAFE, FULL, FUSED, NNCF)
+OURS, JUDGED = (SAFE, FULL, FUSED), (SAFE, FULL, FUSED, NNCF)
 IMAGES, ROUNDS, RUNS = 16, 5, 5
 _MEASURE = "--measure"
 
@@ -105,10 +105,7 @@ def main() -> None:
         name: {"onnxruntime": float((ours[name] == plain[name]).mean())}
         | {f"{form}, as it is": float((free_masks[name][form] == plain[name]).mean()) for form in JUDGED}
         | {f"{form}, AVX2": float((held_masks[name][form] == plain[name]).mean()) for form in JUDGED}
-        | {
-            f"{form}, changed": int((held_masks[name][form] != free_masks[name][form]).sum())
-            for form in (SAFE, FULL, FUSED)
-        }
+        | {f"{form}, changed": int((held_masks[name][form] != free_masks[name][form]).sum()) for form in OURS}
         for name in MODELS
     }
     write(agreements, held["timings"], free["timings"])
@@ -122,7 +119,7 @@ def write(agreements: dict[str, Any], held: dict[str, Any], free: dict[str, Any]
         (
             name,
             *(tables.percent(found[c]) for c in columns),
-            *(found[f"{form}, changed"] for form in (SAFE, FULL, FUSED)),
+            *(found[f"{form}, changed"] for form in OURS),
         )
         for name, found in shown
     ]
@@ -148,14 +145,13 @@ def write(agreements: dict[str, Any], held: dict[str, Any], free: dict[str, Any]
         "OpenVINO held to AVX2 (ONEDNN_MAX_CPU_ISA=AVX2: its convolutions and matrix products; resizing and "
         "arithmetic keep the processor's own instructions) and as the processor is. Effort fast, "
         f"{IMAGES} images to calibrate and as many others (sinet: the same 10) to judge. ours: this tool's portable "
-        "model, weights that cannot saturate; full: with --full-range-weights; fused: with --target openvino; ORT: ours "
-        "in onnxruntime; changed: "
-        "pixels that the hold to AVX2 changes. "
+        "model, weights that cannot saturate; full: with --full-range-weights; fused: with --target openvino; ORT: "
+        "ours in onnxruntime; changed: pixels that the hold to AVX2 changes. "
         f"Latency: one thread, {ROUNDS} rounds of {RUNS} runs in turns, one session alive, medians. Convolutions in "
         "8 bits, depthwise ones included, are no slower there than float ones. mobile and sinet are slower as a whole: "
         "their hard-swishes, PRelus and bilinear Resizes are integer operators of their own, for onnxruntime's sake, "
-        "and OpenVINO fuses the float ones into its convolutions, as it does those of fused. NNCF leaves them float behind "
-        "a rounding of their own, and is slower too. Models without such activations are the same twice.",
+        "and OpenVINO fuses float activations into its convolutions, as it does in fused, which is ours where there "
+        "are none of these activations. NNCF leaves them float, and is slower too.",
         sections,
         {"agreement": agreements, "latency_avx2": held, "latency_as_it_is": free, "held_by": HOLD},
         "openvino",
