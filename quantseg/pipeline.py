@@ -18,11 +18,11 @@ from quantseg import folding, formats, graph, saturation
 from quantseg.calibration import Calibration, CalibrationTable, choose_ranges
 from quantseg.calibrators import calibrator
 from quantseg.data import Dataset, open_dataset
-from quantseg.errors import CalibrationError, ModelError, RecipeError
+from quantseg.errors import CalibrationError, ModelError, PlanError, RecipeError
 from quantseg.folding import Fold
 from quantseg.observation import ImageId, Observations, Watch, observe
 from quantseg.planning import UNMEASURED, Placement, QuantPlan, QuantSettings, observable, plan
-from quantseg.prepare import Prepared, prepare
+from quantseg.prepare import Fusing, Prepared, prepare
 from quantseg.progress import Track, quiet
 from quantseg.qtypes import INT8
 from quantseg.recipe import (
@@ -102,14 +102,17 @@ def resolve_recipe(model: ir.Model, path: Path, source: RecipeSource) -> Recipe:
     return complete(override(recipe, **source.flags), inputs, outputs, model=str(path))
 
 
-def read_float_model(path: Path, source: RecipeSource | None = None) -> FloatModel:
-    """Reads a float model and prepares it for quantisation. Raises ModelError, also for one quantised already."""
+def read_float_model(path: Path, source: RecipeSource | None = None, *, fusing: Fusing | None = None) -> FloatModel:
+    """Reads a float model and prepares it for quantisation. Raises ModelError, also for one quantised already.
+
+    fusing: of the one runtime that the model is for; None: for any runtime.
+    """
     model = graph.load(path)
     if graph.is_quantised(model):
         raise ModelError(f"{path}: is quantised already; give the float model it was made from")
     recipe = resolve_recipe(model, path, source or RecipeSource())
     inputs, _ = graph.signature(model)
-    prepared = prepare(model)
+    prepared = prepare(model, fusing=fusing)
     return FloatModel(path, graph.digest(path), prepared, recipe, image_input(inputs, recipe.input))
 
 
@@ -211,6 +214,8 @@ def quantize(
     The model that is given has been read again: none of its pair sums can saturate, but with full_range_weights. Raises
     PlanError, CalibrationError.
     """
+    if model.prepared.fused is not None and qformat != "qdq":
+        raise PlanError(f"activations are fused into products in qdq, not in {qformat}")
     if settings.activation is INT8 and qformat == "qdq":
         log.info("int8 activations in QDQ: onnxruntime on x86 may run some of them in float; inspect tells which")
     decided = plan(model.prepared, table.ranges, settings, placement)

@@ -1,4 +1,4 @@
-"""What `quantseg quantize` makes a model for: every runtime, or this machine's onnxruntime, measured part by part."""
+"""What `quantseg quantize` makes a model for: every runtime, OpenVINO, or this machine's onnxruntime, measured."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +14,19 @@ from quantseg.errors import ModelError, PlanError, QuantSegError
 from quantseg.latency import random_feeds
 from quantseg.pipeline import FloatModel, default_threads, quantize
 from quantseg.planning import Placement, QuantPlan, QuantSettings
+from quantseg.prepare import Fusing
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import RUNTIMES
 
-PORTABLE, ORT_CPU = "portable", "ort-cpu"
-TARGETS = (PORTABLE, ORT_CPU)
+PORTABLE, ORT_CPU, OPENVINO = "portable", "ort-cpu", "openvino"
+TARGETS = (PORTABLE, ORT_CPU, OPENVINO)
+
+FUSED_BY_OPENVINO = Fusing(
+    activations=frozenset({"HardSwish", "HardSigmoid", "PRelu"}),
+    without=frozenset({"lower_hard_swishes", "lower_hard_sigmoids", "lower_prelus"}),
+    opset=14,  # the first with HardSwish
+)
+"""Of those that OpenVINO fuses, what the rewrites write as integer operators of their own for onnxruntime's sake."""
 
 MARGIN = 0.97
 """Times whose ratio is nearer to 1 are alike: medians of one run differ by as much."""
@@ -40,7 +48,7 @@ class Aim:
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
-            raise PlanError(f"{self.target!r} is no target; choose {' or '.join(TARGETS)}")
+            raise PlanError(f"{self.target!r} is no target; choose {', '.join(TARGETS[:-1])} or {TARGETS[-1]}")
         if self.latency_first and self.int8_everywhere:
             raise PlanError("--latency-first and --int8-everywhere contradict each other; give one of them")
         choices = {
@@ -60,13 +68,20 @@ class Aim:
             return "int8-everywhere"
         return "latency-first" if self.latency_first else "measured"
 
+    @property
+    def fusing(self) -> Fusing | None:
+        """What the target's runtime fuses, to read the float model with; None where that is left alone."""
+        return FUSED_BY_OPENVINO if self.target == OPENVINO else None
+
     def qformat(self, wanted: str | None) -> str:
         """The output format: the one that the user names, else the target's own. Raises PlanError where they differ."""
-        own = "qdq" if self.target == PORTABLE else costs.PREFERRED[0]
+        own = costs.PREFERRED[0] if self.target == ORT_CPU else "qdq"
         if wanted is not None:
             formats.check(wanted)
-        if self.target == ORT_CPU and wanted not in (None, own):
-            raise PlanError(f"--target {ORT_CPU} writes {own}, --format {wanted} contradicts it; leave one of them out")
+        if self.target != PORTABLE and wanted not in (None, own):
+            raise PlanError(
+                f"--target {self.target} writes {own}, --format {wanted} contradicts it; leave one of them out"
+            )
         return wanted or own
 
 
@@ -164,7 +179,7 @@ class Job:
 
 def bench(aim: Aim, threads: int, track: Track = quiet) -> Bench | None:
     """Where the aim's parts are timed; None where nothing is. threads: 0 for the physical cores."""
-    if aim.target == PORTABLE:
+    if aim.target != ORT_CPU:
         return None
     return Bench(RUNTIMES["onnxruntime"], threads or default_threads(), costs.folder() if aim.cache else None, track)
 

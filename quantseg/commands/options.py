@@ -112,7 +112,13 @@ _OPTIONS = (
     _flag("exclude", list[str] | None, "Keep nodes of this name, pattern or type float.", _SETTINGS_PANEL),
 )
 _TARGET = (
-    _flag("target", str, "portable (default): any runtime. ort-cpu: onnxruntime here.", _TARGET_PANEL, "portable"),
+    _flag(
+        "target",
+        str,
+        "portable (default): any runtime. ort-cpu: onnxruntime here. openvino: as OpenVINO fuses it.",
+        _TARGET_PANEL,
+        "portable",
+    ),
     _flag("latency_first", bool, "The fastest plan, even if integers round the answer.", _TARGET_PANEL, False),
     _flag("int8_everywhere", bool, "Every operator that can, unmeasured.", _TARGET_PANEL, False),
     _flag("cache", bool, "Keep the parts' times on disk. Default: yes.", _TARGET_PANEL, True),

@@ -56,6 +56,8 @@ def quantize(
 
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
     it is faster; then the finished model is timed against float.
+
+    With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
     from dataclasses import replace
 
@@ -73,13 +75,15 @@ def quantize(
     efforts.check(wanted_effort)
     if calibration is not None and wanted_effort != efforts.FAST:
         raise CalibrationError(f"--effort {effort} looks at images, a calibration file has none; give --data instead")
+    if calibration is not None and aim.fusing is not None:
+        raise CalibrationError(f"--target {aim.target} observes other tensors than a calibration file has; give --data")
     written_as = aim.qformat(qformat)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
         check_writable(target, taken=(model, calibration))
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
-    float_model = pipeline.read_float_model(model, source)
+    float_model = pipeline.read_float_model(model, source, fusing=aim.fusing)
     bench = targets.bench(aim, options.threads, console.track)
     settings = options.settings
     if calibration is not None:

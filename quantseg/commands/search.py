@@ -65,7 +65,9 @@ def search(
     target: Annotated[
         str,
         typer.Option(
-            help="portable (default): most of it in int8. ort-cpu: fastest in onnxruntime here.", show_default=False
+            help="portable (default): most of it in int8. openvino: as OpenVINO fuses it. ort-cpu: fastest in "
+            "onnxruntime here.",
+            show_default=False,
         ),
     ] = "portable",
     output: Annotated[
@@ -100,7 +102,7 @@ def search(
         if path is not None:
             check_writable(path, taken=taken)
             taken.append(path)
-    float_model = pipeline.read_float_model(model, source)
+    float_model = pipeline.read_float_model(model, source, fusing=aim.fusing)
     threads = options.threads or pipeline.default_threads()
     calibrated, judged = _images(float_model, data, calibration, options, labels)
     names, seconds = searching.rehearse(float_model, judged, labelled=labels, threads=threads)

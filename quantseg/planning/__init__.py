@@ -9,6 +9,7 @@ from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat, Kind
 from quantseg.ops.activation import clamp_bounds
 from quantseg.planning.decisions import decide
+from quantseg.planning.fusing import fused_inputs, note_of
 from quantseg.planning.grids import Grids, form_grids, name_of, observable
 from quantseg.planning.placement import UNMEASURED, Placement
 from quantseg.planning.plan import PlannedNode, Quantised, QuantPlan
@@ -65,11 +66,13 @@ def plan(
         name: params_from_range(grids.range_of(name), settings.activation, symmetric=settings.symmetric)
         for name in grids.parent
     }
+    fused = fused_inputs(decisions, prepared.fused)
+    tensors = {name: params for name, params in tensors.items() if name not in fused.values()}
     dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))
     tensors, ties = settle(decisions, grids, tensors)
     weights: dict[str, QuantParams] = {}
     types, wide = weight_types(decisions, settings)
-    notes = [*grids.notes, *wide]
+    notes = [*note_of(fused, prepared.fused), *grids.notes, *wide]
     for node, form in decisions.items():
         if isinstance(form, IntegerForm) and form.weight is not None:
             data = tensors[name_of(node.inputs[form.data[0]])]

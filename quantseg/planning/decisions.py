@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from quantseg.errors import PlanError
 from quantseg.ops import IntegerForm, KeptFloat, Kind, integer_form
+from quantseg.planning.fusing import FUSED, fused_inputs
 from quantseg.planning.placement import Placement
 from quantseg.planning.settings import QuantSettings
 from quantseg.prepare import Prepared
@@ -41,6 +42,7 @@ def decide(prepared: Prepared, settings: QuantSettings, placement: Placement) ->
         elif isinstance(form, IntegerForm) and str(node.name) in kept:
             form = KeptFloat(kept[str(node.name)])
         decisions[node] = form
+    decisions |= dict.fromkeys(fused_inputs(decisions, prepared.fused), KeptFloat(FUSED))
     free = [node for node in nodes if str(node.name) not in placement.integer]
     while _retreat(free, decisions):
         pass

@@ -13,6 +13,7 @@ from quantseg.calibration import CalibrationTable
 from quantseg.data import Dataset
 from quantseg.data.cells import write_cells
 from quantseg.planning import QuantSettings
+from quantseg.prepare import Fusing
 from quantseg.references import data_of, open_parts, reference_models
 from quantseg.targets import Job
 from tests.bench import writing
@@ -65,13 +66,17 @@ def subject(
     validation: int,
     models: Path = writing.SHARED / "models",
     data: Path = writing.SHARED / "data",
+    fusing: Fusing | None = None,
 ) -> Iterator[Subject]:
-    """Opens a model of `names` with at most so many images. models, data: folders of what others made."""
+    """Opens a model of `names` with at most so many images. models, data: folders of what others made.
+
+    fusing: of the one runtime that the model is for.
+    """
     with tempfile.TemporaryDirectory() as folder:
         if name in SHARED:
             path = models / f"{name}.onnx"
             source = pipeline.RecipeSource(RECIPES / f"{name}.toml")
-            model = pipeline.read_float_model(path, source)
+            model = pipeline.read_float_model(path, source, fusing=fusing)
             parts = [
                 pipeline.open_data(data / where, model, limit=limit)
                 for where, limit in zip(SHARED[name], (calibration, validation), strict=True)
@@ -81,7 +86,7 @@ def subject(
         path = Path(folder) / "float.onnx" if name == UNET else reference_models()[name]
         if name == UNET:
             onnx.save(unet(), path)
-        model = pipeline.read_float_model(path)
+        model = pipeline.read_float_model(path, fusing=fusing)
         trained_on = None if name == UNET else data_of(path)
         if trained_on in (None, "cells"):
             size = model.recipe.input.size

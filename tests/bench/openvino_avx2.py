@@ -26,15 +26,16 @@ from quantseg.peers import quantize_with_nncf
 from quantseg.planning import QuantSettings
 from quantseg.runtimes import RUNTIMES, Runtime
 from quantseg.saturation.machine import saturates
-from quantseg.targets import Job
+from quantseg.targets import FUSED_BY_OPENVINO, Job
 from tests.bench import contestants, writing
 from tests.bench.contestants import Subject
 
 HOLD = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 """oneDNN reads it when OpenVINO is loaded: convolutions and matrix products then are AVX2's, whatever else there is."""
 MODELS = ("cells_unet", "unet", "mobile", "deeplabv3plus", *contestants.SHARED)
-FLOAT, SAFE, FULL, NNCF = "float", "quantseg", "full range", "NNCF"
-FILES = {FLOAT: "float.onnx", SAFE: "safe.onnx", FULL: "full.onnx", NNCF: "nncf.xml"}
+FLOAT, SAFE, FULL, FUSED, NNCF = "float", "quantseg", "full range", "for OpenVINO", "NNCF"
+FILES = {FLOAT: "float.onnx", SAFE: "safe.onnx", FULL: "full.onnx", FUSED: "fused.onnx", NNCF: "nncf.xml"}
+OURS, JUDGED = (SAFE, FULL, FUSED), (SAFE, FULL, FUSED, NNCF)
 IMAGES, ROUNDS, RUNS = 16, 5, 5
 _MEASURE = "--measure"
 
@@ -46,6 +47,10 @@ def made(subject: Subject, place: Path) -> None:
     table = subject.calibrated()
     for name, settings in ((SAFE, QuantSettings()), (FULL, QuantSettings(full_range_weights=True))):
         graph.save(Job(subject.model, table, settings).portable("qdq").model, place / FILES[name])
+    limits = {"calibration": IMAGES, "validation": 1}
+    with contestants.subject(subject.name, **limits, fusing=FUSED_BY_OPENVINO) as same:
+        job = same.job(same.calibrated())
+        graph.save(job.portable("qdq").model, place / FILES[FUSED])
     count = len(subject.calibration.names)
     feeds = [{subject.model.input.name: subject.calibration.load(index).tensor} for index in range(count)]
     quantize_with_nncf(subject.path, place / FILES[NNCF], feeds, images=count)
@@ -98,9 +103,9 @@ def main() -> None:
         raise SystemExit("OpenVINO saturates as it is, or not even where it is held to AVX2: nothing to compare")
     agreements = {
         name: {"onnxruntime": float((ours[name] == plain[name]).mean())}
-        | {f"{form}, as it is": float((free_masks[name][form] == plain[name]).mean()) for form in (SAFE, FULL, NNCF)}
-        | {f"{form}, AVX2": float((held_masks[name][form] == plain[name]).mean()) for form in (SAFE, FULL, NNCF)}
-        | {f"{form}, changed": int((held_masks[name][form] != free_masks[name][form]).sum()) for form in (SAFE, FULL)}
+        | {f"{form}, as it is": float((free_masks[name][form] == plain[name]).mean()) for form in JUDGED}
+        | {f"{form}, AVX2": float((held_masks[name][form] == plain[name]).mean()) for form in JUDGED}
+        | {f"{form}, changed": int((held_masks[name][form] != free_masks[name][form]).sum()) for form in OURS}
         for name in MODELS
     }
     write(agreements, held["timings"], free["timings"])
@@ -108,23 +113,28 @@ def main() -> None:
 
 def write(agreements: dict[str, Any], held: dict[str, Any], free: dict[str, Any]) -> None:
     """The tables and their meaning."""
-    forms = (SAFE, FULL, NNCF)
     shown = [(name.split("_a")[0], found) for name, found in agreements.items()]
-    columns = ("onnxruntime", *(f"{form}, {where}" for form in forms for where in ("as it is", "AVX2")))
+    columns = ("onnxruntime", *(f"{form}, {where}" for form in JUDGED for where in ("as it is", "AVX2")))
     rows = [
-        (name, *(tables.percent(found[c]) for c in columns), found[f"{SAFE}, changed"], found[f"{FULL}, changed"])
+        (
+            name,
+            *(tables.percent(found[c]) for c in columns),
+            *(found[f"{form}, changed"] for form in OURS),
+        )
         for name, found in shown
     ]
-    headers = ("model", "ORT", "ours", "ours, AVX2", "full", "full, AVX2", "NNCF", "NNCF, AVX2", "changed", "full ch.")
+    shorts = ("ours", "full", "fused", "NNCF")
+    heads = (head for short in shorts for head in (short, f"{short}, AVX2"))
+    headers = ("model", "ORT", *heads, "changed", "full ch.", "fused ch.")
     sections = {"Masks: pixels as the float model's": (headers, rows)}
     for title, timings in (("Latency, held to AVX2", held), ("Latency, as the processor is", free)):
         sections[title] = (
-            ("model", "float", "quantseg", "NNCF", "quantseg vs float", "NNCF vs float"),
+            ("model", "float", "quantseg", "fused", "NNCF", "quantseg vs float", "fused vs float", "NNCF vs float"),
             [
                 (
                     name.split("_a")[0],
-                    *(tables.milliseconds(found[form]["median_ms"]) for form in (FLOAT, SAFE, NNCF)),
-                    *(tables.ratio(found[form]["ratio"]) for form in (SAFE, NNCF)),
+                    *(tables.milliseconds(found[form]["median_ms"]) for form in (FLOAT, SAFE, FUSED, NNCF)),
+                    *(tables.ratio(found[form]["ratio"]) for form in (SAFE, FUSED, NNCF)),
                 )
                 for name, found in timings.items()
             ],
@@ -135,12 +145,13 @@ def write(agreements: dict[str, Any], held: dict[str, Any], free: dict[str, Any]
         "OpenVINO held to AVX2 (ONEDNN_MAX_CPU_ISA=AVX2: its convolutions and matrix products; resizing and "
         "arithmetic keep the processor's own instructions) and as the processor is. Effort fast, "
         f"{IMAGES} images to calibrate and as many others (sinet: the same 10) to judge. ours: this tool's portable "
-        "model, weights that cannot saturate; full: with --full-range-weights; ORT: ours in onnxruntime; changed: "
-        "pixels that the hold to AVX2 changes. "
+        "model, weights that cannot saturate; full: with --full-range-weights; fused: with --target openvino; ORT: "
+        "ours in onnxruntime; changed: pixels that the hold to AVX2 changes. "
         f"Latency: one thread, {ROUNDS} rounds of {RUNS} runs in turns, one session alive, medians. Convolutions in "
         "8 bits, depthwise ones included, are no slower there than float ones. mobile and sinet are slower as a whole: "
         "their hard-swishes, PRelus and bilinear Resizes are integer operators of their own, for onnxruntime's sake, "
-        "and OpenVINO fuses the float ones into its convolutions. NNCF leaves them float, and is slower too.",
+        "and OpenVINO fuses float activations into its convolutions, as it does in fused, which is ours where there "
+        "are none of these activations. NNCF leaves them float, and is slower too.",
         sections,
         {"agreement": agreements, "latency_avx2": held, "latency_as_it_is": free, "held_by": HOLD},
         "openvino",
