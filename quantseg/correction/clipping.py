@@ -68,17 +68,21 @@ def clip_weights(
     return replace(prepared, model=model, weights=grids)
 
 
-def narrowed(layer: Layer, whole: QuantParams, moments: F64, rounding: "Rounding | None" = None) -> QuantParams:
-    """The grid with the shares of `whole`'s scales that err least: one share a channel, or one for the whole weight.
+Rounding = Callable[[Layer, QuantParams], F32]
+"""How a layer's weight comes to lie on a grid."""
 
-    rounding: how weights come to lie on a grid; None is to the nearest integers.
-    """
+
+def _nearest(layer: Layer, grid: QuantParams) -> F32:
+    return dequantize(quantize(layer.weight, grid), grid)
+
+
+def narrowed(layer: Layer, whole: QuantParams, moments: F64, rounding: Rounding = _nearest) -> QuantParams:
+    """The grid with the shares of `whole`'s scales that err least: one share a channel, or one for the whole weight."""
     least = _LEAST if whole.qtype.bits >= 8 else _LEAST_OF_FEW_BITS
     shares = np.arange(1.0, least - _STEP / 2, -_STEP)
     scales = [*(_wider(layer, whole) if rounding is _pulled else ()), *(whole.scale * np.float32(s) for s in shares)]
     grids = [replace(whole, scale=np.asarray(scale, np.float32)) for scale in scales]
-    rounded = rounding or _nearest
-    errors = np.stack([output_error(layer, layer.weight - rounded(layer, grid), moments) for grid in grids])
+    errors = np.stack([output_error(layer, layer.weight - rounding(layer, grid), moments) for grid in grids])
     if whole.axis is None:
         return grids[int(errors.sum(axis=1).argmin())]
     best = errors.argmin(axis=0)  # the first of equals: the widest
@@ -91,13 +95,6 @@ def _wider(layer: Layer, whole: QuantParams) -> list[F32]:
     assert rows is not None
     ratio = safe_scale(rows, whole.scale) / whole.scale
     return [np.asarray(whole.scale * ratio**share, np.float32) for share in _WIDER]
-
-
-Rounding = Callable[[Layer, QuantParams], F32]
-
-
-def _nearest(layer: Layer, grid: QuantParams) -> F32:
-    return dequantize(quantize(layer.weight, grid), grid)
 
 
 def _pulled(layer: Layer, grid: QuantParams) -> F32:

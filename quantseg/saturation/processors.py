@@ -23,7 +23,7 @@ EMULATED, SOURCE = "emulated", "from source"
 
 PROCESSORS = (
     Processor("AVX2", "vpmaddubsw", True, EMULATED),
-    Processor("AVX-512", "vpmaddubsw", True, SOURCE),
+    Processor("AVX-512", "vpmaddubsw", True, EMULATED),
     Processor("VNNI", "vpdpbusd", False, SOURCE),
     Processor("AMX", "tdpbusd", False, SOURCE),
     Processor("SSE", "pmaddwd", False, EMULATED),
