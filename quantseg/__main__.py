@@ -1,6 +1,6 @@
 """`python -m quantseg` is the `quantseg` command."""
 
-from quantseg.cli import main
+from quantseg.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -13,27 +13,21 @@ from pathlib import Path
 import onnx_ir as ir
 import psutil
 
-from quantseg import calibration as calibrations
-from quantseg import folding, formats, graph, saturation
-from quantseg.calibration import Calibration, CalibrationTable, choose_ranges
-from quantseg.calibrators import calibrator
+from quantseg import graph
+from quantseg.calibration import file as calibrations
+from quantseg.calibration.calibrators import calibrator
+from quantseg.calibration.file import Calibration, CalibrationTable, choose_ranges
+from quantseg.calibration.observation import ImageId, Observations, Watch, observe
 from quantseg.data import Dataset, open_dataset
+from quantseg.data.recipe import METADATA_KEY, Recipe, TensorSpec, complete, image_input, override, recipe_from_toml
 from quantseg.errors import CalibrationError, ModelError, PlanError, RecipeError
-from quantseg.folding import Fold
-from quantseg.observation import ImageId, Observations, Watch, observe
-from quantseg.planning import UNMEASURED, Placement, QuantPlan, QuantSettings, observable, plan
-from quantseg.prepare import Fusing, Prepared, prepare
+from quantseg.graph.preparation import Fusing, Prepared, prepare
 from quantseg.progress import Track, quiet
-from quantseg.qtypes import INT8
-from quantseg.recipe import (
-    METADATA_KEY,
-    Recipe,
-    TensorSpec,
-    complete,
-    image_input,
-    override,
-    recipe_from_toml,
-)
+from quantseg.quantization import folding, formats
+from quantseg.quantization.folding import Fold
+from quantseg.quantization.plan import UNMEASURED, Placement, QuantPlan, QuantSettings, observable, plan
+from quantseg.quantization.qtypes import INT8
+from quantseg.simulation import saturation
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +203,7 @@ def quantize(
     qformat: str = "qdq",
     placement: Placement = UNMEASURED,
 ) -> tuple[QuantPlan, ir.Model]:
-    """The plan and the quantised model, its recipe in its metadata. placement: what was measured, see quantseg.costs.
+    """The plan and the quantised model, its recipe in its metadata. placement: what was measured.
 
     The model that is given has been read again: none of its pair sums can saturate, but with full_range_weights. Raises
     PlanError, CalibrationError.

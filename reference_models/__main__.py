@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quantseg.commands import console
+from quantseg.cli import console
 from quantseg.errors import QuantSegError
 from reference_models import WEIGHTS
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quantseg import tables
 from quantseg.errors import DataError
+from quantseg.report import tables
 
 
 def read_cards(folder: Path) -> dict[str, Mapping[str, Any]]:

@@ -9,9 +9,9 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from quantseg.data.recipe import METADATA_KEY, Recipe
+from quantseg.evaluation.reference_models import DATA_KEY
 from quantseg.files import write_bytes
-from quantseg.recipe import METADATA_KEY, Recipe
-from quantseg.references import DATA_KEY
 
 OPSET = 17
 

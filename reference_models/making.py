@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from quantseg.data.recipe import OutputRecipe, Recipe
 from quantseg.errors import DataError
 from quantseg.files import check_writable, write_json
 from quantseg.progress import Track, quiet
-from quantseg.provenance import provenance
-from quantseg.recipe import OutputRecipe, Recipe
+from quantseg.runtimes.provenance import provenance
 from reference_models import checkpoint
 from reference_models.architectures import ARCHITECTURES
 from reference_models.checkpoint import Progress

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quantseg.data import LAYOUTS, Samples, open_samples
-from quantseg.data.cells import cell_image
+from quantseg.data.drawn_cells import cell_image
 from quantseg.data.masks import resize_nearest
 from quantseg.data.preprocess import resize
 from quantseg.errors import DataError
+from quantseg.evaluation.reference_models import split_fifth
 from quantseg.progress import Track, quiet
-from quantseg.references import split_fifth
 from reference_models.zoo import DataSet
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from quantseg.data.recipe import InputRecipe
 from quantseg.errors import DataError
-from quantseg.metrics.confusion import ConfusionMatrix
+from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.progress import Track, quiet
-from quantseg.recipe import InputRecipe
 from reference_models.augmentation import Augmentation
 from reference_models.checkpoint import Epoch, Progress
 from reference_models.losses import IGNORED, class_weights, parse_loss

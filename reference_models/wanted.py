@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from quantseg.data import LAYOUTS, cells
+from quantseg.data import LAYOUTS
+from quantseg.data import drawn_cells as cells
+from quantseg.data.recipe import parse_size
 from quantseg.errors import DataError
-from quantseg.recipe import parse_size
 from reference_models.architectures import ARCHITECTURES
 from reference_models.losses import parse_loss
 from reference_models.train import PRECISIONS, SCHEDULES

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from quantseg.data import cells
-from quantseg.recipe import InputRecipe
+from quantseg.data import drawn_cells as cells
+from quantseg.data.recipe import InputRecipe
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -16,9 +16,9 @@ from hypothesis import settings
 from PIL import Image
 
 from quantseg import graph, pipeline
-from quantseg.cli import main
-from tests import models
-from tests.command_line import Command, Outcome
+from quantseg.cli.main import main
+from tests.support import models
+from tests.support.command_line import Command, Outcome
 
 SIZE = 32
 CLASSES = 3

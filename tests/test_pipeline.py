@@ -10,17 +10,17 @@ import numpy as np
 import onnx
 import pytest
 
-from quantseg import graph, measuring, pipeline
+from quantseg import graph, pipeline
+from quantseg.data.recipe import METADATA_KEY, recipe_from_toml
 from quantseg.errors import CalibrationError, ModelError, RecipeError
+from quantseg.evaluation.reference_models import reference_models
+from quantseg.mixed_precision import feeds as measuring
 from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
-from quantseg.planning import QuantSettings
-from quantseg.qtypes import INT8
-from quantseg.recipe import METADATA_KEY, recipe_from_toml
-from quantseg.references import reference_models
-from tests import graphs, models
+from quantseg.quantization.plan import QuantSettings
+from quantseg.quantization.qtypes import INT8
 from tests.conftest import SIZE
-
-ROOT = Path(__file__).parents[1]
+from tests.support import graphs, models
+from tests.support.places import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +179,6 @@ def test_the_reference_models_are_found() -> None:
 
 
 def test_missing_reference_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quantseg.references.find_spec", lambda name: None)
+    monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="no reference model is installed"):
         reference_models()

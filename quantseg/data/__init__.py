@@ -8,22 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quantseg.data.address import parse_address
-from quantseg.data.arrays import ARRAYS, open_arrays
-from quantseg.data.binary import BINARY
-from quantseg.data.camvid import CAMVID
-from quantseg.data.cityscapes import CITYSCAPES
-from quantseg.data.coco import COCO
 from quantseg.data.dataset import Dataset, Item
-from quantseg.data.drawn import CELLS
 from quantseg.data.folder import choose
 from quantseg.data.inputs import open_inputs
-from quantseg.data.layout import Layout
-from quantseg.data.pictures import PICTURES
-from quantseg.data.recognition import locate
+from quantseg.data.layouts.arrays import ARRAYS, open_arrays
+from quantseg.data.layouts.binary import BINARY
+from quantseg.data.layouts.camvid import CAMVID
+from quantseg.data.layouts.cells import CELLS
+from quantseg.data.layouts.cityscapes import CITYSCAPES
+from quantseg.data.layouts.coco import COCO
+from quantseg.data.layouts.images import PICTURES
+from quantseg.data.layouts.layout import Layout
+from quantseg.data.layouts.recognition import locate
+from quantseg.data.layouts.voc import VOC
+from quantseg.data.recipe import Recipe, TensorSpec
 from quantseg.data.samples import Sample, Samples
-from quantseg.data.voc import VOC
 from quantseg.errors import DataError
-from quantseg.recipe import Recipe, TensorSpec
 
 __all__ = ["LAYOUTS", "Dataset", "Item", "Layout", "Sample", "Samples", "open_dataset", "open_samples"]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from quantseg.data.images import MAX_PIXELS, read_ids
 from quantseg.data.npy import read_npy
+from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import DataError
-from quantseg.recipe import OutputRecipe
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".npy"})
 """Lossless formats only: in a JPEG the ids at the borders are noise."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantseg.recipe import InputRecipe
+from quantseg.data.recipe import InputRecipe
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,

@@ -4,7 +4,7 @@ from quantseg.graph.exposing import expose
 from quantseg.graph.inspection import is_quantised, signature
 from quantseg.graph.names import make_unique
 from quantseg.graph.reading import digest, load
-from quantseg.graph.skeleton import check, infer_shapes
+from quantseg.graph.weightless import check, infer_shapes
 from quantseg.graph.writing import as_session_source, save, to_bytes
 
 __all__ = [

@@ -2,8 +2,8 @@
 
 import onnx_ir as ir
 
+from quantseg.data.recipe import TensorSpec
 from quantseg.errors import ModelError
-from quantseg.recipe import TensorSpec
 
 _QUANTISED = frozenset(
     {

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from quantseg.errors import ModelError
 from quantseg.files import sha256_of_file
 from quantseg.graph.bounds import check_tensor, external_path, tensors_of
-from quantseg.graph.skeleton import check
+from quantseg.graph.weightless import check
 
 FIRST_OPSET = 7
 """The oldest ONNX opset that is read: the first with numpy's broadcasting, and onnxruntime's oldest."""

@@ -6,8 +6,8 @@ rendering.py gives that a form, writing.py puts it into files.
 
 from quantseg.report.building import build_report
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, PeerSummary, Report, Summary
+from quantseg.report.images import Picture, picture
 from quantseg.report.index import contest_tables, remarks
-from quantseg.report.pictures import Picture, picture
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.verdict import contest_verdict, verdict

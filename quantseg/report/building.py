@@ -4,25 +4,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quantseg import graph
-from quantseg.calibration import Calibration
-from quantseg.comparison import compare, open_pair
-from quantseg.contest import PeerModel
+from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
-from quantseg.evaluation import Evaluation, evaluate
-from quantseg.latency import benchmark, file_bytes
+from quantseg.data.recipe import Recipe
+from quantseg.evaluation.agreement import Evaluation, evaluate
+from quantseg.evaluation.predictions import compare, open_pair
+from quantseg.evaluation.tool_comparison import PeerModel
 from quantseg.pipeline import FloatModel
-from quantseg.planning import QuantPlan
 from quantseg.progress import Track, quiet
-from quantseg.provenance import provenance
-from quantseg.recipe import Recipe
+from quantseg.quantization.plan import QuantPlan
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
-from quantseg.report.pictures import Picture, picture
+from quantseg.report.images import Picture, picture
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
-from quantseg.roofline import beside_roofs, convolutions
 from quantseg.runtimes import RUNTIMES, Session
 from quantseg.runtimes.execution import ExecutedNode, summary
-from quantseg.saturation import verdict_of
+from quantseg.runtimes.latency import benchmark, file_bytes
+from quantseg.runtimes.provenance import provenance
+from quantseg.runtimes.roofline import beside_roofs, convolutions
+from quantseg.simulation.saturation import verdict_of
 
 WORST_TENSORS = 6
 WORST_IMAGES = 8

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from quantseg.contest import ONNXRUNTIME
-from quantseg.evaluation import Evaluation
-from quantseg.latency import Timing
-from quantseg.report.pictures import Picture
+from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.tool_comparison import ONNXRUNTIME
+from quantseg.report.images import Picture
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
-from quantseg.roofline import Roofs, fraction_of_roof
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
-from quantseg.saturation import Verdict
+from quantseg.runtimes.latency import Timing
+from quantseg.runtimes.roofline import Roofs, fraction_of_roof
+from quantseg.simulation.saturation import Verdict
 
 FLOAT = "float"
 INT8 = "int8"

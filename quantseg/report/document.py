@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quantseg.report.images import Picture
 from quantseg.report.palette import Colour
-from quantseg.report.pictures import Picture
-from quantseg.tables import Row, alignments
+from quantseg.report.tables import Row, alignments
 
 
 @dataclass(frozen=True)

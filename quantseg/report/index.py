@@ -10,7 +10,7 @@ from itertools import groupby
 
 from quantseg.report.content import PeerSummary, Summary
 from quantseg.report.document import Table
-from quantseg.tables import megabytes, milliseconds, percent, points, ratio
+from quantseg.report.tables import megabytes, milliseconds, percent, points, ratio
 
 TITLE = "Reports"
 TEXT = (

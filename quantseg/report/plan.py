@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.planning import KeptFloat, QuantPlan
+from quantseg.quantization.plan import KeptFloat, QuantPlan
 
 
 @dataclass(frozen=True)

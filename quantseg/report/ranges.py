@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.affine import F64, QuantParams, Range
-from quantseg.histogram import Histogram
+from quantseg.calibration.histogram import Histogram
+from quantseg.quantization.affine import F64, QuantParams, Range
 
 DRAWN_BINS = 160
 """Bins of the histograms that a report shows and keeps."""

@@ -7,8 +7,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from quantseg import __version__, tables
-from quantseg.report import figures, index
+from quantseg import __version__
+from quantseg.report import figures, index, tables
 from quantseg.report.content import Report, Summary
 from quantseg.report.document import Figure, Section
 from quantseg.report.palette import css

@@ -5,7 +5,7 @@ from statistics import median
 
 from quantseg.report.content import Report, Summary
 from quantseg.report.document import Headline
-from quantseg.tables import decibels, megabytes, milliseconds, percent, points, ratio
+from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio
 
 _ALIKE = 0.05
 """Latencies within 5 % of each other are called equal: less than a benchmark's own spread."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from quantseg.errors import ModelError, QuantSegError
+from quantseg.simulation.arithmetic import OPERATORS, Call
 from quantseg.simulation.step import Step
-from quantseg.simulator import OPERATORS, Call
 
 Array = NDArray[Any]
 

@@ -12,12 +12,12 @@ from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.progress import Track, quiet
 from quantseg.simulation import saved
+from quantseg.simulation.arithmetic.processors import EXACT, Processor
 from quantseg.simulation.judging import Judgement, as_users_run_it, compared, given_floats
 from quantseg.simulation.others import Other
 from quantseg.simulation.program import Program
 from quantseg.simulation.proof import Sums, added, sums_of
 from quantseg.simulation.running import run
-from quantseg.simulator.processors import EXACT, Processor
 
 Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import as_session_source, expose, load
-from quantseg.prepare import prepare
+from quantseg.graph.preparation import prepare
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken, run

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from quantseg.graph import as_session_source, expose, make_unique
 from quantseg.runtimes import Runtime, Session
+from quantseg.simulation.arithmetic.processors import EXACT, Processor
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import run
-from quantseg.simulator.processors import EXACT, Processor
 
 Array = NDArray[Any]
 

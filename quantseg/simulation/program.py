@@ -9,12 +9,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
-from quantseg.formats.writer import MICROSOFT
 from quantseg.graph import is_quantised, make_unique
-from quantseg.simulation import qdq
+from quantseg.quantization.formats.writer import MICROSOFT
+from quantseg.simulation import qdq_patterns as qdq
+from quantseg.simulation.arithmetic import OPERATORS, Call
 from quantseg.simulation.computing import computed
 from quantseg.simulation.step import Step
-from quantseg.simulator import OPERATORS, Call
 
 Array = NDArray[Any]
 _STORED = ("DequantizeLinear", "QuantizeLinear")
@@ -44,7 +44,7 @@ def program(model: ir.Model, *, what: str = "the model") -> Program:
             domain = f"{node.domain}." if node.domain else ""
             raise ModelError(
                 f"{what}: node {node.name!r} is {domain}{node.op_type}, which the simulator does not know; "
-                "leave that part out, or write the operator into quantseg/simulator"
+                "leave that part out, or write the operator into quantseg/simulation/arithmetic"
             )
     constants = {str(v.name): _numbers(v) for v in model.graph.initializers.values()}
     steps = tuple(map(_step, model.graph))

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.errors import DataError
+from quantseg.simulation.arithmetic.accumulators import LARGEST, Bounds, accumulated, bounds
+from quantseg.simulation.arithmetic.saturation import Saturation, saturation
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken
 from quantseg.simulation.step import PRODUCTS
-from quantseg.simulator.accumulators import LARGEST, Bounds, accumulated, bounds
-from quantseg.simulator.saturation import Saturation, saturation
 
 Whole = NDArray[np.int64]
 _CONVOLUTIONS = ("ConvInteger", "QLinearConv", "QLinearConvTranspose")

@@ -8,12 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
+from quantseg.quantization.rounding.requantisation import check
+from quantseg.simulation.arithmetic import Call
+from quantseg.simulation.arithmetic.processors import EXACT, Processor
 from quantseg.simulation.computing import computed
 from quantseg.simulation.program import Program
 from quantseg.simulation.step import Step
-from quantseg.simulator import Call
-from quantseg.simulator.processors import EXACT, Processor
-from quantseg.simulator.rounding import check
 
 Array = NDArray[Any]
 

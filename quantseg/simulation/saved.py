@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quantseg.errors import DataError
 from quantseg.files import replacing
-from quantseg.simulator.sizes import MOST_BYTES
+from quantseg.simulation.arithmetic.sizes import MOST_BYTES
 
 Array = NDArray[Any]
 _ABOUT = "run.json"

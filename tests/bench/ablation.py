@@ -16,16 +16,18 @@ from unittest.mock import PropertyMock, patch
 
 import numpy as np
 
-from quantseg import costs, graph, pipeline, tables
-from quantseg.calibration import CalibrationTable
-from quantseg.costs import Bench
-from quantseg.formats import convolution, editor
-from quantseg.latency import benchmark
-from quantseg.lowering import LOWERINGS, conv_transpose
-from quantseg.lowering.outcome import Outcome
-from quantseg.planning import QuantSettings, grids
+from quantseg import graph, pipeline
+from quantseg.calibration.file import CalibrationTable
+from quantseg.graph.passes import LOWERINGS, conv_transpose
+from quantseg.graph.passes.outcome import Outcome
+from quantseg.mixed_precision import latency_model as costs
+from quantseg.mixed_precision.latency_model import Bench
+from quantseg.mixed_precision.target import Job, input_shapes
+from quantseg.quantization.formats import convolution, editor
+from quantseg.quantization.plan import QuantSettings, grids
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
-from quantseg.targets import Job, input_shapes
+from quantseg.runtimes.latency import benchmark
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, UNET, Subject
 

@@ -20,25 +20,30 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quantseg import contest, effort, graph, pipeline, tables
-from quantseg.comparison import open_pair
-from quantseg.correction import compensate, correct_biases, search_ranges
-from quantseg.effort import Refined
-from quantseg.effort.starts import Work, looked_at, start_of
-from quantseg.equalisation import equalise
-from quantseg.evaluation import evaluate
-from quantseg.fake_quant import rounded_tensors
+from quantseg import graph, pipeline
+from quantseg.evaluation import tool_comparison as contest
+from quantseg.evaluation.agreement import evaluate
+from quantseg.evaluation.peers import PeerError, quantize_with_nncf
+from quantseg.evaluation.predictions import open_pair
+from quantseg.evaluation.reference_models import Subset
 from quantseg.files import write_json
-from quantseg.islands import Jury
-from quantseg.latency import benchmark, file_bytes
-from quantseg.peers import PeerError, quantize_with_nncf
-from quantseg.planning import QuantSettings, plan
+from quantseg.mixed_precision.risk import Jury
+from quantseg.mixed_precision.target import input_shapes
 from quantseg.progress import quiet
-from quantseg.qtypes import INT4
-from quantseg.references import Subset
+from quantseg.quantization.fake_quant import rounded_tensors
+from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.qtypes import INT4
+from quantseg.refinement import levels as effort
+from quantseg.refinement.bias import correct_biases
+from quantseg.refinement.equalisation import equalise
+from quantseg.refinement.layer_ranges import search_ranges
+from quantseg.refinement.levels import Refined
+from quantseg.refinement.levels.starts import Work, looked_at, start_of
+from quantseg.refinement.rounding.compensated import compensate
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
-from quantseg.targets import input_shapes
-from quantseg.work import multiply_accumulates
+from quantseg.runtimes.latency import benchmark, file_bytes
+from quantseg.runtimes.macs import multiply_accumulates
 from tests.bench import contestants, writing
 
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101

@@ -17,13 +17,14 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
-from quantseg import pipeline, tables
-from quantseg.calibrators import CALIBRATORS
-from quantseg.data.cells import write_cells
-from quantseg.memory import peak_of_this_process
+from quantseg import pipeline
+from quantseg.calibration.calibrators import CALIBRATORS
+from quantseg.data.drawn_cells import write_cells
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes.memory import peak_of_this_process
 from tests.bench import writing
-from tests.models import unet
+from tests.support.models import unet
 
 THREADS = 2
 ROUNDS = 3
@@ -136,8 +137,8 @@ def main() -> None:
     writing.write(
         "calibration",
         "Calibration: time and memory",
-        f"U-Net of tests/models.py (base 32, depth 4, 256x256) on drawn blood smears, {THREADS} threads, each task in "
-        f"a fresh process, medians of {ROUNDS} alternating rounds; loading of model and images counts for all. "
+        f"U-Net of tests/support/models.py (base 32, depth 4, 256x256) on drawn blood smears, {THREADS} threads, each "
+        f"task in a fresh process, medians of {ROUNDS} alternating rounds; loading of model and images counts for all. "
         "Peer: the calibrators of onnxruntime's quantizer. Peak: resident memory of the process.",
         {"Calibration beside plain float inference": (headers, rows)},
         {"seconds": seconds, "images": limits, "peaks": peaks},

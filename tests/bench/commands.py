@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from quantseg.files import write_text
-from quantseg.provenance import provenance
+from quantseg.runtimes.provenance import provenance
 from tests.bench import writing
 
 SHARED, WORK, ROOT = "../shared", ".work", Path(__file__).parents[2]

@@ -9,15 +9,15 @@ from pathlib import Path
 import onnx
 
 from quantseg import pipeline
-from quantseg.calibration import CalibrationTable
+from quantseg.calibration.file import CalibrationTable
 from quantseg.data import Dataset
-from quantseg.data.cells import write_cells
-from quantseg.planning import QuantSettings
-from quantseg.prepare import Fusing
-from quantseg.references import data_of, open_parts, reference_models
-from quantseg.targets import Job
+from quantseg.data.drawn_cells import write_cells
+from quantseg.evaluation.reference_models import data_of, open_parts, reference_models
+from quantseg.graph.preparation import Fusing
+from quantseg.mixed_precision.target import Job
+from quantseg.quantization.plan import QuantSettings
 from tests.bench import writing
-from tests.models import unet
+from tests.support.models import unet
 
 RECIPES = Path(__file__).parent / "recipes"
 SHARED = {

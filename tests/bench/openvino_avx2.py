@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg import graph, tables
-from quantseg.comparison import predict
-from quantseg.latency import benchmark
-from quantseg.peers import quantize_with_nncf
-from quantseg.planning import QuantSettings
+from quantseg import graph
+from quantseg.evaluation.peers import quantize_with_nncf
+from quantseg.evaluation.predictions import predict
+from quantseg.mixed_precision.target import FUSED_BY_OPENVINO, Job
+from quantseg.quantization.plan import QuantSettings
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES, Runtime
-from quantseg.targets import FUSED_BY_OPENVINO, Job
+from quantseg.runtimes.latency import benchmark
 from tests.bench import contestants, writing
 from tests.bench.contestants import Subject
 

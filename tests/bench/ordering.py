@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from quantseg import pipeline, tables
-from quantseg.ordering import Reordered, lost, reorder
-from quantseg.ordering.blocks import blocks_of, ties_of
-from quantseg.prepare import Prepared
-from quantseg.references import reference_models
+from quantseg import pipeline
+from quantseg.evaluation.reference_models import reference_models
+from quantseg.graph.preparation import Prepared
+from quantseg.refinement.channel_order import Reordered, lost, reorder
+from quantseg.refinement.channel_order.blocks import blocks_of, ties_of
+from quantseg.report import tables
 from tests.bench import writing
 from tests.bench.shared_models import DATA, RECIPES
 
@@ -91,9 +92,9 @@ def main() -> None:
         "ordering",
         "Order of input channels, and the bits it saves",
         "Bits lost: log2 of the factor by which the scale of an output channel must exceed max|w|/127, so that no pair "
-        "of neighbours saturates a sum of 16 bits in either library (quantseg.pairs); mean over the output channels of "
-        "all products whose kernels have pairs. Pinned: the part of what is left that falls to inputs that cannot move "
-        "(pictures, what an operator reads that mixes channels), by their share of a product's input channels. "
+        "of neighbours saturates a sum of 16 bits in either library (quantization/pairs.py); mean over the output "
+        "channels of all products whose kernels have pairs. Pinned: the part of what is left that falls to inputs that "
+        "cannot move (pictures, what an operator reads that mixes channels), by their share of a product's input channels. "
         f"Goal: {GOAL} in the mean over the zoo. Above it by themselves: {', '.join(above) or 'none'}. "
         "Where one set of channels is read by many output channels (the wide layers behind each linear bottleneck of "
         "deeplabv3plus, the four branches of its pyramid) one order has to serve them all.",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg import tables
+from quantseg.report import tables
 from tests.bench import writing
 from tests.processors import PROCESSORS
 

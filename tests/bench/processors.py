@@ -21,14 +21,15 @@ from typing import Any
 
 import onnxruntime
 
-from quantseg import effort, graph, pipeline
+from quantseg import graph, pipeline
 from quantseg.data import Dataset
+from quantseg.evaluation.reference_models import Subset
 from quantseg.files import write_json
-from quantseg.latency import benchmark
-from quantseg.planning import QuantSettings
-from quantseg.references import Subset
+from quantseg.quantization.plan import QuantSettings
+from quantseg.refinement import levels as effort
 from quantseg.runtimes import RUNTIMES
-from quantseg.saturation import judge
+from quantseg.runtimes.latency import benchmark
+from quantseg.simulation.saturation import judge
 from tests.bench import contestants, processor_tables, writing
 from tests.bench.contestants import THREADS
 from tests.bench.processor_tables import FULL, SAFE, Row

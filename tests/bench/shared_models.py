@@ -9,8 +9,9 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from quantseg import pipeline, tables
-from quantseg.contest import FLOAT, ONNXRUNTIME, Contestant, contest
+from quantseg import pipeline
+from quantseg.evaluation.tool_comparison import FLOAT, ONNXRUNTIME, Contestant, contest
+from quantseg.report import tables
 from tests.bench import writing
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -22,25 +22,27 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from quantseg import effort, graph, pipeline, tables
+from quantseg import graph, pipeline
 from quantseg.errors import ModelError, PeerError
-from quantseg.latency import timed_runs
-from quantseg.peers import quantize_with_onnxruntime
-from quantseg.planning import QuantSettings
-from quantseg.references import Subset
+from quantseg.evaluation.peers import quantize_with_onnxruntime
+from quantseg.evaluation.reference_models import Subset
+from quantseg.quantization.plan import QuantSettings
+from quantseg.quantization.rounding.requantisation import CHANNELS_LAST, ROUNDINGS
+from quantseg.refinement import levels as effort
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
-from quantseg.saturation.machine import this_processor
+from quantseg.runtimes.latency import timed_runs
 from quantseg.simulation import running
+from quantseg.simulation.arithmetic.processors import EXACT, Processor
 from quantseg.simulation.examining import Wanted, examine
 from quantseg.simulation.others import InRuntime, Simulated
 from quantseg.simulation.program import Program, program
 from quantseg.simulation.proof import read_channels
-from quantseg.simulator.processors import EXACT, Processor
-from quantseg.simulator.rounding import CHANNELS_LAST, ROUNDINGS
-from tests import node_tests
+from quantseg.simulation.saturation.machine import this_processor
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, UNET, Subject
-from tests.models import unet
+from tests.support import node_tests
+from tests.support.models import unet
 
 NAMED = (UNET, "unet", "linknet", "segnet", "deeplabv3plus", "ppocr_mobile_v2_det")
 """The models that have to be exact in QDQ and QOperator."""
@@ -186,8 +188,8 @@ def sums_rows() -> Iterator[dict[str, Any]]:
 
 
 def _sums(subject: Subject, table: Any, settings: QuantSettings, folder: Path) -> dict[str, Any]:
-    from quantseg.comparison import open_pair
-    from quantseg.evaluation import evaluate
+    from quantseg.evaluation.agreement import evaluate
+    from quantseg.evaluation.predictions import open_pair
 
     _, model = pipeline.quantize(subject.model, table, settings, qformat="qdq")
     made = folder / "sums.onnx"

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from quantseg import contest, graph, pipeline, tables
-from quantseg.comparison import open_pair
-from quantseg.costs import Bench
-from quantseg.costs import folder as cache
-from quantseg.evaluation import evaluate
-from quantseg.folding import Fold
-from quantseg.latency import benchmark
-from quantseg.planning import QuantSettings
+from quantseg import graph, pipeline
+from quantseg.evaluation import tool_comparison as contest
+from quantseg.evaluation.agreement import evaluate
+from quantseg.evaluation.predictions import open_pair
+from quantseg.mixed_precision.latency_model import Bench
+from quantseg.mixed_precision.latency_model import folder as cache
+from quantseg.mixed_precision.target import Job
+from quantseg.quantization.folding import Fold
+from quantseg.quantization.plan import QuantSettings
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import summary
-from quantseg.targets import Job
+from quantseg.runtimes.latency import benchmark
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, Subject
 

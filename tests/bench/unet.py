@@ -15,14 +15,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quantseg import costs, graph, pipeline, tables
-from quantseg.costs import Bench
-from quantseg.formats.convolution import SHIFTED
-from quantseg.latency import benchmark
-from quantseg.peers import quantize_with_nncf, quantize_with_onnxruntime
+from quantseg import graph, pipeline
+from quantseg.evaluation.peers import quantize_with_nncf, quantize_with_onnxruntime
+from quantseg.mixed_precision import latency_model as costs
+from quantseg.mixed_precision.latency_model import Bench
+from quantseg.mixed_precision.target import input_shapes
+from quantseg.quantization.formats.convolution import SHIFTED
+from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES, Runtime
 from quantseg.runtimes.execution import summary
-from quantseg.targets import input_shapes
+from quantseg.runtimes.latency import benchmark
 from tests.bench import contestants, writing
 from tests.bench.contestants import THREADS, UNET, Subject
 
@@ -113,10 +115,10 @@ def main() -> None:
     writing.write(
         "unet" if amx else "unet_vnni",
         "Latency of a U-Net with ConvTranspose" + ("" if amx else ", without AMX"),
-        f"U-Net of tests/models.py (base 32, depth 4, 3x256x256, 11 classes, untrained), {THREADS} threads, {ROUNDS} "
-        f"rounds of {RUNS} runs in turns over all models and both runtimes, one session alive, medians. All tools: "
-        f"min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO: float in float32, its "
-        f"latency hint, as many threads.{held}",
+        f"U-Net of tests/support/models.py (base 32, depth 4, 3x256x256, 11 classes, untrained), {THREADS} threads, "
+        f"{ROUNDS} rounds of {RUNS} runs in turns over all models and both runtimes, one session alive, medians."
+        f" All tools: min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO: float in "
+        f"float32, its latency hint, as many threads.{held}",
         {"Latency": (headers, rows)},
         {"models": results},
         *(("openvino", "nncf") if any(runtime == OPENVINO for _, runtime in models.values()) else ()),

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantseg import tables
 from quantseg.files import write_json, write_text
-from quantseg.provenance import provenance
+from quantseg.report import tables
+from quantseg.runtimes.provenance import provenance
 
 FOLDER = Path(__file__).parents[2] / "reports" / "benchmarks"
 SHARED = Path(__file__).parents[3] / "shared"

@@ -15,9 +15,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantseg import effort, pipeline, tables
-from quantseg.data.cells import write_cells
-from quantseg.references import CALIBRATION_SEED, VALIDATION_SEED, reference_models
+from quantseg import pipeline
+from quantseg.data.drawn_cells import write_cells
+from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
+from quantseg.refinement import levels as effort
+from quantseg.report import tables
 from tests.processors import concealed
 from tests.processors.comparing import (
     Row,

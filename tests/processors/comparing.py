@@ -12,9 +12,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset
-from quantseg.evaluation import Evaluation, evaluate
+from quantseg.data.recipe import Recipe, TensorSpec, image_input
+from quantseg.evaluation.agreement import Evaluation, evaluate
 from quantseg.graph import to_bytes
-from quantseg.recipe import Recipe, TensorSpec, image_input
 from tests.processors import exposing
 from tests.processors.effect import EXACT, pair_model
 from tests.processors.exposing import Count, Exposed

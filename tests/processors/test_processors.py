@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from quantseg import graph
-from tests import graphs
 from tests.processors import PROCESSORS, Task, UnavailableError, available, concealed, packages, ready, run, run_all
 from tests.processors.comparing import Replayed, exact_processor
 from tests.processors.effect import EXACT, SATURATED, pair_model
 from tests.processors.exposing import Count, Differing, cut, differing, exposed, fed
 from tests.processors.table import Way
+from tests.support import graphs
 
 RNG = np.random.default_rng(15)
 CONCEALED = tuple(p.name for p in PROCESSORS.values() if p.way is Way.CONCEALED and not concealed.lacking(p))

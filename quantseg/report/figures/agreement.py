@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, INT8_COLOUR, QUIET, draw
-from quantseg.tables import percent
+from quantseg.report.tables import percent
 
 
 def agreement(report: Report) -> tuple[Figure, ...]:

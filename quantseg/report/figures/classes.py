@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, draw
-from quantseg.tables import percent, shortened
+from quantseg.report.tables import percent, shortened
 
 _THICKNESS = 0.36
 _NAME_WIDTH = 22

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from quantseg.report.content import PeerSummary, Summary
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, PAPER, QUIET, WARNING, draw_row
-from quantseg.tables import NOTHING, percent, points, ratio, shortened
+from quantseg.report.tables import NOTHING, percent, points, ratio, shortened
 
 _NAME_WIDTH = 24
 _AGREEMENTS = (90, 99, 99.9, 0, 50, 95, 98, 80, 99.5)

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, WARNING, draw
+from quantseg.report.tables import percent
 from quantseg.runtimes.execution import Kind
-from quantseg.tables import percent
 
 _COLOURS: dict[Kind, str] = {
     "int8": INT8_COLOUR,

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FLOAT_COLOUR, INK, INT8_COLOUR, draw
-from quantseg.tables import milliseconds, ratio, shortened
+from quantseg.report.tables import milliseconds, ratio, shortened
 
 _NAME_WIDTH = 26
 

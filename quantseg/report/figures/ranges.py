@@ -6,7 +6,7 @@ from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FLOAT_COLOUR, INT8_COLOUR, QUIET, WARNING, draw
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
-from quantseg.tables import decibels, percent, real, shortened
+from quantseg.report.tables import decibels, percent, real, shortened
 
 _NAME_WIDTH = 60
 

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, draw
-from quantseg.roofline import Roofs, convolutions, fraction_of_roof, label, plain_name
+from quantseg.report.roofline import label, plain_name
+from quantseg.report.tables import percent, shortened
 from quantseg.runtimes.execution import ExecutedNode
-from quantseg.tables import percent, shortened
+from quantseg.runtimes.roofline import Roofs, convolutions, fraction_of_roof
 
 _SHOWN = 20
 _NAME_WIDTH = 30

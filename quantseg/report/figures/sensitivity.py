@@ -6,10 +6,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, QUIET, WARNING, draw_row
-from quantseg.sensitivity import Loss, NodeSensitivity, Sensitivity
-from quantseg.tables import decibels, percent, telling
+from quantseg.report.tables import decibels, percent, telling
 
 _NAME_WIDTH = 34
 _BAR = 0.62

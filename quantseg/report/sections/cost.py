@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from quantseg.report.content import FLOAT, INT8, PEER, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
+from quantseg.report.tables import megabytes, milliseconds, percent, ratio
 from quantseg.runtimes.execution import KINDS, ExecutionSummary
-from quantseg.tables import megabytes, milliseconds, percent, ratio
 
 _KIND_MEANS = {
     "int8": "work on 8-bit tensors",

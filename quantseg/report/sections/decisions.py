@@ -4,7 +4,7 @@ from quantseg.report.content import Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
 from quantseg.report.plan import KeptGroup
-from quantseg.tables import NOTHING, decibels, percent, real, title
+from quantseg.report.tables import NOTHING, decibels, percent, real, title
 
 _NAMES_SHOWN = 6
 

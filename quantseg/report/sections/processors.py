@@ -2,7 +2,7 @@
 
 from quantseg.report.content import Report
 from quantseg.report.document import Section, Table
-from quantseg.saturation import PROCESSORS
+from quantseg.simulation.saturation import PROCESSORS
 
 _NODES_SHOWN = 8
 

@@ -4,7 +4,7 @@ from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Legend, Section, Table
 from quantseg.report.figures import FIGURES
 from quantseg.report.palette import CHANGED, IGNORED, class_colours
-from quantseg.tables import NOTHING, Row, decibels, percent, points, title
+from quantseg.report.tables import NOTHING, Row, decibels, percent, points, title
 
 _WORST_IMAGES = 10
 _THICKER = " In the pictures, pixels that differ are drawn three pixels wide, so that a single one can be seen."

@@ -3,8 +3,9 @@
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
-from quantseg.roofline import HEADERS, Roofs, figures, rate, sentence, slowest
-from quantseg.tables import Row
+from quantseg.report.roofline import HEADERS, figures, rate, sentence, slowest
+from quantseg.report.tables import Row
+from quantseg.runtimes.roofline import Roofs
 
 _SHOWN = 12
 _EXPLANATION = (

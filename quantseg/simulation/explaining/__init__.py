@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from quantseg.errors import ModelError
+from quantseg.simulation.arithmetic import Call
 from quantseg.simulation.explaining import combinations, products
 from quantseg.simulation.explaining.working import Array, Working
 from quantseg.simulation.running import Taken
-from quantseg.simulator import Call
 
 EXPLAINERS: Mapping[str, Callable[[str, Call, tuple[int, ...], int], Working]] = {
     **dict.fromkeys(("QLinearConv", "QLinearConvTranspose", "QLinearMatMul", "QGemm"), products.explained),

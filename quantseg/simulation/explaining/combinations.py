@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
+from quantseg.quantization.rounding.requantisation import Ratio
+from quantseg.simulation.arithmetic import OPERATORS, Call
+from quantseg.simulation.arithmetic.accumulators import pictures
+from quantseg.simulation.arithmetic.lookup import leaky, logistic
+from quantseg.simulation.arithmetic.windows import windows
 from quantseg.simulation.explaining.working import Array, Term, Working, work
-from quantseg.simulator import OPERATORS, Call
-from quantseg.simulator.accumulators import pictures
-from quantseg.simulator.lookup import leaky, logistic
-from quantseg.simulator.rounding import Ratio
-from quantseg.simulator.windows import windows
 
 
 def _at(values: Array, place: tuple[int, ...]) -> int:

@@ -5,11 +5,11 @@ from itertools import product
 
 import numpy as np
 
-from quantseg.affine import F32
+from quantseg.quantization.affine import F32
+from quantseg.quantization.rounding.requantisation import Ratio
+from quantseg.simulation.arithmetic import Call, convolution, matrix, transposed
+from quantseg.simulation.arithmetic.accumulators import pictures
 from quantseg.simulation.explaining.working import Array, Term, Working, work
-from quantseg.simulator import Call, convolution, matrix, transposed
-from quantseg.simulator.accumulators import pictures
-from quantseg.simulator.rounding import Ratio
 
 
 def explained(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:

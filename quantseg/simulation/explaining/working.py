@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.simulator.rounding import ROUNDINGS, Ratio, fixed_point
+from quantseg.quantization.rounding.requantisation import ROUNDINGS, Ratio, fixed_point
 
 Array = NDArray[Any]
 

@@ -1,0 +1,1 @@
+"""Calibration: a pass over the images, histograms, and the calibrators that choose ranges from them."""

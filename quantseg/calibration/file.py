@@ -1,0 +1,188 @@
+"""From observations to ranges, and the calibration file that keeps both.
+
+The file is JSON: what was observed (histograms and exact extrema), of which model and images (their digests), and what
+follows from it (range, scale and zero-point of each tensor). It can be read again, continued after a kill and merged.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantseg.calibration.calibrators import Calibrator
+from quantseg.calibration.histogram import Histogram, bin_of, exponent_of
+from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
+from quantseg.errors import CalibrationError
+from quantseg.files import write_text
+from quantseg.quantization.affine import Range, params_from_range
+from quantseg.quantization.qtypes import QTYPES, QType
+
+_FORMAT = "quantseg.calibration.file"
+_VERSION = 1
+_NOT_OURS = (ArithmeticError, AttributeError, CalibrationError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading something else as a calibration file raises."""
+
+
+@dataclass(frozen=True)
+class CalibrationTable:
+    """The range chosen for each tensor, and how: calibrator and percentile, type of the integers, symmetric or not."""
+
+    calibrator: str
+    percent: float | None
+    qtype: QType
+    symmetric: bool
+    ranges: Mapping[str, Range]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibration file. model: SHA-256 of the float model; recipe: the preprocessing that was used, as TOML."""
+
+    model: str
+    recipe: str
+    threads: int
+    observations: Observations
+    table: CalibrationTable
+
+    @property
+    def data_digest(self) -> str:
+        """One SHA-256 for all images, whatever their order and names."""
+        digests = sorted(image.digest for image in self.observations.images)
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def choose_ranges(
+    observations: Observations,
+    choose: Calibrator,
+    *,
+    name: str,
+    percent: float | None,
+    qtype: QType,
+    symmetric: bool,
+) -> CalibrationTable:
+    """Runs one calibrator over every observed tensor. Raises CalibrationError where nothing was observed."""
+    if not observations.images:
+        raise CalibrationError("no image was observed; give at least one with --data")
+    ranges = {t: choose(h, qtype, symmetric=symmetric) for t, h in observations.histograms.items()}
+    return CalibrationTable(name, percent, qtype, symmetric, ranges)
+
+
+def merge(a: Calibration, b: Calibration, choose: Calibrator) -> Calibration:
+    """The calibration over the images of both; the ranges are chosen anew, by the calibrator of `a`.
+
+    Raises CalibrationError where model or preprocessing differ, or an image is in both.
+    """
+    if a.model != b.model:
+        raise CalibrationError("the calibrations are of different models; calibrate both parts with one model")
+    if a.recipe != b.recipe:
+        raise CalibrationError("the calibrations used different preprocessing; calibrate both with one recipe")
+    if a.observations.histograms.keys() != b.observations.histograms.keys():
+        raise CalibrationError("the calibrations watched different tensors; calibrate both with one quantseg version")
+    total = a.observations + b.observations
+    t = a.table
+    table = choose_ranges(total, choose, name=t.calibrator, percent=t.percent, qtype=t.qtype, symmetric=t.symmetric)
+    return Calibration(a.model, a.recipe, a.threads, total, table)
+
+
+def write(calibration: Calibration, path: Path) -> None:
+    """Writes the file, atomically; one line for each tensor and image. The same calibration gives the same bytes."""
+    table = calibration.table
+    head = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "model": {"sha256": calibration.model},
+        "data": {"images": len(calibration.observations.images), "sha256": calibration.data_digest},
+        "recipe": calibration.recipe,
+        "threads": calibration.threads,
+        "counted": {
+            "values_per_tensor_and_image_at_least": SAMPLE_SIZE,
+            "rule": "every k-th value, k coprime to the tensor's size; minima and maxima are over all values",
+        },
+        "calibrator": {
+            "name": table.calibrator,
+            "percent": table.percent,
+            "qtype": table.qtype.name,
+            "symmetric": table.symmetric,
+        },
+    }
+    images = [{"name": image.name, "sha256": image.digest} for image in calibration.observations.images]
+    tensors = {name: _tensor_to_json(calibration, name) for name in calibration.observations.histograms}
+    lines = [json.dumps(head, ensure_ascii=False)[:-1] + ","]
+    lines.append('"images": [\n' + ",\n".join(json.dumps(i, ensure_ascii=False) for i in images) + "\n],")
+    entries = (f"{json.dumps(n, ensure_ascii=False)}: {json.dumps(t)}" for n, t in tensors.items())
+    lines.append('"tensors": {\n' + ",\n".join(entries) + "\n}}")
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read(path: Path) -> Calibration:
+    """Reads a calibration file. Raises CalibrationError for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if (content["format"], content["version"]) == (_FORMAT, _VERSION):
+            return _from_json(content)
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot be read ({error.strerror}); give a calibration file") from error
+    except _NOT_OURS as error:
+        raise CalibrationError(f"{path}: is not a calibration file; make one with quantseg calibrate") from error
+    raise CalibrationError(f"{path}: is of another format or version; calibrate again")
+
+
+def _from_json(content: Mapping[str, Any]) -> Calibration:
+    tensors, how = content["tensors"], content["calibrator"]
+    observations = Observations(
+        {name: _histogram(tensor) for name, tensor in tensors.items()},
+        {name: _channels(tensor) for name, tensor in tensors.items()},
+        tuple(ImageId(str(image["name"]), str(image["sha256"])) for image in content["images"]),
+    )
+    ranges = {name: Range(*map(float, tensor["range"])) for name, tensor in tensors.items()}
+    percent = None if how["percent"] is None else float(how["percent"])
+    table = CalibrationTable(str(how["name"]), percent, QTYPES[how["qtype"]], bool(how["symmetric"]), ranges)
+    return Calibration(
+        model=str(content["model"]["sha256"]),
+        recipe=str(content["recipe"]),
+        threads=int(content["threads"]),
+        observations=observations,
+        table=table,
+    )
+
+
+def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
+    histogram, channels = calibration.observations.histograms[name], calibration.observations.channels[name]
+    span, table = calibration.table.ranges[name], calibration.table
+    params = params_from_range(span, table.qtype, symmetric=table.symmetric)
+    return {
+        "range": [span.minimum, span.maximum],
+        "scale": float(params.scale),
+        "zero_point": int(params.zero_point),
+        "minimum": histogram.minimum,
+        "maximum": histogram.maximum,
+        "channel_minima": channels.minima.tolist(),
+        "channel_maxima": channels.maxima.tolist(),
+        "histogram": {
+            "exponent": histogram.exponent,
+            "first_bin": histogram.first_bin,
+            "counts": histogram.counts.tolist(),
+        },
+    }
+
+
+def _histogram(tensor: Mapping[str, Any]) -> Histogram:
+    """Raises ValueError where bins and counts are not such as the extrema lead to."""
+    bins, low, high = tensor["histogram"], float(tensor["minimum"]), float(tensor["maximum"])
+    counts, first = np.asarray(bins["counts"], np.int64), int(bins["first_bin"])
+    exponent = exponent_of(low, high)
+    if bins["exponent"] != exponent or counts.ndim != 1 or counts.min() < 0 or counts.sum() <= 0:
+        raise ValueError("counts")
+    if first < bin_of(low, exponent) or first + counts.size - 1 > bin_of(high, exponent):
+        raise ValueError("bins")
+    return Histogram(exponent, first, counts, low, high)
+
+
+def _channels(tensor: Mapping[str, Any]) -> ChannelExtrema:
+    return ChannelExtrema(
+        np.asarray(tensor["channel_minima"], np.float32), np.asarray(tensor["channel_maxima"], np.float32)
+    )

@@ -1,0 +1,85 @@
+"""quantseg benchmark: time models side by side, fairly."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.cli import console
+from quantseg.cli.options import Json, Threads, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+
+
+@with_recipe
+def benchmark(
+    models: Annotated[list[Path], typer.Argument(help="ONNX models; ratios are to the first.", show_default=False)],
+    source: "RecipeSource",
+    threads: Threads = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
+    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
+    json: Json = None,
+) -> None:
+    """Time models in turns, one session alive at a time: median, spread, ratio, memory and file size."""
+    from dataclasses import asdict
+
+    from quantseg import pipeline
+    from quantseg.cli import exactness
+    from quantseg.errors import ModelError, QuantSegError
+    from quantseg.files import check_writable, write_json
+    from quantseg.mixed_precision import feeds as measuring
+    from quantseg.report import tables
+    from quantseg.runtimes import RUNTIMES, latency
+    from quantseg.runtimes.provenance import provenance
+
+    if runtime not in RUNTIMES:
+        raise QuantSegError(f"{runtime!r} is no runtime; choose {' or '.join(RUNTIMES)}")
+    if json is not None:
+        check_writable(json, taken=models)
+    named = {str(path): path for path in models}
+    if len(named) < len(models):
+        raise ModelError("a model was given twice; give each one once")
+    engine = RUNTIMES[runtime]
+    version = engine.version
+    count = threads or pipeline.default_threads()
+    feeds = {name: measuring.feeds_for(path, source) for name, path in named.items()}
+    timings = latency.benchmark(
+        named,
+        runtime=engine,
+        threads=count,
+        feeds=feeds,
+        rounds=rounds,
+        runs=runs,
+        track=console.track,
+    )
+    rows = [
+        (
+            t.name,
+            tables.milliseconds(t.median_ms),
+            tables.milliseconds(t.minimum_ms),
+            f"{t.p10_ms:.1f} … {t.p90_ms:.1f}",
+            tables.ratio(t.ratio),
+            tables.megabytes(t.file_bytes),
+            tables.megabytes(t.peak_memory_bytes),
+        )
+        for t in timings
+    ]
+    headers = ("model", "median", "minimum", "p10 … p90 ms", "speed", "file", "memory")
+    console.say(tables.terminal(headers, rows))
+    machine = provenance(runtime)
+    console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
+    sums = {name: exactness.say(path, path.name) for name, path in named.items() if path.suffix != ".xml"}
+    if json is not None:
+        write_json(
+            json,
+            {
+                "runtime": runtime,
+                "threads": count,
+                "integer_sums": sums,
+                "timings": [asdict(t) for t in timings],
+                "machine": machine.to_json(),
+            },
+        )
+        console.written(json)

@@ -1,0 +1,114 @@
+"""quantseg compare: this tool beside onnxruntime's quantizer and plain float."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.cli import console
+from quantseg.cli.options import DATA_WORD, Data, Format, Json, Masks, Model, with_options, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.evaluation.tool_comparison import Contestant
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
+
+
+@with_recipe
+@with_options
+def compare(
+    model: Model,
+    data: Data,
+    source: "RecipeSource",
+    options: "CalibrationOptions",
+    validation: Annotated[
+        Path | None,
+        typer.Option("--val", help=f"{DATA_WORD} of images to compare on. Default: --data.", metavar="DATA"),
+    ] = None,
+    qformat: Format = "qdq",
+    masks: Masks = True,
+    openvino: Annotated[
+        bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
+    ] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
+    json: Json = None,
+) -> None:
+    """Quantise with this tool and with onnxruntime's quantizer; compare masks, speed and size with float.
+
+    Both calibrate with min/max unless --calibrator names another; onnxruntime's has no mse and takes min/max then.
+    With --openvino, NNCF stands beside them, with its own calibration. Speed is over float in onnxruntime.
+    """
+    import tempfile
+    from dataclasses import replace
+
+    from quantseg import pipeline
+    from quantseg.evaluation import tool_comparison as contest
+    from quantseg.files import check_writable, write_json
+    from quantseg.runtimes.provenance import provenance
+
+    if json is not None:
+        check_writable(json, taken=[model])
+    float_model = pipeline.read_float_model(model, source)
+    options = replace(options, calibrator=options.calibrator or "minmax")
+    images = pipeline.open_data(data, float_model, limit=options.limit)
+    shown = pipeline.open_data(validation or data, float_model, limit=options.limit, masks=masks)
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        results = contest.contest(
+            float_model,
+            images,
+            shown,
+            options,
+            folder=Path(folder),
+            qformats=(qformat,),
+            openvino=openvino,
+            rounds=rounds,
+            track=console.track,
+        )
+    _show(results)
+    used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
+    machine = provenance(*used)
+    versions = ", ".join(f"{package} {machine.packages[package]}" for package in used)
+    count = options.threads or pipeline.default_threads()
+    console.say(
+        f"\n{len(images.names)} images to calibrate, {len(shown.names)} to compare; {machine.processor}; "
+        f"{count} threads\n{versions}\n"
+        "agrees (mean IoU), SQNR, speed: beside float in onnxruntime; time: median; int8: share of the time"
+    )
+    if json is not None:
+        write_json(json, {"contestants": [c.to_json() for c in results], "machine": machine.to_json()})
+        console.written(json)
+
+
+def _show(results: "tuple[Contestant, ...]") -> None:
+    import textwrap
+
+    from quantseg.cli.exactness import say_verdict
+    from quantseg.report import tables
+
+    rows: list[tables.Row] = []
+    failures = []
+    for c in results:
+        if c.failed or c.evaluation is None or c.timing is None or c.executed is None:
+            rows.append((c.name, c.runtime, *[None] * 7))
+            failures.append(f"{c.name} in {c.runtime} failed: {c.failed}")
+            continue
+        scores = c.evaluation.int8_scores
+        rows.append(
+            (
+                c.name,
+                c.runtime,
+                tables.percent(c.evaluation.agreement),
+                tables.decibels(c.evaluation.sqnr_db),
+                tables.percent(scores.mean_iou if scores else None),
+                tables.megabytes(c.timing.file_bytes),
+                tables.milliseconds(c.timing.median_ms),
+                tables.ratio(c.timing.ratio),
+                tables.percent(c.executed.kinds["int8"].share),
+            )
+        )
+    headers = ("model", "runtime", "agrees", "SQNR", "mIoU", "size", "time", "speed", "int8")
+    console.say(tables.terminal(headers, rows))
+    for failure in failures:
+        console.say(textwrap.fill(failure, tables.WIDTH))
+    for c in {c.name: c for c in results if c.sums is not None}.values():
+        assert c.sums is not None
+        say_verdict(c.sums, c.name)

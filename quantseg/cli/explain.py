@@ -1,0 +1,101 @@
+"""quantseg explain: one output value of a quantised model, worked by hand."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.cli import console
+from quantseg.cli.options import DATA_WORD, Json, Model, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+    from quantseg.simulation.explaining import Working
+
+TERMS = 10
+"""Terms that are listed; sums of thousands are not read."""
+
+
+@with_recipe
+def explain(
+    model: Model,
+    node: Annotated[str, typer.Argument(help="A node's name, or that of a tensor it makes.", show_default=False)],
+    source: "RecipeSource",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"{DATA_WORD} whose first image is taken. Default: noise.", metavar="DATA", show_default=False
+        ),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="The value's place, as 0,5,12,30. Default: the largest that does not saturate.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The float model, to stand beside.", show_default=False)
+    ] = None,
+    rounding: Annotated[
+        str, typer.Option(help="onnxruntime (default), gemmlowp, half-away, half-even, exact.")
+    ] = "onnxruntime",
+    json: Json = None,
+) -> None:
+    """Show how one number comes about: integers in, products, sum, bias, multiplier, shift, clamp, real value."""
+    from quantseg.cli import simulated
+    from quantseg.files import check_writable, write_json
+    from quantseg.simulation import explaining, finding
+
+    if json is not None:
+        check_writable(json, taken=(model, reference))
+    place = None if at is None else finding.place_of(at)
+    program, feeds = simulated.with_one_image(model, data, source)
+    taken = finding.find(program, feeds, node, rounding=rounding)
+    working = explaining.explain(taken, place)
+    place = explaining.telling(taken.results[0]) if place is None else place
+    console.say(
+        f"node {taken.step.name!r}: {taken.step.stands_for}, computed as {taken.step.op_type}\n"
+        f"value {list(place)} of {taken.step.outputs[0]!r}, {list(taken.results[0].shape)}\n\n{working.formula}"
+    )
+    console.say("\n".join(f"  {name} = {value:.9g}" for name, value in working.scales))
+    _show(working, rounding)
+    other = None if reference is None else finding.beside(reference, taken, place, feeds)
+    if other is not None:
+        console.say(f"  the float model has      {other:.6g}")
+    if json is not None:
+        write_json(json, {"node": taken.step.name, "place": list(place), "float_model": other} | working.to_json())
+        console.written(json)
+
+
+def _show(w: "Working", rounding: str) -> None:
+    from quantseg.report import tables
+
+    if w.terms:
+        ranked = sorted(w.terms, key=lambda term: -abs(term.value))[:TERMS]
+        shown = [term for term in w.terms if term in ranked][:TERMS]
+        rows: list[tables.Row] = [(t.where, t.stored, t.left, t.right, t.value) for t in shown]
+        left_out = len(w.terms) - len(shown)
+        if left_out:
+            rows.append(
+                (
+                    f"{left_out} smaller terms",
+                    None,
+                    None,
+                    None,
+                    sum(t.value for t in w.terms) - sum(r.value for r in shown),
+                )
+            )
+        console.say("\n" + tables.terminal(("term", "stored q", "q − Z", "factor", "product"), rows))
+    console.say()
+    whole = isinstance(w.total, int)
+    lines = [("sum", f"{w.total:,}" if whole else f"{w.total:.6g}")]
+    if w.bias is not None:
+        lines += [("bias", f"{w.bias:,}"), ("accumulator", f"{w.accumulator:,}")]
+    lines.append(("times M", f"{w.multiplier:.9g} → {w.scaled:.6f}"))
+    if w.fixed is not None:
+        lines.append(("M in fixed point", f"{w.fixed} · 2^−31 · 2^−{w.shift}".replace("2^−-", "2^")))
+    lines += [
+        (f"rounded ({rounding})", str(w.rounded)),
+        ("plus Z_y", f"{w.rounded} + {w.zero_point} = {w.rounded + w.zero_point}"),
+        (f"held in {w.qmin}…{w.qmax}", str(w.result)),
+        ("real value", f"S_y ({w.result} − {w.zero_point}) = {w.real:.6g}"),
+        ("in real arithmetic", f"{w.exact:.6g}, {w.steps_off:+.3f} steps off".replace("+-", "−")),
+    ]
+    console.say("\n".join(f"  {what:<24} {text}" for what, text in lines))

@@ -1,0 +1,81 @@
+"""quantseg inspect: what the runtime really executes of a model."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.cli import console
+from quantseg.cli.options import Json, Model, Threads, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+    from quantseg.runtimes.execution import ExecutedNode
+
+
+@with_recipe
+def inspect(
+    model: Model,
+    source: "RecipeSource",
+    threads: Threads = None,
+    runs: Annotated[int, typer.Option(min=1, help="Profiled runs.")] = 10,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every executed node.")] = False,
+    convolutions: Annotated[
+        bool, typer.Option("--convolutions", help="List the convolutions: shape, speed, part of the roof.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Load a model in onnxruntime, run it, and list what runs in int8, what in float, and what was added.
+
+    The last line tells how near convolutions come to this machine's best matrix product, the roof, timed alongside.
+    """
+    from dataclasses import asdict
+
+    from quantseg import pipeline
+    from quantseg.cli import exactness
+    from quantseg.files import check_writable, write_json
+    from quantseg.mixed_precision import feeds as measuring
+    from quantseg.report import roofline as words
+    from quantseg.report import tables
+    from quantseg.runtimes import RUNTIMES, roofline
+    from quantseg.runtimes.execution import summary
+
+    if json is not None:
+        check_writable(json, taken=[model])
+    feeds = measuring.feeds_for(model, source)
+    count = threads or pipeline.default_threads()
+    runtime = RUNTIMES["onnxruntime"]
+    nodes, roofs = roofline.beside_roofs(
+        lambda: runtime.executed(model, feeds, threads=count, runs=runs), runtime, threads=count
+    )
+    total = summary(nodes)
+    kinds = [(kind, t.nodes, tables.percent(t.share)) for kind, t in total.kinds.items() if t.nodes]
+    console.say(tables.terminal(("runs in", "nodes", "time"), kinds) + "\n")
+    shown = nodes if verbose else tuple(n for n in nodes if n.kind == "float")
+    if shown and verbose:
+        rows = [(n.name, n.op_type, n.kind, tables.percent(n.share)) for n in shown]
+        console.say(tables.terminal(("node", "operator", "runs in", "time"), rows) + "\n")
+    elif shown:
+        console.say(tables.terminal(("float operator", "nodes", "time"), _by_operator(shown)) + "\n")
+    if convolutions and (slowest := words.slowest(nodes, roofs)):
+        console.say(tables.terminal(words.HEADERS, slowest) + "\n")
+    console.say(
+        f"{total.quantize_nodes} QuantizeLinear, {total.dequantize_nodes} DequantizeLinear, "
+        f"{total.transpose_nodes} Transpose, {total.float_conv_transposes} float ConvTranspose"
+    )
+    console.say(words.sentence(nodes, roofs))
+    sums = exactness.say(model)
+    if json is not None:
+        listed = [asdict(n) for n in nodes]
+        content = {"summary": asdict(total), "roofs": asdict(roofs), "integer_sums": sums, "nodes": listed}
+        write_json(json, content)
+        console.written(json)
+
+
+def _by_operator(nodes: "tuple[ExecutedNode, ...]") -> list[tuple[str, int, str]]:
+    from quantseg.report import tables
+
+    groups: dict[str, list[float]] = {}
+    for node in nodes:
+        groups.setdefault(node.op_type, []).append(node.share)
+    ordered = sorted(groups.items(), key=lambda item: (-sum(item[1]), item[0]))
+    return [(op_type, len(shares), tables.percent(sum(shares))) for op_type, shares in ordered]

@@ -1,0 +1,85 @@
+"""The command line: `quantseg COMMAND …`. Errors that a user can mend are one line and exit code 2."""
+
+import sys
+from typing import Any
+
+import typer
+
+import quantseg
+from quantseg.cli import console
+from quantseg.cli.benchmark import benchmark
+from quantseg.cli.calibrate import calibrate
+from quantseg.cli.compare import compare
+from quantseg.cli.demo import demo
+from quantseg.cli.evaluate import evaluate
+from quantseg.cli.explain import explain
+from quantseg.cli.inspect import inspect
+from quantseg.cli.quantize import quantize
+from quantseg.cli.report import report
+from quantseg.cli.search import search
+from quantseg.cli.sensitivity import sensitivity
+from quantseg.cli.simulate import simulate
+from quantseg.errors import QuantSegError
+
+COMMANDS = (
+    calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain, demo,
+)  # fmt: skip
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in COMMANDS:
+    app.command()(_command)
+
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # typer has it of click, or of a copy of its own
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quantseg {quantseg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. May stand anywhere."),
+) -> None:
+    """Int8 segmentation models that are smaller, faster and say the same about every pixel, with the proof."""
+
+
+def main() -> None:
+    """Entry point of the `quantseg` command."""
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    console.show_log(debug)
+    try:
+        sys.exit(app(arguments or ["--help"], prog_name="quantseg", standalone_mode=False))
+    except _UsageError as error:
+        command = "quantseg" if error.ctx is None else error.ctx.command_path
+        fact = " ".join(error.format_message().split()).rstrip(".")
+        typer.echo(f"error: {fact}; see {command} --help", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        typer.echo("aborted", err=True)
+        sys.exit(1)
+    except QuantSegError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except MemoryError as error:
+        if debug:
+            raise
+        typer.echo(
+            f"error: not enough memory ({error}); use a smaller model, a smaller input or fewer images", err=True
+        )
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

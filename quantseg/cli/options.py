@@ -1,0 +1,207 @@
+"""Flags that several commands share, and the preprocessing flags as one group."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from quantseg.mixed_precision.target import Aim
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
+
+Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
+# Data is one word, layout and split in it, so that each of a command's data flags has its own.
+DATA_WORD = "FOLDER or LAYOUT:FOLDER#SPLIT"
+Data = Annotated[
+    Path,
+    typer.Option(help=f"{DATA_WORD} of images, or of .npy/.npz model inputs.", metavar="DATA", show_default=False),
+]
+CalibrationData = Annotated[
+    Path | None,
+    typer.Option(help=f"{DATA_WORD} of calibration images or model inputs.", metavar="DATA", show_default=False),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the result here, as JSON.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many images, evenly spread.")]
+Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with the masks beside the images, if any.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        "--effort",
+        help="fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, "
+        "leave float what breaks the masks. best: search wider, learn the rounding (torch).",
+        show_default=False,
+    ),
+]
+FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
+Format = Annotated[str, typer.Option("--format", help=FORMAT_HELP)]
+
+_RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0…1)"
+_CALIBRATION_PANEL = "Calibration"
+_SETTINGS_PANEL = "Quantisation"
+_TARGET_PANEL = "Target; but for --target all are choices of ort-cpu"
+
+
+def _flag(
+    name: str,
+    kind: Any,
+    text: str,
+    panel: str = _RECIPE_PANEL,
+    default: Any = None,
+    *,
+    min: int | None = None,
+    max: int | None = None,
+) -> inspect.Parameter:
+    option = typer.Option(help=text, rich_help_panel=panel, show_default=False, min=min, max=max)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+_RECIPE = (
+    _flag("recipe", Path | None, "Recipe file (TOML) that declares all of these."),
+    _flag("size", str | None, "HEIGHTxWIDTH that images are resized to."),
+    _flag("layout", str | None, "NCHW or NHWC."),
+    _flag("channels", str | None, "RGB, BGR or GRAY."),
+    _flag("scale", float | None, "x = (pixel · scale − mean) / std, pixels 0…255. Default: 1/255."),
+    _flag("mean", str | None, "One number, or one per channel: 0.485,0.456,0.406."),
+    _flag("std", str | None, "One number, or one per channel."),
+    _flag("resize", str | None, "nearest, bilinear, bicubic, lanczos or box."),
+    _flag("output_name", str | None, "The output that holds the segmentation."),
+    _flag("head", str | None, "argmax, threshold, multilabel or labels."),
+    _flag("threshold", float | None, "For head threshold and multilabel, on the model's output."),
+    _flag("classes", str | None, "Names of the classes: sky,road,car."),
+    _flag("ignore_index", int | None, "Class id in masks that is not counted."),
+)
+_OPTIONS = (
+    _flag("calibrator", str | None, "minmax (default), percentile, entropy or mse.", _CALIBRATION_PANEL),
+    _flag("percentile", float | None, "For --calibrator percentile. Default: 99.99.", _CALIBRATION_PANEL),
+    _flag("limit", int | None, "Use at most so many images, evenly spread.", _CALIBRATION_PANEL, min=1),
+    _flag("workers", int, "Processes that observe images side by side.", _CALIBRATION_PANEL, 1, min=1, max=256),
+    _flag(
+        "threads",
+        int | None,
+        "Threads of the runtime. Default: the physical cores.",
+        _CALIBRATION_PANEL,
+        min=1,
+        max=1024,
+    ),
+    _flag("activation_type", str, "uint8 (default) or int8.", _SETTINGS_PANEL, "uint8"),
+    _flag("weight_type", str, "int8 (default), uint8 or int4.", _SETTINGS_PANEL, "int8"),
+    _flag("per_tensor", bool, "One scale for all channels of a weight.", _SETTINGS_PANEL, False),
+    _flag("symmetric", bool, "Activations symmetric around zero.", _SETTINGS_PANEL, False),
+    _flag(
+        "full_range_weights",
+        bool,
+        "All 8 bits of int8 weights, though sums then saturate on x86 without VNNI.",
+        _SETTINGS_PANEL,
+        False,
+    ),
+    _flag(
+        "reduce_range",
+        bool,
+        "7-bit weights. By default 8 bits are chosen so that no sum saturates.",
+        _SETTINGS_PANEL,
+        False,
+    ),
+    _flag("reduce_channels", Path | None, "7-bit weights in channels that simulate --json names.", _SETTINGS_PANEL),
+    _flag("include", list[str] | None, "Quantise only nodes of this name, pattern or type.", _SETTINGS_PANEL),
+    _flag("exclude", list[str] | None, "Keep nodes of this name, pattern or type float.", _SETTINGS_PANEL),
+)
+_TARGET = (
+    _flag(
+        "target",
+        str,
+        "portable (default): any runtime. ort-cpu: onnxruntime here. openvino: as OpenVINO fuses it.",
+        _TARGET_PANEL,
+        "portable",
+    ),
+    _flag("latency_first", bool, "The fastest plan, even if integers round the answer.", _TARGET_PANEL, False),
+    _flag("int8_everywhere", bool, "Every operator that can, unmeasured.", _TARGET_PANEL, False),
+    _flag("cache", bool, "Keep the parts' times on disk. Default: yes.", _TARGET_PANEL, True),
+    _flag("timing", bool, "Time the finished model against float. Default: yes.", _TARGET_PANEL, True),
+)
+
+
+def _gathering(
+    flags: tuple[inspect.Parameter, ...], target: str, gather: Callable[..., Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command the flags, and hands them to it as one value named `target`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        own = [p for p in signature.parameters.values() if p.name != target]
+        names = {flag.name for flag in flags}
+
+        @functools.wraps(command)
+        def gathered(**values: Any) -> None:
+            mine = {name: values.pop(name) for name in names}
+            command(**values, **{target: gather(**mine)})
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        gathered.__signature__ = inspect.Signature([*parameters, *flags])  # type: ignore[attr-defined]
+        gathered.__annotations__ = {p.name: p.annotation for p in (*parameters, *flags)}
+        return gathered
+
+    return decorate
+
+
+def _recipe_source(
+    *, recipe: Path | None, output_name: str | None, size: str | None, mean: str | None, std: str | None,
+    classes: str | None, **plain: object,
+) -> "RecipeSource":  # fmt: skip
+    from quantseg.data.recipe import parse_numbers, parse_size
+    from quantseg.pipeline import RecipeSource
+
+    parsed = {
+        "size": None if size is None else parse_size(size),
+        "mean": None if mean is None else parse_numbers(mean),
+        "std": None if std is None else parse_numbers(std),
+        "classes": None if classes is None else tuple(name.strip() for name in classes.split(",")),
+    }
+    return RecipeSource(recipe, {**plain, **parsed, "output": output_name})
+
+
+def _calibration_options(
+    *, calibrator: str | None, percentile: float | None, limit: int | None, workers: int, threads: int | None,
+    activation_type: str, weight_type: str, per_tensor: bool, include: list[str] | None, exclude: list[str] | None,
+    reduce_channels: Path | None, **plain: bool,
+) -> "CalibrationOptions":  # fmt: skip
+    from quantseg.errors import PlanError
+    from quantseg.pipeline import CalibrationOptions
+    from quantseg.quantization.plan import QuantSettings
+    from quantseg.quantization.qtypes import QTYPES
+    from quantseg.simulation.proof import read_channels
+
+    for name, allowed in ((activation_type, "uint8 or int8"), (weight_type, "int8, uint8 or int4")):
+        if name not in QTYPES:
+            raise PlanError(f"{name!r} is no integer type; choose {allowed}")
+    settings = QuantSettings(
+        activation=QTYPES[activation_type],
+        weight=QTYPES[weight_type],
+        per_channel=not per_tensor,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        reduced_channels=() if reduce_channels is None else read_channels(reduce_channels),
+        **plain,
+    )
+    return CalibrationOptions(calibrator, percentile, limit, workers, threads or 0, settings)
+
+
+def _aim(**values: Any) -> "Aim":
+    from quantseg.mixed_precision.target import Aim
+
+    return Aim(**values)
+
+
+with_recipe = _gathering(_RECIPE, "source", _recipe_source)
+"""Gives a command the preprocessing flags; it receives them as `source: RecipeSource`."""
+
+with_options = _gathering(_OPTIONS, "options", _calibration_options)
+"""Gives a command the flags of calibration and quantisation; it receives them as `options: CalibrationOptions`."""
+
+with_target = _gathering(_TARGET, "aim", _aim)
+"""Gives a command the flags of the target; it receives them as `aim: Aim`."""

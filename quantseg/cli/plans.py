@@ -1,0 +1,47 @@
+"""How a plan is shown at the terminal: what stays float and why, and what was measured."""
+
+from typing import TYPE_CHECKING
+
+from quantseg.cli import console
+
+if TYPE_CHECKING:
+    from quantseg.mixed_precision.latency_model import NodeCost
+    from quantseg.mixed_precision.target import Made
+    from quantseg.quantization.plan import QuantPlan
+
+
+def show(made: "Made", verbose: bool) -> None:
+    """The plan's reasons, grouped; every node of it, and its times, where asked for."""
+    from quantseg.report import tables
+
+    plan = made.plan
+    if verbose:
+        headers, rows = _rows(plan, made.costs)
+        console.say(tables.terminal(headers, rows) + "\n")
+    kept = [(count, reason) for reason, count in plan.kept_float.items()]
+    console.say(f"{len(plan.quantised)} of {len(plan.nodes)} nodes compute in integers")
+    if kept:
+        console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
+    for note in (*made.notes, *plan.notes):
+        console.say(f"note: {note}")
+
+
+def _rows(plan: "QuantPlan", costs: "tuple[NodeCost, ...]") -> "tuple[tuple[str, ...], list[tuple[str | None, ...]]]":
+    from quantseg.quantization.plan import KeptFloat
+
+    rows: list[tuple[str | None, ...]] = [
+        (n.name, n.op_type, "float", n.decision.reason)
+        if isinstance(n.decision, KeptFloat)
+        else (n.name, n.op_type, "int8", " ".join(filter(None, (n.decision.detail, plan.variants.get(n.name)))))
+        for n in plan.nodes
+    ]
+    headers = ("node", "operator", "computes in", "because")
+    if not costs:
+        return headers, rows
+    times = {cost.node: (_milliseconds(cost.as_float), _milliseconds(cost.as_integer)) for cost in costs}
+    timed = [(*row, *times.get(plan.nodes[number].name, (None, None))) for number, row in enumerate(rows)]
+    return (*headers, "float ms", "int8 ms"), timed
+
+
+def _milliseconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"

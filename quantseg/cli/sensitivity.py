@@ -1,0 +1,143 @@
+"""quantseg sensitivity: which nodes lose how much, quantised alone and left float alone."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.cli import console
+from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_options, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
+    from quantseg.pipeline import CalibrationOptions, RecipeSource
+
+
+@with_recipe
+@with_options
+def sensitivity(
+    model: Model,
+    data: Data,
+    source: "RecipeSource",
+    options: "CalibrationOptions",
+    calib: Annotated[
+        Path | None, typer.Option(help=f"{DATA_WORD} of images to calibrate on. Default: --data.", metavar="DATA")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Measure on at most so many of --data, evenly spread.")] = 16,
+    top: Annotated[int, typer.Option(min=1, help="Show so many nodes, the most harmful; --json has all.")] = 20,
+    left_float: Annotated[
+        bool, typer.Option("--left-float/--no-left-float", help="Also the whole plan without each node.")
+    ] = True,
+    figure: Annotated[Path | None, typer.Option(help="Also draw the table here, as SVG.", metavar="SVG")] = None,
+    json: Json = None,
+) -> None:
+    """Rank the nodes by the harm of int8: each quantised alone, weights and activations apart, and each left float.
+
+    Beside the float model's output: SQNR in dB, and the share of pixels whose class flips. No labels are needed.
+    """
+    from quantseg import pipeline
+    from quantseg.errors import OutputError
+    from quantseg.files import check_writable, write_json, write_text
+    from quantseg.mixed_precision import sensitivity as measuring
+    from quantseg.report import tables
+
+    for target, taken in ((json, [model, figure]), (figure, [model])):
+        if target is not None:
+            check_writable(target, taken=taken)
+    if figure is not None and figure.suffix.lower() != ".svg":
+        raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
+    loaded = pipeline.read_float_model(model, source)
+    judged = pipeline.open_data(data, loaded, limit=images)
+    calibrating = pipeline.open_data(calib or data, loaded, limit=options.limit)
+    table = pipeline.calibrate(loaded, calibrating, options, track=console.track).table
+    measured = measuring.measure(
+        loaded.prepared,
+        table.ranges,
+        options.settings,
+        loaded.recipe,
+        loaded.input.name,
+        judged,
+        threads=options.threads or pipeline.default_threads(),
+        left_float=left_float,
+        track=console.track,
+    )
+    console.say(tables.terminal(_HEADERS, _rows(measured, top)))
+    console.say(_summary(measured, top, len(calibrating.names)))
+    if json is not None:
+        given = {
+            "float_sha256": loaded.digest,
+            "recipe": loaded.recipe.to_toml(),
+            "settings": options.settings.to_json(),
+            "calibrator": table.calibrator,
+            "calibrated_on": list(calibrating.names),
+            "measured_on": list(judged.names),
+        }
+        write_json(json, given | measured.to_json())
+        console.written(json)
+    if figure is not None:
+        from quantseg.report.figures.sensitivity import sensitivity as drawn
+        from quantseg.report.rendering import svg_file
+
+        write_text(figure, svg_file(drawn(measured, top=top)))
+        console.written(figure)
+
+
+_ROOM = 44
+"""What the numbers leave of a line to a node's name and operator."""
+
+_HEADERS = ("node", "op", "MACs", "W", "A", "W+A", "flips", "gain", "flips")
+
+
+def _rows(measured: "Sensitivity", top: int) -> list[tuple[str, ...]]:
+    from quantseg.report import tables
+
+    nodes = measured.ranked()
+    width = _ROOM - max(len(node.op_type) for node in nodes[:top])
+    names = tables.telling([node.node for node in nodes], width)[:top]
+    return [(name, *_row(measured, node)) for name, node in zip(names, nodes[:top], strict=True)]
+
+
+def _row(measured: "Sensitivity", node: "NodeSensitivity") -> tuple[str, ...]:
+    gain, left = measured.gain_db(node), node.left_float
+    return (
+        node.op_type,
+        f"{100 * measured.share(node):.1f}",
+        *(_decibels(loss) for loss in (node.weights, node.activations, node.alone)),
+        _percent(node.alone.flipped),
+        _signed(gain, 1),
+        _signed(None if left is None else 100 * (left.flipped - measured.whole.flipped), 2),
+    )
+
+
+def _summary(measured: "Sensitivity", top: int, calibrated: int) -> str:
+    rest = max(0, len(measured.nodes) - top)
+    whole = measured.whole
+    return (
+        f"\n{f'… and {rest} more nodes; ' if rest else ''}{measured.images} images, {calibrated} to calibrate\n"
+        f"the whole plan: {_decibels(whole)} dB, {_percent(whole.flipped)} % of the pixels flip\n"
+        "MACs: share in %. W, A, W+A: SQNR in dB with weights, activations or both of that node alone in\n"
+        "integers; flips: pixels in % whose class is then another. gain: SQNR in dB that the whole plan gains\n"
+        "where the node stays float; flips: how those of the whole plan change then, in points"
+    )
+
+
+def _decibels(loss: "Loss | None") -> str:
+    from quantseg.report import tables
+
+    return tables.decibels(None if loss is None else loss.sqnr_db).removesuffix(" dB")
+
+
+def _percent(share: float) -> str:
+    """A share of pixels in per cent with two decimals; more than none never shows as 0.00."""
+    return "<0.01" if 0 < share < 0.00005 else f"{100 * share:.2f}"
+
+
+def _signed(value: float | None, digits: int) -> str:
+    from quantseg.report import tables
+
+    if value is None:
+        return tables.NOTHING
+    shown = "∞" if math.isinf(value) else f"{abs(value):.{digits}f}"
+    sign = "" if value == 0 or shown.strip("0.") == "" else "+" if value > 0 else "−"
+    return f"{sign}{shown}"

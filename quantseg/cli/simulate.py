@@ -1,0 +1,95 @@
+"""quantseg simulate: a quantised model in integers, beside a runtime, with the proof that nothing overflows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quantseg.cli import console
+from quantseg.cli.options import Data, Json, Limit, Model, Threads, with_recipe
+
+if TYPE_CHECKING:
+    from quantseg.pipeline import RecipeSource
+
+DIFFERS = 1
+"""Exit code where something differs, as of cmp and diff."""
+
+
+@with_recipe
+def simulate(
+    model: Model,
+    data: Data,
+    source: "RecipeSource",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="onnxruntime, a run that was saved with -o, or another quantised model (.onnx).", show_default=False
+        ),
+    ] = None,
+    rounding: Annotated[
+        str,
+        typer.Option(help="Of sums: onnxruntime, onnxruntime-channels-last, gemmlowp, half-away, half-even or exact."),
+    ] = "onnxruntime",
+    processor: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose kernels: exact (VNNI, AMX), avx2, sse, neon or wasm; beside onnxruntime this machine's.",
+            show_default=False,
+        ),
+    ] = None,
+    proof: Annotated[
+        bool, typer.Option("--proof/--no-proof", help="Also the sums: seen, possible, and those of pairs in 16 bits.")
+    ] = True,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Save every tensor of every image here (.npz).")
+    ] = None,
+    limit: Limit = None,
+    threads: Threads = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every product, not the ten widest.")] = False,
+    json: Json = None,
+) -> None:
+    """Compute a quantised model in integers, operator by operator, and show what a runtime does otherwise.
+
+    --against compares every tensor bit for bit and names the first node that differs; exit code 1 if integers do.
+    --processor avx2 adds pairs of products in 16 bits that saturate, as x86 processors without VNNI do.
+    """
+    from contextlib import ExitStack
+
+    from quantseg import pipeline
+    from quantseg.cli import simulated
+    from quantseg.files import check_writable, write_json
+    from quantseg.runtimes.provenance import provenance
+    from quantseg.simulation.examining import Wanted, examine
+
+    taken = [model] if against is None else [model, Path(against)]
+    for target in (json, output):
+        if target is not None:
+            check_writable(target, taken=taken)
+            taken.append(target)
+    known = simulated.known_processor(processor, against)
+    subject = simulated.opened(model, data, source, limit)
+    with ExitStack() as stack:
+        other = None
+        if against is not None:
+            count = threads or pipeline.default_threads()
+            other = stack.enter_context(simulated.other(against, subject, rounding, count, known))
+        wanted = Wanted(rounding, proof, other, output, known)
+        result = examine(subject.program, subject.images, subject.input_name, wanted, track=console.track)
+    simulated.show_processor(known, found=processor is None, against=against)
+    simulated.show(subject, result, verbose=verbose, against=against)
+    if output is not None:
+        console.written(output)
+    if json is not None:
+        content = {
+            "rounding": rounding,
+            "processor": known.name,
+            "against": against if against in (None, "onnxruntime") else Path(against).name,
+            "images": list(subject.images.names),
+            "products": [sums.to_json() for sums in result.sums.values()],
+            "comparison": None if against is None else result.judgement.to_json(),
+            "machine": provenance().to_json(),
+        }
+        write_json(json, content)
+        console.written(json)
+    if not result.judgement.is_exact:
+        raise typer.Exit(DIFFERS)

@@ -1,0 +1,66 @@
+"""The last lines of `quantize --target ort-cpu`: how fast the finished model is, and what would be faster."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantseg.cli import console
+
+if TYPE_CHECKING:
+    from quantseg.mixed_precision.latency_model import Bench
+    from quantseg.mixed_precision.target import Aim, Job
+    from quantseg.pipeline import RecipeSource
+    from quantseg.runtimes.speed_check import Outcome
+
+
+def timed(job: "Job", aim: "Aim", bench: "Bench", written: Path, source: "RecipeSource") -> dict[str, object]:
+    """Times the written model against float, says what came out, and gives it for the JSON file."""
+    from quantseg.mixed_precision import feeds as measuring
+    from quantseg.pipeline import RecipeSource
+    from quantseg.runtimes.speed_check import race
+
+    outcome = race(
+        job.model.path,
+        written,
+        (measuring.feeds_for(job.model.path, source), measuring.feeds_for(written, RecipeSource())),
+        job.others(bench, aim.wish),
+        runtime=bench.runtime,
+        threads=bench.threads,
+        track=bench.track,
+    )
+    for line in lines(outcome, sys.argv[1:]):
+        console.say(line)
+    return {"timing": outcome.to_json()}
+
+
+def lines(outcome: "Outcome", words: list[str]) -> tuple[str, ...]:
+    """The result; where int8 is not faster also what is. words: of the command that made the model."""
+    from quantseg.report import tables
+
+    reference, made, best = outcome.reference, outcome.made, outcome.best
+    times = f"float {tables.milliseconds(reference.median_ms)}, int8 {tables.milliseconds(made.median_ms)}"
+    speed = f"{tables.ratio(made.ratio)} ({outcome.threads} thread{'s' if outcome.threads > 1 else ''})"
+    if outcome.is_faster:
+        return (f"{times}: {speed}, faster",)
+    first = f"{times}: {speed}, not faster"
+    if best is None:
+        return first, "nothing else that was tried is faster than float either: keep the float model for speed"
+    command = shlex.join(["quantseg", *_asking_for(best.name.split(), words)])
+    return first, f"faster is {tables.milliseconds(best.median_ms)}, {tables.ratio(best.ratio)}: {command}"
+
+
+def _asking_for(flags: list[str], words: list[str]) -> list[str]:
+    """The words with their choice of a target replaced by these flags."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("--target", "--format"):
+            skip = True
+        elif not word.startswith(("--target=", "--format=")) and word not in ("--latency-first", "--int8-everywhere"):
+            kept.append(word)
+    if flags == ["--target", "portable"]:
+        kept = [word for word in kept if word not in ("--no-cache", "--no-timing")]
+    return [*kept, *flags]

@@ -1,0 +1,86 @@
+"""Layout `cells`: blood smears that are drawn as they are needed, without files.
+
+`cells:64` is pictures 0 to 63 of 192x192, `cells:64@256x320#1000` is 1000 to 1063 of 256x320 (height x width);
+picture k is `cell_image(k)`.
+"""
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from quantseg.data.drawn_cells import CLASSES, cell_image
+from quantseg.data.layouts.layout import Layout
+from quantseg.data.samples import Samples
+from quantseg.errors import DataError
+
+MAX_COUNT, MAX_SIDE, MAX_NUMBER = 1_000_000, 4096, 1 << 32
+_PLACE = re.compile("([0-9]{1,9})(?:@([0-9]{1,9})x([0-9]{1,9}))?")
+_FIRST = re.compile("[0-9]{1,12}")
+
+
+@dataclass(frozen=True)
+class CellSample:
+    """Picture `number` of a size (height, width), with its mask or without."""
+
+    number: int
+    size: tuple[int, int]
+    masked: bool
+
+    @property
+    def name(self) -> str:
+        """The number, in ten digits so that names sort as numbers do."""
+        return f"{self.number:010d}"
+
+    @property
+    def mask_place(self) -> str | None:
+        """The picture's name."""
+        return f"cells {self.name}" if self.masked else None
+
+    def picture(self) -> Image.Image:
+        """The picture, RGB."""
+        return Image.fromarray(_drawn(self.number, self.size)[0])
+
+    def mask(self) -> NDArray[Any]:
+        """Ids of CLASSES."""
+        return _drawn(self.number, self.size)[1]
+
+    def picture_digest(self) -> str:
+        """SHA-256 of the pixels."""
+        return hashlib.sha256(_drawn(self.number, self.size)[0].tobytes()).hexdigest()
+
+    def mask_digest(self) -> str:
+        """SHA-256 of the ids."""
+        return hashlib.sha256(_drawn(self.number, self.size)[1].tobytes()).hexdigest()
+
+
+def draw_cells(place: Path, split: str | None, masks: bool) -> Samples:
+    """COUNT[@HEIGHTxWIDTH] pictures; the split is the number of the first. Raises DataError."""
+    match, first = _PLACE.fullmatch(str(place)), _FIRST.fullmatch(split or "0")
+    if match is None or first is None:
+        raise DataError(f"cells:{place}: gives no count of pictures; write cells:COUNT[@HEIGHTxWIDTH][#FIRST]")
+    count, height, width = (int(group or 192) for group in match.groups())
+    start = int(first.group())
+    if not 1 <= count <= MAX_COUNT or min(height, width) < 1 or max(height, width) > MAX_SIDE:
+        raise DataError(f"cells:{place}: out of bounds; at most {MAX_COUNT:,} pictures, {MAX_SIDE} pixels a side")
+    if start + count > MAX_NUMBER:
+        raise DataError(f"cells:{place}#{start}: numbers end at {MAX_NUMBER:,}; start lower")
+    return Samples(tuple(CellSample(start + index, (height, width), masks) for index in range(count)), CLASSES)
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn(number: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Kept for a moment, since picture and mask are asked for one after the other; not to be written on."""
+    image, mask = cell_image(number, size)
+    image.setflags(write=False)
+    mask.setflags(write=False)
+    return image, mask
+
+
+CELLS = Layout(tree="no folder: drawn, as in cells:64@192x192#1000", find=draw_cells, on_disk=False)

@@ -1,0 +1,112 @@
+"""Layout `coco`: instance annotations in JSON become class masks (Lin et al., ECCV 2014, arXiv:1405.0312).
+
+    annotations/instances_SPLIT.json   and the pictures in SPLIT/, images/SPLIT/, images/ or the folder itself
+
+Categories are counted from 1 in the order of their ids, 0 is background. Where instances overlap, the one with fewer
+pixels lies on top; a crowd is ignored where no instance lies on it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from quantseg.data.images import read_image
+from quantseg.data.layouts.coco_index import Index, Picture, read_index
+from quantseg.data.layouts.coco_masks import check_installed, paint
+from quantseg.data.layouts.layout import Layout, not_of
+from quantseg.data.samples import Samples, digest_of_file
+from quantseg.data.untrusted import inside
+from quantseg.errors import DataError
+
+BACKGROUND = "background"
+_PREFIX, _SUFFIX = "instances_", ".json"
+_TREE = "annotations/instances_SPLIT.json and the pictures in SPLIT/ or images/"
+
+
+@dataclass(frozen=True)
+class CocoSample:
+    """A picture in a file, and what the index says about it; None where masks are not wanted."""
+
+    path: Path
+    index: Path
+    row: Picture
+    void: int
+    masked: bool
+
+    @property
+    def name(self) -> str:
+        """The file's name as the index has it."""
+        return self.row.file_name
+
+    @property
+    def mask_place(self) -> str | None:
+        """The index and the picture's name."""
+        return f"{self.index}, {self.name}" if self.masked else None
+
+    def picture(self) -> Image.Image:
+        """The picture of the file. Raises DataError naming it."""
+        return read_image(self.path)
+
+    def mask(self) -> NDArray[Any]:
+        """Ids of the classes, background included. Raises DataError."""
+        return paint(self.row, self.void, place=f"{self.index}, {self.name}")
+
+    def picture_digest(self) -> str:
+        """SHA-256 of the file's bytes. Raises DataError."""
+        return digest_of_file(self.path)
+
+    def mask_digest(self) -> str:
+        """SHA-256 of the annotations."""
+        text = "\n".join((f"{self.row.height}x{self.row.width}", *self.row.annotations))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
+    """Every picture of an index. Raises DataError where one is missing, or pycocotools is."""
+    if split is None:
+        not_of("coco", place, _TREE)
+    if masks:
+        check_installed()
+    source = place / "annotations" / f"{_PREFIX}{split}{_SUFFIX}"
+    index = read_index(source, annotations=masks)
+    classes = _classes(index, source)
+    # The ids of the classes end below; 255 is what other data sets use.
+    void = 255 if len(classes) <= 255 else int(np.iinfo(np.uint16).max)
+    folder = _folder(place, split, index.pictures[0], source)
+    rows = []
+    for picture in index.pictures:
+        path = folder / inside(picture.file_name, listed_in=source)
+        if not path.is_file():
+            raise DataError(f"{source}: lists {picture.file_name!r}, and {path} is not there; restore it")
+        rows.append(CocoSample(path, source, picture, void, masks))
+    return Samples(tuple(rows), classes, void=void, ignore_index=void)
+
+
+def _classes(index: Index, source: Path) -> tuple[str, ...]:
+    classes = (BACKGROUND, *index.categories)
+    if len(set(classes)) < len(classes):
+        raise DataError(f"{source}: two categories have one name, or one is called {BACKGROUND!r}; rename one")
+    return classes
+
+
+def _folder(place: Path, split: str, first: Picture, source: Path) -> Path:
+    """The folder of the pictures: of the usual ones the first that holds the first picture."""
+    name = inside(first.file_name, listed_in=source)
+    folders = (place / split, place / "images" / split, place / "images", place)
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder
+    raise DataError(f"{source}: lists {first.file_name!r}, which is not in {split}/, images/{split}/ or images/")
+
+
+def _splits(place: Path) -> tuple[str, ...]:
+    found = (place / "annotations").glob(f"{_PREFIX}?*{_SUFFIX}")
+    return tuple(sorted(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX) for path in found))
+
+
+COCO = Layout(tree=_TREE, find=find_coco, recognises=lambda place: bool(_splits(place)), splits=_splits)

@@ -1,0 +1,51 @@
+"""Layout `pictures`: any folder of pictures; images/ beside masks/ at any depth where there are masks.
+
+    images/a/b.jpg   masks/a/b.png        or        train/images/b.jpg   train/masks/b.png
+
+The subfolders that hold images/ are its splits; a folder without a chosen split means all of them.
+"""
+
+from pathlib import Path
+
+from quantseg.data.folder import Listing, files_below, list_folder, pair_masks
+from quantseg.data.images import IMAGE_SUFFIXES
+from quantseg.data.layouts.layout import Layout, subfolders
+from quantseg.data.samples import Decode, FileSample, Samples
+from quantseg.errors import DataError
+
+
+def find_pictures(place: Path, split: str | None, masks: bool) -> Samples:
+    """The pictures below a folder, with masks where it has them; the number of their classes is not known."""
+    root = list_folder(place if split is None else place / split).root
+    listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
+    if not listing.names:
+        raise DataError(f"{root}: no images in it; put in files of {' '.join(sorted(IMAGE_SUFFIXES))}")
+    return Samples(rows_of(pair_masks(listing) if masks else listing))
+
+
+def rows_of(listing: Listing, decode: Decode | None = None) -> tuple[FileSample, ...]:
+    """A row for each name of a listing."""
+    masks = listing.masks or (None,) * len(listing.names)
+    return tuple(
+        FileSample(name, listing.root / name, mask, decode) for name, mask in zip(listing.names, masks, strict=True)
+    )
+
+
+def _recognises(place: Path) -> bool:
+    beside = place / "masks" if (place / "images").is_dir() else place.absolute().parent / "masks"
+    return beside.is_dir() and ((place / "images").is_dir() or place.absolute().name == "images")
+
+
+def _splits(place: Path) -> tuple[str, ...]:
+    if (place / "images").is_dir():
+        return ()
+    return tuple(name for name in subfolders(place) if (place / name / "images").is_dir())
+
+
+PICTURES = Layout(
+    tree="pictures, or images/ beside masks/ with a mask of the same name for each",
+    find=find_pictures,
+    recognises=_recognises,
+    splits=_splits,
+    splits_join=True,
+)

@@ -1,0 +1,72 @@
+"""Which layout a folder has, and which of its splits is meant: named by the user, or told by the tree."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from quantseg.data.address import Address
+from quantseg.data.folder import check_folder, list_folder
+from quantseg.data.images import IMAGE_SUFFIXES
+from quantseg.data.layouts.arrays import ARRAY_SUFFIXES
+from quantseg.data.layouts.layout import Layout
+from quantseg.errors import DataError
+
+log = logging.getLogger(__name__)
+
+_SUFFIXES = {"pictures": IMAGE_SUFFIXES, "arrays": ARRAY_SUFFIXES}
+"""Layouts that are any folder of files of a kind."""
+
+
+def locate(address: Address, layouts: Mapping[str, Layout]) -> tuple[str, Address]:
+    """The layout's name, and the address with the split that is meant.
+
+    Raises DataError where no layout or several fit the folder, or its splits leave open which is meant.
+    """
+    name = address.layout or _recognised(address, layouts)
+    if not layouts[name].on_disk:
+        return name, replace(address, layout=name)
+    check_folder(address.place)
+    split = _split(address, name, layouts[name])
+    if address.layout is None and name not in _SUFFIXES:
+        log.info("%s: read as %s%s", address.place, name, f", split {split}" if split else "")
+    return name, replace(address, layout=name, split=split)
+
+
+def _recognised(address: Address, layouts: Mapping[str, Layout]) -> str:
+    place = address.place
+    listing = list_folder(place)
+    told = [name for name, layout in layouts.items() if layout.recognises(place)]
+    if len(told) > 1:
+        remedy = " or ".join(f"{name}:{place}" for name in told)
+        raise DataError(f"{place}: looks like {' and like '.join(told)}; say which, {remedy}")
+    if told and told[0] not in _SUFFIXES:
+        return told[0]
+    by_kind = {
+        kind: names[0]
+        for kind, suffixes in _SUFFIXES.items()
+        if (names := [name for name in listing.names if PurePosixPath(name).suffix.lower() in suffixes])
+    }
+    if not by_kind:
+        suffixes = sorted(suffix for kind in _SUFFIXES.values() for suffix in kind)
+        raise DataError(f"{place}: no images or arrays in it; put in files of {' '.join(suffixes)}")
+    if len(by_kind) > 1:
+        examples = " and ".join(f"{name} ({kind})" for kind, name in by_kind.items())
+        raise DataError(f"{place}: mixes {examples}; keep one kind in a folder")
+    return next(iter(by_kind))
+
+
+def _split(address: Address, name: str, layout: Layout) -> str | None:
+    """The split that is meant. Raises DataError where there is none of that name, or several to choose from."""
+    splits, chosen = layout.splits(address.place), address.split
+    listed = ", ".join(splits)
+    if chosen is not None and chosen not in splits:
+        raise DataError(f"{address.place}: has no split {chosen!r}; it holds {listed or 'none'}")
+    if chosen is not None or not splits:
+        return chosen
+    if len(splits) == 1:
+        return None if layout.splits_join else splits[0]
+    if not layout.splits_join:
+        raise DataError(f"{address.place}: holds the splits {listed}; choose one, {name}:{address.place}#{splits[0]}")
+    log.info("%s: the splits %s together; %s#%s is one of them", address.place, listed, address.place, splits[0])
+    return None

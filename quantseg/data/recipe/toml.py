@@ -1,0 +1,170 @@
+"""Recipes from text: TOML tables and command-line flags, both through one table of fields."""
+
+import difflib
+import re
+import reprlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from quantseg.data.recipe.values import InputRecipe, OutputRecipe, Recipe
+from quantseg.errors import RecipeError
+
+METADATA_KEY = "quantseg.data.recipe"
+"""The key of an ONNX model's metadata_props that holds its recipe as TOML."""
+
+
+def recipe_from_toml(text: str, *, source: str) -> Recipe:
+    """Reads a recipe; `source` (a file name) opens every message.
+
+    Raises RecipeError for text that is not TOML, an unknown table or key, a value of the wrong type or range.
+    """
+    try:
+        tables = _parse(text)
+        _require_known(tables, _FIELDS, what="table")
+        return Recipe(
+            input=InputRecipe(**_read("input", tables.get("input", {}))),
+            output=OutputRecipe(**_read("output", tables.get("output", {}))),
+        )
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from error
+
+
+def override(recipe: Recipe, **flags: object) -> Recipe:
+    """The recipe with the flags that are not None in place of its own values.
+
+    A flag is a field's name; `output` and `output_layout` stand for the output's name and layout.
+    Raises RecipeError for a value of the wrong type or range, TypeError for a flag that does not exist.
+    """
+    given: dict[str, dict[str, Any]] = {"input": {}, "output": {}}
+    for flag, value in flags.items():
+        if flag not in _FLAGS:
+            raise TypeError(f"override() has no flag {flag!r}")
+        if value is not None:
+            table, key = _FLAGS[flag]
+            given[table][key] = value
+    return Recipe(
+        input=replace(recipe.input, **_read("input", given["input"])),
+        output=replace(recipe.output, **_read("output", given["output"])),
+    )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) from "HxW" or one side of a square. Raises RecipeError."""
+    match = re.fullmatch(r"(\d{1,9})(?:[xX×](\d{1,9}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise RecipeError(f"size: {text!r} is not a size; give HEIGHTxWIDTH, for example 256x320")
+    height, width = match[1], match[2] or match[1]
+    return int(height), int(width)
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Numbers from "0.485,0.456,0.406". Raises RecipeError."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise RecipeError(f"{text!r} is not a list of numbers; give them as 0.485,0.456,0.406") from error
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        tables: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not TOMLDecodeError alone: the text may come with a model
+        raise RecipeError(f"not TOML ({error}); mend it or leave it out") from error
+    return tables
+
+
+def _read(table: str, values: object) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise RecipeError(f"{table}: must be a table; write [{table}] above its keys")
+    kinds = _FIELDS[table]
+    _require_known(values, kinds, what="key", within=f"{table}: ")
+    fields = {}
+    for key, value in values.items():
+        try:
+            fields[key] = kinds[key].read(value)
+        except (TypeError, OverflowError) as error:  # overflow: an integer that no float can hold
+            given = reprlib.repr(value)
+            raise RecipeError(f"{table}.{key}: {given} is not allowed; give {kinds[key].called}") from error
+    return fields
+
+
+def _require_known(given: Iterable[str], known: Mapping[str, object], *, what: str, within: str = "") -> None:
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+            raise RecipeError(f"{within}unknown {what} {name!r}; {hint}allowed: {', '.join(known)}")
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:  # a bool is not a number here
+        raise TypeError
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _several(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    def read_several(values: Any) -> tuple[Any, ...]:
+        if not isinstance(values, (list, tuple)):
+            raise TypeError
+        return tuple(read(value) for value in values)
+
+    return read_several
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    return _several(_number)(value if isinstance(value, (list, tuple)) else [value])
+
+
+class _Kind(NamedTuple):
+    """How a field is read from a TOML value, and what its value is called in a message."""
+
+    read: Callable[[Any], Any]
+    called: str
+
+
+_TEXT = _Kind(_text, "a string")
+_NUMBER = _Kind(_number, "a number")
+_NUMBERS = _Kind(_numbers, "a number or a list of numbers")
+_FIELDS = {
+    "input": {
+        "size": _Kind(_several(_whole), "a list [height, width] of whole numbers"),
+        "layout": _TEXT,
+        "channels": _TEXT,
+        "scale": _NUMBER,
+        "mean": _NUMBERS,
+        "std": _NUMBERS,
+        "resize": _TEXT,
+    },
+    "output": {
+        "name": _TEXT,
+        "layout": _TEXT,
+        "head": _TEXT,
+        "threshold": _NUMBER,
+        "classes": _Kind(_several(_text), "a list of strings"),
+        "ignore_index": _Kind(_whole, "a whole number"),
+    },
+}
+_FLAGS = {
+    **{key: ("input", key) for key in _FIELDS["input"]},
+    **{key: ("output", key) for key in ("head", "threshold", "classes", "ignore_index")},
+    "output": ("output", "name"),
+    "output_layout": ("output", "layout"),
+}

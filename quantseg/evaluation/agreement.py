@@ -1,0 +1,167 @@
+"""Evaluation: does the int8 model draw the masks of the float model, and those of the labels?
+
+One streaming pass: each image runs once through each model, is counted, and is forgotten. Agreement
+compares the two models' masks and needs no labels; scores compare each model with the labels.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from quantseg.data import Dataset
+from quantseg.data.heads import class_names
+from quantseg.data.recipe import Recipe
+from quantseg.errors import DataError
+from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
+from quantseg.evaluation.metrics.sqnr import Sqnr
+from quantseg.evaluation.predictions import Comparison, Prediction, Taken, compare, predict
+from quantseg.progress import Track, quiet
+from quantseg.runtimes import Session
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One image. agreement: mean IoU of its int8 and float masks. changed_pixels: share that differs."""
+
+    name: str
+    agreement: float
+    changed_pixels: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Float and int8 model side by side over a data set.
+
+    float_scores, int8_scores: each model against the labels, None without labels. between: the int8 masks
+    against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensor in dB,
+    infinite where the outputs are identical, None where they are class ids. per_image: in the order of the
+    data set.
+    """
+
+    images: int
+    classes: tuple[str, ...]
+    float_scores: Scores | None
+    int8_scores: Scores | None
+    between: Scores
+    pixel_agreement: float
+    sqnr_db: float | None
+    identical: bool
+    per_image: tuple[ImageResult, ...]
+
+    @property
+    def agreement(self) -> float:
+        """Mean IoU of the int8 masks with the float masks, over all pixels of the set."""
+        return _agreement(self.between)
+
+    def worst(self, count: int) -> tuple[ImageResult, ...]:
+        """The `count` images that agree least, the worst first."""
+        return tuple(sorted(self.per_image, key=lambda image: (image.agreement, image.name))[:count])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values. sqnr_db is null where it is infinite (then `identical` is true) or has no meaning."""
+        finite = self.sqnr_db is not None and math.isfinite(self.sqnr_db)
+        return {
+            **asdict(self),
+            "agreement": self.agreement,
+            "sqnr_db": self.sqnr_db if finite else None,
+        }
+
+
+def evaluate(
+    reference: Session,
+    candidate: Session,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    folded: Taken | None = None,
+    track: Track = quiet,
+) -> Evaluation:
+    """Compares the int8 model `candidate` with the float model `reference` on every item.
+
+    recipe: completed. folded: how the candidate takes the items, where it is not as the reference does. Raises
+    DataError for an empty data set or labels that do not fit, ModelError for outputs that are not finite or differ in
+    shape.
+    """
+    total, results, counts = len(dataset.names), list[ImageResult](), _Counts()
+    for index in track(range(total), total=total, what="evaluating"):
+        comparison = compare(reference, candidate, dataset, recipe, index, folded=folded)
+        own = _Counts.of(comparison, recipe)
+        agreement = _agreement(Scores.of(own.between))
+        results.append(ImageResult(comparison.reference.name, agreement, own.changed / own.pixels))
+        counts += own
+    if not results:
+        raise DataError("no images to evaluate; give a folder that holds some")
+    between = Scores.of(counts.between)
+    head = recipe.output.head
+    is_numbers = head != "labels" and (folded is None or folded.recipe.output == recipe.output)
+    return Evaluation(
+        images=total,
+        classes=class_names(recipe.output.classes, len(between.per_class["iou"]), head),
+        float_scores=Scores.of(counts.reference) if counts.reference else None,
+        int8_scores=Scores.of(counts.candidate) if counts.candidate else None,
+        between=between,
+        pixel_agreement=1 - counts.changed / counts.pixels,
+        sqnr_db=counts.sqnr.decibels() if is_numbers else None,
+        identical=counts.sqnr.noise == 0,
+        per_image=tuple(results),
+    )
+
+
+def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: Track = quiet) -> Scores:
+    """Scores one model against the labels. Raises DataError where there are none, and as `evaluate` does."""
+    total = len(dataset.names)
+    tallies: Tallies = {}
+    for index in track(range(total), total=total, what="evaluating"):
+        seen = predict(session, dataset.load(index), recipe)
+        tallies = added(tallies, _against_labels(seen, seen.classes, recipe))
+    if not tallies:
+        raise DataError("no labels to compare with; add a masks/ folder or give the float model as --reference")
+    return Scores.of(tallies)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What is summed over images: each model against the labels, one against the other. A monoid under +."""
+
+    reference: Tallies = field(default_factory=dict)
+    candidate: Tallies = field(default_factory=dict)
+    between: Tallies = field(default_factory=dict)
+    changed: int = 0
+    pixels: int = 0
+    sqnr: Sqnr = field(default_factory=Sqnr)
+
+    @staticmethod
+    def of(pair: Comparison, recipe: Recipe) -> "_Counts":
+        changed = pair.changed
+        return _Counts(
+            _against_labels(pair.reference, pair.classes, recipe),
+            _against_labels(pair.candidate, pair.classes, recipe),
+            tally(pair.reference.masks, pair.candidate.masks, pair.classes, None),
+            int(changed.sum()),
+            changed.size,
+            pair.sqnr,
+        )
+
+    def __add__(self, other: "_Counts") -> "_Counts":
+        return _Counts(
+            added(self.reference, other.reference),
+            added(self.candidate, other.candidate),
+            added(self.between, other.between),
+            self.changed + other.changed,
+            self.pixels + other.pixels,
+            self.sqnr + other.sqnr,
+        )
+
+
+def _against_labels(prediction: Prediction, classes: int, recipe: Recipe) -> Tallies:
+    if prediction.truth is None:
+        return {}
+    try:
+        return tally(prediction.truth, prediction.masks, classes, recipe.output.ignore_index)
+    except DataError as error:
+        raise DataError(f"{prediction.name}: {error}") from error
+
+
+def _agreement(between: Scores) -> float:
+    """Mean IoU; 1 where neither model marks any pixel with any class, for then the masks are the same."""
+    return 1.0 if between.mean_iou is None else between.mean_iou

@@ -1,0 +1,31 @@
+"""Region metrics: the masks compared pixel by pixel.
+
+A class map gives a confusion matrix. Channels may overlap, so a pixel has no single class and only the
+overlap of each channel is counted.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.evaluation.metrics.confusion import ConfusionMatrix
+from quantseg.evaluation.metrics.masks import check_shapes
+from quantseg.evaluation.metrics.overlap import Overlap
+
+
+def region(
+    truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore_index: int | None
+) -> ConfusionMatrix | Overlap:
+    """Tally of two class maps (height, width) or of two stacks of channels (classes, height, width).
+
+    `ignore_index` means nothing for channels. Raises DataError for differing shapes or ids out of range.
+    """
+    if truth.ndim == 2:
+        return ConfusionMatrix.from_masks(truth, prediction, classes, ignore_index)
+    check_shapes(truth, prediction)
+    return Overlap(_pixels(truth & prediction), _pixels(truth), _pixels(prediction))
+
+
+def _pixels(channels: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.asarray(channels.sum(axis=(1, 2), dtype=np.int64))

@@ -1,0 +1,101 @@
+"""NNCF's post-training quantisation, the one for OpenVINO, to stand beside in a comparison.
+
+It is given what it needs to do well: the model as OpenVINO's own reader reads it, with the sizes of the images fixed;
+the processor as its target; every calibration image; and the preset that its documentation recommends, which is
+"mixed" (asymmetric activations) for networks with activations other than ReLU and "performance" (symmetric), its
+default, for all others. The rest is its default, bias correction included.
+Source: OpenVINO documentation, "Basic Quantization Flow".
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quantseg.errors import MissingExtraError, PeerError, QuantSegError
+from quantseg.evaluation.peers.silence import silence
+from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes.openvino_cpu import openvino, read_model, reason
+
+_OFF = "NNCF_CI"
+"""By default NNCF reports its use to its makers over the network; not where this is set when it is imported."""
+_NOT_RELU = frozenset(
+    {
+        *("Elu", "Erf", "Gelu", "HSigmoid", "HSwish", "HardSigmoid", "Mish", "PRelu", "Selu", "Sigmoid", "SoftPlus"),
+        *("SoftSign", "Swish", "Tanh"),
+    }
+)
+"""OpenVINO's names of them. A leaky ReLU is a PRelu there; a ReLU6 is a Clamp."""
+
+
+def nncf() -> ModuleType:
+    """The package, silent and without its telemetry. Raises MissingExtraError where it is not installed."""
+    kept = logging.getLoggerClass()
+    with _set(_OFF, "1"), silence():
+        try:
+            import nncf
+        except ImportError as error:
+            raise MissingExtraError('NNCF is not installed; pip install "quantseg[openvino]"') from error
+        finally:
+            logging.setLoggerClass(kept)  # it puts its own in for everybody
+    return nncf  # type: ignore[no-any-return]
+
+
+def quantize_with_nncf(model: Path, output: Path, feeds: Iterable[Mapping[str, NDArray[Any]]], *, images: int) -> None:
+    """Writes `model`, calibrated on `feeds`, as NNCF makes it: OpenVINO IR, `output` (.xml) and a .bin beside it.
+
+    feeds: `images` sets of inputs, which NNCF may go through more than once. Weights that stay float keep all their
+    digits. Raises PeerError with NNCF's own reason, MissingExtraError without the extra.
+    """
+    tool, package = nncf(), openvino()
+    with silence():
+        try:
+            source = read_model(model)
+            source.reshape({name: list(array.shape) for name, array in next(iter(feeds)).items()})
+            made = tool.quantize(
+                source,
+                tool.Dataset(feeds),
+                preset=tool.QuantizationPreset(preset(source)),
+                target_device=tool.TargetDevice.CPU,
+                subset_size=images,
+            )
+            package.save_model(made, output, compress_to_fp16=False)
+            RUNTIMES["openvino"].open(output, threads=1).close()
+        except QuantSegError:
+            raise
+        except Exception as error:  # it raises whatever its many parts raise, AssertionError included
+            for part in (output, output.with_suffix(".bin")):
+                part.unlink(missing_ok=True)
+            raise PeerError(f"{model}: NNCF failed ({reason(error)})") from error
+
+
+def preset(model: Any) -> str:
+    """The preset for a network: "mixed" where an activation other than ReLU stands inside it, else "performance".
+
+    model: as OpenVINO reads it. An activation that ends the network, as the sigmoid of a mask does, is not inside.
+    """
+    inside = any(
+        operation.get_type_name() in _NOT_RELU
+        and any(user.get_node().get_type_name() != "Result" for user in operation.output(0).get_target_inputs())
+        for operation in model.get_ops()
+    )
+    return "mixed" if inside else "performance"
+
+
+@contextmanager
+def _set(name: str, value: str) -> Iterator[None]:
+    """An environment variable for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,126 @@
+"""onnxruntime's own static quantizer, at settings like ours, to stand beside in a comparison.
+
+It is given what it needs to do well: the model at opset 13 at least, since below that it writes per-channel
+models that do not load, and the pre-processing that its documentation recommends (onnxruntime.ai, "Quantize
+ONNX models"), without which it leaves weights in Constant nodes alone. Only the symbolic shape inference of
+that is left out: it fails on segmentation models of dynamic size.
+"""
+
+import tempfile
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quant_pre_process,
+    quantize_static,
+)
+
+from quantseg.errors import PeerError, QuantSegError
+from quantseg.evaluation.peers.silence import silence
+from quantseg.files import replacing
+from quantseg.graph import load, to_bytes
+from quantseg.runtimes import RUNTIMES
+
+CALIBRATORS = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+FORMATS = {"qdq": QuantFormat.QDQ, "qoperator": QuantFormat.QOperator}
+TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+
+_OPSET = 13
+_WARNING, _FATAL = 2, 4
+"""onnxruntime's default log severity, and the one at which it is silent."""
+
+
+def quantize_with_onnxruntime(
+    model: Path,
+    output: Path,
+    feeds: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    per_channel: bool = True,
+    calibrator: str = "minmax",
+    qformat: str = "qdq",
+    activation_type: str = "uint8",
+    weight_type: str = "int8",
+    activation_symmetric: bool = False,
+    weight_symmetric: bool = True,
+    reduce_range: bool = False,
+    percentile: float = 99.999,
+) -> None:
+    """Writes `model`, calibrated on `feeds`, as onnxruntime's `quantize_static` makes it.
+
+    `percentile` counts for the calibrator of that name and needs onnxruntime 1.22. Models up to 2 GB.
+    Raises PeerError with the quantizer's own reason; ModelError where the float model itself is unsound.
+    """
+    settings = {
+        "quant_format": _chosen(FORMATS, qformat, "format"),
+        "activation_type": _chosen(TYPES, activation_type, "activation type"),
+        "weight_type": _chosen(TYPES, weight_type, "weight type"),
+        "calibrate_method": _chosen(CALIBRATORS, calibrator, "calibrator"),
+        "per_channel": per_channel,
+        "reduce_range": reduce_range,
+        "extra_options": {
+            "ActivationSymmetric": activation_symmetric,
+            "WeightSymmetric": weight_symmetric,
+            "CalibPercentile": percentile,
+        },
+    }
+    source = load(model)
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder, replacing(output) as temporary:
+        # It leaves files beside the model that it reads, so it reads a copy.
+        modern, prepared = Path(folder) / "modern.onnx", Path(folder) / "prepared.onnx"
+        with _silence():
+            try:
+                onnx.save(_modern(onnx.load_from_string(to_bytes(source))), modern)
+                quant_pre_process(modern, prepared, skip_symbolic_shape=True)
+                quantize_static(prepared, temporary, _Reader(feeds), **settings)
+                RUNTIMES["onnxruntime"].open(temporary.read_bytes(), threads=1).close()
+            except QuantSegError:
+                raise
+            except Exception as error:  # it raises whatever its many parts raise, AssertionError included
+                reason = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
+                raise PeerError(f"{model}: onnxruntime's quantizer failed ({reason})") from error
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """The feeds, one at a time; None after the last."""
+
+    def __init__(self, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next((dict(feed) for feed in self._feeds), None)
+
+
+def _chosen(table: Mapping[str, Any], key: str, what: str) -> Any:
+    if key not in table:
+        raise PeerError(f"onnxruntime's quantizer has no {what} {key!r}; it has {', '.join(table)}")
+    return table[key]
+
+
+def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
+    version = next(entry.version for entry in model.opset_import if entry.domain == "")
+    return model if version >= _OPSET else onnx.version_converter.convert_version(model, _OPSET)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps the quantizer from printing, logging and warning."""
+    onnxruntime.set_default_logger_severity(_FATAL)
+    try:
+        with silence():
+            yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNING)

@@ -1,0 +1,159 @@
+"""One item through the models: outputs checked, heads applied, labels brought to the output's size."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.data import Dataset, Item
+from quantseg.data.heads import class_count, class_map
+from quantseg.data.masks import resize_nearest
+from quantseg.data.recipe import OutputRecipe, Recipe, image_input
+from quantseg.errors import DataError, ModelError
+from quantseg.evaluation.metrics.sqnr import Sqnr
+from quantseg.runtimes import RUNTIMES, Session
+
+MAX_CLASSES = 1024
+"""Most classes of a model that gives class ids itself; an output with more is taken for no class map."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One model's masks of one item, and the labels.
+
+    masks: class maps (images, height, width) or channels (images, classes, height, width); truth: likewise,
+    or None without labels. image: uint8 RGB (height, width, 3) or None. output: the tensor that the masks
+    come from.
+    """
+
+    name: str
+    image: NDArray[np.uint8] | None
+    truth: Array | None
+    masks: Array
+    output: Array
+    classes: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How a model takes the pictures and gives its answer: a folded one otherwise than the float model it is made of.
+
+    dataset: the same pictures in the same order, prepared as the model's recipe says. recipe: completed.
+    """
+
+    dataset: Dataset
+    recipe: Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The float (`reference`) and the int8 (`candidate`) model's predictions for one item."""
+
+    reference: Prediction
+    candidate: Prediction
+
+    @property
+    def classes(self) -> int:
+        """How many classes the two tell apart."""
+        return max(self.reference.classes, self.candidate.classes)
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Pixels (images, height, width) whose class, or any of whose classes, differs."""
+        differs: NDArray[np.bool_] = self.reference.masks != self.candidate.masks
+        return np.any(differs, axis=1) if differs.ndim == 4 else differs
+
+    @property
+    def sqnr(self) -> Sqnr:
+        """Noise of the int8 output against the float output; of the masks, where an output is no real numbers."""
+        outputs = self.reference.output, self.candidate.output
+        if all(np.issubdtype(output.dtype, np.floating) for output in outputs):
+            return Sqnr.from_outputs(*outputs)
+        return Sqnr.from_outputs(self.reference.masks, self.candidate.masks)
+
+
+@contextmanager
+def open_pair(
+    reference: Path, candidate: Path, *, threads: int, runtime: str = "onnxruntime"
+) -> Iterator[tuple[Session, Session]]:
+    """Both models, open side by side: for their masks, not for timing. Raises ModelError.
+
+    runtime: of the candidate; the reference is always onnxruntime's float.
+    """
+    with (
+        closing(RUNTIMES["onnxruntime"].open(reference, threads=threads, spinning=False)) as first,
+        closing(RUNTIMES[runtime].open(candidate, threads=threads, spinning=False)) as second,
+    ):
+        yield first, second
+
+
+def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
+    """Runs one item through a model. recipe: completed.
+
+    Raises ModelError for an output that is not finite, DataError for labels that do not fit it.
+    """
+    name = str(recipe.output.name)
+    (output,) = session.run({image_input(session.inputs, recipe.input).name: item.tensor}, [name])
+    if not np.isfinite(output).all():
+        raise ModelError(
+            f"output {name!r} holds NaN or infinity for {item.name}; check the preprocessing and the model"
+        )
+    masks = class_map(output, recipe.output)
+    truth = None if item.mask is None else _fitted(item.mask, masks, item.name)
+    known = class_count(output, recipe.output)
+    classes = _classes_seen((masks, truth), recipe.output, item.name) if known is None else known
+    return Prediction(item.name, item.image, truth, masks, output, classes)
+
+
+def compare(
+    reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int, *, folded: Taken | None = None
+) -> Comparison:
+    """Runs item `index` through the float model `reference` and the int8 model `candidate`.
+
+    folded: how the candidate takes the item, where it is not as the reference does. Raises as `predict` does, and
+    ModelError where outputs, or of a folded model the masks, differ in shape.
+    """
+    item = dataset.load(index)
+    real = predict(reference, item, recipe)
+    if folded is None:
+        quantised = predict(candidate, item, recipe)
+        shapes = real.output.shape, quantised.output.shape
+    else:
+        quantised = predict(candidate, folded.dataset.load(index), folded.recipe)
+        shapes = real.masks.shape, quantised.masks.shape
+    if shapes[0] != shapes[1]:
+        raise ModelError(
+            f"output {recipe.output.name!r} is {shapes[0]} in the float and {shapes[1]} in the int8 model; "
+            "compare a model with its own quantised form"
+        )
+    return Comparison(real, quantised)
+
+
+def _fitted(mask: Array, masks: Array, name: str) -> Array:
+    """An item's labels with a batch axis, at the size and of the kind of `masks`."""
+    labels = mask if mask.ndim == masks.ndim else mask[None]
+    if labels.ndim != masks.ndim or labels.shape[:-2] != masks.shape[:-2]:
+        raise DataError(
+            f"{name}: labels of shape {mask.shape} do not fit masks of shape {masks.shape} from the model; "
+            "check the labels and output.head in the recipe"
+        )
+    fitted = resize_nearest(labels, (masks.shape[-2], masks.shape[-1]))
+    return fitted.astype(np.bool_) if masks.dtype == np.bool_ else fitted
+
+
+def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:
+    """One more than the largest class id, where neither the model nor the recipe tells the number."""
+    counted = [m if recipe.ignore_index is None else m[m != recipe.ignore_index] for m in maps if m is not None]
+    classes = 1 + max(int(ids.max(initial=0)) for ids in counted)
+    if classes > MAX_CLASSES:
+        raise DataError(
+            f"{name}: class id {classes - 1} in the output or the labels, at most {MAX_CLASSES} are counted; "
+            "check output.head, output.classes and output.ignore_index in the recipe"
+        )
+    return classes

@@ -1,0 +1,106 @@
+"""The reference models that come with the project, and the pictures that each was trained on.
+
+Models are found as files: this package never imports their training code. Their data sets lie side by side in
+one folder (ROOT/camvid, ROOT/wbc); what of each is trained on and what is held out is said here, once, for
+training, calibration and reports alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+from quantseg import graph
+from quantseg.data import Dataset, Item, open_dataset
+from quantseg.data.folder import choose
+from quantseg.data.recipe import Recipe, TensorSpec
+from quantseg.errors import DataError, ModelError
+
+DATA_KEY = "quantseg.data"
+"""The metadata property that names the data set a model was trained on."""
+
+CELLS = "cells"
+"""The data set that is drawn, not kept: see quantseg.data.drawn_cells."""
+
+CALIBRATION_SEED, VALIDATION_SEED = 2_000_000, 3_000_000
+"""First seeds of the blood smears that reference models are calibrated and judged on; training draws other ones."""
+
+_FOLD = 5
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Where the pictures lie in the data set's folder. Both parts in one folder: every fifth is held out."""
+
+    calibration: str
+    validation: str
+
+
+DATA_SETS: Mapping[str, DataSet] = {"camvid": DataSet("train", "val"), "wbc": DataSet(".", ".")}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some items of a data set, in the order of `indices`."""
+
+    dataset: Dataset
+    indices: tuple[int, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.dataset.names[index] for index in self.indices)
+
+    def digest(self, index: int) -> str:
+        """As the whole data set's."""
+        return self.dataset.digest(self.indices[index])
+
+    def load(self, index: int) -> Item:
+        """As the whole data set's."""
+        return self.dataset.load(self.indices[index])
+
+
+def reference_models() -> Mapping[str, Path]:
+    """Name → ONNX file of every reference model, by name. Raises ModelError where they are not installed."""
+    spec = find_spec("reference_models")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    found = {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}
+    if not found:
+        raise ModelError("no reference model is installed; install quantseg from its repository, or name a model")
+    return found
+
+
+def data_of(model: Path) -> str | None:
+    """The name of the data set that a model was trained on; None where its metadata do not tell."""
+    return graph.load(model).metadata_props.get(DATA_KEY)
+
+
+def split_fifth(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names to train on and those held out: of the sorted names the 5th, the 10th, the 15th …"""
+    ordered = sorted(names)
+    held_out = tuple(ordered[_FOLD - 1 :: _FOLD])
+    return tuple(name for index, name in enumerate(ordered) if index % _FOLD != _FOLD - 1), held_out
+
+
+def open_parts(
+    root: Path, data: str, recipe: Recipe, inputs: TensorSpec, *, limit: int, masks: bool = True
+) -> tuple[Dataset, Dataset]:
+    """The pictures to calibrate on and, with their masks, those to judge on: at most `limit` each, evenly spread.
+
+    root: holds the data sets by name; data: a name in DATA_SETS. Raises DataError where a part is missing.
+    """
+    place = DATA_SETS[data]
+    training = open_dataset(root / data / place.calibration, recipe, inputs=inputs, masks=False)
+    validation = open_dataset(root / data / place.validation, recipe, inputs=inputs, masks=masks)
+    names = training.names, validation.names
+    if place.calibration == place.validation:
+        names = split_fifth(training.names)
+    if not names[1]:
+        raise DataError(f"{root / data}: {len(training.names)} pictures, none of them held out; give at least {_FOLD}")
+    return _named(training, choose(names[0], limit)), _named(validation, choose(names[1], limit))
+
+
+def _named(dataset: Dataset, names: Sequence[str]) -> Subset:
+    index = {name: place for place, name in enumerate(dataset.names)}
+    return Subset(dataset, tuple(index[name] for name in names))

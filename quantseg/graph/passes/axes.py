@@ -1,0 +1,57 @@
+"""Pad and Resize that name the axes they work on, as they may since opset 18, written out for every axis.
+
+    Pad(x, [p, q], axes=[2]) = Pad(x, [0, 0, p, 0, 0, 0, q, 0])        Resize likewise, with scale 1 elsewhere
+onnxruntime 1.31 moves Transposes past these nodes as if all axes were there, and then fails while it runs.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.graph.edit import constant, initializer, input_at, ints, owner, rank, static_shape
+from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.pad import widths
+
+
+def write_all_axes(model: ir.Model) -> Outcome:
+    """Writes them out in the main graph where widths, scales and sizes are constant. Needs inferred shapes."""
+    changes = []
+    for node in model.graph:
+        rewrite = {"Pad": _pad, "Resize": _resize}.get(node.op_type) if node.domain == "" else None
+        if rewrite is not None and rewrite(node):
+            changes.append(Change("write_all_axes", str(node.name), f"{node.op_type} names every axis"))
+    return Outcome(tuple(changes))
+
+
+def _pad(node: ir.Node) -> bool:
+    axes = rank(node.inputs[0])
+    added = None if axes is None or input_at(node, 3) is None else widths(node, axes)
+    if added is None:
+        return False
+    node.replace_input_with(1, ints(owner(node), f"{node.name}_pads", [*added[0], *added[1]]))
+    node.resize_inputs(3)
+    return True
+
+
+def _resize(node: ir.Node) -> bool:
+    """Only where the picture keeps its region (roi) and its proportions are nobody's business."""
+    named, before = node.attributes.get("axes"), static_shape(node.inputs[0])
+    policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
+    if named is None or before is None or policy != "stretch" or input_at(node, 1):
+        return False
+    scales, sizes = constant(input_at(node, 2)), constant(input_at(node, 3))
+    places = [axis % len(before) for axis in named.as_ints()]
+    if scales is not None:
+        every: NDArray[Any] = np.ones(len(before), np.float32)
+        every[places] = scales
+        node.replace_input_with(2, initializer(owner(node), f"{node.name}_scales", every))
+    elif sizes is not None:
+        every = np.array(before, np.int64)
+        every[places] = sizes
+        node.replace_input_with(3, initializer(owner(node), f"{node.name}_sizes", every))
+    else:
+        return False
+    del node.attributes["axes"]
+    return True

@@ -1,0 +1,169 @@
+"""ConvTranspose becomes Conv + DepthToSpace + Slice, which run on integers; the arithmetic is in subpixel.py.
+
+The Slice is left out where nothing is cut, DepthToSpace where the stride is 1. Unequal strides are
+interleaved by Reshape, Transpose, Reshape where all sizes but one are known, else one axis after the other.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.graph.edit import constant, initializer, input_at, ints, owner, replace
+from quantseg.graph.passes.conv_transpose_axes import NotLowered, known_sizes, spatial_axes
+from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.subpixel import Axis, Phases, phase_weights, phases
+
+COST_LIMIT = 3.0
+"""Arithmetic of the lowered form over that of the original up to which lowering pays: where the processor has
+dot-product instructions (AVX-VNNI), integer convolutions run three to four times as fast as float ones."""
+
+_TO_THE_END = np.iinfo(np.int64).max
+
+
+def lower_conv_transposes(model: ir.Model) -> Outcome:
+    """Lowers every ConvTranspose of the main graph, or says why not. Needs inferred shapes."""
+    notes: list[Change | Refusal] = []
+    for node in list(model.graph):
+        if node.op_type == "ConvTranspose" and node.domain == "":
+            name = str(node.name)
+            try:
+                notes.append(Change("lower_conv_transposes", name, _lower(node)))
+            except NotLowered as reason:
+                notes.append(Refusal("lower_conv_transposes", name, str(reason)))
+    return outcome_of(*notes)
+
+
+def _lower(node: ir.Node) -> str:
+    """Puts the lowered form in the node's place and gives it in words. Raises NotLowered before any edit."""
+    weight, bias = constant(input_at(node, 1)), constant(input_at(node, 2))
+    if weight is None or weight.dtype != np.float32 or (bias is None and input_at(node, 2) is not None):
+        raise NotLowered("its weights are not float32 constants")
+    axes = spatial_axes(node, weight.shape)
+    found = (phases(axes[0]), phases(axes[1]))
+    _check_cost(weight, axes, found)
+    groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
+    form = _Form(node, groups * weight.shape[1], groups, (axes[0].stride, axes[1].stride), found)
+    weights = phase_weights(weight, groups, *found, phases_first=form.phases_first)
+    new = form.interleave(form.convolution(weights, bias))
+    new += form.crop(new[-1].outputs[0])
+    replace(node, new)
+    return f"{found[0].count}x{found[1].count} " + " + ".join(step.op_type for step in new)
+
+
+def _check_cost(weight: NDArray[Any], axes: tuple[Axis, Axis], cheapest: tuple[Phases, Phases]) -> None:
+    """Multiplications for each input pixel: of the kernel before, of all phases after."""
+    pairs = weight.shape[0] * weight.shape[1]
+    before = pairs * axes[0].kernel * axes[1].kernel
+    after = pairs
+    for axis, found in zip(axes, cheapest, strict=True):
+        after *= found.count * axis.stride
+    if after > COST_LIMIT * before:
+        raise NotLowered(
+            f"as a sub-pixel convolution it takes {after} multiplications for each input pixel, "
+            f"more than {COST_LIMIT:g} times the {before} of the original"
+        )
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The nodes that take a ConvTranspose's place; `channels` are its outputs, pairs are (rows, columns)."""
+
+    node: ir.Node
+    channels: int
+    groups: int
+    strides: tuple[int, int]
+    found: tuple[Phases, Phases]
+
+    @property
+    def phases_first(self) -> bool:
+        """Whether all outputs of one phase stand together, so that whole pixels are moved where channels are last."""
+        return self.groups == 1 and self.strides[0] == self.strides[1]
+
+    def convolution(self, weight: NDArray[np.float32], bias: NDArray[Any] | None) -> ir.Node:
+        """All phases at once, on the channel axis."""
+        graph, stem = owner(self.node), str(self.node.name)
+        inputs = [self.node.inputs[0], initializer(graph, f"{stem}_phases", weight)]
+        if bias is not None:
+            count = math.prod(self.strides)
+            every = np.tile(bias, count) if self.phases_first else np.repeat(bias, count)
+            inputs.append(initializer(graph, f"{stem}_bias", every))
+        attributes: dict[str, int | list[int]] = {
+            "kernel_shape": [axis.count for axis in self.found],
+            "pads": [axis.pad_begin for axis in self.found] + [axis.pad_end for axis in self.found],
+            "group": self.groups,
+        }
+        return ir.node("Conv", inputs, attributes, name=stem)
+
+    def interleave(self, conv: ir.Node) -> list[ir.Node]:
+        """The convolution, and what makes pixels of phases; the order of the channels is that of `phase_weights`."""
+        stem, value = str(self.node.name), conv.outputs[0]
+        if self.strides == (1, 1):
+            return [conv]
+        if self.strides[0] == self.strides[1]:
+            mode = "DCR" if self.phases_first else "CRD"
+            attributes: dict[str, int | str] = {"blocksize": self.strides[0], "mode": mode}
+            return [conv, ir.node("DepthToSpace", [value], attributes, name=f"{stem}_shuffle")]
+        if known_sizes(self.node).count(None) > 1:
+            return [conv, *self._moved(value, self._by_axis())]
+        apart, together = self._shapes()
+        return [
+            conv,
+            *self._moved(value, [("Reshape", apart), ("Transpose", [0, 1, 4, 2, 5, 3]), ("Reshape", together)]),
+        ]
+
+    def _by_axis(self) -> list[tuple[str, list[int]]]:
+        """The interleaving without any size: a Reshape leaves one open (-1) and copies those in their place (0).
+
+        With the channels behind the pixels, (N, H, W, C, s, s) can be named; then each axis joins its phases last.
+        """
+        return [
+            ("Transpose", [0, 2, 3, 1]),
+            ("Reshape", [0, 0, 0, self.channels, *self.strides]),
+            ("Transpose", [0, 3, 1, 4, 2, 5]),
+            ("Reshape", [0, 0, 0, 0, -1]),
+            ("Transpose", [0, 1, 4, 2, 3]),
+            ("Reshape", [0, 0, 0, -1]),
+            ("Transpose", [0, 1, 3, 2]),
+        ]
+
+    def _moved(self, value: ir.Value, steps: list[tuple[str, list[int]]]) -> list[ir.Node]:
+        """One node after another; the numbers are a Transpose's perm or a Reshape's shape."""
+        graph = owner(self.node)
+        nodes: list[ir.Node] = []
+        for number, (op_type, numbers) in enumerate(steps):
+            name = f"{self.node.name}_shuffle_{number}"
+            if op_type == "Transpose":
+                nodes.append(ir.node(op_type, [value], {"perm": numbers}, name=name))
+            else:
+                nodes.append(ir.node(op_type, [value, ints(graph, f"{name}_shape", numbers)], name=name))
+            value = nodes[-1].outputs[0]
+        return nodes
+
+    def crop(self, value: ir.Value) -> list[ir.Node]:
+        """A Slice of what lies outside the original's output; none where nothing does."""
+        cut = [(axis, one) for axis, one in zip((2, 3), self.found, strict=True) if one.crop_begin or one.crop_end]
+        if not cut:
+            return []
+        graph, stem = owner(self.node), str(self.node.name)
+        limits = {
+            "starts": [one.crop_begin for _, one in cut],
+            "ends": [-one.crop_end or _TO_THE_END for _, one in cut],
+            "axes": [axis for axis, _ in cut],
+        }
+        inputs = [ints(graph, f"{stem}_{key}", numbers) for key, numbers in limits.items()]
+        return [ir.node("Slice", [value, *inputs], name=f"{stem}_crop")]
+
+    def _shapes(self) -> tuple[list[int], list[int]]:
+        """Shapes (N, C, s, s, H, W) and (N, C, s·H, s·W) of the interleaving, −1 for the one unknown size."""
+        batch, height, width = known_sizes(self.node)
+        positions = [
+            -1 if size is None else size + one.pad_begin + one.pad_end - one.count + 1
+            for size, one in zip((height, width), self.found, strict=True)
+        ]
+        pixels = [-1 if size == -1 else size * stride for size, stride in zip(positions, self.strides, strict=True)]
+        first = -1 if batch is None else batch
+        return [first, self.channels, *self.strides, *positions], [first, self.channels, *pixels]

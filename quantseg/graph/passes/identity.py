@@ -1,0 +1,33 @@
+"""Nodes that change nothing: Identity, and Dropout at inference."""
+
+import onnx_ir as ir
+
+from quantseg.graph.edit import bypass, constant, input_at
+from quantseg.graph.passes.outcome import Change, Outcome
+
+
+def remove_identities(model: ir.Model) -> Outcome:
+    """Removes them from the main graph; one that alone joins a graph input to a graph output stays."""
+    changes = []
+    for node in list(model.graph):
+        source = _same_as(node)
+        if source is not None and bypass(node, source):
+            changes.append(Change("remove_identities", str(node.name), f"{node.op_type} changes nothing"))
+    return Outcome(tuple(changes))
+
+
+def _same_as(node: ir.Node) -> ir.Value | None:
+    """The value that holds the same numbers as the node's output, None where none does."""
+    if node.domain != "":
+        return None
+    if node.op_type == "Identity" or (node.op_type == "Dropout" and _at_inference(node)):
+        return node.inputs[0]
+    return None
+
+
+def _at_inference(node: ir.Node) -> bool:
+    """training_mode is left out or a constant false, and nobody reads the mask."""
+    mode = input_at(node, 2)
+    known = constant(mode)
+    off = mode is None or (known is not None and not known.any())
+    return off and not any(mask.uses() or mask.is_graph_output() for mask in node.outputs[1:])

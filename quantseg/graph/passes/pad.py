@@ -1,0 +1,77 @@
+"""A Pad of zeros belongs to the convolution that it feeds: one node and one copy of the image less.
+
+Conv(Pad(x, p), pads=q) = Conv(x, pads=p + q), where p is constant, not negative, and touches spatial axes
+only.
+"""
+
+import onnx_ir as ir
+
+from quantseg.graph.edit import constant, input_at, only_producer, owner, rank, scalar
+from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+
+
+def merge_pads(model: ir.Model) -> Outcome:
+    """Merges each Pad that only feeds a Conv into it. Needs inferred shapes."""
+    notes: list[Change | Refusal] = []
+    for node in list(model.graph):
+        if node.op_type == "Conv" and node.domain == "":
+            pad = only_producer(node.inputs[0], node, "Pad")
+            if pad is not None:
+                notes.append(_merge(pad, node))
+    return outcome_of(*notes)
+
+
+def widths(pad: ir.Node, axes: int) -> tuple[list[int], list[int]] | None:
+    """What the Pad adds before and after each of `axes` axes; None where that is computed at run time.
+
+    Since opset 18 an input may name the axes that the widths speak of.
+    """
+    numbers, named = constant(input_at(pad, 1)), constant(input_at(pad, 3))
+    if numbers is None or (named is None and input_at(pad, 3) is not None):
+        return None
+    order = [int(axis) % axes for axis in named] if named is not None else list(range(axes))
+    before, after = [0] * axes, [0] * axes
+    for place, axis in enumerate(order):
+        before[axis], after[axis] = int(numbers[place]), int(numbers[len(order) + place])
+    return before, after
+
+
+def fill_value(pad: ir.Node) -> float | None:
+    """The number that the Pad writes; None where it is not constant or the Pad repeats pixels instead."""
+    if "mode" in pad.attributes and pad.attributes["mode"].as_string() != "constant":
+        return None
+    return 0.0 if input_at(pad, 2) is None else scalar(pad.inputs[2])
+
+
+def _zero_pads(pad: ir.Node, axes: int) -> tuple[int, ...] | str:
+    """The pads that a Conv would write for this Pad of a tensor with so many axes, or why there are none."""
+    if fill_value(pad) != 0.0:
+        return "it writes something else than zeros"
+    added = widths(pad, axes)
+    if added is None:
+        return "its widths are computed at run time"
+    begins, ends = added
+    if any(begins[:2]) or any(ends[:2]):
+        return "it pads batch or channels"
+    if min(begins + ends) < 0:
+        return "it crops"
+    return (*begins[2:], *ends[2:])
+
+
+def _merge(pad: ir.Node, conv: ir.Node) -> Change | Refusal:
+    axes = rank(conv.inputs[0])
+    auto = conv.attributes["auto_pad"].as_string() if "auto_pad" in conv.attributes else "NOTSET"
+    if axes is None:
+        return Refusal("merge_pads", str(pad.name), "the input's rank is unknown")
+    if auto not in ("NOTSET", "VALID"):
+        return Refusal("merge_pads", str(pad.name), f"the convolution pads itself by auto_pad {auto}")
+    extra = _zero_pads(pad, axes)
+    if isinstance(extra, str):
+        return Refusal("merge_pads", str(pad.name), extra)
+    pads = conv.attributes.get("pads") if auto == "NOTSET" else None
+    own = pads.as_ints() if pads else (0,) * len(extra)
+    conv.attributes.pop("auto_pad", None)
+    conv.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, extra, strict=True)])
+    conv.replace_input_with(0, pad.inputs[0])
+    owner(pad).remove(pad, safe=True)
+    return Change("merge_pads", str(pad.name), f"merged into {conv.name}")

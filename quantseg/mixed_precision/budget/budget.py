@@ -1,0 +1,93 @@
+"""How much the masks may lose: points of mIoU over all classes, and for single classes points of their own IoU."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from quantseg.errors import RecipeError
+from quantseg.mixed_precision.budget.points import Point
+
+
+@dataclass(frozen=True)
+class Loss:
+    """what: is lost. points: how many. allowed: how many may be."""
+
+    what: str
+    points: float
+    allowed: float
+
+    @property
+    def excess(self) -> float:
+        """By how many points it is over what is allowed."""
+        return self.points - self.allowed
+
+
+@dataclass(frozen=True)
+class Budget:
+    """mean: most points (hundredths) of mIoU that may be lost. classes: name → most points of that class's IoU.
+
+    Raises RecipeError for a number that is none, or negative.
+    """
+
+    mean: float
+    classes: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for flag, points in (("--max-iou-drop", self.mean), *(("--max-class-drop", p) for p in self.classes.values())):
+            if not (math.isfinite(points) and points >= 0):
+                raise RecipeError(f"{flag} {points:g}: is no loss; give points of IoU, 0 or more")
+
+    def tightest(self, point: Point) -> Loss:
+        """Of the losses that have a budget the one that is most over it, or nearest to it."""
+        losses = [Loss("mIoU", point.drop, self.mean)]
+        losses += [Loss(f"IoU of {name!r}", point.class_drops[name], allowed) for name, allowed in self.classes.items()]
+        return max(losses, key=lambda loss: loss.excess)
+
+    def excess(self, point: Point) -> float:
+        """By how many points the tightest loss is over what is allowed; 0 or less within the budget."""
+        return self.tightest(point).excess
+
+    def holds(self, point: Point) -> bool:
+        """Whether the point is within the budget."""
+        return self.excess(point) <= 0
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {"max_iou_drop": self.mean, "max_class_drop": dict(self.classes)}
+
+
+def read_budget(mean: float, words: Sequence[str], names: Sequence[str]) -> Budget:
+    """The budget as the command line gives it.
+
+    words: CLASS=POINTS, the class by its name, in capitals or not, or by its index. names: of the model's classes, in
+    their order. Raises RecipeError for a word of another form, a class that the model does not have, and one that is
+    named twice.
+    """
+    classes: dict[str, float] = {}
+    for word in words:
+        name, points = _read(word, names)
+        if name in classes:
+            raise RecipeError(f"--max-class-drop {word!r}: class {name!r} has a budget already; give one")
+        classes[name] = points
+    return Budget(mean, classes)
+
+
+def _read(word: str, names: Sequence[str]) -> tuple[str, float]:
+    asked, separator, number = (part.strip() for part in word.rpartition("="))
+    try:
+        points = float(number)
+    except ValueError:
+        points = math.nan
+    if not (separator and asked and math.isfinite(points)):
+        raise RecipeError(f"--max-class-drop {word!r}: give CLASS=POINTS, such as {names[-1]}=1.0")
+    alike = [name for name in names if name == asked] or [n for n in names if n.casefold() == asked.casefold()]
+    if len(alike) == 1:
+        return alike[0], points
+    if asked.isdecimal() and int(asked) < len(names):
+        return names[int(asked)], points
+    raise RecipeError(f"--max-class-drop {word!r}: the model has no class {asked!r}; its classes are {_listed(names)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """At most twelve names: a line stays a line."""
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,29 @@
+"""What a model is fed when only its speed and its kernels are of interest."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quantseg import graph
+from quantseg.data.recipe import TensorSpec, image_input
+from quantseg.pipeline import RecipeSource, resolve_recipe
+from quantseg.runtimes.latency import random_feeds
+
+
+def feeds_for(path: Path, source: RecipeSource) -> Mapping[str, NDArray[Any]]:
+    """Random inputs that fit the model, the same on every call; a size that it leaves open comes from its recipe.
+
+    Raises ModelError or RecipeError where neither model nor recipe tells the size.
+    """
+    model = graph.load(path)
+    inputs, _ = graph.signature(model)
+    if not any(size is None for spec in inputs for size in spec.shape):
+        return random_feeds(inputs)
+    recipe = resolve_recipe(model, path, source).input
+    picture = image_input(inputs, recipe)
+    assert recipe.size is not None
+    batch, channels = picture.shape[0], 1 if recipe.channels == "GRAY" else 3
+    shape = (batch, channels, *recipe.size) if recipe.layout == "NCHW" else (batch, *recipe.size, channels)
+    return random_feeds([TensorSpec(s.name, s.dtype, shape) if s is picture else s for s in inputs])

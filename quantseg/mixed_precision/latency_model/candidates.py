@@ -1,0 +1,136 @@
+"""What is timed: a unit in float, a unit in integers in one of its ways, or a tensor on its way between the two.
+
+Two candidates with the same key take the same time, so a key tells operators, attributes, sizes and types, and leaves
+names and weights out.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from quantseg.mixed_precision.latency_model import borders, cutting, framing
+from quantseg.mixed_precision.latency_model.units import Unit, is_sized, sizes
+from quantseg.quantization.formats import FORMATS
+from quantseg.quantization.operators import IntegerForm, integer_form
+from quantseg.quantization.plan import QuantSettings
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """key: what it is. build: makes its model, as it is timed.
+
+    nodes: names of the nodes whose integer form it is; what stands around them for the sake of timing is not counted.
+    Empty where everything counts.
+    """
+
+    key: str
+    build: Callable[[], ir.Model]
+    nodes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How integer nodes are written, as far as that changes their speed."""
+
+    qformat: str
+    settings: QuantSettings
+
+    @property
+    def types(self) -> str:
+        """Element types and granularity, for keys."""
+        s = self.settings
+        return f"{s.activation.name}·{s.weight.name}{' per channel' if s.per_channel else ''}"
+
+
+def in_float(unit: Unit, opset: int) -> Candidate | None:
+    """The unit in float; None where it cannot be timed."""
+    if not _can_be_timed(unit):
+        return None
+    return Candidate(f"{_described(unit, opset)} | float", lambda: cutting.float_model(unit, opset))
+
+
+def in_integers(unit: Unit, opset: int, way: Way) -> dict[str, Candidate]:
+    """The unit in integers, by the name of each variant that the format has; "" where there is one way only."""
+    if not _can_be_timed(unit) or not cutting.stands_alone(unit, opset):
+        return {}
+    return {variant: _in_integers(unit, opset, way, variant) for variant in variants(unit, way)}
+
+
+def variants(unit: Unit, way: Way) -> tuple[str, ...]:
+    """The ways in which the format writes the unit's first node; "" for the only one."""
+    return FORMATS[way.qformat].variants(unit.nodes[0]) or ("",)
+
+
+def crossings(value: ir.Value, way: Way) -> tuple[Candidate, Candidate] | None:
+    """Quantising and dequantising the tensor, transposed where the format wants it; None where a size is not known."""
+    if not is_sized(value):
+        return None
+    shape = sizes(value)
+    turned = way.qformat == cutting.CHANNELS_LAST and len(shape) == 4 and not framing.stands_outside(value)
+    qtype = way.settings.activation
+    what = f"{_shape(value)} {qtype.name}{' channels-last' if turned else ''}"
+    return (
+        Candidate(f"quantise {what}", lambda: borders.quantising(shape, qtype, turned=turned)),
+        Candidate(f"dequantise {what}", lambda: borders.dequantising(shape, qtype, turned=turned)),
+    )
+
+
+def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Candidate:
+    def build() -> ir.Model:
+        return cutting.integer_model(unit, opset, way.settings, qformat=way.qformat, way=variant or None)
+
+    around = (*(v for node in unit.nodes for v in node.inputs if v is not None), *unit.results)
+    layout = "".join(str(int(framing.stands_outside(value))) for value in around)
+    key = f"{_described(unit, opset)} | {way.qformat} {layout} {way.types} {variant}"
+    return Candidate(key.rstrip(), build, unit.names)
+
+
+def _can_be_timed(unit: Unit) -> bool:
+    """Whether all sizes are known, and no numbers that only a run tells (sizes, indices) decide what it does."""
+    read = [value for node in unit.nodes for value in node.inputs if value is not None]
+    made = [value for node in unit.nodes for value in node.outputs if value.name or value.uses()]
+    told = (v.const_value is None and v.dtype in (ir.DataType.INT32, ir.DataType.INT64) for v in read)
+    return all(is_sized(value) for value in (*read, *made)) and not any(told)
+
+
+def _described(unit: Unit, opset: int) -> str:
+    return f"opset {opset} {' → '.join(map(_node, unit.nodes))}"
+
+
+def _node(node: ir.Node) -> str:
+    form = integer_form(node)
+    numbers = {form.weight, form.bias, *form.data} if isinstance(form, IntegerForm) else set()
+    operands = ", ".join(_operand(value, free=index in numbers) for index, value in enumerate(node.inputs))
+    attributes = "".join(f" {name}={_attribute(node.attributes[name])}" for name in sorted(node.attributes))
+    results = sum(bool(value.uses() or value.is_graph_output()) for value in node.outputs)
+    return f"{node.domain}{'.' if node.domain else ''}{node.op_type}({operands}){attributes} → {results}"
+
+
+def _operand(value: ir.Value | None, *, free: bool) -> str:
+    """Shape and type, and of a constant that is no weight (sizes, bounds, axes) its numbers too."""
+    if value is None:
+        return "–"
+    if value.const_value is None:
+        return _shape(value)
+    shape = f"constant {_shape(value)}"
+    if free:
+        return shape
+    numbers = value.const_value.numpy()
+    if numbers.size <= 8:
+        return f"{shape} {numbers.reshape(-1).tolist()}"
+    return f"{shape} {hashlib.sha256(np.ascontiguousarray(numbers).tobytes()).hexdigest()[:16]}"
+
+
+def _shape(value: ir.Value) -> str:
+    sizes = "x".join(str(dim) for dim in value.shape) if value.shape is not None else "?"
+    return f"{value.dtype.name.lower() if value.dtype is not None else '?'} {sizes or 'scalar'}"
+
+
+def _attribute(attribute: ir.Attr) -> str:
+    value = attribute.value
+    if isinstance(value, ir.TensorProtocol):
+        return hashlib.sha256(value.tobytes()).hexdigest()[:16]
+    return repr(list(value) if isinstance(value, (list, tuple)) else value)

@@ -1,0 +1,69 @@
+"""What a model takes on this machine, by the times of its parts, with any of its nodes held in float."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quantseg.graph.preparation import Prepared
+from quantseg.mixed_precision import minimum_cut as cut
+from quantseg.mixed_precision.latency_model import pricing
+from quantseg.mixed_precision.latency_model.candidates import Way
+from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, timed_choices
+from quantseg.mixed_precision.minimum_cut import Crossing, Part
+from quantseg.quantization.operators import IntegerForm
+from quantseg.quantization.plan import Placement, QuantSettings
+from quantseg.quantization.plan.decisions import decide
+from quantseg.quantization.plan.placement import UNMEASURED
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The parts of a model and the prices of its borders, in nanoseconds. units: node → the part that it is in."""
+
+    parts: Mapping[str, Part]
+    crossings: tuple[Crossing, ...]
+    units: Mapping[str, str]
+
+    def milliseconds(self, held: frozenset[str] = frozenset()) -> float:
+        """Of the fastest placement that computes these nodes in float; parts that could not be timed take no time."""
+        parts = {**self.parts, **{name: self._in_float(name) for name in {self.units[node] for node in held}}}
+        total = cut.price(parts, self.crossings, cut.cheapest(parts, self.crossings))
+        assert total is not None
+        return total * 1e-6
+
+    def nodes(self) -> Mapping[str, float]:
+        """Node → how many milliseconds more its part takes in float than in integers, borders apart; 0 for fewer."""
+        found = {}
+        for node, unit in self.units.items():
+            part = self.parts[unit]
+            both = part.as_float is not None and part.as_integer is not None
+            slower = max(0, (part.as_float or 0) - (part.as_integer or 0)) if both else 0
+            found[node] = slower * 1e-6 if node == unit else 0.0
+        return found
+
+    def _in_float(self, name: str) -> Part:
+        return Part(self.parts[name].as_float or 0, None)
+
+
+def estimate(
+    prepared: Prepared, inputs: Mapping[str, Sequence[int]], settings: QuantSettings, bench: Bench
+) -> Estimate:
+    """Times the parts of the model, as `fit` does, or reads their times from disk.
+
+    inputs: shapes of the model's inputs, as far as it leaves them open. settings: those to quantise with.
+    """
+    everywhere = Placement(integer=frozenset(str(node.name) for node in prepared.model.graph))
+    wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, UNMEASURED)
+    by_rule = {str(node.name): isinstance(form, IntegerForm) for node, form in ruled.items()}
+    way = Way(PREFERRED[0], settings)
+    choices, costs = timed_choices(prepared, inputs, wanted, way, bench)
+    makers = {value: choice.unit for choice in choices for value in choice.unit.results}
+    parts = {
+        choice.unit.name: pricing.part(choice, costs, makers)
+        if choice.is_open
+        else Part(None, 0)
+        if by_rule[choice.unit.name]
+        else Part(0, None)
+        for choice in choices
+    }
+    units = {name: choice.unit.name for choice in choices for name in choice.unit.names}
+    return Estimate(parts, tuple(pricing.crossings(choices, costs, way, makers)), units)

@@ -1,0 +1,49 @@
+"""The risk of each place that a plan rounds, measured: it alone rounds, all else is float."""
+
+from functools import partial
+
+import onnx_ir as ir
+
+from quantseg.mixed_precision.risk.choice import Source
+from quantseg.mixed_precision.risk.reference import Jury
+from quantseg.progress import Track, quiet
+from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
+from quantseg.quantization.operators import IntegerForm, Kind, integer_form
+from quantseg.quantization.plan import QuantPlan
+
+
+def sources(model: ir.Model, plan: QuantPlan, jury: Jury, *, track: Track = quiet) -> tuple[Source, ...]:
+    """Every tensor that the plan of this prepared model rounds, with its mean risk.
+
+    Weights are left out: they can be rounded so that their errors compensate, and a float product between two rounded
+    tensors, which would leave a weight alone, is one that onnxruntime (1.31) rounds again by itself.
+    """
+    values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
+    tensors = rounded_tensors(model, plan)
+    alone = [partial(fake_quantised, model, plan, weights=(), tensors=(tensor,)) for tensor in tensors]
+    risks = jury.side_by_side(alone, what="measuring what rounding harms", track=track)
+    return tuple(Source(name, found, _around(values[name], plan)) for name, found in zip(tensors, risks, strict=True))
+
+
+def _around(value: ir.Value, plan: QuantPlan) -> frozenset[str]:
+    """The integer nodes that make the value or read it, also beyond clamps in its grid and nodes that only move it."""
+    integer = {node.name for node in plan.quantised}
+    found, seen, left = set[str](), set[ir.Value](), [value]
+    while left:
+        current = left.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        maker = current.producer()
+        if maker is not None and maker.name in integer:
+            found.add(str(maker.name))
+            if maker.name in plan.dropped and maker.inputs[0] is not None:
+                left.append(maker.inputs[0])
+        for user, _ in current.uses():
+            if user.name not in integer:
+                continue
+            found.add(str(user.name))
+            form = integer_form(user)
+            if user.name in plan.dropped or (isinstance(form, IntegerForm) and form.kind is Kind.MOVEMENT):
+                left.extend(user.outputs)
+    return frozenset(found)

@@ -1,0 +1,96 @@
+"""The graphs between float and the whole plan that are measured; those that are the same are equal values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import onnx_ir as ir
+
+from quantseg.graph.preparation import Prepared
+from quantseg.mixed_precision.sensitivity.parts import Part
+from quantseg.quantization.affine import Range
+from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
+from quantseg.quantization.operators import IntegerForm
+from quantseg.quantization.plan import UNMEASURED, QuantPlan, QuantSettings, plan
+from quantseg.quantization.plan.decisions import decide
+
+_REASON = "left float, to see what that gives back"
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Part of the plan's rounding, all else float: the weights of these nodes, and these tensors."""
+
+    weights: frozenset[str] = frozenset()
+    tensors: frozenset[str] = frozenset()
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it rounds nothing."""
+        return not self.weights and not self.tensors
+
+
+@dataclass(frozen=True)
+class Without:
+    """The plan made anew with `node` left float. integer: the nodes that still compute in integers, which tell it."""
+
+    integer: frozenset[str]
+    node: str = field(compare=False)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it rounds nothing."""
+        return not self.integer
+
+
+Variant = Rounding | Without
+
+
+@dataclass(frozen=True)
+class PartVariants:
+    """What is measured of one part; None for what it has not, or what is not wanted."""
+
+    part: Part
+    alone: Rounding
+    weights: Rounding | None
+    activations: Rounding
+    left_float: Without | None
+
+    @property
+    def all(self) -> tuple[Variant, ...]:
+        """All of them."""
+        return tuple(v for v in (self.alone, self.weights, self.activations, self.left_float) if v is not None)
+
+
+def variants_of(part: Part, prepared: Prepared, settings: QuantSettings, *, left_float: bool) -> PartVariants:
+    """The variants of one part of the plan that `prepared` and `settings` give."""
+    weights = frozenset({part.node}) if part.weights else None
+    without = None
+    if left_float:
+        decisions = decide(_without(prepared, part.node), settings, UNMEASURED)
+        integer = frozenset(str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm))
+        without = Without(integer, part.node)
+    return PartVariants(
+        part,
+        Rounding(weights or frozenset(), part.tensors),
+        None if weights is None else Rounding(weights),
+        Rounding(tensors=part.tensors),
+        without,
+    )
+
+
+def whole_of(prepared: Prepared, decided: QuantPlan) -> Rounding:
+    """All that the plan rounds."""
+    return Rounding(frozenset(decided.weights), frozenset(rounded_tensors(prepared.model, decided)))
+
+
+def build(
+    variant: Variant, prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, decided: QuantPlan
+) -> ir.Model:
+    """The graph that computes a variant. decided: the plan of the other three."""
+    if isinstance(variant, Rounding):
+        return fake_quantised(prepared.model, decided, weights=variant.weights, tensors=variant.tensors)
+    return fake_quantised(prepared.model, plan(_without(prepared, variant.node), ranges, settings))
+
+
+def _without(prepared: Prepared, node: str) -> Prepared:
+    return replace(prepared, kept_float={**prepared.kept_float, node: _REASON})

@@ -1,0 +1,1 @@
+"""Quantization: affine numbers and integer types, operator rules, the plan, output formats, and what is folded in."""

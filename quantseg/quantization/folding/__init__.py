@@ -1,0 +1,71 @@
+"""Image in, mask out: preprocessing and the answer's head become part of the graph; an app has code for neither.
+
+A prepared float graph that computes on float pictures becomes one that takes uint8 pixels and gives a uint8 class map.
+Folding comes after calibration: tensors that both graphs have hold the same numbers, so their ranges stay true.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from quantseg.data.recipe import METADATA_KEY, Recipe, recipe_from_toml
+from quantseg.graph.preparation import Prepared
+from quantseg.quantization.affine import Range
+from quantseg.quantization.folding.answer import fold_answer
+from quantseg.quantization.folding.preprocess import fold_preprocess
+from quantseg.quantization.plan import QuantSettings
+
+__all__ = ["FLOAT_RECIPE_KEY", "Fold", "Folded", "float_recipe", "fold"]
+
+FLOAT_RECIPE_KEY = f"{METADATA_KEY}.float"
+"""The key of a folded model's metadata that holds the recipe of the float model it was made from."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What becomes part of the graph. preprocess: from pixels to the input. argmax: from the output to classes."""
+
+    preprocess: bool = False
+    argmax: bool = False
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The folded float graph, the recipe that describes it, and the ranges of its tensors."""
+
+    prepared: Prepared
+    recipe: Recipe
+    ranges: Mapping[str, Range]
+
+
+def fold(
+    prepared: Prepared, recipe: Recipe, ranges: Mapping[str, Range], wanted: Fold, settings: QuantSettings | None
+) -> Folded:
+    """Folds what is wanted into a copy of the graph; its metadata keeps the recipe of the float model.
+
+    recipe: completed. ranges: calibrated on the graph given. settings: those that the result will be planned with, by
+    which weights for pixels are rounded; None where it stays float.
+    Raises PlanError where the model's input is no float picture or its answer does not fit uint8.
+    """
+    if wanted == Fold():
+        return Folded(prepared, recipe, ranges)
+    folded = Folded(replace(prepared, model=prepared.model.clone()), recipe, ranges)
+    if wanted.preprocess:
+        folded = Folded(*fold_preprocess(folded.prepared, folded.recipe, folded.ranges, settings))
+    if wanted.argmax:
+        folded = Folded(*fold_answer(folded.prepared, folded.recipe), folded.ranges)
+    folded.prepared.model.metadata_props[FLOAT_RECIPE_KEY] = recipe.to_toml()
+    return folded
+
+
+def float_recipe(metadata: Mapping[str, str], folded: Recipe, *, source: str) -> Recipe | None:
+    """The recipe of the float model that a folded one was made from; None where nothing was folded.
+
+    folded: the folded model's recipe. Pictures are resized alike for both, and the same pixels count.
+    source: opens every message. Raises RecipeError for metadata that is no recipe.
+    """
+    text = metadata.get(FLOAT_RECIPE_KEY)
+    if text is None:
+        return None
+    kept = recipe_from_toml(text, source=f"{source}, metadata")
+    picture = replace(kept.input, size=folded.input.size, resize=folded.input.resize)
+    return Recipe(picture, replace(kept.output, ignore_index=folded.output.ignore_index))

@@ -1,0 +1,47 @@
+"""New nodes and constants in a graph that is being folded, under names that nothing in it has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import ArrayLike, NDArray
+
+from quantseg.graph.edit import initializer
+
+
+class Builder:
+    """Puts nodes before `position`, or behind all others, and names them after `stem`."""
+
+    def __init__(self, graph: ir.Graph, stem: str, position: ir.Node | None = None) -> None:
+        self._graph, self._stem, self._position = graph, stem, position
+        parts = [graph, *graph.subgraphs()]
+        nodes = [node for part in parts for node in part]
+        values = [value for part in parts for value in (*part.inputs, *part.initializers.values())]
+        values += (output for node in nodes for output in node.outputs)
+        self._taken = {str(value.name) for value in values} | {str(node.name) for node in nodes}
+
+    def free(self, name: str) -> str:
+        """The name, or the first of name_1, name_2, … that is free; taken from now on."""
+        found, number = name, 0
+        while found in self._taken:
+            number += 1
+            found = f"{name}_{number}"
+        self._taken.add(found)
+        return found
+
+    def node(self, op_type: str, inputs: Sequence[ir.Value | None], **attributes: Any) -> ir.Value:
+        """The only output of a new node."""
+        name = self.free(f"{self._stem}_{op_type}")
+        made = ir.node(op_type, inputs, attributes, name=name)
+        made.outputs[0].name = self.free(f"{name}_out")
+        if self._position is None:
+            self._graph.append(made)
+        else:
+            self._graph.insert_before(self._position, made)
+        return made.outputs[0]
+
+    def constant(self, name: str, numbers: ArrayLike, dtype: type[np.generic]) -> ir.Value:
+        """A new initializer."""
+        array: NDArray[Any] = np.asarray(numbers, dtype)
+        return initializer(self._graph, self.free(f"{self._stem}_{name}"), array)

@@ -1,0 +1,83 @@
+"""From a float graph and its plan to the graph that is written: one output format a file, all in one table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+import quantseg
+from quantseg.errors import PlanError
+from quantseg.graph.passes import convert
+from quantseg.quantization.affine import QuantParams
+from quantseg.quantization.formats import channels_last, qdq, qoperator
+from quantseg.quantization.formats.editor import GraphEditor, Stored
+from quantseg.quantization.formats.endings import transpose_before_enlarging
+from quantseg.quantization.plan import QuantPlan
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the integer nodes of a graph are written.
+
+    emit_node inserts the integer form of one node and gives the integers of each of its outputs. variants: the ways in
+    which it can write a node, of equal numbers and unequal speed, the default first; () where there is one way. finish:
+    what is done to the whole graph at the end.
+    """
+
+    emit_node: Callable[[GraphEditor, ir.Node], Sequence[Stored]]
+    variants: Callable[[ir.Node], tuple[str, ...]] = lambda _: ()
+    finish: Callable[[ir.Model], None] = lambda _: None
+
+
+FORMATS: dict[str, Format] = {
+    "qdq": Format(qdq.emit_node, finish=transpose_before_enlarging),
+    "qoperator": Format(qoperator.emit_node),
+    "channels-last": Format(channels_last.emit_node, channels_last.variants),
+}
+
+
+def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[str, str]) -> ir.Model:
+    """The quantised model; `model` (prepared, float) is not changed. Same input, same bytes.
+
+    metadata: entries for the model's metadata_props, beside those it has. Where the plan's integer types need a newer
+    opset, the result is of that. Raises PlanError for an unknown format, ModelError for a node that the opset has no
+    equal of.
+    """
+    check(qformat)
+    result = model.clone()
+    convert(result, max((params.qtype.first_opset for params in _grids(plan)), default=0))
+    names = [str(value.name) for value in result.graph.outputs]
+    editor = GraphEditor(result, plan)
+    quantised = {node.name for node in plan.quantised}
+    for node in list(result.graph):
+        if node.name in plan.dropped:
+            editor.replace(node, [editor.at_hand(editor.inputs(node)[0])])
+        elif node.name in quantised:
+            editor.replace(node, FORMATS[qformat].emit_node(editor, node))
+    FORMATS[qformat].finish(result)
+    RemoveUnusedNodesPass()(result)
+    _forget_inner_shapes(result.graph)
+    for value, name in zip(result.graph.outputs, names, strict=True):
+        value.name = name
+    result.producer_name, result.producer_version = "quantseg", quantseg.__version__
+    result.metadata_props.update(metadata)
+    return result
+
+
+def check(qformat: str) -> None:
+    """Raises PlanError for an unknown format."""
+    if qformat not in FORMATS:
+        raise PlanError(f"{qformat!r} is no format; choose one of {', '.join(FORMATS)}")
+
+
+def _grids(plan: QuantPlan) -> tuple[QuantParams, ...]:
+    return (*plan.tensors.values(), *plan.weights.values())
+
+
+def _forget_inner_shapes(graph: ir.Graph) -> None:
+    """Drops the shapes of inner tensors: every runtime infers them, and they cost a tenth of a small file."""
+    for node in graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = value.type = None

@@ -1,0 +1,137 @@
+"""onnxruntime's integer operators on pictures (N, H, W, C), as its kernels want them: nothing is transposed between.
+
+A node works on pictures where its kernel wants that or where its input is one already, else on the model's own axes, as
+in QOperator; the editor transposes where the two meet. A Transpose of the model that does what the editor would is no
+node at all, so models that were converted from channels-last frameworks lose theirs.
+Source: onnxruntime, ContribOperators.md (NhwcMaxPool, QLinearAveragePool, QLinearGlobalAveragePool and the like).
+"""
+
+from collections.abc import Callable, Sequence
+
+import onnx_ir as ir
+
+from quantseg.quantization.formats import convolution, direct, interpolation, qoperator
+from quantseg.quantization.formats.channels_last import movement as pixels
+from quantseg.quantization.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
+from quantseg.quantization.formats.slots import AXES, LAST, Picture, compact, count_of, is_picture
+from quantseg.quantization.formats.writer import MICROSOFT
+from quantseg.quantization.operators import IntegerForm, Kind
+
+Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[Picture] | None]
+"""Inserts the node on pictures and gives its outputs; None, and nothing inserted, where it cannot."""
+
+variants = convolution.variants
+
+
+def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
+    """The node on pictures with the channels last; what has no such form, as in QOperator."""
+    form = editor.form(node)
+    if node.op_type == "Transpose":
+        return _transpose(editor, node)
+    if form.kind is Kind.INTERPOLATION:
+        return interpolation.emit(editor, node, qoperator.calculated)
+    if all(is_picture(value) for value in (node.inputs[form.data[0]], node.outputs[0])):
+        at_hand = any(editor.is_channels_last(value) for value in editor.inputs(node))
+        writer = _KERNELS.get(node.op_type) or (_ANYWHERE.get(node.op_type) if at_hand else None)
+        written = None if writer is None else writer(editor, node, form)
+        if written is not None:
+            return written
+    return qoperator.emit_node(editor, node)
+
+
+def _transpose(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
+    """Between the two layouts the integers stay where they are."""
+    order, data = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else (), editor.inputs(node)[0]
+    if order == TO_CHANNELS_LAST and is_picture(node.inputs[0]):
+        return [editor.channels_last(data)]
+    if order == TO_CHANNELS_FIRST and is_picture(node.outputs[0]):
+        return [compact(editor.stored(data), count_of(node.outputs[0]))]
+    return qoperator.emit_node(editor, node)
+
+
+def _average(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+    data = editor.inputs(node)[0]
+    picture = editor.picture(data)
+    operands = [picture.value, *editor.grid(data), *editor.grid(node.outputs[0])]
+    return [picture.with_value(_inserted(editor, node, operands, channels_last=1))]
+
+
+def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+    if len(node.outputs) > 1 and node.outputs[1].uses():
+        return None
+    picture = editor.picture(editor.inputs(node)[0])
+    written = editor.stand_in(node, "NhwcMaxPool", [picture.value], domain=MICROSOFT, leave_out=("storage_order",))
+    return [picture.with_value(value) for value in written]
+
+
+def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+    """Add, Mul and functions of one number, with broadcasting: any constant, but no tensor of fewer axes."""
+    values = editor.inputs(node)
+    pictures = pixels.aligned(editor, values)
+    if pictures is None:
+        return None
+    operands = [
+        part for picture, value in zip(pictures, values, strict=True) for part in (picture.value, *editor.grid(value))
+    ]
+    written = _inserted(editor, node, [*operands, *editor.grid(node.outputs[0])])
+    return [max(pictures, key=lambda picture: len(picture.channels)).with_value(written)]
+
+
+def _clamp(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+    if not direct.is_clamp_on_one_grid(editor, node):
+        return None
+    picture = editor.picture(editor.inputs(node)[0])
+    return [picture.with_value(direct.clamped(editor, node, picture.value)[0])]
+
+
+def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+    """Over any axis, every channel in its place."""
+    data = editor.inputs(node)[0]
+    operands = [editor.channels_last(data), *editor.grid(data), *editor.grid(node.outputs[0])]
+    axis = AXES[node.attributes.get_int("axis", -1)]
+    written = _inserted(editor, node, operands, axis=axis, opset=editor.opset)
+    return [compact(written, count_of(data))]
+
+
+def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+    """Places are joined as they are, unused ones among them."""
+    values = editor.inputs(node)
+    axis = AXES[node.attributes["axis"].as_int()]
+    pictures = pixels.side_by_side(editor, values) if axis == LAST else pixels.aligned(editor, values)
+    if pictures is None:
+        return None
+    joined = pixels.concat_places(pictures) if axis == LAST else pictures[0].channels
+    pairs = zip(pictures, values, strict=True)
+    operands = [qoperator.on_grid_of(editor, picture.value, value, node.outputs[0]) for picture, value in pairs]
+    return [Picture(editor.stand_in(node, "Concat", operands, axis=axis)[0], joined)]
+
+
+def _inserted(editor: GraphEditor, node: ir.Node, operands: Sequence[ir.Value], **changed: int) -> ir.Value:
+    return editor.stand_in(node, f"QLinear{node.op_type}", operands, domain=MICROSOFT, leave_out=(), **changed)[0]
+
+
+_KERNELS: dict[str, Writer] = {
+    "Conv": convolution.emit,
+    "AveragePool": _average,
+    "GlobalAveragePool": _average,
+    "MaxPool": _max_pool,
+    "DepthToSpace": pixels.depth_to_space,
+}
+"""Worth two transpositions where the picture is not there yet."""
+
+_ANYWHERE: dict[str, Writer] = {
+    "Add": _elementwise,
+    "Mul": _elementwise,
+    "LeakyRelu": _elementwise,
+    "Relu": _clamp,
+    "Clip": _clamp,
+    "Sigmoid": _elementwise,
+    "Softmax": _softmax,
+    "Concat": _concat,
+    "Pad": pixels.pad,
+    "Resize": pixels.nearest,
+    "Slice": pixels.cut,
+    "Split": pixels.split,
+    "Gather": pixels.chosen,
+}
+"""As good in either layout: they take the one that is there."""

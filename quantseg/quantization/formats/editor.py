@@ -1,0 +1,236 @@
+"""A graph in which a tensor may exist in float, in integers, or in both.
+
+`stored` is a tensor's integers, `picture` the same ones with the channels last, `rounded` the float values that they
+stand for. Each is made once, when a node first asks for it. After a node is replaced, all that read its float output
+read the rounded one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.quantization.affine import F32, Ints, QuantParams, quantize
+from quantseg.quantization.formats.slots import LAST, UNUSED, Picture, compact, count_of, spread
+from quantseg.quantization.formats.writer import GraphWriter, packed
+from quantseg.quantization.operators import IntegerForm, integer_form
+from quantseg.quantization.plan import QuantPlan, bias_params, constant
+
+TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+IMAGE_CHANNELS = 3
+
+Stored = ir.Value | Picture
+"""Integers on the model's own axes, or with the channels last."""
+
+
+class GraphEditor(GraphWriter):
+    """Edits a model's graph by one plan. New nodes go in before the node that is being replaced."""
+
+    def __init__(self, model: ir.Model, plan: QuantPlan) -> None:
+        super().__init__(model)
+        self.plan = plan
+        self._inputs = {node: tuple(node.inputs) for node in model.graph}
+        self._forms = {node: integer_form(node) for node in model.graph}
+        self._stored: dict[ir.Value, ir.Value] = {}
+        self._pictures: dict[ir.Value, Picture] = {}
+        self._compact: dict[ir.Value, ir.Value] = {}
+        self._turned: dict[ir.Value, ir.Value] = {}
+        self._rounded: dict[ir.Value, ir.Value] = {}
+        self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
+
+    def inputs(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
+        """The node's inputs as they were before any edit."""
+        self._position = node
+        return self._inputs[node]
+
+    def inputs_of(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
+        """The inputs, before any edit, of a node that is not being replaced now; none of one in a subgraph."""
+        return self._inputs.get(node, ())
+
+    def readers(self, value: ir.Value) -> list[ir.Node]:
+        """The nodes that read a value, in place of dropped ones those that read their answer."""
+        found: list[ir.Node] = []
+        for user, _ in value.uses():
+            dropped = str(user.name) in self.plan.dropped
+            found += self.readers(user.outputs[0]) if dropped else [user]
+        return found
+
+    def form(self, node: ir.Node) -> IntegerForm:
+        """The integer form that the node had before any edit; it has one."""
+        form = self._forms[node]
+        assert isinstance(form, IntegerForm)
+        return form
+
+    def replace(self, node: ir.Node, integers: Sequence[Stored]) -> None:
+        """Removes the node, whose outputs now exist as `integers`; other readers get the rounded values.
+
+        An output without a grid is no number (the answer of a comparison) or is not read; it passes as it is.
+        """
+        self._position = node
+        for old, new in zip(node.outputs, integers, strict=True):
+            if isinstance(new, Picture):
+                self._pictures[old] = new
+            else:
+                self._stored[old] = new
+            if str(old.name) not in self.plan.tensors:
+                stored = self.stored(old)
+                stored.shape, stored.type = old.shape, old.type
+                old.replace_all_uses_with(stored, replace_graph_outputs=True)
+                continue
+            old.replace_all_uses_with(self.rounded(old), replace_graph_outputs=True)
+        self._graph.remove(node, safe=True)
+
+    def stored(self, value: ir.Value | None) -> ir.Value:
+        """The integers of a tensor that has a grid; a float one is quantised here."""
+        assert value is not None
+        if value not in self._stored:
+            if value.is_initializer():
+                integers = quantize(constant(value), self.params(value))
+                self._stored[value] = self.constant(f"{value.name}_quantized", integers)
+            elif value in self._pictures:
+                self._stored[value] = self._planes(value, f"{value.name}_channels_first")
+            else:
+                inputs = (value, *self.grid(value))
+                (self._stored[value],) = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
+        return self._stored[value]
+
+    def picture(self, value: ir.Value | None, *, filled_up: bool = False) -> Picture:
+        """The integers of a stack of pictures with the channels last, in the places where they stand.
+
+        filled_up: three channels, as images have, get a fourth place, for kernels that take four at once.
+        """
+        assert value is not None
+        wants_place = filled_up and count_of(value) == IMAGE_CHANNELS
+        if value not in self._pictures:
+            planes, channels = self.stored(value), tuple(range(count_of(value)))
+            if wants_place:
+                widths = self.shared("fourth_channel", np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
+                (planes,) = self.insert("Pad", [planes, widths, self.grid(value)[1]], f"{value.name}_filled")
+                channels = (*channels, UNUSED)
+            made = self.transpose(planes, TO_CHANNELS_LAST, f"{value.name}_channels_last")
+            self._pictures[value] = Picture(made, channels)
+        elif wants_place and len(self._pictures[value].channels) == IMAGE_CHANNELS:
+            self._pictures[value] = self._with_fourth(value, self._pictures[value])
+        return self._pictures[value]
+
+    def _with_fourth(self, value: ir.Value, picture: Picture) -> Picture:
+        """By Concat: onnxruntime 1.31 pads the last axis number by number, seven times as long."""
+        name, (_, zero_point) = str(value.name), self.grid(value)
+        limits = [
+            self.shared(f"sizes_{what}", np.array([number], np.int64)) for what, number in (("from", 0), ("to", 3))
+        ]
+        (shape,) = self.insert("Shape", [picture.value], f"{name}_shape")
+        (sizes,) = self.insert("Slice", [shape, *limits], f"{name}_sizes")
+        along = (ir.AttrInt64("axis", 0),)
+        one = self.shared("one_place", np.array([1], np.int64))
+        (plane_shape,) = self.insert("Concat", [sizes, one], f"{name}_plane_shape", attributes=along)
+        (plane,) = self.insert("Expand", [zero_point, plane_shape], f"{name}_plane")
+        last = (ir.AttrInt64("axis", LAST),)
+        (wide,) = self.insert("Concat", [picture.value, plane], f"{name}_filled", attributes=last)
+        return Picture(wide, (*picture.channels, UNUSED))
+
+    def channels_last(self, value: ir.Value | None) -> ir.Value:
+        """The integers as (N, H, W, C), every channel in its place."""
+        assert value is not None
+        picture = self.picture(value)
+        if picture.is_compact:
+            return picture.value
+        if value not in self._compact:
+            name = f"{value.name}_compact"
+            self._compact[value] = self.selected(picture.value, picture.places, LAST, name)
+        return self._compact[value]
+
+    def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> Picture:
+        """A constant operand with the channels last: in these places; as it is where it has fewer, or for ()."""
+        integers = quantize(constant(value), self.params(value))
+        turned = integers.reshape((1,) * (4 - integers.ndim) + integers.shape).transpose(TO_CHANNELS_LAST)
+        fits = turned.shape[LAST] == 1 + max(channels, default=-1)
+        places = channels if fits else tuple(range(turned.shape[LAST]))
+        placed = spread(turned, places, LAST, int(self.params(value).zero_point))
+        return Picture(self.shared(f"{value.name}_quantized", placed), places)
+
+    def is_channels_last(self, value: ir.Value | None) -> bool:
+        """Whether the integers of a tensor exist with the channels last already."""
+        return value in self._pictures
+
+    def at_hand(self, value: ir.Value | None) -> Stored:
+        """The integers of a tensor with the channels last where they exist so, else on the model's own axes."""
+        return self.picture(value) if self.is_channels_last(value) else self.stored(value)
+
+    def cut_out(self, value: ir.Value | None, wanted: Sequence[int]) -> Picture:
+        """Some channels of a picture alone, in this order."""
+        assert value is not None
+        picture = self.picture(value)
+        places = picture.places[np.array(wanted, np.int64)]
+        return compact(self.selected(picture.value, places, LAST, f"{value.name}_cut"), len(wanted))
+
+    def _planes(self, value: ir.Value, name: str) -> ir.Value:
+        """The picture of a tensor as (N, C, H, W)."""
+        picture, selected = self._pictures[value], name
+        name = name if picture.is_compact else f"{name}_all"
+        if picture.value not in self._turned:  # two tensors may be other channels of one picture
+            self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
+        planes = self._turned[picture.value]
+        return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)
+
+    def rounded(self, value: ir.Value | None) -> ir.Value:
+        """The float values that the tensor's integers stand for."""
+        assert value is not None
+        if value not in self._rounded:
+            inputs = (self.stored(value), *self.grid(value))
+            (rounded,) = self.insert("DequantizeLinear", inputs, f"{value.name}_dequantized")
+            rounded.shape, rounded.type = value.shape, value.type
+            self._rounded[value] = rounded
+        return self._rounded[value]
+
+    def params(self, value: ir.Value | None) -> QuantParams:
+        """The grid of an activation or constant operand."""
+        assert value is not None
+        return self.plan.tensors[str(value.name)]
+
+    def grid(self, value: ir.Value | None) -> tuple[ir.Value, ir.Value]:
+        """Scale and zero-point of a tensor as constants, which all tensors on one grid share."""
+        assert value is not None
+        params = self.params(value)
+        if params not in self._grids:
+            self._grids[params] = self._scale_and_zero_point(str(value.name), params)
+        return self._grids[params]
+
+    def weight(self, node: ir.Node, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Integers, scale and zero-point of the node's weight: constants of its own, that no other node reads.
+
+        onnxruntime's session.x64quantprecision turns each weight into uint8 where it stands, and does not open a model
+        in which two nodes share one, or two weights their zero-point.
+        """
+        params = self.plan.weights[str(node.name)]
+        integers = packed(quantize(constant(value), params), params.qtype)
+        return self.weight_constants(node, value, integers, params.scale, params.zero_point)
+
+    def weight_constants(
+        self, node: ir.Node, value: ir.Value | None, integers: NDArray[Any], scale: F32, zero_point: Ints
+    ) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """These numbers as weight, scale and zero-point of the node. value: the operand that they are of."""
+        assert value is not None
+        stored = self.widened(self.constant(f"{value.name}_quantized", integers))
+        return (
+            stored,
+            self.constant(f"{value.name}_scale", scale),
+            self.constant(f"{node.name}_weight_zero_point", zero_point),
+        )
+
+    def bias(self, node: ir.Node, data: ir.Value | None, value: ir.Value | None) -> tuple[ir.Value, QuantParams]:
+        """The int32 integers of the node's bias, flat, and their grid."""
+        params = bias_params(self.params(data), self.plan.weights[str(node.name)])
+        integers = quantize(constant(value).reshape(-1), params)
+        return self.constant(f"{node.name}_bias_quantized", integers), params
+
+    def _scale_and_zero_point(self, name: str, params: QuantParams) -> tuple[ir.Value, ir.Value]:
+        return self.constant(f"{name}_scale", params.scale), self.zero_point(params.zero_point)
+
+    def zero_point(self, values: Ints) -> ir.Value:
+        """A zero-point as a constant; most of them are zero."""
+        return self.shared("zero_point", values)

@@ -1,0 +1,118 @@
+"""From a prepared float graph and calibrated ranges to the plan of its quantised model."""
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from quantseg.errors import PlanError
+from quantseg.graph.preparation import Prepared
+from quantseg.quantization.affine import QuantParams, Range, params_from_range
+from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
+from quantseg.quantization.operators.activation import clamp_bounds
+from quantseg.quantization.plan.decisions import decide
+from quantseg.quantization.plan.fusing import fused_inputs, note_of
+from quantseg.quantization.plan.grids import Grids, form_grids, name_of, observable
+from quantseg.quantization.plan.placement import UNMEASURED, Placement
+from quantseg.quantization.plan.plan import PlannedNode, Quantised, QuantPlan
+from quantseg.quantization.plan.settings import QuantSettings
+from quantseg.quantization.plan.ties import notes_of, settle
+from quantseg.quantization.plan.weights import (
+    bias_params,
+    bounds_pairs,
+    constant,
+    pair_rows,
+    safe_integers,
+    weight_limits,
+    weight_params,
+    weight_shape,
+    weight_types,
+)
+
+__all__ = [
+    "UNMEASURED",
+    "KeptFloat",
+    "Placement",
+    "PlannedNode",
+    "QuantPlan",
+    "QuantSettings",
+    "Quantised",
+    "bias_params",
+    "bounds_pairs",
+    "constant",
+    "observable",
+    "pair_rows",
+    "plan",
+    "safe_integers",
+    "weight_limits",
+    "weight_shape",
+]
+
+
+def plan(
+    prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, placement: Placement = UNMEASURED
+) -> QuantPlan:
+    """Decides every node and gives every integer tensor its scale and zero-point.
+
+    ranges: tensor name → calibrated range, for the tensors of `observable(prepared.model.graph)`.
+    placement: what was measured to be faster in float, and in which way nodes are written.
+    Raises PlanError or CalibrationError where settings, model and ranges do not fit each other.
+    """
+    graph = prepared.model.graph
+    decisions = decide(prepared, settings, placement)
+    if all(isinstance(form, KeptFloat) for form in decisions.values()):
+        raise PlanError("every node stays float, so nothing would be gained; include more nodes or exclude fewer")
+    grids = form_grids(graph, decisions, ranges)
+    tensors = {
+        name: params_from_range(grids.range_of(name), settings.activation, symmetric=settings.symmetric)
+        for name in grids.parent
+    }
+    fused = fused_inputs(decisions, prepared.fused)
+    tensors = {name: params for name, params in tensors.items() if name not in fused.values()}
+    dropped = frozenset(str(node.name) for node in decisions if _is_dropped(node, grids, tensors))
+    tensors, ties = settle(decisions, grids, tensors)
+    weights: dict[str, QuantParams] = {}
+    types, wide = weight_types(decisions, settings)
+    notes = [*note_of(fused, prepared.fused), *grids.notes, *wide]
+    for node, form in decisions.items():
+        if isinstance(form, IntegerForm) and form.weight is not None:
+            data = tensors[name_of(node.inputs[form.data[0]])]
+            known = prepared.weights.get(str(node.name))
+            weights[str(node.name)], more = weight_params(node, form, data, types[node], settings, known)
+            notes.extend(more)
+    integer = {str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm)}
+    return QuantPlan(
+        settings=settings,
+        tensors=tensors,
+        weights=weights,
+        nodes=tuple(_planned(node, form, grids, dropped) for node, form in decisions.items()),
+        dropped=dropped,
+        variants={name: way for name, way in placement.variants.items() if name in integer},
+        changes=tuple(f"{c.rewrite}: {c.node}: {c.detail}" for c in prepared.changes),
+        notes=(*notes, *notes_of(ties)),
+        ties=ties,
+    )
+
+
+def _is_dropped(node: ir.Node, grids: Grids, tensors: Mapping[str, QuantParams]) -> bool:
+    """Whether the saturation of the output's grid cuts off all that this Relu or Clip would."""
+    name = name_of(node.outputs[0])
+    if name not in grids.folded:
+        return False
+    params = tensors[name]
+    low, high = clamp_bounds(node)
+    slack = 0.501 * float(params.scale)  # half a step, at which the grid of a symmetric Clip ends, and float32's error
+    kept = params.representable
+    return low - slack < kept.minimum and kept.maximum < high + slack
+
+
+def _planned(node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids, dropped: frozenset[str]) -> PlannedNode:
+    name = str(node.name)
+    if isinstance(form, KeptFloat):
+        return PlannedNode(name, node.op_type, form)
+    detail = ""
+    if name in dropped:
+        detail = "folded into the range before it"
+    elif form.kind is Kind.JOIN:
+        shared = {grids.root(name_of(value)) for value in (*node.inputs, node.outputs[0])}
+        detail = "one grid for all inputs" if len(shared) == 1 else "inputs requantised"
+    return PlannedNode(name, node.op_type, Quantised(form.kind.value, detail))

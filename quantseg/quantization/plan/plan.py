@@ -1,0 +1,96 @@
+"""The plan: every decision about a quantised model, made before any graph is edited."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quantseg.quantization.affine import QuantParams
+from quantseg.quantization.operators import KeptFloat
+from quantseg.quantization.plan.settings import QuantSettings
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The decision that a node computes in integers. role: what kind of operator it is. detail: what is special."""
+
+    role: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedNode:
+    """One node of the prepared graph and what becomes of it."""
+
+    name: str
+    op_type: str
+    decision: Quantised | KeptFloat
+
+
+@dataclass(frozen=True)
+class QuantPlan:
+    """How a prepared float graph becomes an integer one.
+
+    tensors: activation or constant operand → its grid. weights: node → the grid of its weight. dropped: nodes (Relu,
+    Clip) whose work the saturation of a grid does. variants: node → the way in which a format writes it, where that
+    has several. changes: what the lowering did, one line each. ties: node → the number of its possible inputs that some
+    processor rounds otherwise, for each node of a kind that processors round differently (planning/ties.py).
+    """
+
+    settings: QuantSettings
+    tensors: Mapping[str, QuantParams]
+    weights: Mapping[str, QuantParams]
+    nodes: tuple[PlannedNode, ...]
+    dropped: frozenset[str]
+    variants: Mapping[str, str]
+    changes: tuple[str, ...]
+    notes: tuple[str, ...]
+    ties: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def quantised(self) -> tuple[PlannedNode, ...]:
+        """The nodes that compute in integers, in the graph's order."""
+        return tuple(node for node in self.nodes if isinstance(node.decision, Quantised))
+
+    @property
+    def kept_float(self) -> Mapping[str, int]:
+        """Reason → number of nodes that stay float for it, the most frequent first."""
+        reasons = Counter(n.decision.reason for n in self.nodes if isinstance(n.decision, KeptFloat))
+        return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+    def is_quantised(self, name: str) -> bool:
+        """Whether the node of that name computes in integers."""
+        return name in {node.name for node in self.quantised}
+
+    def to_json(self) -> dict[str, object]:
+        """The whole plan as plain values, in the graph's order."""
+        return {
+            "settings": self.settings.to_json(),
+            "tensors": {name: _params_to_json(params) for name, params in self.tensors.items()},
+            "weights": {name: _params_to_json(params) for name, params in self.weights.items()},
+            "variants": dict(self.variants),
+            "nodes": [_node_to_json(node, node.name in self.dropped) for node in self.nodes],
+            "ties": dict(self.ties),
+            "changes": list(self.changes),
+            "notes": list(self.notes),
+        }
+
+
+def _params_to_json(params: QuantParams) -> dict[str, object]:
+    return {
+        "qtype": params.qtype.name,
+        "axis": params.axis,
+        "scale": params.scale.tolist(),
+        "zero_point": params.zero_point.tolist(),
+    }
+
+
+def _node_to_json(node: PlannedNode, dropped: bool) -> dict[str, object]:
+    entry: dict[str, object] = {"name": node.name, "op_type": node.op_type}
+    if isinstance(node.decision, KeptFloat):
+        return entry | {"precision": "float", "reason": node.decision.reason}
+    return entry | {
+        "precision": "integer",
+        "role": node.decision.role,
+        "detail": node.decision.detail,
+        "dropped": dropped,
+    }

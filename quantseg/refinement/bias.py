@@ -1,0 +1,150 @@
+"""Bias correction: rounding shifts the mean of each output channel, and the bias takes the shift back.
+
+Analytic: the weights' rounding error ε shifts channel o by Σ_k ε[o,k]·E[x_k]. Source: Nagel et al., "Data-Free
+Quantization Through Weight Equalization and Bias Correction", arXiv:1906.04721, section 4.2; here E[x] is measured.
+
+Empirical: the shift is measured where the network before the layer is rounded and corrected already (there,
+appendix D). Layer by layer, that takes a pass over the images for each. Here each image corrects itself in one pass:
+behind every layer of the rounded network each channel gets the mean that it has in float, and what that takes is
+averaged. On the models that were measured the output is within a decibel of what layer by layer gives, either way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from quantseg.data import Dataset
+from quantseg.errors import DataError, PlanError
+from quantseg.graph.edit import initializer
+from quantseg.graph.preparation import Prepared
+from quantseg.progress import Track, quiet
+from quantseg.quantization.affine import F32, F64, Range, dequantize, quantize
+from quantseg.quantization.fake_quant import fake_quantised
+from quantseg.quantization.plan import QuantPlan, QuantSettings, constant, plan
+from quantseg.refinement.layers import Array, Layer, Layers, channel_mean, layers_of, opened, with_means
+
+METHODS = ("empirical", "analytic")
+
+
+def correct_biases(
+    prepared: Prepared,
+    ranges: Mapping[str, Range],
+    settings: QuantSettings,
+    input_name: str,
+    data: Dataset,
+    *,
+    method: str = "empirical",
+    reference: ir.Model | None = None,
+    threads: int = 1,
+    track: Track = quiet,
+) -> Prepared:
+    """The prepared model with the biases of its quantised layers corrected on the images of `data`.
+
+    A Conv or Gemm without a bias gets one; a MatMul has no place for it and stays as it is. The means are those of
+    `reference` in float, which has the same tensors; None: of the given model. Every image counts alike. Memory does
+    not grow with the images. Raises PlanError for another method, DataError without images.
+    """
+    if method not in METHODS:
+        raise PlanError(f"{method!r} is no way to correct biases; choose one of {', '.join(METHODS)}")
+    decided = plan(prepared, ranges, settings)
+    found = tuple(layer for layer in layers_of(prepared.model, decided) if layer.node.op_type != "MatMul")
+    if not found:
+        return prepared
+    images = _Images(input_name, data, threads, track)
+    measure = _measured_shifts if method == "empirical" else _expected_shifts
+    shifts = measure(prepared.model, decided, found, images, reference or prepared.model)
+    return replace(prepared, model=_shifted(prepared.model, found, shifts))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What is looked at, and how."""
+
+    input_name: str
+    data: Dataset
+    threads: int
+    track: Track
+
+    def average(self, look: Callable[[dict[str, Array]], Sequence[Array]]) -> list[F64]:
+        """What `look` gives for an image, each array flat, averaged over them. Raises DataError without images."""
+        count, sums = len(self.data.names), list[F64]()
+        for index in self.track(range(count), total=count, what="correcting biases"):
+            seen = look({self.input_name: self.data.load(index).tensor})
+            shares = [array.reshape(-1).astype(np.float64) / count for array in seen]
+            sums = [a + b for a, b in zip(sums, shares, strict=True)] if sums else shares
+        if not sums:
+            raise DataError("no images to correct the biases on; give a folder that holds some")
+        return sums
+
+
+def _expected_shifts(
+    model: ir.Model, decided: QuantPlan, found: Layers, images: _Images, reference: ir.Model
+) -> list[F64]:
+    """What each channel lacks by the errors of its weights and the mean of each channel that they multiply."""
+    exact = {layer.name: layer.weight for layer in layers_of(reference, decided)}
+    axes = {layer.source: layer.weight.ndim for layer in found}
+    with opened(with_means(reference, list(axes), list(axes.values())), images.threads) as session:
+        means = dict(zip(axes, images.average(session.run), strict=True))
+    return [_expected_shift(layer, exact[layer.name], decided, means[layer.source]) for layer in found]
+
+
+def _expected_shift(layer: Layer, exact: F32, decided: QuantPlan, mean: F64) -> F64:
+    grid = decided.weights[layer.name]
+    error = layer.rows(exact - dequantize(quantize(layer.weight, grid), grid)).astype(np.float64)
+    of_groups = mean.reshape(layer.groups, -1)
+    read = np.repeat(of_groups, error.shape[1] // of_groups.shape[1], axis=1)  # all places of a kernel read one channel
+    shift: F64 = np.einsum("gok,gk->go", error.reshape(layer.groups, -1, error.shape[1]), read).reshape(-1)
+    return shift
+
+
+def _measured_shifts(
+    model: ir.Model, decided: QuantPlan, found: Layers, images: _Images, reference: ir.Model
+) -> list[F64]:
+    """What the mean of each channel lacks where the layers before it lack nothing."""
+    means = with_means(reference, [layer.made for layer in found], [layer.weight.ndim for layer in found])
+    candidate = _correcting_itself(fake_quantised(model, decided), found)
+    targets = [_target(layer) for layer in found]
+    with opened(means, images.threads) as told, opened(candidate, images.threads) as rounded:
+        return images.average(lambda feeds: rounded.run(feeds | dict(zip(targets, told.run(feeds), strict=True))))
+
+
+def _target(layer: Layer) -> str:
+    return f"{layer.name}/target"
+
+
+def _correcting_itself(rounded: ir.Model, found: Layers) -> ir.Model:
+    """The rounded model with each layer's channels moved to the means that become its inputs; it gives the moves."""
+    graph, moves = rounded.graph, []
+    nodes = {str(node.name): node for node in graph}
+    for layer in found:
+        made, axes = nodes[layer.name].outputs[0], layer.weight.ndim
+        target = ir.Value(name=_target(layer), type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([None] * axes))
+        mean = channel_mean(rounded, made, axes)
+        move = ir.node("Sub", [target, mean.outputs[0]], name=f"{layer.name}/move")
+        moved = ir.node("Add", [made, move.outputs[0]], name=f"{layer.name}/moved")
+        move.outputs[0].name, moved.outputs[0].name = f"{made.name}/move", f"{made.name}/moved"
+        move.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        for user, index in tuple(made.uses()):
+            if user not in (mean, moved):
+                user.replace_input_with(index, moved.outputs[0])
+        graph.insert_after(nodes[layer.name], [mean, move, moved])
+        graph.inputs.append(target)
+        moves.append(move.outputs[0])
+    graph.outputs[:] = moves
+    return rounded
+
+
+def _shifted(model: ir.Model, found: Layers, shifts: Sequence[F64]) -> ir.Model:
+    """A clone of the model with the shifts added to the layers' biases."""
+    clone = model.clone()
+    nodes = {str(node.name): node for node in clone.graph}
+    for layer, shift in zip(found, shifts, strict=True):
+        node, place = nodes[layer.name], layer.form.bias
+        bias = np.zeros(1) if place is None else constant(node.inputs[place])
+        corrected = (bias.astype(np.float64).reshape(-1) + shift).astype(np.float32)
+        if place is None:
+            node.resize_inputs(3)
+        node.replace_input_with(2, initializer(clone.graph, f"{layer.name}_corrected_bias", corrected))
+    return clone

@@ -1,0 +1,111 @@
+"""Which two channels should be neighbours: a perfect matching, made better by exchanging partners.
+
+The cost of a matching is summed over rows, one for each output channel of each product that reads the channels:
+
+    cost = Σ_rows ‖1, x_1, x_2, …‖_16      x_k: how many times its limit pair k has in the row
+
+a smooth stand-in for the factor max(1, max x_k) by which the row's scale must grow. Powers and roots are products and
+square roots, which IEEE 754 rounds alike on every processor; so the same weights give the same matching everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.quantization.affine import F32
+from quantseg.quantization.pairs import LEAST, MOST
+
+Ids = NDArray[np.int64]
+
+_DOUBLINGS = 4
+"""The norm's exponent is 2 to this power."""
+SWEEPS = 6
+"""How often each pair looks for another to exchange partners with, at most."""
+_MARGIN = 1e-5
+"""What an exchange must gain, as a share of one row's cost, for each row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What some output channels read of the channels in question, in steps of their grids over the limits of a pair.
+
+    above, below: the weights of either sign as shares of what a pair may have, (channels, taps, rows).
+    """
+
+    above: F32
+    below: F32
+
+    @staticmethod
+    def of(steps: F32) -> "Rows":
+        """steps: weights in steps of their grid, (rows, channels, taps)."""
+        moved = np.ascontiguousarray(np.moveaxis(steps, 0, 2))
+        return Rows(np.maximum(moved, 0) * np.float32(1 / MOST), np.minimum(moved, 0) * np.float32(1 / LEAST))
+
+
+def pair_costs(runs: Sequence[Sequence[Rows]]) -> F32:
+    """x^16 for each two channels and row: (channels, channels, rows).
+
+    runs: of each group of rows the runs of these channels that it reads; the worst of several counts.
+    """
+    count = len(runs[0][0].above)
+    costs = np.zeros((count, count, sum(group[0].above.shape[2] for group in runs)), np.float32)
+    start = 0
+    for group in runs:
+        stop = start + group[0].above.shape[2]
+        for rows in group:
+            for a in range(count):
+                sums = np.maximum(rows.above[a] + rows.above[a:], rows.below[a] + rows.below[a:]).max(axis=1)
+                np.maximum(costs[a, a:, start:stop], sums, out=costs[a, a:, start:stop])
+        start = stop
+    raised(costs)
+    for a in range(count):
+        costs[a:, a] = costs[a, a:]
+    return costs
+
+
+def raised(values: F32) -> F32:
+    """The values to the 16th, in place."""
+    for _ in range(_DOUBLINGS):
+        np.multiply(values, values, out=values)
+    return values
+
+
+def improved(costs: F32, beside: F32, pairs: Ids) -> Ids:
+    """The matching, made better until no exchange of partners gains anything, or for SWEEPS sweeps.
+
+    costs: of `pair_costs`, infinite for two that must not be partners; beside: what else each row sums up, (rows,);
+    pairs: (pairs, 2) of channels.
+    """
+    pairs = pairs.copy()
+    least = _MARGIN * costs.shape[2]
+    inside = costs[pairs[:, 0], pairs[:, 1]].astype(np.float64)  # differences of these must not lose what is small
+    for _ in range(SWEEPS):
+        moved = False
+        for i in range(len(pairs)):
+            a, b = pairs[i]
+            whole = 1 + beside + inside.sum(axis=0)
+            others = np.maximum(whole - inside[i] - inside, 1).astype(np.float32)
+            now = float(_roots(whole.astype(np.float32)).sum())
+            straight = _roots(others + costs[a, pairs[:, 0]] + costs[b, pairs[:, 1]]).sum(axis=1)
+            crossed = _roots(others + costs[a, pairs[:, 1]] + costs[b, pairs[:, 0]]).sum(axis=1)
+            found = np.stack([straight, crossed]).astype(np.float64)
+            found[:, i] = np.inf
+            side, j = divmod(int(np.argmin(found)), len(pairs))
+            if not found[side, j] < now - least:
+                continue
+            c, d = pairs[j] if side == 0 else pairs[j, ::-1]
+            pairs[i], pairs[j] = (a, c), (b, d)
+            inside[i], inside[j] = costs[a, c], costs[b, d]
+            moved = True
+        if not moved:
+            break
+    return pairs
+
+
+def _roots(values: F32) -> F32:
+    """The 16th roots, in place."""
+    for _ in range(_DOUBLINGS):
+        np.sqrt(values, out=values)
+    return values

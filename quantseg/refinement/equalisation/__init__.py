@@ -1,0 +1,183 @@
+"""Cross-layer equalisation: channels of one tensor are scaled until they share its grid well; the network stays equal.
+
+A factor that one layer's weights put in, the next layer's take out; between them it passes through whatever leaves a
+factor as it is. Source: Nagel et al., arXiv:1906.04721, section 4.1, here for every path through the graph at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.calibration.observation import ChannelExtrema
+from quantseg.errors import PlanError
+from quantseg.graph import as_session_source
+from quantseg.graph.edit import constant, initializer, rank
+from quantseg.graph.preparation import Prepared
+from quantseg.quantization.operators.activation import clamp_bounds
+from quantseg.refinement.equalisation.channels import channel_classes
+from quantseg.refinement.equalisation.classes import Channels, Ids, Product
+from quantseg.refinement.equalisation.factors import F64, Grid, Reader, solve
+from quantseg.runtimes import RUNTIMES
+
+__all__ = ["Equalised", "deviation", "equalise"]
+
+HEADROOM = 0.85
+"""How near to the bound of a clamp a channel may be scaled: other images reach further than those that were seen."""
+
+_ACTIVE = 1e-3
+"""A clamp is active on a channel that comes as near to its bound as this, relative to it."""
+
+
+@dataclass(frozen=True)
+class Equalised:
+    """The scaled graph. classes: how many classes of channels have a factor; least, most: the extreme factors."""
+
+    prepared: Prepared
+    classes: int
+    least: float
+    most: float
+
+
+def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded: Sequence[str]) -> Equalised | None:
+    """The same network in float, with the factors that make its rounding harm least; None where no channel is free.
+
+    extrema: of the observed tensors, in the units of this model. rounded: names of the tensors that the plan rounds. A
+    clamp with bounds beside zero passes a channel's factor where none of the images reached them. Weights are still as
+    they were trained: raises PlanError where one lies on a grid already.
+    """
+    if prepared.weights:
+        raise PlanError(f"{min(prepared.weights)}: its weight is rounded already; equalise before weights are rounded")
+    model = prepared.model.clone()
+    channels = channel_classes(model.graph)
+    ceilings = _ceilings(channels, extrema)
+    roots = channels.roots(np.arange(len(channels.parent), dtype=np.int64))
+    grids, reach = _grids(channels, roots, extrema, frozenset(rounded))
+    free = np.zeros(len(roots), np.bool_)
+    free[sorted(channels.free())] = True
+    free &= reach > 0  # where nothing was seen, no factor is better than another
+    if not free.any():
+        return None
+    readers = [_reader(product, roots) for product in channels.products]
+    logs = solve(readers, grids, reach, free, ceilings)
+    factors = np.exp(logs)
+    _scale(model.graph, channels, factors[roots])
+    changed = factors[free]
+    return Equalised(replace(prepared, model=model), len(changed), float(changed.min()), float(changed.max()))
+
+
+def deviation(
+    before: ir.Model, after: ir.Model, feeds: Sequence[Mapping[str, NDArray[Any]]], output: str, *, threads: int
+) -> float:
+    """The largest difference of the two models' outputs over the largest output, over all `feeds`."""
+    most, largest = 0.0, 0.0
+    with as_session_source(before) as first, as_session_source(after) as second:
+        runtime = RUNTIMES["onnxruntime"]
+        with (
+            closing(runtime.open(first, threads=threads, spinning=False)) as told,
+            closing(runtime.open(second, threads=threads, spinning=False)) as given,
+        ):
+            for feed in feeds:
+                (a,), (b,) = told.run(feed, [output]), given.run(feed, [output])
+                most = max(most, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
+                largest = max(largest, float(np.abs(a.astype(np.float64)).max(initial=0.0)))
+    return most / largest if largest else most
+
+
+def _ceilings(channels: Channels, extrema: Mapping[str, ChannelExtrema]) -> dict[int, float]:
+    """Class → the most that the logarithm of its factor may be, for clamps to leave it; active clamps pin theirs."""
+    found = dict[int, float]()
+    for node, ids in channels.clamps:
+        low, high = clamp_bounds(node)
+        seen = extrema.get(str(node.outputs[0].name))
+        if low in (0.0, -np.inf) and high == np.inf:
+            continue
+        if not low <= 0 <= high or seen is None or len(seen.maxima) != len(ids):
+            channels.pin(ids)
+            continue
+        nearness = _nearness(seen, low, high)
+        channels.pin(ids[nearness > 1 - _ACTIVE])
+        for number, near in zip(ids, nearness, strict=True):
+            root, room = channels.root(int(number)), float(np.log(HEADROOM / near)) if near > 0 else 0.0
+            found[root] = min(found.get(root, np.inf), max(0.0, room))
+    return found
+
+
+def _nearness(seen: ChannelExtrema, low: float, high: float) -> F64:
+    """How far each channel reaches towards the bounds of a clamp, 1 where it reaches one; a bound of zero is none."""
+    reached = [(seen.maxima, high), (seen.minima, low)]
+    shares = [values.astype(np.float64) / bound for values, bound in reached if bound and np.isfinite(bound)]
+    nearness: F64 = np.maximum.reduce([*shares, np.zeros(len(seen.maxima))])
+    return nearness
+
+
+def _grids(
+    channels: Channels, roots: Ids, extrema: Mapping[str, ChannelExtrema], rounded: frozenset[str]
+) -> tuple[list[Grid], F64]:
+    """The tensors that are rounded, and how far the channels of each class reach from end to end.
+
+    A tensor that was not observed, since its range follows from others, reaches as far as those of its classes.
+    """
+    below, above = np.zeros(len(roots)), np.zeros(len(roots))
+    seen = dict[str, tuple[F64, F64]]()
+    for value, numbers in channels.of.items():
+        name, ids = str(value.name), roots[numbers]
+        if name in extrema and len(extrema[name].minima) == len(ids):
+            seen[name] = (
+                np.maximum(-extrema[name].minima, 0).astype(np.float64),
+                np.maximum(extrema[name].maxima, 0).astype(np.float64),
+            )
+            np.maximum.at(below, ids, seen[name][0])
+            np.maximum.at(above, ids, seen[name][1])
+    grids = []
+    for value, numbers in channels.of.items():
+        name, ids = str(value.name), roots[numbers]
+        if name in rounded:
+            grids.append(Grid(ids, *seen.get(name, (below[ids], above[ids]))))
+    return grids, below + above
+
+
+def _reader(product: Product, roots: Ids) -> Reader:
+    weight = product.weight.astype(np.float64)
+    return Reader(
+        np.abs(weight).max(axis=2),
+        np.square(weight).sum(axis=2),
+        weight.shape[2],
+        product.groups,
+        roots[product.read],
+        roots[product.made],
+    )
+
+
+def _scale(graph: ir.Graph, channels: Channels, factors: F64) -> None:
+    """Puts the factors into weights, biases and summands. factors: of each channel number."""
+    for product in channels.products:
+        node = product.node
+        made, read = factors[product.made], factors[product.read]
+        columns = read.reshape(product.groups, -1).repeat(len(made) // product.groups, axis=0)  # (out, in/group)
+        change = made[:, None] / columns
+        if node.op_type == "Conv":
+            kernel = rank(node.inputs[1])
+            assert kernel is not None
+            change = change.reshape(change.shape + (1,) * (kernel - 2))
+        elif not node.attributes.get_int("transB", 0):
+            change = change.T
+        _multiply(graph, node, 1, change)
+        if len(node.inputs) > 2 and node.inputs[2] is not None:
+            _multiply(graph, node, 2, made)
+    for node, index, ids in channels.summands:
+        dims = rank(node.outputs[0])
+        assert dims is not None
+        _multiply(graph, node, index, factors[ids].reshape(1, -1, *(1,) * (dims - 2)))
+
+
+def _multiply(graph: ir.Graph, node: ir.Node, index: int, change: F64) -> None:
+    old = constant(node.inputs[index])
+    assert old is not None
+    shape = old.shape if old.size == change.size and old.ndim <= change.ndim else change.shape
+    new = (old.astype(np.float64) * change.reshape(shape)).astype(np.float32)
+    node.replace_input_with(index, initializer(graph, f"{node.name}_equalised_{index}", new))

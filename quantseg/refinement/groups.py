@@ -1,0 +1,73 @@
+"""The ranges that a grid could have: the one that calibration gave it, and narrower ones, by what was observed."""
+
+import functools
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from quantseg.calibration.calibrators import Calibrator
+from quantseg.calibration.observation import Observations
+from quantseg.graph.preparation import Prepared
+from quantseg.quantization.affine import Range
+from quantseg.quantization.fake_quant import rounded_tensors
+from quantseg.quantization.plan import UNMEASURED, QuantSettings, plan
+from quantseg.quantization.plan.decisions import decide
+from quantseg.quantization.plan.grids import form_grids
+
+SAFE = "as calibrated"
+"""The range that a grid has without any of these."""
+
+
+@dataclass(frozen=True)
+class Spans:
+    """One grid. points: its tensors that are rounded. spans: its ranges by name, SAFE first. of_tensors: by the same
+    names, the ranges of its tensors that were observed, which make it.
+    """
+
+    points: tuple[str, ...]
+    spans: Mapping[str, Range]
+    of_tensors: Mapping[str, Mapping[str, Range]]
+
+
+def spans_of(
+    prepared: Prepared,
+    ranges: Mapping[str, Range],
+    observations: Observations,
+    settings: QuantSettings,
+    candidates: Mapping[str, Calibrator],
+) -> Iterator[Spans]:
+    """Every grid of which a candidate makes another range than `ranges` do, in the graph's order.
+
+    A candidate chooses for each tensor, within the range that it has; the grid covers what its tensors need. Raises
+    PlanError and CalibrationError as `plan` does.
+    """
+    graph = prepared.model.graph
+    grids = form_grids(graph, decide(prepared, settings, UNMEASURED), ranges)
+    rounded = rounded_tensors(prepared.model, plan(prepared, ranges, settings))
+    groups: dict[str, list[str]] = {}
+    for tensor in grids.parent:
+        groups.setdefault(grids.root(tensor), []).append(tensor)
+    for root, members in groups.items():
+        observed = [tensor for tensor in members if tensor in ranges and tensor in observations.histograms]
+        whole = grids.range_of(root)
+        spans, of_tensors = {SAFE: whole}, {SAFE: {tensor: ranges[tensor] for tensor in observed}}
+        for name, choose in candidates.items():
+            each = {
+                tensor: _within(
+                    choose(observations.histograms[tensor], settings.activation, symmetric=settings.symmetric),
+                    ranges[tensor],
+                )
+                for tensor in observed
+            }
+            span = functools.reduce(operator.or_, (span.with_zero() for span in each.values()), Range(0.0, 0.0))
+            if span.width > 0 and span not in spans.values():
+                spans[name], of_tensors[name] = span, each
+        points = tuple(tensor for tensor in rounded if tensor in members)
+        if len(spans) > 1 and points:
+            yield Spans(points, spans, of_tensors)
+
+
+def _within(span: Range, known: Range) -> Range:
+    """The part of the span that is known, which stays whole where they have none in common."""
+    low, high = max(span.minimum, known.minimum), min(span.maximum, known.maximum)
+    return Range(low, high) if low <= high else known

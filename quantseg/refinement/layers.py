@@ -1,0 +1,110 @@
+"""The layers that are corrected: those of a plan that have a constant weight. And the means of their channels."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.graph import as_session_source
+from quantseg.graph.edit import ints
+from quantseg.quantization.affine import F32
+from quantseg.quantization.operators import IntegerForm, integer_form
+from quantseg.quantization.plan import QuantPlan, constant
+from quantseg.runtimes import WEIGHTS_AS_WRITTEN, Session
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or matrix product that the plan quantises. form: which inputs are data, weight and bias."""
+
+    node: ir.Node
+    form: IntegerForm
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return str(self.node.name)
+
+    @property
+    def source(self) -> str:
+        """The tensor that it reads."""
+        value = self.node.inputs[self.form.data[0]]
+        assert value is not None
+        return str(value.name)
+
+    @property
+    def made(self) -> str:
+        """The tensor that it makes."""
+        return str(self.node.outputs[0].name)
+
+    @property
+    def weight(self) -> F32:
+        """Its weight, as it stands in the model."""
+        assert self.form.weight is not None
+        return constant(self.node.inputs[self.form.weight])
+
+    @property
+    def groups(self) -> int:
+        """Into how many groups its channels fall; a matrix product has one."""
+        return self.node.attributes.get_int("group", 1)
+
+    def rows(self, weight: F32) -> F32:
+        """Its weight, or the error of that, as (output channels, what one of them reads)."""
+        moved = np.moveaxis(weight, self.form.weight_axis or 0, 0)
+        return moved.reshape(len(moved), -1)
+
+
+Layers = tuple[Layer, ...]
+
+
+def layers_of(model: ir.Model, plan: QuantPlan) -> Layers:
+    """The layers whose weights the plan rounds, in the graph's order.
+
+    Left out is a MatMul with a stack of matrices: it has no output channels.
+    """
+    found = []
+    for node in model.graph:
+        form = integer_form(node)
+        if str(node.name) in plan.weights and isinstance(form, IntegerForm) and form.weight_axis is not None:
+            found.append(Layer(node, form))
+    return tuple(found)
+
+
+@contextmanager
+def opened(model: ir.Model, threads: int) -> Iterator[Session]:
+    """The model open in onnxruntime, its weights left as they are written."""
+    with (
+        as_session_source(model) as source,
+        closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
+    ):
+        yield session
+
+
+def with_means(model: ir.Model, names: Sequence[str], axes: Sequence[int]) -> ir.Model:
+    """A clone that gives the mean of each channel (axis 1) of the named tensors, and nothing else.
+
+    axes: how many each tensor has.
+    """
+    clone = model.clone()
+    values = {value.name: value for value in (*clone.graph.inputs, *(v for node in clone.graph for v in node.outputs))}
+    means = [channel_mean(clone, values[name], count) for name, count in zip(names, axes, strict=True)]
+    clone.graph.extend(means)
+    clone.graph.outputs[:] = [mean.outputs[0] for mean in means]
+    return clone
+
+
+def channel_mean(model: ir.Model, value: ir.Value, axes: int) -> ir.Node:
+    """The node, not yet in the graph, that gives the mean over all axes but 1, each of which keeps length 1."""
+    name, others = f"{value.name}/mean", [axis for axis in range(axes) if axis != 1]
+    if model.graph.opset_imports[""] >= 18:
+        node = ir.node("ReduceMean", [value, ints(model.graph, f"{name}_axes", others)], {"keepdims": 1}, name=name)
+    else:
+        node = ir.node("ReduceMean", [value], {"keepdims": 1, "axes": others}, name=name)
+    node.outputs[0].name, node.outputs[0].type = name, ir.TensorType(ir.DataType.FLOAT)
+    return node

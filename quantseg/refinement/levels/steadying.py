@@ -1,0 +1,44 @@
+"""Which region stays float for the masks' sake: proposed by rule, then measured as a whole."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from statistics import fmean
+
+from quantseg.mixed_precision.risk import price_of, regions, worth
+from quantseg.refinement.levels.starts import Refined, Start, Work
+
+FLOAT_WORK, FLOAT_TIME = 0.15, 0.5
+"""Most that may stay float for the masks' sake, as a share of the multiply-accumulates, and most that this may add to
+the time, by the rule of islands.price."""
+HARMLESS = 0.005
+"""The risk (see islands.margins) below which nothing more is left float: few pixels change their class."""
+FRAGILE = "int8 would change the masks here, by measurement"
+"""Why a node stays float."""
+
+
+def steadied(starts: Iterable[Start], work: Work, *, proposals: int) -> Refined:
+    """Of all starts with one or another region float the one most worth its time.
+
+    proposals: regions that are measured as a whole, of each start: those that promise most.
+    """
+    ways = (way for start in starts for way in _proposed(start, work, proposals))
+    return min(ways, key=lambda way: worth(max(fmean(work.risks(way[0], weights=())), HARMLESS), way[1]))[0]
+
+
+def _proposed(start: Start, work: Work, count: int) -> Iterator[tuple[Refined, float]]:
+    """With one or another region float, and what that adds to the time."""
+    refined = start.refined
+    model = refined.model
+    prepared = model.prepared
+    price = price_of(prepared, work.decided(refined), {name: array.shape for name, array in work.jury.feeds[0].items()})
+
+    def allowed(nodes: frozenset[str]) -> bool:
+        return price.of_work(nodes) <= FLOAT_WORK and price.of_time(nodes) <= FLOAT_TIME
+
+    for region in regions(start.sources, price, allowed, harmless=HARMLESS)[:count]:
+        kept = {**prepared.kept_float, **dict.fromkeys(sorted(region.nodes), FRAGILE)}
+        share = 100 * price.of_work(region.nodes)
+        note = f"{len(region.nodes)} nodes stay float for the masks, {share:.1f} % of multiply-accumulates"
+        notes = (*refined.notes, note) if region.nodes else refined.notes
+        steady = replace(model, prepared=replace(prepared, kept_float=kept))
+        yield replace(refined, model=steady, notes=notes), region.price

@@ -1,0 +1,1 @@
+"""Weight rounding: compensated (GPTQ) and learned."""

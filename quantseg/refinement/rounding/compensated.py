@@ -1,0 +1,209 @@
+"""Compensated rounding: what one weight loses by rounding, those that are rounded after it make up for.
+
+The error of a layer's output is dᵀ C d for weights that are wrong by d, with C the covariance of its inputs: what the
+mean adds, bias correction takes away. Weights are rounded input by input, and each error is spread over the inputs left
+so that dᵀ C d grows least. Source: Frantar et al., "GPTQ", arXiv:2210.17323, after Hassibi and Stork's Optimal Brain
+Surgeon; for whole layers, no block size. Where no pair sum of the weights may saturate (see pairs.py), a weight
+is also held within what its neighbour leaves, which costs its channel less than steps so large that all neighbours fit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from quantseg.data import Dataset
+from quantseg.errors import DataError
+from quantseg.graph import expose
+from quantseg.graph.edit import initializer
+from quantseg.graph.preparation import Prepared
+from quantseg.progress import Track, quiet
+from quantseg.quantization.affine import F32, F64, Ints, QuantParams, Range, dequantize, quantize
+from quantseg.quantization.pairs import LEAST_CHOSEN, MOST, orders
+from quantseg.quantization.plan import QuantPlan, QuantSettings, bounds_pairs, pair_rows, plan, weight_limits
+from quantseg.refinement.layers import Array, Layer, layers_of, opened
+from quantseg.refinement.rounding.moments import LARGEST_GRAM, patches
+
+DAMPING = 0.01
+"""Added to the covariance's diagonal, as a share of its mean: few images must not tell too much."""
+
+SHARES = (1.0, 0.5, 0.0)
+"""Scales that are tried where pairs are bounded, from that with which all nearest integers fit (1) to that of the
+largest weight alone (0), evenly on the logarithm."""
+
+_LOST = 1e-12
+"""Share of the second moments that may be rounding errors where they are subtracted from each other."""
+
+
+def compensate(
+    prepared: Prepared,
+    ranges: Mapping[str, Range],
+    settings: QuantSettings,
+    input_name: str,
+    data: Dataset,
+    *,
+    threads: int = 1,
+    track: Track = quiet,
+) -> Prepared:
+    """The prepared model with the weights of its quantised layers on their grids, errors compensated on `data`.
+
+    A layer keeps the grid that the plan gives it, or where that was widened for its pairs takes the narrower one that
+    errs less. One whose covariance would take more than LARGEST_GRAM numbers is left as it is, and so is a channel
+    where plain rounding errs less. Each image is run once; memory does not grow with them. Raises DataError without
+    images.
+    """
+    decided = plan(prepared, ranges, settings)
+    widest = plan(prepared, ranges, replace(settings, full_range_weights=True)) if settings.bounds_pairs else decided
+    found = tuple(layer for layer in layers_of(prepared.model, decided) if _fits(layer))
+    covariances = _covariances(prepared, found, input_name, data, threads, track)
+    model = prepared.model.clone()
+    nodes = {node.name: node for node in model.graph}
+    grids = dict(prepared.weights)
+    for layer in found:
+        grid = decided.weights[layer.name]
+        axis = layer.form.weight_axis or 0
+        limits = weight_limits(layer.name, grid, settings, layer.weight.shape[axis])
+        finest = _finest(layer, widest, settings)
+        rounded, grid = compensated(layer, grid, covariances[layer.name], limits, finest)
+        node = nodes[layer.name]
+        assert layer.form.weight is not None
+        node.replace_input_with(layer.form.weight, initializer(model.graph, f"{layer.name}_compensated", rounded))
+        grids[layer.name] = grid
+    return replace(prepared, model=model, weights=grids)
+
+
+def _finest(layer: Layer, widest: QuantPlan, settings: QuantSettings) -> QuantParams | None:
+    """The layer's grid where no pair of weights is bounded; None where none is."""
+    grid = widest.weights[layer.name]
+    has_pairs = pair_rows(layer.node, layer.weight) is not None
+    return grid if has_pairs and bounds_pairs(grid.qtype, settings) else None
+
+
+def compensated(
+    layer: Layer,
+    grid: QuantParams,
+    covariance: F64,
+    limits: tuple[int | Ints, int | Ints],
+    finest: QuantParams | None = None,
+) -> tuple[F32, QuantParams]:
+    """The layer's weight in its own shape, each value on the grid that is given with it.
+
+    covariance: of what its rows multiply, (groups, k, k), positive semidefinite. limits: the least and the greatest
+    integer that a weight may become, for all output channels or for each. finest: the grid of the largest weights
+    alone, where pairs of integers are bounded and `grid` is that with which all nearest ones fit; None where they are
+    not. No row errs more than by nearest rounding on `grid`.
+    """
+    axis = layer.form.weight_axis or 0
+    along = [-1 if i == axis else 1 for i in range(layer.weight.ndim)]
+    low, high = (np.asarray(limit, grid.qtype.dtype).reshape(along) for limit in limits)
+    plain = dequantize(np.clip(quantize(layer.weight, grid), low, high), grid)
+    groups, size, _ = covariance.shape
+    rows = layer.rows(layer.weight).astype(np.float64).reshape(groups, -1, size)
+
+    def of_rows(numbers: int | Array) -> F64:
+        return np.broadcast_to(np.asarray(numbers, np.float64), rows.shape[0] * rows.shape[1]).reshape(groups, -1)
+
+    zeros, ends = of_rows(grid.zero_point), tuple(map(of_rows, limits))
+    upper = _inverse_factor(covariance)
+    partners = None if finest is None else _partners(layer)
+    best, steps = layer.rows(plain).astype(np.float64).reshape(rows.shape), of_rows(grid.scale).copy()
+    least_error = _error(rows - best, covariance)
+    for scale in _scales(grid, finest):
+        tried = of_rows(scale)
+        found = tried[:, :, None] * _rounded_in_turn(rows, upper, tried, zeros, ends, partners)
+        error = _error(rows - found, covariance)
+        better = error < least_error
+        best = np.where(better[:, :, None], found, best)
+        steps, least_error = np.where(better, tried, steps), np.where(better, error, least_error)
+    chosen = grid if grid.axis is None else replace(grid, scale=steps.reshape(-1).astype(np.float32))
+    moved = np.moveaxis(layer.weight, axis, 0).shape
+    shaped = np.moveaxis(best.reshape(moved), 0, axis).astype(np.float32)
+    return dequantize(quantize(shaped, chosen), chosen), chosen
+
+
+def _scales(grid: QuantParams, finest: QuantParams | None) -> list[F32]:
+    """The scales to try; one where nothing is gained by others, or all channels share it."""
+    if finest is None or grid.axis is None or np.array_equal(grid.scale, finest.scale):
+        return [grid.scale]
+    ratio = grid.scale / finest.scale
+    return [grid.scale, *((finest.scale * ratio**share).astype(np.float32) for share in SHARES[1:])]
+
+
+def _partners(layer: Layer) -> list[list[int]]:
+    """For each weight of a row those before it that a kernel adds it to."""
+    rows = pair_rows(layer.node, layer.weight)
+    assert rows is not None
+    found: list[list[int]] = [[] for _ in range(rows.shape[1] * rows.shape[2])]
+    for first, second in orders(*rows.shape[1:]):
+        for one, other in zip(first.tolist(), second.tolist(), strict=True):
+            if one != other:
+                found[max(one, other)].append(min(one, other))
+    return found
+
+
+def _rounded_in_turn(
+    rows: F64, upper: F64, steps: F64, zeros: F64, ends: tuple[F64, ...], partners: list[list[int]] | None
+) -> F64:
+    """The integers of the rows, zero-point taken off: (groups, rows, k). steps, zeros, ends: (groups, rows)."""
+    left, integers = rows.copy(), np.empty_like(rows)
+    for column in range(rows.shape[2]):
+        low, high = ends[0] - zeros, ends[1] - zeros
+        if partners is not None:
+            low = np.maximum(low, LEAST_CHOSEN)
+            for place in partners[column]:
+                high = np.minimum(high, MOST - np.maximum(integers[:, :, place], 0))
+                low = np.maximum(low, LEAST_CHOSEN - np.minimum(integers[:, :, place], 0))
+        integers[:, :, column] = np.clip(np.rint(left[:, :, column] / steps), low, high)
+        error = (left[:, :, column] - steps * integers[:, :, column]) / upper[:, column, column][:, None]
+        left[:, :, column + 1 :] -= error[:, :, None] * upper[:, None, column, column + 1 :]
+    return integers
+
+
+def _inverse_factor(covariance: F64) -> F64:
+    """The upper triangular U with UᵀU = (covariance + damping)⁻¹, without that inverse: U⁻¹ is its other factor."""
+    spread = np.einsum("gkk->gk", covariance)
+    damping = DAMPING * spread.mean(axis=1) + 1e-4 * spread.max(axis=1) + 1e-12
+    turned = (covariance + damping[:, None, None] * np.eye(covariance.shape[1]))[:, ::-1, ::-1]
+    factor: F64 = np.linalg.inv(np.linalg.cholesky(turned)[:, ::-1, ::-1])
+    return factor
+
+
+def _error(wrong: F64, covariance: F64) -> F64:
+    total: F64 = ((wrong @ covariance) * wrong).sum(axis=2)
+    return total
+
+
+def _fits(layer: Layer) -> bool:
+    size = layer.rows(layer.weight).shape[1]
+    return bool(layer.groups * size * size <= LARGEST_GRAM)
+
+
+def _covariances(
+    prepared: Prepared, found: tuple[Layer, ...], input_name: str, data: Dataset, threads: int, track: Track
+) -> dict[str, F64]:
+    """The covariance of each layer's inputs over all images, with what float64 may lose of it on its diagonal."""
+    if not data.names:
+        raise DataError("no images to round weights on; give a folder that holds some")
+    computed = [name for name in dict.fromkeys(layer.source for layer in found) if name != input_name]
+    outputs = computed or [str(value.name) for value in prepared.model.graph.outputs]
+    grams, means = dict[str, F64](), dict[str, F64]()
+    count = len(data.names)
+    with opened(expose(prepared.model, outputs), threads) as session:
+        for index in track(range(count), total=count, what="rounding weights"):
+            tensor = data.load(index).tensor
+            seen = dict(zip(outputs, session.run({input_name: tensor}, outputs), strict=True)) | {input_name: tensor}
+            for layer in found:
+                taken = patches(layer, seen[layer.source])
+                places = taken.shape[1] * count
+                wide = taken.astype(np.float64)
+                gram = wide.transpose(0, 2, 1) @ wide / places
+                mean = wide.sum(axis=1) / places
+                grams[layer.name] = grams[layer.name] + gram if index else gram
+                means[layer.name] = means[layer.name] + mean if index else mean
+    return {name: _centred(gram, means[name]) for name, gram in grams.items()}
+
+
+def _centred(gram: F64, mean: F64) -> F64:
+    lost = _LOST * np.trace(gram, axis1=1, axis2=2)
+    centred: F64 = gram - mean[:, :, None] * mean[:, None, :] + lost[:, None, None] * np.eye(gram.shape[1])
+    return centred

@@ -1,0 +1,99 @@
+"""The weights that are learned: where each lies on its grid, and the biases beside them."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from quantseg.graph.edit import initializer
+from quantseg.quantization.affine import F32, QuantParams, integer_limits
+from quantseg.quantization.operators import IntegerForm, integer_form
+from quantseg.quantization.plan import QuantPlan, bias_params, bounds_pairs, constant, pair_rows, safe_integers
+from quantseg.refinement.rounding.learned.rounding import Grid
+
+LARGEST_BIAS = 1 << 30
+"""Bias integers stay within half of int32, as in the plan, which would otherwise change the grid of the weight."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """positions: node → its weight in steps of its grid; see rounding.py. biases: node → its bias, where it has one."""
+
+    grids: Mapping[str, Grid]
+    positions: Mapping[str, Any]
+    biases: Mapping[str, Any]
+
+    @staticmethod
+    def of(model: ir.Model, plan: QuantPlan) -> "Weights":
+        """The unrounded weights of a prepared model, cut off at the ends of the plan's grids."""
+        grids, positions, biases = {}, {}, {}
+        for node in model.graph:
+            name, form = str(node.name), integer_form(node)
+            if name not in plan.weights or not isinstance(form, IntegerForm):
+                continue
+            params = plan.weights[name]
+            weight = torch.from_numpy(np.array(constant(node.inputs[1])))
+            grids[name] = Grid.of(params, weight.dim(), _limits(params, plan), _safe(node, params, plan))
+            positions[name] = grids[name].positions(weight)
+            if form.bias is not None:
+                biases[name] = torch.from_numpy(np.array(constant(node.inputs[form.bias])))
+        return Weights(grids, positions, biases)
+
+    def rounded(self, names: Collection[str] | None = None) -> dict[str, tuple[Any, Any]]:
+        """Node → rounded weight and bias, as a network takes them."""
+        chosen = self.positions if names is None else names
+        return {n: (self.grids[n].rounded(self.positions[n]), self.biases.get(n)) for n in chosen}
+
+    def tensors(self) -> dict[str, Any]:
+        """Everything that is learned, by name, without gradients."""
+        found = {f"position {name}": value.detach() for name, value in self.positions.items()}
+        return found | {f"bias {name}": value.detach() for name, value in self.biases.items()}
+
+    def with_tensors(self, tensors: Mapping[str, Any]) -> "Weights":
+        """These weights with what `tensors` gave."""
+        return replace(
+            self,
+            positions={name: tensors[f"position {name}"] for name in self.positions},
+            biases={name: tensors[f"bias {name}"] for name in self.biases},
+        )
+
+    def written(self, model: ir.Model, plan: QuantPlan) -> ir.Model:
+        """A clone of the prepared model whose weights lie on the plan's grids, just where they were learned to."""
+        clone = model.clone()
+        for node in list(clone.graph):
+            name, form = str(node.name), integer_form(node)
+            if name not in self.positions or not isinstance(form, IntegerForm):
+                continue
+            params = plan.weights[name]
+            with torch.no_grad():
+                value = self.grids[name].rounded(self.positions[name]).numpy()
+            node.replace_input_with(1, initializer(clone.graph, f"{name}_learned", value))
+            if form.bias is not None:
+                data = node.inputs[form.data[0]]
+                assert data is not None
+                bias = _held(self.biases[name].detach().numpy(), bias_params(plan.tensors[str(data.name)], params))
+                node.replace_input_with(form.bias, initializer(clone.graph, f"{name}_learned_bias", bias))
+        return clone
+
+
+def _limits(params: QuantParams, plan: QuantPlan) -> tuple[int, int]:
+    settings, eight_bits = plan.settings, params.qtype.bits >= 8
+    symmetric = params.qtype.signed or settings.symmetric
+    return integer_limits(params.qtype, symmetric=symmetric, reduced=settings.reduce_range and eight_bits)
+
+
+def _safe(node: ir.Node, params: QuantParams, plan: QuantPlan) -> Callable[[F32], F32] | None:
+    """Integers of the node's weight, no pair sum of which saturates, from any; None where that is not asked for."""
+    if not bounds_pairs(params.qtype, plan.settings) or pair_rows(node, constant(node.inputs[1])) is None:
+        return None
+    return lambda integers: safe_integers(node, integers)
+
+
+def _held(bias: F32, grid: QuantParams) -> F32:
+    """The bias within what its integers can hold."""
+    most = np.float32(0.99) * LARGEST_BIAS * grid.scale
+    held: F32 = np.clip(bias, -most, most).astype(np.float32)
+    return held

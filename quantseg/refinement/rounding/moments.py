@@ -1,0 +1,80 @@
+"""Second moments of what a layer's weights multiply: with them the error of rounded weights has a closed form.
+
+An output is w·x over the patch x that a kernel covers, so weights that are wrong by d err by d·x, whose mean square
+is dᵀ E[x xᵀ] d. Source: the same moments stand in Nagel et al., arXiv:2004.10568 (AdaRound), equation 9.
+"""
+
+import math
+
+import numpy as np
+
+from quantseg.quantization.affine import F32, F64
+from quantseg.refinement.layers import Array, Layer
+
+SAMPLES = 512
+"""Patches taken of one image, about; spread over it evenly."""
+
+LARGEST_GRAM = 1 << 20
+"""Numbers in the full matrix E[x xᵀ] of a layer, all groups together; above that its diagonal stands for it."""
+
+
+def patches(layer: Layer, x: Array) -> F32:
+    """What the layer's rows multiply, at places spread over the image: (groups, places, inputs of a row)."""
+    if layer.node.op_type != "Conv":
+        rows = x.reshape(1, -1, x.shape[-1])
+        return np.ascontiguousarray(rows[:, _spread(rows.shape[1])], np.float32)
+    kernel = layer.weight.shape[2:]
+    strides, dilations = (_ints(layer, name, [1] * len(kernel)) for name in ("strides", "dilations"))
+    spans = [(size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True)]
+    padded = np.pad(x, [(0, 0), (0, 0), *_pads(layer, x.shape[2:], spans, strides)])
+    spatial = tuple(range(2, x.ndim))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=spatial)
+    every = [slice(None, None, stride) for stride in strides] + [slice(None, None, d) for d in dilations]
+    placed = np.moveaxis(windows[tuple([slice(None)] * 2 + every)], 1, len(kernel) + 1)  # (n, places…, c, kernel…)
+    places = placed.shape[: len(kernel) + 1]
+    taken = placed[np.unravel_index(_spread(math.prod(places)), places)]
+    return np.ascontiguousarray(taken.reshape(len(taken), layer.groups, -1).transpose(1, 0, 2), np.float32)
+
+
+def second_moments(layer: Layer, x: Array) -> F64:
+    """E[x xᵀ] over one image, (groups, k, k), or where that is too large its diagonal, (groups, k)."""
+    seen = patches(layer, x)
+    groups, places, size = seen.shape
+    if groups * size * size > LARGEST_GRAM:
+        diagonal: F64 = np.mean(seen.astype(np.float64) ** 2, axis=1)
+        return diagonal
+    gram: F64 = (seen.transpose(0, 2, 1) @ seen).astype(np.float64) / places
+    return gram
+
+
+def output_error(layer: Layer, error: F32, moments: F64) -> F64:
+    """Mean squared error of each output channel, (channels,), for weights that are wrong by `error`."""
+    rows = layer.rows(error).astype(np.float64)
+    rows = rows.reshape(layer.groups, -1, rows.shape[1])
+    weighted = rows * moments[:, None] if moments.ndim == 2 else rows @ moments
+    total: F64 = (weighted * rows).sum(axis=2).reshape(-1)
+    return total
+
+
+def _spread(total: int) -> Array:
+    """About SAMPLES of the numbers below `total`, by a step that shares no factor with it: no column is favoured."""
+    step = max(total // SAMPLES, 1)
+    while math.gcd(step, total) != 1:
+        step -= 1
+    return np.arange(0, total, step)
+
+
+def _ints(layer: Layer, name: str, default: list[int]) -> list[int]:
+    attribute = layer.node.attributes.get(name)
+    return default if attribute is None else [int(number) for number in attribute.as_ints()]
+
+
+def _pads(layer: Layer, sizes: tuple[int, ...], spans: list[int], strides: list[int]) -> list[tuple[int, int]]:
+    """Rows added before and after, by axis; auto_pad worked out as ONNX's Conv tells."""
+    axes, auto = len(sizes), layer.node.attributes.get_string("auto_pad", "NOTSET")
+    if auto not in ("SAME_UPPER", "SAME_LOWER"):
+        pads = [0] * (2 * axes) if auto == "VALID" else _ints(layer, "pads", [0] * (2 * axes))
+        return list(zip(pads[:axes], pads[axes:], strict=True))
+    totals = [max((-(-n // s) - 1) * s + span - n, 0) for n, s, span in zip(sizes, strides, spans, strict=True)]
+    less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    return list(zip(less, more, strict=True) if auto == "SAME_UPPER" else zip(more, less, strict=True))

@@ -1,0 +1,143 @@
+"""Timing models side by side, fairly.
+
+The threads of a session spin for a while after a run and take time from any other session. So one session is
+alive at a time; the models take turns in rounds, so that a slow minute of the machine hits all of them; each
+round opens its sessions anew, since where a session's memory lies changes its speed. Absolute figures are the
+machine's of that minute; the ratio between rows of one benchmark is what holds.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.data.recipe import TensorSpec
+from quantseg.errors import ModelError
+from quantseg.graph import load
+from quantseg.progress import Track, quiet
+from quantseg.runtimes import Runtime
+from quantseg.runtimes.memory import peak_memory
+
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One row: milliseconds per run over all rounds; `ratio`: how many times as fast as the first row.
+
+    `ratio` compares medians. `file_bytes` counts external data too. `peak_memory_bytes`: see
+    `quantseg.runtimes.memory.peak_memory`.
+    """
+
+    name: str
+    median_ms: float
+    minimum_ms: float
+    p10_ms: float
+    p90_ms: float
+    ratio: float
+    file_bytes: int
+    peak_memory_bytes: int | None
+
+
+def benchmark(
+    models: Mapping[str, Path],
+    *,
+    runtime: Runtime | Mapping[str, Runtime],
+    threads: int,
+    feeds: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    rounds: int = 5,
+    runs: int = 10,
+    track: Track = quiet,
+) -> tuple[Timing, ...]:
+    """Times every model, in the order given; ratios are to the first.
+
+    `runtime`: one for all, or each model's own by its name. `feeds`: inputs by model name; a model without an entry
+    is fed `random_feeds`. Each round runs a model three times to warm up and `runs` times under the clock. Raises
+    ModelError where one does not load or run.
+    """
+    runtimes = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
+    sizes = {name: file_bytes(path) for name, path in models.items()}
+    given = feeds or {}
+    inputs = {name: given[name] if name in given else _drawn(path, runtimes[name]) for name, path in models.items()}
+    peaks = {
+        name: peak_memory(path, inputs[name], runtime=runtimes[name], threads=threads)
+        for name, path in track(models.items(), total=len(models), what="memory")
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    turns = [name for _ in range(rounds) for name in models]
+    for name in track(turns, total=len(turns), what="timing"):
+        seconds[name] += timed_runs(runtimes[name], models[name], inputs[name], threads, runs)
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
+    first = next(iter(medians.values()), 0.0)
+    return tuple(
+        Timing(
+            name=name,
+            median_ms=1e3 * medians[name],
+            minimum_ms=1e3 * min(times),
+            p10_ms=1e3 * float(np.percentile(times, 10)),
+            p90_ms=1e3 * float(np.percentile(times, 90)),
+            ratio=first / medians[name],
+            file_bytes=sizes[name],
+            peak_memory_bytes=peaks[name],
+        )
+        for name, times in seconds.items()
+    )
+
+
+def random_feeds(inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+    """Inputs that fit, the same on every call: standard normal for floats, small integers else; batch size 1.
+
+    Raises ModelError for an input with another dynamic size.
+    """
+    rng = np.random.default_rng(0)
+    return {spec.name: _random(spec, rng) for spec in inputs}
+
+
+def file_bytes(model: Path) -> int:
+    """Bytes of the model file and of the files with its weights, the .bin of OpenVINO IR too. Raises ModelError."""
+    if model.suffix == ".xml":
+        return model.stat().st_size + model.with_suffix(".bin").stat().st_size
+    tensors = [value.const_value for graph in load(model).graphs() for value in graph.initializers.values()]
+    external = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+    return sum(file.stat().st_size for file in {model, *external})
+
+
+def timed_runs(
+    runtime: Runtime, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], threads: int, runs: int
+) -> list[float]:
+    """Seconds of so many runs in a session of its own, after three to warm up. Raises ModelError."""
+    session = runtime.open(model, threads=threads)
+    try:
+        for _ in range(_WARM_UP):
+            session.run(feeds)
+        times = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            session.run(feeds)
+            times.append(time.perf_counter() - start)
+        return times
+    finally:
+        session.close()
+
+
+def _drawn(model: Path, runtime: Runtime) -> dict[str, NDArray[Any]]:
+    session = runtime.open(model, threads=1)
+    try:
+        return random_feeds(session.inputs)
+    finally:
+        session.close()
+
+
+def _random(spec: TensorSpec, rng: np.random.Generator) -> NDArray[Any]:
+    shape = tuple(1 if size is None and axis == 0 else size for axis, size in enumerate(spec.shape))
+    if None in shape:
+        raise ModelError(f"input {spec.name!r} has dynamic sizes {spec.shape}; give data to time it with")
+    sizes = [size for size in shape if size is not None]
+    if "float" in spec.dtype:
+        return rng.standard_normal(sizes).astype(spec.dtype)
+    return rng.integers(0, 2 if spec.dtype == "bool" else 100, sizes).astype(spec.dtype)

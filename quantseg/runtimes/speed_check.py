@@ -1,0 +1,89 @@
+"""The finished model against float in one run; and where it is not faster, the plan that is."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg import graph
+from quantseg.errors import QuantSegError
+from quantseg.progress import Track, quiet
+from quantseg.runtimes import Runtime
+from quantseg.runtimes.latency import Timing, benchmark
+
+FLOAT, INT8 = "float", "int8"
+ROUNDS, RUNS = 5, 5
+
+Feeds = Mapping[str, NDArray[Any]]
+Build = Callable[[], ir.Model]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Both models' times, in alternating rounds. offers: other plans' times, made only where int8 is not faster.
+
+    threads: of the runtime. A plan that cannot be made is left out.
+    """
+
+    reference: Timing
+    made: Timing
+    threads: int
+    offers: tuple[Timing, ...] = ()
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether int8's median is below float's."""
+        return self.made.median_ms < self.reference.median_ms
+
+    @property
+    def best(self) -> Timing | None:
+        """The fastest of the other plans; None where none is faster than float."""
+        faster = [offer for offer in self.offers if offer.median_ms < self.reference.median_ms]
+        return min(faster, key=lambda offer: offer.median_ms, default=None)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        timings = (self.reference, self.made, *self.offers)
+        return {"threads": self.threads, "timings": [asdict(timing) for timing in timings]}
+
+
+def race(
+    reference: Path,
+    made: Path,
+    feeds: tuple[Feeds, Feeds],
+    others: Mapping[str, Build],
+    *,
+    runtime: Runtime,
+    threads: int,
+    track: Track = quiet,
+) -> Outcome:
+    """Times float and int8 in turns; where int8 is not faster, once more with the other plans beside them.
+
+    feeds: inputs of the float model and of the int8 ones. others: name → what makes the model. Raises ModelError.
+    """
+    first = _timed({FLOAT: reference, INT8: made}, feeds, runtime=runtime, threads=threads, track=track)
+    outcome = Outcome(first[0], first[1], threads)
+    if outcome.is_faster:
+        return outcome
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        models = {FLOAT: reference, INT8: made}
+        for number, (name, build) in enumerate(others.items()):
+            path = Path(folder) / f"{number}.onnx"
+            try:
+                graph.save(build(), path)
+            except QuantSegError:  # a plan under which every node stays float, or that nothing here opens
+                continue
+            models[name] = path
+        again = _timed(models, feeds, runtime=runtime, threads=threads, track=track)
+    return Outcome(again[0], again[1], threads, again[2:])
+
+
+def _timed(
+    models: Mapping[str, Path], feeds: tuple[Feeds, Feeds], *, runtime: Runtime, threads: int, track: Track
+) -> tuple[Timing, ...]:
+    inputs = {name: feeds[0] if name == FLOAT else feeds[1] for name in models}
+    return benchmark(models, runtime=runtime, threads=threads, feeds=inputs, rounds=ROUNDS, runs=RUNS, track=track)

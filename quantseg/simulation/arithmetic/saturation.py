@@ -1,0 +1,83 @@
+"""Which pair sums of a product saturate on a processor with AVX2 and without VNNI, counted channel by channel.
+
+See pair_sums.py. Weights of 7 bits cannot saturate: 2 · 255 · 64 = 32640. Depthwise kernels and uint8 weights take
+wider instructions. Counted are all products that some library's kernel adds so: int8 pictures too, which oneDNN moves
+up by 128, and ConvInteger; onnxruntime adds those exactly (convolution.paired says what it does).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.quantization.affine import F32
+from quantseg.simulation.arithmetic.accumulators import columns
+from quantseg.simulation.arithmetic.call import Call
+from quantseg.simulation.arithmetic.pair_sums import beyond, possible
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """Of each output channel: pair sums that saturated, results with such a sum in them, and whether one ever could.
+
+    sums: pair sums that were looked at, of all channels together.
+    """
+
+    pairs: NDArray[np.int64]
+    results: NDArray[np.int64]
+    possible: NDArray[np.bool_]
+    sums: int
+
+    def __add__(self, other: "Saturation") -> "Saturation":
+        """Both together, of the same channels."""
+        return Saturation(
+            self.pairs + other.pairs,
+            self.results + other.results,
+            self.possible | other.possible,
+            self.sums + other.sums,
+        )
+
+
+def saturation(op_type: str, call: Call) -> Saturation | None:
+    """Counts one call's saturated pair sums; None where the kernel adds no pairs in 16 bits."""
+    rows = stored_rows(op_type, call)
+    if rows is None:
+        return None
+    pairs, results, looked_at = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), 0
+    for which, values in columns(op_type, call):
+        weights = rows[which]
+        found, touched = count(weights, values)
+        pairs[which] += found
+        results[which] += touched
+        looked_at += weights.shape[0] * -(-weights.shape[1] // 2) * values.shape[1]
+    return Saturation(pairs, results, possible(rows), looked_at)
+
+
+def count(rows: F32, values: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """rows: (channels, inner) int8 weights; values: (inner, many) uint8 factors. Saturated pairs, and results hit."""
+    pairs = np.zeros(len(rows), np.int64)
+    touched = np.zeros((len(rows), values.shape[1]), bool)
+    for pair in beyond(rows, values):
+        hit = pair.lost != 0
+        pairs[pair.channels] += hit.sum(axis=1)
+        touched[np.ix_(pair.channels, pair.columns)] |= hit
+    return pairs, touched.sum(axis=1)
+
+
+def stored_rows(op_type: str, call: Call) -> F32 | None:
+    """The int8 weight as stored, (channels, inner), the inner axis in the kernel's order; None for other kernels."""
+    if op_type == "QLinearConvTranspose":
+        return None  # no kernel of any runtime
+    index = {"ConvInteger": 1, "MatMulInteger": 1}.get(op_type, 3)
+    weight = call.array(index)
+    if weight.dtype != np.int8 or weight.ndim < 2:
+        return None
+    if op_type in ("QLinearConv", "ConvInteger"):
+        if weight.shape[1] == 1 and call.number("group", 1) == weight.shape[0]:
+            return None  # depthwise
+        places = np.moveaxis(weight.reshape(*weight.shape[:2], -1), 1, 2)
+        return np.ascontiguousarray(places.reshape(len(weight), -1)).astype(np.float32)
+    if weight.ndim != 2:
+        return None
+    across = op_type == "QGemm" and bool(call.number("transB", 0))
+    return np.ascontiguousarray(weight if across else weight.T).astype(np.float32)

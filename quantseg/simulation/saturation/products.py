@@ -1,0 +1,126 @@
+"""The products of a quantised model as its file has them, and which of their channels could saturate a 16-bit sum."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg.graph.edit import constant, input_at
+from quantseg.quantization.pairs import rows_of, unsafe
+
+Array = NDArray[Any]
+
+_WEIGHT = {
+    "QLinearConv": (3, 5),
+    "ConvInteger": (1, 3),
+    "QLinearMatMul": (3, 5),
+    "MatMulInteger": (1, 3),
+    "QGemm": (3, 5),
+    "MatMulIntegerToFloat": (1, 5),
+    "DynamicQuantizeMatMul": (1, 3),
+}
+"""Integer operators of ONNX and of onnxruntime: the places of their second factor and of its zero-point."""
+_FUSED = ("Conv", "Gemm", "MatMul")
+"""Float operators that runtimes compute in integers between DequantizeLinear and QuantizeLinear."""
+_CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
+_MOST_STEPS = 8
+"""Nodes that are followed back from a product to the numbers that are stored."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One product. channels: its output channels. unsafe: those of which a pair sum can saturate.
+
+    exempt: why no pair of it is added in 16 bits, where that is so. unknown: why it could not be judged.
+    """
+
+    node: str
+    op_type: str
+    channels: int = 0
+    unsafe: tuple[int, ...] = ()
+    exempt: str | None = None
+    unknown: str | None = None
+
+
+def judge(model: ir.Model) -> tuple[Judged, ...]:
+    """All products of the main graph that runtimes compute in integers, in its order."""
+    found = []
+    for node in model.graph:
+        if node.op_type in _WEIGHT and node.domain in ("", "ai.onnx", "com.microsoft"):
+            found.append(_judged(node, *(input_at(node, index) for index in _WEIGHT[node.op_type])))
+        elif node.op_type in _FUSED and node.domain in ("", "ai.onnx"):
+            left, right = (_dequantize(input_at(node, index)) for index in (0, 1))
+            if left is not None and right is not None:
+                found.append(_judged(node, right.inputs[0], input_at(right, 2)))
+    return tuple(found)
+
+
+def _dequantize(value: ir.Value | None) -> ir.Node | None:
+    """The DequantizeLinear that makes a tensor; None for any other tensor."""
+    maker = None if value is None else value.producer()
+    return maker if maker is not None and maker.op_type == "DequantizeLinear" else None
+
+
+def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None) -> Judged:
+    """zero_point: of the weight, whose type it has; inner tensors of a file need not declare theirs."""
+    name = str(node.name or node.outputs[0].name)
+    dtype = next((v.dtype for v in (weight, zero_point) if v is not None and v.dtype is not None), None)
+    if dtype in (ir.DataType.UINT8, ir.DataType.UINT4, ir.DataType.UINT2):
+        return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
+    numbers = _numbers(weight, _MOST_STEPS)
+    if numbers is None:
+        return Judged(name, node.op_type, unknown="its second factor is no constant of the file")
+    if numbers.dtype == np.uint8:
+        return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
+    if numbers.dtype != np.int8:
+        return Judged(name, node.op_type, unknown=f"its weights are {numbers.dtype}")
+    groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else None
+    rows = rows_of(numbers, groups=groups, outputs_first=node.attributes.get_int("transB", 0) == 1)
+    if rows is None:
+        return Judged(name, node.op_type, len(numbers), exempt="depthwise, whose kernels add in wider registers")
+    return Judged(name, node.op_type, len(rows), tuple(map(int, np.nonzero(unsafe(rows))[0])))
+
+
+def _numbers(value: ir.Value | None, most: int) -> Array | None:
+    """What the file stores, through a Cast, an Identity or a QuantizeLinear of constants; None where it is computed.
+
+    Weights of four bits or fewer are given in int8 or uint8.
+    """
+    found = constant(value)
+    if found is not None:
+        kind = np.dtype(found.dtype)
+        return found.astype(np.uint8 if "uint" in kind.name else np.int8) if _is_narrow(kind) else found
+    maker = None if value is None else value.producer()
+    if maker is None or not most or maker.domain not in ("", "ai.onnx"):
+        return None
+    if maker.op_type in ("Cast", "Identity"):
+        below = _numbers(maker.inputs[0], most - 1)
+        to = maker.attributes.get_int("to", ir.DataType.INT8.value)
+        return below if below is None or maker.op_type == "Identity" else below.astype(ir.DataType(to).numpy())
+    if maker.op_type == "Transpose":
+        below = _numbers(maker.inputs[0], most - 1)
+        return None if below is None else below.transpose(maker.attributes.get_ints("perm", None))
+    return _quantised(maker) if maker.op_type == "QuantizeLinear" else None
+
+
+def _is_narrow(kind: np.dtype[Any]) -> bool:
+    return kind.name in ("int4", "uint4", "int2", "uint2")
+
+
+def _quantised(node: ir.Node) -> Array | None:
+    """What QuantizeLinear makes of constants: tools may leave weights in float before one."""
+    values, scale, zero = (constant(input_at(node, index)) for index in range(3))
+    if values is None or scale is None or (input_at(node, 2) is not None and zero is None) or values.ndim == 0:
+        return None
+    zero = np.zeros((), np.uint8) if zero is None else zero
+    axis = node.attributes.get_int("axis", 1) % values.ndim
+    fits = all(array.ndim == 0 or array.shape == (values.shape[axis],) for array in (scale, zero))
+    if not fits or zero.dtype not in (np.int8, np.uint8):
+        return None
+    along = [-1 if index == axis else 1 for index in range(values.ndim)] if scale.ndim else []
+    steps = np.rint(values / scale.reshape(along)) + zero.astype(np.float32).reshape(along if zero.ndim else [])
+    limits = np.iinfo(zero.dtype)
+    integers: Array = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    return integers

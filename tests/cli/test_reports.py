@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from quantseg.cli import making
+from tests.support.command_line import Command, shell
+
+
+def test_a_newcomers_session(float_model: Path, pictures: Path, tmp_path: Path) -> None:
+    """The three commands of the README, as typed."""
+    (tmp_path / "model.onnx").write_bytes(float_model.read_bytes())
+    for command in (
+        f"calibrate model.onnx --data {pictures}",
+        f"quantize model.onnx --data {pictures} --output model.int8.onnx",
+        f"report model.onnx --data {pictures} --rounds 1",
+    ):
+        result = shell(*command.split(), cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert all(line.startswith("note: ") for line in result.stderr.splitlines())
+    onnx.checker.check_model(tmp_path / "model.int8.onnx", full_check=True)
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert made == {
+        *("model.onnx", "model.calibration.json", "model.int8.onnx"),
+        *("reports/README.md", "reports/index.html", "reports/index.json"),
+        *("reports/model/report.json", "reports/model/report.md", "reports/model/index.html"),
+    }
+
+
+def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    assert quantseg("calibrate", float_model, "--data", pictures, "--output", file).code == 0
+    words = ["report", float_model, "--data", pictures, "--calibration", file, "--output", tmp_path / "r"]
+    more = ["--rounds", 1, "--name", "tiny", "--no-pictures", "--json", tmp_path / "all.json"]
+    outcome = quantseg(*words, *more)
+    assert outcome.code == 0
+    assert outcome.out.startswith("tiny: The int8 model is ")
+    content = json.loads((tmp_path / "r/tiny/report.json").read_text())
+    assert json.loads((tmp_path / "all.json").read_text()) == [content]
+    page = (tmp_path / "r/tiny/index.html").read_text()
+    assert "<script src" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_another_tools_model_stands_beside_on_request(
+    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    outcome = quantseg("report", float_model, "--data", pictures, "--output", tmp_path, "--rounds", 1, "--peer")
+    assert outcome.code == 0
+    assert "That of onnxruntime's own quantizer is " in outcome.out
+    content = json.loads((tmp_path / "net/report.json").read_text())
+    assert [row["name"] for row in content["latency"]] == ["float", "int8", "onnxruntime quantizer"]
+    assert content["peer"]["evaluation"]["images"] == content["evaluation"]["images"] == 3
+    assert content["summary"]["peer"]["agreement"] == content["peer"]["evaluation"]["agreement"]
+    assert "| net " in (tmp_path / "README.md").read_text()
+
+
+def test_another_tool_needs_images_to_calibrate_on(
+    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    assert quantseg("calibrate", float_model, "--data", pictures, "--output", tmp_path / "c.json").code == 0
+    words = ["report", float_model, "--data", pictures, "--calibration", tmp_path / "c.json", "--peer"]
+    outcome = quantseg(*words, "--output", tmp_path / "r")
+    assert outcome.code == 2
+    assert "give --calib, not --calibration" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("{0}/val", "val"),
+        ("{0}/val/", "val"),
+        ("--data={0}/val", "--data=val"),
+        ("camvid:{0}/roads#val", "'camvid:roads#val'"),
+        ("/encoder/Conv_0", "/encoder/Conv_0"),
+        ("../shared/data", "../shared/data"),
+        ("--no-pictures", "--no-pictures"),
+    ],
+)
+def test_a_report_tells_the_command_without_folders_of_this_machine(
+    typed: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["quantseg", "report", typed.format(tmp_path)])
+    assert making.command_line() == f"quantseg report {shown}"
+
+
+def test_the_demo_does_the_whole_job(quantseg: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantseg.cli.demo.IMAGES", 2)
+    outcome = quantseg("demo", "--output", tmp_path / "d")
+    assert outcome.code == 0
+    assert "agree with the float model's" in outcome.out
+    onnx.checker.check_model(tmp_path / "d/cells_unet.int8.onnx", full_check=True)
+    assert len(list((tmp_path / "d").glob("calib/images/*"))) == 2
+    for line in outcome.out.splitlines():
+        if line.startswith("wrote "):
+            assert Path(line.removeprefix("wrote ")).is_file()

@@ -1,0 +1,165 @@
+"""Arrays that are model inputs as they stand."""
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from quantseg.data import open_dataset
+from quantseg.data.layouts import arrays
+from quantseg.errors import DataError
+from tests.support.data_files import SIZE, recipe_for, save, spec
+
+RIGHT = np.random.default_rng(0).random((1, 3, *SIZE), np.float32)
+
+
+def load(folder, *, inputs=None, index=0):
+    inputs = inputs or spec()
+    return open_dataset(folder, recipe_for(inputs), inputs=inputs).load(index)
+
+
+def test_arrays_are_fed_unchanged(tmp_path):
+    strange = RIGHT.copy()
+    strange[0, 0, 0, :2] = np.nan, np.inf
+    np.save(tmp_path / "a.npy", strange)
+    np.save(tmp_path / "b.npy", np.asfortranarray(strange))
+    np.savez(tmp_path / "c.npz", whatever=strange)
+    np.savez_compressed(tmp_path / "d.npz", other=strange[:, :1], x=strange)
+    for index in range(4):
+        item = load(tmp_path, index=index)
+        assert item.image is None
+        np.testing.assert_array_equal(item.tensor, strange)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "uint8"])
+def test_the_model_decides_the_number_type(dtype, tmp_path):
+    np.save(tmp_path / "a.npy", RIGHT.astype(dtype))
+    assert load(tmp_path, inputs=spec(dtype=dtype)).tensor.dtype == dtype
+
+
+def test_a_dynamic_batch_takes_any_batch(tmp_path):
+    np.save(tmp_path / "a.npy", np.repeat(RIGHT, 5, axis=0))
+    assert load(tmp_path, inputs=spec(batch=None)).tensor.shape == (5, 3, *SIZE)
+
+
+def test_channels_that_no_picture_has_are_for_arrays_alone(tmp_path):
+    inputs = spec(channels=5)
+    np.save(tmp_path / "a.npy", np.zeros((1, 5, *SIZE), np.float32))
+    assert load(tmp_path, inputs=inputs).tensor.shape == (1, 5, *SIZE)
+    (tmp_path / "a.npy").unlink()
+    save(tmp_path / "a.png", np.zeros((*SIZE, 3), np.uint8))
+    with pytest.raises(DataError, match=r"give \.npy arrays"):
+        load(tmp_path, inputs=inputs)
+
+
+def test_masks_belong_to_one_input_each_and_have_its_size(tmp_path):
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "images" / "a.npy"
+    save(tmp_path / "masks" / "a.png", np.ones(SIZE, np.uint8))
+    np.save(path, RIGHT.transpose(0, 2, 3, 1))
+    assert load(tmp_path, inputs=spec(layout="NHWC")).mask.shape == SIZE
+    np.save(path, np.repeat(RIGHT, 2, axis=0))
+    with pytest.raises(DataError, match="batch of 2 for one mask"):
+        load(tmp_path, inputs=spec(batch=None))
+    np.save(path, RIGHT)
+    save(tmp_path / "masks" / "a.png", np.ones((3, 3), np.uint8))
+    with pytest.raises(DataError, match=r"mask of 3x3 for a\.npy of 6x8"):
+        load(tmp_path)
+
+
+class Trap:
+    """Unpickling this would raise."""
+
+    def __reduce__(self):
+        return (eval, ("1/0",))
+
+
+def npy_bytes(array, **options):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def header_only(shape):
+    """An .npy file that promises `shape` and holds nothing."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (npy_bytes(RIGHT.transpose(0, 2, 3, 1)), "6 channels at axis 1, input 'x' float32 1x3x6x8 takes 3"),
+        (npy_bytes(RIGHT[:, :1]), "1 channels"),
+        (npy_bytes(RIGHT[0]), "batch axis"),
+        (npy_bytes(np.float32(1)), "shape scalar"),
+        (npy_bytes(RIGHT[..., :4]), "1x3x6x4 does not fit"),
+        (npy_bytes(np.repeat(RIGHT, 2, axis=0)), "2x3x6x8 does not fit"),
+        (npy_bytes(RIGHT.astype(np.float64)), ".astype('float32')"),
+        (npy_bytes(RIGHT.astype(">f4").astype(np.int32)), "int32 values"),
+        (npy_bytes(RIGHT.astype(complex)), "complex128 values, not numbers"),
+        (npy_bytes(np.array([Trap()], object), allow_pickle=True), "object values"),
+        (npy_bytes(RIGHT)[:-10], "not an array that numpy can read"),
+        (npy_bytes(RIGHT)[:20], "not an array that numpy can read"),
+        (b"", "not an array that numpy can read"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"{" * 70_000, "not an array that numpy can read"),
+        (b"\x93NUMPY\x09\x00", "not an array that numpy can read"),
+        (pickle.dumps(1), "not an array that numpy can read"),
+        (header_only((1, 3, 10**9, 10**9)), "numbers, more than"),
+        (header_only((10**30,)), "numbers, more than"),
+        (header_only((1, 3, -6, 8)), "does not fit"),
+    ],
+)
+def test_a_wrong_array_is_one_line_that_names_the_file(content, fact, tmp_path):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load(tmp_path)
+    assert "a.npy" in str(caught.value)
+    assert fact in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_batch_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", RIGHT[:0])
+    with pytest.raises(DataError, match="0x3x6x8"):
+        load(tmp_path, inputs=spec(batch=None))
+
+
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (zipped({"a.npy": npy_bytes(RIGHT), "b.npy": npy_bytes(RIGHT)}), "none named 'x'"),
+        (zipped({}), "0 arrays"),
+        (zipped({"x.npy": npy_bytes(RIGHT)[:-1]}), "not an array"),
+        (zipped({"x.npy": header_only((1, 3, 10**9, 10**9))}), "numbers, more than"),
+        (zipped({"x.npy": npy_bytes(np.array([Trap()], object), allow_pickle=True)}), "object values"),
+        (zipped({"x.npy": npy_bytes(RIGHT)})[:-30], "not an array"),
+        (zipped({"x.npy": npy_bytes(RIGHT)}).replace(RIGHT.tobytes()[:8], b"changed!"), "not an array"),
+        (b"PK", "not an array"),
+    ],
+)
+def test_a_wrong_archive_is_one_line_that_names_the_file(content, fact, tmp_path):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load(tmp_path)
+    assert "a.npz" in str(caught.value)
+    assert fact in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_bound_on_numbers_holds_for_right_shapes_too(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", RIGHT)
+    monkeypatch.setattr(arrays, "MAX_ITEMS", RIGHT.size - 1)
+    with pytest.raises(DataError, match="144 numbers, more than 143"):
+        load(tmp_path)

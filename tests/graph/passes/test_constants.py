@@ -1,0 +1,121 @@
+"""What does not depend on the input is computed once, what changes nothing or is not read goes."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from quantseg.graph import infer_shapes
+from quantseg.graph.passes import Lowering, constants
+from quantseg.graph.passes.constants import fold_constants
+from quantseg.graph.passes.dead import remove_dead
+from quantseg.graph.passes.identity import remove_identities
+from tests.support.graphs import assert_same, graph, noise, op_types, run
+
+X = {"x": noise(1, 2, 6, 6)}
+
+
+def after(rewrite: Lowering, model: ir.Model) -> ir.Model:
+    copy = model.clone()
+    infer_shapes(copy)
+    rewrite(copy)
+    return copy
+
+
+RESIZE = """
+    s = Shape(x) a = Slice(s, zero, two) n = Constant<value_ints=[12,18]>() z = Concat<axis=0>(a, n)
+    y = Resize<mode="linear">(x, , , z)
+"""
+FOLDED = {
+    "size of a Resize": (graph(RESIZE, zero=np.array([0]), two=np.array([2])), ["Resize"]),
+    "arithmetic": (graph("a = Add(c, c) b = Sqrt(a) y = Mul(x, b)", c=np.float32([2.0])), ["Mul"]),
+    "split": (
+        graph("a, b = Split(c, n) d = Sub(a, b) y = Add(x, d)", c=noise(12), n=np.array([6, 6])),
+        ["Add"],
+    ),
+    "broadcast": (graph("e = Expand(c, n) y = Add(x, e)", c=noise(1), n=np.array([6, 6])), ["Add"]),
+    "constant node": (graph("c = Constant<value = float {2.5}>() y = Mul(x, c)"), ["Mul"]),
+    "part of a shape": (
+        graph("s = Shape<start=1, end=2>(x) f = Cast<to=1>(s) y = Mul(x, f)", opset=15),
+        ["Mul"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_folded_graph_gives_the_same_numbers(name: str) -> None:
+    model, kinds = FOLDED[name]
+    new = after(fold_constants, model)
+    assert op_types(new) == kinds
+    assert_same(run(new, X), run(model, X), tolerance=0)
+
+
+@pytest.mark.parametrize("take", ["h = Gather(s, two)", "h = Slice(s, two_, three_)"])
+def test_known_sizes_beside_dynamic_ones_are_known(take: str) -> None:
+    body = f"s = Shape(x) {take} f = Cast<to=1>(h) y = Mul(x, f)"
+    places = {"two": np.array(2), "two_": np.array([2]), "three_": np.array([3])}
+    model = graph(body, x="float[n,2,6,w]", **places)
+    new = after(remove_dead, after(fold_constants, model))
+    assert op_types(new) == ["Mul"]
+    assert_same(run(new, X), run(model, X), tolerance=0)
+
+
+KEPT = {
+    "the dynamic one": graph("s = Shape(x) n = Gather(s, k) y = Mul(n, n)", x="float[n,2]", y="int64[]", k=np.array(0)),
+    "dynamic size": graph("s = Shape(x) y = Reshape(x, s)", x="float[n,2]"),
+    "random": graph("r = RandomNormal<shape=[6]>() y = Add(x, r)"),
+    "of the input": graph("y = Abs(x)"),
+    "output of the graph": graph("z = Abs(x) y = Abs(c)", c=noise(3)),
+    "fails on its numbers": graph("i = Gather(c, k) y = Add(x, i)", c=noise(3), k=np.array([7])),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_not_known_stays(name: str) -> None:
+    assert op_types(after(fold_constants, KEPT[name])) == op_types(KEPT[name])
+
+
+def test_a_constant_that_would_be_too_big_stays_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = graph("e = Expand(c, n) y = Add(x, e)", c=noise(1), n=np.array([6, 6]))
+    monkeypatch.setattr(constants, "SIZE_LIMIT", 6 * 6 * 4 - 1)
+    assert op_types(after(fold_constants, model)) == ["Expand", "Add"]
+
+
+def test_a_terabyte_is_refused_before_it_is_made() -> None:
+    model = graph("e = ConstantOfShape(n) y = Add(x, e)", n=np.array([1 << 19, 1 << 19]))
+    assert op_types(after(fold_constants, model)) == ["ConstantOfShape", "Add"]
+
+
+IDENTITIES = {
+    "identity": ("i = Identity(x) y = Relu(i)", ["Relu"]),
+    "identity at the end": ("r = Relu(x) y = Identity(r)", ["Relu"]),
+    "identity alone": ("y = Identity(x)", ["Identity"]),
+    "dropout": ("d = Dropout(x, p) y = Relu(d)", ["Relu"]),
+    "dropout told to train": ("d = Dropout(x, p, t) y = Relu(d)", ["Dropout", "Relu"]),
+    "dropout whose mask is read": (
+        "d, m = Dropout(x) c = Cast<to=1>(m) y = Add(d, c)",
+        ["Dropout", "Cast", "Add"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_only_nodes_that_change_nothing_go(name: str) -> None:
+    body, kinds = IDENTITIES[name]
+    model = graph(body, p=np.float32(0.5), t=np.array(True))
+    new = after(remove_identities, model)
+    assert op_types(new) == kinds
+    assert [value.name for value in new.graph.outputs] == ["y"]
+    if "train" not in name:
+        assert_same(run(new, X), run(model, X), tolerance=0)
+
+
+def test_dead_nodes_and_weights_go_and_the_signature_stays() -> None:
+    model = graph("d = Mul(x, c) e = Abs(d) y = Relu(x)", c=noise(1), unused=noise(1))
+    copy = model.clone()
+    infer_shapes(copy)
+    outcome = remove_dead(copy)
+    assert op_types(copy) == ["Relu"]
+    assert not copy.graph.initializers
+    assert [change.detail.split(":")[0] for change in outcome.changes] == ["Mul", "Abs"]
+    onnx.checker.check_model(ir.serde.serialize_model(copy), full_check=True)

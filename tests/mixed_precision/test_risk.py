@@ -1,0 +1,280 @@
+"""Float islands: what rounding harms is measured pixel by pixel, and the cheapest cure is chosen."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantseg.data.recipe import OutputRecipe
+from quantseg.errors import RecipeError
+from quantseg.graph.preparation import prepare
+from quantseg.mixed_precision.risk import Judge, Jury, Price, Source, price_of, regions, sources, worth
+from quantseg.mixed_precision.risk import choice as choice_of
+from quantseg.mixed_precision.risk.price import BORDER, Border
+from quantseg.quantization.fake_quant import rounded_tensors
+from quantseg.quantization.plan import QuantSettings, plan
+from tests.support import graphs
+from tests.support.quantised import extrema, kernel, noise
+
+HEADS = {
+    "argmax": OutputRecipe(name="y", layout="NCHW", head="argmax"),
+    "argmax NHWC": OutputRecipe(name="y", layout="NHWC", head="argmax"),
+    "threshold": OutputRecipe(name="y", layout="NCHW", head="threshold", threshold=0.1),
+    "threshold NHW": OutputRecipe(name="y", layout="NHW", head="threshold", threshold=0.1),
+    "multilabel": OutputRecipe(name="y", layout="NCHW", head="multilabel", threshold=0.1),
+    "labels": OutputRecipe(name="y", layout="NHW", head="labels"),
+}
+
+
+def output(head: str, seed: int = 0):
+    """What a model with that head may answer for two pictures."""
+    recipe = HEADS[head]
+    if recipe.head == "labels":
+        return np.random.default_rng(seed).integers(0, 5, (2, 4, 6))
+    channels = () if recipe.layout == "NHW" else (1 if recipe.head == "threshold" else 3,)
+    shape = (2, 4, 6, *channels) if recipe.layout == "NHWC" else (2, *channels, 4, 6)
+    return noise(*shape, seed=seed)
+
+
+# The judge.
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_equal_outputs_bear_no_risk_and_others_do(head):
+    answer = output(head)
+    judge = Judge.of(answer, HEADS[head])
+    assert judge.risk(answer) == 0
+    assert judge.risk(output(head, seed=1)) > 0.1
+    assert judge.risk(np.zeros_like(answer)) > 0.1
+
+
+@pytest.mark.parametrize("head", ["argmax", "argmax NHWC"])
+def test_what_raises_all_classes_of_a_pixel_alike_changes_no_class(head):
+    answer = output(head)
+    axis = 1 if head == "argmax" else 3
+    raised = answer + np.expand_dims(noise(2, 4, 6, seed=3), axis)
+    assert Judge.of(answer, HEADS[head]).risk(raised) < 1e-10
+
+
+@pytest.mark.parametrize("head", [head for head in HEADS if head != "labels"])
+@given(st.integers(0, 100), st.sampled_from([1.5, 2.0, 10.0]))
+@settings(max_examples=10)
+def test_larger_errors_bear_more_risk(head, seed, factor):
+    answer, wrong = output(head), output(head, seed=seed + 1) * np.float32(0.1)
+    judge = Judge.of(answer, HEADS[head])
+    assert judge.risk(answer + np.float32(factor) * wrong) > judge.risk(answer + wrong)
+
+
+@pytest.mark.parametrize("head", ["argmax", "threshold"])
+@given(st.sampled_from([0.003, 0.01, 0.04]), st.sampled_from([0.3, 2.0]))
+@settings(max_examples=6)
+def test_where_leads_are_spread_evenly_the_risk_grows_as_the_error_does(head, error, factor):
+    """Also with signs by chance; so the squares of the risks of independent errors add."""
+    lead = np.random.default_rng(0).uniform(-1, 1, (1, 1, 200, 200)).astype(np.float32)
+    level = np.float32(HEADS[head].threshold if head == "threshold" else 0)
+    answer = lead + level if head == "threshold" else np.concatenate([lead, np.zeros_like(lead)], axis=1)
+    signs = np.random.default_rng(1).choice([-1, 1], answer.shape).astype(np.float32)
+    judge = Judge.of(answer, HEADS[head])
+    once, scaled = (judge.risk(answer + np.float32(size) * signs) for size in (error, factor * error))
+    assert scaled == pytest.approx(factor * once, rel=0.1)
+
+
+@pytest.mark.parametrize("head", ["argmax", "threshold", "multilabel", "labels"])
+def test_a_rare_class_counts_like_a_frequent_one(head):
+    """One pixel of a class or ninety-nine of another: the same error in all pixels of either bears the same risk, but
+    for the part in which all pixels count alike: there ninety-nine weigh more, by the root of their number."""
+    rare = np.zeros((1, 10, 10), np.bool_)
+    rare[0, 3, 4] = True
+    if head == "argmax":
+        answer = np.stack([~rare, rare], axis=1).astype(np.float32)
+    elif head == "labels":
+        answer = np.where(rare, 3, 1)[:, None]
+    else:
+        answer = np.where(rare, 1.1, -0.9).astype(np.float32)[:, None]
+    recipe = HEADS[head] if head != "labels" else OutputRecipe(name="y", layout="NCHW", head="labels")
+    judge = Judge.of(answer, recipe)
+    risks = []
+    for place in (rare, ~rare):
+        wrong = answer.copy()
+        if head == "labels":
+            wrong[:, 0][place] += 1
+        else:
+            wrong[:, 0][place] += np.float32(0.25)
+        risks.append(judge.risk(wrong))
+    alike = 1.0 if head == "labels" else math.sqrt(math.sqrt(99))
+    assert risks[0] * alike == pytest.approx(risks[1], rel=1e-3)
+
+
+def test_any_other_class_id_is_as_wrong_as_the_next():
+    answer = output("labels")
+    judge = Judge.of(answer, HEADS["labels"])
+    assert judge.risk(answer + 1) == judge.risk(answer + 100) == pytest.approx(1)
+
+
+def test_an_error_at_the_boundary_weighs_more_than_one_inside():
+    answer = np.array([[0.1, 5.0], [0.0, 0.0]], np.float32).reshape(1, 2, 1, 2)
+    judge = Judge.of(answer, HEADS["argmax"])
+    boundary, inside = answer.copy(), answer.copy()
+    boundary[0, 0, 0, 0] += 0.1
+    inside[0, 0, 0, 1] += 0.1
+    assert judge.risk(boundary) > 20 * judge.risk(inside)
+
+
+def test_an_output_of_another_layout_is_refused():
+    with pytest.raises(RecipeError, match="not NCHW"):
+        Judge.of(noise(2, 3, 4), HEADS["argmax"])
+
+
+# The choice.
+
+TOTAL = 10**6
+
+
+def priced(nodes: dict[str, int], borders: tuple[Border, ...] = (), macs: dict[str, int] | None = None) -> Price:
+    return Price(nodes, borders, TOTAL, macs or dict.fromkeys(nodes, 1))
+
+
+@st.composite
+def choices(draw):
+    """Some tensors around up to five nodes, each node with its price, borders between some."""
+    names = [f"n{index}" for index in range(draw(st.integers(1, 5)))]
+    around = st.frozensets(st.sampled_from(names), min_size=1, max_size=3)
+    drawn = draw(st.lists(st.tuples(around, st.just(0.0) | st.floats(1e-3, 1)), max_size=6))
+    places = [Source(f"t{index}", risk, nodes) for index, (nodes, risk) in enumerate(drawn)]
+    cost = st.sampled_from([0, TOTAL // 20, TOTAL // 7, TOTAL // 3])
+    readers = st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True).map(tuple)
+    borders = draw(st.lists(st.builds(Border, st.sampled_from(names), readers, cost), max_size=4))
+    macs = {name: draw(st.integers(0, 9)) for name in names}
+    return places, priced({name: draw(cost) for name in names}, tuple(borders), macs)
+
+
+def remaining(places, nodes):
+    return math.sqrt(sum(place.risk**2 for place in places if not place.nodes <= nodes))
+
+
+def subsets(names):
+    return [frozenset(s) for count in range(len(names) + 1) for s in itertools.combinations(sorted(names), count)]
+
+
+@settings(max_examples=100)
+@given(choices(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.2, 2.0]), st.randoms())
+def test_a_region_is_allowed_tells_the_truth_and_pays(choice, work, time, random):
+    places, price = choice
+
+    def allowed(nodes):
+        return price.of_work(nodes) <= work and price.of_time(nodes) <= time
+
+    found, *others = regions(places, price, allowed, harmless=1e-6)
+    assert allowed(found.nodes)
+    assert found.price == price.of_time(found.nodes)
+    assert found.risk == pytest.approx(remaining(places, found.nodes))
+    assert all(worth(found.risk, found.price) <= worth(max(other.risk, 1e-6), other.price) for other in others)
+    assert frozenset() in [one.nodes for one in (found, *others)]
+    assert regions(random.sample(places, len(places)), price, allowed, harmless=1e-6) == (found, *others)
+
+
+@settings(max_examples=60)
+@given(choices())
+def test_each_cut_is_the_best_of_all_regions_at_one_price_of_risk(choice):
+    places, price = choice
+    places = [place for place in places if place.risk]
+    squares = sum(place.risk**2 for place in places) or 1.0
+    found = list(choice_of._cuts(places, price, lambda _: True))[1:]
+    weights = [(work, risk) for work in choice_of._WORK_COSTS for risk in choice_of._RISK_COSTS]
+    assert len(found) == len(weights)
+    for nodes, (work, risk) in list(zip(found, weights, strict=True))[::7]:
+
+        def cost(nodes, work=work, risk=risk):
+            return price.of_time(nodes) + work * price.of_work(nodes) + risk * remaining(places, nodes) ** 2 / squares
+
+        assert cost(nodes) <= min(map(cost, subsets(price.nodes))) + 20 / TOTAL  # sums of rounded numbers
+
+
+def test_what_costs_nothing_is_left_float_only_for_the_sake_of_risk():
+    price = priced({"a": 0, "b": 0, "c": 0})
+    found = regions([Source("t", 0.5, frozenset("ab"))], price, lambda _: True, harmless=1e-6)[0]
+    assert found.nodes == frozenset("ab")
+
+
+def test_a_risk_that_is_harmless_or_dear_is_left_alone():
+    dear = priced({"a": 40 * TOTAL, "b": TOTAL // 10})
+    places = [Source("s", 0.1, frozenset("a")), Source("t", 0.1, frozenset("b"))]
+    assert regions(places, dear, lambda _: True, harmless=0.2)[0].nodes == frozenset()
+    assert regions(places, dear, lambda _: True, harmless=0.05)[0].nodes == frozenset("b")
+
+
+def test_places_side_by_side_are_left_float_together_where_a_border_vanishes():
+    border = Border("a", ("b",), TOTAL // 4)
+    places = [Source("s", 0.5, frozenset("a")), Source("t", 0.5, frozenset("b"))]
+    price = priced({"a": TOTAL // 20, "b": TOTAL // 20}, (border,))
+    assert price.of_time(frozenset("a")) == pytest.approx(0.3)
+    assert price.of_time(frozenset("ab")) == pytest.approx(0.1)
+    assert regions(places, price, lambda _: True, harmless=1e-6)[0].nodes == frozenset("ab")
+
+
+# The price.
+
+
+def test_a_dense_convolution_is_dearer_in_float_a_depthwise_one_costs_its_borders():
+    body = """
+        a = Conv <pads = [1,1,1,1]> (x, w)
+        b = Conv <group = 8, pads = [1,1,1,1]> (a, v)
+        c = Conv (b, u)
+        d = Conv (b, t)
+        y = Add (c, d)
+    """
+    weights = {"w": kernel(8, 3, 3, 3, seed=1), "v": kernel(8, 1, 3, 3, seed=2), "u": kernel(4, 8, 1, 1, seed=3)}
+    weights["t"] = kernel(4, 8, 1, 1, seed=4)
+    prepared = prepare(graphs.graph(body, x="float[1,3,12,10]", **weights))
+    feeds = [{"x": noise(1, 3, 12, 10)}]
+    price = price_of(prepared, plan(prepared, extrema(prepared.model, feeds), QuantSettings()), {"x": (1, 3, 12, 10)})
+    first, depthwise, one, other = (str(node.name) for node in prepared.model.graph if node.op_type == "Conv")
+    pixels = 12 * 10
+    assert price.macs[first] == pixels * 8 * 27
+    assert price.nodes[first] == pytest.approx(pixels * 8 * (27 * 0.7 + 5))
+    assert price.nodes[depthwise] == 0
+    borders = 2 * BORDER * 8 * pixels  # of what it reads and what it makes, which two read
+    assert price.of_time(frozenset({depthwise})) * price.total == pytest.approx(borders)
+    assert price.of_time(frozenset({one, other, depthwise})) < price.of_time(frozenset({one, depthwise}))
+    assert price.of_work(frozenset({first})) == pytest.approx(27 / (27 + 9 + 4 + 4))
+
+
+# What is measured.
+
+
+def network():
+    body = """
+        a = Conv <pads = [1,1,1,1]> (x, w)
+        r = Clip(a, lo, hi)
+        m = MaxPool <kernel_shape = [2,2], strides = [2,2]> (r)
+        b = Conv(m, v)
+        s = Relu(b)
+        c = Concat <axis = 1> (s, m)
+        y = Conv(c, u)
+    """
+    weights = {"w": kernel(8, 3, 3, 3, seed=1), "v": kernel(8, 8, 1, 1, seed=2), "u": kernel(4, 16, 1, 1, seed=3)}
+    bounds = {"lo": np.array(0, np.float32), "hi": np.array(6, np.float32)}
+    return prepare(graphs.graph(body, x="float[1,3,12,12]", **weights, **bounds))
+
+
+def test_every_place_that_rounds_is_measured_with_the_nodes_around_it():
+    prepared = network()
+    feeds = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(2)]
+    decided = plan(prepared, extrema(prepared.model, feeds), QuantSettings())
+    recipe = HEADS["argmax"]
+    jury = Jury.of(prepared.model, feeds, recipe, threads=1)
+    assert jury.risks(prepared.model) == (0.0, 0.0)
+    found = sources(prepared.model, decided, jury)
+    assert found == sources(prepared.model, decided, replace(jury, threads=2))
+    tensors = rounded_tensors(prepared.model, decided)
+    assert tuple(place.name for place in found) == tensors
+    assert all(place.risk > 0 for place in found)
+    kinds = {node.name: node.op_type for node in prepared.model.graph}
+    around = {place.name: sorted(kinds[name] for name in place.nodes) for place in found}
+    assert around["x"] == ["Conv"]
+    assert around["y"] == ["Conv"]
+    assert around["r"] == ["Clip", "Concat", "Conv", "Conv", "MaxPool"]

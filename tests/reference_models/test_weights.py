@@ -1,0 +1,189 @@
+"""The committed models: their cards tell the truth, they carry their recipe, and they go through the tool."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from quantseg import graph, pipeline
+from quantseg.data import open_samples
+from quantseg.data.drawn_cells import CLASSES, cell_image, write_cells
+from quantseg.data.recipe import METADATA_KEY, TensorSpec, complete, recipe_from_toml
+from quantseg.evaluation.reference_models import DATA_KEY
+from quantseg.runtimes import RUNTIMES
+from quantseg.simulation import saturation
+from reference_models import WEIGHTS
+from reference_models.cards import markdown, read_cards
+from tests.support.places import SHARED
+
+REAL = SHARED / "data"
+CARDS = read_cards(WEIGHTS)
+
+MODELS = (
+    *("cells_unet", "deeplabv3plus", "fc_densenet", "fcn8s", "fpn", "linknet", "mobile", "plain", "pspnet", "segnet"),
+    *("unet", "unet_bilinear", "wbc_unet"),
+)
+
+# What may still run in float: enlarging the logits behind the last convolution, where rounding costs accuracy and
+# integers save nothing.
+FLOAT = {name: {"Resize"} for name in ("pspnet", "fpn", "deeplabv3plus")}
+
+
+def session(model, *, unsigned_weights=False):
+    """unsigned_weights: onnxruntime's own switch for exact sums without VNNI, at 1.5 to 2 times the latency."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    if unsigned_weights:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def recipe_of(path):
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    return recipe_from_toml(metadata[METADATA_KEY], source=path.name), metadata[DATA_KEY]
+
+
+def prepared(picture, recipe):
+    x = (picture * np.float32(recipe.input.scale) - recipe.input.mean) / recipe.input.std
+    return x.transpose(2, 0, 1)[None].astype(np.float32)
+
+
+def test_every_model_is_there_and_all_together_are_small():
+    assert tuple(CARDS) == MODELS
+    assert sum((WEIGHTS / f"{name}.onnx").stat().st_size for name in MODELS) < 45_000_000
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_are_checked_and_carry_a_recipe_that_fits(name):
+    path = WEIGHTS / f"{name}.onnx"
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
+    assert onnx.TensorProto.FLOAT16 not in {tensor.data_type for tensor in model.graph.initializer}
+    recipe, data = recipe_of(path)
+    opened = session(path)
+    inputs, outputs = (
+        [TensorSpec(v.name, "float32", tuple(d if isinstance(d, int) else None for d in v.shape)) for v in values]
+        for values in (opened.get_inputs(), opened.get_outputs())
+    )
+    assert complete(recipe, inputs, outputs, model=path.name) == recipe
+    card = CARDS[name]
+    assert (card["architecture"], card["data"]) == (name, data)
+    assert card["onnx_difference"] < 1e-4
+    assert tuple(card["validation_iou"]) == recipe.output.classes
+    assert np.mean(list(card["validation_iou"].values())) == pytest.approx(card["validation_mean_iou"])
+    weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.data_type == 1}
+    # Counted where they are read: the exporter keeps equal tensors once, and the two normalisations that a shortcut
+    # adds up have the same shift, since they always had the same gradient.
+    read = [name for node in model.graph.node for name in node.input]
+    moments = [name for node in model.graph.node if node.op_type == "BatchNormalization" for name in node.input[3:]]
+    trained = sum(weights.get(name, 0) for name in read) - sum(weights[name] for name in moments)
+    assert trained == card["parameters"] < 1_200_000
+
+
+@pytest.fixture(scope="module")
+def smears(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cells")
+    write_cells(folder, 4, seed=7)
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_quantised_and_what_its_decoder_executes_is_int8(name, smears, tmp_path):
+    path, target = WEIGHTS / f"{name}.onnx", tmp_path / "int8.onnx"
+    model = pipeline.read_float_model(path)
+    images = pipeline.open_data(smears, model)
+    options = pipeline.CalibrationOptions(threads=1)
+    table = pipeline.calibrate(model, images, options).table
+    graph.save(pipeline.quantize(model, table, options.settings)[1], target)
+    feeds = {model.input.name: images.load(0).tensor}
+    nodes = RUNTIMES["onnxruntime"].executed(target, feeds, threads=1, runs=1)
+    in_float = {node.op_type for node in nodes if node.kind == "float"}
+    assert in_float <= FLOAT.get(name, set())
+    assert sum(node.op_type == "QLinearConv" for node in nodes) >= 6
+    assert target.stat().st_size < 0.5 * path.stat().st_size
+    (expected,), (found,) = (session(file).run(None, feeds) for file in (path, target))
+    assert found.shape == expected.shape
+    assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.8
+    # It opens only where each weight and its zero-point are a node's own; safe weights need no other kernel.
+    (unsigned,) = session(target, unsigned_weights=True).run(None, feeds)
+    np.testing.assert_array_equal(unsigned, found)
+    assert saturation.verdict_of(target).is_exact
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "cells_unet"])
+def test_the_card_tells_the_mean_iou_on_pictures_that_training_never_saw(name):
+    data = CARDS[name]["data"]
+    if not (REAL / data).is_dir():
+        pytest.skip("the shared folder of real images is not here")
+    from PIL import Image
+
+    path = WEIGHTS / f"{name}.onnx"
+    recipe, _ = recipe_of(path)
+    camvid = data == "camvid"
+    samples = open_samples(REAL / data, dataset="camvid" if camvid else "pictures", split="val" if camvid else None)
+    opened, classes = session(path), len(recipe.output.classes)
+    height, width = recipe.input.size
+    both, true, found = np.zeros((3, classes))
+    # Every fourth picture of the validation split, or the held-out fifth.
+    for index in range(0, len(samples), 4) if camvid else range(4, len(samples), 5):
+        picture, mask = samples.read(index)
+        resized = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+        rows, columns = (np.arange(n) * 2 + 1 for n in (height, width))
+        truth = mask[rows[:, None] * mask.shape[0] // (2 * height), columns * mask.shape[1] // (2 * width)]
+        (logits,) = opened.run(None, {"image": prepared(resized, recipe)})
+        seen = logits[0].argmax(axis=0)
+        for k in range(classes):
+            both[k] += ((truth == k) & (seen == k)).sum()
+            true[k] += (truth == k).sum()
+            found[k] += ((seen == k) & (truth < classes)).sum()
+    mean_iou = np.mean(both / (true + found - both))
+    assert mean_iou == pytest.approx(CARDS[name]["validation_mean_iou"], abs=0.03 if camvid else 1e-3)
+
+
+def test_the_cells_unet_finds_the_cells_of_pictures_that_it_never_saw():
+    path = WEIGHTS / "cells_unet.onnx"
+    recipe, _ = recipe_of(path)
+    opened = session(path)
+    agreeing = [
+        np.mean(opened.run(None, {"image": prepared(image, recipe)})[0][0].argmax(axis=0) == mask)
+        for image, mask in map(cell_image, range(6))
+    ]
+    assert min(agreeing) > 0.97
+    assert recipe.output.classes == CLASSES
+
+
+def test_the_table_in_the_readme_is_the_one_that_the_command_prints():
+    readme = (WEIGHTS.parent / "README.md").read_text(encoding="utf-8")
+    assert markdown(CARDS) in readme
+
+
+def test_importing_the_package_imports_no_torch():
+    code = (
+        "import sys, reference_models, reference_models.zoo, reference_models.cards; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_card_that_is_missing_or_damaged_is_one_line(tmp_path):
+    (tmp_path / "net.onnx").touch()
+    command = [sys.executable, "-m", "reference_models", "table", str(tmp_path)]
+    for text in (None, "{", "[]", "{}", '{"data": 1}', "[" * 100_000):
+        if text is not None:
+            (tmp_path / "net.json").write_text(text)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "net.json: no card of a trained model" in done.stderr
+        assert done.stderr.count("\n") == 1
+    done = subprocess.run([*command[:-1], str(tmp_path / "none")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "none: no trained models in it" in done.stderr
+    (tmp_path / "net.json").write_text(json.dumps(CARDS["cells_unet"]))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "391,524" in done.stdout
+    assert CARDS["cells_unet"]["command"] in done.stdout.splitlines()

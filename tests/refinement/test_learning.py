@@ -1,0 +1,393 @@
+"""Learned rounding: integers on the plan's grids, better than the nearest ones, the same each time, resumable."""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from quantseg import graph
+from quantseg.data.dataset import Item
+from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
+from quantseg.errors import CalibrationError, MissingExtraError, PlanError, RecipeError
+from quantseg.graph.preparation import Prepared, prepare
+from quantseg.quantization import formats
+from quantseg.quantization.affine import Range, dequantize, params_of_weights, quantize
+from quantseg.quantization.fake_quant import fake_quantised
+from quantseg.quantization.pairs import unsafe
+from quantseg.quantization.plan import QuantPlan, QuantSettings, constant, plan, safe_integers
+from quantseg.quantization.qtypes import INT4, INT8
+from tests.support import graphs, quantised
+from tests.support.quantised import Array, kernel, noise
+
+torch = pytest.importorskip("torch", reason="learned rounding is an extra; install quantseg[learn]")
+
+from quantseg.refinement.rounding import learned as learning  # noqa: E402
+from quantseg.refinement.rounding.learned import checkpoint, examples, learner, objective, rounding  # noqa: E402
+from quantseg.refinement.rounding.learned.parts import parts_of  # noqa: E402
+from quantseg.refinement.rounding.learned.rounding import ROUNDINGS  # noqa: E402
+
+RECIPE = Recipe(InputRecipe(layout="NCHW"), OutputRecipe(name="y", layout="NCHW", head="argmax"))
+BODY = """a = Conv<pads=[1,1,1,1]>(x, w1, b1) r = Relu(a) m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r)
+    b = Conv<pads=[1,1,1,1]>(m, w2, b2) s = Relu(b) c = Conv<pads=[1,1,1,1]>(s, w3) t = Add(c, s)
+    u = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(t, , k)
+    d = Concat<axis=1>(u, r) e = Conv<pads=[1,1,1,1]>(d, w4, b4) f = Relu(e) y = Conv(f, w5, b5)"""
+
+
+def network() -> Prepared:
+    return prepare(
+        graphs.graph(
+            BODY,
+            x="float[1,3,16,16]",
+            w1=kernel(8, 3, 3, 3, seed=1),
+            b1=noise(8, seed=2) / 10,
+            w2=kernel(8, 8, 3, 3, seed=3),
+            b2=noise(8, seed=4) / 10,
+            w3=kernel(8, 8, 3, 3, seed=5),
+            k=np.array([1, 1, 2, 2], np.float32),
+            w4=kernel(8, 16, 3, 3, seed=6),
+            b4=noise(8, seed=7) / 10,
+            w5=kernel(4, 8, 1, 1, seed=8),
+            b5=noise(4, seed=9) / 10,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Pictures of noise as a data set."""
+
+    count: int = 4
+    first: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{index}.png" for index in range(self.first, self.first + self.count))
+
+    def digest(self, index: int) -> str:
+        return hashlib.sha256(self.names[index].encode()).hexdigest()
+
+    def load(self, index: int) -> Item:
+        x = noise(1, 3, 16, 16, seed=self.first + index)
+        return Item(self.names[index], x, np.zeros((16, 16, 3), np.uint8), None)
+
+
+DATA = Noise()
+SETTINGS = QuantSettings(weight=INT4)
+
+
+def ranges(prepared: Prepared) -> dict[str, Range]:
+    return quantised.extrema(prepared.model, [{"x": DATA.load(index).tensor} for index in range(DATA.count)])
+
+
+def learned(prepared: Prepared, *, part_steps: int = 8, steps: int = 12, **changes: Any) -> Prepared:
+    given: dict[str, Any] = {
+        "settings": SETTINGS,
+        "recipe": RECIPE,
+        "input_name": "x",
+        "data": DATA,
+        "seed": 0,
+        "boundary_weight": 4.0,
+        "threads": 1,
+        "checkpoint": None,
+        "track": lambda items, total, what: items,
+        "rounding": "straight-through",
+        "largest_part": 1,
+    }
+    given |= changes
+    return learner.learned(prepared, ranges(prepared), part_steps=part_steps, steps=steps, **given)
+
+
+def plan_of(prepared: Prepared, settings: QuantSettings = SETTINGS) -> QuantPlan:
+    return plan(prepared, ranges(network()), settings)
+
+
+def answer(model: ir.Model, index: int) -> Array:
+    return graphs.run(model, {"x": DATA.load(index).tensor})[0]
+
+
+def content(result: Prepared) -> bytes:
+    return graph.to_bytes(result.model)
+
+
+# Rounding.
+
+
+@pytest.mark.parametrize("name", ROUNDINGS)
+@pytest.mark.parametrize(("qtype", "limits"), [(INT4, (-7, 7)), (INT8, (-127, 127))])
+def test_learning_starts_from_the_weight(name: str, qtype: Any, limits: tuple[int, int]) -> None:
+    weight, params = kernel(5, 3, 3, 3), params_of_weights(kernel(5, 3, 3, 3), qtype, axis=0)
+    grid = rounding.Grid.of(params, 4, limits)
+    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    assert learnable.variable.requires_grad
+    nearest = dequantize(quantize(weight, params), params)
+    if name == "adaround":  # unrounded
+        assert (np.abs(learnable.weight().detach().numpy() - weight) < 0.011 * grid.scale.numpy()).all()
+    else:
+        np.testing.assert_array_equal(learnable.weight().detach().numpy(), nearest)
+    np.testing.assert_array_equal(grid.rounded(learnable.settled()).numpy(), nearest)
+
+
+@pytest.mark.parametrize("name", ROUNDINGS)
+def test_what_is_settled_is_an_integer_of_the_grid(name: str) -> None:
+    weight = kernel(4, 2, 3, 3)
+    grid = rounding.Grid.of(params_of_weights(weight, INT4, axis=0), 4, (-7, 7))
+    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    with torch.no_grad():
+        learnable.variable += 4 * torch.from_numpy(noise(4, 2, 3, 3))
+        learnable.keep_inside()
+    found = torch.round(learnable.settled())
+    assert found.abs().max() <= 7
+    if name == "adaround":
+        below = torch.floor(grid.positions(torch.from_numpy(weight)))
+        assert torch.equal(found, torch.clamp(below + (learnable.share() >= 0.5), -7, 7))
+
+
+@pytest.mark.parametrize("name", ROUNDINGS)
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_no_pair_of_what_is_settled_saturates(name: str, inputs: int) -> None:
+    """Steps of the largest weight alone, so that most pairs are beyond their limits at the start."""
+    weight = np.abs(kernel(4, inputs, 3, 3))
+    node = next(iter(graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=weight).graph))
+    grid = rounding.Grid.of(
+        params_of_weights(weight, INT8, axis=0), 4, (-127, 127), lambda integers: safe_integers(node, integers)
+    )
+    assert unsafe(np.rint(weight / grid.scale.numpy()).reshape(4, inputs, 9)).all()
+    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    for step in range(3):
+        with torch.no_grad():
+            learnable.variable += 20 * torch.from_numpy(noise(4, inputs, 3, 3, seed=step))
+            learnable.keep_inside()
+        found = torch.round(learnable.settled()).numpy()
+        assert not unsafe(found.reshape(4, inputs, 9)).any()
+
+
+def test_the_penalty_is_nothing_where_every_share_is_decided() -> None:
+    grid = rounding.Grid(torch.ones(()), torch.zeros(()), -7, 7)
+    learnable = rounding.AdaRound(grid, torch.tensor([0.5, 1.5]))
+    assert learnable.penalty(1.0).item() == pytest.approx(1)
+    assert learnable.penalty(0.0).item() == 0  # not yet
+    with torch.no_grad():
+        learnable.variable += torch.tensor([-10.0, 10.0])
+    assert learnable.penalty(1.0).item() == 0
+
+
+# Objective.
+
+
+def test_pixels_near_the_boundary_weigh_more() -> None:
+    logits = torch.tensor([[[[0.0, 0.0, 0.0]], [[0.1, 1.0, 9.0]]]])
+    weights = objective.pixel_weights(logits, RECIPE.output, 4.0)[0, 0]
+    assert weights[0] > weights[1] > weights[2]
+    assert float(weights.mean()) == pytest.approx(1)
+    assert torch.equal(objective.pixel_weights(logits, RECIPE.output, 0.0), torch.ones(1, 1, 3))
+
+
+@pytest.mark.parametrize("head", ["argmax", "threshold", "multilabel"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_the_objective_is_nothing_for_the_same_answer_alone(head: str, layout: str) -> None:
+    recipe = OutputRecipe(name="y", layout=layout, head=head)
+    channels = 1 if head == "threshold" else 3
+    target = torch.from_numpy(noise(*((1, channels, 5, 6) if layout == "NCHW" else (1, 5, 6, channels))))
+    weights = objective.pixel_weights(target, recipe, 4.0)
+    assert weights.shape == (1, 5, 6)
+    assert float(objective.distance(target, target, weights, recipe)) == pytest.approx(0, abs=1e-6)
+    assert float(objective.distance(target * 0.9, target, weights, recipe)) > 1e-4
+
+
+# Parts.
+
+
+@pytest.mark.parametrize("largest", [1, 2, 4, 100])
+def test_parts_hold_every_weight_once_and_in_order(largest: int) -> None:
+    prepared = network()
+    decided = plan_of(prepared)
+    rounded = fake_quantised(prepared.model, decided, weights=())
+    parts = parts_of(rounded.graph, prepared.model.graph, decided.weights, largest=largest)
+    assert [name for part in parts for name in part.learned] == list(decided.weights)
+    assert [str(node.name) for part in parts for node in part.plain] == [
+        str(node.name) for node in prepared.model.graph
+    ]
+    assert all(part.compared for part in parts)
+    if largest == 1:
+        assert all(len(part.learned) == 1 for part in parts)
+
+
+# Learning.
+
+
+def test_learned_weights_lie_on_their_grids_and_the_plan_gives_just_them() -> None:
+    result = learned(network())
+    decided = plan_of(result)
+    assert decided.weights == result.weights
+    assert decided.weights == plan_of(network()).weights
+    for node in result.model.graph:
+        if node.op_type == "Conv":
+            params, weight = decided.weights[str(node.name)], constant(node.inputs[1])
+            np.testing.assert_array_equal(dequantize(quantize(weight, params), params), weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight", "largest", "part_steps", "steps"),
+    [
+        ("straight-through", INT4, 1, 40, 0),
+        ("straight-through", INT4, 3, 40, 0),
+        ("straight-through", INT4, 1, 0, 60),
+        ("straight-through", INT8, 1, 10, 30),
+        ("adaround", INT4, 1, 40, 0),
+        ("adaround", INT4, 3, 40, 0),
+    ],
+)
+def test_it_is_nearer_to_the_float_answer_than_the_nearest_integers(
+    name: str, weight: Any, largest: int, part_steps: int, steps: int
+) -> None:
+    settings = QuantSettings(weight=weight)
+    prepared = network()
+    result = learned(
+        prepared, settings=settings, rounding=name, largest_part=largest, part_steps=part_steps, steps=steps
+    )
+
+    def off(one: Prepared) -> float:
+        made = fake_quantised(one.model, plan_of(one, settings))
+        return float(np.mean([(answer(prepared.model, i) - answer(made, i)) ** 2 for i in range(DATA.count)]))
+
+    assert off(result) < off(prepared)
+
+
+def test_one_layer_learned_errs_no_more_than_the_nearest_integers() -> None:
+    prepared = prepare(
+        graphs.graph(
+            "a = Conv(x, w) b = Conv<pads=[1,1,1,1]>(a, v) y = Conv(b, u)",
+            x="float[1,3,16,16]",
+            w=kernel(8, 3, 1, 1),
+            v=kernel(8, 8, 3, 3, seed=1),
+            u=kernel(4, 8, 1, 1, seed=2),
+        )
+    )
+    seen = ranges(prepared)
+    result = learned(prepared, part_steps=60, steps=0)
+    nearest, better = plan(prepared, seen, SETTINGS), plan(result, seen, SETTINGS)
+
+    def at_b(one: Prepared, decided: QuantPlan) -> float:
+        made = graph.expose(fake_quantised(one.model, decided, tensors=()), ["b"])
+        truth = graph.expose(prepared.model, ["b"])
+        return float(np.mean([(answer(made, i) - answer(truth, i)) ** 2 for i in range(DATA.count)]))
+
+    assert at_b(result, better) <= at_b(prepared, nearest)
+
+
+def test_the_learned_int4_model_runs_in_int8_kernels() -> None:
+    result = learned(network())
+    decided = plan_of(result)
+    written = formats.emit(result.model, decided, qformat="qdq", metadata={})
+    graph.check(written, full=True)
+    feed = {"x": DATA.load(0).tensor}
+    assert not [node.name for node in quantised.executed(written, feed) if node.kind == "float"]
+    (ours,) = quantised.optimised(written, feed)
+    (simulated,) = graphs.run(fake_quantised(result.model, decided), feed)
+    assert (np.abs(ours - simulated) < 0.5 * float(decided.tensors["y"].scale)).mean() > 0.95
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others() -> None:
+    one, same, other = (content(learned(network(), seed=seed)) for seed in (0, 0, 1))
+    assert one == same
+    assert one != other
+
+
+def test_the_model_given_does_not_change() -> None:
+    prepared = network()
+    before = content(prepared)
+    learned(prepared)
+    assert content(prepared) == before
+
+
+class Killed(Exception):
+    """Learning was ended from outside."""
+
+
+def ending(after: int, what: str) -> Any:
+    """A track that ends the work of that kind after so many items."""
+
+    def track(items: Iterable[Any], *, total: int, what: str, wanted: str = what) -> Iterable[Any]:
+        for number, item in enumerate(items):
+            if what == wanted and number == after:
+                raise Killed
+            yield item
+
+    return track
+
+
+@pytest.mark.parametrize(("after", "what"), [(2, "learning parts"), (5, "learning the network")])
+def test_what_was_interrupted_goes_on_to_the_same_bytes(
+    after: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learner, "SAVE_EVERY_SECONDS", 0.0)
+    path = tmp_path / "learning.pt"
+    with pytest.raises(Killed):
+        learned(network(), checkpoint=path, track=ending(after, what))
+    seen: list[tuple[str, int]] = []
+
+    def track(items: Iterable[Any], *, total: int, what: str) -> Iterable[Any]:
+        for item in items:
+            seen.append((what, total))
+            yield item
+
+    resumed = learned(network(), checkpoint=path, track=track)
+    assert content(resumed) == content(learned(network()))
+    if what == "learning the network":
+        assert seen == [(what, 12 - after)] * (12 - after)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 13}, {"data": Noise(first=4)}, {"boundary_weight": 1.0}])
+def test_a_checkpoint_of_other_work_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "learning.pt"
+    learned(network(), checkpoint=path)
+    with pytest.raises(CalibrationError, match=r"learning\.pt: is of another model, other images, settings or another"):
+        learned(network(), checkpoint=path, **change)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"hello", b"\x80\x04N."])
+def test_a_file_that_is_no_checkpoint_is_refused(garbage: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "learning.pt"
+    path.write_bytes(garbage)
+    with pytest.raises(CalibrationError, match="is no checkpoint of learned rounding"):
+        checkpoint.read(path, "work")
+
+
+def test_pictures_beyond_the_bound_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = content(learned(network(), part_steps=0))
+    monkeypatch.setattr(examples, "CACHE_BYTES", 1)
+    assert content(learned(network(), part_steps=0)) == whole
+
+
+def test_bad_input_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CalibrationError, match=r"^no images to learn the rounding from"):
+        learned(network(), data=Noise(count=0))
+    with pytest.raises(RecipeError, match="gives classes, which have no gradient"):
+        learned(network(), recipe=replace(RECIPE, output=OutputRecipe(name="y", layout="NHW", head="labels")))
+    with pytest.raises(PlanError, match="'dice' is no way to learn rounding; choose one of straight-through, adaround"):
+        learned(network(), rounding="dice")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "quantseg\[learn\]"'):
+        learning.learn(network(), {}, SETTINGS, RECIPE, "x", DATA)
+
+
+def test_without_a_weight_there_is_nothing_to_learn() -> None:
+    prepared = prepare(
+        graphs.graph("r = Relu(x) t = Transpose<perm=[0,1,3,2]>(r) y = MatMul(r, t)", x="float[1,3,16,16]")
+    )
+    assert learned(prepared, settings=QuantSettings()) is prepared
+
+
+def test_the_weight_type_can_be_another_than_that_of_the_settings() -> None:
+    prepared = network()
+    result = learning.learn(
+        prepared, ranges(prepared), QuantSettings(), RECIPE, "x", DATA, weight=INT4, iterations=10, threads=1
+    )
+    assert {params.qtype for params in result.weights.values()} == {INT4, INT8}
+    assert plan_of(result, QuantSettings()).weights == result.weights

@@ -1,0 +1,100 @@
+"""Narrower ranges: the rarest values are cut off where no mask needs them, and kept where one does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantseg.data.recipe import OutputRecipe
+from quantseg.graph.preparation import prepare
+from quantseg.mixed_precision.risk import Jury, sources
+from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.refinement.range_search import narrowed, speaking
+from tests.refinement.test_correction import Tensors, observed
+from tests.support import graphs
+from tests.support.quantised import extrema, noise
+
+SIZE, SPIKE = 96, 100.0
+OUTPUT = OutputRecipe(name="y", layout="NCHW", head="argmax")
+
+
+def with_spikes(seed: int):
+    """A picture with one value in its last channel that is a hundred times as large as the others."""
+    x = noise(1, 3, SIZE, SIZE, seed=seed)
+    x[0, 2, seed + 3, 2 * seed + 5] = SPIKE
+    return x
+
+
+def case(decided_by_spike: bool):
+    """A model of two classes, all that `narrowed` takes, and the feeds.
+
+    decided_by_spike: the second class is where the last channel is large; otherwise that channel is next to nothing.
+    """
+    weight = np.zeros((2, 3, 1, 1), np.float32)
+    weight[:, :2, 0, 0] = 0.0 if decided_by_spike else np.array([[1.0, 0.0], [0.0, 1.0]])
+    weight[:, 2, 0, 0] = [0.0, 1.0] if decided_by_spike else [1e-3, 0.0]
+    bias = np.array([60.0 if decided_by_spike else 0.0, 0.0], np.float32)
+    body, size = "y = Conv(x, w, b)", f"float[1,3,{SIZE},{SIZE}]"
+    prepared = prepare(graphs.graph(body, x=size, w=weight, b=bias))
+    data = Tensors(tuple(map(with_spikes, range(4))))
+    feeds = [{"x": x} for x in data.tensors]
+    ranges = extrema(prepared.model, feeds)
+    settings = QuantSettings()
+    jury = Jury.of(prepared.model, feeds, OUTPUT, threads=1)
+    found = sources(prepared.model, plan(prepared, ranges, settings), jury)
+    return prepared, ranges, observed(prepared, data), settings, found, jury
+
+
+def test_rare_values_that_no_mask_needs_are_cut_off():
+    given_ = case(decided_by_spike=False)
+    ranges, left = narrowed(*given_)
+    before, known = given_[1], {source.name: source.risk for source in given_[4]}
+    assert ranges["x"].maximum < SPIKE / 10
+    assert ranges["x"].minimum >= before["x"].minimum
+    now = {source.name: source.risk for source in left}
+    assert now["x"] < known["x"] / 2
+    assert [source.nodes for source in left] == [source.nodes for source in given_[4]]
+    prepared, _, _, settings, _, jury = given_
+    measured = sources(prepared.model, plan(prepared, ranges, settings), jury)
+    assert now["x"] == pytest.approx({source.name: source.risk for source in measured}["x"])
+
+
+def test_rare_values_that_are_a_class_are_kept():
+    given_ = case(decided_by_spike=True)
+    ranges, left = narrowed(*given_)
+    assert ranges["x"] == given_[1]["x"]
+    assert left == given_[4]
+
+
+def test_threads_and_the_order_of_sources_change_nothing():
+    *given_, found, jury = case(decided_by_spike=False)
+    one = narrowed(*given_, found, jury)
+    assert narrowed(*given_, found, replace(jury, threads=2)) == one
+    ranges, left = narrowed(*given_, tuple(reversed(found)), jury)
+    assert (ranges, tuple(reversed(left))) == one
+
+
+def test_where_nothing_is_at_risk_nothing_is_tried():
+    *given_, found, jury = case(decided_by_spike=False)
+    harmless = tuple(replace(source, risk=0.0) for source in found)
+    assert narrowed(*given_, harmless, jury, track=_none_expected) == (given_[1], harmless)
+
+
+def _none_expected(items, *, total, what):
+    assert total == 0
+    return items
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=20), st.floats(0.1, 10.0), st.integers(0, 5))
+def test_speaking_counts_the_images_that_bear_the_risk(risks, factor, silent):
+    count = speaking(risks)
+    assert 1 - 1e-9 <= count <= len(risks) + 1e-9
+    assert speaking([*risks, *[0.0] * silent]) == pytest.approx(count)
+    assert speaking([factor * risk for risk in risks]) == pytest.approx(count)
+    assert speaking([risks[0]] * len(risks)) == pytest.approx(len(risks))
+
+
+def test_no_risk_speaks_of_nothing():
+    assert speaking([0.0, 0.0]) == 0.0

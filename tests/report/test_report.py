@@ -1,0 +1,407 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import quantseg.report
+from quantseg.errors import DataError, OutputError
+from quantseg.report import (
+    INT8,
+    Peer,
+    PeerSummary,
+    Summary,
+    contest_tables,
+    contest_verdict,
+    summarise_plan,
+    verdict,
+    write_index,
+    write_report,
+)
+from quantseg.report.sections import sections
+from quantseg.report.verdict import headlines
+from quantseg.report.writing import read_summary
+from tests.support.sample_report import bare_report, evaluation, executed, peer_report, report
+
+FORMS = ["report.json", "report.md", "index.html"]
+VOID = {"meta", "link", "img", "br", "hr", "input", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Reads a page and notes what it is made of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module", params=[report, bare_report, peer_report])
+def written(request, tmp_path_factory):
+    """A report and the folder that holds its three forms."""
+    folder = tmp_path_factory.mktemp("cells")
+    write_report(request.param(), folder)
+    return request.param(), folder
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page((written[1] / "index.html").read_text(encoding="utf-8"))
+
+
+# The page
+
+
+def test_the_page_needs_nothing_from_outside(written):
+    text = (written[1] / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.all("script")
+    assert not page.all("link")
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
+    assert "url(http" not in text
+    assert "@import" not in text
+
+
+def test_the_page_can_be_read_aloud(page):
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in page.all("svg"))
+    assert {header["scope"] for header in page.all("th")} == {"row", "col"}
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+
+
+def test_every_link_has_its_target(page):
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link["href"].removeprefix("#") for link in page.all("a")} <= set(ids)
+
+
+def test_names_are_text_not_markup(page):
+    assert "cells & <b>friends</b>" in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert not page.all("b") or "friends" not in str(page.all("b"))
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_stands_out_from_the_paper_in_light_and_dark():
+    """WCAG 2.2, level AA: a contrast of at least 4.5 for text, and 3 for bars."""
+    templates = Path(quantseg.report.__file__).parent / "templates"
+    style = "\n".join((templates / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
+    themes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
+    ]
+    themes = [theme for theme in themes if len(theme) > 5]
+    assert len(themes) >= 2
+    for theme in themes:
+        for name, least in {
+            "ink": 4.5,
+            "quiet": 4.5,
+            "accent": 4.5,
+            "float": 3,
+            "int8": 3,
+            "warning": 3,
+        }.items():
+            for ground in ("paper", "raised"):
+                low, high = sorted(luminance(theme[part]) for part in (name, ground) if part in theme)
+                assert (high + 0.05) / (low + 0.05) >= least, (name, ground)
+
+
+# All forms
+
+
+def test_the_same_report_is_the_same_bytes(written, tmp_path):
+    content, folder = written
+    write_report(content, tmp_path)
+    for form in FORMS:
+        assert (folder / form).read_bytes() == (tmp_path / form).read_bytes()
+
+
+def test_without_pictures_no_form_shows_an_image(tmp_path):
+    write_report(report(), tmp_path, pictures=False)
+    assert all("data:image" not in (tmp_path / form).read_text(encoding="utf-8") for form in FORMS)
+
+
+def test_pictures_are_in_the_page_only(written):
+    content, folder = written
+    shown = ["data:image" in (folder / form).read_text(encoding="utf-8") for form in FORMS]
+    assert shown == [False, False, bool(content.pictures)]
+
+
+def test_markdown_holds_every_section_and_table(written):
+    content, folder = written
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert verdict(content.summary) in text
+    for section in sections(content):
+        assert f"\n## {section.title}\n" in text
+    tables = [line for line in text.split("\n") if line.startswith("|")]
+    assert tables
+    assert max(map(len, tables)) <= 100
+    assert "<script" not in text.replace("\\<script", "")
+
+
+def test_json_is_strict_and_whole(written):
+    content, folder = written
+    text = (folder / "report.json").read_text(encoding="utf-8")
+    values = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    assert values["summary"]["agreement"] == content.evaluation.agreement
+    assert len(values["worst_ranges"]) == len(content.ranges)
+    assert read_summary(folder / "report.json") == content.summary
+
+
+def test_written_files_are_the_only_files(tmp_path):
+    written = write_report(report(), tmp_path / "cells")
+    assert sorted(written) == sorted((tmp_path / "cells").iterdir())
+
+
+def test_what_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(OutputError, match=r"report\.json: is a folder"):
+        write_report(report(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+# The index
+
+
+def test_the_index_lists_every_report(tmp_path):
+    write_report(replace(report(), name="zebra"), tmp_path / "b zebra")
+    write_report(replace(bare_report(), name="<b>a"), tmp_path / "a")
+    _, markdown, html = write_index(tmp_path)
+    page = Page(html.read_text(encoding="utf-8"))
+    assert [link["href"] for link in page.all("a")] == ["a/index.html", "b%20zebra/index.html"]
+    lines = markdown.read_text(encoding="utf-8").split("\n")
+    named = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
+    assert named[2:] == ["\\<b>a", "zebra"]
+    assert max(len(line) for line in lines if line.startswith("|")) <= 100
+
+
+def test_an_index_of_nothing_is_an_empty_table(tmp_path):
+    values, markdown, html = write_index(tmp_path)
+    assert json.loads(values.read_text()) == {}
+    assert "| model" in markdown.read_text(encoding="utf-8")
+    assert Page(html.read_text(encoding="utf-8")).all("table")
+
+
+NOTE = "not its own pictures: agreement only; give --data"
+FAILED = "onnxruntime's quantizer failed (no <Conv>)"
+
+
+@pytest.fixture(scope="module")
+def contested(tmp_path_factory):
+    """Reports beside the other tool's models, of one of which it made none, and one that stands alone."""
+    folder = tmp_path_factory.mktemp("contested")
+    write_report(peer_report(name="a_model_with_a_rather_long_name"), folder / "a")
+    write_report(peer_report(name="b", data=None, note=NOTE, evaluation=evaluation(labelled=False)), folder / "b")
+    write_report(peer_report(name="c", peer=Peer(failed=FAILED)), folder / "c")
+    write_report(report(name="alone"), folder / "d")
+    return folder, [path.read_text(encoding="utf-8") for path in write_index(folder)]
+
+
+def test_the_index_stands_models_beside_the_other_tools(contested):
+    folder, (values, markdown, html, svg) = contested
+    page = Page(html)
+    assert [link["href"] for link in page.all("a")] == [f"{name}/index.html" for name in "abcd"]
+    assert {header["scope"] for header in page.all("th")} == {"row", "col", "colgroup"}
+    assert len(page.all("caption")) == len(page.all("table")) == 2
+    for form in (page.text, markdown.replace("\\<", "<")):
+        assert form.index(NOTE) < form.index(FAILED) < form.index("alone")
+    assert json.loads(values)["a"]["peer"]["bytes"] == 1_100_000
+    assert read_summary(folder / "a/report.json").peer.agreement == evaluation().agreement
+    assert "(contest.svg)" in markdown
+    assert ElementTree.fromstring(svg).get("role") == "img"
+    assert "--paper: #" in svg
+
+
+def test_every_table_of_the_index_fits_a_terminal(contested):
+    lines = [line for line in contested[1][1].split("\n") if line.startswith("|")]
+    assert len(lines) == 2 * (2 + 3) + 2 + 1
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_index_is_the_same_bytes_every_time(contested):
+    folder, texts = contested
+    assert [path.read_text(encoding="utf-8") for path in write_index(folder)] == texts
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"summary": {"name": "x"}}', '{"summary": 3}'])
+def test_a_stranger_among_the_reports_is_named(text, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/report.json").write_text(text)
+    with pytest.raises(DataError, match=r"other.report\.json: not a report of quantseg"):
+        write_index(tmp_path)
+
+
+# What is said
+
+
+def summary(**changes):
+    figures = {"float_bytes": 4_000_000, "int8_bytes": 1_000_000, "float_ms": 50.0, "int8_ms": 20.0}
+    scored = {"agreement": 0.943, "float_iou": 0.49, "int8_iou": 0.485}
+    return Summary(name="x", images=3, **{**figures, **scored, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "4.0 times smaller and 2.5 times faster"),
+        ({"int8_ms": 100.0}, "4.0 times smaller and 2.0 times slower"),
+        ({"int8_ms": 51.0}, "4.0 times smaller and about as fast"),
+        ({"int8_bytes": 8_000_000}, "2.0 times larger and"),
+        ({"float_ms": None}, "is 4.0 times smaller, and its masks agree with the float model's to 94.3 %"),
+        ({}, "mean IoU is 48.5 % where the float model's is 49.0 %."),
+        ({"float_iou": None, "int8_iou": None}, "to 94.3 % (mean IoU)."),
+        ({"note": "strange pictures"}, "Note: strange pictures."),
+        ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "quantizer is 2.0 times smaller and about as fast, and"),
+        ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "agree to 90.0 %; its mean IoU is 40.0 %."),
+        ({"peer": PeerSummary(2_000_000, 50.0, 0.9)}, "masks agree to 90.0 %."),
+        ({"peer": PeerSummary(failed="it failed (why)")}, "there is no model: it failed (why)."),
+    ],
+)
+def test_the_verdict_says_what_was_measured(changes, words):
+    sentence = verdict(summary(**changes))
+    assert words in sentence
+    assert sentence.endswith(".")
+
+
+def test_the_contest_is_counted_and_its_failures_are_left_out():
+    peers = [
+        PeerSummary(1_000_000, 40.0, 0.90),  # ours is closer and faster
+        PeerSummary(1_000_000, 20.5, 0.95),  # theirs is closer, and as fast but for the noise of a benchmark
+        PeerSummary(1_000_000, 10.0, 0.943),  # as close, and theirs is faster
+        PeerSummary(failed="it failed"),
+        None,
+    ]
+    sentence = contest_verdict([summary(peer=peer) for peer in peers])
+    assert sentence.startswith(
+        "Of 3 models that both tools quantise, quantseg's masks are the closer to the float model's in 1; "
+        "its model is faster in 1, slower in 1 and about as fast in 1."
+    )
+    assert "agreement is 94.3 % against 94.3 %, and speed 2.50x against 2.44x." in sentence
+    assert contest_verdict([summary(peer=peers[3]), summary()]) == ""
+
+
+def test_what_was_not_measured_is_a_dash_in_the_contest():
+    without = summary(peer=PeerSummary(failed="it failed"), float_iou=None, int8_iou=None, note="strange")
+    quality, cost = contest_tables([without, summary(peer=PeerSummary(2_000_000, 25.0, 0.9, 0.4), data="wbc")])
+    assert quality.rows == (
+        ("x", "not its own", "–", "–", "–", "–", "94.3 %"),
+        ("x", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),
+    )
+    assert cost.rows == (
+        ("x", "4.00 MB", "–", "1.00 MB", "50.0 ms", "–", "2.50x"),
+        ("x", "4.00 MB", "2.00 MB", "1.00 MB", "50.0 ms", "2.00x", "2.50x"),
+    )
+    assert quality.headers[2:] == ("mIoU: float", "ORT", "ours", "agreement: ORT", "ours")
+
+
+def test_the_page_of_a_model_shows_the_other_tools_beside_it():
+    shown = {section.title: section for section in sections(peer_report())}
+    assert shown["Accuracy"].tables[0].headers[-2:] == ("ORT", "its agreement")
+    assert [row[0] for row in shown["Size"].tables[0].rows] == ["float", "int8", "onnxruntime quantizer"]
+    assert len(shown["What runs"].tables) == 2
+    bare = {section.title: section for section in sections(bare_report())}
+    unlabelled = peer_report(evaluation=evaluation(labelled=False), peer=Peer(evaluation=evaluation(labelled=False)))
+    (table,) = next(s for s in sections(unlabelled) if s.title == "Accuracy").tables
+    assert table.headers == (*bare["Accuracy"].tables[0].headers, "ORT")
+
+
+def test_headlines_leave_out_what_was_not_measured():
+    assert [h.value for h in headlines(report())][:2] == ["4.00x", "2.50x"]
+    assert len(headlines(report())) == 5
+    assert [h.label for h in headlines(bare_report())] == ["smaller", "agreement", "SQNR"]
+
+
+def test_what_stays_float_is_grouped_with_its_reason():
+    (section,) = [s for s in sections(report()) if s.title == "What stays float"]
+    assert section.text == "The plan quantises 24 nodes and keeps 9 in float."
+    assert len(section.items) == 1
+    assert section.items[0].startswith("9 Resize: cubic mode overshoots (/up/Resize_0, ")
+    assert section.items[0].endswith("/up/Resize_5 and 3 more)")
+
+
+def test_float_transposed_convolutions_that_still_run_are_named():
+    def said(nodes):
+        (section,) = [s for s in sections(report(executed={INT8: nodes})) if s.title == "What runs"]
+        return list(section.items)
+
+    assert said(executed(("ConvTranspose", "float", 1.0))) == ["The int8 model still runs 1 ConvTranspose in float."]
+    assert said(executed(("QLinearConv", "int8", 1.0))) == []
+
+
+def test_the_roofline_is_a_line_the_totals_and_the_slowest_convolutions():
+    (section,) = [s for s in sections(report()) if s.title == "Convolutions"]
+    assert section.text.startswith("In the int8 model convolutions take 82.2 % of the time and run at 0.26 TMAC/s, ")
+    assert "The roof, 1.25 TMAC/s in int8 and 0.15 TMAC/s in float, is the fastest of" in section.text
+    totals, slowest = section.tables
+    assert totals.rows[0] == ("float", 1, "4000.0", "40.000", "100", "66.7 %", "80.0 %")
+    assert [row[0] for row in slowest.rows[:3]] == ["c0", "<b>$x^{$", "c2"]
+    assert len(slowest.rows) == 13
+    assert slowest.rows[-1][:2] == ("… and 13 more", None)
+
+
+def test_json_holds_every_convolution():
+    content = report().to_json()["roofline"]
+    assert content["roofs"]["int8"] == {"kind": "int8", "macs_per_second": 1.25e12, "size": (1024, 1024, 1024)}
+    first, second, third, *others = content["convolutions"]["int8"]
+    assert first["product"]["macs"] == 4_000_000_000
+    assert first["fraction_of_roof"] == pytest.approx(4e9 / 0.012 / 1.25e12)
+    assert second["product"]["groups"] == 32
+    assert (third["product"], third["fraction_of_roof"]) == (None, None)
+    assert len(others) == 22
+    assert bare_report().to_json()["roofline"] is None
+
+
+def test_a_plan_is_summarised_by_counting():
+    from quantseg.quantization.plan import KeptFloat, PlannedNode, Quantised, QuantPlan, QuantSettings
+
+    decisions = [
+        ("a", "Conv", Quantised("product")),
+        ("b", "Resize", KeptFloat("no rule")),
+        ("c", "Conv", Quantised("product")),
+        ("d", "Softmax", KeptFloat("last")),
+        ("e", "Gelu", KeptFloat("no rule")),
+    ]
+    nodes = tuple(PlannedNode(*decision) for decision in decisions)
+    changes = ("fold: a: x", "fold: c: y", "split: b: z")
+    plan = QuantPlan(QuantSettings(), {}, {}, nodes, frozenset(), {}, changes, ("careful",))
+    brief = summarise_plan(plan)
+    assert (brief.quantised, brief.lowered, brief.notes) == (
+        {"Conv": 2},
+        {"fold": 2, "split": 1},
+        ("careful",),
+    )
+    assert [(g.reason, g.operators, g.nodes) for g in brief.kept] == [
+        ("no rule", {"Gelu": 1, "Resize": 1}, ("b", "e")),
+        ("last", {"Softmax": 1}, ("d",)),
+    ]
