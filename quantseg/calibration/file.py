@@ -13,29 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from quantseg.calibration.calibrators import Calibrator
+from quantseg.calibration.choosing import Choice, choose_ranges
 from quantseg.calibration.histogram import Histogram, bin_of, exponent_of
 from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
 from quantseg.errors import CalibrationError
 from quantseg.files import write_text
 from quantseg.quantization.affine import Range, params_from_range
-from quantseg.quantization.qtypes import QTYPES, QType
+from quantseg.quantization.qtypes import QTYPES
+from quantseg.quantization.ranges import RangeTable
 
-_FORMAT = "quantseg.calibration.file"
+_FORMAT = "quantseg.calibration"
 _VERSION = 1
 _NOT_OURS = (ArithmeticError, AttributeError, CalibrationError, LookupError, RecursionError, TypeError, ValueError)
 """What reading something else as a calibration file raises."""
-
-
-@dataclass(frozen=True)
-class CalibrationTable:
-    """The range chosen for each tensor, and how: calibrator and percentile, type of the integers, symmetric or not."""
-
-    calibrator: str
-    percent: float | None
-    qtype: QType
-    symmetric: bool
-    ranges: Mapping[str, Range]
 
 
 @dataclass(frozen=True)
@@ -46,7 +36,7 @@ class Calibration:
     recipe: str
     threads: int
     observations: Observations
-    table: CalibrationTable
+    table: RangeTable
 
     @property
     def data_digest(self) -> str:
@@ -55,23 +45,7 @@ class Calibration:
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def choose_ranges(
-    observations: Observations,
-    choose: Calibrator,
-    *,
-    name: str,
-    percent: float | None,
-    qtype: QType,
-    symmetric: bool,
-) -> CalibrationTable:
-    """Runs one calibrator over every observed tensor. Raises CalibrationError where nothing was observed."""
-    if not observations.images:
-        raise CalibrationError("no image was observed; give at least one with --data")
-    ranges = {t: choose(h, qtype, symmetric=symmetric) for t, h in observations.histograms.items()}
-    return CalibrationTable(name, percent, qtype, symmetric, ranges)
-
-
-def merge(a: Calibration, b: Calibration, choose: Calibrator) -> Calibration:
+def merge(a: Calibration, b: Calibration) -> Calibration:
     """The calibration over the images of both; the ranges are chosen anew, by the calibrator of `a`.
 
     Raises CalibrationError where model or preprocessing differ, or an image is in both.
@@ -84,7 +58,7 @@ def merge(a: Calibration, b: Calibration, choose: Calibrator) -> Calibration:
         raise CalibrationError("the calibrations watched different tensors; calibrate both with one quantseg version")
     total = a.observations + b.observations
     t = a.table
-    table = choose_ranges(total, choose, name=t.calibrator, percent=t.percent, qtype=t.qtype, symmetric=t.symmetric)
+    table = choose_ranges(total, a.model, Choice(t.calibrator, t.percent, t.qtype, t.symmetric))
     return Calibration(a.model, a.recipe, a.threads, total, table)
 
 
@@ -140,9 +114,18 @@ def _from_json(content: Mapping[str, Any]) -> Calibration:
     )
     ranges = {name: Range(*map(float, tensor["range"])) for name, tensor in tensors.items()}
     percent = None if how["percent"] is None else float(how["percent"])
-    table = CalibrationTable(str(how["name"]), percent, QTYPES[how["qtype"]], bool(how["symmetric"]), ranges)
+    model = str(content["model"]["sha256"])
+    table = RangeTable(
+        ranges,
+        model,
+        QTYPES[how["qtype"]],
+        bool(how["symmetric"]),
+        str(how["name"]),
+        percent,
+        len(observations.images),
+    )
     return Calibration(
-        model=str(content["model"]["sha256"]),
+        model=model,
         recipe=str(content["recipe"]),
         threads=int(content["threads"]),
         observations=observations,

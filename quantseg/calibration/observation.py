@@ -5,7 +5,7 @@ gives the same result, bit for bit.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.calibration.engines import ENGINES
+from quantseg.calibration.engines import Engine, Serial
 from quantseg.calibration.histogram import Histogram
 from quantseg.data import Dataset
 from quantseg.errors import CalibrationError
 from quantseg.progress import Track, quiet
 from quantseg.quantization.affine import F32
-from quantseg.runtimes import RUNTIMES, Session
+from quantseg.runtimes import Runtime, Session
 
 SAMPLE_SIZE = 65_536
 """Values counted per tensor and image, at least: tensors up to twice this size are counted whole."""
@@ -85,20 +85,21 @@ class Watch:
     """What each worker needs: a float model whose watched tensors are all outputs, and where the images are.
 
     tensors: in the graph's order, so that the first bad one is where the trouble begins. threads: of the runtime, the
-    same in every worker, since kernels may sum in another order with another number of them.
+    same in every worker, since kernels may sum in another order with another number of them. alone: whether one worker
+    has the machine to itself.
     """
 
     model: bytes | Path
     input_name: str
     tensors: tuple[str, ...]
     dataset: Dataset
-    runtime: str
+    runtime: Runtime
     threads: int
-    alone: bool
+    alone: bool = True
 
     def __call__(self) -> Callable[[int], Observations]:
         """Opens the model; gives the step that observes one image, by its index."""
-        session = RUNTIMES[self.runtime].open(self.model, threads=self.threads, spinning=self.alone)
+        session = self.runtime.open(self.model, threads=self.threads, spinning=self.alone)
         return lambda index: self._observe(session, index)
 
     def _observe(self, session: Session, index: int) -> Observations:
@@ -136,23 +137,23 @@ def sample(values: NDArray[Any]) -> NDArray[Any]:
 def observe(
     watch: Watch,
     *,
-    engine: str = "serial",
-    workers: int = 1,
+    engine: Engine | None = None,
     seen: Observations | None = None,
     on_progress: Callable[[Observations], None] = lambda total: None,
     track: Track = quiet,
 ) -> Observations:
     """Observes every image of the dataset that `seen` does not hold yet, and adds it to `seen`.
 
-    on_progress is given the running total after each image (to save it). The result does not depend on engine or
-    workers. Raises CalibrationError for NaN or infinity, naming tensor and image.
+    on_progress is given the running total after each image (to save it). The result does not depend on the engine.
+    Raises CalibrationError for NaN or infinity, naming tensor and image.
     """
     total = Observations.empty() if seen is None else seen
     known = set(total.images)
     names = watch.dataset.names
     todo = [i for i, name in enumerate(names) if not known or ImageId(name, watch.dataset.digest(i)) not in known]
-    make_step = replace(watch, alone=engine == "serial")
-    for part in track(_parts(make_step, todo, engine, workers), total=len(todo), what="Observing"):
+    run = engine or Serial()
+    make_step = replace(watch, alone=run.workers == 1)
+    for part in track(run(make_step, todo), total=len(todo), what="Observing"):
         total = total + part
         on_progress(total)
     # Parts come in any order; tensors are listed in the graph's.
@@ -161,10 +162,6 @@ def observe(
         {name: total.channels[name] for name in watch.tensors if name in total.channels},
         total.images,
     )
-
-
-def _parts(make_step: Watch, todo: Sequence[int], engine: str, workers: int) -> Iterator[Observations]:
-    return ENGINES[engine](make_step, todo, workers=workers)
 
 
 def _extrema(values: NDArray[Any]) -> ChannelExtrema:

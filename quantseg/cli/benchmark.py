@@ -9,7 +9,7 @@ from quantseg.cli import console
 from quantseg.cli.options import Json, Threads, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
 
 
 @with_recipe
@@ -25,7 +25,6 @@ def benchmark(
     """Time models in turns, one session alive at a time: median, spread, ratio, memory and file size."""
     from dataclasses import asdict
 
-    from quantseg import pipeline
     from quantseg.cli import exactness
     from quantseg.errors import ModelError, QuantSegError
     from quantseg.files import check_writable, write_json
@@ -33,6 +32,7 @@ def benchmark(
     from quantseg.report import tables
     from quantseg.runtimes import RUNTIMES, latency
     from quantseg.runtimes.provenance import provenance
+    from quantseg.runtimes.threads import default_threads
 
     if runtime not in RUNTIMES:
         raise QuantSegError(f"{runtime!r} is no runtime; choose {' or '.join(RUNTIMES)}")
@@ -43,15 +43,14 @@ def benchmark(
         raise ModelError("a model was given twice; give each one once")
     engine = RUNTIMES[runtime]
     version = engine.version
-    count = threads or pipeline.default_threads()
+    count = threads or default_threads()
     feeds = {name: measuring.feeds_for(path, source) for name, path in named.items()}
     timings = latency.benchmark(
         named,
+        feeds,
         runtime=engine,
         threads=count,
-        feeds=feeds,
-        rounds=rounds,
-        runs=runs,
+        turns=latency.Turns(rounds, runs),
         track=console.track,
     )
     rows = [

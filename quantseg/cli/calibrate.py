@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import CalibrationData, Json, with_options, with_recipe
+from quantseg.cli.options import CalibrationData, Json, with_calibration, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.calibration.file import Calibration
-    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.float_model import RecipeSource
 
 
 @with_recipe
-@with_options
+@with_calibration
 def calibrate(
     model: Annotated[
         list[Path],
         typer.Argument(help="The float ONNX model; with --merge, calibration files.", show_default=False),
     ],
     source: "RecipeSource",
-    options: "CalibrationOptions",
+    options: "Options",
     data: CalibrationData = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.calibration.json beside the model.")
@@ -61,25 +62,20 @@ def calibrate(
     console.written(*(path for path in (target, json) if path is not None))
 
 
-def _observed(
-    model: Path, data: Path, source: "RecipeSource", options: "CalibrationOptions", target: Path
-) -> "Calibration":
-    from quantseg import pipeline
+def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options", target: Path) -> "Calibration":
+    from quantseg import api
 
-    float_model = pipeline.read_float_model(model, source)
-    images = pipeline.open_data(data, float_model, limit=options.limit)
     partial = target.with_name(f"{target.name}.partial")
-    return pipeline.calibrate(float_model, images, options, partial=partial, track=console.track)
+    loaded = api.load(model, source)
+    return api.calibrate(loaded, data, options, partial=partial, track=console.track).calibration
 
 
 def _merged(files: list[Path]) -> "Calibration":
     from quantseg.calibration import file as calibrations
-    from quantseg.calibration.calibrators import calibrator
 
     total = calibrations.read(files[0])
-    choose = calibrator(total.table.calibrator, percent=total.table.percent)
     for file in files[1:]:
-        total = calibrations.merge(total, calibrations.read(file), choose)
+        total = calibrations.merge(total, calibrations.read(file))
     return total
 
 

@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Data, Format, Json, Masks, Model, with_options, with_recipe
+from quantseg.cli.options import DATA_WORD, Data, Json, Masks, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.evaluation.tool_comparison import Contestant
-    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.float_model import RecipeSource
 
 
 @with_recipe
-@with_options
+@with_making
 def compare(
     model: Model,
     data: Data,
     source: "RecipeSource",
-    options: "CalibrationOptions",
+    options: "Options",
     validation: Annotated[
         Path | None,
         typer.Option("--val", help=f"{DATA_WORD} of images to compare on. Default: --data.", metavar="DATA"),
     ] = None,
-    qformat: Format = "qdq",
     masks: Masks = True,
     openvino: Annotated[
         bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
@@ -32,45 +32,32 @@ def compare(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
     json: Json = None,
 ) -> None:
-    """Quantise with this tool and with onnxruntime's quantizer; compare masks, speed and size with float.
+    """Quantise as quantize does and with onnxruntime's quantizer; compare masks, speed and size with float.
 
     Both calibrate with min/max unless --calibrator names another; onnxruntime's has no mse and takes min/max then.
     With --openvino, NNCF stands beside them, with its own calibration. Speed is over float in onnxruntime.
     """
-    import tempfile
-    from dataclasses import replace
-
-    from quantseg import pipeline
-    from quantseg.evaluation import tool_comparison as contest
+    from quantseg import api
+    from quantseg.data.sources import opener
     from quantseg.files import check_writable, write_json
     from quantseg.runtimes.provenance import provenance
+    from quantseg.runtimes.threads import default_threads
 
     if json is not None:
         check_writable(json, taken=[model])
-    float_model = pipeline.read_float_model(model, source)
-    options = replace(options, calibrator=options.calibrator or "minmax")
-    images = pipeline.open_data(data, float_model, limit=options.limit)
-    shown = pipeline.open_data(validation or data, float_model, limit=options.limit, masks=masks)
-    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        results = contest.contest(
-            float_model,
-            images,
-            shown,
-            options,
-            folder=Path(folder),
-            qformats=(qformat,),
-            openvino=openvino,
-            rounds=rounds,
-            track=console.track,
-        )
+    loaded = api.load(model, source, options=options)
+    given = api.calibrate(loaded, data, options, track=console.track)
+    images = opener(validation or data, limit=options.limit, masks=masks)
+    judging = api.Judging(images, rounds=rounds)
+    results = api.compare(given, options, judging, openvino=openvino, track=console.track)
     _show(results)
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
     machine = provenance(*used)
     versions = ", ".join(f"{package} {machine.packages[package]}" for package in used)
-    count = options.threads or pipeline.default_threads()
+    counts = len(given.calibration.observations.images), len(images(loaded.recipe, loaded.input).names)
     console.say(
-        f"\n{len(images.names)} images to calibrate, {len(shown.names)} to compare; {machine.processor}; "
-        f"{count} threads\n{versions}\n"
+        f"\n{counts[0]} images to calibrate, {counts[1]} to compare; {machine.processor}; "
+        f"{options.threads or default_threads()} threads\n{versions}\n"
         "agrees (mean IoU), SQNR, speed: beside float in onnxruntime; time: median; int8: share of the time"
     )
     if json is not None:

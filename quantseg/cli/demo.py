@@ -21,11 +21,13 @@ def demo(
     """Draw blood smears, quantise a U-Net that was trained on such, and show that it draws the same masks faster."""
     import shutil
 
-    from quantseg import pipeline
-    from quantseg.cli.making import Judged, Wanted, make_report
+    from quantseg import api
+    from quantseg.cli.making import make_report
     from quantseg.data.drawn_cells import write_cells
+    from quantseg.data.sources import opener
     from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
     from quantseg.files import check_writable
+    from quantseg.options import Options
 
     model = output / f"{MODEL}.onnx"
     check_writable(model)
@@ -33,16 +35,11 @@ def demo(
         write_cells(output / part, IMAGES, seed=seed, track=console.track)
     console.say(f"{output}/calib, {output}/val: {IMAGES} blood smears each, with masks")
     shutil.copyfile(reference_models()[MODEL], model)
-    loaded = pipeline.read_float_model(model)
-    options = pipeline.CalibrationOptions(threads=threads or 0)
-    wanted = Wanted(
-        options, qformat="qdq", rounds=5, pictures=True, masks=True, output=output / "report", effort="balanced"
-    )
+    options = Options(threads=threads or 0)
+    given = api.calibrate(api.load(model), output / "calib", options, track=console.track)
     int8_model = output / f"{MODEL}.int8.onnx"
-    calibrating = pipeline.open_data(output / "calib", loaded)
-    calibration = pipeline.calibrate(loaded, calibrating, options, track=console.track)
-    judged = Judged(pipeline.open_data(output / "val", loaded, masks=True))
-    make_report(MODEL, loaded, judged, calibration, wanted, calibrating=calibrating, int8_model=int8_model)
+    judging = api.Judging(opener(output / "val", masks=True))
+    make_report(output / "report" / MODEL, given, options, judging, int8_model=int8_model)
     console.written(int8_model)
     console.say(f"\nThe same, by hand:\n  quantseg quantize {model} --data {output}/calib")
     console.say(f"  quantseg report {model} --data {output}/val --calib {output}/calib")

@@ -12,7 +12,7 @@ from quantseg.cli.options import Data, Json, Limit, Masks, Model, Threads, with_
 if TYPE_CHECKING:
     from quantseg.evaluation.agreement import Evaluation
     from quantseg.evaluation.metrics.scores import Scores
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
 
 
 @with_recipe
@@ -29,7 +29,7 @@ def evaluate(
     """mIoU, IoU and Dice of each class, precision, recall, boundary IoU; with --reference also agreement and SQNR."""
     from dataclasses import asdict
 
-    from quantseg import graph, pipeline
+    from quantseg import graph
     from quantseg.cli import exactness
     from quantseg.data import open_dataset
     from quantseg.data.heads import class_names
@@ -38,15 +38,17 @@ def evaluate(
     from quantseg.evaluation.predictions import Taken
     from quantseg.files import check_writable, write_json
     from quantseg.quantization import folding
+    from quantseg.quantization.float_model import resolve_recipe
     from quantseg.runtimes import RUNTIMES
+    from quantseg.runtimes.threads import default_threads
 
     if json is not None:
         check_writable(json, taken=(model, reference))
     loaded = graph.load(model)
-    recipe = pipeline.resolve_recipe(loaded, model, source)
+    recipe = resolve_recipe(loaded, str(model), source)
     spec = image_input(graph.signature(loaded)[0], recipe.input)
     images = open_dataset(data, recipe, inputs=spec, limit=limit, masks=masks)
-    runtime, count = RUNTIMES["onnxruntime"], threads or pipeline.default_threads()
+    runtime, count = RUNTIMES["onnxruntime"], threads or default_threads()
     with closing(runtime.open(model, threads=count, spinning=False)) as session:
         if reference is None:
             scores = evaluation.evaluate_one(session, images, recipe, track=console.track)
@@ -59,7 +61,7 @@ def evaluate(
             shared = complete(recipe if own is None else own, inputs, outputs, model=str(reference))
             folded, shown = None, images
             if own is not None:
-                folded = Taken(images, recipe)
+                folded = Taken(images, recipe, spec)
                 spec = image_input(inputs, shared.input)
                 shown = open_dataset(data, shared, inputs=spec, limit=limit, masks=masks)
             with closing(runtime.open(reference, threads=count, spinning=False)) as other:

@@ -9,7 +9,7 @@ from quantseg.cli import console
 from quantseg.cli.options import DATA_WORD, Json, Model, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
     from quantseg.simulation.explaining import Working
 
 TERMS = 10

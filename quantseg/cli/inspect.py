@@ -8,7 +8,7 @@ from quantseg.cli import console
 from quantseg.cli.options import Json, Model, Threads, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
     from quantseg.runtimes.execution import ExecutedNode
 
 
@@ -30,7 +30,6 @@ def inspect(
     """
     from dataclasses import asdict
 
-    from quantseg import pipeline
     from quantseg.cli import exactness
     from quantseg.files import check_writable, write_json
     from quantseg.mixed_precision import feeds as measuring
@@ -38,11 +37,12 @@ def inspect(
     from quantseg.report import tables
     from quantseg.runtimes import RUNTIMES, roofline
     from quantseg.runtimes.execution import summary
+    from quantseg.runtimes.threads import default_threads
 
     if json is not None:
         check_writable(json, taken=[model])
     feeds = measuring.feeds_for(model, source)
-    count = threads or pipeline.default_threads()
+    count = threads or default_threads()
     runtime = RUNTIMES["onnxruntime"]
     nodes, roofs = roofline.beside_roofs(
         lambda: runtime.executed(model, feeds, threads=count, runs=runs), runtime, threads=count

@@ -3,14 +3,15 @@
 import functools
 import inspect
 from collections.abc import Callable
+from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from quantseg.mixed_precision.target import Aim
-    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.float_model import RecipeSource
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
 # Data is one word, layout and split in it, so that each of a command's data flags has its own.
@@ -29,36 +30,24 @@ Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with th
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
 ]
-Effort = Annotated[
-    str | None,
-    typer.Option(
-        "--effort",
-        help="fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, "
-        "leave float what breaks the masks. best: search wider, learn the rounding (torch).",
-        show_default=False,
-    ),
-]
-FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
-Format = Annotated[str, typer.Option("--format", help=FORMAT_HELP)]
-
 _RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0…1)"
 _CALIBRATION_PANEL = "Calibration"
 _SETTINGS_PANEL = "Quantisation"
+_MAKING_PANEL = "Refinement and output"
 _TARGET_PANEL = "Target; but for --target all are choices of ort-cpu"
 
+EFFORT_HELP = (
+    "fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, leave float "
+    "what breaks the masks. best: search wider, learn the rounding (torch)."
+)
+FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
 
-def _flag(
-    name: str,
-    kind: Any,
-    text: str,
-    panel: str = _RECIPE_PANEL,
-    default: Any = None,
-    *,
-    min: int | None = None,
-    max: int | None = None,
-) -> inspect.Parameter:
-    option = typer.Option(help=text, rich_help_panel=panel, show_default=False, min=min, max=max)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+def _flag(name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None, **more: Any) -> Parameter:
+    """A keyword of a command. more: of typer.Option; word: the flag, where typer would choose another."""
+    words = (more.pop("word"),) if "word" in more else ()
+    option = typer.Option(*words, help=text, rich_help_panel=panel, show_default=False, **more)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 _RECIPE = (
@@ -76,7 +65,7 @@ _RECIPE = (
     _flag("classes", str | None, "Names of the classes: sky,road,car."),
     _flag("ignore_index", int | None, "Class id in masks that is not counted."),
 )
-_OPTIONS = (
+_CALIBRATION = (
     _flag("calibrator", str | None, "minmax (default), percentile, entropy or mse.", _CALIBRATION_PANEL),
     _flag("percentile", float | None, "For --calibrator percentile. Default: 99.99.", _CALIBRATION_PANEL),
     _flag("limit", int | None, "Use at most so many images, evenly spread.", _CALIBRATION_PANEL, min=1),
@@ -111,6 +100,28 @@ _OPTIONS = (
     _flag("include", list[str] | None, "Quantise only nodes of this name, pattern or type.", _SETTINGS_PANEL),
     _flag("exclude", list[str] | None, "Keep nodes of this name, pattern or type float.", _SETTINGS_PANEL),
 )
+_MAKING = (
+    *_CALIBRATION,
+    _flag("effort", str | None, EFFORT_HELP, _MAKING_PANEL),
+    _flag("seed", int, "Of --effort best.", _MAKING_PANEL, 0, min=0),
+    _flag("qformat", str | None, f"{FORMAT_HELP} Default: the target's.", _MAKING_PANEL, word="--format"),
+    _flag(
+        "fold_preprocess",
+        bool,
+        "Take uint8 images as they are, (N, H, W, RGB): no code in the app.",
+        _MAKING_PANEL,
+        False,
+        word="--fold-preprocess",
+    ),
+    _flag(
+        "fold_argmax",
+        bool,
+        "Give the classes themselves, uint8 (N, H, W), by the recipe's head.",
+        _MAKING_PANEL,
+        False,
+        word="--fold-argmax",
+    ),
+)
 _TARGET = (
     _flag(
         "target",
@@ -127,7 +138,7 @@ _TARGET = (
 
 
 def _gathering(
-    flags: tuple[inspect.Parameter, ...], target: str, gather: Callable[..., Any]
+    flags: tuple[Parameter, ...], target: str, gather: Callable[..., Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator that gives a command the flags, and hands them to it as one value named `target`."""
 
@@ -141,7 +152,7 @@ def _gathering(
             mine = {name: values.pop(name) for name in names}
             command(**values, **{target: gather(**mine)})
 
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in own]
         gathered.__signature__ = inspect.Signature([*parameters, *flags])  # type: ignore[attr-defined]
         gathered.__annotations__ = {p.name: p.annotation for p in (*parameters, *flags)}
         return gathered
@@ -154,7 +165,7 @@ def _recipe_source(
     classes: str | None, **plain: object,
 ) -> "RecipeSource":  # fmt: skip
     from quantseg.data.recipe import parse_numbers, parse_size
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
 
     parsed = {
         "size": None if size is None else parse_size(size),
@@ -165,43 +176,42 @@ def _recipe_source(
     return RecipeSource(recipe, {**plain, **parsed, "output": output_name})
 
 
-def _calibration_options(
-    *, calibrator: str | None, percentile: float | None, limit: int | None, workers: int, threads: int | None,
-    activation_type: str, weight_type: str, per_tensor: bool, include: list[str] | None, exclude: list[str] | None,
-    reduce_channels: Path | None, **plain: bool,
-) -> "CalibrationOptions":  # fmt: skip
-    from quantseg.errors import PlanError
-    from quantseg.pipeline import CalibrationOptions
+def _options(**given: Any) -> "Options":
+    """Of the flags that a command has; the others keep their defaults."""
+    from quantseg.mixed_precision.targets import TargetOptions
+    from quantseg.options import Options, qtype
+    from quantseg.quantization.folding import Fold
     from quantseg.quantization.plan import QuantSettings
-    from quantseg.quantization.qtypes import QTYPES
     from quantseg.simulation.proof import read_channels
 
-    for name, allowed in ((activation_type, "uint8 or int8"), (weight_type, "int8, uint8 or int4")):
-        if name not in QTYPES:
-            raise PlanError(f"{name!r} is no integer type; choose {allowed}")
+    channels = given.pop("reduce_channels")
     settings = QuantSettings(
-        activation=QTYPES[activation_type],
-        weight=QTYPES[weight_type],
-        per_channel=not per_tensor,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        reduced_channels=() if reduce_channels is None else read_channels(reduce_channels),
-        **plain,
+        activation=qtype(given.pop("activation_type"), "activations", "uint8 or int8"),
+        weight=qtype(given.pop("weight_type"), "weights", "int8, uint8 or int4"),
+        per_channel=not given.pop("per_tensor"),
+        include=tuple(given.pop("include") or ()),
+        exclude=tuple(given.pop("exclude") or ()),
+        reduced_channels=() if channels is None else read_channels(channels),
+        **{name: given.pop(name) for name in ("symmetric", "full_range_weights", "reduce_range")},
     )
-    return CalibrationOptions(calibrator, percentile, limit, workers, threads or 0, settings)
-
-
-def _aim(**values: Any) -> "Aim":
-    from quantseg.mixed_precision.target import Aim
-
-    return Aim(**values)
+    target = {name: given.pop(name) for name in (flag.name for flag in _TARGET) if name in given}
+    fold = Fold(given.pop("fold_preprocess", False), given.pop("fold_argmax", False))
+    workers = given.pop("workers")
+    return Options(
+        settings=settings,
+        target=TargetOptions(**target),
+        fold=fold,
+        engine="serial" if workers == 1 else f"processes:{workers}",
+        threads=given.pop("threads") or 0,
+        **given,
+    )
 
 
 with_recipe = _gathering(_RECIPE, "source", _recipe_source)
 """Gives a command the preprocessing flags; it receives them as `source: RecipeSource`."""
 
-with_options = _gathering(_OPTIONS, "options", _calibration_options)
-"""Gives a command the flags of calibration and quantisation; it receives them as `options: CalibrationOptions`."""
+with_calibration = _gathering(_CALIBRATION, "options", _options)
+"""Gives a command the flags of calibration and quantisation; it receives them as `options: Options`."""
 
-with_target = _gathering(_TARGET, "aim", _aim)
-"""Gives a command the flags of the target; it receives them as `aim: Aim`."""
+with_making = _gathering((*_MAKING, *_TARGET), "options", _options)
+"""Gives a command every flag of how a model is made; it receives them as `options: Options`."""

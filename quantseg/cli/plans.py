@@ -5,24 +5,23 @@ from typing import TYPE_CHECKING
 from quantseg.cli import console
 
 if TYPE_CHECKING:
-    from quantseg.mixed_precision.latency_model import NodeCost
-    from quantseg.mixed_precision.target import Made
-    from quantseg.quantization.plan import QuantPlan
+    from quantseg.quantization.plan import NodeCost, QuantPlan
+    from quantseg.quantization.writing import QuantizedModel
 
 
-def show(made: "Made", verbose: bool) -> None:
+def show(made: "QuantizedModel", verbose: bool) -> None:
     """The plan's reasons, grouped; every node of it, and its times, where asked for."""
     from quantseg.report import tables
 
     plan = made.plan
     if verbose:
-        headers, rows = _rows(plan, made.costs)
+        headers, rows = _rows(plan, () if made.fit is None else made.fit.costs)
         console.say(tables.terminal(headers, rows) + "\n")
     kept = [(count, reason) for reason, count in plan.kept_float.items()]
     console.say(f"{len(plan.quantised)} of {len(plan.nodes)} nodes compute in integers")
     if kept:
         console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
-    for note in (*made.notes, *plan.notes):
+    for note in made.notes:
         console.say(f"note: {note}")
 
 

@@ -1,35 +1,26 @@
 """quantseg quantize: from a float model and images to an int8 model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import (
-    FORMAT_HELP,
-    CalibrationData,
-    Effort,
-    Json,
-    Model,
-    with_options,
-    with_recipe,
-    with_target,
-)
+from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.mixed_precision.target import Aim
-    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.candidate import Candidate
+    from quantseg.quantization.float_model import RecipeSource
+    from quantseg.quantization.writing import QuantizedModel
 
 
 @with_recipe
-@with_options
-@with_target
+@with_making
 def quantize(
     model: Model,
     source: "RecipeSource",
-    options: "CalibrationOptions",
-    aim: "Aim",
+    options: "Options",
     data: CalibrationData = None,
     calibration: Annotated[
         Path | None,
@@ -38,16 +29,6 @@ def quantize(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
-    qformat: Annotated[str | None, typer.Option("--format", help=f"{FORMAT_HELP} Default: the target's.")] = None,
-    effort: Effort = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of --effort best.")] = 0,
-    fold_preprocess: Annotated[
-        bool,
-        typer.Option("--fold-preprocess", help="Take uint8 images as they are, (N, H, W, RGB): no code in the app."),
-    ] = False,
-    fold_argmax: Annotated[
-        bool, typer.Option("--fold-argmax", help="Give the classes themselves, uint8 (N, H, W), by the recipe's head.")
-    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     json: Json = None,
@@ -59,73 +40,83 @@ def quantize(
 
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
-    from dataclasses import replace
-
-    from quantseg import graph, pipeline
-    from quantseg.cli import exactness, plans, verdict
-    from quantseg.errors import CalibrationError, DataError
+    from quantseg import api
+    from quantseg.cli import exactness, plans
     from quantseg.files import check_writable, write_json
-    from quantseg.mixed_precision import target as targets
-    from quantseg.quantization.folding import Fold
-    from quantseg.refinement import levels as efforts
-    from quantseg.report import tables
-    from quantseg.runtimes.latency import file_bytes
 
-    if (data is None) == (calibration is None):
-        raise DataError("give either images with --data or a calibration file with --calibration")
-    wanted_effort = effort or (efforts.BALANCED if calibration is None else efforts.FAST)
-    efforts.check(wanted_effort)
-    if calibration is not None and wanted_effort != efforts.FAST:
-        raise CalibrationError(f"--effort {effort} looks at images, a calibration file has none; give --data instead")
-    if calibration is not None and aim.fusing is not None:
-        raise CalibrationError(f"--target {aim.target} observes other tensors than a calibration file has; give --data")
-    written_as = aim.qformat(qformat)
+    _check(data, calibration, options)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
         check_writable(target, taken=(model, calibration))
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
-    float_model = pipeline.read_float_model(model, source, fusing=aim.fusing)
-    bench = targets.bench(aim, options.threads, console.track)
-    settings = options.settings
-    if calibration is not None:
-        table = pipeline.ranges_of(pipeline.read_calibration(calibration, float_model), options)
-        refined = efforts.reordered(efforts.Refined(float_model, table), settings)
-        if effort is None:
-            console.say("note: a calibration file has no images to look at, so --effort fast")
-    else:
-        assert data is not None
-        images = pipeline.open_data(data, float_model, limit=options.limit)
-        done = pipeline.calibrate(float_model, images, options, track=console.track)
-        refined = efforts.refine(
-            float_model,
-            done,
-            images,
-            options,
-            effort=wanted_effort,
-            leave_float=not aim.int8_everywhere,
-            seed=seed,
-            track=console.track,
-        )
-    float_model, table, notes = refined.model, refined.table, refined.notes
-    wanted = Fold(fold_preprocess, fold_argmax)
-    float_model, table = pipeline.fold(float_model, table, wanted, settings)
-    job = targets.Job(float_model, table, settings)
-    made = job.portable(written_as) if bench is None else job.measured(bench, aim.wish)
-    made = replace(made, plan=replace(made.plan, notes=(*notes, *made.plan.notes)))
+    candidate = _candidate((model, source), options, data, calibration)
+    made = api.fitted(candidate, options, track=console.track)
     plans.show(made, verbose)
     sums = exactness.say(made.model)
-    if wanted != Fold():
-        taken, given = graph.signature(made.model)
-        console.say(f"takes {', '.join(map(str, taken))}; gives {', '.join(map(str, given))}")
+    _say_folded(made, options)
     result = made.to_json() | {"integer_sums": sums}
     if not dry_run:
-        graph.save(made.model, target)
-        before, after = file_bytes(model), file_bytes(target)
-        console.say(f"{tables.megabytes(before)} → {tables.megabytes(after)}, {before / after:.1f} times smaller")
-        console.written(target)
-        if bench is not None and aim.timing:
-            result |= verdict.timed(job, aim, bench, target, source)
+        result |= _written(made, candidate, options, (model, target), source)
     if json is not None:
         write_json(json, result)
         console.written(json)
+
+
+def _check(data: Path | None, calibration: Path | None, options: "Options") -> None:
+    """What can be refused before anything is read."""
+    from quantseg.errors import CalibrationError, DataError
+
+    if (data is None) == (calibration is None):
+        raise DataError("give either images with --data or a calibration file with --calibration")
+    if data is None:
+        options.effort_for(images=False)
+        if options.target.fusing is not None:
+            what = f"--target {options.target.target} observes other tensors than a calibration file has"
+            raise CalibrationError(f"{what}; give --data")
+
+
+def _candidate(
+    model: "tuple[Path, RecipeSource]", options: "Options", data: Path | None, calibration: Path | None
+) -> "Candidate":
+    """Calibrated, refined, folded."""
+    from quantseg import api
+
+    loaded = api.load(*model, options=options)
+    if calibration is None:
+        given = api.calibrate(loaded, data, options, track=console.track)
+    else:
+        given = api.calibrated(loaded, calibration, options)
+        if options.effort is None:
+            console.say("note: a calibration file has no images to look at, so --effort fast")
+    return api.folded(api.refined(given, options, track=console.track), options)
+
+
+def _say_folded(made: "QuantizedModel", options: "Options") -> None:
+    """What a model takes and gives that was folded."""
+    from quantseg import graph
+    from quantseg.quantization.folding import Fold
+
+    if options.fold != Fold():
+        inputs, outputs = graph.signature(made.model)
+        console.say(f"takes {', '.join(map(str, inputs))}; gives {', '.join(map(str, outputs))}")
+
+
+def _written(
+    made: "QuantizedModel",
+    candidate: "Candidate",
+    options: "Options",
+    paths: tuple[Path, Path],
+    source: "RecipeSource",
+) -> dict[str, Any]:
+    """Writes the model, says how small it is, and times it where the target asks for that."""
+    from quantseg.cli import verdict
+    from quantseg.report import tables
+    from quantseg.runtimes.latency import file_bytes
+
+    model, target = paths
+    made.save(target)
+    before, after = file_bytes(model), file_bytes(target)
+    console.say(f"{tables.megabytes(before)} → {tables.megabytes(after)}, {before / after:.1f} times smaller")
+    console.written(target)
+    return verdict.timed(candidate, options, paths, source) if options.target.is_timed else {}

@@ -1,20 +1,23 @@
 """quantseg report without a model: every reference model on its own pictures, beside onnxruntime's quantizer."""
 
+import functools
 import os
 import tempfile
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from quantseg.cli import console
-from quantseg.cli.making import Judged, Wanted, make_report
+from quantseg.cli.making import make_report
 
 if TYPE_CHECKING:
-    from quantseg.data import Dataset
-    from quantseg.pipeline import FloatModel, RecipeSource
+    from quantseg.api import Judging
+    from quantseg.data.sources import Opener
+    from quantseg.options import Options
     from quantseg.progress import Track
+    from quantseg.quantization.float_model import FloatModel, RecipeSource
     from quantseg.report import Report
 
 T = TypeVar("T")
@@ -26,13 +29,25 @@ ROOT_VARIABLE = "QUANTSEG_DATA"
 DEFAULT_ROOT = Path("data")
 
 
-def reference_reports(source: "RecipeSource", wanted: Wanted, root: Path | None) -> "list[Report]":
+@dataclass(frozen=True)
+class Shown:
+    """What every report of one command has in common. peer: whether onnxruntime's quantizer stands beside."""
+
+    output: Path
+    rounds: int
+    pictures: bool
+    masks: bool
+    peer: bool
+
+
+def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
     """A report on every reference model, and at the end the table of all; root: holds data sets by name.
 
-    A model whose pictures are not there is judged on drawn blood smears, by agreement only, and says so.
+    At --effort fast unless another is asked for: they stand beside onnxruntime's quantizer at like settings. A model
+    whose images are not there is judged on drawn blood smears, by agreement only, and says so.
     Raises DataError where a root that was asked for is missing or holds none of the data sets.
     """
-    from quantseg import pipeline
+    from quantseg import api
     from quantseg.data.drawn_cells import write_cells
     from quantseg.evaluation.reference_models import (
         CALIBRATION_SEED,
@@ -42,24 +57,32 @@ def reference_reports(source: "RecipeSource", wanted: Wanted, root: Path | None)
         data_of,
         reference_models,
     )
+    from quantseg.refinement.levels import FAST
 
     models, root = reference_models(), _root(root, tuple(DATA_SETS))
+    options = replace(options, effort=options.effort or FAST)
     made: list[Report] = []
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         drawn = Path(folder)
         for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
-            write_cells(drawn / part, wanted.options.limit or REFERENCE_IMAGES, seed=seed, track=console.track)
+            write_cells(drawn / part, options.limit or REFERENCE_IMAGES, seed=seed, track=console.track)
         for place, (name, path) in enumerate(models.items(), 1):
             track = _naming(f"{name} ({place} of {len(models)})")
-            model = pipeline.read_float_model(path, source)
-            calibrating, judged = _pictures(model, data_of(path), root, drawn, wanted)
-            calibration = pipeline.calibrate(model, calibrating, wanted.options, track=track)
-            # Other pictures may not be passed on with a report, and masks of strange ones say nothing.
-            shown = replace(wanted, pictures=wanted.pictures and judged.data == CELLS)
-            made.append(make_report(name, model, judged, calibration, shown, calibrating=calibrating, track=track))
-    if wanted.peer:
+            model = api.load(path, source, options=options)
+            parts = _parts(data_of(path), root, drawn, options.limit or REFERENCE_IMAGES, how)
+            given = api.calibrate(model, parts.calibrating(model.recipe, model.input), unlimited(options), track=track)
+            judging = parts.judging(model, how)
+            # Other images may not be passed on with a report, and masks of strange ones say nothing.
+            shown = replace(judging, pictures=how.pictures and judging.data == CELLS)
+            made.append(make_report(how.output / name, given, options, shown, track=track))
+    if how.peer:
         _show(made)
     return made
+
+
+def unlimited(options: "Options") -> "Options":
+    """For images that are limited already."""
+    return replace(options, limit=None)
 
 
 def _root(given: Path | None, known: Sequence[str]) -> Path | None:
@@ -75,25 +98,41 @@ def _root(given: Path | None, known: Sequence[str]) -> Path | None:
     return asked
 
 
-def _pictures(
-    model: "FloatModel", data: str | None, root: Path | None, drawn: Path, wanted: Wanted
-) -> "tuple[Dataset, Judged]":
-    """What to calibrate on and what to judge on, with what must be said of it."""
-    from quantseg import pipeline
+@dataclass(frozen=True)
+class _Parts:
+    """What a model is calibrated on and judged on. data: the data set's name; None where the images are strange to it.
+
+    note: what must be said of them.
+    """
+
+    calibrating: "Opener"
+    judged: "Opener"
+    data: str | None
+    note: str | None = None
+
+    def judging(self, model: "FloatModel", how: Shown) -> "Judging":
+        from quantseg.api import Judging
+
+        note = self.note
+        if note is None and self.judged(model.recipe, model.input).load(0).mask is None:
+            note = "without its masks: agreement only, no accuracy"
+        return Judging(self.judged, self.data, note, rounds=how.rounds, peer=how.peer)
+
+
+def _parts(data: str | None, root: Path | None, drawn: Path, limit: int, how: Shown) -> _Parts:
+    """The images of a data set, where they are there, else drawn blood smears."""
+    from quantseg.data.sources import opener
     from quantseg.evaluation.reference_models import CELLS, DATA_SETS, open_parts
 
-    limit, masks = wanted.options.limit or REFERENCE_IMAGES, wanted.masks
     if data is not None and data in DATA_SETS and root is not None and (root / data).is_dir():
-        calibrating, judging = open_parts(root, data, model.recipe, model.input, limit=limit, masks=masks)
-    else:
-        calibrating = pipeline.open_data(drawn / "calib", model)
-        judging = pipeline.open_data(drawn / "val", model, masks=masks and data == CELLS)
-        if data != CELLS:
-            strange = "not its own pictures but drawn blood smears: agreement only, no accuracy"
-            remedy = f"give --data with {data}/ in it" if data in DATA_SETS else "nothing tells which are its own"
-            return calibrating, Judged(judging, note=f"{strange}; {remedy}")
-    unlabelled = judging.load(0).mask is None
-    return calibrating, Judged(judging, data, "without its masks: agreement only, no accuracy" if unlabelled else None)
+        both = functools.partial(open_parts, root, data, limit=limit, masks=how.masks)
+        return _Parts(lambda *model: both(*model)[0], lambda *model: both(*model)[1], data)
+    calibrating, judged = opener(drawn / "calib"), opener(drawn / "val", masks=how.masks and data == CELLS)
+    if data == CELLS:
+        return _Parts(calibrating, judged, data)
+    strange = "not its own pictures but drawn blood smears: agreement only, no accuracy"
+    remedy = f"give --data with {data}/ in it" if data in DATA_SETS else "nothing tells which are its own"
+    return _Parts(calibrating, judged, None, f"{strange}; {remedy}")
 
 
 def _naming(name: str) -> "Track":

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.making import Judged, Wanted, make_report
-from quantseg.cli.options import DATA_WORD, Effort, Format, Json, Masks, with_options, with_recipe
-from quantseg.cli.reference_reports import reference_reports
+from quantseg.cli.making import make_report
+from quantseg.cli.options import DATA_WORD, Json, Masks, with_making, with_recipe
+from quantseg.cli.reference_reports import Shown, reference_reports
 
 if TYPE_CHECKING:
-    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.float_model import RecipeSource
+    from quantseg.report import Report
 
 
 @with_recipe
-@with_options
+@with_making
 def report(
     source: "RecipeSource",
-    options: "CalibrationOptions",
+    options: "Options",
     model: Annotated[
         Path | None, typer.Argument(help="Float ONNX model. Default: the reference models.", show_default=False)
     ] = None,
@@ -54,8 +56,6 @@ def report(
             show_default=False,
         ),
     ] = None,
-    qformat: Format = "qdq",
-    effort: Effort = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     json: Json = None,
 ) -> None:
@@ -63,46 +63,65 @@ def report(
 
     Without a model, all reference models, at --effort fast, and a table of them beside onnxruntime's quantizer.
     """
-    from quantseg import pipeline
-    from quantseg.errors import CalibrationError, DataError, ModelError, OutputError
+    from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
-    from quantseg.refinement import levels as efforts
     from quantseg.report import write_index
 
-    if name is not None and name != Path(name).name:
-        raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
-    # Reference models stand beside onnxruntime's quantizer at like settings, and a file has no images to look at.
-    default = efforts.FAST if model is None or calibration is not None else efforts.BALANCED
-    efforts.check(effort or default)
-    if calibration is not None and effort not in (None, efforts.FAST):
-        raise CalibrationError(f"--effort {effort} looks at images, a calibration file has none; give --calib instead")
+    _check(options, model, calib, calibration, name)
     beside = model is None if peer is None else peer
-    wanted = Wanted(options, qformat, rounds, pictures, masks, output, beside, effort or default)
+    if model is not None and data is None:
+        raise DataError("no images: give a folder with --data")
+    if beside and calibration is not None:
+        raise CalibrationError("onnxruntime's quantizer calibrates on images; give --calib, not --calibration")
     check_writable(output / "index.html")
     if json is not None:
         check_writable(json, taken=[] if model is None else [model])
+    how = Shown(output, rounds, pictures, masks, beside)
     if model is None:
-        given = {"--calib": calib, "--calibration": calibration, "--name": name}
-        if flags := [flag for flag, value in given.items() if value is not None]:
-            raise ModelError(f"{flags[0]} belongs to one model, and none was given; name a model or leave it out")
-        made = reference_reports(source, wanted, data)
+        made = reference_reports(source, options, how, data)
     else:
-        if data is None:
-            raise DataError("no images: give a folder with --data")
-        if calib is not None and calibration is not None:
-            raise CalibrationError("calibration was given twice; give either --calib or --calibration")
-        if wanted.peer and calibration is not None:
-            raise CalibrationError("onnxruntime's quantizer calibrates on images; give --calib, not --calibration")
-        loaded = pipeline.read_float_model(model, source)
-        calibrating = None
-        if calibration is None:
-            calibrating = pipeline.open_data(calib or data, loaded, limit=options.limit)
-            done = pipeline.calibrate(loaded, calibrating, options, track=console.track)
-        else:
-            done = pipeline.read_calibration(calibration, loaded)
-        judged = Judged(pipeline.open_data(data, loaded, limit=options.limit, masks=masks))
-        made = [make_report(name or model.stem, loaded, judged, done, wanted, calibrating=calibrating)]
+        made = [_one(output / (name or model.stem), (model, source), options, how, (data, calib, calibration))]
     console.written(*write_index(output))
     if json is not None:
         write_json(json, [report.to_json() for report in made])
         console.written(json)
+
+
+def _check(
+    options: "Options", model: Path | None, calib: Path | None, calibration: Path | None, name: str | None
+) -> None:
+    """What can be refused before anything is read."""
+    from quantseg.errors import CalibrationError, ModelError, OutputError
+
+    if name is not None and name != Path(name).name:
+        raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
+    if calibration is not None:
+        options.effort_for(images=False)
+    if model is None:
+        given = {"--calib": calib, "--calibration": calibration, "--name": name}
+        if flags := [flag for flag, value in given.items() if value is not None]:
+            raise ModelError(f"{flags[0]} belongs to one model, and none was given; name a model or leave it out")
+    elif calib is not None and calibration is not None:
+        raise CalibrationError("calibration was given twice; give either --calib or --calibration")
+
+
+def _one(
+    place: Path,
+    model: "tuple[Path, RecipeSource]",
+    options: "Options",
+    how: "Shown",
+    images: tuple[Path | None, Path | None, Path | None],
+) -> "Report":
+    """The report of one model. images: to judge on, to calibrate on, or a file of calibration."""
+    from quantseg import api
+    from quantseg.data.sources import opener
+
+    data, calib, calibration = images
+    loaded = api.load(*model, options=options)
+    if calibration is None:
+        given = api.calibrate(loaded, calib or data, options, track=console.track)
+    else:
+        given = api.calibrated(loaded, calibration, options)
+    judged = opener(data, limit=options.limit, masks=how.masks)
+    judging = api.Judging(judged, rounds=how.rounds, pictures=how.pictures, peer=how.peer)
+    return make_report(place, given, options, judging)

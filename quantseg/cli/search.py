@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Json, Model, with_options, with_recipe
+from quantseg.cli.options import DATA_WORD, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.data import Dataset
+    from quantseg.api import SearchTask
     from quantseg.mixed_precision.budget import Point
     from quantseg.mixed_precision.budget.search import Found
-    from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.float_model import RecipeSource
 
 _BUDGET_PANEL = "Budget"
 
 
 @with_recipe
-@with_options
+@with_making
 def search(
     model: Model,
     data: Annotated[
@@ -26,7 +27,7 @@ def search(
         typer.Option(help=f"{DATA_WORD} of images that the masks are judged on.", metavar="DATA", show_default=False),
     ],
     source: "RecipeSource",
-    options: "CalibrationOptions",
+    options: "Options",
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -56,20 +57,9 @@ def search(
             rich_help_panel=_BUDGET_PANEL,
         ),
     ] = False,
-    effort: Annotated[
-        str, typer.Option(help="What is done before the search: fast, balanced (default) or best.", show_default=False)
-    ] = "balanced",
     evaluations: Annotated[
         int, typer.Option(min=1, max=1000, help="At most so many models are judged.", rich_help_panel=_BUDGET_PANEL)
     ] = 12,
-    target: Annotated[
-        str,
-        typer.Option(
-            help="portable (default): most of it in int8. openvino: as OpenVINO fuses it. ort-cpu: fastest in "
-            "onnxruntime here.",
-            show_default=False,
-        ),
-    ] = "portable",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
@@ -83,73 +73,27 @@ def search(
     many as --evaluations. Where no model holds the budget, the best is written, and the exit code is 3. Equal inputs
     give equal bytes, but with --target ort-cpu, where times of this machine decide.
     """
-    from dataclasses import replace
-
-    from quantseg import graph, pipeline
+    from quantseg import api
     from quantseg.cli import exactness, plans
-    from quantseg.errors import BudgetError, PlanError
-    from quantseg.files import check_writable, write_json, write_text
-    from quantseg.mixed_precision import target as targets
-    from quantseg.mixed_precision.budget import judging, read_budget, weighing
-    from quantseg.mixed_precision.budget import search as searching
-    from quantseg.refinement import levels as efforts
+    from quantseg.errors import BudgetError
+    from quantseg.files import check_writable, write_json
 
-    efforts.check(effort)
-    aim = targets.Aim(target)
-    if target == targets.ORT_CPU and evaluations < 2:
-        raise PlanError(f"--target {target} takes an evaluation for the model that is written; give --evaluations 2")
     written_to = output or model.with_suffix(".int8.onnx")
     taken: list[Path] = [model]
     for path in (written_to, json, figure):
         if path is not None:
             check_writable(path, taken=taken)
             taken.append(path)
-    float_model = pipeline.read_float_model(model, source, fusing=aim.fusing)
-    threads = options.threads or pipeline.default_threads()
-    calibrated, judged = _images(float_model, data, calibration, options, labels)
-    names, seconds = searching.rehearse(float_model, judged, labelled=labels, threads=threads)
-    budget = read_budget(max_iou_drop, max_class_drop or (), names)
-    _announce(calibrated, judged, evaluations, seconds, labels)
-    bench = targets.bench(aim, options.threads, console.track)
-    settings = options.settings
-    done = pipeline.calibrate(float_model, calibrated, options, track=console.track)
-    refined = efforts.refine(
-        float_model, done, calibrated, options, effort=effort, leave_float=False, track=console.track
-    )
-    float_model, table = refined.model, refined.table
-    subject = weighing.Subject(float_model, table, settings)
-    shapes = targets.input_shapes(float_model)
-    shares = weighing.work_shares(float_model.prepared, shapes)
-    found = searching.search(
-        subject,
-        judging.Judge(judged, budget, labels),
-        weighing.by_work(shares) if bench is None else weighing.by_time(subject, shapes, bench),
-        shares,
-        lambda: weighing.harms(subject, calibrated, threads=threads, track=console.track),
-        evaluations=evaluations if bench is None else evaluations - 1,
-        threads=threads,
-        track=console.track,
-    )
-    job = targets.Job(replace(float_model, prepared=found.prepared), table, settings)
-    if bench is None:
-        made = job.portable("qdq")
-    else:
-        made = job.measured(bench, "measured")
-        found = searching.confirmed(found, subject, made, shares, threads=threads, track=console.track)
-    made = replace(made, plan=replace(made.plan, notes=(*refined.notes, *made.plan.notes)))
+    goal = api.SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
+    task = api.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
+    _announce(task, options)
+    found, made = api.search(task, options, track=console.track)
     _show(found)
     plans.show(made, verbose)
     sums = exactness.say(made.model)
-    graph.save(made.model, written_to)
-    console.written(written_to)
+    console.written(made.save(written_to))
     if figure is not None:
-        from quantseg.report.figures.pareto import pareto
-        from quantseg.report.rendering import svg_file
-
-        walked = found.walk
-        drawn = pareto(walked.points, walked.best, budget, found.front, timed=bench is not None)
-        write_text(figure, svg_file(drawn))
-        console.written(figure)
+        _draw(found, figure)
     if json is not None:
         write_json(json, found.to_json() | {"plan": made.to_json(), "integer_sums": sums})
         console.written(json)
@@ -157,39 +101,37 @@ def search(
         raise BudgetError(_missed(found, written_to))
 
 
-def _images(
-    model: "FloatModel", data: Path, calibration: Path | None, options: "CalibrationOptions", labels: bool
-) -> "tuple[Dataset, Dataset]":
-    """Those to calibrate on and those to judge on."""
-    from quantseg import pipeline
-    from quantseg.mixed_precision.budget import search as searching
+def _draw(found: "Found", figure: Path) -> None:
+    """The points that were judged, as SVG."""
+    from quantseg.files import write_text
+    from quantseg.mixed_precision.budget import weighing
+    from quantseg.report.figures.pareto import pareto
+    from quantseg.report.rendering import svg_file
 
-    limit = options.limit or searching.IMAGES
-    if calibration is not None:
-        judged = pipeline.open_data(data, model, limit=limit, masks=labels)
-        return pipeline.open_data(calibration, model, limit=limit), judged
-    return searching.halves(pipeline.open_data(data, model, limit=2 * limit, masks=labels))
+    walked, timed = found.walk, found.unit == weighing.TIME
+    write_text(figure, svg_file(pareto(walked.points, walked.best, found.judge.budget, found.front, timed=timed)))
+    console.written(figure)
 
 
-def _announce(calibrated: "Dataset", judged: "Dataset", evaluations: int, seconds: float, labels: bool) -> None:
-    truth = "their labels" if labels else "the float model's masks"
-    count = len(judged.names)
+def _announce(task: "SearchTask", options: "Options") -> None:
+    truth = "their labels" if task.goal.labels else "the float model's masks"
+    calibrated, judged, count = task.calibrating, task.judged, len(task.judged.names)
     console.say(f"{len(calibrated.names)} images to calibrate on, {count} to judge on, against {truth}")
     ours, theirs = ({data.digest(index) for index in range(len(data.names))} for data in (judged, calibrated))
     if both := len(ours & theirs):
         console.say(f"note: {both} of them are calibrated on and judged as well, so their masks may flatter the model")
-    console.say(_choice())
+    console.say(_choice(options.context().runtime.name))
+    evaluations, seconds = task.goal.evaluations, task.seconds
     console.say(f"at most {evaluations} evaluations of {count} images, about {_duration(count * seconds)} each\n")
 
 
-def _choice() -> str:
+def _choice(runtime: str) -> str:
     """What each node may compute in, and what the runtime has no kernel for."""
     from quantseg.mixed_precision.budget import PRECISIONS, candidates
-    from quantseg.mixed_precision.budget.judging import RUNTIME
 
-    chosen = candidates(RUNTIME)
+    chosen = candidates(runtime)
     lacking = " or ".join(precision.name for precision in PRECISIONS if precision not in chosen)
-    without = f"; {RUNTIME} has no convolution with {lacking} activations" if lacking else ""
+    without = f"; {runtime} has no convolution with {lacking} activations" if lacking else ""
     return f"each node in {' or '.join(precision.name for precision in chosen)}{without}"
 
 

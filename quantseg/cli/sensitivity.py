@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_options, with_recipe
+from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
-    from quantseg.pipeline import CalibrationOptions, RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.float_model import RecipeSource
 
 
 @with_recipe
-@with_options
+@with_making
 def sensitivity(
     model: Model,
     data: Data,
     source: "RecipeSource",
-    options: "CalibrationOptions",
+    options: "Options",
     calib: Annotated[
         Path | None, typer.Option(help=f"{DATA_WORD} of images to calibrate on. Default: --data.", metavar="DATA")
     ] = None,
@@ -36,10 +37,10 @@ def sensitivity(
 
     Beside the float model's output: SQNR in dB, and the share of pixels whose class flips. No labels are needed.
     """
-    from quantseg import pipeline
+    from quantseg import api
+    from quantseg.data.sources import opener
     from quantseg.errors import OutputError
     from quantseg.files import check_writable, write_json, write_text
-    from quantseg.mixed_precision import sensitivity as measuring
     from quantseg.report import tables
 
     for target, taken in ((json, [model, figure]), (figure, [model])):
@@ -47,33 +48,23 @@ def sensitivity(
             check_writable(target, taken=taken)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
-    loaded = pipeline.read_float_model(model, source)
-    judged = pipeline.open_data(data, loaded, limit=images)
-    calibrating = pipeline.open_data(calib or data, loaded, limit=options.limit)
-    table = pipeline.calibrate(loaded, calibrating, options, track=console.track).table
-    measured = measuring.measure(
-        loaded.prepared,
-        table.ranges,
-        options.settings,
-        loaded.recipe,
-        loaded.input.name,
-        judged,
-        threads=options.threads or pipeline.default_threads(),
-        left_float=left_float,
-        track=console.track,
-    )
+    loaded = api.load(model, source, options=options)
+    judged = opener(data, limit=images)(loaded.recipe, loaded.input)
+    given = api.calibrate(loaded, calib or data, options, track=console.track)
+    measured = api.sensitivity(given, judged, options, left_float=left_float, track=console.track)
     console.say(tables.terminal(_HEADERS, _rows(measured, top)))
-    console.say(_summary(measured, top, len(calibrating.names)))
+    calibrated_on = () if given.images is None else given.images.names
+    console.say(_summary(measured, top, len(calibrated_on)))
     if json is not None:
-        given = {
+        told = {
             "float_sha256": loaded.digest,
             "recipe": loaded.recipe.to_toml(),
             "settings": options.settings.to_json(),
-            "calibrator": table.calibrator,
-            "calibrated_on": list(calibrating.names),
+            "calibrator": given.calibration.table.calibrator,
+            "calibrated_on": list(calibrated_on),
             "measured_on": list(judged.names),
         }
-        write_json(json, given | measured.to_json())
+        write_json(json, told | measured.to_json())
         console.written(json)
     if figure is not None:
         from quantseg.report.figures.sensitivity import sensitivity as drawn

@@ -9,7 +9,7 @@ from quantseg.cli import console
 from quantseg.cli.options import Data, Json, Limit, Model, Threads, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
 
 DIFFERS = 1
 """Exit code where something differs, as of cmp and diff."""
@@ -55,10 +55,10 @@ def simulate(
     """
     from contextlib import ExitStack
 
-    from quantseg import pipeline
     from quantseg.cli import simulated
     from quantseg.files import check_writable, write_json
     from quantseg.runtimes.provenance import provenance
+    from quantseg.runtimes.threads import default_threads
     from quantseg.simulation.examining import Wanted, examine
 
     taken = [model] if against is None else [model, Path(against)]
@@ -71,7 +71,7 @@ def simulate(
     with ExitStack() as stack:
         other = None
         if against is not None:
-            count = threads or pipeline.default_threads()
+            count = threads or default_threads()
             other = stack.enter_context(simulated.other(against, subject, rounding, count, known))
         wanted = Wanted(rounding, proof, other, output, known)
         result = examine(subject.program, subject.images, subject.input_name, wanted, track=console.track)

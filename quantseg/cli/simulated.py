@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quantseg.data import Dataset
-    from quantseg.pipeline import RecipeSource
+    from quantseg.quantization.float_model import RecipeSource
     from quantseg.simulation.arithmetic.processors import Processor
     from quantseg.simulation.difference import Difference
     from quantseg.simulation.examining import Examined
@@ -38,15 +38,16 @@ class Subject:
 
 def opened(model: Path, data: Path, source: "RecipeSource", limit: int | None) -> Subject:
     """Reads all of it. Raises ModelError for a float model and for an unknown operator, before anything is computed."""
-    from quantseg import graph, pipeline
+    from quantseg import graph
     from quantseg.data import open_dataset
     from quantseg.data.recipe import image_input
+    from quantseg.quantization.float_model import resolve_recipe
     from quantseg.simulation.program import program, require_quantised
 
     loaded = graph.load(model)
     require_quantised(loaded, str(model))
     steps = program(loaded, what=str(model))
-    recipe = pipeline.resolve_recipe(loaded, model, source)
+    recipe = resolve_recipe(loaded, str(model), source)
     taken = image_input(graph.signature(loaded)[0], recipe.input)
     images = open_dataset(data, recipe, inputs=taken, limit=limit, masks=False)
     return Subject(model, loaded, steps, images, taken.name)

@@ -8,23 +8,28 @@ from typing import TYPE_CHECKING
 from quantseg.cli import console
 
 if TYPE_CHECKING:
-    from quantseg.mixed_precision.latency_model import Bench
-    from quantseg.mixed_precision.target import Aim, Job
-    from quantseg.pipeline import RecipeSource
+    from quantseg.options import Options
+    from quantseg.quantization.candidate import Candidate
+    from quantseg.quantization.float_model import RecipeSource
     from quantseg.runtimes.speed_check import Outcome
 
 
-def timed(job: "Job", aim: "Aim", bench: "Bench", written: Path, source: "RecipeSource") -> dict[str, object]:
-    """Times the written model against float, says what came out, and gives it for the JSON file."""
-    from quantseg.mixed_precision import feeds as measuring
-    from quantseg.pipeline import RecipeSource
-    from quantseg.runtimes.speed_check import race
+def timed(
+    candidate: "Candidate", options: "Options", paths: tuple[Path, Path], source: "RecipeSource"
+) -> dict[str, object]:
+    """Times the written model against float, says what came out, and gives it for the JSON file.
 
-    outcome = race(
-        job.model.path,
-        written,
-        (measuring.feeds_for(job.model.path, source), measuring.feeds_for(written, RecipeSource())),
-        job.others(bench, aim.wish),
+    candidate: what the target was fitted from. paths: of the float model and the written one.
+    """
+    from quantseg.mixed_precision import feeds, targets
+    from quantseg.runtimes.speed_check import check_speed
+
+    bench = targets.bench(options.target, options.context(track=console.track))
+    assert bench is not None
+    outcome = check_speed(
+        paths,
+        (feeds.feeds_for(paths[0], source), feeds.feeds_for(paths[1])),
+        targets.others(candidate, bench, options.target.objective),
         runtime=bench.runtime,
         threads=bench.threads,
         track=bench.track,

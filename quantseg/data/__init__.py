@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quantseg.data.address import parse_address
-from quantseg.data.dataset import Dataset, Item
+from quantseg.data.dataset import Dataset, Item, NoImages, Subset
 from quantseg.data.folder import choose
 from quantseg.data.inputs import open_inputs
 from quantseg.data.layouts.arrays import ARRAYS, open_arrays
@@ -21,11 +21,23 @@ from quantseg.data.layouts.images import PICTURES
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.layouts.recognition import locate
 from quantseg.data.layouts.voc import VOC
-from quantseg.data.recipe import Recipe, TensorSpec
+from quantseg.data.recipe import Recipe
 from quantseg.data.samples import Sample, Samples
 from quantseg.errors import DataError
+from quantseg.graph import TensorSpec
 
-__all__ = ["LAYOUTS", "Dataset", "Item", "Layout", "Sample", "Samples", "open_dataset", "open_samples"]
+__all__ = [
+    "LAYOUTS",
+    "Dataset",
+    "Item",
+    "Layout",
+    "NoImages",
+    "Sample",
+    "Samples",
+    "Subset",
+    "open_dataset",
+    "open_samples",
+]
 
 LAYOUTS: Mapping[str, Layout] = {
     "pictures": PICTURES,

@@ -1,10 +1,13 @@
 """What a data set is: named items, each loaded when it is asked for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from quantseg.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,3 +38,39 @@ class Dataset(Protocol):
 
     def load(self, index: int) -> Item:
         """Reads and prepares one item. Raises DataError that names the file."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some items of a data set, in the order of `indices`."""
+
+    dataset: Dataset
+    indices: tuple[int, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.dataset.names[index] for index in self.indices)
+
+    def digest(self, index: int) -> str:
+        """As the whole data set's."""
+        return self.dataset.digest(self.indices[index])
+
+    def load(self, index: int) -> Item:
+        """As the whole data set's."""
+        return self.dataset.load(self.indices[index])
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """A data set without items, for work that looks at no image."""
+
+    names: tuple[str, ...] = ()
+
+    def digest(self, index: int) -> str:
+        """Raises DataError."""
+        raise DataError("there are no images")
+
+    def load(self, index: int) -> Item:
+        """Raises DataError."""
+        raise DataError("there are no images")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from quantseg.data.dataset import Item
 from quantseg.data.masks import fit_mask
 from quantseg.data.preprocess import resize, shown, to_tensor
-from quantseg.data.recipe import Recipe, TensorSpec
+from quantseg.data.recipe import Recipe
 from quantseg.data.samples import Samples, renamed
 from quantseg.errors import DataError
+from quantseg.graph import TensorSpec
 
 
 @dataclass(frozen=True)

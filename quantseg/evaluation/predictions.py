@@ -15,6 +15,7 @@ from quantseg.data.masks import resize_nearest
 from quantseg.data.recipe import OutputRecipe, Recipe, image_input
 from quantseg.errors import DataError, ModelError
 from quantseg.evaluation.metrics.sqnr import Sqnr
+from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, Session
 
 MAX_CLASSES = 1024
@@ -44,11 +45,13 @@ class Prediction:
 class Taken:
     """How a model takes the pictures and gives its answer: a folded one otherwise than the float model it is made of.
 
-    dataset: the same pictures in the same order, prepared as the model's recipe says. recipe: completed.
+    dataset: the same pictures in the same order, prepared as the model's recipe says. recipe: completed. input: the
+    tensor that takes them.
     """
 
     dataset: Dataset
     recipe: Recipe
+    input: TensorSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ class Comparison:
 
 @contextmanager
 def open_pair(
-    reference: Path, candidate: Path, *, threads: int, runtime: str = "onnxruntime"
+    reference: Path | bytes, candidate: Path | bytes, *, threads: int, runtime: str = "onnxruntime"
 ) -> Iterator[tuple[Session, Session]]:
     """Both models, open side by side: for their masks, not for timing. Raises ModelError.
 

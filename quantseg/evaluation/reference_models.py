@@ -7,15 +7,15 @@ training, calibration and reports alike.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 from quantseg import graph
-from quantseg.data import Dataset, Item, open_dataset
+from quantseg.data import Dataset, Subset, open_dataset
 from quantseg.data.folder import choose
-from quantseg.data.recipe import Recipe, TensorSpec
+from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError, ModelError
+from quantseg.graph import TensorSpec
 
 DATA_KEY = "quantseg.data"
 """The metadata property that names the data set a model was trained on."""
@@ -38,27 +38,6 @@ class DataSet:
 
 
 DATA_SETS: Mapping[str, DataSet] = {"camvid": DataSet("train", "val"), "wbc": DataSet(".", ".")}
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some items of a data set, in the order of `indices`."""
-
-    dataset: Dataset
-    indices: tuple[int, ...]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Their names."""
-        return tuple(self.dataset.names[index] for index in self.indices)
-
-    def digest(self, index: int) -> str:
-        """As the whole data set's."""
-        return self.dataset.digest(self.indices[index])
-
-    def load(self, index: int) -> Item:
-        """As the whole data set's."""
-        return self.dataset.load(self.indices[index])
 
 
 def reference_models() -> Mapping[str, Path]:

@@ -11,19 +11,26 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from quantseg import graph, pipeline
+from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.errors import ModelError, QuantSegError
 from quantseg.evaluation.agreement import Evaluation, evaluate
-from quantseg.evaluation.peers import CALIBRATORS, FORMATS, PeerError, quantize_with_nncf, quantize_with_onnxruntime
+from quantseg.evaluation.peers import (
+    CALIBRATORS,
+    FORMATS,
+    PeerError,
+    PeerSettings,
+    quantize_with_nncf,
+    quantize_with_onnxruntime,
+)
 from quantseg.evaluation.peers.nncf import nncf
-from quantseg.evaluation.predictions import open_pair
-from quantseg.pipeline import CalibrationOptions, FloatModel
-from quantseg.progress import Track, quiet
-from quantseg.refinement import levels as effort
+from quantseg.evaluation.predictions import Taken, open_pair
+from quantseg.progress import Track
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.plan import QuantSettings
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import ExecutionSummary, summary
-from quantseg.runtimes.latency import Timing, benchmark
+from quantseg.runtimes.latency import Timing, Turns, benchmark
 from quantseg.simulation.saturation import Verdict, verdict_of
 
 FLOAT, ONNXRUNTIME, QUANTSEG, NNCF = "float", "onnxruntime quantizer", "quantseg", "NNCF"
@@ -70,13 +77,17 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A model that takes part. ours: its failure is an error; any other's is a result."""
+class Entry:
+    """A model that takes part. ours: its failure is an error; any other's is a result.
+
+    taken: how it takes the images, where it is not as the float model does.
+    """
 
     name: str
     model: PeerModel
     runtime: str = "onnxruntime"
     ours: bool = False
+    taken: Taken | None = None
 
     @property
     def key(self) -> str:
@@ -84,80 +95,43 @@ class _Entry:
         return f"{self.name} in {self.runtime}"
 
 
-def contest(
-    model: FloatModel,
-    calibration: Dataset,
-    validation: Dataset,
-    options: CalibrationOptions,
-    *,
-    folder: Path,
-    qformats: Sequence[str] = ("qdq",),
-    openvino: bool = False,
-    rounds: int = 5,
-    track: Track = quiet,
+def compare_tools(
+    model: FloatModel, entries: Sequence[Entry], data: Dataset, context: Context, *, rounds: int = 5
 ) -> tuple[Contestant, ...]:
-    """Quantises with every tool into `folder`, evaluates and times all models side by side.
+    """Evaluates and times all models side by side, in the order of the entries; the first is the float model.
 
-    First comes the float model, then onnxruntime's quantizer, then this tool in each of `qformats`; its name has the
-    format where there are several. openvino: also the float model, this tool's QDQ model and NNCF's in OpenVINO.
-
-    A failure of another tool is a result, not an error. Raises ModelError and DataError for our own models, and
-    MissingExtraError, before any work, where OpenVINO or NNCF is wanted and not installed.
+    data: the images that they are judged on. A failure of another tool is a result, not an error. Raises ModelError and
+    DataError for our own models.
     """
-    threads = options.threads or pipeline.default_threads()
-    if openvino:
-        _ = RUNTIMES["openvino"].version, nncf()  # imports both
-    entries = _entries(model, calibration, options, folder, qformats, openvino, track)
-    contestants = {entry.key: _judged(entry, model, validation, threads, track) for entry in entries}
+    threads, track = context.threads, context.track
+    contestants = {entry.key: _judged(entry, model, data, context) for entry in entries}
     alive = {e.key: e.model.path for e in entries if e.model.path is not None and contestants[e.key].failed is None}
     runtimes = {entry.key: RUNTIMES[entry.runtime] for entry in entries}
-    feeds = {model.input.name: validation.load(0).tensor}
-    timings = benchmark(
-        alive, runtime=runtimes, threads=threads, feeds=dict.fromkeys(alive, feeds), rounds=rounds, track=track
-    )
+    own = {model.input.name: data.load(0).tensor}
+    feeds = {
+        e.key: own if e.taken is None else {e.taken.input.name: e.taken.dataset.load(0).tensor}
+        for e in entries
+        if e.key in alive
+    }
+    timings = benchmark(alive, feeds, runtime=runtimes, threads=threads, turns=Turns(rounds=rounds), track=track)
     for key, timing in zip(alive, timings, strict=True):
-        nodes = runtimes[key].executed(alive[key], feeds, threads=threads, runs=_PROFILE_RUNS)
-        own = replace(timing, name=contestants[key].name)
-        contestants[key] = replace(contestants[key], timing=own, executed=summary(nodes))
+        nodes = runtimes[key].executed(alive[key], feeds[key], threads=threads, runs=_PROFILE_RUNS)
+        named = replace(timing, name=contestants[key].name)
+        contestants[key] = replace(contestants[key], timing=named, executed=summary(nodes))
     return tuple(contestants.values())
 
 
-def _entries(
-    model: FloatModel,
-    calibration: Dataset,
-    options: CalibrationOptions,
-    folder: Path,
-    qformats: Sequence[str],
-    openvino: bool,
-    track: Track,
-) -> tuple[_Entry, ...]:
-    """Every model that takes part, made in `folder`."""
-    peer = peer_model(model, calibration, options, folder / "onnxruntime.onnx", qformat=qformats[0], track=track)
-    table = pipeline.calibrate(model, calibration, options, track=track).table
-    made = effort.reordered(effort.Refined(model, table), options.settings)
-    written = tuple(dict.fromkeys((*qformats, "qdq") if openvino else qformats))
-    ours = {}
-    for qformat in written:
-        name = QUANTSEG if len(written) == 1 else f"{QUANTSEG} {_FORMAT_NAMES.get(qformat, qformat)}"
-        path = folder / f"{name.replace(' ', '-')}.onnx"
-        graph.save(pipeline.quantize(made.model, made.table, options.settings, qformat=qformat)[1], path)
-        ours[qformat] = _Entry(name, PeerModel(path), ours=True)
-    entries = (
-        _Entry(FLOAT, PeerModel(model.path), ours=True),
-        _Entry(ONNXRUNTIME, peer),
-        *(ours[qformat] for qformat in dict.fromkeys(qformats)),
-    )
-    if not openvino:
-        return entries
-    return (
-        *entries,
-        _Entry(FLOAT, PeerModel(model.path), "openvino"),
-        replace(ours["qdq"], runtime="openvino", ours=False),
-        _Entry(NNCF, nncf_model(model, calibration, folder / "nncf.xml", track=track), "openvino"),
-    )
+def require_openvino() -> None:
+    """Raises MissingExtraError where OpenVINO or NNCF is not installed."""
+    _ = RUNTIMES["openvino"].version, nncf()  # imports both
 
 
-def _judged(entry: _Entry, model: FloatModel, data: Dataset, threads: int, track: Track) -> Contestant:
+def format_name(qformat: str) -> str:
+    """A format as tables name it."""
+    return _FORMAT_NAMES.get(qformat, qformat)
+
+
+def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> Contestant:
     """The contestant with its masks compared, or with the reason why it has none."""
     found = Contestant(entry.name, runtime=entry.runtime, failed=entry.model.failed)
     if entry.model.path is None:
@@ -165,62 +139,64 @@ def _judged(entry: _Entry, model: FloatModel, data: Dataset, threads: int, track
     if entry.name in (ONNXRUNTIME, QUANTSEG) or entry.name.startswith(f"{QUANTSEG} "):
         found = replace(found, sums=verdict_of(entry.model.path))
     try:
-        with open_pair(model.path, entry.model.path, threads=threads, runtime=entry.runtime) as (reference, candidate):
-            return replace(found, evaluation=evaluate(reference, candidate, data, model.recipe, track=track))
+        with open_pair(model.source, entry.model.path, threads=context.threads, runtime=entry.runtime) as pair:
+            seen = evaluate(*pair, data, model.recipe, folded=entry.taken, track=context.track)
+            return replace(found, evaluation=seen)
     except ModelError as error:
         if entry.ours:
             raise
-        return replace(found, failed=_reason(error, entry.model.path))
+        return replace(found, failed=_reason(error, model.source))
 
 
 def peer_model(
-    model: FloatModel,
-    calibration: Dataset,
-    options: CalibrationOptions,
-    target: Path,
-    *,
-    qformat: str = "qdq",
-    track: Track = quiet,
+    model: FloatModel, context: Context, settings: QuantSettings, calibrator: str | None, target: Path, qformat: str
 ) -> PeerModel:
-    """Writes onnxruntime's quantizer's form of a model to `target`, at settings like `options`.
+    """Writes onnxruntime's quantizer's form of a model to `target`, at like settings, calibrated on the context's data.
 
-    In `qformat` where it has that, else in QDQ. Its failure is a result, in its own words without the folders of this
-    machine. Raises ModelError and DataError where the model or the images are unsound.
+    In `qformat` where it has that, else in QDQ; with the calibrator where it has that, else with min/max. Its failure
+    is a result, in its own words without the folders of this machine. Raises ModelError and DataError where the model
+    or the images are unsound.
     """
-    s = options.settings
+    how = PeerSettings(
+        per_channel=settings.per_channel,
+        calibrator=peer_calibrator(calibrator),
+        qformat=qformat if qformat in FORMATS else "qdq",
+        activation_type=settings.activation.name,
+        weight_type=settings.weight.name,
+        weight_symmetric=settings.weight.signed or settings.symmetric,
+        activation_symmetric=settings.symmetric,
+        reduce_range=settings.reduce_range,
+    )
     try:
-        quantize_with_onnxruntime(
-            model.path,
-            target,
-            _Feeds(model, calibration, track, "calibrating onnxruntime's"),
-            per_channel=s.per_channel,
-            calibrator=peer_calibrator(options),
-            qformat=qformat if qformat in FORMATS else "qdq",
-            activation_type=s.activation.name,
-            weight_type=s.weight.name,
-            weight_symmetric=s.weight.signed or s.symmetric,
-            activation_symmetric=s.symmetric,
-            reduce_range=s.reduce_range,
-        )
+        feeds = _Feeds(model, context.data, context.track, "calibrating onnxruntime's")
+        quantize_with_onnxruntime(_file(model), target, feeds, how)
     except PeerError as error:
-        return PeerModel(failed=_reason(error, model.path))
+        return PeerModel(failed=_reason(error, model.source))
     return PeerModel(target)
 
 
-def nncf_model(model: FloatModel, calibration: Dataset, target: Path, *, track: Track = quiet) -> PeerModel:
-    """Writes NNCF's form of a model to `target` (.xml), calibrated on the same images. Fails as `peer_model` does."""
-    feeds = _Feeds(model, calibration, track, "calibrating NNCF's")
+def nncf_model(model: FloatModel, context: Context, target: Path) -> PeerModel:
+    """Writes NNCF's form of a model to `target` (.xml), calibrated on the context's data.
+
+    Fails as `peer_model` does.
+    """
+    feeds = _Feeds(model, context.data, context.track, "calibrating NNCF's")
     try:
-        quantize_with_nncf(model.path, target, feeds, images=len(calibration.names))
+        quantize_with_nncf(_file(model), target, feeds, images=len(context.data.names))
     except PeerError as error:
-        return PeerModel(failed=_reason(error, model.path))
+        return PeerModel(failed=_reason(error, model.source))
     return PeerModel(target)
 
 
-def peer_calibrator(options: CalibrationOptions) -> str:
-    """The calibrator of `options` where onnxruntime has it, else its min/max."""
-    name = options.calibrator or pipeline.DEFAULT_CALIBRATOR
-    return name if name in CALIBRATORS else "minmax"
+def peer_calibrator(calibrator: str | None) -> str:
+    """The calibrator where onnxruntime has it, else its min/max."""
+    return calibrator if calibrator in CALIBRATORS else "minmax"
+
+
+def _file(model: FloatModel) -> Path:
+    if not isinstance(model.source, Path):
+        raise ModelError("other quantizers read files, and this model is in memory; save it and give its path")
+    return model.source
 
 
 @dataclass(frozen=True)
@@ -238,7 +214,10 @@ class _Feeds:
             yield {self.model.input.name: self.data.load(index).tensor}
 
 
-def _reason(error: QuantSegError, model: Path) -> str:
+def _reason(error: QuantSegError, model: Path | bytes) -> str:
     """A failure in words that are the same on every machine: names of files only, for models and temporary files."""
     temporary = re.escape(gettempdir()) + r"/(quantseg-|ort\.quant\.|tmp)[^/\s]*/"
-    return re.sub(temporary, "", str(error).removeprefix(f"{model}: ").replace(f"{model.parent}/", ""))
+    text = str(error)
+    if isinstance(model, Path):
+        text = text.removeprefix(f"{model}: ").replace(f"{model.parent}/", "")
+    return re.sub(temporary, "", text)

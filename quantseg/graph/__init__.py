@@ -1,13 +1,14 @@
 """An ONNX graph in memory (onnx-ir): read it safely, ask what it is, write it back whole."""
 
 from quantseg.graph.exposing import expose
-from quantseg.graph.inspection import is_quantised, signature
 from quantseg.graph.names import make_unique
 from quantseg.graph.reading import digest, load
+from quantseg.graph.signature import TensorSpec, is_quantised, signature
 from quantseg.graph.weightless import check, infer_shapes
 from quantseg.graph.writing import as_session_source, save, to_bytes
 
 __all__ = [
+    "TensorSpec",
     "as_session_source",
     "check",
     "digest",

@@ -1,7 +1,6 @@
 """From any float model to the graph that is observed, planned and quantised: same numbers, fewer kinds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
@@ -9,7 +8,6 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
 from quantseg.graph.passes import LOWERINGS, Change, Refusal, convert
-from quantseg.quantization.affine import QuantParams
 
 _OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -36,16 +34,12 @@ class Fusing:
 class Prepared:
     """The lowered model, what each rewrite changed, and what each would not change and why.
 
-    What refinement on images may add: kept_float, node → why it computes in float though it has an integer form;
-    weights, node → the grid that its weight lies on, where that is not the one that its extrema give.
     fused: operators that the runtime computes within a product before them, for the plan; None: for any runtime.
     """
 
     model: ir.Model
     changes: tuple[Change, ...]
     refusals: tuple[Refusal, ...]
-    kept_float: Mapping[str, str] = field(default_factory=dict)
-    weights: Mapping[str, QuantParams] = field(default_factory=dict)
     fused: frozenset[str] | None = None
 
 

@@ -22,23 +22,28 @@ PROTOBUF_LIMIT = (1 << 31) - 1
 """Bytes in one protobuf message; a bigger model keeps its weights in external files."""
 
 
-def load(path: Path) -> ir.Model:
-    """The model in the file, as it stands: checked, its nodes in topological order.
+def load(source: Path | bytes) -> ir.Model:
+    """The model in a file, or in memory, as it stands: checked, its nodes in topological order.
 
     External weights are mapped, not read, and each must lie inside the model's folder.
     Raises ModelError where the file is missing, empty, not ONNX, damaged, or of an opset that is not
     supported.
     """
-    proto = _parse(path)
+    name = str(source) if isinstance(source, Path) else "the model"
+    proto = _parse(source) if isinstance(source, Path) else _decoded(source, name)
     try:
         _check_opset(proto)
         for tensor in tensors_of(proto):
-            check_tensor(tensor, path.parent)
+            if isinstance(source, Path):
+                check_tensor(tensor, source.parent)
+            elif tensor.data_location == onnx.TensorProto.EXTERNAL:
+                raise ModelError(f"weight {tensor.name!r} lies in a file of its own; give the path of the model")
         model = _deserialise(proto)
-        ir.external_data.set_base_dir(model.graph, path.resolve().parent)
+        if isinstance(source, Path):
+            ir.external_data.set_base_dir(model.graph, source.resolve().parent)
         check(model)
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+        raise ModelError(f"{name}: {error}") from error
     return model
 
 
@@ -71,13 +76,19 @@ def _parse(path: Path) -> onnx.ModelProto:
     if size > PROTOBUF_LIMIT:
         raise ModelError(f"{path}: over 2 GB in one file; export it with external data")
     try:
-        proto: onnx.ModelProto = onnx.ModelProto.FromString(path.read_bytes())
-    except DecodeError as error:
-        raise ModelError(f"{path}: not an ONNX model, or cut short; copy or export it again") from error
+        content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
+    return _decoded(content, str(path))
+
+
+def _decoded(content: bytes, name: str) -> onnx.ModelProto:
+    try:
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(content)
+    except DecodeError as error:
+        raise ModelError(f"{name}: not an ONNX model, or cut short; copy or export it again") from error
     if not proto.graph.node or not proto.opset_import:
-        raise ModelError(f"{path}: holds no ONNX graph; copy or export it again")
+        raise ModelError(f"{name}: holds no ONNX graph; copy or export it again")
     return proto
 
 

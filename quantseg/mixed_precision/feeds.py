@@ -7,12 +7,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from quantseg import graph
-from quantseg.data.recipe import TensorSpec, image_input
-from quantseg.pipeline import RecipeSource, resolve_recipe
+from quantseg.data.recipe import image_input
+from quantseg.graph import TensorSpec
+from quantseg.quantization.float_model import RecipeSource, resolve_recipe
 from quantseg.runtimes.latency import random_feeds
 
 
-def feeds_for(path: Path, source: RecipeSource) -> Mapping[str, NDArray[Any]]:
+def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, NDArray[Any]]:
     """Random inputs that fit the model, the same on every call; a size that it leaves open comes from its recipe.
 
     Raises ModelError or RecipeError where neither model nor recipe tells the size.
@@ -21,7 +22,7 @@ def feeds_for(path: Path, source: RecipeSource) -> Mapping[str, NDArray[Any]]:
     inputs, _ = graph.signature(model)
     if not any(size is None for spec in inputs for size in spec.shape):
         return random_feeds(inputs)
-    recipe = resolve_recipe(model, path, source).input
+    recipe = resolve_recipe(model, str(path), source or RecipeSource()).input
     picture = image_input(inputs, recipe)
     assert recipe.size is not None
     batch, channels = picture.shape[0], 1 if recipe.channels == "GRAY" else 3

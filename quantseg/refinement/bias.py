@@ -9,53 +9,43 @@ behind every layer of the rounded network each channel gets the mean that it has
 averaged. On the models that were measured the output is within a decibel of what layer by layer gives, either way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.data import Dataset
+from quantseg.calibration.context import Context
 from quantseg.errors import DataError, PlanError
 from quantseg.graph.edit import initializer
-from quantseg.graph.preparation import Prepared
-from quantseg.progress import Track, quiet
-from quantseg.quantization.affine import F32, F64, Range, dequantize, quantize
+from quantseg.quantization.affine import F32, F64, dequantize, quantize
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.plan import QuantPlan, QuantSettings, constant, plan
+from quantseg.quantization.plan import QuantPlan, constant
 from quantseg.refinement.layers import Array, Layer, Layers, channel_mean, layers_of, opened, with_means
 
 METHODS = ("empirical", "analytic")
 
 
 def correct_biases(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    settings: QuantSettings,
-    input_name: str,
-    data: Dataset,
-    *,
-    method: str = "empirical",
-    reference: ir.Model | None = None,
-    threads: int = 1,
-    track: Track = quiet,
-) -> Prepared:
-    """The prepared model with the biases of its quantised layers corrected on the images of `data`.
+    candidate: Candidate, context: Context, *, method: str = "empirical", reference: ir.Model | None = None
+) -> Candidate:
+    """The candidate with the biases of its quantised layers corrected on the context's data.
 
     A Conv or Gemm without a bias gets one; a MatMul has no place for it and stays as it is. The means are those of
-    `reference` in float, which has the same tensors; None: of the given model. Every image counts alike. Memory does
-    not grow with the images. Raises PlanError for another method, DataError without images.
+    `reference` in float, which has the same tensors; None: of the candidate's own graph. Every image counts alike.
+    Memory does not grow with the images. Raises PlanError for another method, DataError without images.
     """
     if method not in METHODS:
         raise PlanError(f"{method!r} is no way to correct biases; choose one of {', '.join(METHODS)}")
-    decided = plan(prepared, ranges, settings)
-    found = tuple(layer for layer in layers_of(prepared.model, decided) if layer.node.op_type != "MatMul")
+    decided, model = candidate.plan, candidate.prepared.model
+    found = tuple(layer for layer in layers_of(model, decided) if layer.node.op_type != "MatMul")
     if not found:
-        return prepared
-    images = _Images(input_name, data, threads, track)
+        return candidate
+    images = _Images(candidate.model.input.name, context)
     measure = _measured_shifts if method == "empirical" else _expected_shifts
-    shifts = measure(prepared.model, decided, found, images, reference or prepared.model)
-    return replace(prepared, model=_shifted(prepared.model, found, shifts))
+    shifts = measure(model, decided, found, images, reference or model)
+    return candidate.with_prepared(replace(candidate.prepared, model=_shifted(model, found, shifts)))
 
 
 @dataclass(frozen=True)
@@ -63,15 +53,13 @@ class _Images:
     """What is looked at, and how."""
 
     input_name: str
-    data: Dataset
-    threads: int
-    track: Track
+    context: Context
 
     def average(self, look: Callable[[dict[str, Array]], Sequence[Array]]) -> list[F64]:
         """What `look` gives for an image, each array flat, averaged over them. Raises DataError without images."""
-        count, sums = len(self.data.names), list[F64]()
-        for index in self.track(range(count), total=count, what="correcting biases"):
-            seen = look({self.input_name: self.data.load(index).tensor})
+        count, sums = len(self.context.data.names), list[F64]()
+        for index in self.context.track(range(count), total=count, what="correcting biases"):
+            seen = look({self.input_name: self.context.data.load(index).tensor})
             shares = [array.reshape(-1).astype(np.float64) / count for array in seen]
             sums = [a + b for a, b in zip(sums, shares, strict=True)] if sums else shares
         if not sums:
@@ -85,7 +73,7 @@ def _expected_shifts(
     """What each channel lacks by the errors of its weights and the mean of each channel that they multiply."""
     exact = {layer.name: layer.weight for layer in layers_of(reference, decided)}
     axes = {layer.source: layer.weight.ndim for layer in found}
-    with opened(with_means(reference, list(axes), list(axes.values())), images.threads) as session:
+    with opened(with_means(reference, list(axes), list(axes.values())), images.context.threads) as session:
         means = dict(zip(axes, images.average(session.run), strict=True))
     return [_expected_shift(layer, exact[layer.name], decided, means[layer.source]) for layer in found]
 
@@ -106,7 +94,7 @@ def _measured_shifts(
     means = with_means(reference, [layer.made for layer in found], [layer.weight.ndim for layer in found])
     candidate = _correcting_itself(fake_quantised(model, decided), found)
     targets = [_target(layer) for layer in found]
-    with opened(means, images.threads) as told, opened(candidate, images.threads) as rounded:
+    with opened(means, images.context.threads) as told, opened(candidate, images.context.threads) as rounded:
         return images.average(lambda feeds: rounded.run(feeds | dict(zip(targets, told.run(feeds), strict=True))))
 
 

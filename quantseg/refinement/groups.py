@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from quantseg.calibration.calibrators import Calibrator
 from quantseg.calibration.observation import Observations
-from quantseg.graph.preparation import Prepared
 from quantseg.quantization.affine import Range
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
-from quantseg.quantization.plan import UNMEASURED, QuantSettings, plan
 from quantseg.quantization.plan.decisions import decide
 from quantseg.quantization.plan.grids import form_grids
 
@@ -30,20 +29,16 @@ class Spans:
 
 
 def spans_of(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    observations: Observations,
-    settings: QuantSettings,
-    candidates: Mapping[str, Calibrator],
+    candidate: Candidate, observations: Observations, calibrators: Mapping[str, Calibrator]
 ) -> Iterator[Spans]:
-    """Every grid of which a candidate makes another range than `ranges` do, in the graph's order.
+    """Every grid of which a calibrator makes another range than it has, in the graph's order.
 
-    A candidate chooses for each tensor, within the range that it has; the grid covers what its tensors need. Raises
+    A calibrator chooses for each tensor, within the range that it has; the grid covers what its tensors need. Raises
     PlanError and CalibrationError as `plan` does.
     """
-    graph = prepared.model.graph
-    grids = form_grids(graph, decide(prepared, settings, UNMEASURED), ranges)
-    rounded = rounded_tensors(prepared.model, plan(prepared, ranges, settings))
+    prepared, settings, ranges = candidate.prepared, candidate.settings, candidate.ranges.ranges
+    grids = form_grids(prepared.model.graph, decide(prepared, settings, candidate.overrides), ranges)
+    rounded = rounded_tensors(prepared.model, candidate.plan)
     groups: dict[str, list[str]] = {}
     for tensor in grids.parent:
         groups.setdefault(grids.root(tensor), []).append(tensor)
@@ -51,7 +46,7 @@ def spans_of(
         observed = [tensor for tensor in members if tensor in ranges and tensor in observations.histograms]
         whole = grids.range_of(root)
         spans, of_tensors = {SAFE: whole}, {SAFE: {tensor: ranges[tensor] for tensor in observed}}
-        for name, choose in candidates.items():
+        for name, choose in calibrators.items():
             each = {
                 tensor: _within(
                     choose(observations.histograms[tensor], settings.activation, symmetric=settings.symmetric),

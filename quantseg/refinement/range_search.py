@@ -14,13 +14,12 @@ import onnx_ir as ir
 
 from quantseg.calibration.calibrators import CALIBRATORS, Calibrator, calibrator
 from quantseg.calibration.observation import Observations
-from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.risk.choice import Source
 from quantseg.mixed_precision.risk.reference import Jury
 from quantseg.progress import Track, quiet
 from quantseg.quantization.affine import Range
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.refinement.groups import SAFE, Spans, spans_of
 
 CANDIDATES: dict[str, Calibrator] = {
@@ -46,33 +45,27 @@ def speaking(risks: Sequence[float]) -> float:
 
 
 def narrowed(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    observations: Observations,
-    settings: QuantSettings,
-    sources: Sequence[Source],
-    jury: Jury,
-    *,
-    track: Track = quiet,
-) -> tuple[dict[str, Range], tuple[Source, ...]]:
-    """The ranges with some of them narrower, and the sources with the risk that they have then.
+    candidate: Candidate, observations: Observations, sources: Sequence[Source], jury: Jury, *, track: Track = quiet
+) -> tuple[Candidate, tuple[Source, ...]]:
+    """The candidate with some of its ranges narrower, and the sources with the risk that they have then.
 
-    sources: of the prepared model planned with `ranges`, by the same jury.
-    Raises PlanError and CalibrationError as `plan` does.
+    observations: of its graph. sources: of the candidate, by the same jury. It is the same one where no range changes.
+    Raises PlanError and CalibrationError as its plan does.
     """
     known = {source.name: source.risk for source in sources}
+    table, model = candidate.ranges, candidate.prepared.model
 
     def harm(grid: Spans) -> float:
         return math.sqrt(math.fsum(known.get(point, 0.0) ** 2 for point in grid.points))
 
     def rounded(grid: Spans, name: str) -> ir.Model:
-        decided = plan(prepared, {**ranges, **grid.of_tensors[name]}, settings)
-        return fake_quantised(prepared.model, decided, weights=(), tensors=grid.points)
+        tried = _with_ranges(candidate, {**table.ranges, **grid.of_tensors[name]})
+        return fake_quantised(model, tried.plan, weights=(), tensors=grid.points)
 
-    grids = _worst(list(spans_of(prepared, ranges, observations, settings, CANDIDATES)), harm)
+    grids = _worst(list(spans_of(candidate, observations, CANDIDATES)), harm)
     jobs = [(grid, name) for grid in grids for name in grid.spans if name != SAFE or len(grid.points) > 1]
     risks = jury.side_by_side([partial(rounded, *job) for job in jobs], what="trying narrower ranges", track=track)
-    found, left = dict(ranges), dict(known)
+    found, left = dict(table.ranges), dict(known)
     measured = {(grid.points, name): value for (grid, name), value in zip(jobs, risks, strict=True)}
     for grid in grids:
         before = measured.get((grid.points, SAFE), harm(grid))
@@ -81,7 +74,16 @@ def narrowed(
         if after < (1 - GAIN) * before:
             found |= grid.of_tensors[best]
             left |= {point: known[point] * after / before for point in grid.points if point in known}
-    return found, tuple(replace(source, risk=left[source.name]) for source in sources)
+    count = sum(span != table.ranges[name] for name, span in found.items())
+    if not count:
+        return candidate, tuple(sources)
+    note = f"the ranges of {count} tensors leave out their rarest values, by measurement of the masks"
+    narrower = tuple(replace(source, risk=left[source.name]) for source in sources)
+    return _with_ranges(candidate, found).noted(note), narrower
+
+
+def _with_ranges(candidate: Candidate, ranges: Mapping[str, Range]) -> Candidate:
+    return replace(candidate, ranges=replace(candidate.ranges, ranges=ranges))
 
 
 def _worst(grids: Sequence[Spans], harm: Callable[[Spans], float]) -> list[Spans]:

@@ -4,7 +4,7 @@ content.py holds the values, sections/ says what is shown of them and index.py w
 rendering.py gives that a form, writing.py puts it into files.
 """
 
-from quantseg.report.building import build_report
+from quantseg.report.building import Judged, Measuring, Subject, build_report
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, PeerSummary, Report, Summary
 from quantseg.report.images import Picture, picture
 from quantseg.report.index import contest_tables, remarks
@@ -17,12 +17,15 @@ __all__ = [
     "FLOAT",
     "INT8",
     "PEER",
+    "Judged",
+    "Measuring",
     "ModelFile",
     "Peer",
     "PeerSummary",
     "Picture",
     "PlanSummary",
     "Report",
+    "Subject",
     "Summary",
     "TensorRange",
     "build_report",

@@ -1,25 +1,26 @@
 """Measures a float model and its int8 forms on images, and gathers everything into one report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantseg import graph
+from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.agreement import Evaluation, evaluate
-from quantseg.evaluation.predictions import compare, open_pair
+from quantseg.evaluation.predictions import Taken, compare, open_pair
 from quantseg.evaluation.tool_comparison import PeerModel
-from quantseg.pipeline import FloatModel
-from quantseg.progress import Track, quiet
-from quantseg.quantization.plan import QuantPlan
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import Picture, picture
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
-from quantseg.runtimes import RUNTIMES, Session
+from quantseg.runtimes import Session
 from quantseg.runtimes.execution import ExecutedNode, summary
-from quantseg.runtimes.latency import benchmark, file_bytes
+from quantseg.runtimes.latency import Turns, benchmark, file_bytes
 from quantseg.runtimes.provenance import provenance
 from quantseg.runtimes.roofline import beside_roofs, convolutions
 from quantseg.simulation.saturation import verdict_of
@@ -29,50 +30,80 @@ WORST_IMAGES = 8
 PROFILE_RUNS = 10
 
 
-def build_report(
-    name: str,
-    model: FloatModel,
-    int8_model: Path,
-    *,
-    plan: QuantPlan,
-    calibration: Calibration,
-    data: Dataset,
-    threads: int,
-    rounds: int,
-    pictures: bool,
-    settings: Mapping[str, str],
-    commands: Sequence[str],
-    peer: PeerModel | None = None,
-    dataset: str | None = None,
-    note: str | None = None,
-    track: Track = quiet,
-) -> Report:
+@dataclass(frozen=True)
+class Subject:
+    """What a report is of. model: the float one, a file. int8: the file that was written of `made`.
+
+    calibration: what it was calibrated on. peer: onnxruntime's quantizer's form, where it stands beside.
+    """
+
+    name: str
+    model: FloatModel
+    int8: Path
+    made: QuantizedModel
+    calibration: Calibration
+    peer: PeerModel | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The images that a model is judged on, and what is to be said of them: `data` and `note` as in Report.
+
+    taken: how the quantised model takes the same images, where it is not as the float model does.
+    """
+
+    images: Dataset
+    taken: Taken | None = None
+    data: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """rounds: of timing. pictures: whether images are shown. settings: what else the figures depend on.
+
+    commands: what made the report.
+    """
+
+    rounds: int = 5
+    pictures: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+    commands: Sequence[str] = ()
+
+
+def build_report(subject: Subject, judged: Judged, how: Measuring, context: Context) -> Report:
     """Evaluates, times and profiles both models, and onnxruntime's quantizer's beside them where there is one.
 
-    settings: what else the figures depend on. dataset, note: the report's `data` and `note`.
     Raises ModelError and DataError as the measurements do.
     """
-    runtime, recipe = RUNTIMES["onnxruntime"], model.recipe
-    with open_pair(model.path, int8_model, threads=threads) as (reference, candidate):
-        evaluation = evaluate(reference, candidate, data, recipe, track=track)
-        shown = _pictures(reference, candidate, data, recipe, evaluation) if pictures else ()
-    feeds = {model.input.name: data.load(0).tensor}
-    models = {FLOAT: model.path, INT8: int8_model}
+    model, int8_model, data = subject.model, subject.int8, judged.images
+    runtime, recipe, threads, track = context.runtime, model.recipe, context.threads, context.track
+    with open_pair(model.source, int8_model, threads=threads) as pair:
+        evaluation = evaluate(*pair, data, recipe, folded=judged.taken, track=track)
+        shown = _pictures(pair, judged, recipe, evaluation) if how.pictures else ()
+    source = model.source
+    assert isinstance(source, Path)
+    peer = subject.peer
+    models = {FLOAT: source, INT8: int8_model}
     if peer is not None and peer.path is not None:
         models[PEER] = peer.path
-    timings = benchmark(
-        models, runtime=runtime, threads=threads, feeds=dict.fromkeys(models, feeds), rounds=rounds, track=track
-    )
+    own = {model.input.name: data.load(0).tensor}
+    feeds = dict.fromkeys(models, own)
+    if judged.taken is not None:
+        feeds[INT8] = {judged.taken.input.name: judged.taken.dataset.load(0).tensor}
+    timings = benchmark(models, feeds, runtime=runtime, threads=threads, turns=Turns(rounds=how.rounds), track=track)
 
     def profile() -> dict[str, tuple[ExecutedNode, ...]]:
         return {
-            label: runtime.executed(path, feeds, threads=threads, runs=PROFILE_RUNS) for label, path in models.items()
+            label: runtime.executed(path, feeds[label], threads=threads, runs=PROFILE_RUNS)
+            for label, path in models.items()
         }
 
     executed, roofs = beside_roofs(profile, runtime, threads=threads)
+    plan = subject.made.plan
     return Report(
-        name=name,
-        float_model=_model_file(model.path),
+        name=subject.name,
+        float_model=_model_file(source),
         int8_model=_model_file(int8_model),
         plan=summarise_plan(plan),
         evaluation=evaluation,
@@ -80,33 +111,33 @@ def build_report(
         executed={label: summary(nodes) for label, nodes in executed.items()},
         convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
         roofs=roofs,
-        ranges=worst_ranges(calibration.observations.histograms, plan.tensors, WORST_TENSORS),
+        ranges=worst_ranges(subject.calibration.observations.histograms, plan.tensors, WORST_TENSORS),
         pictures=shown,
-        provenance={**settings, **_images(calibration, data), "threads": str(threads), **_machine()},
-        commands=tuple(commands),
-        peer=None if peer is None else _peer(peer, model, data, threads, track),
-        data=dataset,
-        note=note,
+        provenance={**how.settings, **_images(subject.calibration, data), "threads": str(threads), **_machine()},
+        commands=tuple(how.commands),
+        peer=None if peer is None else _peer(peer, model, data, context),
+        data=judged.data,
+        note=judged.note,
         sums=verdict_of(int8_model),
     )
 
 
-def _peer(peer: PeerModel, model: FloatModel, data: Dataset, threads: int, track: Track) -> Peer:
+def _peer(peer: PeerModel, model: FloatModel, data: Dataset, context: Context) -> Peer:
     if peer.path is None:
         return Peer(failed=peer.failed)
-    with open_pair(model.path, peer.path, threads=threads) as (reference, candidate):
-        evaluation = evaluate(reference, candidate, data, model.recipe, track=track)
+    with open_pair(model.source, peer.path, threads=context.threads) as (reference, candidate):
+        evaluation = evaluate(reference, candidate, data, model.recipe, track=context.track)
     return Peer(_model_file(peer.path), evaluation)
 
 
 def _pictures(
-    reference: Session, candidate: Session, data: Dataset, recipe: Recipe, evaluation: Evaluation
+    pair: tuple[Session, Session], judged: Judged, recipe: Recipe, evaluation: Evaluation
 ) -> tuple[Picture, ...]:
     """The images that agree least, run once more: keeping every image's masks until then would cost memory."""
-    index = {name: i for i, name in enumerate(data.names)}
+    index = {name: i for i, name in enumerate(judged.images.names)}
     worst = (index[image.name] for image in evaluation.worst(WORST_IMAGES))
-    ignored = recipe.output.ignore_index
-    return tuple(picture(compare(reference, candidate, data, recipe, i), evaluation.classes, ignored) for i in worst)
+    compared = (compare(*pair, judged.images, recipe, i, folded=judged.taken) for i in worst)
+    return tuple(picture(one, evaluation.classes, recipe.output.ignore_index) for one in compared)
 
 
 def _model_file(path: Path) -> ModelFile:

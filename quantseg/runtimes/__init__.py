@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from quantseg.data.recipe import TensorSpec
+from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu

@@ -5,8 +5,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from quantseg.data.recipe import TensorSpec
 from quantseg.errors import ModelError
+from quantseg.graph import TensorSpec
 
 
 def check_feeds(model: str, specs: Sequence[TensorSpec], feeds: Mapping[str, NDArray[Any]]) -> None:

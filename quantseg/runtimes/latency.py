@@ -16,9 +16,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.data.recipe import TensorSpec
 from quantseg.errors import ModelError
-from quantseg.graph import load
+from quantseg.graph import TensorSpec, load
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime
 from quantseg.runtimes.memory import peak_memory
@@ -44,20 +43,27 @@ class Timing:
     peak_memory_bytes: int | None
 
 
+@dataclass(frozen=True)
+class Turns:
+    """In how many rounds models take turns, and how many timed runs each has in a round."""
+
+    rounds: int = 5
+    runs: int = 10
+
+
 def benchmark(
     models: Mapping[str, Path],
+    feeds: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
     *,
     runtime: Runtime | Mapping[str, Runtime],
     threads: int,
-    feeds: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
-    rounds: int = 5,
-    runs: int = 10,
+    turns: Turns | None = None,
     track: Track = quiet,
 ) -> tuple[Timing, ...]:
     """Times every model, in the order given; ratios are to the first.
 
     `runtime`: one for all, or each model's own by its name. `feeds`: inputs by model name; a model without an entry
-    is fed `random_feeds`. Each round runs a model three times to warm up and `runs` times under the clock. Raises
+    is fed `random_feeds`. Each round runs a model three times to warm up before it is timed. Raises
     ModelError where one does not load or run.
     """
     runtimes = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
@@ -69,9 +75,10 @@ def benchmark(
         for name, path in track(models.items(), total=len(models), what="memory")
     }
     seconds: dict[str, list[float]] = {name: [] for name in models}
-    turns = [name for _ in range(rounds) for name in models]
-    for name in track(turns, total=len(turns), what="timing"):
-        seconds[name] += timed_runs(runtimes[name], models[name], inputs[name], threads, runs)
+    how = turns or Turns()
+    order = [name for _ in range(how.rounds) for name in models]
+    for name in track(order, total=len(order), what="timing"):
+        seconds[name] += timed_runs(runtimes[name], models[name], inputs[name], threads, how.runs)
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     first = next(iter(medians.values()), 0.0)
     return tuple(

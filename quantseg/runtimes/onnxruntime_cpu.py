@@ -12,8 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from quantseg.data.recipe import TensorSpec
 from quantseg.errors import ModelError
+from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.feeds import check_feeds
 from quantseg.runtimes.onnxruntime_graph import with_names

@@ -13,8 +13,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.data.recipe import TensorSpec
 from quantseg.errors import MissingExtraError, ModelError
+from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.feeds import check_feeds
 from quantseg.runtimes.openvino_profile import executed_nodes, layers, seconds_by_node

@@ -13,10 +13,10 @@ from quantseg import graph
 from quantseg.errors import QuantSegError
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime
-from quantseg.runtimes.latency import Timing, benchmark
+from quantseg.runtimes.latency import Timing, Turns, benchmark
 
 FLOAT, INT8 = "float", "int8"
-ROUNDS, RUNS = 5, 5
+TURNS = Turns(rounds=5, runs=5)
 
 Feeds = Mapping[str, NDArray[Any]]
 Build = Callable[[], ir.Model]
@@ -51,9 +51,8 @@ class Outcome:
         return {"threads": self.threads, "timings": [asdict(timing) for timing in timings]}
 
 
-def race(
-    reference: Path,
-    made: Path,
+def check_speed(
+    models: tuple[Path, Path],
     feeds: tuple[Feeds, Feeds],
     others: Mapping[str, Build],
     *,
@@ -63,22 +62,23 @@ def race(
 ) -> Outcome:
     """Times float and int8 in turns; where int8 is not faster, once more with the other plans beside them.
 
-    feeds: inputs of the float model and of the int8 ones. others: name → what makes the model. Raises ModelError.
+    models: the float and the int8 one. feeds: inputs of the former and of the int8 ones. others: name → what makes the
+    model. Raises ModelError.
     """
-    first = _timed({FLOAT: reference, INT8: made}, feeds, runtime=runtime, threads=threads, track=track)
+    first = _timed(dict(zip((FLOAT, INT8), models, strict=True)), feeds, runtime=runtime, threads=threads, track=track)
     outcome = Outcome(first[0], first[1], threads)
     if outcome.is_faster:
         return outcome
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        models = {FLOAT: reference, INT8: made}
+        tried = dict(zip((FLOAT, INT8), models, strict=True))
         for number, (name, build) in enumerate(others.items()):
             path = Path(folder) / f"{number}.onnx"
             try:
                 graph.save(build(), path)
             except QuantSegError:  # a plan under which every node stays float, or that nothing here opens
                 continue
-            models[name] = path
-        again = _timed(models, feeds, runtime=runtime, threads=threads, track=track)
+            tried[name] = path
+        again = _timed(tried, feeds, runtime=runtime, threads=threads, track=track)
     return Outcome(again[0], again[1], threads, again[2:])
 
 
@@ -86,4 +86,4 @@ def _timed(
     models: Mapping[str, Path], feeds: tuple[Feeds, Feeds], *, runtime: Runtime, threads: int, track: Track
 ) -> tuple[Timing, ...]:
     inputs = {name: feeds[0] if name == FLOAT else feeds[1] for name in models}
-    return benchmark(models, runtime=runtime, threads=threads, feeds=inputs, rounds=ROUNDS, runs=RUNS, track=track)
+    return benchmark(models, inputs, runtime=runtime, threads=threads, turns=TURNS, track=track)

@@ -22,7 +22,7 @@ from quantseg.graph.passes import LOWERINGS, conv_transpose
 from quantseg.graph.passes.outcome import Outcome
 from quantseg.mixed_precision import latency_model as costs
 from quantseg.mixed_precision.latency_model import Bench
-from quantseg.mixed_precision.target import Job, input_shapes
+from quantseg.mixed_precision.targets import Job, input_shapes
 from quantseg.quantization.formats import convolution, editor
 from quantseg.quantization.plan import QuantSettings, grids
 from quantseg.report import tables

@@ -25,10 +25,10 @@ from quantseg.evaluation import tool_comparison as contest
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.peers import PeerError, quantize_with_nncf
 from quantseg.evaluation.predictions import open_pair
-from quantseg.evaluation.reference_models import Subset
+from quantseg.data import Subset
 from quantseg.files import write_json
 from quantseg.mixed_precision.risk import Jury
-from quantseg.mixed_precision.target import input_shapes
+from quantseg.mixed_precision.targets import input_shapes
 from quantseg.progress import quiet
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.quantization.plan import QuantSettings, plan

@@ -14,7 +14,7 @@ from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
 from quantseg.evaluation.reference_models import data_of, open_parts, reference_models
 from quantseg.graph.preparation import Fusing
-from quantseg.mixed_precision.target import Job
+from quantseg.mixed_precision.targets import Job
 from quantseg.quantization.plan import QuantSettings
 from tests.bench import writing
 from tests.support.models import unet

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from quantseg import graph
 from quantseg.evaluation.peers import quantize_with_nncf
 from quantseg.evaluation.predictions import predict
-from quantseg.mixed_precision.target import FUSED_BY_OPENVINO, Job
+from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, Job
 from quantseg.quantization.plan import QuantSettings
 from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES, Runtime

@@ -23,7 +23,7 @@ import onnxruntime
 
 from quantseg import graph, pipeline
 from quantseg.data import Dataset
-from quantseg.evaluation.reference_models import Subset
+from quantseg.data import Subset
 from quantseg.files import write_json
 from quantseg.quantization.plan import QuantSettings
 from quantseg.refinement import levels as effort

@@ -25,7 +25,7 @@ from onnx.reference.op_run import OpRun
 from quantseg import graph, pipeline
 from quantseg.errors import ModelError, PeerError
 from quantseg.evaluation.peers import quantize_with_onnxruntime
-from quantseg.evaluation.reference_models import Subset
+from quantseg.data import Subset
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.rounding.requantisation import CHANNELS_LAST, ROUNDINGS
 from quantseg.refinement import levels as effort

@@ -19,7 +19,7 @@ from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
 from quantseg.mixed_precision.latency_model import Bench
 from quantseg.mixed_precision.latency_model import folder as cache
-from quantseg.mixed_precision.target import Job
+from quantseg.mixed_precision.targets import Job
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.plan import QuantSettings
 from quantseg.report import tables

@@ -19,7 +19,7 @@ from quantseg import graph, pipeline
 from quantseg.evaluation.peers import quantize_with_nncf, quantize_with_onnxruntime
 from quantseg.mixed_precision import latency_model as costs
 from quantseg.mixed_precision.latency_model import Bench
-from quantseg.mixed_precision.target import input_shapes
+from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.formats.convolution import SHIFTED
 from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES, Runtime

@@ -13,7 +13,7 @@ from quantseg import graph, pipeline
 from quantseg.errors import PlanError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
-from quantseg.mixed_precision.target import FUSED_BY_OPENVINO, Aim, Job
+from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, Aim, Job
 from quantseg.quantization.plan import QuantSettings
 from quantseg.runtimes import RUNTIMES
 from tests.support import graphs

@@ -13,9 +13,9 @@ import pytest
 from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import load, signature
-from quantseg.mixed_precision import target as targets
+from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Wish, heat
-from quantseg.mixed_precision.target import Aim, Job
+from quantseg.mixed_precision.targets import Aim, Job
 from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 from quantseg.quantization.plan import Placement, QuantSettings
 from quantseg.runtimes import RUNTIMES

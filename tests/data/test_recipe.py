@@ -7,18 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.data.recipe import (
-    InputRecipe,
-    OutputRecipe,
-    Recipe,
-    TensorSpec,
-    complete,
-    image_input,
-    override,
-    parse_numbers,
-    parse_size,
-    recipe_from_toml,
-)
+from quantseg.graph import TensorSpec
+from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe, complete, image_input, override, parse_numbers, parse_size, recipe_from_toml
 from quantseg.errors import ModelError, RecipeError
 
 PICTURE = TensorSpec("x", "float32", (1, 3, 64, 96))

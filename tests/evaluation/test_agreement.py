@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from quantseg.data import Item
 from quantseg.data.heads import class_map, class_names
-from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe, TensorSpec
+from quantseg.graph import TensorSpec
+from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, RecipeError
 from quantseg.evaluation.agreement import evaluate, evaluate_one
 from quantseg.evaluation.metrics.confusion import ConfusionMatrix

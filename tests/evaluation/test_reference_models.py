@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quantseg.data.recipe import Recipe, TensorSpec, complete
+from quantseg.graph import TensorSpec
+from quantseg.data.recipe import Recipe, complete
 from quantseg.errors import DataError
 from quantseg.evaluation.reference_models import DATA_KEY, DATA_SETS, data_of, open_parts, split_fifth
 from tests.support import models

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from quantseg import graph as graphs
-from quantseg.data.recipe import TensorSpec
+from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError, OutputError
 from quantseg.graph import writing
 from tests.support.graphs import assert_same, graph, noise, parse, run

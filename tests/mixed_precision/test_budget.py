@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.data.recipe import TensorSpec
+from quantseg.graph import TensorSpec
 from quantseg.errors import RecipeError
 from quantseg.mixed_precision.budget import (
     PRECISIONS,

@@ -12,7 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset
-from quantseg.data.recipe import Recipe, TensorSpec, image_input
+from quantseg.graph import TensorSpec
+from quantseg.data.recipe import Recipe, image_input
 from quantseg.evaluation.agreement import Evaluation, evaluate
 from quantseg.graph import to_bytes
 from tests.processors import exposing

@@ -12,7 +12,8 @@ import pytest
 from quantseg import graph, pipeline
 from quantseg.data import open_samples
 from quantseg.data.drawn_cells import CLASSES, cell_image, write_cells
-from quantseg.data.recipe import METADATA_KEY, TensorSpec, complete, recipe_from_toml
+from quantseg.graph import TensorSpec
+from quantseg.data.recipe import METADATA_KEY, complete, recipe_from_toml
 from quantseg.evaluation.reference_models import DATA_KEY
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import saturation

@@ -15,7 +15,7 @@ from quantseg.calibration.calibrators import calibrator
 from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
 from quantseg.errors import MissingExtraError, PlanError
-from quantseg.evaluation.reference_models import Subset
+from quantseg.data import Subset
 from quantseg.mixed_precision.risk import Jury
 from quantseg.pipeline import CalibrationOptions, FloatModel
 from quantseg.progress import quiet

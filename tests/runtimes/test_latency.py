@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from quantseg.data.recipe import TensorSpec
+from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError
 from quantseg.runtimes import RUNTIMES, latency
 from quantseg.runtimes.latency import benchmark, file_bytes, random_feeds

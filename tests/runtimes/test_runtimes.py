@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-from quantseg.data.recipe import TensorSpec
+from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError
 from quantseg.runtimes import RUNTIMES, Runtime
 from tests.support import models

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from quantseg.data.recipe import Recipe, TensorSpec, complete, override
+from quantseg.graph import TensorSpec
+from quantseg.data.recipe import Recipe, complete, override
 
 SIZE = (6, 8)
 

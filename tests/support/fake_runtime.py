@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.data.recipe import TensorSpec
+from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError
 from quantseg.runtimes import RUNTIMES, Session
 from quantseg.runtimes.execution import ExecutedNode

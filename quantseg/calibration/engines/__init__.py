@@ -1,9 +1,16 @@
-"""Where a step over many shards of data runs: in this process, or in several. The results never depend on it."""
+"""Where a step over many shards of data runs: in this process, or in several. The results never depend on it.
 
-from collections.abc import Callable, Iterator, Sequence
+A new engine is a file, and a line in ENGINES.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from quantseg.calibration.engines import processes, serial
+from quantseg.calibration.engines.processes import Processes
+from quantseg.calibration.engines.serial import Serial
+from quantseg.errors import CalibrationError
+
+__all__ = ["ENGINES", "Engine", "Processes", "Serial", "engine_named"]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -16,10 +23,21 @@ class Engine(Protocol):
     The caller combines results by an operation whose order does not matter, so that any engine gives the same bytes.
     """
 
-    def __call__(
-        self, make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard], *, workers: int
-    ) -> Iterator[Result]:
+    @property
+    def workers(self) -> int:
+        """How many shards are under way at a time."""
+
+    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard]) -> Iterator[Result]:
         """The results, as they come."""
 
 
-ENGINES: dict[str, Engine] = {"serial": serial.run, "processes": processes.run}
+ENGINES: Mapping[str, Callable[[int], Engine]] = {"serial": lambda _: Serial(), "processes": Processes}
+"""Name → what makes the engine with so many workers."""
+
+
+def engine_named(words: str) -> Engine:
+    """The engine of `NAME` or `NAME:WORKERS`, as in processes:4. Raises CalibrationError for another word."""
+    name, _, count = words.partition(":")
+    if name not in ENGINES or (count and not count.isdecimal()) or count == "0":
+        raise CalibrationError(f"{words!r} is no engine; choose {' or '.join(ENGINES)}, with workers as in processes:4")
+    return ENGINES[name](int(count or 1))

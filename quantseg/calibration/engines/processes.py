@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quantseg.errors import CalibrationError
@@ -26,27 +27,31 @@ def _work(shard: Any) -> Any:
     return _make_step()(shard)
 
 
-def run(
-    make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard], *, workers: int
-) -> Iterator[Result]:
-    """Yields results as they come. At most two shards a worker are under way, so memory does not grow with the data.
+@dataclass(frozen=True)
+class Processes:
+    """So many worker processes."""
 
-    Raises the first exception of a shard, and CalibrationError where a worker dies (out of memory, for instance).
-    """
-    context = multiprocessing.get_context("spawn")
-    waiting = iter(shards)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(make_step,)) as pool:
-        running: set[Future[Any]] = {pool.submit(_work, s) for s in itertools.islice(waiting, 2 * workers)}
-        try:
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                    running |= {pool.submit(_work, s) for s in itertools.islice(waiting, 1)}
-        except BrokenProcessPool as error:
-            raise CalibrationError(
-                "a worker process died, most often for want of memory; use fewer --workers"
-            ) from error
-        finally:
-            for future in running:
-                future.cancel()
+    workers: int
+
+    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard]) -> Iterator[Result]:
+        """Yields results as they come. At most two shards a worker are under way: memory does not grow with the data.
+
+        Raises the first exception of a shard, and CalibrationError where a worker dies (out of memory, for instance).
+        """
+        context = multiprocessing.get_context("spawn")
+        waiting = iter(shards)
+        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start, initargs=(make_step,)) as pool:
+            running: set[Future[Any]] = {pool.submit(_work, s) for s in itertools.islice(waiting, 2 * self.workers)}
+            try:
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+                        running |= {pool.submit(_work, s) for s in itertools.islice(waiting, 1)}
+            except BrokenProcessPool as error:
+                raise CalibrationError(
+                    "a worker process died, most often for want of memory; use fewer --workers"
+                ) from error
+            finally:
+                for future in running:
+                    future.cancel()

@@ -1,16 +1,24 @@
 """Every shard in this process, one after the other."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 
-def run(
-    make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard], *, workers: int = 1
-) -> Iterator[Result]:
-    """Yields the results in the order of the shards. `workers` is accepted and has no meaning here."""
-    step = make_step()
-    for shard in shards:
-        yield step(shard)
+@dataclass(frozen=True)
+class Serial:
+    """This process alone."""
+
+    @property
+    def workers(self) -> int:
+        """One."""
+        return 1
+
+    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard]) -> Iterator[Result]:
+        """Yields the results in the order of the shards."""
+        step = make_step()
+        for shard in shards:
+            yield step(shard)

@@ -12,8 +12,9 @@ from quantseg.data.folder import FolderDataset, Listing, choose, files_below, li
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.masks import read_mask
 from quantseg.data.npy import read_npy, read_npz
-from quantseg.data.recipe import Recipe, TensorSpec
+from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
+from quantseg.graph import TensorSpec
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 MAX_ITEMS = 1 << 28

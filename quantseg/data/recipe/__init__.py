@@ -7,14 +7,13 @@ that later commands need no flags. Ground floor: standard library only.
 
 from quantseg.data.recipe.signature import complete, image_input, image_output
 from quantseg.data.recipe.toml import METADATA_KEY, override, parse_numbers, parse_size, recipe_from_toml
-from quantseg.data.recipe.values import InputRecipe, OutputRecipe, Recipe, TensorSpec
+from quantseg.data.recipe.values import InputRecipe, OutputRecipe, Recipe
 
 __all__ = [
     "METADATA_KEY",
     "InputRecipe",
     "OutputRecipe",
     "Recipe",
-    "TensorSpec",
     "complete",
     "image_input",
     "image_output",

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from quantseg.data.recipe.values import CHANNELS, InputRecipe, OutputRecipe, Recipe, TensorSpec
+from quantseg.data.recipe.values import CHANNELS, InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import ModelError, RecipeError
+from quantseg.graph import TensorSpec
 
 MAX_CLASSES = 4096
 """An output with more channels is a feature map, not a segmentation."""

@@ -17,19 +17,6 @@ HEADS = ("argmax", "threshold", "multilabel", "labels")
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """A model's input or output as its file declares it. In `shape`, None is a dynamic dimension."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        dimensions = "x".join("?" if size is None else str(size) for size in self.shape)
-        return f"{self.name!r} {self.dtype} {dimensions or 'scalar'}"
-
-
-@dataclass(frozen=True)
 class InputRecipe:
     """From a picture to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
 

@@ -6,6 +6,14 @@ where it cannot.
 
 from quantseg.errors import PeerError
 from quantseg.evaluation.peers.nncf import quantize_with_nncf
-from quantseg.evaluation.peers.onnxruntime import CALIBRATORS, FORMATS, TYPES, quantize_with_onnxruntime
+from quantseg.evaluation.peers.onnxruntime import CALIBRATORS, FORMATS, TYPES, PeerSettings, quantize_with_onnxruntime
 
-__all__ = ["CALIBRATORS", "FORMATS", "TYPES", "PeerError", "quantize_with_nncf", "quantize_with_onnxruntime"]
+__all__ = [
+    "CALIBRATORS",
+    "FORMATS",
+    "TYPES",
+    "PeerError",
+    "PeerSettings",
+    "quantize_with_nncf",
+    "quantize_with_onnxruntime",
+]

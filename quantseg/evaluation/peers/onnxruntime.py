@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,39 +45,45 @@ _WARNING, _FATAL = 2, 4
 """onnxruntime's default log severity, and the one at which it is silent."""
 
 
-def quantize_with_onnxruntime(
-    model: Path,
-    output: Path,
-    feeds: Iterable[Mapping[str, NDArray[Any]]],
-    *,
-    per_channel: bool = True,
-    calibrator: str = "minmax",
-    qformat: str = "qdq",
-    activation_type: str = "uint8",
-    weight_type: str = "int8",
-    activation_symmetric: bool = False,
-    weight_symmetric: bool = True,
-    reduce_range: bool = False,
-    percentile: float = 99.999,
-) -> None:
-    """Writes `model`, calibrated on `feeds`, as onnxruntime's `quantize_static` makes it.
+@dataclass(frozen=True)
+class PeerSettings:
+    """Settings of `quantize_static`, in our words. percentile: of the calibrator of that name, onnxruntime 1.22."""
 
-    `percentile` counts for the calibrator of that name and needs onnxruntime 1.22. Models up to 2 GB.
+    per_channel: bool = True
+    calibrator: str = "minmax"
+    qformat: str = "qdq"
+    activation_type: str = "uint8"
+    weight_type: str = "int8"
+    activation_symmetric: bool = False
+    weight_symmetric: bool = True
+    reduce_range: bool = False
+    percentile: float = 99.999
+
+    def words(self) -> dict[str, Any]:
+        """Its own words. Raises PeerError for what it does not have."""
+        return {
+            "quant_format": _chosen(FORMATS, self.qformat, "format"),
+            "activation_type": _chosen(TYPES, self.activation_type, "activation type"),
+            "weight_type": _chosen(TYPES, self.weight_type, "weight type"),
+            "calibrate_method": _chosen(CALIBRATORS, self.calibrator, "calibrator"),
+            "per_channel": self.per_channel,
+            "reduce_range": self.reduce_range,
+            "extra_options": {
+                "ActivationSymmetric": self.activation_symmetric,
+                "WeightSymmetric": self.weight_symmetric,
+                "CalibPercentile": self.percentile,
+            },
+        }
+
+
+def quantize_with_onnxruntime(
+    model: Path, output: Path, feeds: Iterable[Mapping[str, NDArray[Any]]], settings: PeerSettings | None = None
+) -> None:
+    """Writes `model`, calibrated on `feeds`, as onnxruntime's `quantize_static` makes it. Models up to 2 GB.
+
     Raises PeerError with the quantizer's own reason; ModelError where the float model itself is unsound.
     """
-    settings = {
-        "quant_format": _chosen(FORMATS, qformat, "format"),
-        "activation_type": _chosen(TYPES, activation_type, "activation type"),
-        "weight_type": _chosen(TYPES, weight_type, "weight type"),
-        "calibrate_method": _chosen(CALIBRATORS, calibrator, "calibrator"),
-        "per_channel": per_channel,
-        "reduce_range": reduce_range,
-        "extra_options": {
-            "ActivationSymmetric": activation_symmetric,
-            "WeightSymmetric": weight_symmetric,
-            "CalibPercentile": percentile,
-        },
-    }
+    words = (settings or PeerSettings()).words()
     source = load(model)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder, replacing(output) as temporary:
         # It leaves files beside the model that it reads, so it reads a copy.
@@ -85,7 +92,7 @@ def quantize_with_onnxruntime(
             try:
                 onnx.save(_modern(onnx.load_from_string(to_bytes(source))), modern)
                 quant_pre_process(modern, prepared, skip_symbolic_shape=True)
-                quantize_static(prepared, temporary, _Reader(feeds), **settings)
+                quantize_static(prepared, temporary, _Reader(feeds), **words)
                 RUNTIMES["onnxruntime"].open(temporary.read_bytes(), threads=1).close()
             except QuantSegError:
                 raise

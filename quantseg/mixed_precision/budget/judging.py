@@ -1,23 +1,20 @@
 """A point of the search: a real model, judged on real images against the labels or the float model's masks."""
 
 import math
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from quantseg import graph
+from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import Evaluation, evaluate
 from quantseg.mixed_precision.budget.budget import Budget
-from quantseg.mixed_precision.budget.points import Point
-from quantseg.mixed_precision.budget.walk import Nodes
-from quantseg.progress import Track
-from quantseg.runtimes import RUNTIMES, Session
-
-RUNTIME = "onnxruntime"
+from quantseg.runtimes import Session
 
 
 @dataclass(frozen=True)
@@ -29,27 +26,26 @@ class Judge:
     labelled: bool
 
 
-def judged(
-    reference: Session,
-    quantised: ir.Model,
-    judge: Judge,
-    recipe: Recipe,
-    *,
-    nodes: Nodes,
-    cost: float,
-    int8_share: float,
-    threads: int,
-    track: Track,
-) -> Point:
-    """The point of a quantised model. reference: the float model. nodes, cost, int8_share: as in Point.
+@dataclass(frozen=True)
+class Verdict:
+    """What the masks of one model lose: `drop`, `class_drops`, `agreement` and `sqnr_db` of a Point."""
+
+    drop: float
+    class_drops: Mapping[str, float]
+    agreement: float
+    sqnr_db: float | None
+
+
+def judged(reference: Session, quantised: ir.Model, judge: Judge, recipe: Recipe, context: Context) -> Verdict:
+    """Of a quantised model. reference: the float model.
 
     Raises DataError where there is no label that counts, or none of a class that has a budget.
     """
     with (
         graph.as_session_source(quantised) as source,
-        closing(RUNTIMES[RUNTIME].open(source, threads=threads, spinning=False)) as candidate,
+        closing(context.runtime.open(source, threads=context.threads, spinning=False)) as candidate,
     ):
-        evaluation = evaluate(reference, candidate, judge.images, recipe, track=track)
+        evaluation = evaluate(reference, candidate, judge.images, recipe, track=context.track)
     drop, drops = _lost(evaluation, labelled=judge.labelled)
     if missing := [name for name in judge.budget.classes if name not in drops]:
         raise DataError(
@@ -57,7 +53,7 @@ def judged(
             "give images that hold it or leave the budget out"
         )
     sqnr_db = evaluation.sqnr_db if math.isfinite(evaluation.sqnr_db or math.inf) else None
-    return Point(nodes, cost, int8_share, drop, drops, evaluation.agreement, sqnr_db)
+    return Verdict(drop, drops, evaluation.agreement, sqnr_db)
 
 
 def _lost(evaluation: Evaluation, *, labelled: bool) -> tuple[float, dict[str, float]]:

@@ -7,20 +7,17 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from quantseg.data import Dataset
+from quantseg.calibration.context import Context
+from quantseg.data import Dataset, Subset
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import evaluate
-from quantseg.evaluation.reference_models import Subset
-from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
-from quantseg.mixed_precision.budget.judging import RUNTIME, Judge, judged
-from quantseg.mixed_precision.budget.weighing import Costs, Subject, in_int8
-from quantseg.mixed_precision.target import Made
-from quantseg.pipeline import FloatModel
-from quantseg.progress import Track, quiet
+from quantseg.mixed_precision.budget.judging import Judge, Verdict, judged
+from quantseg.mixed_precision.budget.weighing import Costs, in_int8
 from quantseg.quantization import formats
-from quantseg.quantization.plan import plan
-from quantseg.runtimes import RUNTIMES
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.writing import QuantizedModel
 
 T = TypeVar("T")
 
@@ -30,16 +27,17 @@ IMAGES = 32
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a search. prepared: the model with the chosen nodes kept float, and why. limit: of evaluations.
+    """The end of a search. candidate: with the chosen nodes kept float, and why. limit: of evaluations.
 
     written: what was judged of the model as it is written, where that is another one than the walk's best.
     """
 
-    prepared: Prepared
+    candidate: Candidate
     walk: Walk
     judge: Judge
     limit: int
     unit: str
+    runtime: str
     written: Point | None = None
 
     @property
@@ -71,7 +69,7 @@ class Found:
             "is_met": self.is_met,
             "evaluations": {"made": self.evaluations, "at_most": self.limit, "images": images},
             "cost": self.unit,
-            "precisions": [precision.name for precision in candidates(RUNTIME)],
+            "precisions": [precision.name for precision in candidates(self.runtime)],
             "chosen": self.walk.best.to_json(),
             **({} if self.written is None else {"written": self.written.to_json()}),
             "points": [point.to_json() | {"is_pareto": point in self.front} for point in self.walk.points],
@@ -91,12 +89,12 @@ def halves(images: Dataset) -> tuple[Subset, Subset]:
     return Subset(images, tuple(every[::2])), Subset(images, tuple(every[1::2]))
 
 
-def rehearse(model: FloatModel, images: Dataset, *, labelled: bool, threads: int) -> tuple[tuple[str, ...], float]:
+def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: bool) -> tuple[tuple[str, ...], float]:
     """The names of the model's classes, and about how many seconds one image takes in an evaluation.
 
     Raises DataError where labels are asked for and there are none, or they do not fit.
     """
-    with closing(RUNTIMES[RUNTIME].open(model.path, threads=threads, spinning=False)) as reference:
+    with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
         first = Subset(images, (0,))
         seconds = []
         for _ in range(2):  # the first run of a session takes longer
@@ -108,93 +106,74 @@ def rehearse(model: FloatModel, images: Dataset, *, labelled: bool, threads: int
     return seen.classes, seconds[-1]
 
 
-def search(
-    subject: Subject,
-    judge: Judge,
-    prices: Costs,
-    shares: Mapping[str, float],
-    harm: Callable[[], Mapping[str, float]],
-    *,
-    evaluations: int,
-    threads: int,
-    track: Track = quiet,
-) -> Found:
-    """The cheapest model within the budget, in at most so many evaluations of all judged images.
+@dataclass(frozen=True)
+class Weighing:
+    """What nodes cost in float and what their rounding harms.
 
     shares: node → its share of the multiply-accumulates. harm: node → the noise that its rounding makes; asked for only
-    where all in int8 is over the budget. Models are judged in QDQ. Raises DataError where the labels or the budget do
-    not fit the images, PlanError and CalibrationError as `plan` does.
+    where all in int8 is over the budget.
     """
-    model, ranges, settings = subject.model, subject.table.ranges, subject.settings
-    every = plan(model.prepared, ranges, settings)
+
+    prices: Costs
+    shares: Mapping[str, float]
+    harm: Callable[[], Mapping[str, float]]
+
+
+def search(candidate: Candidate, judge: Judge, weighing: Weighing, context: Context, *, evaluations: int) -> Found:
+    """The cheapest model within the budget, in at most so many evaluations of all judged images.
+
+    Models are judged in QDQ. Raises DataError where the labels or the budget do not fit the images, PlanError and
+    CalibrationError as the candidate's plan does.
+    """
+    model, prices = candidate.model, weighing.prices
     points: list[Point] = []
 
     def steps() -> list[Nodes]:
-        return [move.nodes for move in ordered(moves(model.prepared.model, every, harm()), prices.nodes)]
+        found = moves(candidate.prepared.model, candidate.plan, weighing.harm())
+        return [move.nodes for move in ordered(found, prices.nodes)]
 
     def price(nodes: Nodes) -> float:
         return math.fsum(prices.nodes.get(node, 0.0) for node in nodes)
 
-    with closing(RUNTIMES[RUNTIME].open(model.path, threads=threads, spinning=False)) as reference:
+    with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
 
         def evaluated(nodes: Nodes) -> Point:
-            prepared = _left_float(model.prepared, nodes, "the search tries it in float")
-            decided = plan(prepared, ranges, settings)
-            quantised = formats.emit(prepared.model, decided, qformat="qdq", metadata={})
+            tried = candidate.left_float(nodes, "the search tries it in float")
+            quantised = formats.emit(tried.prepared.model, tried.plan)
             what = f"evaluation {len(points) + 1} of at most {evaluations}"
-            point = judged(
-                reference,
-                quantised,
-                judge,
-                model.recipe,
-                nodes=nodes,
-                cost=prices.whole(nodes, decided),
-                int8_share=in_int8(decided, shares),
-                threads=threads,
-                track=_named(track, what),
-            )
-            points.append(point)
-            return point
+            found = judged(reference, quantised, judge, model.recipe, _named(context, what))
+            points.append(_point(nodes, prices.whole(nodes, tried.plan), in_int8(tried.plan, weighing.shares), found))
+            return points[-1]
 
         walked = walk(evaluated, judge.budget, steps, price, evaluations=evaluations)
-    return Found(_explained(model.prepared, walked, judge.budget), walked, judge, evaluations, prices.unit)
+    explained = _explained(candidate, walked, judge.budget)
+    return Found(explained, walked, judge, evaluations, prices.unit, context.runtime.name)
 
 
-def confirmed(
-    found: Found, subject: Subject, made: Made, shares: Mapping[str, float], *, threads: int, track: Track = quiet
-) -> Found:
+def _point(nodes: Nodes, cost: float, int8_share: float, found: Verdict) -> Point:
+    return Point(nodes, cost, int8_share, found.drop, found.class_drops, found.agreement, found.sqnr_db)
+
+
+def confirmed(found: Found, made: QuantizedModel, shares: Mapping[str, float], context: Context) -> Found:
     """The same, with one evaluation more: of the model as it is written, which another format or placement changes."""
-    best = found.walk.best
-    with closing(RUNTIMES[RUNTIME].open(subject.model.path, threads=threads, spinning=False)) as reference:
-        written = judged(
-            reference,
-            made.model,
-            found.judge,
-            subject.model.recipe,
-            nodes=best.float_nodes,
-            cost=best.cost,
-            int8_share=in_int8(made.plan, shares),
-            threads=threads,
-            track=_named(track, "evaluating what is written"),
-        )
+    best, model = found.walk.best, found.candidate.model
+    with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
+        seen = judged(reference, made.model, found.judge, model.recipe, _named(context, "evaluating what is written"))
+    written = _point(best.float_nodes, best.cost, in_int8(made.plan, shares), seen)
     return replace(found, written=written, limit=found.limit + 1)
 
 
-def _named(track: Track, name: str) -> Track:
-    """The same progress, under another name."""
+def _named(context: Context, name: str) -> Context:
+    """The same, its progress under another name."""
 
     def named(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-        return track(items, total=total, what=name)
+        return context.track(items, total=total, what=name)
 
-    return named
-
-
-def _left_float(prepared: Prepared, nodes: Nodes, reason: str) -> Prepared:
-    return replace(prepared, kept_float={**prepared.kept_float, **dict.fromkeys(sorted(nodes), reason)})
+    return replace(context, track=named)
 
 
-def _explained(prepared: Prepared, walked: Walk, budget: Budget) -> Prepared:
-    """The model with the best point's nodes kept float, with the loss that they were taken out of int8 for."""
+def _explained(candidate: Candidate, walked: Walk, budget: Budget) -> Candidate:
+    """The candidate with the best point's nodes kept float, with the loss that they were taken out of int8 for."""
     loss = budget.tightest(walked.points[0])
     reason = f"the search left it float: with all in int8 the masks lose {loss.points:.2f} points of {loss.what}"
-    return _left_float(prepared, walked.best.float_nodes, reason)
+    return candidate.left_float(walked.best.float_nodes, reason)

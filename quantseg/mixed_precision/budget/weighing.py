@@ -4,33 +4,22 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from quantseg.calibration.file import CalibrationTable
-from quantseg.data import Dataset
-from quantseg.evaluation.reference_models import Subset
+from quantseg.calibration.context import Context
+from quantseg.data import Subset
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision import latency_model as costs
 from quantseg.mixed_precision import sensitivity
 from quantseg.mixed_precision.budget.walk import Nodes
 from quantseg.mixed_precision.latency_model import Bench
 from quantseg.mixed_precision.sensitivity import Loss
-from quantseg.pipeline import FloatModel
-from quantseg.progress import Track, quiet
-from quantseg.quantization.plan import QuantPlan, QuantSettings
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.plan import QuantPlan
 from quantseg.runtimes.macs import multiply_accumulates
 
 HARM_IMAGES = 2
 """On how many of the calibration images the nodes' harm is measured, which only orders them."""
 
 WORK, TIME = "share of the multiply-accumulates in float", "milliseconds, by the times of the parts"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A float model, refined or not, its ranges and the settings: what the search leaves as they are."""
-
-    model: FloatModel
-    table: CalibrationTable
-    settings: QuantSettings
 
 
 @dataclass(frozen=True)
@@ -49,9 +38,9 @@ def by_work(shares: Mapping[str, float]) -> Costs:
     return Costs(WORK, shares, lambda _, decided: 1 - in_int8(decided, shares))
 
 
-def by_time(subject: Subject, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> Costs:
+def by_time(candidate: Candidate, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> Costs:
     """Costs in milliseconds of this machine, by the times of the model's parts. shapes: of its inputs."""
-    known = costs.estimate(subject.model.prepared, shapes, subject.settings, bench)
+    known = costs.estimate(candidate, shapes, bench)
     return Costs(TIME, known.nodes(), lambda nodes, _: known.milliseconds(nodes))
 
 
@@ -67,25 +56,17 @@ def in_int8(decided: QuantPlan, shares: Mapping[str, float]) -> float:
     return math.fsum(shares.get(node.name, 0.0) for node in decided.quantised)
 
 
-def harms(subject: Subject, images: Dataset, *, threads: int, track: Track = quiet) -> Mapping[str, float]:
+def harms(candidate: Candidate, context: Context) -> Mapping[str, float]:
     """Node → the noise of its rounding alone, as a share of the output's energy; of class ids the share that flips.
 
-    images: those that were calibrated on; at most HARM_IMAGES of them are taken, evenly spread.
+    At most HARM_IMAGES of the context's data, those that were calibrated on, are taken, evenly spread.
     """
-    model, count = subject.model, len(images.names)
+    images = context.data
+    count = len(images.names)
     taken = min(count, HARM_IMAGES)
-    measured = sensitivity.measure(
-        model.prepared,
-        subject.table.ranges,
-        subject.settings,
-        model.recipe,
-        model.input.name,
-        Subset(images, tuple(number * count // taken for number in range(taken))),
-        threads=threads,
-        left_float=False,
-        track=track,
-    )
-    is_numbers = model.recipe.output.head != "labels"
+    few = Subset(images, tuple(number * count // taken for number in range(taken)))
+    measured = sensitivity.measure(candidate, few, context, left_float=False)
+    is_numbers = candidate.model.recipe.output.head != "labels"
     return {node.node: _noise(node.alone) if is_numbers else node.alone.flipped for node in measured.nodes}
 
 

@@ -8,16 +8,14 @@ Parts do not tell all of a whole, so it has to beat the placement by rule in a l
 from quantseg.mixed_precision.latency_model.cache import folder
 from quantseg.mixed_precision.latency_model.estimate import Estimate, estimate
 from quantseg.mixed_precision.latency_model.finalists import heat
-from quantseg.mixed_precision.latency_model.placing import NodeCost
-from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, Fitted, Wish, fit
+from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, Fitted, Objective, fit
 
 __all__ = [
     "PREFERRED",
     "Bench",
     "Estimate",
     "Fitted",
-    "NodeCost",
-    "Wish",
+    "Objective",
     "estimate",
     "fit",
     "folder",

@@ -16,7 +16,7 @@ import platformdirs
 
 from quantseg.errors import OutputError
 from quantseg.files import write_json
-from quantseg.mixed_precision import latency_model as costs
+from quantseg.mixed_precision import latency_model
 from quantseg.mixed_precision.latency_model.stopwatch import Cost, Costs
 from quantseg.quantization import formats
 from quantseg.quantization import operators as ops
@@ -64,7 +64,7 @@ def this_machine(runtime: Runtime, threads: int) -> Machine:
     here = provenance()
     sets = ", ".join(here.instruction_sets or ())
     processor = f"{here.os}, {here.processor}, {here.cores} cores, {sets}"
-    rooms = (Path(str(room.__file__)).parent for room in (formats, ops, planning, costs))
+    rooms = (Path(str(room.__file__)).parent for room in (formats, ops, planning, latency_model))
     sources = b"".join(path.read_bytes() for room in rooms for path in sorted(room.glob("*.py")))
     written_by = hashlib.sha256(sources).hexdigest()[:16]
     return Machine(processor, f"{runtime.name} {runtime.version}", threads, written_by)

@@ -7,14 +7,13 @@ from collections.abc import Container
 
 import onnx_ir as ir
 
-from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.latency_model.framing import Frame, framed
 from quantseg.mixed_precision.latency_model.units import Unit
 from quantseg.quantization import formats
 from quantseg.quantization.affine import Range
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 from quantseg.quantization.operators.activation import clamp_bounds
-from quantseg.quantization.plan import Placement, QuantSettings, observable, plan
+from quantseg.quantization.plan import Overrides, QuantSettings, observable, plan_of_part
 
 CHANNELS_LAST = "channels-last"
 """The format whose pictures are (N, H, W, places) inside, whatever they are outside."""
@@ -66,9 +65,8 @@ def own_nodes(model: ir.Model, names: Container[str]) -> tuple[ir.Node, ...]:
 
 def _quantised(model: ir.Model, unit: Unit, settings: QuantSettings, qformat: str, way: str | None) -> ir.Model:
     names = frozenset(str(node.name) for node in model.graph)
-    placement = Placement(integer=names, variants={} if way is None else {unit.name: way})
-    decided = plan(Prepared(model, (), ()), _ranges(model.graph), settings, placement)
-    return formats.emit(model, decided, qformat=qformat, metadata={})
+    overrides = Overrides(integer=names, variants={} if way is None else {unit.name: way})
+    return formats.emit(model, plan_of_part(model, _ranges(model.graph), settings, overrides), qformat=qformat)
 
 
 def _ranges(graph: ir.Graph) -> dict[str, Range]:

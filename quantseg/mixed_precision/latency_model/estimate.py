@@ -1,18 +1,16 @@
 """What a model takes on this machine, by the times of its parts, with any of its nodes held in float."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision import minimum_cut as cut
 from quantseg.mixed_precision.latency_model import pricing
 from quantseg.mixed_precision.latency_model.candidates import Way
 from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, timed_choices
 from quantseg.mixed_precision.minimum_cut import Crossing, Part
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.operators import IntegerForm
-from quantseg.quantization.plan import Placement, QuantSettings
 from quantseg.quantization.plan.decisions import decide
-from quantseg.quantization.plan.placement import UNMEASURED
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,14 @@ class Estimate:
         return Part(self.parts[name].as_float or 0, None)
 
 
-def estimate(
-    prepared: Prepared, inputs: Mapping[str, Sequence[int]], settings: QuantSettings, bench: Bench
-) -> Estimate:
+def estimate(candidate: Candidate, inputs: Mapping[str, Sequence[int]], bench: Bench) -> Estimate:
     """Times the parts of the model, as `fit` does, or reads their times from disk.
 
-    inputs: shapes of the model's inputs, as far as it leaves them open. settings: those to quantise with.
+    inputs: shapes of the model's inputs, as far as it leaves them open.
     """
-    everywhere = Placement(integer=frozenset(str(node.name) for node in prepared.model.graph))
-    wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, UNMEASURED)
+    prepared, settings, overrides = candidate.prepared, candidate.settings, candidate.overrides
+    everywhere = replace(overrides, integer=frozenset(str(node.name) for node in prepared.model.graph))
+    wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, overrides)
     by_rule = {str(node.name): isinstance(form, IntegerForm) for node, form in ruled.items()}
     way = Way(PREFERRED[0], settings)
     choices, costs = timed_choices(prepared, inputs, wanted, way, bench)

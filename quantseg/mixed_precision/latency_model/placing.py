@@ -13,37 +13,11 @@ from quantseg.mixed_precision.latency_model.stopwatch import Costs
 from quantseg.mixed_precision.latency_model.units import Unit
 from quantseg.mixed_precision.minimum_cut import Crossing, Part
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
-from quantseg.quantization.plan import Placement
+from quantseg.quantization.plan import NodeCost, Overrides
 from quantseg.quantization.plan.decisions import ONLY_ANSWER, Decisions, leading_to_product
 
 FASTER = "float is faster here, its borders included"
 """Why a node stays float that could compute in integers; the times are in `NodeCost`."""
-
-
-@dataclass(frozen=True)
-class NodeCost:
-    """Milliseconds of one node with the clamps after it, the rest of the graph as it was placed.
-
-    On the side that it is on: of its kernels. On the other side: with the borders that this would open or close there.
-    None where it cannot compute so.
-    """
-
-    node: str
-    as_float: float | None
-    as_integer: float | None
-    is_integer: bool
-    variant: str
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values."""
-        chosen = "integer" if self.is_integer else "float"
-        return {
-            "node": self.node,
-            "chosen": chosen,
-            "float_ms": self.as_float,
-            "integer_ms": self.as_integer,
-            "variant": self.variant,
-        }
 
 
 @dataclass(frozen=True)
@@ -53,8 +27,8 @@ class Placed:
     their sizes or their integer form depend on the rest.
     """
 
-    placement: Placement
-    by_rule: Placement
+    overrides: Overrides
+    by_rule: Overrides
     costs: tuple[NodeCost, ...]
     unmeasured: int
 
@@ -99,7 +73,7 @@ def place(
         for node in choice.unit.nodes
     }
     computed = [choice for choice in opened if choice.unit.name in integer]
-    placement = Placement(
+    overrides = Overrides(
         kept_float=kept,
         integer=frozenset(str(node.name) for choice in computed for node in choice.unit.nodes),
         variants={choice.unit.name: best for choice in computed if (best := _variant(choice, costs))},
@@ -107,7 +81,7 @@ def place(
     unmeasured = sum(
         not choice.is_open and isinstance(wanted[by_name[choice.unit.name]], IntegerForm) for choice in found
     )
-    by_rule = Placement(
+    by_rule = Overrides(
         kept_float={
             str(node.name): _reason(choice, set(), costs)
             for choice in opened
@@ -116,7 +90,7 @@ def place(
         },
         variants={choice.unit.name: best for choice in opened if (best := _variant(choice, costs))},
     )
-    return Placed(placement, by_rule, tuple(_priced(opened, integer, parts, crossings, costs)), unmeasured)
+    return Placed(overrides, by_rule, tuple(_priced(opened, integer, parts, crossings, costs)), unmeasured)
 
 
 def _answers(

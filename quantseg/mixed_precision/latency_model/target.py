@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,18 +10,18 @@ from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.latency_model import cache, pricing
 from quantseg.mixed_precision.latency_model.candidates import Way
-from quantseg.mixed_precision.latency_model.placing import NodeCost, place
+from quantseg.mixed_precision.latency_model.placing import place
 from quantseg.mixed_precision.latency_model.pricing import Choice
 from quantseg.mixed_precision.latency_model.stopwatch import Costs, timed
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.progress import Track, quiet
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.operators import IntegerForm, Kind
-from quantseg.quantization.plan import Placement, QuantSettings
+from quantseg.quantization.plan import Fit, Overrides
 from quantseg.quantization.plan.decisions import Decisions, decide
-from quantseg.quantization.plan.placement import UNMEASURED
 from quantseg.runtimes import Runtime
 
-Wish = Literal["measured", "latency-first", "int8-everywhere"]
+Objective = Literal["measured", "latency-first", "int8-everywhere"]
 """measured: the fastest placement that keeps the accuracy rules. latency-first: the fastest one. int8-everywhere: every
 integer form is taken, whatever it costs."""
 
@@ -31,16 +31,19 @@ PREFERRED = ("channels-last", "qdq")
 
 @dataclass(frozen=True)
 class Fitted:
-    """What suits this machine. costs: of the nodes that were timed. notes: the fallbacks taken, one line each.
+    """What suits this machine: by the times of parts, and by the rules with the same ways of writing nodes.
 
-    by_rule: the placement without what was measured of parts; whole models tell which of the two is faster.
+    Whole models tell which of the two is faster. Both have what was measured in `overrides.fit`.
     """
 
-    qformat: str
-    placement: Placement
-    by_rule: Placement = UNMEASURED
-    costs: tuple[NodeCost, ...] = ()
-    notes: tuple[str, ...] = ()
+    by_parts: Candidate
+    by_rule: Candidate
+
+    @property
+    def fit(self) -> Fit:
+        """What was measured."""
+        assert self.by_parts.overrides.fit is not None
+        return self.by_parts.overrides.fit
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,11 @@ class Bench:
 
 
 def fit(
-    prepared: Prepared,
+    candidate: Candidate,
     inputs: Mapping[str, Sequence[int]],
-    settings: QuantSettings,
     bench: Bench,
     *,
-    wish: Wish = "measured",
+    objective: Objective = "measured",
     qformats: Sequence[str] = PREFERRED,
 ) -> Fitted:
     """Times the parts of the model and places them.
@@ -67,24 +69,39 @@ def fit(
     inputs: shapes of the model's inputs, as far as it leaves them open. qformats: the first is taken, the next where
     this runtime has no kernel for any convolution or product in it. Raises PlanError where float is faster everywhere.
     """
-    everywhere = Placement(integer=_names(prepared))
-    wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, UNMEASURED)
+    prepared, settings, overrides = candidate.prepared, candidate.settings, candidate.overrides
+    everywhere = replace(overrides, integer=_names(prepared))
+    wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, overrides)
     notes: list[str] = []
     for qformat, is_last in zip(qformats, (False,) * (len(qformats) - 1) + (True,), strict=True):
         way = Way(qformat, settings)
-        if wish == "int8-everywhere":
-            return Fitted(qformat, everywhere, notes=tuple(notes))
+        if objective == "int8-everywhere":
+            found = Fit(qformat, by_parts=True, notes=tuple(notes))
+            return Fitted(
+                replace(candidate, overrides=replace(everywhere, fit=found)),
+                replace(candidate, overrides=replace(overrides, fit=replace(found, by_parts=False))),
+            )
         choices, costs = timed_choices(prepared, inputs, wanted, way, bench)
         if is_last or _has_kernels(choices, wanted, costs):
             break
         notes.append(f"{bench.runtime.name} {bench.runtime.version} has no kernels for {qformat}: written as QDQ")
-    placed = place(choices, wanted, ruled, costs, way, latency_first=wish == "latency-first")
-    if not placed.placement.integer and not placed.unmeasured:
-        (reason, _), *_ = Counter(placed.placement.kept_float.values()).most_common(1) or [("nothing to quantise", 0)]
+    placed = place(choices, wanted, ruled, costs, way, latency_first=objective == "latency-first")
+    if not placed.overrides.integer and not placed.unmeasured:
+        (reason, _), *_ = Counter(placed.overrides.kept_float.values()).most_common(1) or [("nothing to quantise", 0)]
         raise PlanError(f"every node stays float ({reason}); keep the float model, or give --int8-everywhere")
     if placed.unmeasured:
         notes.append(f"{placed.unmeasured} nodes cannot be timed alone; rules place them")
-    return Fitted(qformat, placed.placement, placed.by_rule, placed.costs, tuple(dict.fromkeys(notes)))
+    found = Fit(qformat, placed.costs, by_parts=True, notes=tuple(dict.fromkeys(notes)))
+    return Fitted(
+        _placed(candidate, placed.overrides, found), _placed(candidate, placed.by_rule, replace(found, by_parts=False))
+    )
+
+
+def _placed(candidate: Candidate, placed: Overrides, found: Fit) -> Candidate:
+    """The candidate where measuring placed its nodes; what was float before stays so for its own reason."""
+    kept = {**placed.kept_float, **candidate.overrides.kept_float}
+    overrides = replace(placed, kept_float=kept, weights=candidate.overrides.weights, fit=found)
+    return replace(candidate, overrides=overrides)
 
 
 def _names(prepared: Prepared) -> frozenset[str]:

@@ -4,57 +4,45 @@ Graphs are measured side by side, each on one thread of its own, so the figures 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import onnx_ir as ir
 
 from quantseg import graph
+from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.metrics.sqnr import Sqnr
-from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.sensitivity.parts import parts_of
 from quantseg.mixed_precision.sensitivity.reference import Reference, fed, float_answers, noise_and_flips
 from quantseg.mixed_precision.sensitivity.values import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
 from quantseg.mixed_precision.sensitivity.variants import Variant, build, variants_of, whole_of
-from quantseg.progress import Track, quiet
-from quantseg.quantization.affine import Range
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.candidate import Candidate
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
 from quantseg.runtimes.macs import multiply_accumulates
 
 
-def measure(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    settings: QuantSettings,
-    recipe: Recipe,
-    input_name: str,
-    data: Dataset,
-    *,
-    threads: int,
-    left_float: bool = True,
-    track: Track = quiet,
-) -> Sensitivity:
-    """The losses of the plan, and of each of its nodes, over all images of `data`.
+def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float: bool = True) -> Sensitivity:
+    """The losses of the candidate's plan, and of each of its nodes, over all images of `data`.
 
-    ranges: tensor name → calibrated range. recipe: completed. threads: how many graphs are measured at a time.
-    left_float: whether the plan without each node is measured too, which is a good third of the work.
+    context: its threads are how many graphs are measured at a time. left_float: whether the plan without each node is
+    measured too, which is a good third of the work.
     Raises PlanError where nothing is quantised, DataError for no images, ModelError for a float output that is not
     finite, OutputError where the disk has no room for the float outputs.
     """
-    decided = plan(prepared, ranges, settings)
-    whole = whole_of(prepared, decided)
-    parts = parts_of(prepared.model, decided)
-    wanted = [variants_of(part, prepared, settings, left_float=left_float) for part in parts]
+    prepared, recipe, input_name = candidate.prepared, candidate.model.recipe, candidate.model.input.name
+    threads, track = context.threads, context.track
+    whole = whole_of(candidate)
+    parts = parts_of(prepared.model, candidate.plan)
+    wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
     distinct = [v for v in dict.fromkeys((whole, *(v for one in wanted for v in one.all))) if not v.is_float]
     with float_answers(prepared, input_name, data, recipe, track=track) as references:
         macs = multiply_accumulates(prepared, {input_name: fed(references[0]).shape})
 
         def lost(variant: Variant) -> Loss:
-            return _loss(build(variant, prepared, ranges, settings, decided), references, recipe, input_name)
+            return _loss(build(variant, candidate), references, recipe, input_name)
 
         with ThreadPoolExecutor(threads) as pool:
             try:

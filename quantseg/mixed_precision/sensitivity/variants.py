@@ -1,16 +1,13 @@
 """The graphs between float and the whole plan that are measured; those that are the same are equal values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.sensitivity.parts import Part
-from quantseg.quantization.affine import Range
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
 from quantseg.quantization.operators import IntegerForm
-from quantseg.quantization.plan import UNMEASURED, QuantPlan, QuantSettings, plan
 from quantseg.quantization.plan.decisions import decide
 
 _REASON = "left float, to see what that gives back"
@@ -61,12 +58,13 @@ class PartVariants:
         return tuple(v for v in (self.alone, self.weights, self.activations, self.left_float) if v is not None)
 
 
-def variants_of(part: Part, prepared: Prepared, settings: QuantSettings, *, left_float: bool) -> PartVariants:
-    """The variants of one part of the plan that `prepared` and `settings` give."""
+def variants_of(part: Part, candidate: Candidate, *, left_float: bool) -> PartVariants:
+    """The variants of one part of the candidate's plan."""
     weights = frozenset({part.node}) if part.weights else None
     without = None
     if left_float:
-        decisions = decide(_without(prepared, part.node), settings, UNMEASURED)
+        without_it = _without(candidate, part.node)
+        decisions = decide(candidate.prepared, candidate.settings, without_it.overrides)
         integer = frozenset(str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm))
         without = Without(integer, part.node)
     return PartVariants(
@@ -78,19 +76,19 @@ def variants_of(part: Part, prepared: Prepared, settings: QuantSettings, *, left
     )
 
 
-def whole_of(prepared: Prepared, decided: QuantPlan) -> Rounding:
+def whole_of(candidate: Candidate) -> Rounding:
     """All that the plan rounds."""
-    return Rounding(frozenset(decided.weights), frozenset(rounded_tensors(prepared.model, decided)))
+    decided = candidate.plan
+    return Rounding(frozenset(decided.weights), frozenset(rounded_tensors(candidate.prepared.model, decided)))
 
 
-def build(
-    variant: Variant, prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, decided: QuantPlan
-) -> ir.Model:
-    """The graph that computes a variant. decided: the plan of the other three."""
+def build(variant: Variant, candidate: Candidate) -> ir.Model:
+    """The graph that computes a variant of the candidate."""
+    model = candidate.prepared.model
     if isinstance(variant, Rounding):
-        return fake_quantised(prepared.model, decided, weights=variant.weights, tensors=variant.tensors)
-    return fake_quantised(prepared.model, plan(_without(prepared, variant.node), ranges, settings))
+        return fake_quantised(model, candidate.plan, weights=variant.weights, tensors=variant.tensors)
+    return fake_quantised(model, _without(candidate, variant.node).plan)
 
 
-def _without(prepared: Prepared, node: str) -> Prepared:
-    return replace(prepared, kept_float={**prepared.kept_float, node: _REASON})
+def _without(candidate: Candidate, node: str) -> Candidate:
+    return candidate.left_float([node], _REASON)

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from quantseg.data.recipe import METADATA_KEY, Recipe, recipe_from_toml
-from quantseg.graph.preparation import Prepared
-from quantseg.quantization.affine import Range
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.folding.answer import fold_answer
 from quantseg.quantization.folding.preprocess import fold_preprocess
-from quantseg.quantization.plan import QuantSettings
 
-__all__ = ["FLOAT_RECIPE_KEY", "Fold", "Folded", "float_recipe", "fold"]
+__all__ = ["FLOAT_RECIPE_KEY", "Fold", "float_recipe", "fold"]
 
 FLOAT_RECIPE_KEY = f"{METADATA_KEY}.float"
 """The key of a folded model's metadata that holds the recipe of the float model it was made from."""
@@ -28,32 +26,21 @@ class Fold:
     argmax: bool = False
 
 
-@dataclass(frozen=True)
-class Folded:
-    """The folded float graph, the recipe that describes it, and the ranges of its tensors."""
-
-    prepared: Prepared
-    recipe: Recipe
-    ranges: Mapping[str, Range]
-
-
-def fold(
-    prepared: Prepared, recipe: Recipe, ranges: Mapping[str, Range], wanted: Fold, settings: QuantSettings | None
-) -> Folded:
+def fold(candidate: Candidate, wanted: Fold, *, rounded: bool = True) -> Candidate:
     """Folds what is wanted into a copy of the graph; its metadata keeps the recipe of the float model.
 
-    recipe: completed. ranges: calibrated on the graph given. settings: those that the result will be planned with, by
-    which weights for pixels are rounded; None where it stays float.
-    Raises PlanError where the model's input is no float picture or its answer does not fit uint8.
+    The ranges were calibrated on the graph given. rounded: whether weights for pixels are rounded, by the candidate's
+    settings; False for a graph that stays float. Raises PlanError where the model's input is no float image or its
+    output does not fit uint8.
     """
     if wanted == Fold():
-        return Folded(prepared, recipe, ranges)
-    folded = Folded(replace(prepared, model=prepared.model.clone()), recipe, ranges)
+        return candidate
+    folded = candidate.with_prepared(replace(candidate.prepared, model=candidate.prepared.model.clone()))
     if wanted.preprocess:
-        folded = Folded(*fold_preprocess(folded.prepared, folded.recipe, folded.ranges, settings))
+        folded = fold_preprocess(folded, rounded=rounded)
     if wanted.argmax:
-        folded = Folded(*fold_answer(folded.prepared, folded.recipe), folded.ranges)
-    folded.prepared.model.metadata_props[FLOAT_RECIPE_KEY] = recipe.to_toml()
+        folded = replace(folded, model=fold_answer(folded.model))
+    folded.prepared.model.metadata_props[FLOAT_RECIPE_KEY] = candidate.model.recipe.to_toml()
     return folded
 
 

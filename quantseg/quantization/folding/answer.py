@@ -13,11 +13,11 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from quantseg.data.recipe import OutputRecipe, Recipe
+from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import PlanError
 from quantseg.graph import infer_shapes
 from quantseg.graph.passes import Change
-from quantseg.graph.preparation import Prepared
+from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding.building import Builder
 from quantseg.quantization.folding.moves import Move, move_of
 
@@ -30,12 +30,13 @@ _OVER_CLASSES = ("LogSoftmax", "Softmax")
 _ORDER_KEEPING = ("Exp", "Identity", "Log", "Sigmoid", "Softplus", "Sqrt", "Tanh")
 
 
-def fold_answer(prepared: Prepared, recipe: Recipe) -> tuple[Prepared, Recipe]:
-    """Edits the graph to give class ids, uint8 (N, H, W), in place of the recipe's output; gives also the new recipe.
+def fold_answer(float_model: FloatModel) -> FloatModel:
+    """Edits the graph to give class ids, uint8 (N, H, W), in place of the recipe's output; the recipe follows.
 
     Multilabel gives a mask of zeros and ones for each class, in the output's layout. Equal classes: the first, as in
     float; on integers more of them are equal. Raises PlanError for more classes than uint8 holds.
     """
+    prepared, recipe = float_model.prepared, float_model.recipe
     model, given = prepared.model, recipe.output
     old = next(value for value in model.graph.outputs if value.name == given.name)
     axis = _CLASS_AXIS[str(given.layout)]
@@ -50,7 +51,8 @@ def fold_answer(prepared: Prepared, recipe: Recipe) -> tuple[Prepared, Recipe]:
     answer = replace(given, name=mask.name, threshold=0.5)
     answer = answer if many else replace(answer, layout="NHW", head="labels")
     note = Change("fold_argmax", str(mask.name), f"{given.head} of {old.name}")
-    return replace(prepared, changes=(*prepared.changes, note)), replace(recipe, output=answer)
+    done = replace(prepared, changes=(*prepared.changes, note))
+    return replace(float_model, prepared=done, recipe=replace(recipe, output=answer))
 
 
 def _check_classes(recipe: OutputRecipe, output: ir.Value, axis: int | None) -> None:

@@ -17,14 +17,14 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from quantseg.data.recipe import InputRecipe, Recipe, image_input
+from quantseg.data.recipe import InputRecipe, image_input
 from quantseg.data.recipe.values import CHANNELS
 from quantseg.errors import PlanError
 from quantseg.graph import infer_shapes, signature
 from quantseg.graph.edit import static_shape
 from quantseg.graph.passes import Change
-from quantseg.graph.preparation import Prepared
 from quantseg.quantization.affine import QuantParams, Range
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.folding.building import Builder
 from quantseg.quantization.folding.picture import CHANNELS_FIRST, CHANNELS_LAST, View, reached_by
 from quantseg.quantization.folding.weights import INSIDE, PIXEL_RANGE, PixelWeights, settle
@@ -37,16 +37,16 @@ PIXELS = "pixels"
 """Name of the folded input. Not the float model's: who still feeds floats is told so by the name."""
 
 
-def fold_preprocess(
-    prepared: Prepared, recipe: Recipe, ranges: Mapping[str, Range], settings: QuantSettings | None
-) -> tuple[Prepared, Recipe, Mapping[str, Range]]:
-    """Edits the graph to take uint8 pixels (N, H, W, channels), RGB or grey; gives also the new recipe and ranges.
+def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
+    """Edits the graph to take uint8 pixels (N, H, W, channels), RGB or grey; recipe, ranges and weights follow.
 
-    settings: those to quantise with, by which the new weights are rounded here; None leaves them exact, in float.
+    rounded: whether the new weights are rounded here, by the candidate's settings, or left exact for a float model.
     Where other nodes than convolutions read the picture, a 1x1 convolution computes what they read. Where integers of
     the settings' kind cannot be pixels, or nothing that reads them computes in integers, float nodes do that.
     Raises PlanError for an input that is no float picture.
     """
+    prepared, recipe = candidate.prepared, candidate.model.recipe
+    ranges, settings = candidate.ranges.ranges, candidate.settings if rounded else None
     model, given = prepared.model, recipe.input
     spec = image_input(signature(model)[0], given)
     if spec.dtype != "float32" or given.channels is None:
@@ -68,10 +68,20 @@ def fold_preprocess(
     notes = (Change("fold_preprocess", str(image.name), detail) for detail in changes)
     channels = "GRAY" if given.channels == "GRAY" else "RGB"
     pixels_recipe = replace(given, layout="NHWC", channels=channels, scale=1.0, mean=(0.0,), std=(1.0,))
-    others = {name: grid for name, grid in prepared.weights.items() if name not in rewritten}
+    others = {name: grid for name, grid in candidate.overrides.weights.items() if name not in rewritten}
     grids = others | {name: grid for name, grid in rewritten.items() if grid is not None}
-    folded = replace(prepared, changes=(*prepared.changes, *notes), weights=grids)
-    return folded, replace(recipe, input=pixels_recipe), {**ranges, **more}
+    folded = replace(
+        candidate.model,
+        prepared=replace(prepared, changes=(*prepared.changes, *notes)),
+        recipe=replace(recipe, input=pixels_recipe),
+        input=image_input(signature(model)[0], pixels_recipe),
+    )
+    return replace(
+        candidate,
+        model=folded,
+        ranges=replace(candidate.ranges, ranges={**ranges, **more}),
+        overrides=replace(candidate.overrides, weights=grids),
+    )
 
 
 def _needs_float(old: ir.Value, ranges: Mapping[str, Range], settings: QuantSettings | None) -> str | None:

@@ -37,7 +37,9 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[str, str]) -> ir.Model:
+def emit(
+    model: ir.Model, plan: QuantPlan, *, qformat: str = "qdq", metadata: Mapping[str, str] | None = None
+) -> ir.Model:
     """The quantised model; `model` (prepared, float) is not changed. Same input, same bytes.
 
     metadata: entries for the model's metadata_props, beside those it has. Where the plan's integer types need a newer
@@ -61,7 +63,7 @@ def emit(model: ir.Model, plan: QuantPlan, *, qformat: str, metadata: Mapping[st
     for value, name in zip(result.graph.outputs, names, strict=True):
         value.name = name
     result.producer_name, result.producer_version = "quantseg", quantseg.__version__
-    result.metadata_props.update(metadata)
+    result.metadata_props.update(metadata or {})
     return result
 
 

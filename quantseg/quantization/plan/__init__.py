@@ -12,7 +12,7 @@ from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.quantization.plan.decisions import decide
 from quantseg.quantization.plan.fusing import fused_inputs, note_of
 from quantseg.quantization.plan.grids import Grids, form_grids, name_of, observable
-from quantseg.quantization.plan.placement import UNMEASURED, Placement
+from quantseg.quantization.plan.overrides import NO_OVERRIDES, Fit, NodeCost, Overrides
 from quantseg.quantization.plan.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.quantization.plan.settings import QuantSettings
 from quantseg.quantization.plan.ties import notes_of, settle
@@ -29,9 +29,11 @@ from quantseg.quantization.plan.weights import (
 )
 
 __all__ = [
-    "UNMEASURED",
+    "NO_OVERRIDES",
+    "Fit",
     "KeptFloat",
-    "Placement",
+    "NodeCost",
+    "Overrides",
     "PlannedNode",
     "QuantPlan",
     "QuantSettings",
@@ -42,6 +44,7 @@ __all__ = [
     "observable",
     "pair_rows",
     "plan",
+    "plan_of_part",
     "safe_integers",
     "weight_limits",
     "weight_shape",
@@ -49,16 +52,16 @@ __all__ = [
 
 
 def plan(
-    prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, placement: Placement = UNMEASURED
+    prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, overrides: Overrides = NO_OVERRIDES
 ) -> QuantPlan:
     """Decides every node and gives every integer tensor its scale and zero-point.
 
     ranges: tensor name → calibrated range, for the tensors of `observable(prepared.model.graph)`.
-    placement: what was measured to be faster in float, and in which way nodes are written.
+    overrides: what is decided beside the rules.
     Raises PlanError or CalibrationError where settings, model and ranges do not fit each other.
     """
     graph = prepared.model.graph
-    decisions = decide(prepared, settings, placement)
+    decisions = decide(prepared, settings, overrides)
     if all(isinstance(form, KeptFloat) for form in decisions.values()):
         raise PlanError("every node stays float, so nothing would be gained; include more nodes or exclude fewer")
     grids = form_grids(graph, decisions, ranges)
@@ -76,7 +79,7 @@ def plan(
     for node, form in decisions.items():
         if isinstance(form, IntegerForm) and form.weight is not None:
             data = tensors[name_of(node.inputs[form.data[0]])]
-            known = prepared.weights.get(str(node.name))
+            known = overrides.weights.get(str(node.name))
             weights[str(node.name)], more = weight_params(node, form, data, types[node], settings, known)
             notes.extend(more)
     integer = {str(node.name) for node, form in decisions.items() if isinstance(form, IntegerForm)}
@@ -86,11 +89,18 @@ def plan(
         weights=weights,
         nodes=tuple(_planned(node, form, grids, dropped) for node, form in decisions.items()),
         dropped=dropped,
-        variants={name: way for name, way in placement.variants.items() if name in integer},
+        variants={name: way for name, way in overrides.variants.items() if name in integer},
         changes=tuple(f"{c.rewrite}: {c.node}: {c.detail}" for c in prepared.changes),
         notes=(*notes, *notes_of(ties)),
         ties=ties,
     )
+
+
+def plan_of_part(
+    model: ir.Model, ranges: Mapping[str, Range], settings: QuantSettings, overrides: Overrides
+) -> QuantPlan:
+    """The plan of a part of a prepared graph, with ranges that stand for any: to time it, not to run it on images."""
+    return plan(Prepared(model, (), ()), ranges, settings, overrides)
 
 
 def _is_dropped(node: ir.Node, grids: Grids, tensors: Mapping[str, QuantParams]) -> bool:

@@ -12,7 +12,7 @@ from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind, integer_form
 from quantseg.quantization.plan.fusing import FUSED, fused_inputs
-from quantseg.quantization.plan.placement import Placement
+from quantseg.quantization.plan.overrides import Overrides
 from quantseg.quantization.plan.settings import QuantSettings
 
 ONLY_ANSWER = "only the answer follows, which integers would round once more"
@@ -22,28 +22,27 @@ Decision = IntegerForm | KeptFloat
 Decisions = dict[ir.Node, Decision]
 
 
-def decide(prepared: Prepared, settings: QuantSettings, placement: Placement) -> Decisions:
+def decide(prepared: Prepared, settings: QuantSettings, overrides: Overrides) -> Decisions:
     """A decision for each node of the prepared graph, in its order.
 
-    Why a lowering left a node as it is, is a better reason than the operator's own. placement: what was measured.
-    Raises PlanError for an include or exclude pattern that fits no node, and for channels of a node that is not there.
+    Why a lowering left a node as it is, is a better reason than the operator's own. overrides: they go before the
+    rules. Raises PlanError for an include or exclude pattern that fits no node, and for channels of a missing node.
     """
     nodes = list(prepared.model.graph)
     refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
     _check_patterns(nodes, settings)
     decisions: Decisions = {}
-    kept = {**placement.kept_float, **prepared.kept_float}
     for node in nodes:
         form = integer_form(node)
         if isinstance(form, KeptFloat) and str(node.name) in refusals:
             form = KeptFloat(f"{node.op_type}: {refusals[str(node.name)]}")
         elif reason := _unwanted(node, settings):
             form = KeptFloat(reason)
-        elif isinstance(form, IntegerForm) and str(node.name) in kept:
-            form = KeptFloat(kept[str(node.name)])
+        elif isinstance(form, IntegerForm) and str(node.name) in overrides.kept_float:
+            form = KeptFloat(overrides.kept_float[str(node.name)])
         decisions[node] = form
     decisions |= dict.fromkeys(fused_inputs(decisions, prepared.fused), KeptFloat(FUSED))
-    free = [node for node in nodes if str(node.name) not in placement.integer]
+    free = [node for node in nodes if str(node.name) not in overrides.integer]
     while _retreat(free, decisions):
         pass
     return decisions

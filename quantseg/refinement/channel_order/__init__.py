@@ -5,14 +5,13 @@ one does, the scale of its output channel grows and bits are lost. Which channel
 makes them can make them in another order too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.errors import PlanError
 from quantseg.graph.edit import constant, initializer
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.affine import F32, F64
@@ -64,15 +63,13 @@ class Reordered:
     after: Lost
 
 
-def reorder(prepared: Prepared) -> Reordered | None:
+def reorder(prepared: Prepared, kept_float: Container[str] = ()) -> Reordered | None:
     """The same network in float but for the order of sums; None where no order loses fewer bits.
 
     Inputs and outputs of the graph keep their channels' order, and everything its name. Weights are still as they were
-    trained: raises PlanError where one lies on a grid already.
+    trained. kept_float: nodes for which no order need be found.
     """
-    if prepared.weights:
-        raise PlanError(f"{min(prepared.weights)}: its weight is rounded already; reorder before weights are rounded")
-    before = lost(prepared)
+    before = lost(prepared, kept_float)
     if not before.mean:
         return None
     model = prepared.model.clone()
@@ -94,13 +91,13 @@ def reorder(prepared: Prepared) -> Reordered | None:
         if moves[ids].any()
     }
     done = replace(prepared, model=model)
-    return Reordered(done, orders, before, lost(done))
+    return Reordered(done, orders, before, lost(done, kept_float))
 
 
-def lost(prepared: Prepared) -> Lost:
+def lost(prepared: Prepared, kept_float: Container[str] = ()) -> Lost:
     """What the products with pairs lose whose weights are constant and that are not kept float."""
     found = {str(node.name): rows for node, rows in _products(prepared.model.graph)}
-    return Lost({name: bits(_steps(rows)) for name, rows in found.items() if name not in prepared.kept_float})
+    return Lost({name: bits(_steps(rows)) for name, rows in found.items() if name not in kept_float})
 
 
 def _products(graph: ir.Graph) -> Iterator[tuple[ir.Node, F32]]:

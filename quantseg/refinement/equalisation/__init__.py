@@ -14,7 +14,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.calibration.observation import ChannelExtrema
-from quantseg.errors import PlanError
 from quantseg.graph import as_session_source
 from quantseg.graph.edit import constant, initializer, rank
 from quantseg.graph.preparation import Prepared
@@ -22,7 +21,7 @@ from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.refinement.equalisation.channels import channel_classes
 from quantseg.refinement.equalisation.classes import Channels, Ids, Product
 from quantseg.refinement.equalisation.factors import F64, Grid, Reader, solve
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import Runtime
 
 __all__ = ["Equalised", "deviation", "equalise"]
 
@@ -48,10 +47,8 @@ def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded:
 
     extrema: of the observed tensors, in the units of this model. rounded: names of the tensors that the plan rounds. A
     clamp with bounds beside zero passes a channel's factor where none of the images reached them. Weights are still as
-    they were trained: raises PlanError where one lies on a grid already.
+    they were trained.
     """
-    if prepared.weights:
-        raise PlanError(f"{min(prepared.weights)}: its weight is rounded already; equalise before weights are rounded")
     model = prepared.model.clone()
     channels = channel_classes(model.graph)
     ceilings = _ceilings(channels, extrema)
@@ -71,20 +68,25 @@ def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded:
 
 
 def deviation(
-    before: ir.Model, after: ir.Model, feeds: Sequence[Mapping[str, NDArray[Any]]], output: str, *, threads: int
+    models: tuple[ir.Model, ir.Model],
+    feeds: Sequence[Mapping[str, NDArray[Any]]],
+    output: str,
+    *,
+    runtime: Runtime,
+    threads: int,
 ) -> float:
-    """The largest difference of the two models' outputs over the largest output, over all `feeds`."""
+    """The largest difference of the two models' outputs over the first one's largest output, over all `feeds`."""
     most, largest = 0.0, 0.0
-    with as_session_source(before) as first, as_session_source(after) as second:
-        runtime = RUNTIMES["onnxruntime"]
-        with (
-            closing(runtime.open(first, threads=threads, spinning=False)) as told,
-            closing(runtime.open(second, threads=threads, spinning=False)) as given,
-        ):
-            for feed in feeds:
-                (a,), (b,) = told.run(feed, [output]), given.run(feed, [output])
-                most = max(most, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
-                largest = max(largest, float(np.abs(a.astype(np.float64)).max(initial=0.0)))
+    with (
+        as_session_source(models[0]) as first,
+        as_session_source(models[1]) as second,
+        closing(runtime.open(first, threads=threads, spinning=False)) as told,
+        closing(runtime.open(second, threads=threads, spinning=False)) as given,
+    ):
+        for feed in feeds:
+            (a,), (b,) = told.run(feed, [output]), given.run(feed, [output])
+            most = max(most, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
+            largest = max(largest, float(np.abs(a.astype(np.float64)).max(initial=0.0)))
     return most / largest if largest else most
 
 

@@ -7,20 +7,19 @@ Surgeon; for whole layers, no block size. Where no pair sum of the weights may s
 is also held within what its neighbour leaves, which costs its channel less than steps so large that all neighbours fit.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from quantseg.data import Dataset
+from quantseg.calibration.context import Context
 from quantseg.errors import DataError
 from quantseg.graph import expose
 from quantseg.graph.edit import initializer
-from quantseg.graph.preparation import Prepared
-from quantseg.progress import Track, quiet
-from quantseg.quantization.affine import F32, F64, Ints, QuantParams, Range, dequantize, quantize
+from quantseg.quantization.affine import F32, F64, Ints, QuantParams, dequantize, quantize
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.pairs import LEAST_CHOSEN, MOST, orders
-from quantseg.quantization.plan import QuantPlan, QuantSettings, bounds_pairs, pair_rows, plan, weight_limits
+from quantseg.quantization.plan import QuantPlan, QuantSettings, bounds_pairs, pair_rows, weight_limits
 from quantseg.refinement.layers import Array, Layer, layers_of, opened
 from quantseg.refinement.rounding.moments import LARGEST_GRAM, patches
 
@@ -35,30 +34,22 @@ _LOST = 1e-12
 """Share of the second moments that may be rounding errors where they are subtracted from each other."""
 
 
-def compensate(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    settings: QuantSettings,
-    input_name: str,
-    data: Dataset,
-    *,
-    threads: int = 1,
-    track: Track = quiet,
-) -> Prepared:
-    """The prepared model with the weights of its quantised layers on their grids, errors compensated on `data`.
+def compensate(candidate: Candidate, context: Context) -> Candidate:
+    """The candidate with the weights of its quantised layers on their grids, errors compensated on the context's data.
 
     A layer keeps the grid that the plan gives it, or where that was widened for its pairs takes the narrower one that
     errs less. One whose covariance would take more than LARGEST_GRAM numbers is left as it is, and so is a channel
     where plain rounding errs less. Each image is run once; memory does not grow with them. Raises DataError without
     images.
     """
-    decided = plan(prepared, ranges, settings)
-    widest = plan(prepared, ranges, replace(settings, full_range_weights=True)) if settings.bounds_pairs else decided
-    found = tuple(layer for layer in layers_of(prepared.model, decided) if _fits(layer))
-    covariances = _covariances(prepared, found, input_name, data, threads, track)
-    model = prepared.model.clone()
+    settings, decided = candidate.settings, candidate.plan
+    unbound = replace(candidate, settings=replace(settings, full_range_weights=True))
+    widest = unbound.plan if settings.bounds_pairs else decided
+    found = tuple(layer for layer in layers_of(candidate.prepared.model, decided) if _fits(layer))
+    covariances = _covariances(candidate.model, found, context)
+    model = candidate.prepared.model.clone()
     nodes = {node.name: node for node in model.graph}
-    grids = dict(prepared.weights)
+    grids = dict(candidate.overrides.weights)
     for layer in found:
         grid = decided.weights[layer.name]
         axis = layer.form.weight_axis or 0
@@ -69,7 +60,7 @@ def compensate(
         assert layer.form.weight is not None
         node.replace_input_with(layer.form.weight, initializer(model.graph, f"{layer.name}_compensated", rounded))
         grids[layer.name] = grid
-    return replace(prepared, model=model, weights=grids)
+    return candidate.with_weights(model, grids)
 
 
 def _finest(layer: Layer, widest: QuantPlan, settings: QuantSettings) -> QuantParams | None:
@@ -178,18 +169,17 @@ def _fits(layer: Layer) -> bool:
     return bool(layer.groups * size * size <= LARGEST_GRAM)
 
 
-def _covariances(
-    prepared: Prepared, found: tuple[Layer, ...], input_name: str, data: Dataset, threads: int, track: Track
-) -> dict[str, F64]:
+def _covariances(float_model: FloatModel, found: tuple[Layer, ...], context: Context) -> dict[str, F64]:
     """The covariance of each layer's inputs over all images, with what float64 may lose of it on its diagonal."""
+    data, input_name = context.data, float_model.input.name
     if not data.names:
         raise DataError("no images to round weights on; give a folder that holds some")
     computed = [name for name in dict.fromkeys(layer.source for layer in found) if name != input_name]
-    outputs = computed or [str(value.name) for value in prepared.model.graph.outputs]
+    outputs = computed or [str(value.name) for value in float_model.prepared.model.graph.outputs]
     grams, means = dict[str, F64](), dict[str, F64]()
     count = len(data.names)
-    with opened(expose(prepared.model, outputs), threads) as session:
-        for index in track(range(count), total=count, what="rounding weights"):
+    with opened(expose(float_model.prepared.model, outputs), context.threads) as session:
+        for index in context.track(range(count), total=count, what="rounding weights"):
             tensor = data.load(index).tensor
             seen = dict(zip(outputs, session.run({input_name: tensor}, outputs), strict=True)) | {input_name: tensor}
             for layer in found:

@@ -6,16 +6,12 @@ against the pairs that kernels add in 16 bits (quantization/pairs.py). What this
 
 from quantseg.simulation.saturation.machine import saturates, this_processor
 from quantseg.simulation.saturation.processors import PROCESSORS, Processor
-from quantseg.simulation.saturation.products import Judged, judge
-from quantseg.simulation.saturation.verdict import Verdict, require_safe, verdict, verdict_of
+from quantseg.simulation.saturation.verdict import Verdict, verdict, verdict_of
 
 __all__ = [
     "PROCESSORS",
-    "Judged",
     "Processor",
     "Verdict",
-    "judge",
-    "require_safe",
     "saturates",
     "this_processor",
     "verdict",

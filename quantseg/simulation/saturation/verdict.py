@@ -9,11 +9,10 @@ from typing import Any
 import onnx_ir as ir
 
 from quantseg import graph
-from quantseg.errors import PlanError
+from quantseg.quantization.pair_check import Judged, judge
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.saturation.machine import saturates
 from quantseg.simulation.saturation.processors import PROCESSORS, Processor, named
-from quantseg.simulation.saturation.products import Judged, judge
 
 MEASURED = "measured here"
 
@@ -111,13 +110,3 @@ def _this_machine() -> tuple[str | None, bool]:
 def verdict_of(path: Path) -> Verdict:
     """Of a model's file. Raises ModelError."""
     return verdict(graph.load(path))
-
-
-def require_safe(model: ir.Model) -> None:
-    """Raises PlanError for a model some of whose sums could saturate: it must not be written."""
-    for product in judge(model):
-        if product.unsafe:
-            raise PlanError(
-                f"{product.node}: pair sums of {len(product.unsafe)} of its channels can saturate as written; leave it "
-                f"float with --exclude {product.node}, or allow that with --full-range-weights"
-            )

@@ -6,18 +6,12 @@ are about to change their class most of all. torch is an extra (`pip install "qu
 asked for. Sources: AdaRound, Nagel et al., arXiv:2004.10568; BRECQ, Li et al., arXiv:2102.05426.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from quantseg.data import Dataset
-from quantseg.data.recipe import Recipe
+from quantseg.calibration.context import Context
 from quantseg.errors import MissingExtraError
-from quantseg.graph.preparation import Prepared
-from quantseg.progress import Track, quiet
-from quantseg.quantization.affine import Range
-from quantseg.quantization.plan import QuantSettings
-from quantseg.quantization.qtypes import QType
+from quantseg.quantization.candidate import Candidate
 
 ITERATIONS = 150
 """Steps of each part, one image each."""
@@ -33,32 +27,28 @@ BOUNDARY_WEIGHT = 4.0
 """How much more than others a pixel weighs whose two best classes are level."""
 
 
-def learn(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    settings: QuantSettings,
-    recipe: Recipe,
-    input_name: str,
-    data: Dataset,
-    *,
-    weight: QType | None = None,
-    rounding: str = ROUNDING,
-    largest_part: int = LARGEST_PART,
-    iterations: int = ITERATIONS,
-    seed: int = 0,
-    boundary_weight: float = BOUNDARY_WEIGHT,
-    threads: int = 1,
-    checkpoint: Path | None = None,
-    track: Track = quiet,
-) -> Prepared:
-    """The prepared model with learned weights and biases: `Prepared.weights` has the grids that they lie on exactly.
+@dataclass(frozen=True)
+class Learning:
+    """How rounding is learned.
 
-    ranges: of the activations, whose rounding is in the network while it learns. recipe: completed. data: the
-    calibration images, which need no masks. weight: the type of the weights, where it is not that of the settings: plan
-    with the same one. rounding: one of rounding.ROUNDINGS. largest_part: most weights that are learned together before
-    all are. iterations: steps of each part; NETWORK_SHARE times as many of all. threads: torch's; for the same number
-    of them the result is the same to the byte. checkpoint: a file in which unfinished work is kept and from which it
-    goes on; the caller removes it once the result is safe.
+    rounding: one of rounding.ROUNDINGS. largest_part: most weights that are learned together before all are.
+    iterations: steps of each part; NETWORK_SHARE times as many of all. boundary_weight: see BOUNDARY_WEIGHT.
+    checkpoint: a file in which unfinished work is kept and from which it goes on; the caller removes it once the result
+    is safe.
+    """
+
+    rounding: str = ROUNDING
+    largest_part: int = LARGEST_PART
+    iterations: int = ITERATIONS
+    boundary_weight: float = BOUNDARY_WEIGHT
+    checkpoint: Path | None = None
+
+
+def learn(candidate: Candidate, context: Context, how: Learning | None = None) -> Candidate:
+    """The candidate with learned weights and biases: its overrides have the grids that they lie on exactly.
+
+    The rounding of activations is in the network while it learns. The context's data need no masks, its threads are
+    torch's; for the same number of them and the same seed the result is the same to the byte.
     Raises MissingExtraError without torch, ModelError for an operator that nothing can be learned through, RecipeError
     where the model gives class ids, CalibrationError without images or for a checkpoint of other work, PlanError,
     DataError.
@@ -69,20 +59,4 @@ def learn(
         raise MissingExtraError('learned rounding needs torch; pip install "quantseg[learn]"') from error
     from quantseg.refinement.rounding.learned.learner import learned
 
-    return learned(
-        prepared,
-        ranges,
-        settings if weight is None else replace(settings, weight=weight),
-        recipe,
-        input_name,
-        data,
-        rounding=rounding,
-        largest_part=largest_part,
-        part_steps=iterations,
-        steps=NETWORK_SHARE * iterations,
-        seed=seed,
-        boundary_weight=boundary_weight,
-        threads=threads,
-        checkpoint=checkpoint,
-        track=track,
-    )
+    return learned(candidate, context, how or Learning())

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +11,15 @@ from typing import Any
 
 import torch
 
+from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.errors import CalibrationError, PlanError
 from quantseg.graph import to_bytes
-from quantseg.graph.preparation import Prepared
-from quantseg.progress import Track
-from quantseg.quantization.affine import Range
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.plan import QuantPlan, QuantSettings, plan
+from quantseg.refinement.rounding.learned import NETWORK_SHARE, Learning, objective
 from quantseg.refinement.rounding.learned import checkpoint as checkpoints
-from quantseg.refinement.rounding.learned import objective
 from quantseg.refinement.rounding.learned.checkpoint import Progress
 from quantseg.refinement.rounding.learned.distillation import distil
 from quantseg.refinement.rounding.learned.examples import Example, Examples
@@ -35,80 +33,62 @@ SAVE_EVERY_SECONDS = 10.0
 """How often the whole network's progress is saved."""
 
 
-def learned(
-    prepared: Prepared,
-    ranges: Mapping[str, Range],
-    settings: QuantSettings,
-    recipe: Recipe,
-    input_name: str,
-    data: Dataset,
-    *,
-    rounding: str,
-    largest_part: int,
-    part_steps: int,
-    steps: int,
-    seed: int,
-    boundary_weight: float,
-    threads: int,
-    checkpoint: Path | None,
-    track: Track,
-) -> Prepared:
-    """See `quantseg.refinement.rounding.learned.learn`; part_steps: for each part, before the whole network's."""
+def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
+    """See `quantseg.refinement.rounding.learned.learn`."""
+    data, recipe = context.data, candidate.model.recipe
     if not data.names:
         raise CalibrationError("no images to learn the rounding from; give a folder that holds some")
-    if rounding not in ROUNDINGS:
-        raise PlanError(f"{rounding!r} is no way to learn rounding; choose one of {', '.join(ROUNDINGS)}")
+    if how.rounding not in ROUNDINGS:
+        raise PlanError(f"{how.rounding!r} is no way to learn rounding; choose one of {', '.join(ROUNDINGS)}")
     objective.check(recipe.output)
-    decided = plan(prepared, ranges, settings)
-    rounded = fake_quantised(prepared.model, decided, weights=())
-    networks = Network(rounded), Network(prepared.model)
-    answer = recipe.output.name or str(prepared.model.graph.outputs[0].name)
-    weights = Weights.of(prepared.model, decided)
+    decided, model = candidate.plan, candidate.prepared.model
+    rounded = fake_quantised(model, decided, weights=())
+    networks = Network(rounded), Network(model)
+    given, answer = candidate.model.input.name, recipe.output.name or str(model.graph.outputs[0].name)
+    weights = Weights.of(model, decided)
     if not weights.positions:
-        return prepared
-    work = _digest(
-        prepared, decided, recipe, data, (rounding, largest_part, part_steps, steps, seed, boundary_weight, threads)
-    )
-    done = (checkpoints.read(checkpoint, work) if checkpoint else None) or Progress()
+        return candidate
+    work = _digest(candidate, context, how)
+    done = (checkpoints.read(how.checkpoint, work) if how.checkpoint else None) or Progress()
     if done.tensors:
         weights = weights.with_tensors(done.tensors)
 
     def example(x: Any) -> Example:
         with torch.no_grad():
-            target = networks[1].run({input_name: x}, (answer,))[answer]
-            return Example(x, target, objective.pixel_weights(target, recipe.output, boundary_weight))
+            target = networks[1].run({given: x}, (answer,))[answer]
+            return Example(x, target, objective.pixel_weights(target, recipe.output, how.boundary_weight))
 
     examples = Examples(data, _width_axis(recipe, data), example)
-    with _deterministic(threads):
-        parts = parts_of(rounded.graph, prepared.model.graph, weights.positions, largest=largest_part)
+    with _deterministic(context.threads):
+        parts = parts_of(rounded.graph, model.graph, weights.positions, largest=how.largest_part)
         weights = reconstruct(
             parts,
             networks,
             weights,
-            input_name,
+            given,
             examples,
-            rounding=rounding,
-            steps=part_steps,
-            seed=seed,
+            rounding=how.rounding,
+            steps=how.iterations,
+            seed=context.seed,
             done=done,
-            save=_saver(checkpoint, work, 0.0),
-            track=track,
+            save=_saver(how.checkpoint, work, 0.0),
+            track=context.track,
         )
         weights = distil(
             networks[0],
             weights,
-            (input_name, answer),
+            (given, answer),
             examples,
             recipe.output,
-            rounding=rounding,
-            steps=steps,
-            seed=seed,
+            rounding=how.rounding,
+            steps=NETWORK_SHARE * how.iterations,
+            seed=context.seed,
             done=replace(done, part=len(parts)),
-            save=_saver(checkpoint, work, SAVE_EVERY_SECONDS),
-            track=track,
+            save=_saver(how.checkpoint, work, SAVE_EVERY_SECONDS),
+            track=context.track,
         )
-    model = weights.written(prepared.model, decided)
-    return replace(prepared, model=model, weights={**prepared.weights, **decided.weights})
+    grids = {**candidate.overrides.weights, **decided.weights}
+    return candidate.with_weights(weights.written(candidate.prepared.model, decided), grids)
 
 
 def _width_axis(recipe: Recipe, data: Dataset) -> int | None:
@@ -119,11 +99,13 @@ def _width_axis(recipe: Recipe, data: Dataset) -> int | None:
     return 2 if recipe.input.layout == "NHWC" else 3
 
 
-def _digest(prepared: Prepared, decided: QuantPlan, recipe: Recipe, data: Dataset, chosen: tuple[object, ...]) -> str:
+def _digest(candidate: Candidate, context: Context, how: Learning) -> str:
     """SHA-256 of everything that the result follows from."""
+    data, chosen = context.data, replace(how, checkpoint=None)
     images = [(name, data.digest(index)) for index, name in enumerate(data.names)]
-    told = json.dumps([decided.to_json(), recipe.to_toml(), images, chosen, torch.__version__])
-    return hashlib.sha256(to_bytes(prepared.model) + told.encode()).hexdigest()
+    given = [repr(chosen), context.seed, context.threads, torch.__version__]
+    told = json.dumps([candidate.plan.to_json(), candidate.model.recipe.to_toml(), images, given])
+    return hashlib.sha256(to_bytes(candidate.prepared.model) + told.encode()).hexdigest()
 
 
 def _saver(path: Path | None, work: str, every: float) -> Callable[[Progress], None]:

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantseg.errors import PlanError
 from quantseg.graph.edit import constant, input_at
 from quantseg.quantization.pairs import rows_of, unsafe
 
@@ -55,6 +56,16 @@ def judge(model: ir.Model) -> tuple[Judged, ...]:
             if left is not None and right is not None:
                 found.append(_judged(node, right.inputs[0], input_at(right, 2)))
     return tuple(found)
+
+
+def require_safe(model: ir.Model) -> None:
+    """Raises PlanError for a model some of whose sums could saturate: it must not be written."""
+    for product in judge(model):
+        if product.unsafe:
+            raise PlanError(
+                f"{product.node}: pair sums of {len(product.unsafe)} of its channels can saturate as written; leave it "
+                f"float with --exclude {product.node}, or allow that with --full-range-weights"
+            )
 
 
 def _dequantize(value: ir.Value | None) -> ir.Node | None:

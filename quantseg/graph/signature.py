@@ -1,8 +1,9 @@
 """What a model is, seen from outside: the tensors that it takes and gives, and whether it is quantised."""
 
+from dataclasses import dataclass
+
 import onnx_ir as ir
 
-from quantseg.data.recipe import TensorSpec
 from quantseg.errors import ModelError
 
 _QUANTISED = frozenset(
@@ -16,6 +17,19 @@ _QUANTISED = frozenset(
         "MatMulInteger",
     }
 )
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A model's input or output as its file declares it. In `shape`, None is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        dimensions = "x".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name!r} {self.dtype} {dimensions or 'scalar'}"
 
 
 def signature(model: ir.Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -1,0 +1,111 @@
+"""Calibration of a model: every image observed once, ranges chosen, unfinished work kept and continued."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quantseg import graph
+from quantseg.calibration import file
+from quantseg.calibration.choosing import Choice, choose_ranges
+from quantseg.calibration.context import Context
+from quantseg.calibration.file import Calibration
+from quantseg.calibration.observation import ImageId, Observations, Watch, observe
+from quantseg.errors import CalibrationError
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.plan import QuantSettings, observable
+from quantseg.quantization.ranges import RangeTable
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_SECONDS = 10.0
+"""How often an unfinished calibration is saved."""
+
+
+def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: Path | None = None) -> Calibration:
+    """Observes every image of the context's data once and chooses the ranges.
+
+    partial: a file in which unfinished work is kept; where it fits model, recipe and data, it is continued.
+    The caller removes it once the result is safe. Raises CalibrationError, DataError.
+    """
+    names = observable(model.prepared.model.graph)
+    if set(names) <= {model.input.name}:
+        raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")
+    work = _Work(model, context, names)
+    with graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
+        watch = Watch(source, model.input.name, names, context.data, context.runtime, context.threads)
+        observations = observe(
+            watch,
+            engine=context.engine,
+            seen=None if partial is None else work.unfinished(partial),
+            on_progress=work.saver(partial, choice),
+            track=context.track,
+        )
+    table = choose_ranges(observations, model.digest, choice)
+    return Calibration(model.digest, model.recipe.to_toml(), context.threads, observations, table)
+
+
+def read_calibration(path: Path, model: FloatModel) -> Calibration:
+    """Reads a calibration file. Raises CalibrationError where it is none, or of another model or preprocessing."""
+    kept = file.read(path)
+    if kept.model != model.digest:
+        raise CalibrationError(f"{path}: was made from another model than {model.name}; calibrate again")
+    if kept.recipe != model.recipe.to_toml():
+        raise CalibrationError(f"{path}: was made with other preprocessing; calibrate again with this recipe")
+    return kept
+
+
+def ranges_of(calibration: Calibration, settings: QuantSettings, choice: Choice | None) -> RangeTable:
+    """The calibration's own ranges, or where grid or choice are others, ranges chosen anew from what it observed.
+
+    choice: None takes the calibration's. Raises CalibrationError for a calibrator that does not exist.
+    """
+    table = calibration.table
+    if choice is None and table.fits(settings):
+        return table
+    wanted = Choice() if choice is None else choice
+    return choose_ranges(calibration.observations, calibration.model, wanted.with_grid(settings))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What an unfinished calibration must be of, to be continued. names: of the observed tensors."""
+
+    model: FloatModel
+    context: Context
+    names: tuple[str, ...]
+
+    def unfinished(self, partial: Path) -> Observations | None:
+        """What an interrupted calibration has seen, if it was of the same model, recipe, images and threads."""
+        if not partial.exists():
+            return None
+        try:
+            kept = read_calibration(partial, self.model)
+        except CalibrationError:
+            log.warning("%s: does not fit this calibration; starting from the first image", partial)
+            return None
+        data = self.context.data
+        present = {ImageId(name, data.digest(index)) for index, name in enumerate(data.names)}
+        same = kept.threads == self.context.threads and set(kept.observations.histograms) == set(self.names)
+        if not same or not present.issuperset(kept.observations.images):
+            log.warning("%s: does not fit this calibration; starting from the first image", partial)
+            return None
+        log.info("%s: continuing after %d images", partial, len(kept.observations.images))
+        return kept.observations
+
+    def saver(self, partial: Path | None, choice: Choice) -> Callable[[Observations], None]:
+        """Saves the running total every SAVE_EVERY_SECONDS."""
+        last = time.monotonic()
+        cheapest = replace(choice, calibrator="minmax", percent=None)  # no range of an unfinished file is read back
+
+        def save(total: Observations) -> None:
+            nonlocal last
+            if partial is None or time.monotonic() - last < SAVE_EVERY_SECONDS:
+                return
+            table = choose_ranges(total, self.model.digest, cheapest)
+            recipe = self.model.recipe.to_toml()
+            file.write(Calibration(self.model.digest, recipe, self.context.threads, total, table), partial)
+            last = time.monotonic()
+
+        return save

@@ -1,0 +1,94 @@
+"""Images as a caller has them, opened as a model takes them: a folder, an address, a dataset, arrays in memory."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantseg.data import Dataset, Item, Subset, open_dataset
+from quantseg.data.folder import choose
+from quantseg.data.recipe import Recipe
+from quantseg.errors import DataError
+from quantseg.graph import TensorSpec
+
+Opener = Callable[[Recipe, TensorSpec], Dataset]
+"""Opens images as the model with this recipe and this input takes them."""
+
+
+def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Opener:
+    """How `data` is opened: a path or an address (camvid:roads#train), a Dataset, or an iterable of arrays.
+
+    An array is an input of the model, with or without its batch axis; a pair is an array and its mask; a torch
+    DataLoader gives batches of either. limit: at most so many items, evenly spread. masks: whether they are looked for.
+    Raises DataError for anything else, when it is opened.
+    """
+    if isinstance(data, (str, Path)):
+        return lambda recipe, spec: open_dataset(Path(data), recipe, inputs=spec, limit=limit, masks=masks)
+    known: Dataset = cast("Dataset", data) if _is_dataset(data) else Arrays.of(data)
+    few = known if limit is None else Subset(known, choose(tuple(range(len(known.names))), limit))
+    return lambda recipe, spec: few
+
+
+def _is_dataset(data: object) -> bool:
+    return all(hasattr(data, name) for name in ("names", "digest", "load"))
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Model inputs in memory, each with a batch axis of length 1, and their masks where there are any."""
+
+    tensors: tuple[NDArray[Any], ...]
+    masks: tuple[NDArray[np.int64] | None, ...]
+
+    @staticmethod
+    def of(data: object) -> "Arrays":
+        """From an iterable of arrays, of (array, mask) pairs, or of batches of them. Raises DataError."""
+        if not isinstance(data, Iterable):
+            raise DataError(
+                f"data={type(data).__name__}: is no data; give a folder, a Dataset or an iterable of arrays"
+            )
+        found = [one for number, entry in enumerate(data) for one in _items(entry, number)]
+        return Arrays(tuple(tensor for tensor, _ in found), tuple(mask for _, mask in found))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """By their number, so that their order stays."""
+        return tuple(f"array {number:06d}" for number in range(len(self.tensors)))
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of type, shape and numbers."""
+        tensor = self.tensors[index]
+        head = f"{tensor.dtype} {tensor.shape}".encode()
+        return hashlib.sha256(head + np.ascontiguousarray(tensor).tobytes()).hexdigest()
+
+    def load(self, index: int) -> Item:
+        """The array as it is."""
+        return Item(self.names[index], self.tensors[index], None, self.masks[index])
+
+
+def _items(entry: object, number: int) -> list[tuple[NDArray[Any], NDArray[np.int64] | None]]:
+    """The entry's arrays, one for each image of a batch."""
+    pair = isinstance(entry, (tuple, list)) and len(entry) == 2
+    tensor = _array(entry[0] if pair else entry, number)  # type: ignore[index]
+    labels = _array(entry[1], number) if pair else None  # type: ignore[index]
+    if tensor.ndim == 3:
+        return [(tensor[None], None if labels is None else labels.astype(np.int64))]
+    if tensor.ndim != 4:
+        raise DataError(f"data: array {number} has {tensor.ndim} axes; give model inputs of 4 axes, or 3 without batch")
+    rows = range(len(tensor))
+    return [(tensor[row : row + 1], None if labels is None else labels[row].astype(np.int64)) for row in rows]
+
+
+def _array(value: object, number: int) -> NDArray[Any]:
+    """A numpy array of an array or of a torch tensor, which gives itself through `numpy`."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    array = np.asarray(value)
+    if array.dtype == object:
+        raise DataError(f"data: entry {number} is no array but {type(value).__name__}; give arrays or folders")
+    return array

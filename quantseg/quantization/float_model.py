@@ -1,0 +1,80 @@
+"""A float model, read and prepared, with the recipe that turns images into its input."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+
+from quantseg import graph
+from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input, override, recipe_from_toml
+from quantseg.errors import ModelError, RecipeError
+from quantseg.graph import TensorSpec
+from quantseg.graph.preparation import Fusing, Prepared, prepare
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecipeSource:
+    """Where the preprocessing is declared: a TOML file, else the model's metadata; flags override either."""
+
+    file: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A float model, read and prepared.
+
+    source: its file, or its bytes where it came from memory. digest: SHA-256 of that. recipe: completed. input: the
+    tensor that takes the image.
+    """
+
+    source: Path | bytes
+    digest: str
+    prepared: Prepared
+    recipe: Recipe
+    input: TensorSpec
+
+    @property
+    def name(self) -> str:
+        """Its file as it was named, for messages."""
+        return str(self.source) if isinstance(self.source, Path) else "the model"
+
+
+def read_float_model(
+    source: Path | bytes, recipe: RecipeSource | None = None, *, fusing: Fusing | None = None
+) -> FloatModel:
+    """Reads a float model and prepares it for quantization. Raises ModelError, also for one quantised already.
+
+    fusing: of the one runtime that the model is for; None: for any runtime.
+    """
+    model = graph.load(source)
+    name = str(source) if isinstance(source, Path) else "the model"
+    if graph.is_quantised(model):
+        raise ModelError(f"{name}: is quantised already; give the float model it was made from")
+    completed = resolve_recipe(model, name, recipe or RecipeSource())
+    inputs, _ = graph.signature(model)
+    prepared = prepare(model, fusing=fusing)
+    digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
+    return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
+
+
+def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
+    """The completed recipe of a model, float or quantised; `name` opens messages. Raises RecipeError or ModelError."""
+    if source.file is not None:
+        try:
+            text = source.file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{source.file}: cannot be read; give a recipe in TOML") from error
+        recipe = recipe_from_toml(text, source=str(source.file))
+    elif METADATA_KEY in model.metadata_props:
+        recipe = recipe_from_toml(model.metadata_props[METADATA_KEY], source=f"{name}, metadata")
+    else:
+        recipe = Recipe()
+        log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)
+    inputs, outputs = graph.signature(model)
+    return complete(override(recipe, **source.flags), inputs, outputs, model=name)

@@ -1,0 +1,42 @@
+"""The range of each tensor, and what it was chosen for: ranges of another model or another grid are refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quantseg.errors import CalibrationError
+from quantseg.quantization.affine import Range
+from quantseg.quantization.plan import QuantSettings
+from quantseg.quantization.qtypes import QType
+
+
+@dataclass(frozen=True)
+class RangeTable:
+    """The range chosen for each tensor, and how.
+
+    ranges: tensor → its range, in real units. model: SHA-256 of the float model. qtype, symmetric: the integers that it
+    was chosen for. calibrator, percent: what chose it. images: how many were observed.
+    """
+
+    ranges: Mapping[str, Range]
+    model: str
+    qtype: QType
+    symmetric: bool
+    calibrator: str
+    percent: float | None = None
+    images: int = 0
+
+    def fits(self, settings: QuantSettings) -> bool:
+        """Whether it was chosen for the activations of these settings."""
+        return (self.qtype, self.symmetric) == (settings.activation, settings.symmetric)
+
+    def require(self, model: str, settings: QuantSettings) -> None:
+        """Raises CalibrationError where it was chosen for another model or another grid. model: SHA-256."""
+        if self.model != model:
+            raise CalibrationError("the ranges were chosen for another model; calibrate this one")
+        if not self.fits(settings):
+            ours, theirs = _grid(settings.activation, settings.symmetric), _grid(self.qtype, self.symmetric)
+            raise CalibrationError(f"the ranges were chosen for {theirs} activations, not for {ours}; choose them anew")
+
+
+def _grid(qtype: QType, symmetric: bool) -> str:
+    return f"{'symmetric ' if symmetric else ''}{qtype.name}"

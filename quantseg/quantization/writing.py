@@ -1,0 +1,94 @@
+"""From a candidate to the model that is written: emitted, checked, read again for sums that could saturate."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from quantseg import graph
+from quantseg.data.recipe import METADATA_KEY
+from quantseg.errors import PlanError
+from quantseg.quantization import formats
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.pair_check import require_safe
+from quantseg.quantization.plan import Fit, QuantPlan
+from quantseg.quantization.qtypes import INT8
+
+log = logging.getLogger(__name__)
+
+FLOAT_DIGEST_KEY = "quantseg.float_sha256"
+"""The key of a quantised model's metadata that holds the SHA-256 of the float model."""
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """A candidate and the model that is written of it, in `qformat`."""
+
+    candidate: Candidate
+    model: ir.Model
+    qformat: str
+
+    @property
+    def plan(self) -> QuantPlan:
+        """What the model follows."""
+        return self.candidate.plan
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done and what to know, one line each: first what was measured, then the plan's."""
+        return (*self.fallbacks, *self.plan.notes)
+
+    @property
+    def fit(self) -> Fit | None:
+        """What was measured for it on this machine, if anything was."""
+        return self.candidate.overrides.fit
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """What this machine's runtime had to do without, and how whole models compared."""
+        return () if self.fit is None else self.fit.notes
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the ONNX file, whole or not at all, and gives its path. Raises OutputError."""
+        target = Path(path)
+        graph.save(self.model, target)
+        return target
+
+    def to_json(self) -> dict[str, object]:
+        """The whole plan as plain values, and what was measured for it, if anything was."""
+        if self.fit is None:
+            return self.plan.to_json()
+        placed = {"format": self.qformat, "placed": "by parts" if self.fit.by_parts else "by rule"}
+        measured = placed | {"costs": [cost.to_json() for cost in self.fit.costs]} if self.fit.costs else {}
+        return self.plan.to_json() | measured | ({"fallbacks": list(self.fallbacks)} if self.fallbacks else {})
+
+    def __str__(self) -> str:
+        plan, recipe = self.plan, self.candidate.model.recipe
+        kept = "".join(f"\n  {count} float: {reason}" for reason, count in plan.kept_float.items())
+        what = f"{self.candidate.settings.weight.name} weights, {self.candidate.settings.activation.name} activations"
+        return (
+            f"QuantizedModel, {self.qformat}: {len(plan.quantised)} of {len(plan.nodes)} nodes in integers; {what}; "
+            f"judged output {recipe.output.name!r}{kept}"
+        )
+
+
+def written(candidate: Candidate, qformat: str = "qdq") -> QuantizedModel:
+    """The model of a candidate: in the format that was measured to be the fastest, where one was, else in `qformat`.
+
+    It has the recipe in its metadata, and has been read again: none of its pair sums can saturate, but with
+    full_range_weights. Raises PlanError, CalibrationError.
+    """
+    fit = candidate.overrides.fit
+    wanted = qformat if fit is None else fit.qformat
+    prepared, settings = candidate.prepared, candidate.settings
+    if prepared.fused is not None and wanted != "qdq":
+        raise PlanError(f"activations are fused into products in qdq, not in {wanted}")
+    if settings.activation is INT8 and wanted == "qdq":
+        log.info("int8 activations in QDQ: onnxruntime on x86 may run some of them in float; inspect tells which")
+    metadata = {METADATA_KEY: candidate.model.recipe.to_toml(), FLOAT_DIGEST_KEY: candidate.model.digest}
+    quantised = formats.emit(prepared.model, candidate.plan, qformat=wanted, metadata=metadata)
+    graph.check(quantised, full=True)
+    if not settings.full_range_weights:
+        require_safe(quantised)
+    return QuantizedModel(candidate, quantised, wanted)
