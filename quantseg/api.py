@@ -21,6 +21,7 @@ from quantseg.data.sources import Opener, opener
 from quantseg.errors import CalibrationError, DataError, PlanError
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.predictions import Taken
+from quantseg.graph import TensorSpec
 from quantseg.mixed_precision import sensitivity as sensitivities
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import Budget, read_budget, weighing
@@ -155,10 +156,15 @@ class SearchGoal:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """A search that can begin. seconds: about how long one image takes in an evaluation."""
+    """A search that can begin.
+
+    calibrating: images to calibrate on. images: opens those to judge on, which are `judged` as the float model takes
+    them. seconds: about how long one image takes in an evaluation.
+    """
 
     model: FloatModel
     calibrating: Dataset
+    images: Opener
     judged: Dataset
     goal: SearchGoal
     budget: Budget
@@ -177,17 +183,20 @@ def search_task(
     if target == targets.ORT_CPU and goal.evaluations < 2:
         raise PlanError(f"target={target} takes an evaluation for the model that is written; give evaluations=2")
     limit = options.limit or budgets.IMAGES
-    calibrating: Dataset
-    judged: Dataset
     if calib is None:
-        both = opener(data, limit=2 * limit, masks=goal.labels)(model.recipe, model.input)
-        calibrating, judged = budgets.halves(both)
+        both = opener(data, limit=2 * limit, masks=goal.labels)
+        calibrating: Dataset = budgets.halves(both(model.recipe, model.input))[0]
+
+        def images(recipe: Recipe, spec: TensorSpec) -> Dataset:
+            return budgets.halves(both(recipe, spec))[1]
+
     else:
-        judged = opener(data, limit=limit, masks=goal.labels)(model.recipe, model.input)
+        images = opener(data, limit=limit, masks=goal.labels)
         calibrating = opener(calib, limit=limit)(model.recipe, model.input)
+    judged = images(model.recipe, model.input)
     names, seconds = budgets.rehearse(model, judged, options.context(), labelled=goal.labels)
     budget = read_budget(goal.max_iou_drop, goal.max_class_drop, names)
-    return SearchTask(model, calibrating, judged, goal, budget, seconds)
+    return SearchTask(model, calibrating, images, judged, goal, budget, seconds)
 
 
 def search(task: SearchTask, options: Options, *, track: Track = quiet) -> tuple[budgets.Found, QuantizedModel]:
@@ -208,7 +217,9 @@ def search(task: SearchTask, options: Options, *, track: Track = quiet) -> tuple
         evaluations=task.goal.evaluations - (bench is not None),
     )
     made = fitted(folded(found.candidate, options), options, track=track)
-    return (found if bench is None else budgets.confirmed(found, made, shares, context)), made
+    if bench is None:
+        return found, made
+    return budgets.confirmed(found, made, shares, context, taken(made, task.model, task.images)), made
 
 
 @dataclass(frozen=True)
