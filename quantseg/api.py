@@ -21,7 +21,6 @@ from quantseg.data.sources import Opener, opener
 from quantseg.errors import CalibrationError, DataError, PlanError
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.predictions import Taken
-from quantseg.graph import TensorSpec
 from quantseg.mixed_precision import sensitivity as sensitivities
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import Budget, read_budget, weighing
@@ -183,13 +182,11 @@ def search_task(
     if target == targets.ORT_CPU and goal.evaluations < 2:
         raise PlanError(f"target={target} takes an evaluation for the model that is written; give evaluations=2")
     limit = options.limit or budgets.IMAGES
+    images: Opener
     if calib is None:
         both = opener(data, limit=2 * limit, masks=goal.labels)
         calibrating: Dataset = budgets.halves(both(model.recipe, model.input))[0]
-
-        def images(recipe: Recipe, spec: TensorSpec) -> Dataset:
-            return budgets.halves(both(recipe, spec))[1]
-
+        images = lambda recipe, spec: budgets.halves(both(recipe, spec))[1]  # noqa: E731
     else:
         images = opener(data, limit=limit, masks=goal.labels)
         calibrating = opener(calib, limit=limit)(model.recipe, model.input)

@@ -44,10 +44,8 @@ class Jury:
         answers = _answers(model, self.feeds, self.output, self.threads)
         return tuple(judge.risk(answer) for judge, answer in zip(self.judges, answers, strict=True))
 
-    def side_by_side(
-        self, models: Iterable[Callable[[], ir.Model]], count: int, context: Context, what: str
-    ) -> list[float]:
-        """The mean risk of each of `count` models, as many at a time as the context has workers, each on one thread."""
+    def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:
+        """The mean risk of each model, as many at a time as the context has workers, each on one thread."""
         graphs = ((number, graph.to_bytes(make())) for number, make in enumerate(models))
         return list(context.track(in_order(context.beside(_Judging(self), graphs)), total=len(models), what=what))
 
