@@ -8,9 +8,9 @@ import onnx_ir as ir
 
 from quantseg.graph import make_unique
 from quantseg.graph.edit import initializer
+from quantseg.graph.operators import PRODUCTS
 from quantseg.quantization.affine import QuantParams
 
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _WITH_GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
@@ -34,7 +34,7 @@ def cone_of(graph: ir.Graph, points: frozenset[str]) -> Cone:
         if held or not any(value is not None and value.name in reached for value in node.inputs):
             continue
         nodes.append(str(node.name))
-        ends = node.op_type in _PRODUCTS
+        ends = node.op_type in PRODUCTS
         floats = [output for output in node.outputs if output.dtype == ir.DataType.FLOAT]
         sinks += [str(output.name) for output in floats if ends or output.is_graph_output()]
         if not ends:
@@ -74,7 +74,7 @@ def _errors(
         graph.extend([stored, read])
         return read.outputs[0]
 
-    inside = {str(o.name) for node in nodes if node.op_type not in _PRODUCTS for o in node.outputs}
+    inside = {str(o.name) for node in nodes if node.op_type not in PRODUCTS for o in node.outputs}
     twins = {values[name]: rounded(values[name]) for name in sorted(cone.points - inside)}
     ends = dict[str, ir.Value]()
     for node in nodes:
@@ -85,7 +85,7 @@ def _errors(
             own.type = output.type
             if output.name in cone.sinks:
                 ends[str(output.name)] = own
-            if node.op_type not in _PRODUCTS:
+            if node.op_type not in PRODUCTS:
                 twins[output] = rounded(own) if output.name in cone.points else own
     errors = []
     for sink in cone.sinks:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, input_at
+from quantseg.graph.operators import INTEGER_PRODUCTS
 from quantseg.quantization.pairs import rows_of, unsafe
 
 Array = NDArray[Any]
@@ -22,8 +23,6 @@ _WEIGHT = {
     "DynamicQuantizeMatMul": (1, 3),
 }
 """Integer operators of ONNX and of onnxruntime: the places of their second factor and of its zero-point."""
-_FUSED = ("Conv", "Gemm", "MatMul")
-"""Float operators that runtimes compute in integers between DequantizeLinear and QuantizeLinear."""
 _CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 _MOST_STEPS = 8
 """Nodes that are followed back from a product to the numbers that are stored."""
@@ -50,7 +49,7 @@ def judge(model: ir.Model) -> tuple[Judged, ...]:
     for node in model.graph:
         if node.op_type in _WEIGHT and node.domain in ("", "ai.onnx", "com.microsoft"):
             found.append(_judged(node, *(input_at(node, index) for index in _WEIGHT[node.op_type])))
-        elif node.op_type in _FUSED and node.domain in ("", "ai.onnx"):
+        elif node.op_type in INTEGER_PRODUCTS and node.domain in ("", "ai.onnx"):
             left, right = (_dequantize(input_at(node, index)) for index in (0, 1))
             if left is not None and right is not None:
                 found.append(_judged(node, right.inputs[0], input_at(right, 2)))
