@@ -7,10 +7,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from quantseg.graph.operators import ROUNDING
+from quantseg.simulation.arithmetic.operands import PRODUCTS
 
-PRODUCTS = frozenset({"ConvInteger", "MatMulInteger", "QGemm", "QLinearConv", "QLinearConvTranspose", "QLinearMatMul"})
-"""Operators with int32 accumulators."""
-_INTEGER = PRODUCTS | {
+_INTEGER = frozenset(PRODUCTS) | {
     "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearMul",
     "QLinearSigmoid", "QLinearSoftmax",
 }  # fmt: skip
