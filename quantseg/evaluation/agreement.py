@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from quantseg.data import Dataset
-from quantseg.data.heads import class_names
+from quantseg.data.heads import Judged, head_of, judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
@@ -35,7 +35,7 @@ class Evaluation:
     float_scores, int8_scores: each model against the labels, None without labels. between: the int8 masks
     against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensor in dB,
     infinite where the outputs are identical, None where they are class ids. per_image: in the order of the
-    data set.
+    data set. judged: which outputs of the float model are compared.
     """
 
     images: int
@@ -47,6 +47,7 @@ class Evaluation:
     sqnr_db: float | None
     identical: bool
     per_image: tuple[ImageResult, ...]
+    judged: Judged
 
     @property
     def agreement(self) -> float:
@@ -60,8 +61,11 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Plain values. sqnr_db is null where it is infinite (then `identical` is true) or has no meaning."""
         finite = self.sqnr_db is not None and math.isfinite(self.sqnr_db)
+        values = asdict(self)
+        del values["judged"]
         return {
-            **asdict(self),
+            **values,
+            "output": self.judged.to_json(),
             "agreement": self.agreement,
             "sqnr_db": self.sqnr_db if finite else None,
         }
@@ -92,11 +96,11 @@ def evaluate(
     if not results:
         raise DataError("no images to evaluate; give a folder that holds some")
     between = Scores.of(counts.between)
-    head = recipe.output.head
-    is_numbers = head != "labels" and (folded is None or folded.recipe.output == recipe.output)
+    head = head_of(recipe.output)
+    is_numbers = head.gives_numbers and (folded is None or folded.recipe.output == recipe.output)
     return Evaluation(
         images=total,
-        classes=class_names(recipe.output.classes, len(between.per_class["iou"]), head),
+        classes=head.class_names(recipe.output.classes, len(between.per_class["iou"])),
         float_scores=Scores.of(counts.reference) if counts.reference else None,
         int8_scores=Scores.of(counts.candidate) if counts.candidate else None,
         between=between,
@@ -104,6 +108,7 @@ def evaluate(
         sqnr_db=counts.sqnr.decibels() if is_numbers else None,
         identical=counts.sqnr.noise == 0,
         per_image=tuple(results),
+        judged=judged_outputs(recipe, reference.outputs),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from quantseg.data import Dataset
+from quantseg.data.heads import Judged, judged_outputs
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.reference_models import Subset
@@ -32,7 +33,8 @@ IMAGES = 32
 class Found:
     """The end of a search. prepared: the model with the chosen nodes kept float, and why. limit: of evaluations.
 
-    written: what was judged of the model as it is written, where that is another one than the walk's best.
+    judged: which outputs of the model are compared. written: what was judged of the model as it is written, where that
+    is another one than the walk's best.
     """
 
     prepared: Prepared
@@ -40,6 +42,7 @@ class Found:
     judge: Judge
     limit: int
     unit: str
+    judged: Judged
     written: Point | None = None
 
     @property
@@ -67,6 +70,7 @@ class Found:
         images = len(self.judge.images.names)
         return {
             "budget": self.judge.budget.to_json(),
+            "output": self.judged.to_json(),
             "judged_against": "labels" if self.judge.labelled else "float masks",
             "is_met": self.is_met,
             "evaluations": {"made": self.evaluations, "at_most": self.limit, "images": images},
@@ -156,8 +160,9 @@ def search(
             points.append(point)
             return point
 
+        seen = judged_outputs(model.recipe, reference.outputs)
         walked = walk(evaluated, judge.budget, steps, price, evaluations=evaluations)
-    return Found(_explained(model.prepared, walked, judge.budget), walked, judge, evaluations, prices.unit)
+    return Found(_explained(model.prepared, walked, judge.budget), walked, judge, evaluations, prices.unit, seen)
 
 
 def confirmed(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from quantseg.calibration.file import CalibrationTable
 from quantseg.data import Dataset
+from quantseg.data.heads import head_of
 from quantseg.evaluation.reference_models import Subset
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision import latency_model as costs
@@ -85,7 +86,7 @@ def harms(subject: Subject, images: Dataset, *, threads: int, track: Track = qui
         left_float=False,
         track=track,
     )
-    is_numbers = model.recipe.output.head != "labels"
+    is_numbers = head_of(model.recipe.output).gives_numbers
     return {node.node: _noise(node.alone) if is_numbers else node.alone.flipped for node in measured.nodes}
 
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.data import Dataset
+from quantseg.data.heads import head_of, judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.graph.preparation import Prepared
@@ -78,19 +79,21 @@ def measure(
         )
         for one in wanted
     )
-    return Sensitivity(of(whole), len(references), tuple(nodes), sum(macs.values()))
+    seen = judged_outputs(recipe, graph.signature(prepared.model)[1])
+    return Sensitivity(of(whole), len(references), tuple(nodes), sum(macs.values()), seen)
 
 
 def _loss(model: ir.Model, references: Sequence[Reference], recipe: Recipe, input_name: str) -> Loss:
     """The loss of one graph over all images. Sums are exact, so the order of the images does not matter."""
+    names = head_of(recipe.output).outputs(recipe.output, graph.signature(model)[1])
     noises, flipped, pixels = list[float](), 0, 0
     with (
         graph.as_session_source(model) as source,
         closing(WEIGHTS_AS_WRITTEN.open(source, threads=1, spinning=False)) as session,
     ):
         for reference in references:
-            (output,) = session.run({input_name: fed(reference)}, [str(recipe.output.name)])
-            noise, changed, size = noise_and_flips(output, reference, recipe.output)
+            outputs = session.run({input_name: fed(reference)}, names)
+            noise, changed, size = noise_and_flips(outputs, reference, recipe.output)
             noises.append(noise)
             flipped += changed
             pixels += size

@@ -139,7 +139,7 @@ def _rewritten(start: Start, prepared: Prepared, what: str, work: Work) -> Start
     """Another spelling of the same network, observed anew; None where it is not the same on the images."""
     refined, options, jury = start.refined, work.options, work.jury
     before = refined.model.prepared.model
-    changed = deviation(before, prepared.model, jury.feeds, jury.output, threads=jury.threads)
+    changed = deviation(before, prepared.model, jury.feeds, jury.outputs, threads=jury.threads)
     if changed > EQUAL:
         log.warning("not taken: %s, since the float output changes by %.1g of its largest", what, changed)
         return None

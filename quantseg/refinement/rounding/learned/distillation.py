@@ -4,12 +4,12 @@ Source of learning from a teacher's answers alone: Hinton et al., arXiv:1503.025
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from quantseg.data.recipe import OutputRecipe
+from quantseg.data.heads import Loss
 from quantseg.progress import Track
 from quantseg.refinement.rounding.learned import objective
 from quantseg.refinement.rounding.learned.checkpoint import Progress
@@ -25,9 +25,9 @@ RATE = 0.005
 def distil(
     network: Network,
     weights: Weights,
-    names: tuple[str, str],
+    names: tuple[str, tuple[str, ...]],
     examples: Examples,
-    recipe: OutputRecipe,
+    losses: Sequence[Loss],
     *,
     rounding: str,
     steps: int,
@@ -38,15 +38,16 @@ def distil(
 ) -> Weights:
     """The weights after so many steps, one image each; those before, where the steps brought the answer no nearer.
 
-    network: the quantised one. names: of its input and its answer. done: where an earlier run stopped, which began with
-    the same weights. save: called after every step.
+    network: the quantised one. names: of its input and its outputs. losses: of the outputs. done: where an earlier run
+    stopped, which began with the same weights. save: called after every step.
     """
-    given, answer = names
+    given, outputs = names
 
     def loss(step: int, parameters: dict[str, tuple[Any, Any]]) -> Any:
         example = examples[drawn(len(examples), seed, step)]
-        made = network.run({given: example.x}, (answer,), parameters)[answer]
-        return objective.distance(made, example.target, example.weights, recipe)
+        made = network.run({given: example.x}, outputs, parameters)
+        parts = zip(outputs, example.targets, example.weights, losses, strict=True)
+        return sum(objective.distance(made[name], *rest) for name, *rest in parts)
 
     def total(chosen: Weights) -> float:
         parameters = chosen.rounded()

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from quantseg.data import Dataset
+from quantseg.data.heads import head_of
 from quantseg.data.recipe import Recipe
 from quantseg.errors import CalibrationError, PlanError
-from quantseg.graph import to_bytes
+from quantseg.graph import signature, to_bytes
 from quantseg.graph.preparation import Prepared
 from quantseg.progress import Track
 from quantseg.quantization.affine import Range
@@ -58,11 +59,11 @@ def learned(
         raise CalibrationError("no images to learn the rounding from; give a folder that holds some")
     if rounding not in ROUNDINGS:
         raise PlanError(f"{rounding!r} is no way to learn rounding; choose one of {', '.join(ROUNDINGS)}")
-    objective.check(recipe.output)
+    losses = objective.losses_of(recipe.output)
     decided = plan(prepared, ranges, settings)
     rounded = fake_quantised(prepared.model, decided, weights=())
     networks = Network(rounded), Network(prepared.model)
-    answer = recipe.output.name or str(prepared.model.graph.outputs[0].name)
+    outputs = head_of(recipe.output).outputs(recipe.output, signature(prepared.model)[1])
     weights = Weights.of(prepared.model, decided)
     if not weights.positions:
         return prepared
@@ -75,8 +76,10 @@ def learned(
 
     def example(x: Any) -> Example:
         with torch.no_grad():
-            target = networks[1].run({input_name: x}, (answer,))[answer]
-            return Example(x, target, objective.pixel_weights(target, recipe.output, boundary_weight))
+            made = networks[1].run({input_name: x}, outputs)
+            targets = tuple(made[name] for name in outputs)
+            pairs = zip(targets, losses, strict=True)
+            return Example(x, targets, tuple(objective.pixel_weights(*pair, boundary_weight) for pair in pairs))
 
     examples = Examples(data, _width_axis(recipe, data), example)
     with _deterministic(threads):
@@ -97,9 +100,9 @@ def learned(
         weights = distil(
             networks[0],
             weights,
-            (input_name, answer),
+            (input_name, outputs),
             examples,
-            recipe.output,
+            losses,
             rounding=rounding,
             steps=steps,
             seed=seed,
