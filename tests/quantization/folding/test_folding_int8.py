@@ -184,8 +184,8 @@ def test_every_head_in_every_format(name: str, qformat: str) -> None:
     made = int8(model, recipe, BOTH, qformat)
     if qformat != "qdq":
         assert floats(made.model) == set()
-    expected = class_map(graphs.run(model, {"x": fed(IMAGES[0], recipe)})[0], recipe.output)
-    assert np.mean(class_map(made.run(IMAGES[0]), made.recipe.output) == expected) > 0.97
+    expected = class_map(graphs.run(model, {"x": fed(IMAGES[0], recipe)}), recipe.output)
+    assert np.mean(class_map((made.run(IMAGES[0]),), made.recipe.output) == expected) > 0.97
 
 
 @pytest.mark.parametrize("qformat", FORMATS)
