@@ -21,7 +21,7 @@ from quantseg.files import write_text
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import QTYPES, QType
 
-_FORMAT = "quantseg.calibration.file"
+_FORMAT = "quantseg.calibration"
 _VERSION = 1
 _NOT_OURS = (ArithmeticError, AttributeError, CalibrationError, LookupError, RecursionError, TypeError, ValueError)
 """What reading something else as a calibration file raises."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from quantseg.data.recipe.values import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import RecipeError
 
-METADATA_KEY = "quantseg.data.recipe"
+METADATA_KEY = "quantseg.recipe"
 """The key of an ONNX model's metadata_props that holds its recipe as TOML."""
 
 
