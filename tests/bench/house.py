@@ -33,16 +33,20 @@ PROCESSES = 5
 
 @dataclass(frozen=True)
 class Number:
-    """A number of the table: what it counts, its goal, and how it is counted in a checkout, with what was found."""
+    """A number of the table: its name there, its goal, and how it is counted in a checkout, with what was found.
+
+    rule: what is counted, where the name does not say all.
+    """
 
     title: str
-    goal: float | None
+    goal: float
     count: Callable[[Path], tuple[float, Sequence[str]]]
+    rule: str = ""
     unit: str = ""
 
     def shown(self, value: float) -> str:
         """The value as the table has it."""
-        return f"{value:.3g} {self.unit}" if self.unit else f"{value:.0f}"
+        return f"{value:.3f} {self.unit}" if self.unit else f"{value:.0f}"
 
 
 def listed(find: Callable[[Path], list[str]]) -> Callable[[Path], tuple[float, list[str]]]:
@@ -83,28 +87,43 @@ def timed(*words: str, printed: bool = False) -> Callable[[Path], tuple[float, l
 
 
 IMPORT = "import time; before = time.perf_counter(); import quantseg; print(time.perf_counter() - before)"
+TIMED = f"Median of {PROCESSES} fresh processes, after one that compiles."
 NUMBERS = {
-    "entries": Number("entries in quantseg/, `__init__.py` and py.typed among them", 19, listed(source.entries)),
-    "plan": Number("files that call plan() outside quantization/", 0, listed(source.plan_callers)),
+    "entries": Number(
+        "entries in quantseg/", 19, listed(source.entries), "Files and folders, `__init__.py` and py.typed among them."
+    ),
+    "plan": Number("files outside quantization/ that call plan()", 0, listed(source.plan_callers)),
     "values": Number(
-        "values for model + ranges + settings: dataclasses that functions are given and that hold two of these, or "
-        "choices for single nodes; parts of one that holds all are counted with it",
+        "values for model + ranges + settings",
         1,
         listed(source.model_values),
+        "Dataclasses that functions are given and that hold two of these, or choices for single nodes. Parts of a "
+        "value that holds them all count with it.",
     ),
-    "parameters": Number("most parameters of a library function", 6, most(source.parameters)),
-    "command": Number("longest command body, lines", 40, most(source.command_bodies)),
-    "pairs": Number("room-to-room import pairs, by what runs when a module is loaded", 75, listed(source.import_pairs)),
-    "all-pairs": Number(
-        "… also by imports within functions and for types only",
-        None,
-        listed(lambda checkout: source.import_pairs(checkout, on_load=False)),
+    "parameters": Number(
+        "parameters of a library function", 6, most(source.parameters), "The most; without self, cls and the commands."
     ),
-    "classes": Number("class names that more than one module defines", 3, listed(source.ambiguous_classes)),
-    "example-lines": Number("lines of README's Python example", 4, listed(source.example_lines)),
+    "command": Number(
+        "lines of a command's body",
+        40,
+        most(source.command_bodies),
+        "The most; without decorators, signature and docstring.",
+    ),
+    "pairs": Number(
+        "room-to-room import pairs",
+        75,
+        listed(source.import_pairs),
+        "Entries of quantseg/ of which one imports the other when it is loaded.",
+    ),
+    "classes": Number(
+        "class names with two meanings", 3, listed(source.ambiguous_classes), "Those that two modules or more define."
+    ),
+    "example-lines": Number(
+        "lines of README's Python example", 4, listed(source.example_lines), "Of the first that quantises."
+    ),
     "example-imports": Number("imports of README's Python example", 1, listed(source.example_imports)),
-    "help": Number("`quantseg --help`, median of five processes", 0.3, timed("-m", "quantseg", "--help"), "s"),
-    "import": Number("`import quantseg`, median of five processes", 0.1, timed("-c", IMPORT, printed=True), "s"),
+    "help": Number("quantseg --help", 0.3, timed("-m", "quantseg", "--help"), TIMED, "s"),
+    "import": Number("import quantseg", 0.1, timed("-c", IMPORT, printed=True), f"{TIMED} The statement alone.", "s"),
 }
 
 
@@ -135,13 +154,23 @@ def only(name: str, word: str) -> None:
     print(f"{NUMBERS[name].title}, {commit}: {NUMBERS[name].shown(value)}")
 
 
-def trials() -> list[tables.Row]:
-    """A row for each change that was tried on a branch: what, how many files, which, and what stood in the way."""
-    rows: list[tables.Row] = []
+def rules() -> str:
+    """How each number is counted, a line each."""
+    lines = ["## How they are counted"]
+    for name, number in NUMBERS.items():
+        rule = f" {number.rule}" if number.rule else ""
+        lines.append(f"- {number.title}:{rule} `python -m tests.bench.house --only {name}`")
+    return "\n".join([lines[0], "", *lines[1:]])
+
+
+def trials() -> str:
+    """What was tried on a branch and thrown away: how many files, which, and what stood in the way."""
+    lines = []
     for trial in json.loads(TRIALS.read_text(encoding="utf-8")):
-        files = trial["files"]
-        rows.append([trial["change"], len(files), ", ".join(f"`{file}`" for file in files), trial["in_the_way"]])
-    return rows
+        files = ", ".join(f"`{file}`" for file in trial["files"])
+        number = f"{len(trial['files'])} file{'s' * (len(trial['files']) != 1)}"
+        lines.append(f"- {trial['change']}: {number} ({files}). In the way: {trial['in_the_way']}.")
+    return "\n".join(["## Trial changes", "", *(lines or ["None was tried yet."])])
 
 
 def compare(old: str, new: str) -> None:
@@ -152,22 +181,19 @@ def compare(old: str, new: str) -> None:
         (before, old_commit), (after, new_commit) = opened(old, Path(one)), opened(new, Path(other))
         for name, number in NUMBERS.items():
             was, now = number.count(before)[0], number.count(after)[0]
-            goal = "–" if number.goal is None else f"≤ {number.goal:g}{' ' * bool(number.unit)}{number.unit}"
-            counted = f"`python -m tests.bench.house --only {name}`"
-            rows.append([number.title, number.shown(was), number.shown(now), goal, counted])
+            goal = f"≤ {number.goal:g} {number.unit}".strip()
+            rows.append([number.title, number.shown(was), number.shown(now), goal])
             figures.append({"name": name, "old": was, "new": now, "goal": number.goal})
-    headings = ["number", old_commit, new_commit, "goal", "counted by"]
-    sections = {f"From {old_commit} to {new_commit}": (headings, rows)}
-    tried = trials()
-    if tried:
-        sections["Trial changes"] = (["change", "files", "which", "what stood in the way"], tried)
+        everywhere = [len(source.import_pairs(tree, on_load=False)) for tree in (before, after)]
+    sections = {"Before and after": (["number", old_commit, new_commit, "goal"], rows)}
     method = (
-        f"Numbers of the source alone, by its syntax trees (tests/bench/source_counts.py), and two times. Old: "
-        f"{old_commit}; new: {new_commit}. Whether both write the same models and reports is in "
-        "[same_bytes.md](same_bytes.md). Trial changes were made on a branch until the tests passed, and thrown away."
+        f"From {old_commit} to {new_commit}: counted from the source alone, by its syntax trees "
+        "(tests/bench/source_counts.py), and two times. Whether both commits write the same models and reports is in "
+        "[same_bytes.md](same_bytes.md). Trial changes were made on a branch until the tests passed, and thrown away. "
+        f"With imports within functions and for types only, pairs of rooms are {everywhere[0]} and {everywhere[1]}."
     )
-    figures_too = {"old": old_commit, "new": new_commit, "numbers": figures, "trials": len(tried)}
-    writing.write("house", "The house in numbers", method, sections, figures_too)
+    both = {"old": old_commit, "new": new_commit, "numbers": figures, "pairs_by_any_import": everywhere}
+    writing.write("house", "The house in numbers", method, sections, both, notes=[rules(), trials()])
 
 
 def main() -> None:
