@@ -21,10 +21,12 @@ def write(
     figures: Mapping[str, Any],
     *packages_too: str,
     module: str | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Writes reports/benchmarks/NAME.json and NAME.md, and prints the tables.
 
     packages_too: distributions whose versions matter beside the usual ones. module: the benchmark's, where not NAME.
+    notes: paragraphs of Markdown behind the tables.
     """
     machine = provenance(*packages_too)
     packages = ", ".join(f"{package} {version}" for package, version in machine.packages.items())
@@ -32,6 +34,7 @@ def write(
     for heading, (headers, rows) in sections.items():
         parts += [f"## {heading}", tables.markdown(headers, rows)]
         print(f"\n{heading}\n{tables.terminal(headers, rows)}", flush=True)
+    parts += notes
     command = " ".join(["python -m", f"tests.bench.{module or name}", *sys.argv[1:]])
     sets = ", ".join(machine.instruction_sets or ())
     parts.append(f"Made by `{command}` on {machine.processor} ({sets}), {machine.cores} cores, {packages}.")
