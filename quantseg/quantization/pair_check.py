@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from quantseg.errors import PlanError
 from quantseg.graph.edit import constant, input_at
 from quantseg.graph.operators import INTEGER_PRODUCTS
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS, Places
 from quantseg.quantization.pairs import rows_of, unsafe
-from quantseg.simulation.arithmetic.operands import CONVOLUTIONS, PRODUCTS, Places
 
 Array = NDArray[Any]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.errors import DataError
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.accumulators import LARGEST, Bounds, accumulated, bounds
-from quantseg.simulation.arithmetic.operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.saturation import Saturation, saturation
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken

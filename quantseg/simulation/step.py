@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from quantseg.graph.operators import ROUNDING
-from quantseg.simulation.arithmetic.operands import PRODUCTS
+from quantseg.quantization.integer_operands import PRODUCTS
 
 _INTEGER = frozenset(PRODUCTS) | {
     "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearMul",

@@ -20,12 +20,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from quantseg.refinement.layer_ranges import search_ranges
+
 from quantseg import graph, pipeline
+from quantseg.data import Subset
 from quantseg.evaluation import tool_comparison as contest
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.peers import PeerError, quantize_with_nncf
 from quantseg.evaluation.predictions import open_pair
-from quantseg.data import Subset
 from quantseg.files import write_json
 from quantseg.mixed_precision.risk import Jury
 from quantseg.mixed_precision.targets import input_shapes
@@ -36,7 +38,6 @@ from quantseg.quantization.qtypes import INT4
 from quantseg.refinement import levels as effort
 from quantseg.refinement.bias import correct_biases
 from quantseg.refinement.equalisation import equalise
-from quantseg.refinement.layer_ranges import search_ranges
 from quantseg.refinement.levels import Refined
 from quantseg.refinement.levels.starts import Work, looked_at, start_of
 from quantseg.refinement.rounding.compensated import compensate

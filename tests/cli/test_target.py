@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
 from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
@@ -16,7 +17,6 @@ from quantseg.graph import load, signature
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Wish, heat
 from quantseg.mixed_precision.targets import Aim, Job
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 from quantseg.quantization.plan import Placement, QuantSettings
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes import speed_check as races

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantseg.refinement.layer_ranges import CANDIDATES, MINMAX, search_ranges
+from quantseg.refinement.rounding.clipping import clip_weights
+from quantseg.refinement.rounding.moments import LARGEST_GRAM, output_error, patches, second_moments
 
 from quantseg.calibration.calibrators import CALIBRATORS
 from quantseg.errors import DataError, PlanError
@@ -19,10 +22,7 @@ from quantseg.quantization.pairs import unsafe
 from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.quantization.qtypes import INT4
 from quantseg.refinement.bias import METHODS, correct_biases
-from quantseg.refinement.layer_ranges import CANDIDATES, MINMAX, search_ranges
 from quantseg.refinement.layers import layers_of
-from quantseg.refinement.rounding.clipping import clip_weights
-from quantseg.refinement.rounding.moments import LARGEST_GRAM, output_error, patches, second_moments
 from tests.support import graphs
 from tests.support.quantised import extrema, kernel, noise
 from tests.support.tensors import Tensors, feeds, images, observed

@@ -1,7 +1,8 @@
 """What of a graph lies behind a tensor, as far as the next products and the outputs."""
 
-from quantseg.graph.preparation import prepare
 from quantseg.refinement.downstream import cone_of
+
+from quantseg.graph.preparation import prepare
 from tests.support import graphs
 from tests.support.quantised import kernel
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
 from quantseg.quantization.affine import F32
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic import convolution, matrix, transposed
 from quantseg.simulation.arithmetic.call import Call
-from quantseg.simulation.arithmetic.operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.pair_sums import LEAST as LEAST_16
 from quantseg.simulation.arithmetic.pair_sums import most_lost
 

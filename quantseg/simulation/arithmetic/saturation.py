@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.quantization.affine import F32
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.accumulators import columns
 from quantseg.simulation.arithmetic.call import Call
-from quantseg.simulation.arithmetic.operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.pair_sums import beyond, possible
 
 

@@ -6,10 +6,10 @@ from itertools import product
 import numpy as np
 
 from quantseg.quantization.affine import F32
+from quantseg.quantization.integer_operands import PRODUCTS
 from quantseg.quantization.rounding.requantisation import Ratio
 from quantseg.simulation.arithmetic import Call, convolution, matrix, transposed
 from quantseg.simulation.arithmetic.accumulators import pictures
-from quantseg.simulation.arithmetic.operands import PRODUCTS
 from quantseg.simulation.explaining.working import Array, Given, Term, Working, work
 
 

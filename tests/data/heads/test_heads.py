@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg.data.heads import HEADS, class_map, head_of, judged_outputs
-from quantseg.graph import TensorSpec
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe, complete
 from quantseg.errors import PlanError, RecipeError
-from quantseg.graph import signature
+from quantseg.graph import TensorSpec, signature
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.folding import Fold, fold
 from tests.support import graphs

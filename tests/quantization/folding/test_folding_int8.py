@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantseg.pipeline import CalibrationOptions, RecipeSource
 
 from quantseg import graph, pipeline
 from quantseg.data.heads import class_map
@@ -23,7 +24,6 @@ from quantseg.evaluation.predictions import Taken
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision import feeds as measuring
-from quantseg.pipeline import CalibrationOptions, RecipeSource
 from quantseg.quantization import folding, formats
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.formats import FORMATS

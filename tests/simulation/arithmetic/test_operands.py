@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from quantseg.simulation.arithmetic.operands import PRODUCTS
+from quantseg.quantization.integer_operands import PRODUCTS
 
 QGEMM = ["A", "a_scale", "a_zero_point", "B", "b_scale", "b_zero_point", "C", "y_scale", "y_zero_point"]
 """Source: onnxruntime, ContribOperators.md, com.microsoft.QGemm."""
