@@ -175,6 +175,7 @@ def test_a_format_may_be_named_where_it_is_the_target_s_own() -> None:
         Aim("ort-cpu").qformat("qoperator")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up", "slow_int8")
 def test_where_int8_is_not_faster_the_plan_that_is_gets_named(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
@@ -209,6 +210,7 @@ def test_the_command_that_is_offered_has_one_target() -> None:
     assert lines(outcome, words)[1].endswith(": quantseg quantize 'my model.onnx' --target ort-cpu --latency-first")
 
 
+@pytest.mark.slow
 def test_an_onnxruntime_without_its_own_operators_gets_qdq(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +250,7 @@ def test_an_onnxruntime_without_its_own_operators_gets_qdq(
         assert domains == {""}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up")
 def test_an_image_goes_in_and_a_mask_comes_out(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path

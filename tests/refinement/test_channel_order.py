@@ -302,6 +302,7 @@ def test_real_models_stay_equal_and_lose_fewer_bits(name):
     assert done.after.mean < 0.75 * done.before.mean
 
 
+@pytest.mark.slow
 def test_the_zoo_loses_a_fifth_of_a_bit_at_most():
     done = [reorder(prepare(graph.load(path))) for path in reference_models().values()]
     assert np.mean([one.after.mean for one in done if one is not None]) < 0.2

@@ -188,6 +188,7 @@ def test_a_verdict_tells_measured_from_emulated() -> None:
     assert {found.known(p) for p in PROCESSORS if p.name != "AVX2"} == {"emulated", "from source"}
 
 
+@pytest.mark.slow
 def test_commands_say_it(
     quantseg: Command, float_model: Path, pictures: Path, int8_model: Path, tmp_path: Path
 ) -> None:
