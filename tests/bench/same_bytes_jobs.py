@@ -54,7 +54,7 @@ class Job:
     def name(self) -> str:
         """The model and the options that set this job apart."""
         last = self.commands[-1].split()
-        dull = {last[0], "{model}", "--data", "{data}", "-o", *self.files, "--json"}
+        dull = {last[0], "{model}", "--data", "{data}", "-o", ".", *self.files, "--json"}
         return " ".join([self.model, *(word for word in last if word not in dull)])
 
 
