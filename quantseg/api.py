@@ -155,10 +155,15 @@ class SearchGoal:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """A search that can begin. seconds: about how long one image takes in an evaluation."""
+    """A search that can begin.
+
+    calibrating: images to calibrate on. images: opens those to judge on, which are `judged` as the float model takes
+    them. seconds: about how long one image takes in an evaluation.
+    """
 
     model: FloatModel
     calibrating: Dataset
+    images: Opener
     judged: Dataset
     goal: SearchGoal
     budget: Budget
@@ -177,17 +182,18 @@ def search_task(
     if target == targets.ORT_CPU and goal.evaluations < 2:
         raise PlanError(f"target={target} takes an evaluation for the model that is written; give evaluations=2")
     limit = options.limit or budgets.IMAGES
-    calibrating: Dataset
-    judged: Dataset
+    images: Opener
     if calib is None:
-        both = opener(data, limit=2 * limit, masks=goal.labels)(model.recipe, model.input)
-        calibrating, judged = budgets.halves(both)
+        both = opener(data, limit=2 * limit, masks=goal.labels)
+        calibrating: Dataset = budgets.halves(both(model.recipe, model.input))[0]
+        images = lambda recipe, spec: budgets.halves(both(recipe, spec))[1]  # noqa: E731
     else:
-        judged = opener(data, limit=limit, masks=goal.labels)(model.recipe, model.input)
+        images = opener(data, limit=limit, masks=goal.labels)
         calibrating = opener(calib, limit=limit)(model.recipe, model.input)
+    judged = images(model.recipe, model.input)
     names, seconds = budgets.rehearse(model, judged, options.context(), labelled=goal.labels)
     budget = read_budget(goal.max_iou_drop, goal.max_class_drop, names)
-    return SearchTask(model, calibrating, judged, goal, budget, seconds)
+    return SearchTask(model, calibrating, images, judged, goal, budget, seconds)
 
 
 def search(task: SearchTask, options: Options, *, track: Track = quiet) -> tuple[budgets.Found, QuantizedModel]:
@@ -208,7 +214,9 @@ def search(task: SearchTask, options: Options, *, track: Track = quiet) -> tuple
         evaluations=task.goal.evaluations - (bench is not None),
     )
     made = fitted(folded(found.candidate, options), options, track=track)
-    return (found if bench is None else budgets.confirmed(found, made, shares, context)), made
+    if bench is None:
+        return found, made
+    return budgets.confirmed(found, made, shares, context, taken(made, task.model, task.images)), made
 
 
 @dataclass(frozen=True)

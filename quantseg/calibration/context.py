@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from quantseg.calibration.engines import Engine, engine_named
+from quantseg.calibration.engines import Engine, Serial, Threads
 from quantseg.data import Dataset, NoImages
 from quantseg.progress import Track, quiet
-from quantseg.runtimes import RUNTIMES, Runtime
+from quantseg.runtimes import DEFAULT, Runtime
 from quantseg.runtimes.threads import default_threads
 
 
@@ -18,8 +18,13 @@ class Context:
     """
 
     data: Dataset = field(default_factory=NoImages)
-    runtime: Runtime = RUNTIMES["onnxruntime"]
-    engine: Engine = field(default_factory=lambda: engine_named("serial"))
+    runtime: Runtime = DEFAULT
+    engine: Engine = field(default_factory=Serial)
     threads: int = field(default_factory=default_threads)
     track: Track = quiet
     seed: int = 0
+
+    @property
+    def beside(self) -> Engine:
+        """Where many models are measured side by side, each on one thread: the engine's workers, else our threads."""
+        return self.engine if self.engine.workers > 1 else Threads(self.threads)

@@ -39,7 +39,7 @@ def evaluate(
     from quantseg.files import check_writable, write_json
     from quantseg.quantization import folding
     from quantseg.quantization.float_model import resolve_recipe
-    from quantseg.runtimes import RUNTIMES
+    from quantseg.runtimes import DEFAULT
     from quantseg.runtimes.threads import default_threads
 
     if json is not None:
@@ -48,7 +48,7 @@ def evaluate(
     recipe = resolve_recipe(loaded, str(model), source)
     spec = image_input(graph.signature(loaded)[0], recipe.input)
     images = open_dataset(data, recipe, inputs=spec, limit=limit, masks=masks)
-    runtime, count = RUNTIMES["onnxruntime"], threads or default_threads()
+    runtime, count = DEFAULT, threads or default_threads()
     with closing(runtime.open(model, threads=count, spinning=False)) as session:
         if reference is None:
             scores = evaluation.evaluate_one(session, images, recipe, track=console.track)

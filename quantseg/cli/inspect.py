@@ -35,7 +35,7 @@ def inspect(
     from quantseg.mixed_precision import feeds as measuring
     from quantseg.report import roofline as words
     from quantseg.report import tables
-    from quantseg.runtimes import RUNTIMES, roofline
+    from quantseg.runtimes import DEFAULT, roofline
     from quantseg.runtimes.execution import summary
     from quantseg.runtimes.threads import default_threads
 
@@ -43,7 +43,7 @@ def inspect(
         check_writable(json, taken=[model])
     feeds = measuring.feeds_for(model, source)
     count = threads or default_threads()
-    runtime = RUNTIMES["onnxruntime"]
+    runtime = DEFAULT
     nodes, roofs = roofline.beside_roofs(
         lambda: runtime.executed(model, feeds, threads=count, runs=runs), runtime, threads=count
     )

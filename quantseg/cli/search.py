@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quantseg.mixed_precision.budget.search import Found
     from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.runtimes import Runtime
 
 _BUDGET_PANEL = "Budget"
 
@@ -120,18 +121,18 @@ def _announce(task: "SearchTask", options: "Options") -> None:
     ours, theirs = ({data.digest(index) for index in range(len(data.names))} for data in (judged, calibrated))
     if both := len(ours & theirs):
         console.say(f"note: {both} of them are calibrated on and judged as well, so their masks may flatter the model")
-    console.say(_choice(options.context().runtime.name))
+    console.say(_choice(options.context().runtime))
     evaluations, seconds = task.goal.evaluations, task.seconds
     console.say(f"at most {evaluations} evaluations of {count} images, about {_duration(count * seconds)} each\n")
 
 
-def _choice(runtime: str) -> str:
+def _choice(runtime: "Runtime") -> str:
     """What each node may compute in, and what the runtime has no kernel for."""
     from quantseg.mixed_precision.budget import PRECISIONS, candidates
 
     chosen = candidates(runtime)
     lacking = " or ".join(precision.name for precision in PRECISIONS if precision not in chosen)
-    without = f"; {runtime} has no convolution with {lacking} activations" if lacking else ""
+    without = f"; {runtime.name} has no convolution with {lacking} activations" if lacking else ""
     return f"each node in {' or '.join(precision.name for precision in chosen)}{without}"
 
 

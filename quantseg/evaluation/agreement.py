@@ -5,9 +5,13 @@ compares the two models' masks and needs no labels; scores compare each model wi
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from quantseg.calibration.context import Context
+from quantseg.calibration.engines import in_order
 from quantseg.data import Dataset
 from quantseg.data.heads import class_names
 from quantseg.data.recipe import Recipe
@@ -16,7 +20,7 @@ from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.evaluation.predictions import Comparison, Prediction, Taken, compare, predict
 from quantseg.progress import Track, quiet
-from quantseg.runtimes import Session
+from quantseg.runtimes import Runtime, Session
 
 
 @dataclass(frozen=True)
@@ -76,32 +80,105 @@ def evaluate(
     folded: Taken | None = None,
     track: Track = quiet,
 ) -> Evaluation:
-    """Compares the int8 model `candidate` with the float model `reference` on every item.
+    """Compares the open int8 model `candidate` with the open float model `reference` on every item.
 
     recipe: completed. folded: how the candidate takes the items, where it is not as the reference does. Raises
     DataError for an empty data set or labels that do not fit, ModelError for outputs that are not finite or differ in
     shape.
     """
-    total, results, counts = len(dataset.names), list[ImageResult](), _Counts()
-    for index in track(range(total), total=total, what="evaluating"):
-        comparison = compare(reference, candidate, dataset, recipe, index, folded=folded)
-        own = _Counts.of(comparison, recipe)
+    step = _Step((reference, candidate), dataset, recipe, folded)
+    return _collected((step(index) for index in range(len(dataset.names))), step, track)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A float model and a quantised one, to be opened wherever images are run through them.
+
+    runtimes: of the two, in that order. threads: of each. folded: how the quantised one takes the images, where it is
+    not as the float model does.
+    """
+
+    reference: Path | bytes
+    candidate: Path | bytes
+    runtimes: tuple[Runtime, Runtime]
+    threads: int
+    folded: Taken | None = None
+
+
+def evaluate_pair(pair: Pair, dataset: Dataset, recipe: Recipe, context: Context) -> Evaluation:
+    """As `evaluate`, of models that are opened by the workers of the context's engine. Raises ModelError as well."""
+    make_step = _Opening(pair, dataset, recipe)
+    results = in_order(context.engine(make_step, range(len(dataset.names))))
+    return _collected((part for part in results), _Step((), dataset, recipe, pair.folded), context.track)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """What each worker opens. Picklable."""
+
+    pair: Pair
+    dataset: Dataset
+    recipe: Recipe
+
+    def __call__(self) -> Callable[[int], "tuple[int, _Part]"]:
+        pair, models = self.pair, (self.pair.reference, self.pair.candidate)
+        sessions = tuple(
+            runtime.open(model, threads=pair.threads, spinning=False)
+            for runtime, model in zip(pair.runtimes, models, strict=True)
+        )
+        step = _Step(sessions, self.dataset, self.recipe, pair.folded)
+        return lambda index: (index, step(index))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one image adds."""
+
+    result: ImageResult
+    counts: "_Counts"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Runs one item through both models and counts."""
+
+    sessions: tuple[Session, ...]
+    dataset: Dataset
+    recipe: Recipe
+    folded: Taken | None
+
+    def __call__(self, index: int) -> _Part:
+        reference, candidate = self.sessions
+        comparison = compare(reference, candidate, self.dataset, self.recipe, index, folded=self.folded)
+        own = _Counts.of(comparison, self.recipe)
         agreement = _agreement(Scores.of(own.between))
-        results.append(ImageResult(comparison.reference.name, agreement, own.changed / own.pixels))
-        counts += own
+        return _Part(ImageResult(comparison.reference.name, agreement, own.changed / own.pixels), own)
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether both outputs are real numbers of the same kind."""
+        recipe, folded = self.recipe, self.folded
+        return recipe.output.head != "labels" and (folded is None or folded.recipe.output == recipe.output)
+
+
+def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
+    """What all images add up to; parts: in the order of the data set."""
+    recipe, total = step.recipe, len(step.dataset.names)
+    results, counts = list[ImageResult](), _Counts()
+    for part in track(parts, total=total, what="evaluating"):
+        results.append(part.result)
+        counts += part.counts
     if not results:
         raise DataError("no images to evaluate; give a folder that holds some")
     between = Scores.of(counts.between)
-    head = recipe.output.head
-    is_numbers = head != "labels" and (folded is None or folded.recipe.output == recipe.output)
     return Evaluation(
         images=total,
-        classes=class_names(recipe.output.classes, len(between.per_class["iou"]), head),
+        classes=class_names(recipe.output.classes, len(between.per_class["iou"]), recipe.output.head),
         float_scores=Scores.of(counts.reference) if counts.reference else None,
         int8_scores=Scores.of(counts.candidate) if counts.candidate else None,
         between=between,
         pixel_agreement=1 - counts.changed / counts.pixels,
-        sqnr_db=counts.sqnr.decibels() if is_numbers else None,
+        sqnr_db=counts.sqnr.decibels() if step.is_numbers else None,
         identical=counts.sqnr.noise == 0,
         per_image=tuple(results),
     )

@@ -16,7 +16,7 @@ from quantseg.data.recipe import OutputRecipe, Recipe, image_input
 from quantseg.errors import DataError, ModelError
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.graph import TensorSpec
-from quantseg.runtimes import RUNTIMES, Session
+from quantseg.runtimes import DEFAULT, Runtime, Session
 
 MAX_CLASSES = 1024
 """Most classes of a model that gives class ids itself; an output with more is taken for no class map."""
@@ -83,15 +83,15 @@ class Comparison:
 
 @contextmanager
 def open_pair(
-    reference: Path | bytes, candidate: Path | bytes, *, threads: int, runtime: str = "onnxruntime"
+    reference: Path | bytes, candidate: Path | bytes, *, threads: int, runtime: Runtime = DEFAULT
 ) -> Iterator[tuple[Session, Session]]:
     """Both models, open side by side: for their masks, not for timing. Raises ModelError.
 
-    runtime: of the candidate; the reference is always onnxruntime's float.
+    runtime: of the candidate; the reference is always in the default one.
     """
     with (
-        closing(RUNTIMES["onnxruntime"].open(reference, threads=threads, spinning=False)) as first,
-        closing(RUNTIMES[runtime].open(candidate, threads=threads, spinning=False)) as second,
+        closing(DEFAULT.open(reference, threads=threads, spinning=False)) as first,
+        closing(runtime.open(candidate, threads=threads, spinning=False)) as second,
     ):
         yield first, second
 

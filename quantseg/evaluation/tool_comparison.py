@@ -14,7 +14,7 @@ from typing import Any
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.errors import ModelError, QuantSegError
-from quantseg.evaluation.agreement import Evaluation, evaluate
+from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.peers import (
     CALIBRATORS,
     FORMATS,
@@ -24,11 +24,11 @@ from quantseg.evaluation.peers import (
     quantize_with_onnxruntime,
 )
 from quantseg.evaluation.peers.nncf import nncf
-from quantseg.evaluation.predictions import Taken, open_pair
+from quantseg.evaluation.predictions import Taken
 from quantseg.progress import Track
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import QuantSettings
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import DEFAULT, RUNTIMES
 from quantseg.runtimes.execution import ExecutionSummary, summary
 from quantseg.runtimes.latency import Timing, Turns, benchmark
 from quantseg.simulation.saturation import Verdict, verdict_of
@@ -60,7 +60,7 @@ class Contestant:
     timing: Timing | None = None
     executed: ExecutionSummary | None = None
     failed: str | None = None
-    runtime: str = "onnxruntime"
+    runtime: str = DEFAULT.name
     sums: Verdict | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Entry:
 
     name: str
     model: PeerModel
-    runtime: str = "onnxruntime"
+    runtime: str = DEFAULT.name
     ours: bool = False
     taken: Taken | None = None
 
@@ -139,9 +139,9 @@ def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) ->
     if entry.name in (ONNXRUNTIME, QUANTSEG) or entry.name.startswith(f"{QUANTSEG} "):
         found = replace(found, sums=verdict_of(entry.model.path))
     try:
-        with open_pair(model.source, entry.model.path, threads=context.threads, runtime=entry.runtime) as pair:
-            seen = evaluate(*pair, data, model.recipe, folded=entry.taken, track=context.track)
-            return replace(found, evaluation=seen)
+        runtimes = context.runtime, RUNTIMES[entry.runtime]
+        pair = Pair(model.source, entry.model.path, runtimes, context.threads, entry.taken)
+        return replace(found, evaluation=evaluate_pair(pair, data, model.recipe, context))
     except ModelError as error:
         if entry.ours:
             raise

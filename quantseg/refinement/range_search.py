@@ -13,10 +13,10 @@ from functools import partial
 import onnx_ir as ir
 
 from quantseg.calibration.calibrators import CALIBRATORS, Calibrator, calibrator
+from quantseg.calibration.context import Context
 from quantseg.calibration.observation import Observations
 from quantseg.mixed_precision.risk.choice import Source
 from quantseg.mixed_precision.risk.reference import Jury
-from quantseg.progress import Track, quiet
 from quantseg.quantization.affine import Range
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
@@ -45,7 +45,7 @@ def speaking(risks: Sequence[float]) -> float:
 
 
 def narrowed(
-    candidate: Candidate, observations: Observations, sources: Sequence[Source], jury: Jury, *, track: Track = quiet
+    candidate: Candidate, observations: Observations, sources: Sequence[Source], jury: Jury, context: Context
 ) -> tuple[Candidate, tuple[Source, ...]]:
     """The candidate with some of its ranges narrower, and the sources with the risk that they have then.
 
@@ -59,12 +59,13 @@ def narrowed(
         return math.sqrt(math.fsum(known.get(point, 0.0) ** 2 for point in grid.points))
 
     def rounded(grid: Spans, name: str) -> ir.Model:
-        tried = _with_ranges(candidate, {**table.ranges, **grid.of_tensors[name]})
-        return fake_quantised(model, tried.plan, weights=(), tensors=grid.points)
+        other = _with_ranges(candidate, {**table.ranges, **grid.of_tensors[name]})
+        return fake_quantised(model, other.plan, weights=(), tensors=grid.points)
 
     grids = _worst(list(spans_of(candidate, observations, CANDIDATES)), harm)
     jobs = [(grid, name) for grid in grids for name in grid.spans if name != SAFE or len(grid.points) > 1]
-    risks = jury.side_by_side([partial(rounded, *job) for job in jobs], what="trying narrower ranges", track=track)
+    tried = [partial(rounded, *job) for job in jobs]
+    risks = jury.side_by_side(tried, context, "trying narrower ranges")
     found, left = dict(table.ranges), dict(known)
     measured = {(grid.points, name): value for (grid, name), value in zip(jobs, risks, strict=True)}
     for grid in grids:

@@ -9,7 +9,7 @@ from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
-from quantseg.evaluation.agreement import Evaluation, evaluate
+from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.predictions import Taken, compare, open_pair
 from quantseg.evaluation.tool_comparison import PeerModel
 from quantseg.quantization.float_model import FloatModel
@@ -18,7 +18,6 @@ from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import Picture, picture
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
-from quantseg.runtimes import Session
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark, file_bytes
 from quantseg.runtimes.provenance import provenance
@@ -78,9 +77,9 @@ def build_report(subject: Subject, judged: Judged, how: Measuring, context: Cont
     """
     model, int8_model, data = subject.model, subject.int8, judged.images
     runtime, recipe, threads, track = context.runtime, model.recipe, context.threads, context.track
-    with open_pair(model.source, int8_model, threads=threads) as pair:
-        evaluation = evaluate(*pair, data, recipe, folded=judged.taken, track=track)
-        shown = _pictures(pair, judged, recipe, evaluation) if how.pictures else ()
+    pair = Pair(model.source, int8_model, (runtime, runtime), threads, judged.taken)
+    evaluation = evaluate_pair(pair, data, recipe, context)
+    shown = _images_of(pair, judged, recipe, evaluation) if how.pictures else ()
     source = model.source
     assert isinstance(source, Path)
     peer = subject.peer
@@ -125,19 +124,18 @@ def build_report(subject: Subject, judged: Judged, how: Measuring, context: Cont
 def _peer(peer: PeerModel, model: FloatModel, data: Dataset, context: Context) -> Peer:
     if peer.path is None:
         return Peer(failed=peer.failed)
-    with open_pair(model.source, peer.path, threads=context.threads) as (reference, candidate):
-        evaluation = evaluate(reference, candidate, data, model.recipe, track=context.track)
-    return Peer(_model_file(peer.path), evaluation)
+    pair = Pair(model.source, peer.path, (context.runtime, context.runtime), context.threads)
+    return Peer(_model_file(peer.path), evaluate_pair(pair, data, model.recipe, context))
 
 
-def _pictures(
-    pair: tuple[Session, Session], judged: Judged, recipe: Recipe, evaluation: Evaluation
-) -> tuple[Picture, ...]:
+def _images_of(pair: Pair, judged: Judged, recipe: Recipe, evaluation: Evaluation) -> tuple[Picture, ...]:
     """The images that agree least, run once more: keeping every image's masks until then would cost memory."""
     index = {name: i for i, name in enumerate(judged.images.names)}
-    worst = (index[image.name] for image in evaluation.worst(WORST_IMAGES))
-    compared = (compare(*pair, judged.images, recipe, i, folded=judged.taken) for i in worst)
-    return tuple(picture(one, evaluation.classes, recipe.output.ignore_index) for one in compared)
+    worst = [index[image.name] for image in evaluation.worst(WORST_IMAGES)]
+    ignored, runtime = recipe.output.ignore_index, pair.runtimes[1]
+    with open_pair(pair.reference, pair.candidate, threads=pair.threads, runtime=runtime) as opened:
+        compared = (compare(*opened, judged.images, recipe, i, folded=judged.taken) for i in worst)
+        return tuple(picture(one, evaluation.classes, ignored) for one in compared)
 
 
 def _model_file(path: Path) -> ModelFile:

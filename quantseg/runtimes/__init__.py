@@ -14,7 +14,7 @@ from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
-__all__ = ["RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session"]
+__all__ = ["DEFAULT", "RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session"]
 
 
 class Session(Protocol):
@@ -46,6 +46,10 @@ class Runtime(Protocol):
     def version(self) -> str:
         """The installed version."""
 
+    @property
+    def activation_types(self) -> frozenset[str]:
+        """Integer types of activations for which it has convolution kernels; with others it computes in float."""
+
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> Session:
         """Loads a model with its optimisations on. Raises ModelError, and MissingExtraError where an extra is missing.
 
@@ -60,3 +64,6 @@ class Runtime(Protocol):
 
 
 RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+
+DEFAULT: Runtime = RUNTIMES["onnxruntime"]
+"""What runs models where nobody names a runtime."""

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.graph.preparation import Prepared
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import DEFAULT
 from quantseg.runtimes.products import Shape, is_product, product_of
 
 
@@ -70,7 +70,7 @@ def _computed(model: ir.Model, names: Iterable[str], shapes: Mapping[str, Sequen
     clone.graph.outputs[:] = [node.outputs[0] for node in asked.values()]
     with (
         graph.as_session_source(clone) as source,
-        closing(RUNTIMES["onnxruntime"].open(source, threads=1, spinning=False)) as session,
+        closing(DEFAULT.open(source, threads=1, spinning=False)) as session,
     ):
         feeds = {
             spec.name: np.zeros(shapes.get(spec.name, [1 if size is None else size for size in spec.shape]), spec.dtype)

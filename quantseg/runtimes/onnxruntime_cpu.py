@@ -48,6 +48,7 @@ class OnnxRuntimeCpu:
     name: str = "onnxruntime"
     version: str = onnxruntime.__version__
     without: tuple[str, ...] = ()
+    activation_types: frozenset[str] = frozenset({"uint8", "int8"})
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> "OnnxRuntimeSession":
         """Loads a model; see `Runtime.open`. External data is read from beside a Path only."""

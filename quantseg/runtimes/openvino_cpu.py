@@ -54,6 +54,7 @@ class OpenVinoCpu:
     """
 
     name: str = "openvino"
+    activation_types: frozenset[str] = frozenset({"uint8", "int8"})
 
     @property
     def version(self) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import as_session_source, expose, load
 from quantseg.graph.preparation import prepare
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import DEFAULT
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken, run
 
@@ -53,7 +53,7 @@ def beside(reference: Path, taken: Taken, place: tuple[int, ...], feeds: Mapping
     tensor = taken.step.outputs[0].removesuffix(STORED)
     (name,) = [str(value.name) for value in model.graph.inputs if not value.is_initializer()][:1]
     with as_session_source(expose(model, [tensor])) as source:
-        session = RUNTIMES["onnxruntime"].open(source, threads=1, spinning=False)
+        session = DEFAULT.open(source, threads=1, spinning=False)
         try:
             (found,) = session.run({name: next(iter(feeds.values()))})
         finally:

@@ -1,16 +1,17 @@
-"""Where a step over many shards of data runs: in this process, or in several. The results never depend on it.
+"""Where a step over many shards runs: one after the other, in threads, or in processes. Results never depend on it.
 
 A new engine is a file, and a line in ENGINES.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from quantseg.calibration.engines.processes import Processes
 from quantseg.calibration.engines.serial import Serial
+from quantseg.calibration.engines.threads import Threads
 from quantseg.errors import CalibrationError
 
-__all__ = ["ENGINES", "Engine", "Processes", "Serial", "engine_named"]
+__all__ = ["ENGINES", "Engine", "Processes", "Serial", "Threads", "engine_named", "in_order"]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -27,11 +28,15 @@ class Engine(Protocol):
     def workers(self) -> int:
         """How many shards are under way at a time."""
 
-    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard]) -> Iterator[Result]:
+    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]) -> Iterator[Result]:
         """The results, as they come."""
 
 
-ENGINES: Mapping[str, Callable[[int], Engine]] = {"serial": lambda _: Serial(), "processes": Processes}
+ENGINES: Mapping[str, Callable[[int], Engine]] = {
+    "serial": lambda _: Serial(),
+    "threads": Threads,
+    "processes": Processes,
+}
 """Name → what makes the engine with so many workers."""
 
 
@@ -39,5 +44,16 @@ def engine_named(words: str) -> Engine:
     """The engine of `NAME` or `NAME:WORKERS`, as in processes:4. Raises CalibrationError for another word."""
     name, _, count = words.partition(":")
     if name not in ENGINES or (count and not count.isdecimal()) or count == "0":
-        raise CalibrationError(f"{words!r} is no engine; choose {' or '.join(ENGINES)}, with workers as in processes:4")
+        raise CalibrationError(f"{words!r} is no engine; choose {', '.join(ENGINES)}, with workers as in processes:4")
     return ENGINES[name](int(count or 1))
+
+
+def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:
+    """Numbered results, which come in any order, from number 0 on: what adds up floats adds them in one order."""
+    early: dict[int, Result] = {}
+    wanted = 0
+    for number, result in results:
+        early[number] = result
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1

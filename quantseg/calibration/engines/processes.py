@@ -3,7 +3,7 @@
 import functools
 import itertools
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Processes:
 
     workers: int
 
-    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Sequence[Shard]) -> Iterator[Result]:
+    def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]) -> Iterator[Result]:
         """Yields results as they come. At most two shards a worker are under way: memory does not grow with the data.
 
         Raises the first exception of a shard, and CalibrationError where a worker dies (out of memory, for instance).

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -10,11 +9,11 @@ import onnx_ir as ir
 from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
-from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
-from quantseg.evaluation.agreement import Evaluation, evaluate
+from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.evaluation.predictions import Taken
 from quantseg.mixed_precision.budget.budget import Budget
-from quantseg.runtimes import Session
+from quantseg.quantization.float_model import FloatModel
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,16 @@ class Verdict:
     sqnr_db: float | None
 
 
-def judged(reference: Session, quantised: ir.Model, judge: Judge, recipe: Recipe, context: Context) -> Verdict:
-    """Of a quantised model. reference: the float model.
+def judged(
+    model: FloatModel, quantised: ir.Model, judge: Judge, context: Context, taken: Taken | None = None
+) -> Verdict:
+    """Of a quantised form of the float model. taken: how it takes the images, where that is otherwise.
 
     Raises DataError where there is no label that counts, or none of a class that has a budget.
     """
-    with (
-        graph.as_session_source(quantised) as source,
-        closing(context.runtime.open(source, threads=context.threads, spinning=False)) as candidate,
-    ):
-        evaluation = evaluate(reference, candidate, judge.images, recipe, track=context.track)
+    with graph.as_session_source(quantised) as source:
+        pair = Pair(model.source, source, (context.runtime, context.runtime), context.threads, taken)
+        evaluation = evaluate_pair(pair, judge.images, model.recipe, context)
     drop, drops = _lost(evaluation, labelled=judge.labelled)
     if missing := [name for name in judge.budget.classes if name not in drops]:
         raise DataError(

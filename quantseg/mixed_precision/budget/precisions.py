@@ -8,29 +8,26 @@ DequantizeLinear around it, so it is slower than float and less exact. Its execu
 from dataclasses import dataclass
 
 from quantseg.quantization.qtypes import INT16, UINT8, UINT16, QType
+from quantseg.runtimes import Runtime
 
 
 @dataclass(frozen=True)
 class Precision:
-    """activation: the type of the tensors that a node reads and writes; None is float32.
-
-    runtimes: those that execute a convolution in it as such.
-    """
+    """activation: the type of the tensors that a node reads and writes; None is float32."""
 
     name: str
     activation: QType | None
-    runtimes: frozenset[str]
 
 
 PRECISIONS = (
-    Precision("int8", UINT8, frozenset({"onnxruntime", "openvino"})),
-    Precision("uint16", UINT16, frozenset()),
-    Precision("int16", INT16, frozenset()),
-    Precision("float", None, frozenset({"onnxruntime", "openvino"})),
+    Precision("int8", UINT8),
+    Precision("uint16", UINT16),
+    Precision("int16", INT16),
+    Precision("float", None),
 )
 """From the fastest to the most exact."""
 
 
-def candidates(runtime: str) -> tuple[Precision, ...]:
-    """The precisions that a search chooses from for a runtime."""
-    return tuple(precision for precision in PRECISIONS if runtime in precision.runtimes)
+def candidates(runtime: Runtime) -> tuple[Precision, ...]:
+    """The precisions that a search chooses from for a runtime: those that it executes a convolution in as such."""
+    return tuple(p for p in PRECISIONS if p.activation is None or p.activation.name in runtime.activation_types)

@@ -11,6 +11,7 @@ from quantseg.calibration.context import Context
 from quantseg.data import Dataset, Subset
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import evaluate
+from quantseg.evaluation.predictions import Taken
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
 from quantseg.mixed_precision.budget.judging import Judge, Verdict, judged
 from quantseg.mixed_precision.budget.weighing import Costs, in_int8
@@ -18,6 +19,7 @@ from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.writing import QuantizedModel
+from quantseg.runtimes import Runtime
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ class Found:
     judge: Judge
     limit: int
     unit: str
-    runtime: str
+    runtime: Runtime
     written: Point | None = None
 
     @property
@@ -94,8 +96,8 @@ def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: 
 
     Raises DataError where labels are asked for and there are none, or they do not fit.
     """
+    first = Subset(images, (0,))
     with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
-        first = Subset(images, (0,))
         seconds = []
         for _ in range(2):  # the first run of a session takes longer
             start = time.perf_counter()
@@ -125,7 +127,7 @@ def search(candidate: Candidate, judge: Judge, weighing: Weighing, context: Cont
     Models are judged in QDQ. Raises DataError where the labels or the budget do not fit the images, PlanError and
     CalibrationError as the candidate's plan does.
     """
-    model, prices = candidate.model, weighing.prices
+    prices = weighing.prices
     points: list[Point] = []
 
     def steps() -> list[Nodes]:
@@ -135,30 +137,32 @@ def search(candidate: Candidate, judge: Judge, weighing: Weighing, context: Cont
     def price(nodes: Nodes) -> float:
         return math.fsum(prices.nodes.get(node, 0.0) for node in nodes)
 
-    with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
+    def evaluated(nodes: Nodes) -> Point:
+        tried = candidate.left_float(nodes, "the search tries it in float")
+        quantised = formats.emit(tried.prepared.model, tried.plan)
+        what = f"evaluation {len(points) + 1} of at most {evaluations}"
+        found = judged(candidate.model, quantised, judge, _named(context, what))
+        points.append(_point(nodes, prices.whole(nodes, tried.plan), in_int8(tried.plan, weighing.shares), found))
+        return points[-1]
 
-        def evaluated(nodes: Nodes) -> Point:
-            tried = candidate.left_float(nodes, "the search tries it in float")
-            quantised = formats.emit(tried.prepared.model, tried.plan)
-            what = f"evaluation {len(points) + 1} of at most {evaluations}"
-            found = judged(reference, quantised, judge, model.recipe, _named(context, what))
-            points.append(_point(nodes, prices.whole(nodes, tried.plan), in_int8(tried.plan, weighing.shares), found))
-            return points[-1]
-
-        walked = walk(evaluated, judge.budget, steps, price, evaluations=evaluations)
+    walked = walk(evaluated, judge.budget, steps, price, evaluations=evaluations)
     explained = _explained(candidate, walked, judge.budget)
-    return Found(explained, walked, judge, evaluations, prices.unit, context.runtime.name)
+    return Found(explained, walked, judge, evaluations, prices.unit, context.runtime)
 
 
 def _point(nodes: Nodes, cost: float, int8_share: float, found: Verdict) -> Point:
     return Point(nodes, cost, int8_share, found.drop, found.class_drops, found.agreement, found.sqnr_db)
 
 
-def confirmed(found: Found, made: QuantizedModel, shares: Mapping[str, float], context: Context) -> Found:
-    """The same, with one evaluation more: of the model as it is written, which another format or placement changes."""
-    best, model = found.walk.best, found.candidate.model
-    with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
-        seen = judged(reference, made.model, found.judge, model.recipe, _named(context, "evaluating what is written"))
+def confirmed(
+    found: Found, made: QuantizedModel, shares: Mapping[str, float], context: Context, taken: Taken | None = None
+) -> Found:
+    """The same, with one evaluation more: of the model as it is written, which another format or placement changes.
+
+    taken: how that takes the images, where it is folded.
+    """
+    best, named = found.walk.best, _named(context, "evaluating what is written")
+    seen = judged(found.candidate.model, made.model, found.judge, named, taken)
     written = _point(best.float_nodes, best.cost, in_int8(made.plan, shares), seen)
     return replace(found, written=written, limit=found.limit + 1)
 

@@ -1,7 +1,6 @@
 """Pictures, and what the float model answers to them: by these the answers of other models are judged."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -11,9 +10,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg import graph
+from quantseg.calibration.context import Context
+from quantseg.calibration.engines import in_order
 from quantseg.data.recipe import OutputRecipe
 from quantseg.mixed_precision.risk.margins import Judge
-from quantseg.progress import Track, quiet
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
@@ -39,22 +39,30 @@ class Jury:
         few, judges = [self.feeds[index] for index in indices], tuple(self.judges[index] for index in indices)
         return replace(self, feeds=few, judges=judges)
 
-    def risks(self, model: ir.Model, *, threads: int | None = None) -> tuple[float, ...]:
+    def risks(self, model: ir.Model) -> tuple[float, ...]:
         """The risk of a model's answer to each picture; see margins.py."""
-        answers = _answers(model, self.feeds, self.output, threads or self.threads)
+        answers = _answers(model, self.feeds, self.output, self.threads)
         return tuple(judge.risk(answer) for judge, answer in zip(self.judges, answers, strict=True))
 
-    def side_by_side(self, models: Sequence[Callable[[], ir.Model]], *, what: str, track: Track = quiet) -> list[float]:
-        """The mean risk of each model: as many at a time as there are threads, each on one of its own."""
+    def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:
+        """The mean risk of each model, as many at a time as the context has workers, each on one thread."""
+        graphs = ((number, graph.to_bytes(make())) for number, make in enumerate(models))
+        return list(context.track(in_order(context.beside(_Judging(self), graphs)), total=len(models), what=what))
 
-        def risk(make: Callable[[], ir.Model]) -> float:
-            return fmean(self.risks(make(), threads=1))
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            try:
-                return list(track(pool.map(risk, models), total=len(models), what=what))
-            finally:
-                pool.shutdown(cancel_futures=True)
+@dataclass(frozen=True)
+class _Judging:
+    """Judges models, each opened on one thread. Picklable."""
+
+    jury: Jury
+
+    def __call__(self) -> Callable[[tuple[int, bytes]], tuple[int, float]]:
+        return lambda numbered: (numbered[0], self._risk(numbered[1]))
+
+    def _risk(self, model: bytes) -> float:
+        with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
+            outputs = (session.run(feed, [self.jury.output])[0] for feed in self.jury.feeds)
+            return fmean(judge.risk(out) for judge, out in zip(self.jury.judges, outputs, strict=True))
 
 
 def _answers(model: ir.Model, feeds: Feeds, output: str, threads: int) -> Iterable[NDArray[Any]]:

@@ -4,24 +4,26 @@ from functools import partial
 
 import onnx_ir as ir
 
+from quantseg.calibration.context import Context
 from quantseg.mixed_precision.risk.choice import Source
 from quantseg.mixed_precision.risk.reference import Jury
-from quantseg.progress import Track, quiet
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 from quantseg.quantization.plan import QuantPlan
 
 
-def sources(model: ir.Model, plan: QuantPlan, jury: Jury, *, track: Track = quiet) -> tuple[Source, ...]:
-    """Every tensor that the plan of this prepared model rounds, with its mean risk.
+def sources(candidate: Candidate, jury: Jury, context: Context) -> tuple[Source, ...]:
+    """Every tensor that the candidate's plan rounds, with its mean risk.
 
     Weights are left out: they can be rounded so that their errors compensate, and a float product between two rounded
     tensors, which would leave a weight alone, is one that onnxruntime (1.31) rounds again by itself.
     """
+    model, plan = candidate.prepared.model, candidate.plan
     values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
     tensors = rounded_tensors(model, plan)
     alone = [partial(fake_quantised, model, plan, weights=(), tensors=(tensor,)) for tensor in tensors]
-    risks = jury.side_by_side(alone, what="measuring what rounding harms", track=track)
+    risks = jury.side_by_side(alone, context, "measuring what rounding harms")
     return tuple(Source(name, found, _around(values[name], plan)) for name, found in zip(tensors, risks, strict=True))
 
 

@@ -4,17 +4,16 @@ Graphs are measured side by side, each on one thread of its own, so the figures 
 """
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 
-import onnx_ir as ir
-
-from quantseg import graph
 from quantseg.calibration.context import Context
+from quantseg.calibration.engines import in_order
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.metrics.sqnr import Sqnr
+from quantseg.graph import to_bytes
 from quantseg.mixed_precision.sensitivity.parts import parts_of
 from quantseg.mixed_precision.sensitivity.reference import Reference, fed, float_answers, noise_and_flips
 from quantseg.mixed_precision.sensitivity.values import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
@@ -33,7 +32,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     finite, OutputError where the disk has no room for the float outputs.
     """
     prepared, recipe, input_name = candidate.prepared, candidate.model.recipe, candidate.model.input.name
-    threads, track = context.threads, context.track
+    track = context.track
     whole = whole_of(candidate)
     parts = parts_of(prepared.model, candidate.plan)
     wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
@@ -41,15 +40,9 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     with float_answers(prepared, input_name, data, recipe, track=track) as references:
         macs = multiply_accumulates(prepared, {input_name: fed(references[0]).shape})
 
-        def lost(variant: Variant) -> Loss:
-            return _loss(build(variant, candidate), references, recipe, input_name)
-
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                found = track(pool.map(lost, distinct), total=len(distinct), what="quantised graphs")
-                losses = dict(zip(distinct, found, strict=True))
-            finally:
-                pool.shutdown(cancel_futures=True)  # of an error or Ctrl-C, do not measure the rest first
+        graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))
+        found = in_order(context.beside(_Losing(references, recipe, input_name), graphs))
+        losses = dict(zip(distinct, track(found, total=len(distinct), what="quantised graphs"), strict=True))
 
     def of(variant: Variant) -> Loss:
         return losses.get(variant, NOTHING_LOST)
@@ -69,18 +62,26 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     return Sensitivity(of(whole), len(references), tuple(nodes), sum(macs.values()))
 
 
-def _loss(model: ir.Model, references: Sequence[Reference], recipe: Recipe, input_name: str) -> Loss:
-    """The loss of one graph over all images. Sums are exact, so the order of the images does not matter."""
-    noises, flipped, pixels = list[float](), 0, 0
-    with (
-        graph.as_session_source(model) as source,
-        closing(WEIGHTS_AS_WRITTEN.open(source, threads=1, spinning=False)) as session,
-    ):
-        for reference in references:
-            (output,) = session.run({input_name: fed(reference)}, [str(recipe.output.name)])
-            noise, changed, size = noise_and_flips(output, reference, recipe.output)
-            noises.append(noise)
-            flipped += changed
-            pixels += size
-    total = Sqnr(math.fsum(reference.signal for reference in references), math.fsum(noises))
-    return Loss(total.decibels() if math.isfinite(total.noise) else -math.inf, flipped / pixels)
+@dataclass(frozen=True)
+class _Losing:
+    """Measures graphs, each opened on one thread. Picklable."""
+
+    references: tuple[Reference, ...]
+    recipe: Recipe
+    input_name: str
+
+    def __call__(self) -> Callable[[tuple[int, bytes]], tuple[int, Loss]]:
+        return lambda numbered: (numbered[0], self._loss(numbered[1]))
+
+    def _loss(self, model: bytes) -> Loss:
+        """The loss of one graph over all images. Sums are exact, so the order of the images does not matter."""
+        noises, flipped, pixels = list[float](), 0, 0
+        with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
+            for reference in self.references:
+                (output,) = session.run({self.input_name: fed(reference)}, [str(self.recipe.output.name)])
+                noise, changed, size = noise_and_flips(output, reference, self.recipe.output)
+                noises.append(noise)
+                flipped += changed
+                pixels += size
+        total = Sqnr(math.fsum(reference.signal for reference in self.references), math.fsum(noises))
+        return Loss(total.decibels() if math.isfinite(total.noise) else -math.inf, flipped / pixels)

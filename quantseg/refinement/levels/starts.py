@@ -74,12 +74,12 @@ def starts_of(
 def looked_at(start: Start, work: Work) -> tuple[Start, ...]:
     """The start with its sources, and with narrower ranges where enough images speak for them and they err less."""
     worst = sorted(sorted(range(len(start.risks)), key=lambda index: -start.risks[index])[:_LOOKED_AT])
-    jury, candidate, track = work.jury.chosen(worst), start.candidate, work.context.track
-    found = sources(candidate.prepared.model, candidate.plan, jury, track=track)
+    jury, candidate = work.jury.chosen(worst), start.candidate
+    found = sources(candidate, jury, work.context)
     known = replace(start, sources=found)
     if speaking(start.risks) < EVIDENCE:
         return (known,)
-    narrower, left = narrowed(candidate, start.observations, found, jury, track=track)
+    narrower, left = narrowed(candidate, start.observations, found, jury, work.context)
     if narrower is candidate:
         return (known,)
     other = start_of(narrower, start.observations, work)

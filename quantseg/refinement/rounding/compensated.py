@@ -21,7 +21,7 @@ from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.pairs import LEAST_CHOSEN, MOST, orders
 from quantseg.quantization.plan import QuantPlan, QuantSettings, bounds_pairs, pair_rows, weight_limits
 from quantseg.refinement.layers import Array, Layer, layers_of, opened
-from quantseg.refinement.rounding.moments import LARGEST_GRAM, patches
+from quantseg.refinement.rounding.patches import LARGEST_GRAM, patches
 
 DAMPING = 0.01
 """Added to the covariance's diagonal, as a share of its mean: few images must not tell too much."""

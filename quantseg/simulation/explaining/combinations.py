@@ -9,13 +9,19 @@ from quantseg.simulation.arithmetic import OPERATORS, Call
 from quantseg.simulation.arithmetic.accumulators import pictures
 from quantseg.simulation.arithmetic.lookup import leaky, logistic
 from quantseg.simulation.arithmetic.windows import windows
-from quantseg.simulation.explaining.working import Array, Term, Working, work
+from quantseg.simulation.explaining.working import Array, Given, Term, Working, work
 
 
 def _at(values: Array, place: tuple[int, ...]) -> int:
     """The value that broadcasting puts at a place of the result."""
     own = place[len(place) - values.ndim :]
     return int(values[tuple(i if n > 1 else 0 for i, n in zip(own, values.shape, strict=True))])
+
+
+def _of_pair(call: Call, result: int) -> Given:
+    """Of an operator on two tensors."""
+    scales = {name: float(call.scale(index)) for name, index in (("S_a", 1), ("S_b", 4), ("S_y", 6))}
+    return Given(scales, call.zero_point(7, call.array(0).dtype), result)
 
 
 def added(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
@@ -28,11 +34,11 @@ def added(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Work
     return _real(
         "q = clip(round((q_a − Z_a) · S_a/S_y + (q_b − Z_b) · S_b/S_y + Z_y))",
         (Term("a", a, left, 1), Term("b", b, right, 1)),
-        {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)},
-        call.zero_point(7, call.array(0).dtype),
+        Given(
+            {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)}, call.zero_point(7, call.array(0).dtype), result
+        ),
         exact,
         scaled,
-        result,
     )
 
 
@@ -46,9 +52,9 @@ def multiplied(op_type: str, call: Call, place: tuple[int, ...], result: int) ->
         (term,),
         None,
         Ratio((s_a, s_b), (s_y,)),
-        {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)},
-        call.zero_point(7, call.array(0).dtype),
-        result,
+        Given(
+            {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)}, call.zero_point(7, call.array(0).dtype), result
+        ),
         call.rounding,
     )
 
@@ -84,9 +90,7 @@ def averaged(op_type: str, call: Call, place: tuple[int, ...], result: int) -> W
         tuple(terms),
         None,
         Ratio((s_x,), (s_y, np.asarray(count, np.float32))),
-        {"S_x": float(s_x), "S_y": float(s_y)},
-        call.zero_point(4, x.dtype),
-        result,
+        Given({"S_x": float(s_x), "S_y": float(s_y)}, call.zero_point(4, x.dtype), result),
         call.rounding,
     )
 
@@ -102,11 +106,9 @@ def looked_up(op_type: str, call: Call, place: tuple[int, ...], result: int) -> 
     return _real(
         f"q = clip(round(f(S_x (q_x − Z_x)) / S_y) + Z_y),  f = {'1 / (1 + e^−x)' if sigmoid else 'LeakyRelu'}",
         (Term("x", stored, left, 1),),
-        {"S_x": float(s_x), "S_y": float(s_y)},
-        call.zero_point(4, x.dtype),
+        Given({"S_x": float(s_x), "S_y": float(s_y)}, call.zero_point(4, x.dtype), result),
         exact,
         exact / float(s_y),
-        result,
     )
 
 
@@ -118,27 +120,19 @@ def quantised(op_type: str, call: Call, place: tuple[int, ...], result: int) -> 
     s_y = float(scale.reshape(-1)[index])
     z_y = np.zeros((), stored.dtype) if zero is None else zero.reshape(-1)[index if zero.size > 1 else 0].reshape(())
     exact = float(call.array(0)[place])
-    return _real("q = clip(round(x / S_y) + Z_y)", (), {"S_y": s_y}, z_y, exact, exact / s_y, result)
+    return _real("q = clip(round(x / S_y) + Z_y)", (), Given({"S_y": s_y}, z_y, result), exact, exact / s_y)
 
 
-def _real(
-    formula: str,
-    terms: tuple[Term, ...],
-    scales: dict[str, float],
-    zero_point: Array,
-    exact: float,
-    scaled: float,
-    result: int,
-) -> Working:
+def _real(formula: str, terms: tuple[Term, ...], given: Given, exact: float, scaled: float) -> Working:
     """The working of a value that has no integer accumulator: a real number on the result's grid."""
-    info, zero = np.iinfo(zero_point.dtype), int(zero_point)
+    info, zero, s_y = np.iinfo(given.zero_point.dtype), int(given.zero_point), given.scales["S_y"]
     return Working(
         formula=formula,
         terms=terms,
         total=exact,
         bias=None,
         accumulator=exact,
-        multiplier=1 / scales["S_y"],
+        multiplier=1 / s_y,
         fixed=None,
         shift=None,
         scaled=scaled,
@@ -146,8 +140,8 @@ def _real(
         zero_point=zero,
         qmin=int(info.min),
         qmax=int(info.max),
-        result=result,
-        scales=tuple(scales.items()),
-        real=scales["S_y"] * (result - zero),
+        result=given.result,
+        scales=tuple(given.scales.items()),
+        real=s_y * (given.result - zero),
         exact=exact,
     )

@@ -9,7 +9,7 @@ from quantseg.quantization.affine import F32
 from quantseg.quantization.rounding.requantisation import Ratio
 from quantseg.simulation.arithmetic import Call, convolution, matrix, transposed
 from quantseg.simulation.arithmetic.accumulators import pictures
-from quantseg.simulation.explaining.working import Array, Term, Working, work
+from quantseg.simulation.explaining.working import Array, Given, Term, Working, work
 
 
 def explained(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
@@ -36,9 +36,7 @@ def explained(op_type: str, call: Call, place: tuple[int, ...], result: int) -> 
         tuple(terms),
         None if bias is None else _of_channel(bias, place, channel),
         Ratio((*alpha, s_x, s_w), (s_y,)),
-        {"S_x": float(s_x), "S_w": float(s_w), "S_y": float(s_y)},
-        call.zero_point(zero_at, x.dtype),
-        result,
+        Given({"S_x": float(s_x), "S_w": float(s_w), "S_y": float(s_y)}, call.zero_point(zero_at, x.dtype), result),
         call.rounding,
     )
 

@@ -68,16 +68,16 @@ class Working:
         return asdict(self) | {"terms": [asdict(t) | {"value": t.value} for t in self.terms]}
 
 
-def work(
-    formula: str,
-    terms: tuple[Term, ...],
-    bias: int | None,
-    ratio: Ratio,
-    scales: dict[str, float],
-    zero_point: Array,
-    result: int,
-    rounding: str,
-) -> Working:
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The grids and the result of a value that is worked out. scales: by name; S_y and zero_point are the result's."""
+
+    scales: dict[str, float]
+    zero_point: Array
+    result: int
+
+
+def work(formula: str, terms: tuple[Term, ...], bias: int | None, ratio: Ratio, given: Given, rounding: str) -> Working:
     """The working of a sum of products that is requantised. ratio: for this value, its parts of shape ()."""
     total = sum(term.value for term in terms)
     accumulator = total + (bias or 0)
@@ -85,8 +85,8 @@ def work(
     fixed = shift = None
     if 0 < float(ratio.double) < 1 << 31:
         fixed, shift = (int(part) for part in fixed_point(ratio.double))
-    info, zero = np.iinfo(zero_point.dtype), int(zero_point)
-    exact = Fraction(accumulator) * ratio.exact_at((), ()) * Fraction(scales["S_y"])
+    info, zero = np.iinfo(given.zero_point.dtype), int(given.zero_point)
+    exact = Fraction(accumulator) * ratio.exact_at((), ()) * Fraction(given.scales["S_y"])
     return Working(
         formula=formula,
         terms=terms,
@@ -101,8 +101,8 @@ def work(
         zero_point=zero,
         qmin=int(info.min),
         qmax=int(info.max),
-        result=result,
-        scales=tuple(scales.items()),
-        real=scales["S_y"] * (result - zero),
+        result=given.result,
+        scales=tuple(given.scales.items()),
+        real=given.scales["S_y"] * (given.result - zero),
         exact=float(exact),
     )

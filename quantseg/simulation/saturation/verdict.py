@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.quantization.pair_check import Judged, judge
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import DEFAULT
 from quantseg.simulation.saturation.machine import saturates
 from quantseg.simulation.saturation.processors import PROCESSORS, Processor, named
 
@@ -104,7 +104,7 @@ def _this_machine() -> tuple[str | None, bool]:
     """Its name among PROCESSORS, where the system tells, and whether onnxruntime's sums saturate on it."""
     flags = Path("/proc/cpuinfo")
     here = named(frozenset(flags.read_text(encoding="utf-8", errors="replace").split())) if flags.is_file() else None
-    return here, saturates(RUNTIMES["onnxruntime"])
+    return here, saturates(DEFAULT)
 
 
 def verdict_of(path: Path) -> Verdict:

@@ -7,7 +7,6 @@ asked for. Sources: AdaRound, Nagel et al., arXiv:2004.10568; BRECQ, Li et al., 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from quantseg.calibration.context import Context
 from quantseg.errors import MissingExtraError
@@ -33,15 +32,12 @@ class Learning:
 
     rounding: one of rounding.ROUNDINGS. largest_part: most weights that are learned together before all are.
     iterations: steps of each part; NETWORK_SHARE times as many of all. boundary_weight: see BOUNDARY_WEIGHT.
-    checkpoint: a file in which unfinished work is kept and from which it goes on; the caller removes it once the result
-    is safe.
     """
 
     rounding: str = ROUNDING
     largest_part: int = LARGEST_PART
     iterations: int = ITERATIONS
     boundary_weight: float = BOUNDARY_WEIGHT
-    checkpoint: Path | None = None
 
 
 def learn(candidate: Candidate, context: Context, how: Learning | None = None) -> Candidate:
@@ -50,8 +46,7 @@ def learn(candidate: Candidate, context: Context, how: Learning | None = None) -
     The rounding of activations is in the network while it learns. The context's data need no masks, its threads are
     torch's; for the same number of them and the same seed the result is the same to the byte.
     Raises MissingExtraError without torch, ModelError for an operator that nothing can be learned through, RecipeError
-    where the model gives class ids, CalibrationError without images or for a checkpoint of other work, PlanError,
-    DataError.
+    where the model gives class ids, CalibrationError without images, PlanError, DataError.
     """
     try:
         import torch  # noqa: F401

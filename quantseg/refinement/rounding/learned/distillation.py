@@ -4,48 +4,33 @@ Source of learning from a teacher's answers alone: Hinton et al., arXiv:1503.025
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from quantseg.calibration.context import Context
 from quantseg.data.recipe import OutputRecipe
-from quantseg.progress import Track
-from quantseg.refinement.rounding.learned import objective
-from quantseg.refinement.rounding.learned.checkpoint import Progress
-from quantseg.refinement.rounding.learned.descent import descend
-from quantseg.refinement.rounding.learned.examples import Examples, drawn
-from quantseg.refinement.rounding.learned.network import Network
+from quantseg.refinement.rounding.learned import NETWORK_SHARE, Learning, objective
+from quantseg.refinement.rounding.learned.descent import Descent, descend
+from quantseg.refinement.rounding.learned.examples import drawn
+from quantseg.refinement.rounding.learned.task import Task
 from quantseg.refinement.rounding.learned.weights import Weights
 
 RATE = 0.005
 """How far positions move in the first step, in steps of the grid."""
 
 
-def distil(
-    network: Network,
-    weights: Weights,
-    names: tuple[str, str],
-    examples: Examples,
-    recipe: OutputRecipe,
-    *,
-    rounding: str,
-    steps: int,
-    seed: int,
-    done: Progress,
-    save: Callable[[Progress], None],
-    track: Track,
-) -> Weights:
-    """The weights after so many steps, one image each; those before, where the steps brought the answer no nearer.
+def distil(task: Task, weights: Weights, recipe: OutputRecipe, how: Learning, context: Context) -> Weights:
+    """The weights after NETWORK_SHARE times as many steps as each part got, one image each.
 
-    network: the quantised one. names: of its input and its answer. done: where an earlier run stopped, which began with
-    the same weights. save: called after every step.
+    Those before, where the steps brought the answer no nearer.
     """
-    given, answer = names
+    examples, steps = task.examples, NETWORK_SHARE * how.iterations
 
     def loss(step: int, parameters: dict[str, tuple[Any, Any]]) -> Any:
-        example = examples[drawn(len(examples), seed, step)]
-        made = network.run({given: example.x}, (answer,), parameters)[answer]
+        example = examples[drawn(len(examples), context.seed, step)]
+        made = task.rounded.run({task.given: example.x}, (task.answer,), parameters)[task.answer]
         return objective.distance(made, example.target, example.weights, recipe)
 
     def total(chosen: Weights) -> float:
@@ -53,15 +38,8 @@ def distil(
         with torch.no_grad():
             return math.fsum(loss(step, parameters).item() for step in range(len(examples)))
 
-    learned = descend(
-        weights,
-        weights.positions,
-        rounding,
-        RATE,
-        loss,
-        steps,
-        done=done,
-        save=save,
-        track=lambda left: track(left, total=len(left), what="learning the network"),
-    )
+    def shown(left: range) -> Iterable[int]:
+        return context.track(left, total=len(left), what="learning the network")
+
+    learned = descend(weights, weights.positions, Descent(how.rounding, RATE, steps), loss, track=shown)
     return learned if steps and total(learned) < total(weights) else weights

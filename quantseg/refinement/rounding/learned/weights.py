@@ -1,7 +1,7 @@
 """The weights that are learned: where each lies on its grid, and the biases beside them."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,19 +46,6 @@ class Weights:
         """Node → rounded weight and bias, as a network takes them."""
         chosen = self.positions if names is None else names
         return {n: (self.grids[n].rounded(self.positions[n]), self.biases.get(n)) for n in chosen}
-
-    def tensors(self) -> dict[str, Any]:
-        """Everything that is learned, by name, without gradients."""
-        found = {f"position {name}": value.detach() for name, value in self.positions.items()}
-        return found | {f"bias {name}": value.detach() for name, value in self.biases.items()}
-
-    def with_tensors(self, tensors: Mapping[str, Any]) -> "Weights":
-        """These weights with what `tensors` gave."""
-        return replace(
-            self,
-            positions={name: tensors[f"position {name}"] for name in self.positions},
-            biases={name: tensors[f"bias {name}"] for name in self.biases},
-        )
 
     def written(self, model: ir.Model, plan: QuantPlan) -> ir.Model:
         """A clone of the prepared model whose weights lie on the plan's grids, just where they were learned to."""

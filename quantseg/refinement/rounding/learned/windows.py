@@ -38,7 +38,7 @@ def max_pool(node: ir.Node, inputs: Tensors) -> Any:
     strides, dilations = _ints(node, "strides", len(kernel)), _ints(node, "dilations", len(kernel))
     before, after = _pads(node, x, kernel, strides, dilations)
     after = [
-        a + more for a, more in zip(after, _beyond(node, x, before, after, kernel, strides, dilations), strict=True)
+        a + more for a, more in zip(after, _beyond(node, x, (before, after), kernel, strides, dilations), strict=True)
     ]
     if any(before) or any(after):
         x = F.pad(x, _of_torch(before, after), value=-math.inf)
@@ -51,7 +51,7 @@ def average_pool(node: ir.Node, inputs: Tensors) -> Any:
     kernel = list(node.attributes["kernel_shape"].as_ints())
     strides, dilations = _ints(node, "strides", len(kernel)), [1] * len(kernel)
     before, after = _pads(node, x, kernel, strides, dilations)
-    beyond = _beyond(node, x, before, after, kernel, strides, dilations)
+    beyond = _beyond(node, x, (before, after), kernel, strides, dilations)
     pool = _AVERAGE_POOLS[len(kernel)]
     if not any((*before, *after, *beyond)):
         return pool(x, kernel, strides)
@@ -88,8 +88,7 @@ def _pads(
 def _beyond(
     node: ir.Node,
     x: Any,
-    before: list[int],
-    after: list[int],
+    pads: tuple[list[int], list[int]],
     kernel: list[int],
     strides: list[int],
     dilations: list[int],
@@ -98,9 +97,7 @@ def _beyond(
     if not node.attributes.get_int("ceil_mode", 0):
         return [0] * len(kernel)
     found = []
-    for size, left, right, side, stride, dilation in zip(
-        x.shape[2:], before, after, kernel, strides, dilations, strict=True
-    ):
+    for size, left, right, side, stride, dilation in zip(x.shape[2:], *pads, kernel, strides, dilations, strict=True):
         reach = dilation * (side - 1) + 1
         steps = math.ceil((size + left + right - reach) / stride)
         if steps * stride >= size + left:

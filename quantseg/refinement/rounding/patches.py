@@ -1,21 +1,17 @@
-"""Second moments of what a layer's weights multiply: with them the error of rounded weights has a closed form.
-
-An output is w·x over the patch x that a kernel covers, so weights that are wrong by d err by d·x, whose mean square
-is dᵀ E[x xᵀ] d. Source: the same moments stand in Nagel et al., arXiv:2004.10568 (AdaRound), equation 9.
-"""
+"""What a layer's weights multiply, in one image: an output is w·x over the patch x that a kernel covers."""
 
 import math
 
 import numpy as np
 
-from quantseg.quantization.affine import F32, F64
+from quantseg.quantization.affine import F32
 from quantseg.refinement.layers import Array, Layer
 
 SAMPLES = 512
 """Patches taken of one image, about; spread over it evenly."""
 
 LARGEST_GRAM = 1 << 20
-"""Numbers in the full matrix E[x xᵀ] of a layer, all groups together; above that its diagonal stands for it."""
+"""Most numbers in the matrix E[x xᵀ] of a layer, all groups together."""
 
 
 def patches(layer: Layer, x: Array) -> F32:
@@ -34,26 +30,6 @@ def patches(layer: Layer, x: Array) -> F32:
     places = placed.shape[: len(kernel) + 1]
     taken = placed[np.unravel_index(_spread(math.prod(places)), places)]
     return np.ascontiguousarray(taken.reshape(len(taken), layer.groups, -1).transpose(1, 0, 2), np.float32)
-
-
-def second_moments(layer: Layer, x: Array) -> F64:
-    """E[x xᵀ] over one image, (groups, k, k), or where that is too large its diagonal, (groups, k)."""
-    seen = patches(layer, x)
-    groups, places, size = seen.shape
-    if groups * size * size > LARGEST_GRAM:
-        diagonal: F64 = np.mean(seen.astype(np.float64) ** 2, axis=1)
-        return diagonal
-    gram: F64 = (seen.transpose(0, 2, 1) @ seen).astype(np.float64) / places
-    return gram
-
-
-def output_error(layer: Layer, error: F32, moments: F64) -> F64:
-    """Mean squared error of each output channel, (channels,), for weights that are wrong by `error`."""
-    rows = layer.rows(error).astype(np.float64)
-    rows = rows.reshape(layer.groups, -1, rows.shape[1])
-    weighted = rows * moments[:, None] if moments.ndim == 2 else rows @ moments
-    total: F64 = (weighted * rows).sum(axis=2).reshape(-1)
-    return total
 
 
 def _spread(total: int) -> Array:
