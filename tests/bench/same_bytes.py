@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quantseg import tables
 from quantseg.files import write_text
-from quantseg.provenance import provenance
+from quantseg.report import tables
+from quantseg.runtimes.provenance import provenance
 from tests.bench.checkouts import Side, check, checkout
 from tests.bench.differences import difference
 from tests.bench.same_bytes_jobs import CELLS, IMAGES, Job, jobs
