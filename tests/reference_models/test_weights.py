@@ -12,9 +12,9 @@ import pytest
 from quantseg import graph, pipeline
 from quantseg.data import open_samples
 from quantseg.data.drawn_cells import CLASSES, cell_image, write_cells
-from quantseg.graph import TensorSpec
 from quantseg.data.recipe import METADATA_KEY, complete, recipe_from_toml
 from quantseg.evaluation.reference_models import DATA_KEY
+from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import saturation
 from reference_models import WEIGHTS
