@@ -27,15 +27,12 @@ CHECKED = 8
 """Validation pictures on which the exported model is compared with the network, logit by logit."""
 
 
-def make(
-    name: str, data: Path | None, output: Path, wanted: Wanted | None = None, *, track: Track = quiet
-) -> dict[str, Any]:
+def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Track = quiet) -> dict[str, Any]:
     """Trains model `name` on the folder `data` and writes NAME.onnx, .json, .png and .pt into `output`.
 
     Returns the card. Raises DataError and RecipeError for unknown names, values that do not fit the network and bad
     pictures, OutputError where nothing can be written; then nothing has been trained.
     """
-    asked = wanted or Wanted()
     own, seed = asked.own, asked.seed
     if name not in ZOO:
         raise DataError(f"{name!r}: unknown model; choose from {', '.join(ZOO)}")

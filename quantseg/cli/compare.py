@@ -94,6 +94,9 @@ def _show(results: "tuple[Contestant, ...]") -> None:
         )
     headers = ("model", "runtime", "agrees", "SQNR", "mIoU", "size", "time", "speed", "int8")
     console.say(tables.terminal(headers, rows))
+    for note in dict.fromkeys(c.evaluation.judged.note for c in results if c.evaluation is not None):
+        if note:
+            console.say(note)
     for failure in failures:
         console.say(textwrap.fill(failure, tables.WIDTH))
     for c in {c.name: c for c in results if c.sums is not None}.values():

@@ -32,7 +32,7 @@ def evaluate(
     from quantseg import graph
     from quantseg.cli import exactness
     from quantseg.data import open_dataset
-    from quantseg.data.heads import class_names
+    from quantseg.data.heads import head_of, judged_outputs
     from quantseg.data.recipe import complete, image_input
     from quantseg.evaluation import agreement as evaluation
     from quantseg.evaluation.predictions import Taken
@@ -52,9 +52,10 @@ def evaluate(
     with closing(runtime.open(model, threads=count, spinning=False)) as session:
         if reference is None:
             scores = evaluation.evaluate_one(session, images, recipe, track=console.track)
-            names = class_names(recipe.output.classes, len(scores.per_class["iou"]), recipe.output.head)
+            names = head_of(recipe.output).class_names(recipe.output.classes, len(scores.per_class["iou"]))
             _show_scores(scores, names)
-            result = asdict(scores)
+            seen = judged_outputs(recipe, session.outputs)
+            result = asdict(scores) | {"output": seen.to_json()}
         else:
             inputs, outputs = graph.signature(graph.load(reference))
             own = folding.float_recipe(loaded.metadata_props, recipe, source=str(model))
@@ -67,7 +68,9 @@ def evaluate(
             with closing(runtime.open(reference, threads=count, spinning=False)) as other:
                 both = evaluation.evaluate(other, session, shown, shared, folded=folded, track=console.track)
             _show_evaluation(both)
-            result = both.to_json()
+            seen, result = both.judged, both.to_json()
+    if seen.note:
+        console.say(seen.note)
     sums = exactness.say(loaded)
     if json is not None:
         write_json(json, result | {"integer_sums": sums})

@@ -107,6 +107,7 @@ def _summary(measured: "Sensitivity", top: int, calibrated: int) -> str:
     return (
         f"\n{f'… and {rest} more nodes; ' if rest else ''}{measured.images} images, {calibrated} to calibrate\n"
         f"the whole plan: {_decibels(whole)} dB, {_percent(whole.flipped)} % of the pixels flip\n"
+        f"{f'{measured.judged.note}{chr(10)}' if measured.judged.note else ''}"
         "MACs: share in %. W, A, W+A: SQNR in dB with weights, activations or both of that node alone in\n"
         "integers; flips: pixels in % whose class is then another. gain: SQNR in dB that the whole plan gains\n"
         "where the node stays float; flips: how those of the whole plan change then, in points"

@@ -1,7 +1,7 @@
 """Masks: a class id per pixel, in a single-channel or palette picture (a palette's index is the id) or .npy.
 
-A multilabel recipe turns ids into one plane per class; an .npy mask (classes, H, W) of zeros and ones lets
-classes overlap. A pixel of the ignored id belongs to no class then.
+A head whose masks overlap, such as multilabel, turns ids into one plane per class; an .npy mask (classes, H, W) of
+zeros and ones lets classes overlap. A pixel of the ignored id belongs to no class then.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.data.heads import head_of
 from quantseg.data.images import MAX_PIXELS, read_ids
 from quantseg.data.npy import read_npy
 from quantseg.data.recipe import OutputRecipe
@@ -28,7 +29,7 @@ def read_mask(
     whose: str,
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.int64]:
-    """Ids (H, W), or planes (classes, H, W) for a multilabel recipe, at `size` or else at the mask's own.
+    """Ids (H, W), or planes (classes, H, W) where the head's masks overlap, at `size` or else at the mask's own.
 
     extent: (height, width) that the mask must have, that of `whose` file. recipe: completed.
     Raises DataError naming the file where it is unreadable, in colour, of another size or has an unknown id.
@@ -55,8 +56,8 @@ def fit_mask(
 ) -> NDArray[np.int64]:
     """What `read_mask` gives, of values that were read already; `place` opens every message."""
     check_size(values, place, extent=extent, whose=whose)
-    classes, multilabel = len(recipe.classes), recipe.head == "multilabel"
-    if multilabel and values.ndim == 3:
+    classes, overlapping = len(recipe.classes), head_of(recipe).overlapping
+    if overlapping and values.ndim == 3:
         _check_planes(place, values, classes)
     elif values.ndim == 2:
         check_ids(values, place, classes, recipe.ignore_index)
@@ -64,7 +65,7 @@ def fit_mask(
         raise DataError(f"{place}: {values.ndim} axes; a mask of class ids has two, height and width")
     if size is not None:
         values = resize_nearest(values, size)
-    if multilabel and values.ndim == 2:
+    if overlapping and values.ndim == 2:
         values = values == np.arange(classes)[:, None, None]
     return values.astype(np.int64)
 

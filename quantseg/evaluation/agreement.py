@@ -13,7 +13,7 @@ from typing import Any
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import in_order
 from quantseg.data import Dataset
-from quantseg.data.heads import class_names
+from quantseg.data.heads import Judged, head_of, judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
@@ -39,7 +39,7 @@ class Evaluation:
     float_scores, int8_scores: each model against the labels, None without labels. between: the int8 masks
     against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensor in dB,
     infinite where the outputs are identical, None where they are class ids. per_image: in the order of the
-    data set.
+    data set. judged: which outputs of the float model are compared.
     """
 
     images: int
@@ -51,6 +51,7 @@ class Evaluation:
     sqnr_db: float | None
     identical: bool
     per_image: tuple[ImageResult, ...]
+    judged: Judged
 
     @property
     def agreement(self) -> float:
@@ -64,8 +65,11 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Plain values. sqnr_db is null where it is infinite (then `identical` is true) or has no meaning."""
         finite = self.sqnr_db is not None and math.isfinite(self.sqnr_db)
+        values = asdict(self)
+        del values["judged"]
         return {
-            **asdict(self),
+            **values,
+            "output": self.judged.to_json(),
             "agreement": self.agreement,
             "sqnr_db": self.sqnr_db if finite else None,
         }
@@ -136,6 +140,7 @@ class _Part:
 
     result: ImageResult
     counts: "_Counts"
+    judged: Judged
 
 
 @dataclass(frozen=True)
@@ -152,28 +157,31 @@ class _Step:
         comparison = compare(reference, candidate, self.dataset, self.recipe, index, folded=self.folded)
         own = _Counts.of(comparison, self.recipe)
         agreement = _agreement(Scores.of(own.between))
-        return _Part(ImageResult(comparison.reference.name, agreement, own.changed / own.pixels), own)
+        result = ImageResult(comparison.reference.name, agreement, own.changed / own.pixels)
+        return _Part(result, own, judged_outputs(self.recipe, reference.outputs))
 
     @property
     def is_numbers(self) -> bool:
         """Whether both outputs are real numbers of the same kind."""
         recipe, folded = self.recipe, self.folded
-        return recipe.output.head != "labels" and (folded is None or folded.recipe.output == recipe.output)
+        return head_of(recipe.output).gives_numbers and (folded is None or folded.recipe.output == recipe.output)
 
 
 def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
     """What all images add up to; parts: in the order of the data set."""
     recipe, total = step.recipe, len(step.dataset.names)
     results, counts = list[ImageResult](), _Counts()
+    judged: Judged | None = None
     for part in track(parts, total=total, what="evaluating"):
         results.append(part.result)
-        counts += part.counts
-    if not results:
+        counts, judged = counts + part.counts, part.judged
+    if judged is None:
         raise DataError("no images to evaluate; give a folder that holds some")
     between = Scores.of(counts.between)
+    head = head_of(recipe.output)
     return Evaluation(
         images=total,
-        classes=class_names(recipe.output.classes, len(between.per_class["iou"]), recipe.output.head),
+        classes=head.class_names(recipe.output.classes, len(between.per_class["iou"])),
         float_scores=Scores.of(counts.reference) if counts.reference else None,
         int8_scores=Scores.of(counts.candidate) if counts.candidate else None,
         between=between,
@@ -181,6 +189,7 @@ def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
         sqnr_db=counts.sqnr.decibels() if step.is_numbers else None,
         identical=counts.sqnr.noise == 0,
         per_image=tuple(results),
+        judged=judged,
     )
 
 

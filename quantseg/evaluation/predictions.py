@@ -1,5 +1,7 @@
 """One item through the models: outputs checked, heads applied, labels brought to the output's size."""
 
+import functools
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset, Item
-from quantseg.data.heads import class_count, class_map
+from quantseg.data.heads import head_of
 from quantseg.data.masks import resize_nearest
 from quantseg.data.recipe import OutputRecipe, Recipe, image_input
 from quantseg.errors import DataError, ModelError
@@ -29,7 +31,7 @@ class Prediction:
     """One model's masks of one item, and the labels.
 
     masks: class maps (images, height, width) or channels (images, classes, height, width); truth: likewise,
-    or None without labels. image: uint8 RGB (height, width, 3) or None. output: the tensor that the masks
+    or None without labels. image: uint8 RGB (height, width, 3) or None. outputs: the tensors that the masks
     come from.
     """
 
@@ -37,8 +39,13 @@ class Prediction:
     image: NDArray[np.uint8] | None
     truth: Array | None
     masks: Array
-    output: Array
+    outputs: tuple[Array, ...]
     classes: int
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of its outputs."""
+        return tuple(output.shape for output in self.outputs)
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,10 @@ class Comparison:
 
     @property
     def sqnr(self) -> Sqnr:
-        """Noise of the int8 output against the float output; of the masks, where an output is no real numbers."""
-        outputs = self.reference.output, self.candidate.output
-        if all(np.issubdtype(output.dtype, np.floating) for output in outputs):
-            return Sqnr.from_outputs(*outputs)
+        """Noise of the int8 outputs against the float outputs; of the masks, where one holds no real numbers."""
+        real, quantised = self.reference.outputs, self.candidate.outputs
+        if all(np.issubdtype(output.dtype, np.floating) for output in (*real, *quantised)):
+            return functools.reduce(operator.add, map(Sqnr.from_outputs, real, quantised))
         return Sqnr.from_outputs(self.reference.masks, self.candidate.masks)
 
 
@@ -101,17 +108,15 @@ def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
 
     Raises ModelError for an output that is not finite, DataError for labels that do not fit it.
     """
-    name = str(recipe.output.name)
-    (output,) = session.run({image_input(session.inputs, recipe.input).name: item.tensor}, [name])
-    if not np.isfinite(output).all():
-        raise ModelError(
-            f"output {name!r} holds NaN or infinity for {item.name}; check the preprocessing and the model"
-        )
-    masks = class_map(output, recipe.output)
+    head = head_of(recipe.output)
+    names = head.outputs(recipe.output, session.outputs)
+    outputs = tuple(session.run({image_input(session.inputs, recipe.input).name: item.tensor}, names))
+    check_finite(names, outputs, item.name)
+    masks = head.masks(outputs, recipe.output)
     truth = None if item.mask is None else _fitted(item.mask, masks, item.name)
-    known = class_count(output, recipe.output)
+    known = head.class_count(outputs, recipe.output)
     classes = _classes_seen((masks, truth), recipe.output, item.name) if known is None else known
-    return Prediction(item.name, item.image, truth, masks, output, classes)
+    return Prediction(item.name, item.image, truth, masks, outputs, classes)
 
 
 def compare(
@@ -126,16 +131,25 @@ def compare(
     real = predict(reference, item, recipe)
     if folded is None:
         quantised = predict(candidate, item, recipe)
-        shapes = real.output.shape, quantised.output.shape
+        shapes = real.shapes, quantised.shapes
     else:
         quantised = predict(candidate, folded.dataset.load(index), folded.recipe)
-        shapes = real.masks.shape, quantised.masks.shape
-    if shapes[0] != shapes[1]:
+        shapes = (real.masks.shape,), (quantised.masks.shape,)
+    if differ := [pair for pair in zip(*shapes, strict=True) if pair[0] != pair[1]]:
         raise ModelError(
-            f"output {recipe.output.name!r} is {shapes[0]} in the float and {shapes[1]} in the int8 model; "
+            f"output {recipe.output.name!r} is {differ[0][0]} in the float and {differ[0][1]} in the int8 model; "
             "compare a model with its own quantised form"
         )
     return Comparison(real, quantised)
+
+
+def check_finite(names: Sequence[str], outputs: Sequence[Array], image: str) -> None:
+    """Raises ModelError that names the output and the image where numbers are not finite."""
+    for name, output in zip(names, outputs, strict=True):
+        if not np.isfinite(output).all():
+            raise ModelError(
+                f"output {name!r} holds NaN or infinity for {image}; check the preprocessing and the model"
+            )
 
 
 def _fitted(mask: Array, masks: Array, name: str) -> Array:

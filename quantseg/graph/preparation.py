@@ -7,10 +7,10 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
+from quantseg.graph.operators import PRODUCTS
 from quantseg.graph.passes import LOWERINGS, Change, Refusal, convert
 
 _OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _check_float32(model: ir.Model) -> None:
     """The network itself must compute in float32: inputs and the weights of its linear nodes."""
     values = list(model.graph.inputs)
     for node in model.graph:
-        if node.op_type in _WEIGHTED:
+        if node.op_type in PRODUCTS:
             values += [value for value in node.inputs[1:] if value is not None]
     for value in values:
         if value.dtype in _OTHER_FLOATS:

@@ -9,23 +9,19 @@ from numpy.typing import NDArray
 
 from quantseg.errors import PlanError
 from quantseg.graph.edit import constant, input_at
+from quantseg.graph.operators import INTEGER_PRODUCTS
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS, Places
 from quantseg.quantization.pairs import rows_of, unsafe
 
 Array = NDArray[Any]
 
 _WEIGHT = {
-    "QLinearConv": (3, 5),
-    "ConvInteger": (1, 3),
-    "QLinearMatMul": (3, 5),
-    "MatMulInteger": (1, 3),
-    "QGemm": (3, 5),
-    "MatMulIntegerToFloat": (1, 5),
-    "DynamicQuantizeMatMul": (1, 3),
+    **{op_type: places for op_type, places in PRODUCTS.items() if op_type != "QLinearConvTranspose"},
+    "MatMulIntegerToFloat": Places(1, 5),
+    "DynamicQuantizeMatMul": Places(1, 3),
 }
-"""Integer operators of ONNX and of onnxruntime: the places of their second factor and of its zero-point."""
-_FUSED = ("Conv", "Gemm", "MatMul")
-"""Float operators that runtimes compute in integers between DequantizeLinear and QuantizeLinear."""
-_CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
+"""Integer operators of ONNX and of onnxruntime that a file may hold."""
+_CONVOLUTIONS = CONVOLUTIONS | {"Conv"}
 _MOST_STEPS = 8
 """Nodes that are followed back from a product to the numbers that are stored."""
 
@@ -50,8 +46,9 @@ def judge(model: ir.Model) -> tuple[Judged, ...]:
     found = []
     for node in model.graph:
         if node.op_type in _WEIGHT and node.domain in ("", "ai.onnx", "com.microsoft"):
-            found.append(_judged(node, *(input_at(node, index) for index in _WEIGHT[node.op_type])))
-        elif node.op_type in _FUSED and node.domain in ("", "ai.onnx"):
+            places = _WEIGHT[node.op_type]
+            found.append(_judged(node, input_at(node, places.weight), input_at(node, places.zero_point)))
+        elif node.op_type in INTEGER_PRODUCTS and node.domain in ("", "ai.onnx"):
             left, right = (_dequantize(input_at(node, index)) for index in (0, 1))
             if left is not None and right is not None:
                 found.append(_judged(node, right.inputs[0], input_at(right, 2)))

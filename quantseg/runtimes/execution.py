@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from quantseg.graph.operators import MOVEMENTS
 from quantseg.runtimes.products import CONVOLUTIONS, Product
 
 Kind = Literal["int8", "float", "boundary", "movement", "other"]
@@ -21,22 +22,10 @@ _DEQUANTIZE = frozenset({"DequantizeLinear"})
 _BOOKKEEPING = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "Shape", "Size"})
 _INTEGER_INSIDE = frozenset({"DynamicQuantizeLSTM", "DynamicQuantizeMatMul"})
 """Float in, float out, integer arithmetic between."""
-_MOVEMENT = frozenset(
-    {
-        *("CenterCropPad", "Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Identity", "Pad"),
-        *(
-            "Gather",
-            "GatherElements",
-            "GatherND",
-            "ReorderInput",
-            "ReorderOutput",
-            "Reshape",
-            "ReverseSequence",
-        ),
-        *("ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose"),
-        "Unsqueeze",
-    }
-)
+_MOVEMENT = MOVEMENTS | {
+    "CenterCropPad", "Compress", "Concat", "GatherElements", "GatherND", "Identity", "Pad", "ReorderInput",
+    "ReorderOutput", "ReverseSequence", "ScatterElements", "ScatterND",
+}  # fmt: skip
 _EIGHT_BIT = frozenset({"int8", "uint8"})
 _FLOAT = frozenset({"bfloat16", "double", "float", "float16"})
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.errors import DataError
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.accumulators import LARGEST, Bounds, accumulated, bounds
 from quantseg.simulation.arithmetic.saturation import Saturation, saturation
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import Taken
-from quantseg.simulation.step import PRODUCTS
 
 Whole = NDArray[np.int64]
-_CONVOLUTIONS = ("ConvInteger", "QLinearConv", "QLinearConvTranspose")
+_CONVOLUTIONS = CONVOLUTIONS | {"QLinearConvTranspose"}
 """Their second factor is a weight, whatever makes it."""
 
 
@@ -99,7 +99,7 @@ def sums_of(program: Program, taken: Taken, known: Sums | None = None) -> Sums |
     step, call = taken.step, taken.call
     if step.op_type not in PRODUCTS:
         return None
-    index = 1 if step.op_type in ("ConvInteger", "MatMulInteger") else 3
+    index = PRODUCTS[step.op_type].weight
     constant = step.inputs[index] in program.constants or step.op_type in _CONVOLUTIONS
     limits = known.bounds if known is not None and constant else bounds(step.op_type, call, constant=constant)
     least = np.full(limits.largest.shape, np.iinfo(np.int64).max)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.graph.operators import CLAMPS, MOVEMENTS, PRODUCTS, SELECTIONS
 from quantseg.simulation.step import Step
 
 Array = NDArray[Any]
@@ -21,10 +22,7 @@ Operand = tuple[str, str, str]
 """Names of integers, scale and zero-point."""
 
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
-_MOVING = frozenset({
-    "DepthToSpace", "Expand", "Flatten", "Gather", "MaxPool", "ReduceMax", "ReduceMin", "Reshape", "Resize", "Slice",
-    "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze",
-})  # fmt: skip
+_MOVING = MOVEMENTS | SELECTIONS | {"Resize"}
 """They give numbers that they read, so on one grid they work on the integers."""
 
 
@@ -132,7 +130,7 @@ class _Reader:
         if self._readers[name] != 1 or name not in self._reading:
             return None
         reader = self._reading[name]
-        if reader.op_type in ("Relu", "Clip") and reader.inputs[0] == name:
+        if reader.op_type in CLAMPS and reader.inputs[0] == name:
             behind = self._quantised(reader.outputs[0])
             return behind if behind is not None and self._is_saturation(reader, behind) else None
         per_tensor = len(reader.inputs) == 3 and self._size(reader.inputs[1]) == 1
@@ -154,7 +152,7 @@ class _Reader:
         """Whether a kernel takes this pattern: 8-bit integers, one scale for each tensor that is no weight."""
         kinds = [self._kind(operand) for operand in operands if operand is not None]
         wanted = self._kind((result.outputs[0], result.inputs[1], result.inputs[2]))
-        weighted = step.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
+        weighted = step.op_type in PRODUCTS
         scales = [self._size(operand[1]) for operand in operands if operand is not None]
         if kinds[0] not in _BYTES or wanted != kinds[0]:
             return False

@@ -6,19 +6,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-PRODUCTS = frozenset({"ConvInteger", "MatMulInteger", "QGemm", "QLinearConv", "QLinearConvTranspose", "QLinearMatMul"})
-"""Operators with int32 accumulators."""
-_INTEGER = PRODUCTS | {
+from quantseg.graph.operators import ROUNDING
+from quantseg.quantization.integer_operands import PRODUCTS
+
+_INTEGER = frozenset(PRODUCTS) | {
     "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearMul",
     "QLinearSigmoid", "QLinearSoftmax",
 }  # fmt: skip
-_FLOAT = frozenset({
-    "Add", "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Div", "Elu", "Erf", "Exp", "Gemm",
-    "GlobalAveragePool", "HardSigmoid", "HardSwish", "InstanceNormalization", "LayerNormalization", "LeakyRelu",
-    "MatMul", "Mul", "PRelu", "Pow", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "Softplus", "Sqrt", "Sub",
-    "Tanh",
-})  # fmt: skip
-"""Operators that make new numbers; all others move or compare them, exactly in any type."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class Step:
     @property
     def is_float(self) -> bool:
         """Whether it computes in float: what it makes depends on the order in which a kernel adds."""
-        return self.op_type in _FLOAT
+        return self.op_type in ROUNDING
 
     @property
     def may_differ(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
 from quantseg import pipeline
 from quantseg.calibration import file as calibrations
@@ -18,7 +19,6 @@ from quantseg.calibration.file import choose_ranges, merge, read, write
 from quantseg.calibration.histogram import Histogram
 from quantseg.calibration.observation import SAMPLE_SIZE, ImageId, Observations
 from quantseg.errors import CalibrationError
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import UINT8
 from tests.support import models

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
 from quantseg.errors import DataError
 from quantseg.mixed_precision.budget import Budget, moves, weighing
@@ -19,7 +20,6 @@ from quantseg.mixed_precision.budget.judging import Judge
 from quantseg.mixed_precision.budget.search import Found, halves, search
 from quantseg.mixed_precision.budget.weighing import Subject, by_work, in_int8, work_shares
 from quantseg.mixed_precision.targets import Job, input_shapes
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 from quantseg.progress import quiet
 from quantseg.quantization.affine import Range
 from quantseg.quantization.plan import QuantSettings, plan

@@ -7,10 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from quantseg.data.heads import Judged
 from quantseg.mixed_precision.sensitivity import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
 from quantseg.report.figures.sensitivity import sensitivity as drawn
 from quantseg.report.rendering import svg_file
 from quantseg.report.tables import WIDTH
+
+JUDGED = Judged(("y",), ())
 
 
 def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_model, pictures, tmp_path):
@@ -84,7 +87,7 @@ def result(count=3, *, left_float=True):
         )
         for k in range(count)
     )
-    return Sensitivity(Loss(19.5, 0.03), 4, nodes, 1000)
+    return Sensitivity(Loss(19.5, 0.03), 4, nodes, 1000, JUDGED)
 
 
 def test_the_figure_is_one_svg_that_stands_alone():
@@ -104,5 +107,5 @@ def test_what_was_not_measured_has_no_panel():
 
 def test_nothing_lost_is_drawn_too():
     one = NodeSensitivity("c", "Conv", 0, NOTHING_LOST, NOTHING_LOST, NOTHING_LOST, Loss(-math.inf, 1.0))
-    figure = drawn(Sensitivity(NOTHING_LOST, 1, (one,), 0), top=20)
+    figure = drawn(Sensitivity(NOTHING_LOST, 1, (one,), 0, JUDGED), top=20)
     assert "c ∞" in figure.alt

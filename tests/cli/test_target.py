@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
 from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
@@ -16,7 +17,6 @@ from quantseg.graph import load, signature
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Wish, heat
 from quantseg.mixed_precision.targets import Aim, Job
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 from quantseg.quantization.plan import Placement, QuantSettings
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes import speed_check as races
@@ -66,6 +66,7 @@ def slow_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(races, "benchmark", benchmark)
 
 
+@pytest.mark.slow
 def test_a_reference_model_is_faster_in_int8_and_the_second_time_the_same(
     quantseg: Command, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_reference_model_is_faster_in_int8_and_the_second_time_the_same(
     assert "faster" not in second.out.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up")
 @pytest.mark.parametrize("choice", [[], ["--latency-first"], ["--int8-everywhere"], ["--no-cache"]])
 def test_the_model_runs_and_answers_as_the_portable_one(

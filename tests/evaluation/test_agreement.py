@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantseg.data import Item
-from quantseg.data.heads import class_map, class_names
-from quantseg.graph import TensorSpec
+from quantseg.data.heads import HEADS, class_map
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, RecipeError
 from quantseg.evaluation.agreement import evaluate, evaluate_one
 from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.predictions import Taken
+from quantseg.graph import TensorSpec
 
 INPUT = InputRecipe(size=(6, 8), layout="NCHW", channels="RGB")
 SEEDS = st.integers(0, 2**32 - 1).map(np.random.default_rng)
@@ -149,28 +149,28 @@ def test_ignored_labels_count_for_the_scores_only():
 
 @given(LOGITS)
 def test_layouts_give_the_same_masks(logits):
-    wanted = class_map(logits, recipe().output)
-    assert np.array_equal(class_map(logits.transpose(0, 2, 3, 1), recipe(layout="NHWC").output), wanted)
+    wanted = class_map((logits,), recipe().output)
+    assert np.array_equal(class_map((logits.transpose(0, 2, 3, 1),), recipe(layout="NHWC").output), wanted)
     labels = recipe("labels", layout="NHW").output
-    assert np.array_equal(class_map(wanted.astype(np.uint8), labels), wanted)
-    assert np.array_equal(class_map(wanted[:, None], replace(labels, layout="NCHW")), wanted)
+    assert np.array_equal(class_map((wanted.astype(np.uint8),), labels), wanted)
+    assert np.array_equal(class_map((wanted[:, None],), replace(labels, layout="NCHW")), wanted)
 
 
 def test_a_threshold_is_exceeded_not_reached():
     output = np.array([0.2, 0.3, 0.4], np.float32).reshape(1, 1, 1, 3)
-    assert class_map(output, recipe("threshold", threshold=float(np.float32(0.3))).output).tolist() == [[[0, 0, 1]]]
+    assert class_map((output,), recipe("threshold", threshold=float(np.float32(0.3))).output).tolist() == [[[0, 0, 1]]]
 
 
 @given(LOGITS)
 def test_multilabel_is_a_threshold_for_each_channel(logits):
-    masks = class_map(logits, recipe("multilabel", threshold=1.0).output)
+    masks = class_map((logits,), recipe("multilabel", threshold=1.0).output)
     for k in range(3):
-        alone = class_map(logits[:, k : k + 1], recipe("threshold", threshold=1.0).output)
+        alone = class_map((logits[:, k : k + 1],), recipe("threshold", threshold=1.0).output)
         assert np.array_equal(masks[:, k], alone == 1)
 
 
 def test_of_equal_channels_argmax_takes_the_first():
-    assert class_map(np.zeros((1, 3, 2, 2), np.float32), recipe().output).tolist() == [[[0, 0], [0, 0]]]
+    assert class_map((np.zeros((1, 3, 2, 2), np.float32),), recipe().output).tolist() == [[[0, 0], [0, 0]]]
 
 
 @pytest.mark.parametrize(
@@ -184,14 +184,14 @@ def test_of_equal_channels_argmax_takes_the_first():
 )
 def test_a_head_that_does_not_fit_the_output_is_refused(head, layout, shape, words):
     with pytest.raises(RecipeError, match=words):
-        class_map(np.zeros(shape, np.float32), recipe(head, layout).output)
+        class_map((np.zeros(shape, np.float32),), recipe(head, layout).output)
 
 
 def test_classes_have_names():
-    assert class_names(("sky",), 2, "argmax") == ("sky", "class 1")
-    assert class_names((), 2, "threshold") == ("background", "foreground")
-    assert class_names(("text",), 2, "threshold") == ("background", "text")
-    assert class_names(("none", "text"), 2, "threshold") == ("none", "text")
+    assert HEADS["argmax"].class_names(("sky",), 2) == ("sky", "class 1")
+    assert HEADS["threshold"].class_names((), 2) == ("background", "foreground")
+    assert HEADS["threshold"].class_names(("text",), 2) == ("background", "text")
+    assert HEADS["threshold"].class_names(("none", "text"), 2) == ("none", "text")
 
 
 def test_multilabel_models_are_scored_channel_by_channel():

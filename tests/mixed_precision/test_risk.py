@@ -46,10 +46,10 @@ def output(head: str, seed: int = 0):
 @pytest.mark.parametrize("head", HEADS)
 def test_equal_outputs_bear_no_risk_and_others_do(head):
     answer = output(head)
-    judge = Judge.of(answer, HEADS[head])
-    assert judge.risk(answer) == 0
-    assert judge.risk(output(head, seed=1)) > 0.1
-    assert judge.risk(np.zeros_like(answer)) > 0.1
+    judge = Judge.of((answer,), HEADS[head])
+    assert judge.risk((answer,)) == 0
+    assert judge.risk((output(head, seed=1),)) > 0.1
+    assert judge.risk((np.zeros_like(answer),)) > 0.1
 
 
 @pytest.mark.parametrize("head", ["argmax", "argmax NHWC"])
@@ -57,7 +57,7 @@ def test_what_raises_all_classes_of_a_pixel_alike_changes_no_class(head):
     answer = output(head)
     axis = 1 if head == "argmax" else 3
     raised = answer + np.expand_dims(noise(2, 4, 6, seed=3), axis)
-    assert Judge.of(answer, HEADS[head]).risk(raised) < 1e-10
+    assert Judge.of((answer,), HEADS[head]).risk((raised,)) < 1e-10
 
 
 @pytest.mark.parametrize("head", [head for head in HEADS if head != "labels"])
@@ -65,8 +65,8 @@ def test_what_raises_all_classes_of_a_pixel_alike_changes_no_class(head):
 @settings(max_examples=10)
 def test_larger_errors_bear_more_risk(head, seed, factor):
     answer, wrong = output(head), output(head, seed=seed + 1) * np.float32(0.1)
-    judge = Judge.of(answer, HEADS[head])
-    assert judge.risk(answer + np.float32(factor) * wrong) > judge.risk(answer + wrong)
+    judge = Judge.of((answer,), HEADS[head])
+    assert judge.risk((answer + np.float32(factor) * wrong,)) > judge.risk((answer + wrong,))
 
 
 @pytest.mark.parametrize("head", ["argmax", "threshold"])
@@ -78,8 +78,8 @@ def test_where_leads_are_spread_evenly_the_risk_grows_as_the_error_does(head, er
     level = np.float32(HEADS[head].threshold if head == "threshold" else 0)
     answer = lead + level if head == "threshold" else np.concatenate([lead, np.zeros_like(lead)], axis=1)
     signs = np.random.default_rng(1).choice([-1, 1], answer.shape).astype(np.float32)
-    judge = Judge.of(answer, HEADS[head])
-    once, scaled = (judge.risk(answer + np.float32(size) * signs) for size in (error, factor * error))
+    judge = Judge.of((answer,), HEADS[head])
+    once, scaled = (judge.risk((answer + np.float32(size) * signs,)) for size in (error, factor * error))
     assert scaled == pytest.approx(factor * once, rel=0.1)
 
 
@@ -96,7 +96,7 @@ def test_a_rare_class_counts_like_a_frequent_one(head):
     else:
         answer = np.where(rare, 1.1, -0.9).astype(np.float32)[:, None]
     recipe = HEADS[head] if head != "labels" else OutputRecipe(name="y", layout="NCHW", head="labels")
-    judge = Judge.of(answer, recipe)
+    judge = Judge.of((answer,), recipe)
     risks = []
     for place in (rare, ~rare):
         wrong = answer.copy()
@@ -104,29 +104,29 @@ def test_a_rare_class_counts_like_a_frequent_one(head):
             wrong[:, 0][place] += 1
         else:
             wrong[:, 0][place] += np.float32(0.25)
-        risks.append(judge.risk(wrong))
+        risks.append(judge.risk((wrong,)))
     alike = 1.0 if head == "labels" else math.sqrt(math.sqrt(99))
     assert risks[0] * alike == pytest.approx(risks[1], rel=1e-3)
 
 
 def test_any_other_class_id_is_as_wrong_as_the_next():
     answer = output("labels")
-    judge = Judge.of(answer, HEADS["labels"])
-    assert judge.risk(answer + 1) == judge.risk(answer + 100) == pytest.approx(1)
+    judge = Judge.of((answer,), HEADS["labels"])
+    assert judge.risk((answer + 1,)) == judge.risk((answer + 100,)) == pytest.approx(1)
 
 
 def test_an_error_at_the_boundary_weighs_more_than_one_inside():
     answer = np.array([[0.1, 5.0], [0.0, 0.0]], np.float32).reshape(1, 2, 1, 2)
-    judge = Judge.of(answer, HEADS["argmax"])
+    judge = Judge.of((answer,), HEADS["argmax"])
     boundary, inside = answer.copy(), answer.copy()
     boundary[0, 0, 0, 0] += 0.1
     inside[0, 0, 0, 1] += 0.1
-    assert judge.risk(boundary) > 20 * judge.risk(inside)
+    assert judge.risk((boundary,)) > 20 * judge.risk((inside,))
 
 
 def test_an_output_of_another_layout_is_refused():
     with pytest.raises(RecipeError, match="not NCHW"):
-        Judge.of(noise(2, 3, 4), HEADS["argmax"])
+        Judge.of((noise(2, 3, 4),), HEADS["argmax"])
 
 
 # The choice.

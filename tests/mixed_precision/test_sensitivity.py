@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from quantseg.data import Item
+from quantseg.data.heads import Judged
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, OutputError, PlanError
 from quantseg.evaluation.agreement import evaluate
@@ -23,6 +24,8 @@ from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
 from tests.support import graphs
 from tests.support.quantised import extrema, kernel
+
+JUDGED = Judged(("y",), ())
 
 CHAIN = """
     a = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
@@ -382,11 +385,11 @@ def test_the_least_sqnr_comes_first_then_the_most_flipped_pixels():
         node("d", -math.inf),
         node("e", 40.0, 0.1),
     )
-    ranked = Sensitivity(NOTHING_LOST, 1, nodes, 5).ranked()
+    ranked = Sensitivity(NOTHING_LOST, 1, nodes, 5, JUDGED).ranked()
     assert [n.node for n in ranked] == ["d", "c", "a", "e", "b"]
 
 
 def test_where_nothing_is_lost_nothing_is_gained():
     one = replace(node("a", math.inf), left_float=NOTHING_LOST)
-    assert Sensitivity(NOTHING_LOST, 1, (one,), 0).gain_db(one) == 0
-    assert Sensitivity(NOTHING_LOST, 1, (one,), 0).share(one) == 0
+    assert Sensitivity(NOTHING_LOST, 1, (one,), 0, JUDGED).gain_db(one) == 0
+    assert Sensitivity(NOTHING_LOST, 1, (one,), 0, JUDGED).share(one) == 0

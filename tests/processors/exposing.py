@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph import expose, make_unique, to_bytes
+from quantseg.graph.operators import MOVEMENTS, SELECTIONS
 from quantseg.simulation.program import Program, program
 from quantseg.simulation.step import Step
 
@@ -20,10 +21,7 @@ Array = NDArray[Any]
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 _ACCUMULATORS = frozenset({"ConvInteger", "MatMulInteger"})
 _FED = "/fed"
-_MOVING = frozenset({
-    "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "ReduceMax", "ReduceMin",
-    "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze",
-})  # fmt: skip
+_MOVING = MOVEMENTS | SELECTIONS | {"Concat", "Identity", "Pad", "Resize"}
 """Operators that give the type that they read."""
 
 

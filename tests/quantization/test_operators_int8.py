@@ -63,6 +63,7 @@ def test_the_prepared_model_computes_the_same(name: str) -> None:
     graphs.assert_same(graphs.run(prepare(model(name)).model, FEEDS[0]), [expected(name)], tolerance=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", FORMATS)
 @pytest.mark.parametrize("name", ROWS)
 def test_the_model_is_valid_and_near_the_float_one(name: str, qformat: str) -> None:
@@ -78,6 +79,7 @@ def test_all_formats_agree_within_a_step(name: str) -> None:
         assert np.abs(outcome(name, first) - outcome(name, other)).max() <= ONE_STEP * step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", FORMATS)
 @pytest.mark.parametrize("name", ROWS)
 def test_the_runtime_computes_in_float_what_the_plan_keeps_there(name: str, qformat: str) -> None:

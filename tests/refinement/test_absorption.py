@@ -176,6 +176,7 @@ def test_layers_that_share_weight_and_bias_are_told_apart():
     assert done.channels == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobile", "fc_densenet", "deeplab_v3_mbv2_voc"])
 def test_real_models_stay_equal(name):
     if name not in MODELS:

@@ -254,6 +254,7 @@ def networks(draw: st.DrawFn) -> ir.Model:
     return network(net)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(networks(), st.booleans(), st.integers(0, 100))
 def test_any_order_that_is_allowed_leaves_the_network_as_it_is(model, lowered, seed):
@@ -286,6 +287,7 @@ def test_each_operator_lets_channels_move_or_pins_them(op):
         assert_equal(prepared, done, {"x": noise(1, 4, 6, 6)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MODELS])
 def test_real_models_stay_equal_and_lose_fewer_bits(name):
     prepared = prepare(graph.load(MODELS[name]))

@@ -7,9 +7,9 @@ from quantseg.graph.preparation import prepare
 from quantseg.quantization.affine import Range
 from quantseg.quantization.plan import QuantSettings
 from quantseg.refinement.groups import SAFE, spans_of
-from tests.refinement.test_correction import feeds, images, observed
 from tests.support import graphs
 from tests.support.quantised import extrema, kernel
+from tests.support.tensors import feeds, images, observed
 
 CANDIDATES = {"percentile 90": calibrator("percentile", percent=90.0), "mse": CALIBRATORS["mse"]}
 

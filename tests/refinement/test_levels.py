@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from quantseg.pipeline import CalibrationOptions, FloatModel
 
 from quantseg import graph, pipeline
 from quantseg.calibration.calibrators import calibrator
 from quantseg.calibration.file import Calibration
-from quantseg.data import Dataset
+from quantseg.data import Dataset, Subset
 from quantseg.errors import MissingExtraError, PlanError
-from quantseg.data import Subset
 from quantseg.mixed_precision.risk import Jury
-from quantseg.pipeline import CalibrationOptions, FloatModel
 from quantseg.progress import quiet
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT4, UINT8

@@ -12,9 +12,9 @@ from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.risk import Jury, sources
 from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.refinement.range_search import narrowed, speaking
-from tests.refinement.test_correction import Tensors, observed
 from tests.support import graphs
 from tests.support.quantised import extrema, noise
+from tests.support.tensors import Tensors, observed
 
 SIZE, SPIKE = 96, 100.0
 OUTPUT = OutputRecipe(name="y", layout="NCHW", head="argmax")

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError
+from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, latency
 from quantseg.runtimes.latency import benchmark, file_bytes, random_feeds
 from tests.support import models

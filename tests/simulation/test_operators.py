@@ -30,6 +30,7 @@ def judged(model: ir.Model, rounding: str = "onnxruntime") -> Judgement:
         return judgement + as_users_run_it(steps, mine, other.outputs(FEEDS[0]), image="")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", FORMATS)
 @pytest.mark.parametrize("name", ROWS)
 def test_integers_are_the_runtimes_bit_for_bit(name: str, qformat: str) -> None:

@@ -76,11 +76,16 @@ def test_a_pattern_whose_result_is_read_in_float_too_stays_in_float() -> None:
     assert "QLinearSigmoid" not in steps_of(both)
 
 
-def test_movement_on_one_grid_is_on_integers_and_on_two_grids_is_not() -> None:
-    one = "d = DequantizeLinear(x, s, z) r = DepthToSpace<blocksize=2>(d) y = QuantizeLinear(r, s, z)"
-    assert steps_of(program(qdq(one))) == ["DepthToSpace"]
+@pytest.mark.parametrize("node", ["DepthToSpace<blocksize=2>(d)", "Tile(d, twice)"])
+def test_movement_on_one_grid_is_on_integers_and_on_two_grids_is_not(node: str) -> None:
+    op_type, twice = node.split("<")[0].split("(")[0], np.array([1, 1, 2, 1])
+    one = f"d = DequantizeLinear(x, s, z) r = {node} y = QuantizeLinear(r, s, z)"
+    model = qdq(one, twice=twice)
+    assert steps_of(program(model)) == [op_type]
+    feeds = {"x": np.random.default_rng(0).integers(0, 256, (1, 4, 6, 6)).astype(np.uint8)}
+    np.testing.assert_array_equal(running.outputs(program(model), feeds)["y"], graphs.run(model, feeds)[0])
     two = one.replace("QuantizeLinear(r, s, z)", "QuantizeLinear(r, t, z)")
-    assert steps_of(program(qdq(two))) == ["DequantizeLinear", "DepthToSpace", "QuantizeLinear"]
+    assert steps_of(program(qdq(two, twice=twice))) == ["DequantizeLinear", op_type, "QuantizeLinear"]
 
 
 def test_a_relu_that_the_grid_does_anyway_is_part_of_the_pattern() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from quantseg.calibration.histogram import Histogram
+from quantseg.data.heads import Judged
 from quantseg.evaluation.agreement import Evaluation, ImageResult
 from quantseg.evaluation.metrics.scores import Scores, tally
 from quantseg.evaluation.predictions import Comparison, Prediction
@@ -24,8 +25,8 @@ def comparison(name="a.png"):
     photograph = rng.integers(0, 256, (20, 30, 3), np.uint8)
     output = np.zeros((1, 3, 20, 30), np.float32)
     return Comparison(
-        Prediction(name, photograph, truth, real, output, 3),
-        Prediction(name, photograph, truth, int8, output, 3),
+        Prediction(name, photograph, truth, real, (output,), 3),
+        Prediction(name, photograph, truth, int8, (output,), 3),
     )
 
 
@@ -45,6 +46,7 @@ def evaluation(labelled=True):
         sqnr_db=24.04,
         identical=False,
         per_image=tuple(ImageResult(f"{k}.png", 0.5 + k / 10, 0.01 * k) for k in (2, 0, 1)),
+        judged=Judged(("y",), ()),
     )
 
 

@@ -2,12 +2,12 @@
 
 A recipe is read from TOML, overridden by flags (toml.py) and completed from the signature of the model
 (signature.py). The completed recipe travels in the metadata of the written model under `METADATA_KEY`, so
-that later commands need no flags. Ground floor: standard library only.
+that later commands need no flags. Ground floor: no ONNX, no runtime.
 """
 
-from quantseg.data.recipe.signature import complete, image_input, image_output
+from quantseg.data.recipe.signature import complete, image_input
 from quantseg.data.recipe.toml import METADATA_KEY, override, parse_numbers, parse_size, recipe_from_toml
-from quantseg.data.recipe.values import InputRecipe, OutputRecipe, Recipe
+from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
 
 __all__ = [
     "METADATA_KEY",
@@ -16,7 +16,6 @@ __all__ = [
     "Recipe",
     "complete",
     "image_input",
-    "image_output",
     "override",
     "parse_numbers",
     "parse_size",

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from quantseg.data.recipe.values import InputRecipe, OutputRecipe, Recipe
+from quantseg.data.heads import HEADS
+from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import RecipeError
 
 METADATA_KEY = "quantseg.recipe"
@@ -120,6 +121,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _head(value: Any) -> str:
+    if not isinstance(value, str) or value not in HEADS:
+        raise TypeError
+    return value
+
+
 def _several(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     def read_several(values: Any) -> tuple[Any, ...]:
         if not isinstance(values, (list, tuple)):
@@ -156,7 +163,7 @@ _FIELDS = {
     "output": {
         "name": _TEXT,
         "layout": _TEXT,
-        "head": _TEXT,
+        "head": _Kind(_head, "one of " + ", ".join(HEADS)),
         "threshold": _NUMBER,
         "classes": _Kind(_several(_text), "a list of strings"),
         "ignore_index": _Kind(_whole, "a whole number"),

@@ -12,13 +12,12 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import bypass, initializer, only_producer, only_user, owner, rank, replace
+from quantseg.graph.operators import BIASED_PRODUCTS
 from quantseg.graph.passes.channelwise import F64, Channelwise, channelwise
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import linear, write
 from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
 from quantseg.graph.passes.pad import fill_value, widths
-
-_LINEAR = ("Conv", "ConvTranspose", "Gemm")
 
 
 def fold_batch_norms(model: ir.Model) -> Outcome:
@@ -54,7 +53,7 @@ def _into_producer(affine: Channelwise) -> ir.Node | None:
     """Folds into the linear node before, maybe through a Pad; gives that node, None where it cannot."""
     pad = only_producer(affine.source, affine.node, "Pad")
     below, user = (pad.inputs[0], pad) if pad is not None else (affine.source, affine.node)
-    producer = only_producer(below, user, *_LINEAR)
+    producer = only_producer(below, user, *BIASED_PRODUCTS)
     kernel = linear(producer) if producer is not None else None
     if producer is None or kernel is None:
         return None

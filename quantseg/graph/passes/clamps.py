@@ -12,9 +12,10 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import initializer, input_at, only_producer, owner, rank, replace, scalar
+from quantseg.graph.operators import CLAMPS
 from quantseg.graph.passes.outcome import Change, Outcome
 
-_CLAMPS = ("Relu", "Clip", "Min", "Max")
+_CLAMPS = CLAMPS | {"Max", "Min"}
 
 
 @dataclass(frozen=True)

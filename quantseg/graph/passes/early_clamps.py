@@ -7,9 +7,10 @@ where no integer kernel takes it up. At the convolution it costs nothing: the sa
 import onnx_ir as ir
 
 from quantseg.graph.edit import constant, only_producer, replace
+from quantseg.graph.operators import CLAMPS, REARRANGEMENTS
 from quantseg.graph.passes.outcome import Change, Outcome
 
-_MOVING = ("DepthToSpace", "Flatten", "Reshape", "Slice", "SpaceToDepth", "Squeeze", "Transpose", "Unsqueeze")
+_MOVING = REARRANGEMENTS - {"Split"}  # whose other outputs would be clamped too
 
 
 def move_clamps_early(model: ir.Model) -> Outcome:
@@ -30,7 +31,7 @@ def move_clamps_early(model: ir.Model) -> Outcome:
 
 def _is_clamp(node: ir.Node) -> bool:
     """Relu, or Clip between constants; bounds that are computed may depend on the moved numbers."""
-    if node.domain != "" or node.op_type not in ("Relu", "Clip"):
+    if node.domain != "" or node.op_type not in CLAMPS:
         return False
     return all(bound is None or constant(bound) is not None for bound in node.inputs[1:])
 

@@ -13,12 +13,11 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import initializer, owner, rank, replace
+from quantseg.graph.operators import BIASED_PRODUCTS
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import linear, write
 from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
 from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
-
-_LINEAR = ("Conv", "ConvTranspose", "Gemm")
 
 
 def lower_hard_sigmoids(model: ir.Model) -> Outcome:
@@ -39,7 +38,7 @@ def scale_producer(value: ir.Value, readers: Collection[ir.Node], scale: float, 
     readers: the nodes that may read the value; None, and no change, where others do or no such node gives it.
     """
     producer = value.producer()
-    if producer is None or producer.domain != "" or producer.op_type not in _LINEAR or value.is_graph_output():
+    if producer is None or producer.domain != "" or producer.op_type not in BIASED_PRODUCTS or value.is_graph_output():
         return None
     if any(user not in readers for user in value.consumers()) or producer.graph is not next(iter(readers)).graph:
         return None

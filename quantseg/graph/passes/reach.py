@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+from quantseg.graph.operators import PRODUCTS
 
 ONLY_THE_ANSWER = "only the answer follows, which integers would round once more"
 """The reason to leave a node that no convolution or product comes after."""
@@ -13,6 +13,6 @@ def leading_to_product(graph: ir.Graph) -> set[ir.Node]:
     found: set[ir.Node] = set()
     for node in reversed(list(graph)):
         users = [user for output in node.outputs for user in output.consumers()]
-        if any(user in found or (user.domain == "" and user.op_type in _PRODUCTS) for user in users):
+        if any(user in found or (user.domain == "" and user.op_type in PRODUCTS) for user in users):
             found.add(node)
     return found

@@ -14,17 +14,15 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import bypass, constant, initializer, input_at, only_producer, owner, rank, scalar
+from quantseg.graph.operators import BIASED_PRODUCTS, MOVEMENTS, PRODUCTS, SELECTIONS
 from quantseg.graph.passes.linear import linear, write
 from quantseg.graph.passes.outcome import Change, Outcome
 
-_LINEAR = ("Conv", "ConvTranspose", "Gemm")
-_MOVING = (
-    "DepthToSpace", "Expand", "Flatten", "Reshape", "Slice", "SpaceToDepth", "Squeeze", "Tile", "Transpose",
-    "Unsqueeze",
-)  # fmt: skip
+_MOVING = MOVEMENTS - {"Gather", "Split"}  # which part what several nodes read: each scales its own
 _AVERAGING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum")
-_RISING = ("LeakyRelu", "MaxPool", "ReduceMax", "ReduceMin", "Relu")
+_RISING = (SELECTIONS - {"GlobalMaxPool"}) | {"LeakyRelu", "Relu"}
 """They keep the order of numbers, so a positive factor passes."""
+_TRAVELLED = PRODUCTS | _MOVING | _RISING | {*_AVERAGING, "Add", "Pad", "Resize"}
 
 
 def fold_scales(model: ir.Model) -> Outcome:
@@ -67,10 +65,10 @@ def _scaled(node: ir.Node) -> tuple[ir.Value, float] | None:
 
 def _travel(value: ir.Value, user: ir.Node, factor: float, edits: _Edits) -> bool:
     """Whether weights make `value`, which only `user` reads; then `edits` multiplies them by the factor."""
-    maker = only_producer(value, user, *_LINEAR, *_MOVING, *_AVERAGING, *_RISING, "Add", "MatMul", "Pad", "Resize")
+    maker = only_producer(value, user, *_TRAVELLED)
     if maker is None:
         return False
-    if maker.op_type in _LINEAR:
+    if maker.op_type in BIASED_PRODUCTS:
         return _into_weights(maker, factor, edits)
     if maker.op_type == "MatMul":
         return _into_product(maker, factor, edits)

@@ -9,9 +9,11 @@ from typing import TypeVar
 
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset, Subset
+from quantseg.data.heads import Judged, judged_outputs
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import Taken
+from quantseg.graph import signature
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
 from quantseg.mixed_precision.budget.judging import Judge, Verdict, judged
 from quantseg.mixed_precision.budget.weighing import Costs, in_int8
@@ -31,7 +33,8 @@ IMAGES = 32
 class Found:
     """The end of a search. candidate: with the chosen nodes kept float, and why. limit: of evaluations.
 
-    written: what was judged of the model as it is written, where that is another one than the walk's best.
+    judged: which outputs of the model are compared. written: what was judged of the model as it is written, where that
+    is another one than the walk's best.
     """
 
     candidate: Candidate
@@ -40,6 +43,7 @@ class Found:
     limit: int
     unit: str
     runtime: Runtime
+    judged: Judged
     written: Point | None = None
 
     @property
@@ -67,6 +71,7 @@ class Found:
         images = len(self.judge.images.names)
         return {
             "budget": self.judge.budget.to_json(),
+            "output": self.judged.to_json(),
             "judged_against": "labels" if self.judge.labelled else "float masks",
             "is_met": self.is_met,
             "evaluations": {"made": self.evaluations, "at_most": self.limit, "images": images},
@@ -147,7 +152,8 @@ def search(candidate: Candidate, judge: Judge, weighing: Weighing, context: Cont
 
     walked = walk(evaluated, judge.budget, steps, price, evaluations=evaluations)
     explained = _explained(candidate, walked, judge.budget)
-    return Found(explained, walked, judge, evaluations, prices.unit, context.runtime)
+    seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
+    return Found(explained, walked, judge, evaluations, prices.unit, context.runtime, seen)
 
 
 def _point(nodes: Nodes, cost: float, int8_share: float, found: Verdict) -> Point:

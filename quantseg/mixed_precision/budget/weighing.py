@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from quantseg.calibration.context import Context
 from quantseg.data import Subset
+from quantseg.data.heads import head_of
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision import latency_model as costs
 from quantseg.mixed_precision import sensitivity
@@ -66,7 +67,7 @@ def harms(candidate: Candidate, context: Context) -> Mapping[str, float]:
     taken = min(count, HARM_IMAGES)
     few = Subset(images, tuple(number * count // taken for number in range(taken)))
     measured = sensitivity.measure(candidate, few, context, left_float=False)
-    is_numbers = candidate.model.recipe.output.head != "labels"
+    is_numbers = head_of(candidate.model.recipe.output).gives_numbers
     return {node.node: _noise(node.alone) if is_numbers else node.alone.flipped for node in measured.nodes}
 
 

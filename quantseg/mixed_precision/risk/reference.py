@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import in_order
+from quantseg.data.heads import head_of
 from quantseg.data.recipe import OutputRecipe
 from quantseg.mixed_precision.risk.margins import Judge
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
@@ -21,18 +22,19 @@ Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
 @dataclass(frozen=True, eq=False)
 class Jury:
-    """A judge for each of the pictures. output: the name of the answer. threads: that models are run on."""
+    """A judge for each of the pictures. outputs: names of those that are judged. threads: that models are run on."""
 
     feeds: Feeds
     judges: tuple[Judge, ...]
-    output: str
+    outputs: tuple[str, ...]
     threads: int
 
     @staticmethod
     def of(model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int) -> "Jury":
         """Runs the float model on each of `feeds`. Raises RecipeError where its answer does not fit the recipe."""
-        answers = _answers(model, feeds, str(output.name), threads)
-        return Jury(feeds, tuple(Judge.of(answer, output) for answer in answers), str(output.name), threads)
+        names = head_of(output).outputs(output, graph.signature(model)[1])
+        answers = _answers(model, feeds, names, threads)
+        return Jury(feeds, tuple(Judge.of(answer, output) for answer in answers), names, threads)
 
     def chosen(self, indices: Sequence[int]) -> "Jury":
         """Some of its pictures alone."""
@@ -41,7 +43,7 @@ class Jury:
 
     def risks(self, model: ir.Model) -> tuple[float, ...]:
         """The risk of a model's answer to each picture; see margins.py."""
-        answers = _answers(model, self.feeds, self.output, self.threads)
+        answers = _answers(model, self.feeds, self.outputs, self.threads)
         return tuple(judge.risk(answer) for judge, answer in zip(self.judges, answers, strict=True))
 
     def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:
@@ -61,14 +63,14 @@ class _Judging:
 
     def _risk(self, model: bytes) -> float:
         with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
-            outputs = (session.run(feed, [self.jury.output])[0] for feed in self.jury.feeds)
+            outputs = (session.run(feed, self.jury.outputs) for feed in self.jury.feeds)
             return fmean(judge.risk(out) for judge, out in zip(self.jury.judges, outputs, strict=True))
 
 
-def _answers(model: ir.Model, feeds: Feeds, output: str, threads: int) -> Iterable[NDArray[Any]]:
+def _answers(model: ir.Model, feeds: Feeds, names: Sequence[str], threads: int) -> Iterable[list[NDArray[Any]]]:
     with (
         graph.as_session_source(model) as source,
         closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
     ):
         for feed in feeds:
-            yield session.run(feed, [output])[0]
+            yield session.run(feed, names)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import in_order
 from quantseg.data import Dataset
+from quantseg.data.heads import judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.metrics.sqnr import Sqnr
-from quantseg.graph import to_bytes
+from quantseg.graph import signature, to_bytes
 from quantseg.mixed_precision.sensitivity.parts import parts_of
 from quantseg.mixed_precision.sensitivity.reference import Reference, fed, float_answers, noise_and_flips
 from quantseg.mixed_precision.sensitivity.values import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
@@ -32,7 +33,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     finite, OutputError where the disk has no room for the float outputs.
     """
     prepared, recipe, input_name = candidate.prepared, candidate.model.recipe, candidate.model.input.name
-    track = context.track
+    track, seen = context.track, judged_outputs(recipe, signature(prepared.model)[1])
     whole = whole_of(candidate)
     parts = parts_of(prepared.model, candidate.plan)
     wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
@@ -41,7 +42,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
         macs = multiply_accumulates(prepared, {input_name: fed(references[0]).shape})
 
         graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))
-        found = in_order(context.beside(_Losing(references, recipe, input_name), graphs))
+        found = in_order(context.beside(_Losing(references, recipe, input_name, seen.outputs), graphs))
         losses = dict(zip(distinct, track(found, total=len(distinct), what="quantised graphs"), strict=True))
 
     def of(variant: Variant) -> Loss:
@@ -59,7 +60,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
         )
         for one in wanted
     )
-    return Sensitivity(of(whole), len(references), tuple(nodes), sum(macs.values()))
+    return Sensitivity(of(whole), len(references), tuple(nodes), sum(macs.values()), seen)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class _Losing:
     references: tuple[Reference, ...]
     recipe: Recipe
     input_name: str
+    names: tuple[str, ...]
 
     def __call__(self) -> Callable[[tuple[int, bytes]], tuple[int, Loss]]:
         return lambda numbered: (numbered[0], self._loss(numbered[1]))
@@ -78,8 +80,8 @@ class _Losing:
         noises, flipped, pixels = list[float](), 0, 0
         with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
             for reference in self.references:
-                (output,) = session.run({self.input_name: fed(reference)}, [str(self.recipe.output.name)])
-                noise, changed, size = noise_and_flips(output, reference, self.recipe.output)
+                outputs = session.run({self.input_name: fed(reference)}, self.names)
+                noise, changed, size = noise_and_flips(outputs, reference, self.recipe.output)
                 noises.append(noise)
                 flipped += changed
                 pixels += size

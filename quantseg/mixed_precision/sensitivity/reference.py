@@ -1,7 +1,7 @@
 """The float model's answers, computed once for every image and kept on disk: memory does not grow with the images."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from quantseg import graph
 from quantseg.data import Dataset
-from quantseg.data.heads import class_map
+from quantseg.data.heads import class_map, head_of
 from quantseg.data.recipe import OutputRecipe, Recipe
-from quantseg.errors import DataError, ModelError, OutputError
+from quantseg.errors import DataError, OutputError
 from quantseg.evaluation.metrics.sqnr import Sqnr
+from quantseg.evaluation.predictions import check_finite
 from quantseg.graph.preparation import Prepared
 from quantseg.progress import Track
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
@@ -25,10 +26,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Reference:
-    """One image: the file of what the model is fed, those of its float output and masks, and the output's Σ r²."""
+    """One image: the file of what the model is fed, those of its float outputs and masks, and the outputs' Σ r²."""
 
     tensor: Path
-    output: Path
+    outputs: tuple[Path, ...]
     masks: Path
     signal: float
 
@@ -42,7 +43,8 @@ def float_answers(
     recipe: completed. Raises DataError for no images, ModelError for an output that is not finite, OutputError where
     the disk has no room.
     """
-    total = len(data.names)
+    total, head = len(data.names), head_of(recipe.output)
+    names = head.outputs(recipe.output, graph.signature(prepared.model)[1])
     if not total:
         raise DataError("no images to measure on; give a folder that holds some")
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
@@ -53,23 +55,21 @@ def float_answers(
             references = []
             for index in track(range(total), total=total, what="float model"):
                 tensor = data.load(index).tensor
-                (output,) = session.run({input_name: tensor}, [str(recipe.output.name)])
-                if not np.isfinite(output).all():
-                    raise ModelError(
-                        f"output {recipe.output.name!r} holds NaN or infinity for {data.names[index]}; "
-                        "check the preprocessing and the model"
-                    )
-                arrays = {"tensor": tensor, "output": output, "masks": compact(class_map(output, recipe.output))}
-                files = {part: Path(folder) / f"{index}.{part}.npy" for part in arrays}
+                outputs = session.run({input_name: tensor}, names)
+                check_finite(names, outputs, data.names[index])
+                masks = compact(head.masks(outputs, recipe.output))
+                stored = [tensor, masks, *outputs]
+                files = [Path(folder) / f"{index}.{part}.npy" for part in range(len(stored))]
                 try:
-                    for part, array in arrays.items():
-                        np.save(files[part], array)
+                    for file, array in zip(files, stored, strict=True):
+                        np.save(file, array)
                 except OSError as error:
                     raise OutputError(
                         f"{folder}: has no room for the float outputs ({error.strerror or error}); "
                         "use fewer images, or set TMPDIR to a larger disk"
                     ) from error
-                references.append(Reference(**files, signal=Sqnr.from_outputs(output, output).signal))
+                signal = sum(Sqnr.from_outputs(output, output).signal for output in outputs)
+                references.append(Reference(files[0], tuple(files[2:]), files[1], signal))
         yield tuple(references)
 
 
@@ -78,12 +78,14 @@ def fed(reference: Reference) -> Array:
     return _mapped(reference.tensor)
 
 
-def noise_and_flips(output: Array, reference: Reference, recipe: OutputRecipe) -> tuple[float, int, int]:
-    """Σ (r − q)² of another model's output, how many pixels change their class, and how many there are."""
-    wide = np.result_type(output, np.float32)  # class ids may be of a type that has no negative numbers
-    error = np.subtract(output, _mapped(reference.output), dtype=wide)
-    noise = float(np.square(error, dtype=np.float64).sum())
-    differs = class_map(output, recipe) != _mapped(reference.masks)
+def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: OutputRecipe) -> tuple[float, int, int]:
+    """Σ (r − q)² of another model's outputs, how many pixels change their class, and how many there are."""
+    noise = 0.0
+    for output, real in zip(outputs, reference.outputs, strict=True):
+        wide = np.result_type(output, np.float32)  # class ids may be of a type that has no negative numbers
+        error = np.subtract(output, _mapped(real), dtype=wide)
+        noise += float(np.square(error, dtype=np.float64).sum())
+    differs = class_map(outputs, recipe) != _mapped(reference.masks)
     flipped = np.any(differs, axis=1) if differs.ndim == 4 else differs
     return noise, int(np.count_nonzero(flipped)), flipped.size
 

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from quantseg.data.heads import Judged
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -64,12 +66,16 @@ class NodeSensitivity:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A plan's losses. whole: of the full plan. nodes: in the graph's order. macs: of all nodes, float ones too."""
+    """A plan's losses. whole: of the full plan. nodes: in the graph's order. macs: of all nodes, float ones too.
+
+    judged: which outputs of the model are compared.
+    """
 
     whole: Loss
     images: int
     nodes: tuple[NodeSensitivity, ...]
     macs: int
+    judged: Judged
 
     def ranked(self) -> tuple[NodeSensitivity, ...]:
         """The nodes by what each loses alone, the most harmful first: by SQNR, of equal ones by flipped pixels.
@@ -95,6 +101,7 @@ class Sensitivity:
         """Plain values, the nodes in the graph's order."""
         return {
             "images": self.images,
+            "output": self.judged.to_json(),
             "macs": self.macs,
             "whole": self.whole.to_json(),
             "nodes": [node.to_json() for node in self.nodes],

@@ -1,4 +1,4 @@
-"""The answer itself as output: the recipe's head becomes part of the graph.
+"""The masks themselves as output: the recipe's head becomes part of the graph.
 
 A class map needs no probabilities: Softmax and other functions that keep the order of the classes are left out, and
 a sigmoid moves into its threshold, sigmoid(x) > t where x > ln(t / (1 − t)). What only moves pixels is done with the
@@ -7,15 +7,17 @@ does not commute, so the head comes behind it.
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from quantseg.data.recipe import OutputRecipe
+from quantseg.data.heads import head_of
+from quantseg.data.values import CHANNEL_AXIS
 from quantseg.errors import PlanError
-from quantseg.graph import infer_shapes
+from quantseg.graph import infer_shapes, signature
 from quantseg.graph.passes import Change
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding.building import Builder
@@ -25,83 +27,89 @@ MASK = "mask"
 """Name of the folded output. Not the float model's: numbers and class ids are read differently."""
 
 MOST_CLASSES = 256
-_CLASS_AXIS = {"NCHW": 1, "NHWC": 3, "NHW": None}
 _OVER_CLASSES = ("LogSoftmax", "Softmax")
 _ORDER_KEEPING = ("Exp", "Identity", "Log", "Sigmoid", "Softplus", "Sqrt", "Tanh")
 
 
-def fold_answer(float_model: FloatModel) -> FloatModel:
-    """Edits the graph to give class ids, uint8 (N, H, W), in place of the recipe's output; the recipe follows.
+@dataclass(frozen=True)
+class FoldedOutput:
+    """An output that is replaced by a mask; see GraphOutput. axis: of its channels, None without one."""
 
-    Multilabel gives a mask of zeros and ones for each class, in the output's layout. Equal classes: the first, as in
-    float; on integers more of them are equal. Raises PlanError for more classes than uint8 holds.
+    build: Builder
+    value: ir.Value
+    axis: int | None
+
+    def best_class(self, classes: int) -> ir.Value:
+        """ArgMax, before the moves; of equal classes the first, as in float; on integers more of them are equal."""
+        assert self.axis is not None
+        size = None if self.value.shape is None else self.value.shape[self.axis]
+        self._check(size if isinstance(size, int) else classes)
+        numbers, axis, moves, _ = _origin(self.value, self.axis, over_classes=True)
+        assert axis is not None
+        best = self.build.node("ArgMax", [numbers], axis=axis, keepdims=0)
+        return self._without_channels(self.build.node("Cast", [best], to=ir.DataType.UINT8), moves)
+
+    def above(self, threshold: float, *, channels: bool) -> ir.Value:
+        """Greater, before the moves."""
+        numbers, axis, moves, level = _origin(self.value, self.axis, threshold=threshold)
+        greater = self.build.node("Greater", [numbers, self.build.constant("threshold", level, np.float32)])
+        mask = self.build.node("Cast", [greater], to=ir.DataType.UINT8)
+        if not channels:
+            return self._without_channels(self._squeezed(mask, axis), moves)
+        for move in reversed(moves):
+            mask = move.whole(self.build, mask)
+        return mask
+
+    def ids(self, classes: int) -> ir.Value:
+        """A Cast."""
+        self._check(classes)
+        is_uint8 = self.value.dtype == ir.DataType.UINT8
+        mask = self.value if is_uint8 else self.build.node("Cast", [self.value], to=ir.DataType.UINT8)
+        return self._squeezed(mask, self.axis)
+
+    def _without_channels(self, mask: ir.Value, moves: Sequence[Move]) -> ir.Value:
+        for move in reversed(moves):
+            mask = move.without_classes(self.build, mask)
+        return mask
+
+    def _squeezed(self, mask: ir.Value, axis: int | None) -> ir.Value:
+        if axis is None:
+            return mask
+        return self.build.node("Squeeze", [mask, self.build.constant("axis", [axis], np.int64)])
+
+    def _check(self, classes: int) -> None:
+        if not classes:
+            raise PlanError(
+                f"--fold-argmax: output {self.value.name!r} does not tell how many classes it has; give --classes"
+            )
+        if classes > MOST_CLASSES:
+            raise PlanError(
+                f"--fold-argmax: {classes} classes do not fit uint8, which holds {MOST_CLASSES}; leave it out"
+            )
+
+
+def fold_answer(float_model: FloatModel) -> FloatModel:
+    """Edits the graph to give a mask, uint8, in place of the outputs that the head reads; the recipe follows.
+
+    The head says what the mask is. Raises PlanError for more classes than uint8 holds.
     """
     prepared, recipe = float_model.prepared, float_model.recipe
     model, given = prepared.model, recipe.output
-    old = next(value for value in model.graph.outputs if value.name == given.name)
-    axis = _CLASS_AXIS[str(given.layout)]
-    _check_classes(given, old, axis)
+    head, outputs = head_of(given), model.graph.outputs
+    names = head.outputs(given, signature(model)[1])
+    old = [next(value for value in outputs if value.name == name) for name in names]
     build = Builder(model.graph, MASK)
-    mask = _HEADS[str(given.head)](build, old, axis, given)
-    model.graph.outputs[model.graph.outputs.index(old)] = mask
+    axis = CHANNEL_AXIS.get(str(given.layout))
+    mask, folded = head.fold([FoldedOutput(build, value, axis) for value in old], given)
+    outputs[outputs.index(old[0])] = mask
+    for value in old[1:]:
+        outputs.remove(value)
     mask.name = build.free(MASK)
     RemoveUnusedNodesPass()(model)
     infer_shapes(model)
-    many = given.head == "multilabel"
-    answer = replace(given, name=mask.name, threshold=0.5)
-    answer = answer if many else replace(answer, layout="NHW", head="labels")
-    note = Change("fold_argmax", str(mask.name), f"{given.head} of {old.name}")
+    note = Change("fold_argmax", str(mask.name), f"{head.name} of {', '.join(names)}")
     done = replace(prepared, changes=(*prepared.changes, note))
-    return replace(float_model, prepared=done, recipe=replace(recipe, output=answer))
-
-
-def _check_classes(recipe: OutputRecipe, output: ir.Value, axis: int | None) -> None:
-    if recipe.head in ("threshold", "multilabel"):
-        return
-    size = None if axis is None or output.shape is None or recipe.head == "labels" else output.shape[axis]
-    classes = size if isinstance(size, int) else len(recipe.classes)
-    if not classes:
-        raise PlanError(f"--fold-argmax: output {output.name!r} does not tell how many classes it has; give --classes")
-    if classes > MOST_CLASSES:
-        raise PlanError(f"--fold-argmax: {classes} classes do not fit uint8, which holds {MOST_CLASSES}; leave it out")
-
-
-def _argmax(build: Builder, output: ir.Value, axis: int | None, recipe: OutputRecipe) -> ir.Value:
-    assert axis is not None
-    numbers, axis, moves, _ = _origin(output, axis, over_classes=True)
-    assert axis is not None
-    mask = build.node("Cast", [build.node("ArgMax", [numbers], axis=axis, keepdims=0)], to=ir.DataType.UINT8)
-    for move in reversed(moves):
-        mask = move.without_classes(build, mask)
-    return mask
-
-
-def _threshold(build: Builder, output: ir.Value, axis: int | None, recipe: OutputRecipe) -> ir.Value:
-    numbers, place, moves, threshold = _origin(output, axis, threshold=recipe.threshold)
-    mask = _above(build, numbers, threshold)
-    if place is not None:
-        mask = build.node("Squeeze", [mask, build.constant("axis", [place], np.int64)])
-    for move in reversed(moves):
-        mask = move.without_classes(build, mask)
-    return mask
-
-
-def _multilabel(build: Builder, output: ir.Value, axis: int | None, recipe: OutputRecipe) -> ir.Value:
-    numbers, _, moves, threshold = _origin(output, axis, threshold=recipe.threshold)
-    mask = _above(build, numbers, threshold)
-    for move in reversed(moves):
-        mask = move.whole(build, mask)
-    return mask
-
-
-def _labels(build: Builder, output: ir.Value, axis: int | None, recipe: OutputRecipe) -> ir.Value:
-    mask = output if output.dtype == ir.DataType.UINT8 else build.node("Cast", [output], to=ir.DataType.UINT8)
-    return mask if axis is None else build.node("Squeeze", [mask, build.constant("axis", [axis], np.int64)])
-
-
-def _above(build: Builder, numbers: ir.Value, threshold: float) -> ir.Value:
-    above = build.node("Greater", [numbers, build.constant("threshold", threshold, np.float32)])
-    return build.node("Cast", [above], to=ir.DataType.UINT8)
+    return replace(float_model, prepared=done, recipe=replace(recipe, output=replace(folded, name=str(mask.name))))
 
 
 def _origin(
@@ -138,6 +146,3 @@ def _logit(probability: float) -> float:
     if not 0 < probability < 1:
         return -math.inf if probability <= 0 else math.inf
     return math.log(probability / (1 - probability))
-
-
-_HEADS = {"argmax": _argmax, "threshold": _threshold, "multilabel": _multilabel, "labels": _labels}

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from quantseg.data.recipe import InputRecipe, image_input
-from quantseg.data.recipe.values import CHANNELS
+from quantseg.data.values import CHANNELS
 from quantseg.errors import PlanError
 from quantseg.graph import infer_shapes, signature
 from quantseg.graph.edit import static_shape

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from quantseg.graph.operators import MOVEMENTS, REDUCTIONS, SELECTIONS
 from quantseg.quantization.operators import (
     activation,
     answer,
@@ -79,20 +80,7 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "ArgMax": answer.argmax,
     "Greater": answer.above,
     "DequantizeLinear": storage.stored,
-    "ReduceMax": movement.first_input,
-    "ReduceMin": movement.first_input,
-    "DepthToSpace": movement.first_input,
-    "SpaceToDepth": movement.first_input,
-    "Reshape": movement.first_input,
-    "Transpose": movement.first_input,
-    "Flatten": movement.first_input,
-    "Squeeze": movement.first_input,
-    "Unsqueeze": movement.first_input,
-    "Slice": movement.first_input,
-    "Split": movement.first_input,
-    "Gather": movement.first_input,
-    "Expand": movement.first_input,
-    "Tile": movement.first_input,
+    **dict.fromkeys(sorted(MOVEMENTS | (SELECTIONS & REDUCTIONS)), movement.first_input),
     "Pad": movement.pad,
     "Resize": resampling.resize,
 }

@@ -2,11 +2,10 @@
 
 import onnx_ir as ir
 
+from quantseg.graph.operators import REARRANGEMENTS, SELECTIONS
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
-_PLAIN = frozenset((
-    "Flatten", "MaxPool", "ReduceMax", "ReduceMin", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
-))  # fmt: skip
+_PLAIN = (REARRANGEMENTS | SELECTIONS) - {"DepthToSpace", "GlobalMaxPool", "SpaceToDepth"}
 """Operators whose outputs hold nothing but values of their first input."""
 
 

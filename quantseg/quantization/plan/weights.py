@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.errors import PlanError
+from quantseg.graph.operators import PRODUCTS
 from quantseg.quantization.affine import F32, Ints, QuantParams, integer_limits, params_of_weights
 from quantseg.quantization.operators import IntegerForm, KeptFloat
 from quantseg.quantization.pairs import pulled, rows_of, safe_scale
@@ -19,8 +20,6 @@ Number = TypeVar("Number", bound=np.generic)
 
 LARGEST_BIAS = 1 << 30
 """Bias integers stay within ±2^30, half of int32: the other half is left to the products that are added to them."""
-
-_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def weight_types(
@@ -52,7 +51,7 @@ def _reading_the_picture(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
     for node in nodes:
         read = [value for value in node.inputs if value is not None and not value.is_initializer()]
         makers = [value.producer() for value in read]
-        if any(maker is None or (maker in found and maker.op_type not in _PRODUCTS) for maker in makers):
+        if any(maker is None or (maker in found and maker.op_type not in PRODUCTS) for maker in makers):
             found.add(node)
     return found
 
@@ -63,7 +62,7 @@ def _giving_the_answer(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
     for node in reversed(list(nodes)):
         readers = [user for output in node.outputs for user, _ in output.uses()]
         last = any(output.is_graph_output() for output in node.outputs)
-        if last or any(user in found and user.op_type not in _PRODUCTS for user in readers):
+        if last or any(user in found and user.op_type not in PRODUCTS for user in readers):
             found.add(node)
     return found
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, initializer
+from quantseg.graph.operators import INTEGER_PRODUCTS
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.affine import F32, F64
 from quantseg.quantization.plan.weights import pair_rows
@@ -103,7 +104,7 @@ def lost(prepared: Prepared, kept_float: Container[str] = ()) -> Lost:
 def _products(graph: ir.Graph) -> Iterator[tuple[ir.Node, F32]]:
     """The products with pairs and their weights, (output channels, in/group, taps)."""
     for node in graph:
-        if node.domain in ("", "ai.onnx") and node.op_type in ("Conv", "Gemm", "MatMul"):
+        if node.domain in ("", "ai.onnx") and node.op_type in INTEGER_PRODUCTS:
             weight = constant(node.inputs[1])
             rows = None if weight is None or weight.dtype != np.float32 else pair_rows(node, weight)
             if rows is not None:

@@ -10,20 +10,17 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantseg.graph.operators import BROADCAST, POOLS, REDUCTIONS, UNARY
 from quantseg.refinement.channel_order import movement, operators
 from quantseg.refinement.channel_order.ties import Ids, Lane, Ties, fits, lane
 
 _HANDLERS: Mapping[str, Callable[[Ties, ir.Node], Lane | None]] = {
     **dict.fromkeys(("Conv", "Gemm", "MatMul"), operators.product),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mean", "Sum", "PRelu"), operators.elementwise),
-    **dict.fromkeys(("Equal", "Greater", "Less", "And", "Or", "Xor", "Where", "Clip"), operators.elementwise),
-    **dict.fromkeys(("Relu", "LeakyRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Gelu", "Mish"), operators.through),
-    **dict.fromkeys(("Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus", "Softsign", "Erf"), operators.through),
-    **dict.fromkeys(("Exp", "Log", "Sqrt", "Reciprocal", "Abs", "Neg", "Sign", "Floor", "Ceil"), operators.through),
-    **dict.fromkeys(("Round", "Not", "Cast", "Identity", "Dropout", "Expand"), operators.through),
-    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool"), operators.pictures),
+    **dict.fromkeys(BROADCAST, operators.elementwise),
+    **dict.fromkeys(UNARY | {"Expand"}, operators.through),
+    **dict.fromkeys(POOLS, operators.pictures),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), operators.normalisation),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), operators.reduction),
+    **dict.fromkeys(REDUCTIONS, operators.reduction),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), operators.reshape),
     "Resize": operators.resize,
     "Pad": operators.pad,

@@ -70,7 +70,7 @@ def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded:
 def deviation(
     models: tuple[ir.Model, ir.Model],
     feeds: Sequence[Mapping[str, NDArray[Any]]],
-    output: str,
+    outputs: Sequence[str],
     *,
     runtime: Runtime,
     threads: int,
@@ -84,9 +84,9 @@ def deviation(
         closing(runtime.open(second, threads=threads, spinning=False)) as given,
     ):
         for feed in feeds:
-            (a,), (b,) = told.run(feed, [output]), given.run(feed, [output])
-            most = max(most, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
-            largest = max(largest, float(np.abs(a.astype(np.float64)).max(initial=0.0)))
+            for a, b in zip(told.run(feed, outputs), given.run(feed, outputs), strict=True):
+                most = max(most, float(np.abs(a.astype(np.float64) - b).max(initial=0.0)))
+                largest = max(largest, float(np.abs(a.astype(np.float64)).max(initial=0.0)))
     return most / largest if largest else most
 
 

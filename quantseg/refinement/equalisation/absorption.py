@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from quantseg.calibration.observation import ChannelExtrema
 from quantseg.graph.edit import constant, initializer, input_at, only_producer, rank
+from quantseg.graph.operators import BIASED_PRODUCTS, INTEGER_PRODUCTS
 from quantseg.graph.preparation import Prepared
 from quantseg.refinement.equalisation.factors import F64
 
@@ -24,7 +25,7 @@ __all__ = ["Absorbed", "absorb"]
 SHARE = 0.9
 """Of the least value behind a Relu, what is taken away: other images reach lower than those that were seen."""
 
-_MAKERS = ("Conv", "Gemm")
+_MAKERS = BIASED_PRODUCTS & INTEGER_PRODUCTS
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _readers(tensor: ir.Value, graph: ir.Graph) -> Sequence[ir.Node]:
 def _constant(node: ir.Node) -> bool:
     """Whether the node is a layer of constant weight, with a constant bias for each channel or none."""
     weight = constant(input_at(node, 1))
-    if node.domain != "" or node.op_type not in (*_MAKERS, "MatMul") or weight is None:
+    if node.domain != "" or node.op_type not in INTEGER_PRODUCTS or weight is None:
         return False
     plain = node.attributes.get_float("alpha", 1.0) == node.attributes.get_float("beta", 1.0) == 1.0
     flat = rank(node.inputs[0]) == weight.ndim == 2 and plain and node.attributes.get_int("transA", 0) == 0

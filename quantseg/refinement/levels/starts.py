@@ -118,7 +118,7 @@ def _rewritten(start: Start, prepared: Prepared, what: str, work: Work) -> Start
     """Another spelling of the same network, observed anew; None where it is not the same on the images."""
     candidate, context, jury = start.candidate, work.context, work.jury
     graphs = candidate.prepared.model, prepared.model
-    changed = deviation(graphs, jury.feeds, jury.output, runtime=context.runtime, threads=context.threads)
+    changed = deviation(graphs, jury.feeds, jury.outputs, runtime=context.runtime, threads=context.threads)
     if changed > EQUAL:
         log.warning("not taken: %s, since the float output changes by %.1g of its largest", what, changed)
         return None

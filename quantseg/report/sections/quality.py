@@ -19,6 +19,8 @@ def accuracy(report: Report) -> Section:
     elif e.sqnr_db is not None:
         text += f" The output's signal to quantisation noise ratio (SQNR) is {decibels(e.sqnr_db)}."
     peer = None if report.peer is None else report.peer.evaluation
+    if e.judged.note:
+        text += f" {e.judged.note[:1].upper()}{e.judged.note[1:]}."
     if peer is not None:
         text += " ORT is the model of onnxruntime's own quantizer, made of the same images at like settings."
     if e.float_scores is None or e.int8_scores is None:

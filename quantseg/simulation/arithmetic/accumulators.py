@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
 from quantseg.quantization.affine import F32
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic import convolution, matrix, transposed
 from quantseg.simulation.arithmetic.call import Call
 from quantseg.simulation.arithmetic.pair_sums import LEAST as LEAST_16
@@ -71,12 +72,12 @@ def _lost(op_type: str, call: Call) -> tuple[Whole, Whole]:
     """By how much the processor's saturating sums may lie below and above the exact ones, for each channel."""
     x = call.array(0)
     low, high = (0, 255) if x.dtype == np.uint8 else (-128, 127)
-    if op_type in ("QLinearConv", "ConvInteger"):
-        pairs = convolution.paired(call, 3 if op_type == "QLinearConv" else 1)
+    if op_type in CONVOLUTIONS:
+        pairs = convolution.paired(call, PRODUCTS[op_type].weight)
         if pairs is not None:
             return most_lost(pairs.rows.reshape(-1, pairs.rows.shape[2]), low, high)
     elif op_type != "QLinearConvTranspose":
-        weight = call.array(1 if op_type == "MatMulInteger" else 3)
+        weight = call.array(PRODUCTS[op_type].weight)
         if matrix.saturates(call, x, weight):
             across = op_type == "QGemm" and bool(call.number("transB", 0))
             return most_lost((weight if across else weight.T).astype(np.float32), low, high)
@@ -86,15 +87,15 @@ def _lost(op_type: str, call: Call) -> tuple[Whole, Whole]:
 
 def _largest_zero_point(op_type: str, call: Call) -> int:
     """Of the weight, which a kernel multiplies as it is stored."""
-    zero = call.maybe(3 if op_type in ("ConvInteger", "MatMulInteger") else 5)
+    zero = call.maybe(PRODUCTS[op_type].zero_point)
     return 0 if zero is None else int(np.abs(zero.astype(np.int64)).max(initial=0))
 
 
 def _of_two_tensors(op_type: str, call: Call) -> Bounds:
-    index, zeros = (1, (2, 3)) if op_type == "MatMulInteger" else (3, (2, 5))
-    a, b = call.array(0), call.array(index)
+    places = PRODUCTS[op_type]
+    a, b = call.array(0), call.array(places.weight)
     limits = []
-    for values, zero in ((a, call.maybe(zeros[0])), (b, call.maybe(zeros[1]))):
+    for values, zero in ((a, call.maybe(2)), (b, call.maybe(places.zero_point))):
         info = np.iinfo(values.dtype)
         shift = 0 if zero is None else int(np.asarray(zero).reshape(-1)[0])
         limits.append((info.min - shift, info.max - shift))
@@ -107,8 +108,8 @@ def _of_two_tensors(op_type: str, call: Call) -> Bounds:
 
 def weight_rows(op_type: str, call: Call) -> tuple[Whole, Whole]:
     """The weight as (channels, inner) integers without zero-point, and the bias of each channel."""
-    if op_type in ("QLinearConv", "ConvInteger"):
-        weights = convolution.integer_weights(call, 3 if op_type == "QLinearConv" else 1)
+    if op_type in CONVOLUTIONS:
+        weights = convolution.integer_weights(call, PRODUCTS[op_type].weight)
         rows = weights.kernel.reshape(weights.shape[0], -1).astype(np.int64)
         return rows, weights.bias
     if op_type == "QLinearConvTranspose":
@@ -117,15 +118,15 @@ def weight_rows(op_type: str, call: Call) -> tuple[Whole, Whole]:
         by_output = np.moveaxis(kernel.reshape(groups, -1, *kernel.shape[1:]), 2, 1)
         found = by_output.reshape(groups * kernel.shape[1], -1).astype(np.int64)
         return found, _bias(call.maybe(8), len(found))
-    index, zero = (1, 3) if op_type == "MatMulInteger" else (3, 5)
+    places = PRODUCTS[op_type]
     across = op_type == "QGemm" and bool(call.number("transB", 0))
-    weight = matrix.centred(call.array(index), call.maybe(zero), 0 if across else -1)
+    weight = matrix.centred(call.array(places.weight), call.maybe(places.zero_point), 0 if across else -1)
     if weight.ndim != 2:
         raise ModelError(
             f"a product of two tensors, {list(weight.shape)} the second: it has no weight for each channel"
         )
     rows = (weight if across else weight.T).astype(np.int64)
-    return rows, _bias(call.maybe(6) if op_type == "QGemm" else None, len(rows))
+    return rows, _bias(None if places.bias is None else call.maybe(places.bias), len(rows))
 
 
 def _bias(bias: Array | None, channels: int) -> Whole:
@@ -136,8 +137,8 @@ def _bias(bias: Array | None, channels: int) -> Whole:
 
 def accumulated(op_type: str, call: Call) -> Iterator[Array]:
     """The accumulators of one call as (channels, many), part by part: whole numbers of any type."""
-    if op_type in ("QLinearConv", "ConvInteger"):
-        index = 3 if op_type == "QLinearConv" else 1
+    if op_type in CONVOLUTIONS:
+        index = PRODUCTS[op_type].weight
         x, weight = pictures(call), call.array(index)
         view = convolution.geometry(x, weight.shape, call.attributes)
         zero = int(call.zero_point(2, x.dtype))
@@ -155,7 +156,7 @@ def accumulated(op_type: str, call: Call) -> Iterator[Array]:
 def _matrix_sums(op_type: str, call: Call) -> Array:
     if op_type == "QGemm":
         return matrix.qgemm_accumulators(call)
-    return matrix.matmul_accumulators(call, 1 if op_type == "MatMulInteger" else 3)
+    return matrix.matmul_accumulators(call, PRODUCTS[op_type].weight)
 
 
 def pictures(call: Call) -> Array:
@@ -168,10 +169,10 @@ def columns(op_type: str, call: Call) -> Iterator[tuple[slice, F32]]:
 
     int8 is moved up by 128, as kernels for uint8 times int8 do.
     """
-    raw = np.asarray(pictures(call) if op_type in ("QLinearConv", "ConvInteger") else call.array(0))
+    raw = np.asarray(pictures(call) if op_type in CONVOLUTIONS else call.array(0))
     up = 128 if raw.dtype.kind == "i" else 0
-    if op_type in ("QLinearConv", "ConvInteger"):
-        weights = convolution.integer_weights(call, 3 if op_type == "QLinearConv" else 1)
+    if op_type in CONVOLUTIONS:
+        weights = convolution.integer_weights(call, PRODUCTS[op_type].weight)
         view = convolution.geometry(raw, weights.shape, call.attributes)
         padded = view.padded(raw, int(call.zero_point(2, raw.dtype))).astype(np.float32) + np.float32(up)
         each = weights.kernel.shape[1]

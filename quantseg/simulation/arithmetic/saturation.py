@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.quantization.affine import F32
+from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.accumulators import columns
 from quantseg.simulation.arithmetic.call import Call
 from quantseg.simulation.arithmetic.pair_sums import beyond, possible
@@ -68,11 +69,10 @@ def stored_rows(op_type: str, call: Call) -> F32 | None:
     """The int8 weight as stored, (channels, inner), the inner axis in the kernel's order; None for other kernels."""
     if op_type == "QLinearConvTranspose":
         return None  # no kernel of any runtime
-    index = {"ConvInteger": 1, "MatMulInteger": 1}.get(op_type, 3)
-    weight = call.array(index)
+    weight = call.array(PRODUCTS[op_type].weight)
     if weight.dtype != np.int8 or weight.ndim < 2:
         return None
-    if op_type in ("QLinearConv", "ConvInteger"):
+    if op_type in CONVOLUTIONS:
         if weight.shape[1] == 1 and call.number("group", 1) == weight.shape[0]:
             return None  # depthwise
         places = np.moveaxis(weight.reshape(*weight.shape[:2], -1), 1, 2)

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 
 from quantseg.quantization.affine import F32
+from quantseg.quantization.integer_operands import PRODUCTS
 from quantseg.quantization.rounding.requantisation import Ratio
 from quantseg.simulation.arithmetic import Call, convolution, matrix, transposed
 from quantseg.simulation.arithmetic.accumulators import pictures
@@ -17,8 +18,9 @@ def explained(op_type: str, call: Call, place: tuple[int, ...], result: int) -> 
     gemm = op_type == "QGemm"
     last = bool(call.number("channels_last", 0)) or op_type in ("QLinearMatMul", "QGemm")
     channel = place[-1] if last else place[1]
-    bias_at, scale_at, zero_at = (6, 7, 8) if gemm else (8, 6, 7)
-    bias = call.maybe(bias_at) if op_type != "QLinearMatMul" else None
+    places = PRODUCTS[op_type]
+    scale_at, zero_at = (7, 8) if gemm else (6, 7)
+    bias = None if places.bias is None else call.maybe(places.bias)
     x = call.array(0)
     terms = {
         "QLinearConv": _convolution,

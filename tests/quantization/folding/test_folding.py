@@ -343,10 +343,10 @@ def test_every_head_gives_the_masks_of_the_outputs(name: str) -> None:
     assert completed(made.prepared.model, made.recipe.input, made.recipe.output) == made.recipe
     for seed in range(3):
         tensor = noise(1, 3, 7, 9, seed=seed)
-        expected = class_map(graphs.run(model, {"x": tensor})[0], recipe.output)
+        expected = class_map(graphs.run(model, {"x": tensor}), recipe.output)
         (mask,) = graphs.run(made.prepared.model, {"x": tensor})
         assert mask.dtype == np.uint8
-        found = class_map(mask, made.recipe.output)
+        found = class_map((mask,), made.recipe.output)
         np.testing.assert_array_equal(found, expected)
         assert mask.ndim == (4 if recipe.output.head == "multilabel" else 3)
 

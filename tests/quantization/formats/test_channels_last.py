@@ -395,6 +395,7 @@ def turns(model: ir.Model) -> list[tuple[str, tuple[int, ...]]]:
     return [turn for turn in orders if turn[1] in (TO_CHANNELS_LAST, TO_CHANNELS_FIRST)]
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(networks())
 def test_every_network_computes_the_integers_of_qoperator(drawn: Drawn) -> None:
@@ -414,6 +415,7 @@ def test_every_way_to_write_a_node_gives_the_same_integers(drawn: Drawn) -> None
     assert_equal(made, written(prepared, decided), drawn.feeds[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(networks(), st.randoms(use_true_random=True))
 def test_what_stands_beside_an_excluded_node_stays_equal(drawn: Drawn, random: Random) -> None:
@@ -426,6 +428,7 @@ def test_what_stands_beside_an_excluded_node_stays_equal(drawn: Drawn, random: R
     assert_equal(made, written(prepared, decided, "qoperator"), drawn.feeds[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(networks())
 def test_the_same_network_gives_the_same_bytes(drawn: Drawn) -> None:
@@ -433,6 +436,7 @@ def test_the_same_network_gives_the_same_bytes(drawn: Drawn) -> None:
     assert to_bytes(once) == to_bytes(again)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(networks())
 def test_no_tensor_is_transposed_twice(drawn: Drawn) -> None:
@@ -440,6 +444,7 @@ def test_no_tensor_is_transposed_twice(drawn: Drawn) -> None:
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(networks(PICTURE_LAYERS))
 def test_only_the_image_the_answers_and_what_is_float_are_transposed(drawn: Drawn) -> None:
@@ -628,6 +633,7 @@ def test_layouts_meet_at_borders_alone(name: str) -> None:
 # Models that were trained.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cells_unet", "deeplabv3plus", "segnet", "unet_bilinear"])
 def test_a_trained_model_gives_what_its_qdq_form_gives(name: str) -> None:
     """However its convolutions are written. onnxruntime fuses QDQ into the same kernels."""

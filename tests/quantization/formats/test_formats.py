@@ -368,6 +368,7 @@ def emitted(qformat: str = "qdq", **metadata: str) -> bytes:
     return graph.to_bytes(formats.emit(prepared.model, made, qformat=qformat, metadata=metadata))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", FORMATS)
 def test_the_same_input_gives_the_same_bytes_in_another_process(qformat: str) -> None:
     program = (

@@ -4,13 +4,13 @@ Source of learning from a teacher's answers alone: Hinton et al., arXiv:1503.025
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 
 from quantseg.calibration.context import Context
-from quantseg.data.recipe import OutputRecipe
+from quantseg.data.heads import Loss
 from quantseg.refinement.rounding.learned import NETWORK_SHARE, Learning, objective
 from quantseg.refinement.rounding.learned.descent import Descent, descend
 from quantseg.refinement.rounding.learned.examples import drawn
@@ -21,17 +21,18 @@ RATE = 0.005
 """How far positions move in the first step, in steps of the grid."""
 
 
-def distil(task: Task, weights: Weights, recipe: OutputRecipe, how: Learning, context: Context) -> Weights:
+def distil(task: Task, weights: Weights, losses: Sequence[Loss], how: Learning, context: Context) -> Weights:
     """The weights after NETWORK_SHARE times as many steps as each part got, one image each.
 
-    Those before, where the steps brought the answer no nearer.
+    Those before, where the steps brought the outputs no nearer. losses: of the outputs.
     """
     examples, steps = task.examples, NETWORK_SHARE * how.iterations
 
     def loss(step: int, parameters: dict[str, tuple[Any, Any]]) -> Any:
         example = examples[drawn(len(examples), context.seed, step)]
-        made = task.rounded.run({task.given: example.x}, (task.answer,), parameters)[task.answer]
-        return objective.distance(made, example.target, example.weights, recipe)
+        made = task.rounded.run({task.given: example.x}, task.outputs, parameters)
+        parts = zip(task.outputs, example.targets, example.weights, losses, strict=True)
+        return sum(objective.distance(made[name], *rest) for name, *rest in parts)
 
     def total(chosen: Weights) -> float:
         parameters = chosen.rounded()

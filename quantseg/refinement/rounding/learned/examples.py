@@ -15,11 +15,11 @@ CACHE_BYTES = 1 << 29
 
 @dataclass(frozen=True)
 class Example:
-    """One input, what the float model makes of it, and how much each of its pixels weighs."""
+    """One input, the outputs that the float model makes of it, and how much each of their pixels weighs."""
 
     x: Any
-    target: Any
-    weights: Any
+    targets: tuple[Any, ...]
+    weights: tuple[Any, ...]
 
 
 @final
@@ -38,7 +38,7 @@ class Examples:
         if index in self._kept:
             return self._kept[index]
         example = self._make(self.picture(index))
-        size = sum(tensor.nbytes for tensor in (example.x, example.target, example.weights))
+        size = sum(tensor.nbytes for tensor in (example.x, *example.targets, *example.weights))
         if self._bytes + size <= CACHE_BYTES:
             self._kept[index] = example
             self._bytes += size

@@ -8,8 +8,10 @@ import torch
 
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
+from quantseg.data.heads import head_of
 from quantseg.data.recipe import Recipe
 from quantseg.errors import CalibrationError, PlanError
+from quantseg.graph import signature
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
 from quantseg.refinement.rounding.learned import Learning, objective
@@ -30,25 +32,27 @@ def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
         raise CalibrationError("no images to learn the rounding from; give a folder that holds some")
     if how.rounding not in ROUNDINGS:
         raise PlanError(f"{how.rounding!r} is no way to learn rounding; choose one of {', '.join(ROUNDINGS)}")
-    objective.check(recipe.output)
+    losses = objective.losses_of(recipe.output)
     decided, model = candidate.plan, candidate.prepared.model
     rounded = fake_quantised(model, decided, weights=())
     network, plain = Network(rounded), Network(model)
-    given, answer = candidate.model.input.name, recipe.output.name or str(model.graph.outputs[0].name)
+    given, outputs = candidate.model.input.name, head_of(recipe.output).outputs(recipe.output, signature(model)[1])
     weights = Weights.of(model, decided)
     if not weights.positions:
         return candidate
 
     def example(x: Any) -> Example:
         with torch.no_grad():
-            target = plain.run({given: x}, (answer,))[answer]
-            return Example(x, target, objective.pixel_weights(target, recipe.output, how.boundary_weight))
+            made = plain.run({given: x}, outputs)
+            targets = tuple(made[name] for name in outputs)
+            pairs = zip(targets, losses, strict=True)
+            return Example(x, targets, tuple(objective.pixel_weights(*pair, how.boundary_weight) for pair in pairs))
 
-    task = Task(network, plain, given, answer, Examples(data, _width_axis(recipe, data), example))
+    task = Task(network, plain, given, outputs, Examples(data, _width_axis(recipe, data), example))
     with _deterministic(context.threads):
         parts = parts_of(rounded.graph, model.graph, weights.positions, largest=how.largest_part)
         weights = reconstruct(parts, task, weights, how, context)
-        weights = distil(task, weights, recipe.output, how, context)
+        weights = distil(task, weights, losses, how, context)
     grids = {**candidate.overrides.weights, **decided.weights}
     return candidate.with_weights(weights.written(model, decided), grids)
 

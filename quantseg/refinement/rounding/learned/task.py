@@ -8,10 +8,13 @@ from quantseg.refinement.rounding.learned.network import Network
 
 @dataclass(frozen=True)
 class Task:
-    """rounded, plain: the quantised network and the float one. given, answer: names of their input and output."""
+    """rounded, plain: the quantised network and the float one. given: their input.
+
+    outputs: those that count.
+    """
 
     rounded: Network
     plain: Network
     given: str
-    answer: str
+    outputs: tuple[str, ...]
     examples: Examples

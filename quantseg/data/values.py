@@ -1,10 +1,12 @@
-"""The values of a recipe. None means: decided from the model by `complete`."""
+"""The values of a recipe. None means: decided from the model by `recipe.complete`."""
 
 import math
 import reprlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from quantseg.errors import RecipeError
+from quantseg.graph import TensorSpec
 
 MAX_SIDE = 16384
 """Largest height or width, in pixels, that a recipe may ask for."""
@@ -13,7 +15,14 @@ OUTPUT_LAYOUTS = ("NCHW", "NHWC", "NHW")
 CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
 """Channel orders and the number of channels that each makes."""
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "box")
-HEADS = ("argmax", "threshold", "multilabel", "labels")
+CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
+SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2), "NHW": (1, 2)}
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
+
+
+def listing(specs: Sequence[TensorSpec]) -> str:
+    """The inputs or outputs in a line."""
+    return ", ".join(str(spec) for spec in specs) or "none"
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,8 @@ class InputRecipe:
 class OutputRecipe:
     """From an output tensor to classes.
 
-    head: argmax over the channels; threshold (one channel: value > threshold is class 1); multilabel (each
-    channel > threshold is its own class); labels (the model itself gives integer class ids).
-    layout: "NHW" is an output without a channel axis. threshold: in the units of the output.
+    head: a name in `heads.HEADS`. layout: "NHW" is an output without a channel axis. threshold: of the heads that have
+    one, in the units of the output.
     ignore_index: the id of mask pixels that count for nothing.
     Raises RecipeError for a value that does not exist.
     """
@@ -66,7 +74,6 @@ class OutputRecipe:
 
     def __post_init__(self) -> None:
         _require_member("output.layout", self.layout, OUTPUT_LAYOUTS)
-        _require_member("output.head", self.head, HEADS)
         _require(math.isfinite(self.threshold), "output.threshold", self.threshold, "a finite number")
         distinct = len(set(self.classes)) == len(self.classes)
         _require(distinct, "output.classes", self.classes, "names that differ from each other")

@@ -182,10 +182,10 @@ def test_the_penalty_is_nothing_where_every_share_is_decided() -> None:
 
 def test_pixels_near_the_boundary_weigh_more() -> None:
     logits = torch.tensor([[[[0.0, 0.0, 0.0]], [[0.1, 1.0, 9.0]]]])
-    weights = objective.pixel_weights(logits, RECIPE.output, 4.0)[0, 0]
+    weights = objective.pixel_weights(logits, *objective.losses_of(RECIPE.output), 4.0)[0, 0]
     assert weights[0] > weights[1] > weights[2]
     assert float(weights.mean()) == pytest.approx(1)
-    assert torch.equal(objective.pixel_weights(logits, RECIPE.output, 0.0), torch.ones(1, 1, 3))
+    assert torch.equal(objective.pixel_weights(logits, *objective.losses_of(RECIPE.output), 0.0), torch.ones(1, 1, 3))
 
 
 @pytest.mark.parametrize("head", ["argmax", "threshold", "multilabel"])
@@ -193,11 +193,12 @@ def test_pixels_near_the_boundary_weigh_more() -> None:
 def test_the_objective_is_nothing_for_the_same_answer_alone(head: str, layout: str) -> None:
     recipe = OutputRecipe(name="y", layout=layout, head=head)
     channels = 1 if head == "threshold" else 3
+    (loss,) = objective.losses_of(recipe)
     target = torch.from_numpy(noise(*((1, channels, 5, 6) if layout == "NCHW" else (1, 5, 6, channels))))
-    weights = objective.pixel_weights(target, recipe, 4.0)
+    weights = objective.pixel_weights(target, loss, 4.0)
     assert weights.shape == (1, 5, 6)
-    assert float(objective.distance(target, target, weights, recipe)) == pytest.approx(0, abs=1e-6)
-    assert float(objective.distance(target * 0.9, target, weights, recipe)) > 1e-4
+    assert float(objective.distance(target, target, weights, loss)) == pytest.approx(0, abs=1e-6)
+    assert float(objective.distance(target * 0.9, target, weights, loss)) > 1e-4
 
 
 # Parts.

@@ -1,15 +1,17 @@
-from dataclasses import dataclass, replace
+"""Bias correction, and what is chosen beside it: weights clipped by the moments of their inputs, and ranges."""
+
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantseg.refinement.layer_ranges import CANDIDATES, MINMAX, search_ranges
+from quantseg.refinement.rounding.clipping import clip_weights
+from quantseg.refinement.rounding.moments import LARGEST_GRAM, output_error, patches, second_moments
 
 from quantseg.calibration.calibrators import CALIBRATORS
-from quantseg.calibration.histogram import Histogram
-from quantseg.calibration.observation import ChannelExtrema, Observations
-from quantseg.data.dataset import Item
 from quantseg.errors import DataError, PlanError
 from quantseg.graph import expose, to_bytes
 from quantseg.graph.preparation import prepare
@@ -20,39 +22,10 @@ from quantseg.quantization.pairs import unsafe
 from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.quantization.qtypes import INT4
 from quantseg.refinement.bias import METHODS, correct_biases
-from quantseg.refinement.downstream import cone_of
-from quantseg.refinement.layer_ranges import CANDIDATES, MINMAX, search_ranges
 from quantseg.refinement.layers import layers_of
-from quantseg.refinement.outliers import outliers
-from quantseg.refinement.rounding.clipping import clip_weights
-from quantseg.refinement.rounding.moments import LARGEST_GRAM, output_error, patches, second_moments
 from tests.support import graphs
 from tests.support.quantised import extrema, kernel, noise
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """A data set of tensors in memory."""
-
-    tensors: tuple
-
-    @property
-    def names(self):
-        return tuple(f"{index}.npy" for index in range(len(self.tensors)))
-
-    def digest(self, index):
-        return f"{index:064x}"
-
-    def load(self, index):
-        return Item(self.names[index], self.tensors[index], None, None)
-
-
-def images(count=4, shape=(1, 4, 9, 9), shift=0.3):
-    return Tensors(tuple(noise(*shape, seed=seed) + np.float32(shift) for seed in range(count)))
-
-
-def feeds(data):
-    return [{"x": tensor} for tensor in data.tensors]
+from tests.support.tensors import Tensors, feeds, images, observed
 
 
 def chain(*, bias=True, depthwise=True):
@@ -338,23 +311,6 @@ def test_clipping_of_a_whole_weight_keeps_one_scale():
     assert clipped.weights[layer.name].scale.shape == ()
 
 
-def observed(prepared, data):
-    """The observations of all tensors that a plan may need, counted by numpy from onnxruntime's runs."""
-    names = list(extrema(prepared.model, feeds(data)))
-    computed = [name for name in names if name != "x"]
-    histograms, channels = {}, {}
-    for feed in feeds(data):
-        for name, value in {
-            **dict(zip(computed, graphs.run(expose(prepared.model, computed), feed), strict=True)),
-            **feed,
-        }.items():
-            rows = np.moveaxis(value, 1, 0).reshape(value.shape[1], -1)
-            extent = ChannelExtrema(rows.min(axis=1), rows.max(axis=1))
-            histograms[name] = histograms[name] + Histogram.of(value) if name in histograms else Histogram.of(value)
-            channels[name] = channels[name] | extent if name in channels else extent
-    return Observations({n: histograms[n] for n in names}, {n: channels[n] for n in names}, ())
-
-
 def test_a_lonely_outlier_is_clipped_where_no_layer_misses_it():
     """Channel 0 holds one huge value, which the next layer multiplies by nothing."""
     tensor = noise(1, 4, 9, 9)
@@ -407,39 +363,6 @@ def test_the_chosen_range_errs_no_more_at_the_reader_than_the_whole_range():
     for tensor, place in readers.items():
         one = {**whole, tensor: ranges[tensor]}
         assert worst(one, tensor, nodes[place]) <= worst(whole, tensor, nodes[place]) * (1 + 1e-4), chosen[tensor]
-
-
-def test_a_cone_ends_at_the_next_products_and_at_the_answer():
-    body = "a = Relu(x)\n b = Conv(a, w)\n c = Add(a, x)\n d = Relu(b)\n y = Add(c, d)"
-    model = prepare(graphs.graph(body, x="float[1,4,6,6]", w=kernel(4, 4, 1, 1))).model
-    cone = cone_of(model.graph, frozenset({"x"}))
-    assert set(cone.sinks) == {"b", "y"}
-    assert len(cone.nodes) == 4
-
-
-def test_outliers_are_named_widest_first():
-    low = np.zeros(9, np.float32)
-    high = np.array([1, 1, 400, 1, 1, 1, 1, 90, 1], np.float32)
-    flat = ChannelExtrema(low, np.ones(9, np.float32))
-    dead = ChannelExtrema(low, np.eye(9, dtype=np.float32)[0])
-    seen = Observations({}, {"t": ChannelExtrema(low, high), "flat": flat, "dead": dead}, ())
-    assert outliers(seen) == ("t: channels 2, 7 up to 400 times as wide as the median channel",)
-
-
-def test_channels_that_are_nearly_dead_are_no_measure_of_the_others():
-    """Most are narrower than any grid tells from zero; of those left, one is far wider, or all are alike."""
-    high = np.full(40, 1e-38, np.float32)
-    high[:4] = 1, 1, 1, 20
-    alike = np.minimum(high, 1)
-    seen = {name: ChannelExtrema(np.zeros(40, np.float32), values) for name, values in (("t", high), ("u", alike))}
-    assert outliers(Observations({}, seen, ())) == ("t: channel 3 up to 20 times as wide as the median channel",)
-
-
-def test_a_note_on_many_channels_stays_one_short_line():
-    high = np.ones(300, np.float32)
-    high[:100] = 50
-    (note,) = outliers(Observations({}, {"t": ChannelExtrema(np.zeros(300, np.float32), high)}, ()))
-    assert note == "t: channels 0, 1, 2, 3 and 96 more up to 50 times as wide as the median channel"
 
 
 @pytest.mark.parametrize("qformat", ["qdq", "qoperator"])

@@ -1,0 +1,93 @@
+"""Heads: from a model's outputs to the masks that metrics compare. A new one is a file here and a line in HEADS.
+
+argmax       one channel a class: the class with the largest number
+threshold    one channel: class 1 above the threshold, else class 0
+multilabel   one channel a class: each class wherever its own number is above the threshold
+labels       the model gives class ids itself
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quantseg.data.heads.argmax import Argmax
+from quantseg.data.heads.head import Array, GraphOutput, Head, Loss, Margins
+from quantseg.data.heads.labels import Labels
+from quantseg.data.heads.maps import can_be_map
+from quantseg.data.heads.multilabel import Multilabel
+from quantseg.data.heads.threshold import Threshold
+from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
+from quantseg.errors import RecipeError
+from quantseg.graph import TensorSpec
+
+__all__ = [
+    "HEADS",
+    "Array",
+    "GraphOutput",
+    "Head",
+    "Judged",
+    "Loss",
+    "Margins",
+    "class_map",
+    "complete_output",
+    "head_of",
+    "judged_outputs",
+]
+
+HEADS: Mapping[str, Head] = {
+    "argmax": Argmax(),
+    "threshold": Threshold(),
+    "multilabel": Multilabel(),
+    "labels": Labels(),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outputs that the masks come from, and the others that could be judged in their place."""
+
+    outputs: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def to_json(self) -> str | list[str]:
+        """The name, or the names where a head reads several outputs."""
+        return self.outputs[0] if len(self.outputs) == 1 else list(self.outputs)
+
+    @property
+    def note(self) -> str:
+        """A line for tables of figures; empty where nothing else could be judged."""
+        names, others = (", ".join(map(repr, some)) for some in (self.outputs, self.others))
+        return f"judged: output {names}, not {others}" if others else ""
+
+
+def head_of(recipe: OutputRecipe) -> Head:
+    """The head that a completed recipe names. Raises RecipeError where there is no such head."""
+    if recipe.head is None or recipe.head not in HEADS:
+        raise RecipeError(f"output.head: {recipe.head!r} is not allowed; give one of {', '.join(HEADS)}")
+    return HEADS[recipe.head]
+
+
+def complete_output(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> OutputRecipe:
+    """The recipe with every None decided by its head, or by the one that recognises the outputs.
+
+    given: the completed recipe of the input. Raises ModelError and RecipeError as `Head.complete` does.
+    """
+    if recipe.head is not None:
+        return head_of(recipe).complete(recipe, outputs, given)
+    head = next(head for head in HEADS.values() if head.recognises(recipe, outputs, given))
+    return head.complete(recipe, outputs, given)
+
+
+def class_map(outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
+    """Masks of a batch: int64 (images, height, width), or bool (images, classes, height, width) where they overlap.
+
+    outputs: those that the head reads. recipe: completed. Raises RecipeError where they do not fit each other.
+    """
+    return head_of(recipe).masks(outputs, recipe)
+
+
+def judged_outputs(recipe: Recipe, specs: Sequence[TensorSpec]) -> Judged:
+    """What is judged of a model with these outputs. recipe: completed."""
+    names, size = head_of(recipe.output).outputs(recipe.output, specs), recipe.input.size
+    assert size is not None
+    others = (spec.name for spec in specs if spec.name not in names and can_be_map(spec, size))
+    return Judged(names, tuple(others))

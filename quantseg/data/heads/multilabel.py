@@ -1,0 +1,62 @@
+"""One channel a class: each class wherever its own number is above the threshold, so that classes may overlap."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
+
+from quantseg.data.heads import maps
+from quantseg.data.heads.head import Array, GraphOutput, Loss, Margins
+from quantseg.data.values import InputRecipe, OutputRecipe
+from quantseg.graph import TensorSpec
+
+
+@final
+class Multilabel:
+    """See Head. Each channel of a pixel is a decision of its own, with its distance from the threshold as the lead."""
+
+    name = "multilabel"
+    gives_numbers = True
+    overlapping = True
+
+    def recognises(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> bool:
+        """Never: from outside, argmax looks the same."""
+        return False
+
+    def complete(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> OutputRecipe:
+        """As many classes as channels; integers are masks of zeros and ones."""
+        found = maps.find_map(recipe, outputs, given)
+        return found.completed(recipe, self.name, found.channels)
+
+    def outputs(self, recipe: OutputRecipe, specs: Sequence[TensorSpec]) -> tuple[str, ...]:
+        """One map."""
+        return (str(recipe.name),)
+
+    def class_names(self, classes: tuple[str, ...], count: int) -> tuple[str, ...]:
+        """The recipe's, then plain ones."""
+        return maps.class_names(classes, count)
+
+    def class_count(self, outputs: Sequence[Array], recipe: OutputRecipe) -> int | None:
+        """The channels."""
+        (output,) = outputs
+        return int(maps.channels_first(output, recipe).shape[1])
+
+    def masks(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
+        """One plane a class."""
+        (output,) = outputs
+        return np.asarray(maps.channels_first(output, recipe) > recipe.threshold)
+
+    def margins(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Margins:
+        """Each channel of each pixel against the threshold."""
+        (output,) = outputs
+        return maps.leads_over(recipe.threshold, output, recipe)
+
+    def losses(self, recipe: OutputRecipe) -> tuple[Loss, ...]:
+        """What is near the threshold weighs most."""
+        return (Loss(recipe.layout, level=recipe.threshold),)
+
+    def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:
+        """Greater, in the layout of the output: a mask of zeros and ones for each class."""
+        (output,) = outputs
+        return output.above(recipe.threshold, channels=True), replace(recipe, threshold=0.5)
