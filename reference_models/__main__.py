@@ -55,8 +55,9 @@ def train(
 ) -> None:
     """Train a network, export the weights of its best epoch to ONNX, and draw the curve."""
     from reference_models.making import make
+    from reference_models.wanted import Wanted
 
-    wanted = {
+    settings = {
         "epochs": epochs,
         "batch": batch,
         "loss": loss,
@@ -69,19 +70,9 @@ def train(
         "precision": precision,
     }
     theirs = {"dataset": dataset, "size": size, "classes": classes, "ignore_index": ignore_index}
-    given, own = ({key: v for key, v in flags.items() if v is not None} for flags in (wanted, theirs))
-    card = make(
-        name,
-        data,
-        output,
-        given=given,
-        own=own,
-        seed=seed,
-        threads=threads,
-        resume=resume,
-        device=device,
-        track=console.track,
-    )
+    given, own = ({key: v for key, v in flags.items() if v is not None} for flags in (settings, theirs))
+    wanted = Wanted(given, own, seed, threads, resume, device)
+    card = make(name, data, output, wanted, track=console.track)
     console.written(*(output / f"{name}{suffix}" for suffix in (".onnx", ".json", ".png", ".pt")))
     console.say(f"{name}: validation mean IoU {card['validation_mean_iou']:.4f}, {card['parameters']:,} parameters")
 

@@ -1,7 +1,6 @@
 """One model made from beginning to end: pictures, training, checks, ONNX file, card and curve."""
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -21,52 +20,39 @@ from reference_models.curve import draw_curve
 from reference_models.export import export, largest_difference, multiply_accumulates, parameters
 from reference_models.pictures import Pictures, open_pictures
 from reference_models.train import Trainer
-from reference_models.wanted import OWN, check_sizes, device_of, own_data, settings_of
+from reference_models.wanted import OWN, Wanted, check_sizes, device_of, own_data, settings_of
 from reference_models.zoo import ZOO, Reference
 
 CHECKED = 8
 """Validation pictures on which the exported model is compared with the network, logit by logit."""
 
 
-def make(
-    name: str,
-    data: Path | None,
-    output: Path,
-    *,
-    given: Mapping[str, Any],
-    own: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    threads: int = 1,
-    resume: bool = False,
-    device: str | None = None,
-    track: Track = quiet,
-) -> dict[str, Any]:
+def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Track = quiet) -> dict[str, Any]:
     """Trains model `name` on the folder `data` and writes NAME.onnx, .json, .png and .pt into `output`.
 
-    given: settings that differ from the zoo's. own: what differs where the pictures are of another data set: dataset
-    (its layout), size, classes, ignore_index. Returns the card. Raises DataError and RecipeError for unknown names,
-    values that do not fit the network and bad pictures, OutputError where nothing can be written; then nothing has
-    been trained.
+    Returns the card. Raises DataError and RecipeError for unknown names, values that do not fit the network and bad
+    pictures, OutputError where nothing can be written; then nothing has been trained.
     """
+    own, seed = asked.own, asked.seed
     if name not in ZOO:
         raise DataError(f"{name!r}: unknown model; choose from {', '.join(ZOO)}")
     row = ZOO[name]
     if own:
         row = replace(row, data=own_data(row.data, data, own))
-    settings = settings_of(row, given)
+    settings = settings_of(row, asked.settings)
     check_sizes(name, row.data, settings)
     files = {suffix: output / f"{name}.{suffix}" for suffix in ("onnx", "json", "png", "pt")}
     for path in files.values():
         check_writable(path)
-    where = device_of(device)
-    torch.set_num_threads(threads)
+    where = device_of(asked.device)
+    torch.set_num_threads(asked.threads)
     pictures = open_pictures(row.data, data, crop=settings.crop, batch=settings.batch, track=track)
     recipe = _recipe(row, pictures)
     # What a checkpoint must agree on: all that decides the losses, but for the machine.
     fixed = {**asdict(settings), "seed": seed, "data": dict(pictures.digests)}
     if own:
         fixed |= {"size": row.data.input.size, "classes": pictures.classes, "ignore_index": pictures.ignore_index}
-    resumed = checkpoint.load(files["pt"], name, fixed) if resume else None
+    resumed = checkpoint.load(files["pt"], name, fixed) if asked.resume else None
 
     def keep(progress: Progress) -> None:
         checkpoint.save(files["pt"], name, fixed, progress)
@@ -95,9 +81,9 @@ def make(
         "last_loss": progress.epochs[-1].loss,
         "training_seconds": round(sum(epoch.seconds for epoch in progress.epochs)),
         "settings": asdict(settings),
-        "command": _command(name, row, {**(own or {}), **given}, seed, threads),
+        "command": _command(name, row, asked),
         "seed": seed,
-        "threads": threads,
+        "threads": asked.threads,
         "torch": torch.__version__,
         "processor": torch.cuda.get_device_name() if where.type == "cuda" else provenance().processor,
     }
@@ -112,14 +98,14 @@ def _recipe(row: Reference, pictures: Pictures) -> Recipe:
     return Recipe(row.data.input, output)
 
 
-def _command(name: str, row: Reference, given: Mapping[str, Any], seed: int, threads: int) -> str:
+def _command(name: str, row: Reference, asked: Wanted) -> str:
     """The command that does the same again, the folder of pictures left to the reader."""
     words = ["python -m reference_models train", name]
     if row.data.layout != "cells":
         words.append(f"--data {shlex.quote(row.data.name.removeprefix(OWN))}")
-    for key, value in given.items():
+    for key, value in {**asked.own, **asked.settings}.items():
         flag = key.replace("_", "-")
         switch = f"--{flag}" if value else f"--no-{flag}"
         words.append(switch if isinstance(value, bool) else f"--{flag} {shlex.quote(str(value))}")
-    words.append(f"--seed {seed}")
-    return " ".join(words if threads == 1 else [*words, f"--threads {threads}"])
+    words.append(f"--seed {asked.seed}")
+    return " ".join(words if asked.threads == 1 else [*words, f"--threads {asked.threads}"])

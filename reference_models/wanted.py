@@ -1,7 +1,7 @@
 """What a training is asked to do, checked before anything is read: settings, sizes, data of one's own, the device."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,22 @@ OWN = "own "
 """Before the folder's name, in the metadata: a report must not take a folder called camvid for that data set."""
 
 _MAX_ID = 1 << 31
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a training is asked for.
+
+    settings: those that differ from the zoo's. own: what differs where the pictures are of another data set: dataset
+    (its layout), size, classes, ignore_index. resume: whether it goes on from a checkpoint. device: see `device_of`.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    threads: int = 1
+    resume: bool = False
+    device: str | None = None
 
 
 def settings_of(row: Reference, given: Mapping[str, Any]) -> Settings:

@@ -16,24 +16,23 @@ from unittest.mock import PropertyMock, patch
 
 import numpy as np
 
-from quantseg import graph, pipeline
-from quantseg.calibration.file import CalibrationTable
+from quantseg import api
 from quantseg.graph.passes import LOWERINGS, conv_transpose
 from quantseg.graph.passes.outcome import Outcome
 from quantseg.mixed_precision import latency_model as costs
-from quantseg.mixed_precision.latency_model import Bench
-from quantseg.mixed_precision.targets import Job, input_shapes
+from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions, input_shapes
 from quantseg.quantization.formats import convolution, editor
-from quantseg.quantization.plan import QuantSettings, grids
+from quantseg.quantization.plan import grids
+from quantseg.quantization.writing import written
 from quantseg.report import tables
-from quantseg.runtimes import RUNTIMES
-from quantseg.runtimes.latency import benchmark
+from quantseg.runtimes import DEFAULT
+from quantseg.runtimes.latency import Turns, benchmark
 from tests.bench import contestants, writing
-from tests.bench.contestants import THREADS, UNET, Subject
+from tests.bench.contestants import FAST, THREADS, UNET, Subject
 
 MODELS = (UNET, "linknet", "fpn", "mobile", "deeplab_v3_mbv2_voc", "sinet_portrait", "road_segmentation_adas_0001")
 ROUNDS, RUNS, IMAGES = 7, 8, 8
-BENCH = Bench(RUNTIMES["onnxruntime"], THREADS, costs.folder())
+BENCH = costs.Bench(DEFAULT, THREADS, costs.folder())
 ALL = "everything"
 WITHOUT = {
     "channels last": "written as QOperator, in the model's own layout",
@@ -72,38 +71,30 @@ def without(trick: str) -> Iterator[None]:
         yield
 
 
-def made(subject: Subject, table: CalibrationTable, trick: str, target: Path, *, islands: bool) -> None:
+def made(subject: Subject, given: api.Calibrated, trick: str, target: Path, *, islands: bool) -> None:
     """Writes the subject's model without the trick. islands: whether the whole model is faster with float islands."""
     with without(trick):
-        model = pipeline.read_float_model(subject.path, subject.source)
-        settings = QuantSettings()
-        fit = costs.fit(model.prepared, input_shapes(model), settings, BENCH)
-        placement = fit.placement if islands and trick != "float islands" else fit.by_rule
+        model = api.load(subject.path, subject.source)
+        candidate = api.refined(replace(given, model=model), FAST)
+        found = costs.fit(candidate, input_shapes(model), BENCH)
+        placed = found.by_parts if islands and trick != "float islands" else found.by_rule
         removed = {"AMX by zero-point": convolution.SHIFTED, "dense groups": convolution.DENSE}.get(trick)
-        ways = {node: way for node, way in placement.variants.items() if way != removed}
-        qformat = "qoperator" if trick == "channels last" else fit.qformat
-        placement = replace(placement, variants=ways)
-        _, written = pipeline.quantize(model, table, fit.settings, qformat=qformat, placement=placement)
-    graph.save(written, target)
+        ways = {node: way for node, way in placed.overrides.variants.items() if way != removed}
+        fit = replace(found.fit, qformat="qoperator") if trick == "channels last" else found.fit
+        written(replace(placed, overrides=replace(placed.overrides, variants=ways, fit=fit))).save(target)
 
 
 def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     """Latencies in turns of the model with everything, without each trick, and in float."""
-    table = subject.calibrated()
-    best = Job(subject.model, table, QuantSettings()).measured(BENCH, "measured")
+    given = subject.calibrated()
+    best = api.quantize(given, replace(FAST, target=TargetOptions(ORT_CPU))).fit
     models = {"float": subject.path}
     for number, trick in enumerate((ALL, *WITHOUT)):
         models[trick] = folder / f"{number}.onnx"
-        made(subject, table, trick, models[trick], islands=best.by_parts)
+        made(subject, given, trick, models[trick], islands=best is not None and best.by_parts)
     feeds = {subject.model.input.name: subject.validation.load(0).tensor}
-    timings = benchmark(
-        models,
-        runtime=RUNTIMES["onnxruntime"],
-        threads=THREADS,
-        feeds=dict.fromkeys(models, feeds),
-        rounds=ROUNDS,
-        runs=RUNS,
-    )
+    turns = Turns(ROUNDS, RUNS)
+    timings = benchmark(models, dict.fromkeys(models, feeds), runtime=DEFAULT, threads=THREADS, turns=turns)
     return {timing.name: asdict(timing) for timing in timings}
 
 
@@ -127,16 +118,15 @@ def main() -> None:
     short = {name: name.split("_")[0] for name in results}
     rows = [(trick, *(tables.ratio(slower(found, trick)) for found in results.values()), tables.ratio(mean(trick)))
             for trick in (*WITHOUT, "float")]  # fmt: skip
-    writing.write(
-        "ablation",
+    page = writing.Page(
         "What each trick of --target ort-cpu brings",
         "Median latency without the trick over that with all of them (above 1: it pays), geometric mean last; the last "
-        f"row is the float model. {ROUNDS} alternating rounds of {RUNS} runs, one session alive, {THREADS} threads; "
-        "differences within 2 % are noise.\n\n"
+        f"row is the float model. Effort fast. {ROUNDS} alternating rounds of {RUNS} runs, one session alive, "
+        f"{THREADS} threads; differences within 2 % are noise.\n\n"
         + "\n".join(f"- without *{trick}*: {meaning}" for trick, meaning in WITHOUT.items()),
         {"Latency without it": (("without", *short.values(), "mean"), rows)},
-        {"models": results},
     )
+    writing.write("ablation", page, {"models": results})
 
 
 if __name__ == "__main__":

@@ -20,36 +20,31 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quantseg.refinement.layer_ranges import search_ranges
-
-from quantseg import graph, pipeline
+from quantseg import api
 from quantseg.data import Subset
-from quantseg.evaluation import tool_comparison as contest
+from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import evaluate
-from quantseg.evaluation.peers import PeerError, quantize_with_nncf
 from quantseg.evaluation.predictions import open_pair
 from quantseg.files import write_json
 from quantseg.mixed_precision.risk import Jury
 from quantseg.mixed_precision.targets import input_shapes
-from quantseg.progress import quiet
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT4
-from quantseg.refinement import levels as effort
-from quantseg.refinement.bias import correct_biases
+from quantseg.refinement import levels
 from quantseg.refinement.equalisation import equalise
-from quantseg.refinement.levels import Refined
 from quantseg.refinement.levels.starts import Work, looked_at, start_of
 from quantseg.refinement.rounding.compensated import compensate
+from quantseg.refinement.steps import correct, order_channels
 from quantseg.report import tables
-from quantseg.runtimes import RUNTIMES
-from quantseg.runtimes.latency import benchmark, file_bytes
+from quantseg.runtimes import DEFAULT, RUNTIMES, Runtime
+from quantseg.runtimes.latency import Turns, benchmark, file_bytes
 from quantseg.runtimes.macs import multiply_accumulates
 from tests.bench import contestants, writing
 
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101
 """Images to calibrate on; to judge models of others on; and, with labels, reference models: all of CamVid val."""
-RANGES_ON = 8
 ROUNDS, RUNS = 7, 8
 ORT, NNCF = "onnxruntime quantizer", "NNCF in OpenVINO"
 FAST, RANGES, NARROWED, EQUALISED, COMPENSATED, CORRECTED, BALANCED = (
@@ -67,10 +62,11 @@ _SHOWN = {
     CORRECTED: "+ biases",
 }
 TIMED = (FAST, BALANCED)
-STEPS = (ORT, NNCF, FAST, RANGES, NARROWED, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
+ROWS = (ORT, NNCF, FAST, RANGES, NARROWED, EQUALISED, COMPENSATED, CORRECTED, BALANCED, W4, W4_BEST)
+STEPS = tuple(step for step in ROWS if step != RANGES)
+"""What can be measured: ranges are searched no more, but the figures of it are kept."""
 LEARNS = bool(find_spec("torch"))
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
-OPTIONS = pipeline.CalibrationOptions(threads=contestants.THREADS)
 
 
 @dataclass(frozen=True)
@@ -108,110 +104,85 @@ def measured(name: str, steps: Collection[str], keep: Path | None) -> list[Row]:
 
 
 def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str], keep: Path | None) -> Iterator[Row]:
-    model, data = subject.model, subject.calibration
+    model, options = subject.model, contestants.FAST
+    context = options.context(subject.calibration)
     if ORT in steps:
-
-        def quantised(target: Path) -> str | None:
-            return contest.peer_model(model, data, OPTIONS, target, qformat="qdq").failed
-
-        yield _peer(ORT, subject, folder, quantised)
+        how = options.settings, options.calibrator
+        yield _peer(ORT, subject, folder, lambda target: tools.peer_model(model, context, *how, target, "qdq"))
     if NNCF in steps and BESIDE:
-        yield _peer(NNCF, subject, folder, lambda target: _nncf(subject, target), runtime="openvino")
-    done = pipeline.calibrate(model, data, OPTIONS)
-    for step, settings, make in _steps(subject, done, steps):
+        openvino = RUNTIMES["openvino"]
+        yield _peer(NNCF, subject, folder, lambda target: tools.nncf_model(model, context, target), runtime=openvino)
+    for step, make in _steps(subject, steps):
         if step not in steps:
             continue
         began = time.monotonic()
-        refined = make()
+        candidate = make()
         seconds = time.monotonic() - began
-        decided, written = pipeline.quantize(refined.model, refined.table, settings)
-        target = folder / "ours.onnx"
-        graph.save(written, target)
+        made = api.fitted(candidate, options)
+        target = made.save(folder / "ours.onnx")
         if keep is not None and step in TIMED:
-            graph.save(written, keep / f"{subject.path.stem}.{step.split(':')[0]}.onnx")
+            made.save(keep / f"{subject.path.stem}.{step.split(':')[0]}.onnx")
         row = _judged(step, subject, target)
-        counts = multiply_accumulates(refined.model.prepared, input_shapes(model))
-        integer = {node.name for node in decided.quantised}
+        counts = multiply_accumulates(candidate.prepared, input_shapes(model))
+        integer = {node.name for node in made.plan.quantised}
         share = sum(n for node, n in counts.items() if node in integer) / sum(counts.values())
         yield replace(row, int8_macs=share, seconds=seconds)
 
 
-def _steps(
-    subject: contestants.Subject, done: pipeline.Calibration, steps: Collection[str]
-) -> Iterator[tuple[str, QuantSettings, Callable[[], Refined]]]:
-    """Every step with the settings to quantise it with, and what makes it; each builds on those before it."""
-    model, data, settings = subject.model, subject.calibration, OPTIONS.settings
-    name, threads = model.input.name, contestants.THREADS
-    fast = Refined(model, done.table)
-    yield FAST, settings, lambda: fast
-    if not subject.labelled:
-        few = Subset(data, tuple(range(len(data.names)))[:: max(1, len(data.names) // RANGES_ON)][:RANGES_ON])
+def _steps(subject: contestants.Subject, steps: Collection[str]) -> Iterator[tuple[str, Callable[[], Candidate]]]:
+    """Every step with what makes it; each builds on those before it, and all have their channels in order."""
+    fast = contestants.FAST
+    given, context = subject.calibrated(), fast.context(subject.calibration)
 
-        def searched() -> Refined:
-            found, _ = search_ranges(model.prepared, done.observations, settings, name, few, threads=threads)
-            return replace(fast, table=replace(done.table, ranges=found))
+    def refined(effort: str, settings: QuantSettings = fast.settings) -> Callable[[], Candidate]:
+        return lambda: api.refined(given, replace(fast, effort=effort, settings=settings))
 
-        yield RANGES, settings, searched
+    yield FAST, refined(levels.FAST)
+    plain = Candidate(given.model, given.calibration.table, fast.settings)
+    observations = given.calibration.observations
 
-    def narrowed() -> Refined:
-        feeds = [{name: data.load(index).tensor} for index in range(len(data.names))]
-        work = Work(data, OPTIONS, Jury.of(model.prepared.model, feeds, model.recipe.output, threads=threads), quiet)
-        return looked_at(start_of(fast, done.observations, work), work)[0].refined
+    def narrowed() -> Candidate:
+        feeds = [{given.model.input.name: context.data.load(i).tensor} for i in range(len(context.data.names))]
+        jury = Jury.of(plain.prepared.model, feeds, given.model.recipe.output, threads=context.threads)
+        work = Work(context, context, jury)
+        return order_channels(looked_at(start_of(plain, observations, work), work)[0].candidate, context)
 
-    yield NARROWED, settings, narrowed
-    rounded = rounded_tensors(model.prepared.model, plan(model.prepared, done.table.ranges, settings))
+    yield NARROWED, narrowed
     needed = {EQUALISED, COMPENSATED, CORRECTED} & set(steps)
-    equal = equalise(model.prepared, done.observations.channels, rounded) if needed else None
+    rounded = rounded_tensors(plain.prepared.model, plain.plan)
+    equal = equalise(plain.prepared, observations.channels, rounded) if needed else None
     if equal is not None:
-        scaled = replace(model, prepared=equal.prepared)
-        table = pipeline.calibrate(scaled, data, OPTIONS).table
-        yield EQUALISED, settings, lambda: Refined(scaled, table)
-        settled = compensate(equal.prepared, table.ranges, settings, name, data, threads=threads)
-        yield COMPENSATED, settings, lambda: Refined(replace(model, prepared=settled), table)
-
-        def corrected() -> Refined:
-            exact = equal.prepared.model
-            mended = correct_biases(
-                settled, table.ranges, settings, name, data, method="analytic", reference=exact, threads=threads
-            )
-            return Refined(replace(model, prepared=mended), table)
-
-        yield CORRECTED, settings, corrected
-    yield BALANCED, settings, lambda: effort.refine(model, done, data, OPTIONS, effort=effort.BALANCED)
+        scaled = plain.with_prepared(equal.prepared)
+        table = api.calibrate(scaled.model, subject.calibration, fast).calibration.table
+        ordered = order_channels(replace(scaled, ranges=table), context)
+        yield EQUALISED, lambda: ordered
+        settled = compensate(ordered, context)
+        yield COMPENSATED, lambda: settled
+        yield CORRECTED, lambda: correct("analytic", ordered)(settled, context)
+    yield BALANCED, refined(levels.BALANCED)
     if subject.labelled and LEARNS:
-        few_bits = replace(settings, weight=INT4)
-        options = replace(OPTIONS, settings=few_bits)
-        yield W4, few_bits, lambda: fast
-        yield W4_BEST, few_bits, lambda: effort.refine(model, done, data, options, effort=effort.BEST)
+        few_bits = replace(fast.settings, weight=INT4)
+        yield W4, refined(levels.FAST, few_bits)
+        yield W4_BEST, refined(levels.BEST, few_bits)
 
 
 def _peer(
     step: str,
     subject: contestants.Subject,
     folder: Path,
-    make: Callable[[Path], str | None],
+    make: Callable[[Path], tools.PeerModel],
     *,
-    runtime: str = "onnxruntime",
+    runtime: Runtime = DEFAULT,
 ) -> Row:
-    target, began = folder / ("peer.onnx" if runtime == "onnxruntime" else "peer.xml"), time.monotonic()
-    failed = make(target)
-    if failed is not None:
-        return Row(step, failed=failed)
+    target, began = folder / ("peer.onnx" if runtime is DEFAULT else "peer.xml"), time.monotonic()
+    made = make(target)
+    if made.failed is not None:
+        return Row(step, failed=made.failed)
     seconds = time.monotonic() - began
     return replace(_judged(step, subject, target, runtime=runtime), seconds=seconds)
 
 
-def _nncf(subject: contestants.Subject, target: Path) -> str | None:
-    data, name = subject.calibration, subject.model.input.name
-    feeds = ({name: data.load(index).tensor} for index in range(len(data.names)))
-    try:
-        quantize_with_nncf(subject.path, target, list(feeds), images=len(data.names))
-    except PeerError as error:
-        return str(error).removeprefix(f"{subject.path}: ")
-    return None
-
-
-def _judged(step: str, subject: contestants.Subject, target: Path, *, runtime: str = "onnxruntime") -> Row:
+def _judged(step: str, subject: contestants.Subject, target: Path, *, runtime: Runtime = DEFAULT) -> Row:
     with open_pair(subject.path, target, threads=contestants.THREADS, runtime=runtime) as (reference, candidate):
         seen = evaluate(reference, candidate, subject.validation, subject.model.recipe)
     scores = seen.float_scores, seen.int8_scores
@@ -227,9 +198,7 @@ def timed(name: str, folder: Path) -> dict[str, float]:
         models = {"float": subject.path}
         models |= {step: folder / f"{subject.path.stem}.{step.split(':')[0]}.onnx" for step in TIMED}
         feeds = {key: {subject.model.input.name: subject.validation.load(0).tensor} for key in models}
-        ran = benchmark(
-            models, runtime=RUNTIMES["onnxruntime"], threads=contestants.THREADS, feeds=feeds, rounds=ROUNDS, runs=RUNS
-        )
+        ran = benchmark(models, feeds, runtime=DEFAULT, threads=contestants.THREADS, turns=Turns(ROUNDS, RUNS))
     return {one.name: one.ratio for one in ran if one.name in TIMED}
 
 
@@ -254,7 +223,7 @@ def main() -> None:
     for name in () if given.render or given.time else names or wanted:
         fresh = {row.step: asdict(row) for row in measured(name, steps or STEPS, given.keep)}
         found = {row["step"]: row for row in known.get(name, [])} | fresh
-        known[name] = [found[step] for step in STEPS if step in found]
+        known[name] = [found[step] for step in ROWS if step in found]
         write_json(kept, {"models": known})
         print(name, *fresh.values(), sep="\n  ", flush=True)
     _write({name: known[name] for name in wanted if name in known})
@@ -297,31 +266,29 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
         means.append((_SHOWN.get(step, step), *cells))
     learned = sum(any(row["step"] == W4_BEST for row in rows) for rows in known.values())
     heads = ("", "others", "worst", "zoo", "worst", "lost", "most", "speed", "slowest")
-    writing.write(
-        "accuracy",
+    page = writing.Page(
         "The same mask: what each step brings",
         f"{CALIBRATION} images to calibrate on; judged on others: {VALIDATION} for models of others (sinet: the ten "
         f"that exist, calibrated on too, which flatters all), up to {LABELLED} for the reference models. agrees: mean "
         "IoU of the int8 with the float masks; lost: points of mIoU against the labels, CamVid val or the model's own "
         "data; int8: share of multiply-accumulates that compute in integers; speed: onnxruntime's float latency over "
         f"its own, portable QDQ, two threads, {ROUNDS} rounds in turns; their geometric mean above. Steps from "
-        "`equalised` on stand on each other; `ranges searched`, judged by the layers behind a tensor and no part of "
-        "balanced, and `ranges narrowed`, judged by the masks, stand alone; balanced takes the channels as they are or "
-        "equalised and the ranges as calibrated or narrowed, whichever errs less on calibration images, and leaves the "
-        "region float that pays most, at most 15 % of the multiply-accumulates. int4: opset 21 storage, activations "
-        "8 bits; best searches wider and learns the rounding. onnxruntime's quantizer: per channel, min/max, QDQ; "
-        "NNCF: its preset for the model, in OpenVINO. Not every step was run on every model: ranges searched on those "
-        f"of others, int4 on {learned} reference models; NNCF cannot convert segnet. Seconds are of a machine that did "
-        "other things beside.",
+        "`equalised` on stand on each other; `ranges narrowed`, judged by the masks, stands alone, and so does "
+        "`ranges searched`, judged by the layers behind a tensor, which this tool no longer has; balanced takes the "
+        "channels as they are or equalised and the ranges as calibrated or narrowed, whichever errs less on "
+        "calibration images, and leaves the region float that pays most, at most 15 % of the multiply-accumulates. "
+        "int4: opset 21 storage, activations 8 bits; best searches wider and learns the rounding. onnxruntime's "
+        "quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, in OpenVINO. Not every step was run "
+        f"on every model: ranges searched on those of others, int4 on {learned} reference models; NNCF cannot convert "
+        "segnet. Seconds are of a machine that did other things beside.",
         {
             "All models": (heads, means),
             **(table(others, "Models that others trained") if others else {}),
             **(table(own, "Reference models") if own else {}),
         },
-        {"models": dict(known)},
-        *(("openvino", "nncf") if BESIDE else ()),
-        *(("torch",) if LEARNS else ()),
+        (*(("openvino", "nncf") if BESIDE else ()), *(("torch",) if LEARNS else ())),
     )
+    writing.write("accuracy", page, {"models": dict(known)})
 
 
 def _row(name: str, row: Row) -> tables.Row:

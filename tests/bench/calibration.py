@@ -17,9 +17,13 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
-from quantseg import pipeline
+from quantseg import api
 from quantseg.calibration.calibrators import CALIBRATORS
+from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
+from quantseg.data.sources import opener
+from quantseg.options import Options
+from quantseg.quantization.float_model import FloatModel
 from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.memory import peak_of_this_process
@@ -42,10 +46,15 @@ GROWTH = ("quantseg minmax", "quantseg entropy")
 """Tasks whose memory is measured with many images too; the calibrators differ only in what follows the pass."""
 
 
+def opened(model: Path, data: Path, limit: int) -> tuple[FloatModel, Dataset]:
+    """The model, and so many images as it takes them."""
+    loaded = api.load(model)
+    return loaded, opener(data, limit=limit)(loaded.recipe, loaded.input)
+
+
 def plain(model: Path, data: Path, limit: int) -> None:
     """Float inference of every image."""
-    loaded = pipeline.read_float_model(model)
-    images = pipeline.open_data(data, loaded, limit=limit)
+    loaded, images = opened(model, data, limit)
     with closing(RUNTIMES["onnxruntime"].open(model, threads=THREADS)) as session:
         for index in range(len(images.names)):
             session.run({loaded.input.name: images.load(index).tensor})
@@ -55,9 +64,7 @@ def ours(name: str) -> Callable[[Path, Path, int], None]:
     """Calibration with this tool."""
 
     def run(model: Path, data: Path, limit: int) -> None:
-        loaded = pipeline.read_float_model(model)
-        images = pipeline.open_data(data, loaded, limit=limit)
-        pipeline.calibrate(loaded, images, pipeline.CalibrationOptions(calibrator=name, threads=THREADS))
+        api.calibrate(*opened(model, data, limit), Options(calibrator=name, threads=THREADS))
 
     return run
 
@@ -66,8 +73,7 @@ def peer(name: str) -> Callable[[Path, Path, int], None]:
     """Calibration with onnxruntime's quantizer."""
 
     def run(model: Path, data: Path, limit: int) -> None:
-        loaded = pipeline.read_float_model(model)
-        images = pipeline.open_data(data, loaded, limit=limit)
+        loaded, images = opened(model, data, limit)
 
         class Reader(CalibrationDataReader):
             def __init__(self) -> None:
@@ -134,15 +140,14 @@ def main() -> None:
         for task in TASKS
     ]
     headers = ("task", "images", "per image", "vs float", "peak, 16", f"peak, {MANY}", "growth")
-    writing.write(
-        "calibration",
+    page = writing.Page(
         "Calibration: time and memory",
         f"U-Net of tests/support/models.py (base 32, depth 4, 256x256) on drawn blood smears, {THREADS} threads, each "
         f"task in a fresh process, medians of {ROUNDS} alternating rounds; loading of model and images counts for all. "
         "Peer: the calibrators of onnxruntime's quantizer. Peak: resident memory of the process.",
         {"Calibration beside plain float inference": (headers, rows)},
-        {"seconds": seconds, "images": limits, "peaks": peaks},
     )
+    writing.write("calibration", page, {"seconds": seconds, "images": limits, "peaks": peaks})
 
 
 if __name__ == "__main__":

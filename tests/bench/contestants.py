@@ -8,14 +8,15 @@ from pathlib import Path
 
 import onnx
 
-from quantseg import pipeline
-from quantseg.calibration.file import CalibrationTable
+from quantseg import api
 from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
+from quantseg.data.sources import opener
 from quantseg.evaluation.reference_models import data_of, open_parts, reference_models
-from quantseg.graph.preparation import Fusing
-from quantseg.mixed_precision.targets import Job
-from quantseg.quantization.plan import QuantSettings
+from quantseg.options import Options
+from quantseg.quantization.float_model import FloatModel, RecipeSource
+from quantseg.quantization.writing import QuantizedModel
+from quantseg.refinement import levels
 from tests.bench import writing
 from tests.support.models import unet
 
@@ -30,6 +31,8 @@ SHARED = {
 UNET = "unet_base32"
 """The U-Net whose figures were known before the first line of code: untrained, base 32, 256x256."""
 THREADS = 2
+FAST = Options(effort=levels.FAST, threads=THREADS)
+"""How benchmarks of speed make their models: min/max ranges, channels in order, no image looked at twice."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,19 @@ class Subject:
 
     name: str
     path: Path
-    model: pipeline.FloatModel
+    model: FloatModel
     calibration: Dataset
     validation: Dataset
     labelled: bool
-    source: pipeline.RecipeSource
+    source: RecipeSource
 
-    def calibrated(self) -> CalibrationTable:
-        """Min/max ranges of the calibration images."""
-        return pipeline.calibrate(self.model, self.calibration, pipeline.CalibrationOptions(threads=THREADS)).table
+    def calibrated(self, options: Options = FAST) -> api.Calibrated:
+        """Calibrated on the images for it, as the target of the options reads the model."""
+        return api.calibrate(api.load(self.model, options=options), self.calibration, options)
 
-    def job(self, table: CalibrationTable) -> Job:
-        """The model at default settings."""
-        return Job(self.model, table, QuantSettings())
+    def quantised(self, options: Options = FAST) -> QuantizedModel:
+        """What `quantseg quantize` writes of it."""
+        return api.quantize(self.calibrated(options), options)
 
 
 def names() -> tuple[str, ...]:
@@ -66,19 +69,15 @@ def subject(
     validation: int,
     models: Path = writing.SHARED / "models",
     data: Path = writing.SHARED / "data",
-    fusing: Fusing | None = None,
 ) -> Iterator[Subject]:
-    """Opens a model of `names` with at most so many images. models, data: folders of what others made.
-
-    fusing: of the one runtime that the model is for.
-    """
+    """Opens a model of `names` with at most so many images. models, data: folders of what others made."""
     with tempfile.TemporaryDirectory() as folder:
         if name in SHARED:
             path = models / f"{name}.onnx"
-            source = pipeline.RecipeSource(RECIPES / f"{name}.toml")
-            model = pipeline.read_float_model(path, source, fusing=fusing)
+            source = RecipeSource(RECIPES / f"{name}.toml")
+            model = api.load(path, source)
             parts = [
-                pipeline.open_data(data / where, model, limit=limit)
+                opener(data / where, limit=limit)(model.recipe, model.input)
                 for where, limit in zip(SHARED[name], (calibration, validation), strict=True)
             ]
             yield Subject(name, path, model, parts[0], parts[1], False, source)
@@ -86,18 +85,18 @@ def subject(
         path = Path(folder) / "float.onnx" if name == UNET else reference_models()[name]
         if name == UNET:
             onnx.save(unet(), path)
-        model = pipeline.read_float_model(path, fusing=fusing)
+        model = api.load(path)
         trained_on = None if name == UNET else data_of(path)
         if trained_on in (None, "cells"):
             size = model.recipe.input.size
             assert size is not None
             for part, (count, seed) in {"train": (calibration, 2_000_000), "val": (validation, 3_000_000)}.items():
                 write_cells(Path(folder) / part, count, seed=seed, size=size)
-            train = pipeline.open_data(Path(folder) / "train", model)
-            val = pipeline.open_data(Path(folder) / "val", model, masks=name != UNET)
-            yield Subject(name, path, model, train, val, name != UNET, pipeline.RecipeSource())
+            train = opener(Path(folder) / "train")(model.recipe, model.input)
+            val = opener(Path(folder) / "val", masks=name != UNET)(model.recipe, model.input)
+            yield Subject(name, path, model, train, val, name != UNET, RecipeSource())
             return
         assert trained_on is not None
         limit = max(calibration, validation)
         train, val = open_parts(data, trained_on, model.recipe, model.input, limit=limit)
-        yield Subject(name, path, model, train, val, True, pipeline.RecipeSource())
+        yield Subject(name, path, model, train, val, True, RecipeSource())

@@ -193,7 +193,8 @@ def compare(old: str, new: str) -> None:
         f"With imports within functions and for types only, pairs of rooms are {everywhere[0]} and {everywhere[1]}."
     )
     both = {"old": old_commit, "new": new_commit, "numbers": figures, "pairs_by_any_import": everywhere}
-    writing.write("house", "The house in numbers", method, sections, both, notes=[rules(), trials()])
+    page = writing.Page("The house in numbers", method, sections, notes=[rules(), trials()])
+    writing.write("house", page, both)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,25 @@ from numpy.typing import NDArray
 from quantseg import graph
 from quantseg.evaluation.peers import quantize_with_nncf
 from quantseg.evaluation.predictions import predict
-from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, Job
+from quantseg.mixed_precision.targets import OPENVINO, TargetOptions
 from quantseg.quantization.plan import QuantSettings
 from quantseg.report import tables
-from quantseg.runtimes import RUNTIMES, Runtime
-from quantseg.runtimes.latency import benchmark
+from quantseg.runtimes import DEFAULT, RUNTIMES, Runtime
+from quantseg.runtimes.latency import Turns, benchmark
 from tests.bench import contestants, writing
-from tests.bench.contestants import Subject
+from tests.bench.contestants import FAST, Subject
 
 HOLD = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 """oneDNN reads it when OpenVINO is loaded: convolutions and matrix products then are AVX2's, whatever else there is."""
 MODELS = ("cells_unet", "unet", "mobile", "deeplabv3plus", *contestants.SHARED)
 FLOAT, SAFE, FULL, FUSED, NNCF = "float", "quantseg", "full range", "for OpenVINO", "NNCF"
 FILES = {FLOAT: "float.onnx", SAFE: "safe.onnx", FULL: "full.onnx", FUSED: "fused.onnx", NNCF: "nncf.xml"}
-OURS, JUDGED = (SAFE, FULL, FUSED), (SAFE, FULL, FUSED, NNCF)
+OPTIONS = {
+    SAFE: FAST,
+    FULL: replace(FAST, settings=QuantSettings(full_range_weights=True)),
+    FUSED: replace(FAST, target=TargetOptions(OPENVINO)),
+}
+OURS, JUDGED = tuple(OPTIONS), (*OPTIONS, NNCF)
 IMAGES, ROUNDS, RUNS = 16, 5, 5
 _MEASURE = "--measure"
 
@@ -46,13 +51,8 @@ def made(subject: Subject, place: Path) -> None:
     """Writes every form of the model into a folder."""
     place.mkdir()
     graph.save(graph.load(subject.path), place / FILES[FLOAT])
-    table = subject.calibrated()
-    for name, settings in ((SAFE, QuantSettings()), (FULL, QuantSettings(full_range_weights=True))):
-        graph.save(Job(subject.model, table, settings).portable("qdq").model, place / FILES[name])
-    limits = {"calibration": IMAGES, "validation": 1}
-    with contestants.subject(subject.name, **limits, fusing=FUSED_BY_OPENVINO) as same:
-        job = same.job(same.calibrated())
-        graph.save(job.portable("qdq").model, place / FILES[FUSED])
+    for name, options in OPTIONS.items():
+        subject.quantised(options).save(place / FILES[name])
     count = len(subject.calibration.names)
     feeds = [{subject.model.input.name: subject.calibration.load(index).tensor} for index in range(count)]
     quantize_with_nncf(subject.path, place / FILES[NNCF], feeds, images=count)
@@ -75,7 +75,7 @@ def measure(folder: Path, out: Path, *models: str) -> None:
             np.savez(out / f"{name}.npz", **{form: masks(subject, path, openvino) for form, path in paths.items()})
             feeds = {subject.model.input.name: subject.validation.load(0).tensor}
         given = dict.fromkeys(paths, feeds)
-        timings = benchmark(paths, runtime=openvino, threads=1, feeds=given, rounds=ROUNDS, runs=RUNS)
+        timings = benchmark(paths, given, runtime=openvino, threads=1, turns=Turns(ROUNDS, RUNS))
         found[name] = {timing.name: asdict(timing) for timing in timings}
     (out / "found.json").write_text(json.dumps(found))
 
@@ -99,8 +99,8 @@ def main(*models: str) -> None:
         for name in models:
             with contestants.subject(name, calibration=IMAGES, validation=IMAGES) as subject:
                 made(subject, folder / name)
-                plain[name] = masks(subject, folder / name / FILES[FLOAT], RUNTIMES["onnxruntime"])
-                ours[name] = masks(subject, folder / name / FILES[SAFE], RUNTIMES["onnxruntime"])
+                plain[name] = masks(subject, folder / name / FILES[FLOAT], DEFAULT)
+                ours[name] = masks(subject, folder / name / FILES[SAFE], DEFAULT)
         free, free_masks = measured(folder, "as-it-is", {}, models)
         held, held_masks = measured(folder, "held", HOLD, models)
     if all((held_masks[name][FULL] == free_masks[name][FULL]).all() for name in models):
@@ -143,8 +143,7 @@ def write(agreements: dict[str, Any], held: dict[str, Any], free: dict[str, Any]
                 for name, found in timings.items()
             ],
         )
-    writing.write(
-        "openvino_avx2" if len(agreements) == len(MODELS) else "openvino_target",
+    page = writing.Page(
         "OpenVINO where sums of products saturate",
         "OpenVINO held to AVX2 (ONEDNN_MAX_CPU_ISA=AVX2: its convolutions and matrix products; resizing and "
         "arithmetic keep the processor's own instructions) and as the processor is. Effort fast, "
@@ -157,11 +156,11 @@ def write(agreements: dict[str, Any], held: dict[str, Any], free: dict[str, Any]
         "and OpenVINO fuses float activations into its convolutions, as it does in fused, which is ours where there "
         "are none of these activations. NNCF leaves them float, and is slower too.",
         sections,
-        {"agreement": agreements, "latency_avx2": held, "latency_as_it_is": free, "held_by": HOLD},
-        "openvino",
-        "nncf",
+        ("openvino", "nncf"),
         module="openvino_avx2",
     )
+    figures = {"agreement": agreements, "latency_avx2": held, "latency_as_it_is": free, "held_by": HOLD}
+    writing.write("openvino_avx2" if len(agreements) == len(MODELS) else "openvino_target", page, figures)
 
 
 if __name__ == "__main__":

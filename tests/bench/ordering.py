@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from quantseg import pipeline
+from quantseg import api
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import Prepared
+from quantseg.quantization.float_model import RecipeSource
 from quantseg.refinement.channel_order import Reordered, lost, reorder
 from quantseg.refinement.channel_order.blocks import blocks_of, ties_of
 from quantseg.report import tables
@@ -24,14 +25,14 @@ from tests.bench.shared_models import DATA, RECIPES
 GOAL = 0.2
 
 
-def models() -> Iterator[tuple[str, Path, pipeline.RecipeSource]]:
+def models() -> Iterator[tuple[str, Path, RecipeSource]]:
     """Name, file and recipe of every model."""
     for name, path in reference_models().items():
-        yield name, path, pipeline.RecipeSource()
+        yield name, path, RecipeSource()
     for name in DATA:
         path = writing.SHARED / "models" / f"{name}.onnx"
         if path.exists():
-            yield name, path, pipeline.RecipeSource(RECIPES / f"{name}.toml")
+            yield name, path, RecipeSource(RECIPES / f"{name}.toml")
 
 
 def held(prepared: Prepared) -> dict[str, float]:
@@ -41,9 +42,9 @@ def held(prepared: Prepared) -> dict[str, float]:
     return {str(one.node.name): 1 - float(np.isin(ties.roots(one.read), free).mean()) for one in ties.products}
 
 
-def measured(name: str, path: Path, source: pipeline.RecipeSource) -> dict[str, Any]:
+def measured(name: str, path: Path, source: RecipeSource) -> dict[str, Any]:
     """The figures of one model."""
-    prepared = pipeline.read_float_model(path, source).prepared
+    prepared = api.load(path, source).prepared
     began, cpu = time.perf_counter(), time.process_time()
     done = reorder(prepared)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -88,8 +89,7 @@ def main() -> None:
         ((one["model"], node, values) for one in found for node, values in one["nodes"].items()),
         key=lambda row: -row[2]["after"] * row[2]["channels"],
     )[:12]
-    writing.write(
-        "ordering",
+    page = writing.Page(
         "Order of input channels, and the bits it saves",
         "Bits lost: log2 of the factor by which the scale of an output channel must exceed max|w|/127, so that no pair "
         "of neighbours saturates a sum of 16 bits in either library (quantization/pairs.py); mean over the output "
@@ -119,8 +119,8 @@ def main() -> None:
                 ],
             ),
         },
-        {"models": found},
     )
+    writing.write("ordering", page, {"models": found})
 
 
 def _row(one: dict[str, Any]) -> tables.Row:

@@ -54,8 +54,7 @@ def write(figures: Mapping[str, Any], images: int, counted: int, names: Sequence
         sections["Latency: full range over safe, medians in turns"] = _latency(figures["latency"], names)
     failed = "".join(f" {name} does not run: {why}." for name, by in figures["failed"].items() for why in by.values())
     absent = "".join(f" Not to be had: {reason}." for reason in (figures["absent"] or {}).values())
-    writing.write(
-        "processors",
+    page = writing.Page(
         "One model, the same mask on every processor",
         f"Effort balanced, portable QDQ. Exact sums: {figures['reference'] or 'not measured'}. Masks of native "
         f"processors are judged on {images} images that calibration did not see, those of emulated ones on "
@@ -70,8 +69,8 @@ def write(figures: Mapping[str, Any], images: int, counted: int, names: Sequence
         "apart, since the last bits of float sums are each processor's own; what reads them is fed with exact sums' "
         "integers." + absent + failed,
         sections,
-        dict(figures),
     )
+    writing.write("processors", page, dict(figures))
 
 
 def _sections(rows: Sequence[Row], figures: Mapping[str, Any]) -> Iterator[tuple[str, Section]]:

@@ -21,14 +21,15 @@ from typing import Any
 
 import onnxruntime
 
-from quantseg import graph, pipeline
+from quantseg import graph
 from quantseg.data import Dataset, Subset
 from quantseg.files import write_json
+from quantseg.options import Options
+from quantseg.quantization.pair_check import judge
 from quantseg.quantization.plan import QuantSettings
-from quantseg.refinement import levels as effort
-from quantseg.runtimes import RUNTIMES
-from quantseg.runtimes.latency import benchmark
-from quantseg.simulation.saturation import judge
+from quantseg.refinement import levels
+from quantseg.runtimes import DEFAULT
+from quantseg.runtimes.latency import Turns, benchmark
 from tests.bench import contestants, processor_tables, writing
 from tests.bench.contestants import THREADS
 from tests.bench.processor_tables import FULL, SAFE, Row
@@ -65,16 +66,14 @@ def few(data: Dataset, count: int) -> Dataset:
 
 def quantised(opened: contestants.Subject, images: Dataset, place: Place) -> dict[str, tuple[Path, Subject]]:
     """The model at effort balanced with both kinds of weights; made where they are not kept."""
-    found, calibration = {}, None
-    data = few(opened.calibration, CALIBRATION)
+    found = {}
+    calibrating = replace(opened, calibration=few(opened.calibration, CALIBRATION))
     place.keep.mkdir(parents=True, exist_ok=True)
     for weights, settings in SETTINGS.items():
         path = model_path(place, opened.name, weights)
         if place.anew or not path.exists():
-            options = pipeline.CalibrationOptions(settings=settings, threads=THREADS)
-            calibration = calibration or pipeline.calibrate(opened.model, data, options)
-            refined = effort.refine(opened.model, calibration, data, options, effort=effort.BALANCED)
-            graph.save(pipeline.quantize(refined.model, refined.table, settings)[1], path)
+            options = Options(settings=settings, effort=levels.BALANCED, threads=THREADS)
+            calibrating.quantised(options).save(path)
         model = graph.load(path)
         subject = Subject(opened.name, model, images, opened.model.recipe, (opened.model.input,))
         found[weights] = path, subject
@@ -170,10 +169,8 @@ def timed(name: str, place: Place) -> dict[str, float]:
     with contestants.subject(name, calibration=1, validation=1, models=place.models, data=place.data) as opened:
         models = {"float": opened.path} | {weights: model_path(place, name, weights) for weights in (FULL, SAFE)}
         feeds = {opened.model.input.name: opened.validation.load(0).tensor}
-        timings = benchmark(
-            models, runtime=RUNTIMES["onnxruntime"], threads=THREADS, feeds=dict.fromkeys(models, feeds),
-            rounds=ROUNDS, runs=RUNS,
-        )  # fmt: skip
+        given, turns = dict.fromkeys(models, feeds), Turns(ROUNDS, RUNS)
+        timings = benchmark(models, given, runtime=DEFAULT, threads=THREADS, turns=turns)
     return {timing.name: timing.median_ms for timing in timings}
 
 

@@ -1,22 +1,26 @@
-"""Real models that others trained: float, onnxruntime's quantizer and this tool, at its default settings, side by side.
+"""Real models that others trained: float, onnxruntime's quantizer and this tool at effort fast, side by side.
 
     python -m tests.bench.shared_models
 
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from quantseg import pipeline
-from quantseg.evaluation.tool_comparison import FLOAT, ONNXRUNTIME, Contestant, contest
+from quantseg import api
+from quantseg.data.sources import opener
+from quantseg.evaluation.tool_comparison import FLOAT, ONNXRUNTIME, Contestant
+from quantseg.options import Options
+from quantseg.quantization.float_model import RecipeSource
+from quantseg.refinement import levels
 from quantseg.report import tables
 from tests.bench import writing
 
 RECIPES = Path(__file__).parent / "recipes"
 THREADS, ROUNDS = 2, 7
 CALIBRATION, VALIDATION = 24, 32
+OPTIONS = Options(effort=levels.FAST, limit=CALIBRATION, threads=THREADS)
 BESIDE = bool(find_spec("openvino") and find_spec("nncf"))
 """Whether OpenVINO and NNCF stand beside: where they are installed."""
 DATA = {
@@ -31,20 +35,11 @@ DATA = {
 def judged(name: str) -> tuple[Contestant, ...]:
     """All contestants on one model. Masks of the data are of other classes than the models', so they are left aside."""
     calibration, validation, _ = DATA[name]
-    path = writing.SHARED / "models" / f"{name}.onnx"
-    model = pipeline.read_float_model(path, pipeline.RecipeSource(RECIPES / f"{name}.toml"))
+    model = api.load(writing.SHARED / "models" / f"{name}.onnx", RecipeSource(RECIPES / f"{name}.toml"))
     images = writing.SHARED / "data"
-    with tempfile.TemporaryDirectory() as folder:
-        return contest(
-            model,
-            pipeline.open_data(images / calibration, model, limit=CALIBRATION),
-            pipeline.open_data(images / validation, model, limit=VALIDATION),
-            pipeline.CalibrationOptions(threads=THREADS),
-            folder=Path(folder),
-            qformats=("qdq", "channels-last"),
-            openvino=BESIDE,
-            rounds=ROUNDS,
-        )
+    judging = api.Judging(opener(images / validation, limit=VALIDATION), rounds=ROUNDS)
+    given = api.calibrate(model, images / calibration, OPTIONS)
+    return api.compare(given, OPTIONS, judging, qformats=("qdq", "channels-last"), openvino=BESIDE)
 
 
 def main() -> None:
@@ -52,21 +47,20 @@ def main() -> None:
     results = {name: judged(name) for name in DATA}
     rows = [_row(name, contestant) for name, all_of in results.items() for contestant in all_of]
     headers = ("model", "quantised by", "runtime", "agrees", "on record", "SQNR", "size", "speed")
-    writing.write(
-        "shared_models",
+    page = writing.Page(
         "Real models, this tool beside onnxruntime's quantizer",
         f"{CALIBRATION} images to calibrate and {VALIDATION} others to judge (sinet: the same 10). Agreement: mean IoU "
         "with the float model's masks. onnxruntime's quantizer: per channel, min/max, QDQ, after conversion to opset "
-        "13; on record: its figure from another run, on other images. This tool: its defaults (min/max too); "
-        "min/max became the default after mse and percentile had been tried on these same images. "
+        "13; on record: its figure from another run, on other images. This tool: effort fast, else its defaults (min/"
+        "max too); min/max became the default after mse and percentile had been tried on these same images. "
         "sinet flatters this tool: which convolutions run twice for a PRelu was chosen among six rules on its images. "
         "Channels-last here is by rule; what `--target ort-cpu` makes of these models stands in speed.md. OpenVINO: "
         "float in float32; NNCF: its preset for the model, the same images. "
         f"Speed: onnxruntime's float median over own median, {ROUNDS} alternating rounds, {THREADS} threads.",
         {"Agreement, size and speed": (headers, rows)},
-        {name: [contestant.to_json() for contestant in all_of] for name, all_of in results.items()},
-        *(("openvino", "nncf") if BESIDE else ()),
+        ("openvino", "nncf") if BESIDE else (),
     )
+    writing.write("shared_models", page, {name: [c.to_json() for c in all_of] for name, all_of in results.items()})
 
 
 def _row(name: str, c: Contestant) -> tables.Row:

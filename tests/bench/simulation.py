@@ -22,15 +22,18 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from quantseg import graph, pipeline
+from quantseg import api, graph
 from quantseg.data import Subset
 from quantseg.errors import ModelError, PeerError
-from quantseg.evaluation.peers import quantize_with_onnxruntime
+from quantseg.evaluation.agreement import evaluate
+from quantseg.evaluation.peers import PeerSettings, quantize_with_onnxruntime
+from quantseg.evaluation.predictions import open_pair
+from quantseg.options import Options
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.rounding.requantisation import CHANNELS_LAST, ROUNDINGS
-from quantseg.refinement import levels as effort
+from quantseg.refinement import levels
 from quantseg.report import tables
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import DEFAULT
 from quantseg.runtimes.latency import timed_runs
 from quantseg.simulation import running
 from quantseg.simulation.arithmetic.processors import EXACT, Processor
@@ -40,7 +43,7 @@ from quantseg.simulation.program import Program, program
 from quantseg.simulation.proof import read_channels
 from quantseg.simulation.saturation.machine import this_processor
 from tests.bench import contestants, writing
-from tests.bench.contestants import THREADS, UNET, Subject
+from tests.bench.contestants import FAST, THREADS, UNET, Subject
 from tests.support import node_tests
 from tests.support.models import unet
 
@@ -55,7 +58,6 @@ SATURATING = (
 FULL_RANGE = QuantSettings(full_range_weights=True)
 """8 bits, whatever a pair of weights adds up to."""
 CALIBRATION, IMAGES, SATURATING_IMAGES = 24, 4, 12
-OPTIONS = pipeline.CalibrationOptions(threads=THREADS)
 ROUNDS, RUNS = 5, 3
 
 
@@ -80,23 +82,17 @@ def subject_of(name: str, images: int = IMAGES) -> Iterator[Subject]:
         yield replace(subject, validation=Subset(subject.validation, few))
 
 
-def written(subject: Subject, qformat: str, folder: Path, *, wanted: str = "fast") -> Path:
+def written(subject: Subject, qformat: str, folder: Path, *, effort: str = levels.FAST) -> Path:
     """The subject's int8 model at an effort, in a format."""
-    calibration = pipeline.calibrate(subject.model, subject.calibration, OPTIONS)
-    refined = effort.Refined(subject.model, calibration.table)
-    if wanted != "fast":
-        refined = effort.refine(subject.model, calibration, subject.calibration, OPTIONS, effort=wanted)
-    _, model = pipeline.quantize(refined.model, refined.table, OPTIONS.settings, qformat=qformat)
-    target = folder / f"{subject.name}.{wanted}.{qformat}.onnx"
-    graph.save(model, target)
-    return target
+    options = Options(effort=effort, qformat=qformat, threads=THREADS)
+    return subject.quantised(options).save(folder / f"{subject.name}.{effort}.{qformat}.onnx")
 
 
 def peer(subject: Subject, qformat: str, folder: Path) -> Path:
     """What onnxruntime's quantizer writes."""
     target = folder / f"{subject.name}.peer.{qformat}.onnx"
     tensors = [{subject.model.input.name: subject.calibration.load(i).tensor} for i in range(4)]
-    quantize_with_onnxruntime(subject.path, target, tensors, qformat=qformat)
+    quantize_with_onnxruntime(subject.path, target, tensors, PeerSettings(qformat=qformat))
     return target
 
 
@@ -104,8 +100,8 @@ def compared(subject: Subject, made: Path, rounding: str = "onnxruntime") -> dic
     """One model in the simulator beside onnxruntime."""
     model = graph.load(made)
     steps = program(model, what=made.name)
-    with closing(InRuntime(model, steps, RUNTIMES["onnxruntime"], threads=THREADS)) as other:
-        wanted = Wanted(rounding, proof=False, other=other, processor=this_processor(RUNTIMES["onnxruntime"]))
+    with closing(InRuntime(model, steps, DEFAULT, threads=THREADS)) as other:
+        wanted = Wanted(rounding, proof=False, other=other, processor=this_processor(DEFAULT))
         found = examine(steps, subject.validation, subject.model.input.name, wanted).judgement
     return {"model": subject.name, "rounding": rounding, "images": len(subject.validation.names)} | found.to_json()
 
@@ -117,7 +113,7 @@ def exact_rows(only_named: bool) -> Iterator[dict[str, Any]]:
             for qformat in FORMATS:
                 yield compared(subject, written(subject, qformat, folder)) | {"made by": f"fast, {qformat}"}
             if name in NAMED and name != UNET:
-                made = written(subject, "qdq", folder, wanted="balanced")
+                made = written(subject, "qdq", folder, effort=levels.BALANCED)
                 yield compared(subject, made) | {"made by": "balanced, qdq"}
             for qformat in FORMATS[:2]:
                 label = {"made by": f"onnxruntime's, {qformat}"}
@@ -136,7 +132,7 @@ def speed() -> dict[str, Any]:
     with _folder() as folder:
         onnx.save(unet(opset=21), folder / "float.onnx")
         with contestants.subject(UNET, calibration=4, validation=1) as subject:
-            float_model = pipeline.read_float_model(folder / "float.onnx")
+            float_model = api.load(folder / "float.onnx")
             moved = replace(subject, path=folder / "float.onnx", model=float_model)
             made = {qformat: written(moved, qformat, folder) for qformat in FORMATS[:2]}
             feeds = {float_model.input.name: subject.validation.load(0).tensor}
@@ -149,7 +145,7 @@ def _timed(made: Path, feeds: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     times: dict[str, list[float]] = {"onnxruntime": [], "simulator": [], "reference": []}
     running.outputs(steps, feeds)
     for turn in range(ROUNDS):
-        times["onnxruntime"] += timed_runs(RUNTIMES["onnxruntime"], made, feeds, THREADS, 10)
+        times["onnxruntime"] += timed_runs(DEFAULT, made, feeds, THREADS, 10)
         times["simulator"] += [_seconds(lambda: running.outputs(steps, feeds)) for _ in range(RUNS)]
         if turn % 2 == 0 and sum(times["reference"]) < 60:
             print("onnx's reference evaluator, one image …", flush=True)
@@ -162,7 +158,8 @@ class QLinearAdd(OpRun):  # type: ignore[misc]
 
     op_domain = "com.microsoft"
 
-    def _run(self, a: Any, s_a: Any, z_a: Any, b: Any, s_b: Any, z_b: Any, s_y: Any, z_y: Any) -> tuple[Any]:
+    def _run(self, *inputs: Any) -> tuple[Any]:
+        a, s_a, z_a, b, s_b, z_b, s_y, z_y = inputs
         real = (a.astype(np.float32) - z_a) * s_a + (b.astype(np.float32) - z_b) * s_b
         return (np.clip(np.rint(real / s_y) + z_y, 0, 255).astype(np.uint8),)
 
@@ -171,13 +168,13 @@ def sums_rows() -> Iterator[dict[str, Any]]:
     """Accumulators and pair sums; and again with 7 bits in the channels whose pairs saturated."""
     for name in (*NAMED, "deeplab_v3_mbv2_voc", "road_segmentation_adas_0001", "sinet_portrait", "mobile"):
         with subject_of(name) as subject, _folder() as folder:
-            table = subject.calibrated()
-            before = _sums(subject, table, QuantSettings(), folder)
+            given = subject.calibrated()
+            before = _sums(subject, given, QuantSettings(), folder)
             report = folder / "sums.json"
             report.write_text(json.dumps({"products": before["products"]}))
             reduced = QuantSettings(reduced_channels=read_channels(report))
-            after = _sums(subject, table, reduced, folder)
-            everywhere = _sums(subject, table, QuantSettings(reduce_range=True), folder)
+            after = _sums(subject, given, reduced, folder)
+            everywhere = _sums(subject, given, QuantSettings(reduce_range=True), folder)
             kept = {"channels": sum(map(len, dict(reduced.reduced_channels).values())), "of": before["channels"]}
             drop = {key: value for key, value in before.items() if key != "products"}
             yield {"model": name, "reduced": kept, "pairs_after": after["pairs"]} | drop | {
@@ -187,13 +184,8 @@ def sums_rows() -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _sums(subject: Subject, table: Any, settings: QuantSettings, folder: Path) -> dict[str, Any]:
-    from quantseg.evaluation.agreement import evaluate
-    from quantseg.evaluation.predictions import open_pair
-
-    _, model = pipeline.quantize(subject.model, table, settings, qformat="qdq")
-    made = folder / "sums.onnx"
-    graph.save(model, made)
+def _sums(subject: Subject, given: api.Calibrated, settings: QuantSettings, folder: Path) -> dict[str, Any]:
+    made = api.quantize(given, replace(FAST, settings=settings)).save(folder / "sums.onnx")
     steps = program(graph.load(made))
     sums = tuple(examine(steps, subject.validation, subject.model.input.name, Wanted()).sums.values())
     pairs = [s.saturation for s in sums if s.saturation is not None]
@@ -252,7 +244,7 @@ def _classes(found: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
 
 def processor_rows() -> Iterator[dict[str, Any]]:
     """Full-range weights, with the kernels that onnxruntime takes here: simulated so, and with exact sums."""
-    processor = this_processor(RUNTIMES["onnxruntime"])
+    processor = this_processor(DEFAULT)
     for name, maker in SATURATING:
         with subject_of(name, SATURATING_IMAGES) as subject, _folder() as folder:
             made = peer(subject, "qdq", folder) if maker.startswith("onnx") else full_range(subject, maker, folder)
@@ -261,17 +253,15 @@ def processor_rows() -> Iterator[dict[str, Any]]:
 
 def full_range(subject: Subject, qformat: str, folder: Path) -> Path:
     """The subject's int8 model at effort fast, its weights on the whole of 8 bits."""
-    _, model = pipeline.quantize(subject.model, subject.calibrated(), FULL_RANGE, qformat=qformat)
-    target = folder / f"{subject.name}.full.onnx"
-    graph.save(model, target)
-    return target
+    options = replace(FAST, settings=FULL_RANGE, qformat=qformat)
+    return subject.quantised(options).save(folder / f"{subject.name}.full.onnx")
 
 
 def _on(processor: Processor, subject: Subject, made: Path) -> dict[str, Any]:
     model = graph.load(made)
     steps = program(model, what=made.name)
     name = subject.model.input.name
-    with closing(InRuntime(model, steps, RUNTIMES["onnxruntime"], threads=THREADS)) as other:
+    with closing(InRuntime(model, steps, DEFAULT, threads=THREADS)) as other:
         found = examine(steps, subject.validation, name, Wanted(other=other, processor=processor))
         exact = examine(steps, subject.validation, name, Wanted(proof=False, other=other, processor=EXACT)).judgement
     pairs = [s.saturation for s in found.sums.values() if s.saturation is not None]
@@ -319,7 +309,7 @@ def main() -> None:
     for key, make in makers.items():
         if key in asked:
             figures[key] = make()
-    writing.write("simulation", "The integer simulator", METHOD, _sections(figures), figures)
+    writing.write("simulation", writing.Page("The integer simulator", METHOD, _sections(figures)), figures)
 
 
 def _told(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

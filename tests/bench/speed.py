@@ -7,68 +7,63 @@ Needs the models and images in ../shared, which are not part of this project.
 
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quantseg import graph, pipeline
-from quantseg.evaluation import tool_comparison as contest
+from quantseg import api
+from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
-from quantseg.mixed_precision.latency_model import Bench
-from quantseg.mixed_precision.latency_model import folder as cache
-from quantseg.mixed_precision.targets import Job
+from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions
+from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding import Fold
-from quantseg.quantization.plan import QuantSettings
 from quantseg.report import tables
-from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes import DEFAULT
 from quantseg.runtimes.execution import summary
-from quantseg.runtimes.latency import benchmark
+from quantseg.runtimes.latency import Turns, benchmark
 from tests.bench import contestants, writing
-from tests.bench.contestants import THREADS, Subject
+from tests.bench.contestants import FAST, THREADS, Subject
 
-FLOAT, PEER, QDQ, FAST, WHOLE = "float", "onnxruntime", "QDQ", "ort-cpu", "pixels to classes"
+FLOAT, PEER, QDQ, FASTEST, WHOLE = "float", "onnxruntime", "QDQ", "ort-cpu", "pixels to classes"
+OPTIONS = {
+    QDQ: FAST,
+    FASTEST: replace(FAST, target=TargetOptions(ORT_CPU)),
+    WHOLE: replace(FAST, target=TargetOptions(ORT_CPU), fold=Fold(preprocess=True, argmax=True)),
+}
 CALIBRATION, VALIDATION = 16, 24
 ROUNDS, RUNS = 7, 8
 
 
 def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     """Latencies in turns, and what both int8 formats of this tool say of the same images."""
-    runtime, settings = RUNTIMES["onnxruntime"], QuantSettings()
-    options = pipeline.CalibrationOptions(threads=THREADS)
-    bench = Bench(runtime, THREADS, cache())
-    table = subject.calibrated()
-    job = subject.job(table)
-    fold = Fold(preprocess=True, argmax=True)
-    whole = Job(*pipeline.fold(subject.model, table, fold, settings), settings)
-    models = {FLOAT: subject.path}
-    peer = contest.peer_model(subject.model, subject.calibration, options, folder / "peer.onnx")
-    if peer.path is not None:
-        models[PEER] = peer.path
-    fast = job.measured(bench, "measured")
-    for name, made in {QDQ: job.portable("qdq"), FAST: fast, WHOLE: whole.measured(bench, "measured")}.items():
-        models[name] = folder / f"{name}.onnx"
-        graph.save(made.model, models[name])
-    tensor = subject.validation.load(0).tensor
-    feeds = {name: {subject.model.input.name: tensor} for name in models}
-    feeds[WHOLE] = {whole.model.input.name: np.random.default_rng(0).integers(0, 256, _pixels(whole), dtype=np.uint8)}
-    timings = benchmark(models, runtime=runtime, threads=THREADS, feeds=feeds, rounds=ROUNDS, runs=RUNS)
-    executed = summary(runtime.executed(models[FAST], feeds[FAST], threads=THREADS, runs=RUNS))
+    given = subject.calibrated()
+    context = FAST.context(subject.calibration)
+    peer = tools.peer_model(subject.model, context, FAST.settings, FAST.calibrator, folder / "peer.onnx", "qdq")
+    models = {FLOAT: subject.path} | ({} if peer.path is None else {PEER: peer.path})
+    made = {name: api.quantize(given, options) for name, options in OPTIONS.items()}
+    models |= {name: one.save(folder / f"{name}.onnx") for name, one in made.items()}
+    real = {subject.model.input.name: subject.validation.load(0).tensor}
+    feeds: dict[str, dict[str, Any]] = dict.fromkeys(models, real)
+    whole, fastest = made[WHOLE].candidate.model, made[FASTEST]
+    feeds[WHOLE] = {whole.input.name: np.random.default_rng(0).integers(0, 256, _pixels(whole), dtype=np.uint8)}
+    timings = benchmark(models, feeds, runtime=DEFAULT, threads=THREADS, turns=Turns(ROUNDS, RUNS))
+    executed = summary(DEFAULT.executed(models[FASTEST], feeds[FASTEST], threads=THREADS, runs=RUNS))
     return {
         "timings": {timing.name: asdict(timing) for timing in timings},
         "peer": peer.failed,
         "executed": asdict(executed),
-        "kept_float": dict(fast.plan.kept_float),
-        "notes": fast.notes,
-        "shifted": sum(way == "shifted" for way in fast.plan.variants.values()),
-        "masks": {name: _judged(subject, models[name]) for name in (QDQ, FAST)},
+        "kept_float": dict(fastest.plan.kept_float),
+        "notes": fastest.notes,
+        "shifted": sum(way == "shifted" for way in fastest.plan.variants.values()),
+        "masks": {name: _judged(subject, models[name]) for name in (QDQ, FASTEST)},
     }
 
 
-def _pixels(job: Job) -> tuple[int, ...]:
-    shape, size = job.model.input.shape, job.model.recipe.input.size
+def _pixels(model: FloatModel) -> tuple[int, ...]:
+    shape, size = model.input.shape, model.recipe.input.size
     assert size is not None
     return tuple(fixed or open_ for fixed, open_ in zip(shape, (1, *size, 3), strict=True))
 
@@ -98,7 +93,7 @@ def main() -> None:
         print(name, {key: round(t["ratio"], 2) for key, t in results[name]["timings"].items()}, flush=True)
     speeds = {
         column: [found["timings"][column]["ratio"] for found in results.values() if column in found["timings"]]
-        for column in (PEER, QDQ, FAST, WHOLE)
+        for column in (PEER, QDQ, FASTEST, WHOLE)
     }
     total = {column: float(np.exp(np.mean(np.log(ratios)))) for column, ratios in speeds.items()}
     lowest = {column: min(ratios) for column, ratios in speeds.items()}
@@ -107,34 +102,34 @@ def main() -> None:
         ("geometric mean", *(tables.ratio(total[column]) for column in speeds), None),
         ("slowest", *(tables.ratio(lowest[column]) for column in speeds), None),
     ]
-    writing.write(
-        "speed",
+    page = writing.Page(
         "Speed over float: every model at its fastest",
         f"Float median over own median, {ROUNDS} alternating rounds of {RUNS} runs, one session alive, {THREADS} "
-        f"threads. Min/max over {CALIBRATION} images (the datasets' own order, evenly spread), default settings. "
-        "onnxruntime: its quantizer, QDQ, per channel. ort-cpu: `quantseg quantize --target ort-cpu`. pixels to "
-        "classes: the same with `--fold-preprocess --fold-argmax`; float does neither, so that column flatters float. "
-        f"Agreement: mean IoU with the float masks over at most {VALIDATION} other images (sinet: the same ten). "
-        "mIoU: against the labels, where the model has them. 'in conv': share of node time of the ort-cpu model.",
+        f"threads. Min/max over {CALIBRATION} images (the datasets' own order, evenly spread), effort fast, else "
+        "default settings. onnxruntime: its quantizer, QDQ, per channel. ort-cpu: `quantseg quantize --target "
+        "ort-cpu`. pixels to classes: the same with `--fold-preprocess --fold-argmax`; float does neither, so that "
+        f"column flatters float. Agreement: mean IoU with the float masks over at most {VALIDATION} other images "
+        "(sinet: the same ten). mIoU: against the labels, where the model has them. 'in conv': share of node time of "
+        "the ort-cpu model.",
         {
-            "Speed": (("model", PEER, QDQ, FAST, WHOLE, "in conv"), rows),
+            "Speed": (("model", PEER, QDQ, FASTEST, WHOLE, "in conv"), rows),
             "The same masks": (
                 ("model", "agreement QDQ", "ort-cpu", "mIoU float", "QDQ", "ort-cpu"),
                 [_mask_row(name, found) for name, found in results.items()],
             ),
         },
-        {"geometric_mean": total, "slowest": lowest, "models": results},
     )
+    writing.write("speed", page, {"geometric_mean": total, "slowest": lowest, "models": results})
 
 
 def _speed_row(name: str, found: dict[str, Any]) -> tables.Row:
-    columns = (found["timings"].get(column) for column in (PEER, QDQ, FAST, WHOLE))
+    columns = (found["timings"].get(column) for column in (PEER, QDQ, FASTEST, WHOLE))
     share = tables.percent(found["executed"]["convolution_share"])
     return (name, *(None if timing is None else tables.ratio(timing["ratio"]) for timing in columns), share)
 
 
 def _mask_row(name: str, found: dict[str, Any]) -> tables.Row:
-    portable, fast = found["masks"][QDQ], found["masks"][FAST]
+    portable, fast = found["masks"][QDQ], found["masks"][FASTEST]
     scores = portable["float_mean_iou"], portable["int8_mean_iou"], fast["int8_mean_iou"]
     agreement = tables.percent(portable["agreement"]), tables.percent(fast["agreement"])
     return (name, *agreement, *map(tables.percent, scores))

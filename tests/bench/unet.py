@@ -15,34 +15,31 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quantseg import graph, pipeline
+from quantseg import api
 from quantseg.evaluation.peers import quantize_with_nncf, quantize_with_onnxruntime
-from quantseg.mixed_precision import latency_model as costs
-from quantseg.mixed_precision.latency_model import Bench
-from quantseg.mixed_precision.targets import input_shapes
+from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions
 from quantseg.quantization.formats.convolution import SHIFTED
+from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES, Runtime
 from quantseg.runtimes.execution import summary
-from quantseg.runtimes.latency import benchmark
+from quantseg.runtimes.latency import Turns, benchmark
 from tests.bench import contestants, writing
-from tests.bench.contestants import THREADS, UNET, Subject
+from tests.bench.contestants import FAST, THREADS, UNET, Subject
 
-FLOAT, PEER, FAST = "float", "ORT's quantizer", "quantseg ort-cpu"
+FLOAT, PEER, FASTEST = "float", "ORT's quantizer", "quantseg ort-cpu"
 OPENVINO = "openvino"
 ROUNDS, RUNS, IMAGES = 9, 10, 16
 
 
-def fast(subject: Subject, target: Path, *, amx: bool) -> None:
-    """Writes what `--target ort-cpu` makes, with the ways that need AMX or without."""
-    model, table = subject.model, subject.calibrated()
-    job = subject.job(table)
-    bench = Bench(RUNTIMES["onnxruntime"], THREADS, costs.folder())
-    fit = costs.fit(model.prepared, input_shapes(model), job.settings, bench)
-    ways = {node: way for node, way in fit.by_rule.variants.items() if amx or way != SHIFTED}
-    placement = replace(fit.by_rule, variants=ways)
-    _, written = pipeline.quantize(model, table, fit.settings, qformat=fit.qformat, placement=placement)
-    graph.save(written, target)
+def fastest(given: api.Calibrated, *, amx: bool) -> QuantizedModel:
+    """What `--target ort-cpu` makes, with the ways that need AMX or without."""
+    made = api.quantize(given, replace(FAST, target=TargetOptions(ORT_CPU)))
+    if amx:
+        return made
+    overrides = made.candidate.overrides
+    ways = {node: way for node, way in overrides.variants.items() if way != SHIFTED}
+    return written(replace(made.candidate, overrides=replace(overrides, variants=ways)))
 
 
 def entries(subject: Subject, place: Path, *, amx: bool) -> dict[str, tuple[Path, str]]:
@@ -50,12 +47,11 @@ def entries(subject: Subject, place: Path, *, amx: bool) -> dict[str, tuple[Path
     tensors = [{subject.model.input.name: subject.calibration.load(i).tensor} for i in range(IMAGES)]
     found = {FLOAT: (subject.path, "onnxruntime"), PEER: (place / "peer.onnx", "onnxruntime")}
     quantize_with_onnxruntime(subject.path, place / "peer.onnx", tensors)
-    job = subject.job(subject.calibrated())
+    given = subject.calibrated()
     for qformat, name in (("qdq", "quantseg QDQ"), ("qoperator", "quantseg QOp.")):
-        found[name] = (place / f"{qformat}.onnx", "onnxruntime")
-        graph.save(job.portable(qformat).model, found[name][0])
-    found[FAST] = (place / "fast.onnx", "onnxruntime")
-    fast(subject, found[FAST][0], amx=amx)
+        made = api.quantize(given, replace(FAST, qformat=qformat))
+        found[name] = (made.save(place / f"{qformat}.onnx"), "onnxruntime")
+    found[FASTEST] = (fastest(given, amx=amx).save(place / "fast.onnx"), "onnxruntime")
     if find_spec("openvino") and find_spec("nncf"):
         quantize_with_nncf(subject.path, place / "nncf.xml", tensors, images=IMAGES)
         found["float, OpenVINO"] = (subject.path, OPENVINO)
@@ -68,9 +64,8 @@ def measured(models: Mapping[str, tuple[Path, str]], feeds: Mapping[str, Any]) -
     """Latencies in turns, and the share of convolutions."""
     runtimes: dict[str, Runtime] = {name: RUNTIMES[runtime] for name, (_, runtime) in models.items()}
     paths = {name: path for name, (path, _) in models.items()}
-    timings = benchmark(
-        paths, runtime=runtimes, threads=THREADS, feeds=dict.fromkeys(models, feeds), rounds=ROUNDS, runs=RUNS
-    )
+    turns = Turns(ROUNDS, RUNS)
+    timings = benchmark(paths, dict.fromkeys(models, feeds), runtime=runtimes, threads=THREADS, turns=turns)
     return {
         timing.name: asdict(timing)
         | {
@@ -112,18 +107,17 @@ def main() -> None:
         " No AMX: OpenVINO is held to AVX-512 VNNI (ONEDNN_MAX_CPU_ISA), and quantseg writes no convolution in the way "
         "that takes onnxruntime's AMX matrix product."
     )  # fmt: skip
-    writing.write(
-        "unet" if amx else "unet_vnni",
+    page = writing.Page(
         "Latency of a U-Net with ConvTranspose" + ("" if amx else ", without AMX"),
         f"U-Net of tests/support/models.py (base 32, depth 4, 3x256x256, 11 classes, untrained), {THREADS} threads, "
         f"{ROUNDS} rounds of {RUNS} runs in turns over all models and both runtimes, one session alive, medians."
-        f" All tools: min/max over {IMAGES} images, uint8 activations, int8 weights per channel. OpenVINO: float in "
-        f"float32, its latency hint, as many threads.{held}",
+        f" All tools: min/max over {IMAGES} images, uint8 activations, int8 weights per channel; quantseg at "
+        f"effort fast. OpenVINO: float in float32, its latency hint, as many threads.{held}",
         {"Latency": (headers, rows)},
-        {"models": results},
-        *(("openvino", "nncf") if any(runtime == OPENVINO for _, runtime in models.values()) else ()),
+        ("openvino", "nncf") if any(runtime == OPENVINO for _, runtime in models.values()) else (),
         module="unet",
     )
+    writing.write("unet" if amx else "unet_vnni", page, {"models": results})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,33 @@ FOLDER = Path(__file__).parents[2] / "reports" / "benchmarks"
 SHARED = Path(__file__).parents[3] / "shared"
 
 
-def write(
-    name: str,
-    title: str,
-    method: str,
-    sections: Mapping[str, tuple[Sequence[str], Sequence[tables.Row]]],
-    figures: Mapping[str, Any],
-    *packages_too: str,
-    module: str | None = None,
-    notes: Sequence[str] = (),
-) -> None:
-    """Writes reports/benchmarks/NAME.json and NAME.md, and prints the tables.
+@dataclass(frozen=True)
+class Page:
+    """A report as it is read.
 
-    packages_too: distributions whose versions matter beside the usual ones. module: the benchmark's, where not NAME.
-    notes: paragraphs of Markdown behind the tables.
+    method: what was measured and how, a paragraph. sections: heading → headers and rows of a table. packages:
+    distributions whose versions matter beside the usual ones. module: the benchmark's, where the files have another
+    name. notes: paragraphs of Markdown behind the tables.
     """
-    machine = provenance(*packages_too)
+
+    title: str
+    method: str
+    sections: Mapping[str, tuple[Sequence[str], Sequence[tables.Row]]]
+    packages: Sequence[str] = ()
+    module: str | None = None
+    notes: Sequence[str] = ()
+
+
+def write(name: str, page: Page, figures: Mapping[str, Any]) -> None:
+    """Writes reports/benchmarks/NAME.json and NAME.md, and prints the tables."""
+    machine = provenance(*page.packages)
     packages = ", ".join(f"{package} {version}" for package, version in machine.packages.items())
-    parts = [f"# {title}", method]
-    for heading, (headers, rows) in sections.items():
+    parts = [f"# {page.title}", page.method]
+    for heading, (headers, rows) in page.sections.items():
         parts += [f"## {heading}", tables.markdown(headers, rows)]
         print(f"\n{heading}\n{tables.terminal(headers, rows)}", flush=True)
-    parts += notes
-    command = " ".join(["python -m", f"tests.bench.{module or name}", *sys.argv[1:]])
+    parts += page.notes
+    command = " ".join(["python -m", f"tests.bench.{page.module or name}", *sys.argv[1:]])
     sets = ", ".join(machine.instruction_sets or ())
     parts.append(f"Made by `{command}` on {machine.processor} ({sets}), {machine.cores} cores, {packages}.")
     write_text(FOLDER / f"{name}.md", "\n\n".join(parts) + "\n")

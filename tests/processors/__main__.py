@@ -15,10 +15,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantseg import pipeline
+from quantseg import api
 from quantseg.data.drawn_cells import write_cells
+from quantseg.data.sources import opener
 from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
-from quantseg.refinement import levels as effort
+from quantseg.options import Options
+from quantseg.refinement import levels
 from quantseg.report import tables
 from tests.processors import concealed
 from tests.processors.comparing import (
@@ -35,26 +37,23 @@ from tests.processors.running import ready
 from tests.processors.table import PROCESSORS, Way
 
 CALIBRATION, IMAGES = 24, 1
-MODELS = {"cells_unet": effort.BALANCED, "mobile": effort.FAST}
+MODELS = {"cells_unet": levels.BALANCED, "mobile": levels.FAST}
 """The demo's model as the demo makes it, and one with depthwise kernels, QLinearAdd and Resize."""
 NODES = 4
 """So many nodes are named in a line."""
 
 
-def quantised(name: str, level: str, folder: Path) -> Subject:
+def quantised(name: str, effort: str, folder: Path) -> Subject:
     """A reference model made int8 on drawn blood smears, whatever it was trained on: its integers are looked at."""
-    model = pipeline.read_float_model(reference_models()[name])
+    model = api.load(reference_models()[name])
     size = model.recipe.input.size
     assert size is not None
     for part, count, seed in (("calib", CALIBRATION, CALIBRATION_SEED), ("val", IMAGES, VALIDATION_SEED)):
         write_cells(folder / name / part, count, seed=seed, size=size)
-    data = pipeline.open_data(folder / name / "calib", model)
-    options = pipeline.CalibrationOptions(threads=pipeline.default_threads())
-    calibration = pipeline.calibrate(model, data, options)
-    refined = effort.refine(model, calibration, data, options, effort=level)
-    _, made = pipeline.quantize(refined.model, refined.table, options.settings)
-    images = pipeline.open_data(folder / name / "val", model)
-    return Subject(name, made, images, model.recipe, (model.input,))
+    options = Options(effort=effort)
+    made = api.quantize(api.calibrate(model, folder / name / "calib", options), options)
+    images = opener(folder / name / "val")(model.recipe, model.input)
+    return Subject(name, made.model, images, model.recipe, (model.input,))
 
 
 def had(names: Sequence[str]) -> list[str]:
@@ -75,7 +74,7 @@ def checked(names: Sequence[str]) -> bool:
     for name in wrong:
         print(f"{name}: two products of u8·s8 do not add as the table says")
     with tempfile.TemporaryDirectory() as folder:
-        subjects = [quantised(name, level, Path(folder)) for name, level in MODELS.items()]
+        subjects = [quantised(name, effort, Path(folder)) for name, effort in MODELS.items()]
         rows, seconds = compared(subjects, names)
         shown = [_shown(row, seconds[row.processor]) for row in rows]
         headers = ("model", "processor", "kernels", "masks agree", "differ", "of integers", "after float", "s")

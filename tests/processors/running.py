@@ -75,10 +75,12 @@ def run(
     *,
     level: str = "enable_all",
     config: Mapping[str, str] | None = None,
-    threads: int = 1,
 ) -> list[dict[str, Array]]:
-    """Outputs by name for each image; see `Task`. Raises UnavailableError, and RuntimeError where the model fails."""
-    (found,) = run_all(name, [Task(model, feeds, outputs, level, config or {})], threads=threads)
+    """Outputs by name for each image, on one thread; see `Task`.
+
+    Raises UnavailableError, and RuntimeError where the model fails.
+    """
+    (found,) = run_all(name, [Task(model, feeds, outputs, level, config or {})])
     return found
 
 

@@ -24,6 +24,7 @@ from reference_models.losses import IGNORED  # noqa: E402
 from reference_models.making import make  # noqa: E402
 from reference_models.pictures import open_pictures  # noqa: E402
 from reference_models.train import Trainer  # noqa: E402
+from reference_models.wanted import Wanted  # noqa: E402
 from reference_models.zoo import CELLS, WHITE_CELLS, ZOO  # noqa: E402
 
 QUICK = {"epochs": 2, "batch": 4, "crop": "32x32", "precision": "float32"}
@@ -66,7 +67,7 @@ def losses(path):
 
 def test_the_same_seed_trains_to_the_same_losses_and_another_does_not(folder, tmp_path):
     for output, seed in (("a", 0), ("b", 0), ("c", 1)):
-        make("wbc_unet", folder, tmp_path / output, given=QUICK, seed=seed)
+        make("wbc_unet", folder, tmp_path / output, Wanted(QUICK, seed=seed))
     a, b, c = (losses(tmp_path / output / "wbc_unet.pt") for output in "abc")
     assert a == b
     assert a[0] != c[0]
@@ -75,7 +76,7 @@ def test_the_same_seed_trains_to_the_same_losses_and_another_does_not(folder, tm
 
 
 def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(folder, tmp_path):
-    make("wbc_unet", folder, tmp_path / "whole", given=QUICK)
+    make("wbc_unet", folder, tmp_path / "whole", Wanted(QUICK))
 
     class Interrupted(Exception):
         pass
@@ -86,16 +87,16 @@ def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(folder, t
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reference_models.making.draw_curve", stop)  # after the checkpoint of epoch 1
         with pytest.raises(Interrupted):
-            make("wbc_unet", folder, tmp_path / "parts", given=QUICK)
+            make("wbc_unet", folder, tmp_path / "parts", Wanted(QUICK))
     assert len(losses(tmp_path / "parts" / "wbc_unet.pt")) == 1
-    make("wbc_unet", folder, tmp_path / "parts", given=QUICK, resume=True)
+    make("wbc_unet", folder, tmp_path / "parts", Wanted(QUICK, resume=True))
     whole, parts = (tmp_path / name / "wbc_unet" for name in ("whole", "parts"))
     assert losses(whole.with_suffix(".pt")) == losses(parts.with_suffix(".pt"))
     assert whole.with_suffix(".onnx").read_bytes() == parts.with_suffix(".onnx").read_bytes()
 
 
 def test_the_card_says_what_was_done_and_the_model_carries_its_recipe(folder, tmp_path):
-    card = make("wbc_unet", folder, tmp_path, given={**QUICK, "schedule": "poly", "loss": "bce+dice"}, seed=3)
+    card = make("wbc_unet", folder, tmp_path, Wanted({**QUICK, "schedule": "poly", "loss": "bce+dice"}, seed=3))
     assert json.loads((tmp_path / "wbc_unet.json").read_text()) == json.loads(json.dumps(card))
     assert card["command"] == (
         "python -m reference_models train wbc_unet --data wbc --epochs 2 --batch 4 --crop 32x32 "
@@ -160,7 +161,7 @@ def test_data_of_ones_own_in_another_layout(tmp_path):
             path.rename(drawn / path.name)
         (drawn / "images").rmdir()
     own = {"dataset": "camvid", "size": "64x32", "classes": "nothing, cell ,nucleus", "ignore_index": 9}
-    card = make("fpn", tmp_path / "mine", tmp_path / "out", given={**QUICK, "epochs": 1, "crop": "64x32"}, own=own)
+    card = make("fpn", tmp_path / "mine", tmp_path / "out", Wanted({**QUICK, "epochs": 1, "crop": "64x32"}, own=own))
     assert card["data"] == "own mine"
     assert list(card["validation_iou"]) == ["nothing", "cell", "nucleus"]
     assert "--data mine --dataset camvid --size 64x32 --classes" in card["command"]
@@ -170,14 +171,14 @@ def test_data_of_ones_own_in_another_layout(tmp_path):
 
 def test_the_models_own_classes_hold_at_another_size(folder, tmp_path):
     given = {**QUICK, "epochs": 1, "crop": "16x16"}
-    card = make("wbc_unet", folder, tmp_path, given=given, own={"size": "16x24"})
+    card = make("wbc_unet", folder, tmp_path, Wanted(given, own={"size": "16x24"}))
     assert tuple(card["validation_iou"]) == WHITE_CELLS.classes
 
 
 def test_another_model_learns_the_cells(tmp_path, monkeypatch):
     monkeypatch.setattr("reference_models.pictures._DRAWN_PER_EPOCH", 8)
     monkeypatch.setattr("reference_models.pictures._DRAWN_FOR_VALIDATION", 2)
-    card = make("fpn", None, tmp_path, given={**QUICK, "epochs": 1}, own={"dataset": "cells", "size": "32"})
+    card = make("fpn", None, tmp_path, Wanted({**QUICK, "epochs": 1}, own={"dataset": "cells", "size": "32"}))
     assert card["data"] == "cells"
     assert tuple(card["validation_iou"]) == CELLS.classes
     assert "--data" not in card["command"].split()
@@ -185,7 +186,7 @@ def test_another_model_learns_the_cells(tmp_path, monkeypatch):
 
 def test_the_command_of_a_card_is_read_by_a_shell_as_it_was_given(folder, tmp_path):
     own = {"dataset": "pictures", "classes": "back ground,b;c,it's", "ignore_index": -1}
-    card = make("wbc_unet", folder, tmp_path, given={**QUICK, "epochs": 1}, own=own, threads=2)
+    card = make("wbc_unet", folder, tmp_path, Wanted({**QUICK, "epochs": 1}, own=own, threads=2))
     words = shlex.split(card["command"])
     assert words[words.index("--classes") + 1] == own["classes"]
     assert words[-2:] == ["--threads", "2"]
@@ -196,7 +197,7 @@ def test_without_augmentation_whole_pictures_are_seen_and_the_card_says_so(folde
     row = ZOO["wbc_unet"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ZOO, "wbc_unet", replace(row, settings=replace(row.settings, crop=(16, 16))))
-        card = make("wbc_unet", folder, tmp_path, given=given)
+        card = make("wbc_unet", folder, tmp_path, Wanted(given))
     assert card["settings"]["crop"] is None
 
 
@@ -308,7 +309,7 @@ def test_bad_input_is_one_line_and_nothing_is_left(folder, tmp_path, capsys, mon
 
 
 def test_a_checkpoint_of_another_architecture_or_training_is_refused(folder, tmp_path, capsys, monkeypatch):
-    make("wbc_unet", folder, tmp_path, given={**QUICK, "epochs": 1})
+    make("wbc_unet", folder, tmp_path, Wanted({**QUICK, "epochs": 1}))
     path = tmp_path / "wbc_unet.pt"
 
     def say(*more):
@@ -339,7 +340,7 @@ def test_a_checkpoint_of_another_architecture_or_training_is_refused(folder, tmp
 
 def test_a_checkpoint_of_ones_own_data_agrees_on_size_and_classes(folder, tmp_path, capsys, monkeypatch):
     given, own = {**QUICK, "epochs": 1}, {"dataset": "pictures", "classes": "a,b,c"}
-    make("wbc_unet", folder, tmp_path, given=given, own=own)
+    make("wbc_unet", folder, tmp_path, Wanted(given, own=own))
 
     def say(*more):
         quick = ("--epochs", 1, "--batch", 4, "--crop", "32x32", "--precision", "float32", "--dataset", "pictures")
@@ -348,7 +349,7 @@ def test_a_checkpoint_of_ones_own_data_agrees_on_size_and_classes(folder, tmp_pa
     assert "was trained with size (32, 32), not (64, 64)" in say("--classes", "a,b,c", "--size", "64")
     assert "was trained with classes ('a', 'b', 'c'), not ('a', 'b', 'c', 'd')" in say("--classes", "a,b,c,d")
     assert "was trained with ignore_index None, not 9" in say("--classes", "a,b,c", "--ignore-index", 9)
-    make("wbc_unet", folder, tmp_path, given=given, own=own, resume=True)
+    make("wbc_unet", folder, tmp_path, Wanted(given, own=own, resume=True))
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path):
@@ -366,4 +367,4 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_training(folder, tmp_path):
     with pytest.raises(DataError, match="the loss is no number; lower --learning-rate"):
-        make("wbc_unet", folder, tmp_path, given={**QUICK, "learning_rate": 1e20})
+        make("wbc_unet", folder, tmp_path, Wanted({**QUICK, "learning_rate": 1e20}))
