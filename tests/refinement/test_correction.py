@@ -1,58 +1,34 @@
-from dataclasses import dataclass, replace
-from functools import partial
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantseg.calibration.calibrators import CALIBRATORS
-from quantseg.calibration.histogram import Histogram
 from quantseg.calibration.observation import ChannelExtrema, Observations
-from quantseg.data.dataset import Item
 from quantseg.errors import DataError, PlanError
 from quantseg.graph import expose, to_bytes
 from quantseg.graph.preparation import prepare
 from quantseg.quantization import formats
 from quantseg.quantization.affine import Range, dequantize, params_of_weights, quantize
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.pairs import unsafe
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.plan import Overrides, QuantSettings
 from quantseg.quantization.qtypes import INT4
 from quantseg.refinement.bias import METHODS, correct_biases
 from quantseg.refinement.downstream import cone_of
-from quantseg.refinement.layer_ranges import CANDIDATES, MINMAX, search_ranges
 from quantseg.refinement.layers import layers_of
 from quantseg.refinement.outliers import outliers
-from quantseg.refinement.rounding.clipping import clip_weights
+from quantseg.refinement.rounding.compensated import compensate
 from quantseg.refinement.rounding.moments import LARGEST_GRAM, output_error, patches, second_moments
 from tests.support import graphs
+from tests.support.candidates import Tensors, calibrated, candidate, context
 from tests.support.quantised import extrema, kernel, noise
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """A data set of tensors in memory."""
-
-    tensors: tuple
-
-    @property
-    def names(self):
-        return tuple(f"{index}.npy" for index in range(len(self.tensors)))
-
-    def digest(self, index):
-        return f"{index:064x}"
-
-    def load(self, index):
-        return Item(self.names[index], self.tensors[index], None, None)
 
 
 def images(count=4, shape=(1, 4, 9, 9), shift=0.3):
     return Tensors(tuple(noise(*shape, seed=seed) + np.float32(shift) for seed in range(count)))
-
-
-def feeds(data):
-    return [{"x": tensor} for tensor in data.tensors]
 
 
 def chain(*, bias=True, depthwise=True):
@@ -76,16 +52,16 @@ def chain(*, bias=True, depthwise=True):
     return graphs.graph(body, x="float[1,4,9,9]", **weights)
 
 
-def coarse(prepared, ranges):
-    """The model with weights of four bits, so that their rounding is no trifle."""
-    layers = layers_of(prepared.model, plan(prepared, ranges, QuantSettings()))
+def coarse(given: Candidate) -> Candidate:
+    """With weights of four bits, so that their rounding is no trifle."""
+    layers = layers_of(given.prepared.model, given.plan)
     grids = {layer.name: params_of_weights(layer.weight, INT4, axis=layer.form.weight_axis) for layer in layers}
-    return replace(prepared, weights=grids)
+    return replace(given, overrides=Overrides(weights=grids))
 
 
 def channel_means(model, names, data):
     """The mean of each channel over all images, by onnxruntime and numpy."""
-    runs = [graphs.run(expose(model, names), feed) for feed in feeds(data)]
+    runs = [graphs.run(expose(model, names), feed) for feed in data.feeds()]
     return [np.mean([run[i].mean(axis=(0, 2, 3), dtype=np.float64) for run in runs], axis=0) for i in range(len(names))]
 
 
@@ -94,12 +70,12 @@ def made_by(model, node_name):
     return node.outputs[0].name
 
 
-def mean_errors(prepared, corrected, ranges, data):
+def mean_errors(exact, corrected, data):
     """What each layer's channels lack on average, in units of their spread."""
-    decided = plan(corrected, ranges, QuantSettings())
-    rounded = fake_quantised(corrected.model, decided)
-    names = [layer.name for layer in layers_of(prepared.model, decided)]
-    wanted = channel_means(prepared.model, [made_by(prepared.model, name) for name in names], data)
+    model, decided = exact.prepared.model, corrected.plan
+    rounded = fake_quantised(corrected.prepared.model, decided)
+    names = [layer.name for layer in layers_of(model, decided)]
+    wanted = channel_means(model, [made_by(model, name) for name in names], data)
     found = channel_means(rounded, [made_by(rounded, name) for name in names], data)
     return [float(np.abs(a - b).max() / (np.abs(a).max() + 1e-6)) for a, b in zip(wanted, found, strict=True)]
 
