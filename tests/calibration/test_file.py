@@ -12,15 +12,15 @@ import onnx
 import pytest
 
 from quantseg import api
-from quantseg.calibration import file as calibrations
 from quantseg.calibration import calibrate as calibrating
+from quantseg.calibration import file as calibrations
 from quantseg.calibration.calibrate import calibrate
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.engines import Processes
 from quantseg.calibration.file import merge, read, write
 from quantseg.calibration.observation import SAMPLE_SIZE, ImageId, Observations
-from quantseg.errors import CalibrationError
 from quantseg.data.sources import opener
+from quantseg.errors import CalibrationError
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import UINT8
 from tests.support import candidates, models

@@ -13,8 +13,8 @@ from quantseg.quantization import formats
 from quantseg.refinement.equalisation.absorption import SHARE, Absorbed, absorb
 from tests.refinement.test_equalisation import Feeds, raw, seen
 from tests.support import graphs
-from tests.support.places import SHARED
 from tests.support.candidates import candidate as candidate_of
+from tests.support.places import SHARED
 from tests.support.quantised import Array, extrema, kernel, noise
 
 MODELS = SHARED / "models"

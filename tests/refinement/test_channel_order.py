@@ -10,14 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg import graph
-from quantseg.errors import PlanError
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph import expose
 from quantseg.graph.preparation import Prepared, prepare
-from quantseg.quantization.affine import params_of_weights
 from quantseg.quantization.pairs import LEAST, MOST, excess, safe_scale
 from quantseg.quantization.plan.weights import pair_rows
-from quantseg.quantization.qtypes import INT8
 from quantseg.refinement import channel_order as ordering
 from quantseg.refinement.channel_order import Reordered, lost, reorder
 from quantseg.refinement.channel_order.pairing import Rows, improved, pair_costs

@@ -23,7 +23,7 @@ from quantseg.refinement.equalisation.factors import Grid, Reader, _cost, solve
 from tests.support import graphs
 from tests.support.candidates import Tensors, calibrated
 from tests.support.places import ROOT
-from tests.support.quantised import Array, extrema, kernel, noise
+from tests.support.quantised import Array, kernel, noise
 
 SHARED = ROOT.parent / "shared" / "models"
 Feeds = Sequence[Mapping[str, Array]]

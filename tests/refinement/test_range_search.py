@@ -50,7 +50,8 @@ def test_rare_values_that_no_mask_needs_are_cut_off():
     assert ranges["x"].maximum < SPIKE / 10
     assert ranges["x"].minimum >= before.ranges.ranges["x"].minimum
     count = sum(span != before.ranges.ranges[name] for name, span in ranges.items())
-    assert narrower.notes == (f"the ranges of {count} tensors leave out their rarest values, by measurement of the masks",)
+    note = f"the ranges of {count} tensors leave out their rarest values, by measurement of the masks"
+    assert narrower.notes == (note,)
     now = {source.name: source.risk for source in left}
     assert now["x"] < known["x"] / 2
     assert [source.nodes for source in left] == [source.nodes for source in found]

@@ -3,18 +3,20 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from quantseg import graph
+from quantseg import api, graph
 from quantseg.calibration.context import Context
 from quantseg.calibration.histogram import Histogram
 from quantseg.calibration.observation import ChannelExtrema, Observations
 from quantseg.data import Dataset, Item
 from quantseg.data.recipe import Recipe
 from quantseg.graph.preparation import Prepared, prepare
+from quantseg.options import Options
 from quantseg.quantization.affine import Range
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
@@ -72,12 +74,22 @@ def candidate(
 
 
 def calibrated(
-    model: ir.Model | Prepared, data: Tensors, settings: QuantSettings | None = None, overrides: Overrides = NO_OVERRIDES
+    model: ir.Model | Prepared,
+    data: Tensors,
+    settings: QuantSettings | None = None,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> Candidate:
     """A candidate whose ranges are onnxruntime's own extrema over the data."""
     prepared = model if isinstance(model, Prepared) else prepare(model)
     inputs, _ = graph.signature(prepared.model)
     return candidate(prepared, extrema(prepared.model, data.feeds(inputs[0].name)), settings, overrides)
+
+
+def of_file(path: Path, data: object, options: Options | None = None) -> Candidate:
+    """A candidate of a model's file, calibrated on the data, before any step."""
+    chosen = options or Options(threads=1)
+    given = api.calibrate(api.load(path, options=chosen), data, chosen)
+    return Candidate(given.model, given.calibration.table, chosen.settings)
 
 
 def context(data: Dataset | None = None, **changes: Any) -> Context:
