@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
 
 from quantseg import graph, pipeline
 from quantseg.data.recipe import METADATA_KEY, recipe_from_toml
 from quantseg.errors import CalibrationError, ModelError, RecipeError
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.mixed_precision import feeds as measuring
-from quantseg.pipeline import CalibrationOptions, FloatModel, RecipeSource
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT8
 from tests.conftest import SIZE

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quantseg.graph import TensorSpec
 from quantseg.data.recipe import Recipe, complete
 from quantseg.errors import DataError
 from quantseg.evaluation.reference_models import DATA_KEY, DATA_SETS, data_of, open_parts, split_fifth
+from quantseg.graph import TensorSpec
 from tests.support import models
 
 INPUT = TensorSpec("x", "float32", (1, 3, 8, 8))
