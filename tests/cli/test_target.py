@@ -15,6 +15,8 @@ from quantseg.errors import ModelError, PlanError
 from quantseg.graph import load, signature
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, heat
+from quantseg.mixed_precision.targets import TargetOptions
+from quantseg.options import Options
 from quantseg.quantization.plan import Fit, Overrides
 from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
