@@ -170,5 +170,20 @@ def test_what_is_no_data_is_one_line(data: object, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_batch_with_another_number_of_masks_is_one_line() -> None:
+    for masks in (MASKS[:2], MASKS[:1]):
+        with pytest.raises(
+            DataError, match=rf"data: entry 0 has 3 images and {len(masks)} masks; give a mask for each"
+        ):
+            opened([(np.concatenate(ARRAYS), np.stack(masks))])
+
+
+def test_masks_of_many_classes_go_with_their_image() -> None:
+    many = [np.stack([mask == k for k in range(3)]) for mask in MASKS]
+    for data in (list(zip(ARRAYS, many, strict=True)), [(np.concatenate(ARRAYS), np.stack(many))]):
+        for (_, found), mask in zip(held(opened(data)), many, strict=True):
+            np.testing.assert_array_equal(found, mask)
+
+
 def test_nothing_is_no_images() -> None:
     assert opened([]).names == ()
