@@ -24,7 +24,7 @@ def timed(
     from quantseg.mixed_precision import feeds, targets
     from quantseg.runtimes.speed_check import check_speed
 
-    bench = targets.bench(options.target, options.context(track=console.track))
+    bench = targets.bench(options.target, options.context())
     assert bench is not None
     outcome = check_speed(
         paths,

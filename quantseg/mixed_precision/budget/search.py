@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from quantseg.calibration.context import Context
@@ -13,7 +14,8 @@ from quantseg.errors import DataError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
 from quantseg.mixed_precision.budget.judging import Judge, Verdict, judged
-from quantseg.mixed_precision.budget.weighing import Costs, in_int8
+from quantseg.mixed_precision.budget.weighing import Costs, in_int8, work_shares
+from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
@@ -29,7 +31,8 @@ IMAGES = 32
 class Found:
     """The end of a search. candidate: with the chosen nodes kept float, and why. limit: of evaluations.
 
-    written: what was judged of the model as it is written, where that is another one than the walk's best.
+    written: what was judged of the model as it is written, where that is another one than the walk's best. model: the
+    one that is written, once it is made.
     """
 
     candidate: Candidate
@@ -39,6 +42,20 @@ class Found:
     unit: str
     runtime: str
     written: Point | None = None
+    model: QuantizedModel | None = None
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the found model, and gives its path. Raises OutputError."""
+        assert self.model is not None
+        return self.model.save(path)
+
+    def __str__(self) -> str:
+        best, budget = self.result, self.judge.budget
+        return (
+            f"Found: {'within' if self.is_met else 'over'} the budget, {best.drop:.2f} points of mIoU lost, "
+            f"{budget.mean:g} allowed\n  {100 * best.int8_share:.1f} % of the multiply-accumulates in int8, "
+            f"{len(best.float_nodes)} nodes left float; {self.evaluations} of at most {self.limit} evaluations"
+        )
 
     @property
     def result(self) -> Point:
@@ -154,8 +171,9 @@ def _point(nodes: Nodes, cost: float, int8_share: float, found: Verdict) -> Poin
     return Point(nodes, cost, int8_share, found.drop, found.class_drops, found.agreement, found.sqnr_db)
 
 
-def confirmed(found: Found, made: QuantizedModel, shares: Mapping[str, float], context: Context) -> Found:
+def confirmed(found: Found, made: QuantizedModel, context: Context) -> Found:
     """The same, with one evaluation more: of the model as it is written, which another format or placement changes."""
+    shares = work_shares(found.candidate.prepared, input_shapes(found.candidate.model))
     best, model = found.walk.best, found.candidate.model
     with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
         seen = judged(reference, made.model, found.judge, model.recipe, _named(context, "evaluating what is written"))
