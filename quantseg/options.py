@@ -188,13 +188,16 @@ class Options:
         """How images to judge on are opened: at most so many, with the masks beside them."""
         return opener(data, limit=self.limit, masks=self.masks)
 
-    def effort_for(self, *, images: bool) -> str:
-        """The effort, where there are calibration images and where not. Raises CalibrationError where it needs some."""
+    def effort_for(self, *, images: bool, parameter: str = "data") -> str:
+        """The effort, where there are calibration images and where not.
+
+        parameter: that gives them. Raises CalibrationError where the effort needs some.
+        """
         if images:
             return self.effort or levels.BALANCED
         if self.effort not in (None, levels.FAST):
             raise CalibrationError(
-                f"effort={self.effort} looks at images, a calibration file has none; give the images instead"
+                f"effort={self.effort} looks at images, a calibration file has none; give {parameter}=… instead"
             )
         return levels.FAST
 

@@ -42,8 +42,7 @@ def benchmark(
         raise ModelError("a model was given twice; give each one once")
     version = engine.version
     options = Options(threads=threads or 0, track=console.track)
-    turns = {"rounds": rounds, "runs": runs}
-    timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, **turns)
+    timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, rounds=rounds, runs=runs)
     count = options.context().threads
     rows = [
         (

@@ -57,9 +57,8 @@ def inspect(
     sums = exactness.say(model)
     if json is not None:
         content = found.to_json()
-        write_json(
-            json, {"summary": content.pop("summary"), "roofs": content.pop("roofs"), "integer_sums": sums} | content
-        )
+        first = {"summary": content["summary"], "roofs": content["roofs"], "integer_sums": sums}
+        write_json(json, first | content)
         console.written(json)
 
 

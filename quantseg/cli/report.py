@@ -97,7 +97,7 @@ def _check(
     if name is not None and name != Path(name).name:
         raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
     if calibration is not None:
-        options.effort_for(images=False)
+        options.effort_for(images=False, parameter="calib")
     if model is None:
         given = {"--calib": calib, "--calibration": calibration, "--name": name}
         if flags := [flag for flag, value in given.items() if value is not None]:

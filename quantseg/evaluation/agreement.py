@@ -127,7 +127,7 @@ def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: T
         seen = predict(session, dataset.load(index), recipe)
         tallies = added(tallies, _against_labels(seen, seen.classes, recipe))
     if not tallies:
-        raise DataError("no labels to compare with; add a masks/ folder or give the float model as --reference")
+        raise DataError("no labels to compare with; add a masks/ folder or give the float model as reference=…")
     return Scores.of(tallies)
 
 

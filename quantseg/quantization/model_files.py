@@ -35,5 +35,5 @@ def as_file(model: AnyModel, name: str = "model") -> Iterator[Path]:
         elif isinstance(source, bytes):
             path.write_bytes(source)
         else:
-            raise ModelError(f"model={type(source).__name__} is no model; give a path, bytes, a ModelProto or a result")
+            raise ModelError(f"{type(source).__name__} is no model; give a path, bytes, a ModelProto or a result")
         yield path

@@ -100,7 +100,7 @@ def halves(images: Dataset) -> tuple[Subset, Subset]:
     """
     if len(images.names) < 2:
         raise DataError(
-            "one image cannot be calibrated on and be judged as well; give more, or others with --calib to calibrate on"
+            "one image cannot be calibrated on and be judged as well; give more, or others with calib=… to calibrate on"
         )
     every = range(len(images.names))
     return Subset(images, tuple(every[::2])), Subset(images, tuple(every[1::2]))
@@ -119,7 +119,9 @@ def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: 
             seen = evaluate(reference, reference, first, model.recipe)
             seconds.append(time.perf_counter() - start)
     if labelled and seen.float_scores is None:
-        raise DataError("no masks beside the images, so there are no labels; leave --labels out or add a masks/ folder")
+        raise DataError(
+            "no masks beside the images, so there are no labels; leave labels=True out or add a masks/ folder"
+        )
     return seen.classes, seconds[-1]
 
 

@@ -61,9 +61,9 @@ def _check_classes(recipe: OutputRecipe, output: ir.Value, axis: int | None) -> 
     size = None if axis is None or output.shape is None or recipe.head == "labels" else output.shape[axis]
     classes = size if isinstance(size, int) else len(recipe.classes)
     if not classes:
-        raise PlanError(f"--fold-argmax: output {output.name!r} does not tell how many classes it has; give --classes")
+        raise PlanError(f"fold='argmax': output {output.name!r} does not tell how many classes it has; give classes=…")
     if classes > MOST_CLASSES:
-        raise PlanError(f"--fold-argmax: {classes} classes do not fit uint8, which holds {MOST_CLASSES}; leave it out")
+        raise PlanError(f"fold='argmax': {classes} classes do not fit uint8, which holds {MOST_CLASSES}; leave it out")
 
 
 def _argmax(build: Builder, output: ir.Value, axis: int | None, recipe: OutputRecipe) -> ir.Value:
