@@ -84,7 +84,7 @@ def calibrate(
 
     >>> calibration = qs.calibrate("model.onnx", "calib/", calibrator="percentile:99.99")
     >>> print(calibration)
-    Calibration: 20 tensors over 3 images, percentile:99.99, uint8
+    Calibration: 14 tensors over 3 images, percentile:99.99, uint8
     >>> calibration.save("model.calibration.json").name
     'model.calibration.json'
     """
@@ -105,8 +105,8 @@ def quantize(model: Model, data: object, *, options: Given = None, **words: "Unp
     >>> result.save("model.int8.onnx").name
     'model.int8.onnx'
     >>> print(result)
-    QuantizedModel, qdq: int8 weights, uint8 activations; judged output 'logits'
-    QuantPlan: 20 of 22 nodes in integers
+    QuantizedModel, qdq: int8 weights, uint8 activations; judged output 'y'
+    QuantPlan: 27 of 29 nodes in integers
       2 float: excluded by exclude=…
     """
     how = chosen(options, words)
@@ -268,7 +268,7 @@ def explain(
     node: its name, or that of a tensor it makes. data: whose first image is taken; None: noise. Words: those of
     Explaining. Raises ModelError, PlanError.
 
-    >>> qs.explain("int8.onnx", "logits", data="val/").op_type
+    >>> qs.explain("int8.onnx", "conv1", data="val/").op_type
     'QLinearConv'
     """
     how, source = explanation.Explaining(**words), RecipeSource.of(recipe)

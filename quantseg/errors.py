@@ -1,7 +1,7 @@
 """What can go wrong, in words a user can act on: each message names the thing, the fact and the remedy.
 
-A message names a parameter as NAME=VALUE; the command line turns that into its flag, prints the message as one line, and
-exits with `exit_code`.
+A message names a parameter as NAME=VALUE. The command line turns that into its flag, prints the message as one line,
+and exits with `exit_code`.
 """
 
 
