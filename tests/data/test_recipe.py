@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.graph import TensorSpec
-from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe, complete, image_input, override, parse_numbers, parse_size, recipe_from_toml
+from quantseg.data.recipe import (
+    InputRecipe,
+    OutputRecipe,
+    Recipe,
+    complete,
+    image_input,
+    override,
+    parse_numbers,
+    parse_size,
+    recipe_from_toml,
+)
 from quantseg.errors import ModelError, RecipeError
+from quantseg.graph import TensorSpec
 
 PICTURE = TensorSpec("x", "float32", (1, 3, 64, 96))
 LOGITS = TensorSpec("y", "float32", (1, 5, 64, 96))

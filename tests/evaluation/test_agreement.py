@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from quantseg.data import Item
 from quantseg.data.heads import class_map, class_names
-from quantseg.graph import TensorSpec
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, RecipeError
 from quantseg.evaluation.agreement import evaluate, evaluate_one
 from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.predictions import Taken
+from quantseg.graph import TensorSpec
 
 INPUT = InputRecipe(size=(6, 8), layout="NCHW", channels="RGB")
 SEEDS = st.integers(0, 2**32 - 1).map(np.random.default_rng)

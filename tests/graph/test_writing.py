@@ -8,9 +8,8 @@ import onnxruntime
 import pytest
 
 from quantseg import graph as graphs
-from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError, OutputError
-from quantseg.graph import writing
+from quantseg.graph import TensorSpec, writing
 from tests.support.graphs import assert_same, graph, noise, parse, run
 
 W = noise(16, 2, 5, 5)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.graph import TensorSpec
 from quantseg.errors import RecipeError
+from quantseg.graph import TensorSpec
 from quantseg.mixed_precision.budget import (
     PRECISIONS,
     Budget,

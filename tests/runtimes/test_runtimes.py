@@ -5,8 +5,8 @@ import numpy as np
 import onnx
 import pytest
 
-from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError
+from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, Runtime
 from tests.support import models
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from quantseg.graph import TensorSpec
 from quantseg.data.recipe import Recipe, complete, override
+from quantseg.graph import TensorSpec
 
 SIZE = (6, 8)
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.graph import TensorSpec
 from quantseg.errors import ModelError
+from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, Session
 from quantseg.runtimes.execution import ExecutedNode
 
