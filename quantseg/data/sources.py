@@ -25,8 +25,10 @@ def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Op
 
     An array is an input of the model, with or without its batch axis; a pair is an array and its mask; a torch
     DataLoader gives batches of either. limit: at most so many items, evenly spread. masks: whether they are looked for.
-    Raises DataError for anything else, when it is opened.
+    What an opener gave is one already. Raises DataError for anything else, when it is opened.
     """
+    if callable(data):
+        return cast("Opener", data)
     if isinstance(data, (str, Path)):
         return lambda recipe, spec: open_dataset(Path(data), recipe, inputs=spec, limit=limit, masks=masks)
     known: Dataset = cast("Dataset", data) if _is_dataset(data) else Arrays.of(data)

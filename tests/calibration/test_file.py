@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from quantseg.pipeline import calibrate
 
 from quantseg import api
 from quantseg.calibration import calibrate as calibrating
