@@ -328,7 +328,7 @@ def test_an_output_that_is_not_finite_is_refused_with_the_image(emptied):
     prepared, data = chain(), images(2)
     ranges = ranges_of(prepared, data)
     broken = Tensors((data.tensors[0], np.full((1, 2, 6, 6), np.nan, np.float32)))
-    with pytest.raises(ModelError, match=r"'y' holds NaN or infinity for 1\.png"):
+    with pytest.raises(ModelError, match=r"'y' holds NaN or infinity for 1\.npy"):
         measured(prepared, broken, ranges=ranges)
 
 

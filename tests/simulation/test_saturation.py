@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quantseg import graph
 from quantseg.errors import PlanError
-from quantseg.evaluation.peers import quantize_with_onnxruntime
+from quantseg.evaluation.peers import PeerSettings, quantize_with_onnxruntime
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.pair_check import judge, require_safe
@@ -127,7 +127,7 @@ def test_models_of_onnxruntimes_quantizer_are_judged(tmp_path: Path) -> None:
     feeds = [{picture.name: noise(*(size or 1 for size in picture.shape))}]
     for per_channel in (True, False):
         target = tmp_path / f"{per_channel}.onnx"
-        quantize_with_onnxruntime(path, target, feeds, per_channel=per_channel)
+        quantize_with_onnxruntime(path, target, feeds, PeerSettings(per_channel=per_channel))
         found = saturation.verdict_of(target)
         assert found.unsafe_channels
         assert not found.unknown

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quantseg.evaluation.peers import quantize_with_onnxruntime
+from quantseg.evaluation.peers import PeerSettings, quantize_with_onnxruntime
 from quantseg.graph import load, to_bytes
 from quantseg.quantization.plan.ties import STEP, STEPS
 from quantseg.quantization.qtypes import INT8, UINT8
@@ -45,7 +45,7 @@ def theirs(model: ir.Model, folder: Path, *, qformat: str = "qdq", **settings: A
     names = {"activation": "activation_type", "weight": "weight_type", "symmetric": "activation_symmetric"}
     options = {names.get(key, key): getattr(value, "name", value) for key, value in settings.items()}
     options["weight_symmetric"] = settings.get("weight", INT8).signed
-    quantize_with_onnxruntime(source, target, FEEDS, qformat=qformat, **options)
+    quantize_with_onnxruntime(source, target, FEEDS, PeerSettings(qformat=qformat, **options))
     return load(target)
 
 
