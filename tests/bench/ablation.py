@@ -1,11 +1,10 @@
 """What each trick of `--target ort-cpu` brings: latency without it over latency with all of them.
 
-    python -m tests.bench.ablation
+    python -m tests.bench.ablation [MODEL ...]
 
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -100,8 +99,10 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measures and writes the report."""
+    parser = writing.parser(__doc__)
+    parser.add_argument("models", nargs="*", help="default: all")
     results: dict[str, dict[str, Any]] = {}
-    for name in sys.argv[1:] or MODELS:
+    for name in parser.parse_args().models or MODELS:
         with (
             contestants.subject(name, calibration=IMAGES, validation=1) as one,
             tempfile.TemporaryDirectory() as folder,

@@ -9,7 +9,6 @@ reports/benchmarks/accuracy.json; models and steps that are named are measured a
 does nothing else.
 """
 
-import argparse
 import json
 import math
 import tempfile
@@ -204,7 +203,7 @@ def timed(name: str, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measures what is asked for and writes the report of all that is known."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = writing.parser(__doc__)
     parser.add_argument("--models", default="", help="names, with commas between")
     parser.add_argument("--steps", default="", help="names, with commas between")
     parser.add_argument("--keep", type=Path, help="a folder for fast and balanced models")

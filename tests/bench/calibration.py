@@ -113,6 +113,7 @@ def alone(task: str, model: Path, data: Path, limit: int) -> tuple[float, int]:
 
 def main() -> None:
     """Measures and writes the report."""
+    writing.parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model, data, few = Path(folder) / "unet.onnx", Path(folder) / "data", 16
         onnx.save(unet(), model)

@@ -44,6 +44,7 @@ def judged(name: str) -> tuple[Contestant, ...]:
 
 def main() -> None:
     """Measures and writes the report."""
+    writing.parser(__doc__).parse_args()
     results = {name: judged(name) for name in DATA}
     rows = [_row(name, contestant) for name, all_of in results.items() for contestant in all_of]
     headers = ("model", "quantised by", "runtime", "agrees", "on record", "SQNR", "size", "speed")

@@ -5,7 +5,6 @@
 Needs the models and images in ../shared, which are not part of this project. Speed wants a quiet machine.
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -288,7 +287,7 @@ def _folder() -> Iterator[Path]:
 
 def main() -> None:
     """Measures what is asked for, keeps the rest, and writes the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = writing.parser(__doc__)
     parser.add_argument("--only", default="node_tests,exact,speed,sums,roundings,processors")
     parser.add_argument("--named", action="store_true", help="exact: only the models that have to be")
     wanted = parser.parse_args()

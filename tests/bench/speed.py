@@ -1,11 +1,10 @@
 """Every model at its fastest: float, onnxruntime's quantizer, QDQ, and `--target ort-cpu`, also from pixels to classes.
 
-    python -m tests.bench.speed
+    python -m tests.bench.speed [MODEL ...]
 
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -83,8 +82,10 @@ def _judged(subject: Subject, path: Path) -> dict[str, float | None]:
 
 def main() -> None:
     """Measures every model, or those that are named, and writes the report."""
+    parser = writing.parser(__doc__)
+    parser.add_argument("models", nargs="*", help="default: all")
     results: dict[str, Any] = {}
-    for name in sys.argv[1:] or contestants.names():
+    for name in parser.parse_args().models or contestants.names():
         with (
             contestants.subject(name, calibration=CALIBRATION, validation=VALIDATION) as one,
             tempfile.TemporaryDirectory() as folder,

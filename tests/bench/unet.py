@@ -7,7 +7,6 @@ OpenVINO's part is left out where it is not installed.
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -80,7 +79,9 @@ def measured(models: Mapping[str, tuple[Path, str]], feeds: Mapping[str, Any]) -
 
 def main() -> None:
     """Measures and writes the report."""
-    amx = "--vnni" not in sys.argv[1:]
+    parser = writing.parser(__doc__)
+    parser.add_argument("--vnni", action="store_true", help="no AMX anywhere")
+    amx = not parser.parse_args().vnni
     if not amx:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read when OpenVINO is loaded
     with (
