@@ -1,106 +1,336 @@
-"""The whole job, composed once: what the command line, the report and people who write Python all call.
+"""The whole job, composed once: what the command line and people who write Python call.
 
-A model goes through `load`, `calibrate`, `refined`, `folded`, `fitted`: each gives a value and changes nothing. What
-judges a model (`report`, `compare`, `search`) judges the one that `quantize` writes with the same options.
+A verb takes a model and images in any form, and how it is done as keywords (see `quantseg.options.Options.of`) or as
+one value, options=. Between them lie `calibrated`, `refined`, `folded`, `fitted`: each gives a value, changes nothing.
+What judges a model (report, compare, search) judges the one that `quantize` writes with the same options.
+
+Images are a folder, an address (camvid:roads#train), a Dataset, an iterable of model inputs or of (input, mask) pairs,
+a torch DataLoader. Every example has run as `import quantseg as qs`, beside model.onnx, calib/ and val/.
 """
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
+from quantseg.calibration.calibrate import Calibrated, checked, ranges_of
 from quantseg.calibration.calibrate import calibrate as observed
-from quantseg.calibration.calibrate import ranges_of, read_calibration
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
-from quantseg.data import Dataset
-from quantseg.data.sources import Opener, opener
-from quantseg.errors import CalibrationError, DataError, PlanError
+from quantseg.data.sources import opener
+from quantseg.errors import CalibrationError, DataError
+from quantseg.evaluation import model_files
 from quantseg.evaluation import tool_comparison as tools
-from quantseg.evaluation.predictions import Taken
+from quantseg.evaluation.agreement import Evaluation
+from quantseg.mixed_precision import feeds as fed
 from quantseg.mixed_precision import sensitivity as sensitivities
 from quantseg.mixed_precision import targets
-from quantseg.mixed_precision.budget import Budget, read_budget, weighing
 from quantseg.mixed_precision.budget import search as budgets
-from quantseg.mixed_precision.budget.judging import Judge
-from quantseg.options import Options
-from quantseg.progress import Track, quiet
+from quantseg.mixed_precision.budget import task as tasks
+from quantseg.mixed_precision.budget.task import SearchGoal
+from quantseg.options import Options, chosen, parted
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
+from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
 from quantseg.refinement.steps import fold_in
-from quantseg.report import PEER, Judged, Measuring, Report, Subject, build_report
+from quantseg.report import Report, Reporting, report_on
+from quantseg.runtimes import inspection, latency, runtime_named
+from quantseg.simulation import simulating
+from quantseg.simulation.explaining import explanation
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from quantseg import options as of
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
 """A float model as callers have it."""
+Recipe = RecipeSource | Path | str | None
+"""Where the preprocessing is declared: a TOML file; None is the model's metadata."""
+Given = Options | None
+SENSITIVITY_IMAGES = 16
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """A model that is calibrated and not yet refined. images: those that it was calibrated on, None without them."""
-
-    model: FloatModel
-    calibration: Calibration
-    images: Dataset | None = None
-
-
-def load(
-    model: Model, recipe: RecipeSource | Path | str | None = None, *, options: Options | None = None
-) -> FloatModel:
+def load(model: Model, recipe: Recipe = None, *, options: Given = None, **words: "Unpack[of.Words]") -> FloatModel:
     """Reads a float model and prepares it. recipe: its preprocessing, a TOML file; None: from its metadata.
 
-    options: their target decides what is left as its runtime fuses it. Raises ModelError, RecipeError.
+    The target decides what is left as its runtime fuses it. Raises ModelError, RecipeError.
+
+    >>> qs.load("model.onnx", recipe="recipe.toml").recipe.output.classes
+    ('sky', 'road', 'car')
     """
-    fusing = (options or Options()).target.fusing
+    fusing = chosen(options, words).target.fusing
     if isinstance(model, FloatModel):
         if model.prepared.fused == (None if fusing is None else fusing.activations):
             return model
         again = read_float_model(model.source, fusing=fusing)
         return replace(again, recipe=model.recipe, input=model.input)
-    source = recipe if isinstance(recipe, RecipeSource) else RecipeSource(None if recipe is None else Path(recipe))
-    if isinstance(model, onnx.ModelProto):
-        return read_float_model(model.SerializeToString(), source, fusing=fusing)
-    return read_float_model(Path(model) if isinstance(model, str) else model, source, fusing=fusing)
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    return read_float_model(
+        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing
+    )
 
 
 def calibrate(
-    model: FloatModel, data: object, options: Options, *, partial: Path | None = None, track: Track = quiet
+    model: Model, data: object, *, partial: Path | None = None, options: Given = None, **words: "Unpack[of.Words]"
 ) -> Calibrated:
-    """Observes the model on images, once each, and chooses ranges. data: see `quantseg.data.sources.opener`.
+    """Observes the model on images, once each, and chooses ranges. The result stands for images in every other verb.
 
     partial: a file in which unfinished work is kept and from which it goes on. Raises CalibrationError, DataError.
+
+    >>> calibration = qs.calibrate("model.onnx", "calib/", calibrator="percentile:99.99")
+    >>> print(calibration)
+    Calibration: 14 tensors over 3 images, percentile:99.99, uint8
+    >>> calibration.save("model.calibration.json").name
+    'model.calibration.json'
     """
-    images = opener(data, limit=options.limit)(model.recipe, model.input)
-    choice = options.choice or Choice().with_grid(options.settings)
-    done = observed(model, choice, options.context(images, track), partial=partial)
-    return Calibrated(model, done, images)
+    how = chosen(options, words)
+    model = load(model, options=how)
+    images = opener(data, limit=how.limit)(model.recipe, model.input)
+    choice = how.choice or Choice().with_grid(how.settings)
+    return Calibrated(model, observed(model, choice, how.context(images), partial=partial), images)
 
 
-def calibrated(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
-    """From a calibration that was made before, of the same model. Raises CalibrationError."""
+def quantize(model: Model, data: object, *, options: Given = None, **words: "Unpack[of.Words]") -> QuantizedModel:
+    """The int8 model. data: images, what `calibrate` gave, or the path of a calibration file (.json).
+
+    A calibration file has no images to look at, so it allows effort="fast" alone. Raises ModelError, DataError,
+    CalibrationError, PlanError.
+
+    >>> result = qs.quantize("model.onnx", "calib/", effort="fast", exclude=["MaxPool"])
+    >>> result.save("model.int8.onnx").name
+    'model.int8.onnx'
+    >>> print(result)
+    QuantizedModel, qdq: int8 weights, uint8 activations; judged output 'y'
+    QuantPlan: 27 of 29 nodes in integers
+      2 float: excluded by exclude=…
+    """
+    how = chosen(options, words)
+    return fitted(folded(refined(calibrated(model, data, how), how), how), how)
+
+
+def search(
+    model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.SearchWords]"
+) -> budgets.Found:
+    """The model with most of it in int8 whose masks lose no more than allowed; words also of SearchGoal.
+
+    calib: images to calibrate on; None: every other one of `data`, which is not judged then. Raises as `quantize` does.
+
+    >>> found = qs.search("model.onnx", "val/", max_iou_drop=90.0, evaluations=2, effort="fast")
+    >>> found.is_met, found.evaluations
+    (True, 1)
+    """
+    goal, how = parted(SearchGoal, options, words)
+    return searched(search_task(model, data, calib, goal, how), how)
+
+
+def sensitivity(
+    model: Model,
+    data: object,
+    *,
+    calib: object = None,
+    left_float: bool = True,
+    options: Given = None,
+    **words: "Unpack[of.Words]",
+) -> sensitivities.Sensitivity:
+    """What each node loses, quantised alone, and with left_float also left float alone.
+
+    data: images; of a folder at most 16, evenly spread. calib: as data of `quantize`; None: `data`. With an effort in
+    the options, of the refined candidate; without one, of the ranges as they were calibrated.
+
+    >>> qs.sensitivity("model.onnx", "val/", calib="calib/", left_float=False).ranked()[0].op_type
+    'Conv'
+    """
+    how = chosen(options, words)
+    given = calibrated(model, data if calib is None else calib, how)
+    limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
+    judged = opener(data, limit=limit)(given.model.recipe, given.model.input)
+    ranges = ranges_of(given.calibration, how.settings, how.choice)
+    plain = Candidate(given.model, ranges, how.settings)
+    candidate = plain if how.effort is None else refined(given, how)
+    return sensitivities.measure(candidate, judged, how.context(given.images), left_float=left_float)
+
+
+def evaluate(
+    model: AnyModel,
+    quantised: AnyModel,
+    data: object,
+    *,
+    recipe: Recipe = None,
+    options: Given = None,
+    **words: "Unpack[of.Words]",
+) -> Evaluation:
+    """Whether the quantised model draws the float model's masks; with masks beside the images, also each one's scores.
+
+    recipe: of the quantised model; None: from its metadata, else the float model's. Raises ModelError, DataError.
+
+    >>> result = qs.quantize("model.onnx", "calib/", effort="fast", fold="argmax")
+    >>> qs.evaluate("model.onnx", result, "val/").agreement > 0.5
+    True
+    """
+    how = chosen(options, words)
+    default = model.recipe if isinstance(model, FloatModel) else None
+    with as_file(model) as reference, as_file(quantised) as path:
+        one = model_files.ModelWithRecipe.read(path, RecipeSource.of(recipe), default)
+        return model_files.evaluate_beside(reference, one, how.judging(data), how.context())
+
+
+def benchmark(
+    models: Mapping[str, AnyModel] | Iterable[Path | str],
+    *,
+    recipe: Recipe = None,
+    runtime: str = "onnxruntime",
+    options: Given = None,
+    **words: "Unpack[of.BenchmarkWords]",
+) -> latency.Timings:
+    """Times models in turns, one session alive at a time; ratios are to the first. Words also of Turns: rounds, runs.
+
+    models: by name, or paths. recipe: its size is fed where a model leaves that open. Raises ModelError.
+
+    >>> timings = qs.benchmark({"float": "model.onnx", "int8": "int8.onnx"}, rounds=1, runs=2)
+    >>> [timing.name for timing in timings]
+    ['float', 'int8']
+    """
+    turns, how = parted(latency.Turns, options, words)
+    context = replace(how.context(), runtime=runtime_named(runtime))
+    return fed.benchmark_models(models, RecipeSource.of(recipe), turns, context)
+
+
+def compare(
+    model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.CompareWords]"
+) -> tools.Contestants:
+    """The float model, onnxruntime's quantizer's, and what `quantize` writes, side by side; words also of Comparing.
+
+    data: images to judge on. calib: as data of `quantize`, with images; None: `data`. Raises MissingExtraError where
+    OpenVINO or NNCF is wanted and not installed.
+
+    >>> [one.name for one in qs.compare("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")]
+    ['float', 'onnxruntime quantizer', 'quantseg']
+    """
+    comparing, how = parted(tools.Comparing, options, words)
+    if comparing.openvino:
+        tools.require_openvino()
+    given = calibrated(model, data if calib is None else calib, how)
+    if given.images is None:
+        raise DataError("other quantizers calibrate on images; give calib=… some, no calibration file")
+    wanted = [how.target.qformat(name) for name in comparing.formats] or [how.target.qformat(how.qformat)]
+    candidate = folded(refined(given, how), how)
+    formats = dict.fromkeys((*wanted, "qdq") if comparing.openvino else wanted)
+    made = {qformat: fitted(candidate, replace(how, qformat=qformat)) for qformat in formats}
+    comparing = replace(comparing, formats=wanted)
+    return tools.compare_made(given.model, made, how.judging(data), comparing, how.context(given.images))
+
+
+def report(
+    model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.ReportWords]"
+) -> Report:
+    """Quantises, evaluates, times and profiles; the proof as one value. Words also of Reporting.
+
+    data: images to judge on. calib: as data of `quantize`; None: `data`. Raises as `quantize` does.
+
+    >>> report = qs.report("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")
+    >>> [path.name for path in report.save("reports/model")]
+    ['report.json', 'report.md', 'index.html']
+    """
+    reporting, how = parted(Reporting, options, words)
+    given = calibrated(model, data if calib is None else calib, how)
+    made = fitted(folded(refined(given, how), how), how)
+    effort = how.effort_for(images=given.images is not None)
+    return report_on(given, made, how.judging(data), reporting, effort, how.context(given.images))
+
+
+def simulate(
+    model: AnyModel, data: object, *, recipe: Recipe = None, options: Given = None, **words: "Unpack[of.SimulateWords]"
+) -> simulating.Simulation:
+    """Computes a quantised model in integers, operator by operator; words also of Simulating.
+
+    Raises ModelError for a float model and for an operator that is not known, DataError.
+
+    >>> simulation = qs.simulate("int8.onnx", "val/", against="onnxruntime", limit=1)
+    >>> simulation.is_exact
+    True
+    """
+    simulation, how = parted(simulating.Simulating, options, words)
+    with as_file(model) as path:
+        images = opener(data, limit=how.limit)
+        return simulating.simulate(path, images, RecipeSource.of(recipe), simulation, how.context())
+
+
+def explain(
+    model: AnyModel, node: str, *, data: object = None, recipe: Recipe = None, **words: "Unpack[of.ExplainWords]"
+) -> explanation.Explanation:
+    """How one number of a quantised model comes about: integers in, products, sum, multiplier, clamp, real value.
+
+    node: its name, or that of a tensor it makes. data: whose first image is taken; None: noise. Words: those of
+    Explaining. Raises ModelError, PlanError.
+
+    >>> qs.explain("int8.onnx", "conv1", data="val/").op_type
+    'QLinearConv'
+    """
+    how, source = explanation.Explaining(**words), RecipeSource.of(recipe)
+    with as_file(model) as path:
+        if data is None:
+            return explanation.explained(simulating.read_program(path), fed.feeds_for(path, source), node, how)
+        return explanation.explained(*simulating.first_feeds(path, opener(data, limit=1), source), node, how)
+
+
+def inspect(
+    model: AnyModel, *, recipe: Recipe = None, runs: int = 10, options: Given = None, **words: "Unpack[of.Words]"
+) -> inspection.Inspection:
+    """What onnxruntime really executes of a model: in int8, in float, and what it added. Raises ModelError.
+
+    >>> qs.inspect("int8.onnx", runs=2).summary.kinds["int8"].nodes > 0
+    True
+    """
+    context = chosen(options, words).context()
+    with as_file(model) as path:
+        feeds = fed.feeds_for(path, RecipeSource.of(recipe))
+        return inspection.inspect(path, feeds, context.runtime, threads=context.threads, runs=runs)
+
+
+def calibrated(model: Model, data: object, options: Options) -> Calibrated:
+    """The model with its calibration, made here of images, or before. data: as of `quantize`.
+
+    Raises CalibrationError for a calibration of another model, preprocessing or target.
+    """
+    if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
+        return with_file(load(model, options=options), Path(data), options)
+    if not isinstance(data, (Calibrated, Calibration)):
+        return calibrate(model, data, options=options)
+    loaded = load(model, options=options)
+    if isinstance(data, Calibration):
+        return with_file(loaded, data, options)
+    if data.model.prepared.fused != loaded.prepared.fused:
+        raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
+    return replace(data, model=loaded, calibration=checked(data.calibration, loaded))
+
+
+def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
+    """From a calibration file or what it holds, of the same model. Raises CalibrationError."""
     if options.target.fusing is not None:
         what = f"target={options.target.target} observes other tensors than a calibration file has"
-        raise CalibrationError(f"{what}; give the images instead")
+        raise CalibrationError(f"{what}; give data=…")
     options.effort_for(images=False)
-    done = read_calibration(calibration, model) if isinstance(calibration, Path) else calibration
-    return Calibrated(model, done)
+    name = str(calibration) if isinstance(calibration, Path) else "the calibration"
+    kept = Calibration.read(calibration) if isinstance(calibration, Path) else calibration
+    return Calibrated(model, checked(kept, model, name=name))
 
 
-def refined(given: Calibrated, options: Options, *, leave_float: bool | None = None, track: Track = quiet) -> Candidate:
+def refined(given: Calibrated, options: Options, *, leave_float: bool | None = None) -> Candidate:
     """The candidate after the steps of its effort level.
 
     leave_float: whether a region may stay float for the masks; None: unless the target asks for int8 everywhere.
     """
-    context = options.context(given.images, track)
     effort = options.effort_for(images=given.images is not None)
     may_float = not options.target.int8_everywhere if leave_float is None else leave_float
     ranges = ranges_of(given.calibration, options.settings, options.choice)
     start = Candidate(given.model, ranges, options.settings)
-    return levels.level(effort, given.calibration.observations, leave_float=may_float)(start, context)
+    step = levels.level(effort, given.calibration.observations, leave_float=may_float)
+    return step(start, options.context(given.images))
 
 
 def folded(candidate: Candidate, options: Options) -> Candidate:
@@ -108,219 +338,29 @@ def folded(candidate: Candidate, options: Options) -> Candidate:
     return fold_in(options.fold)(candidate, options.context())
 
 
-def fitted(candidate: Candidate, options: Options, *, track: Track = quiet) -> QuantizedModel:
+def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
     """The model that is written of a candidate for the target that the options name."""
-    bench = targets.bench(options.target, options.context(track=track))
+    bench = targets.bench(options.target, options.context())
     placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
     return written(placed, options.target.qformat(options.qformat))
 
 
-def quantize(given: Calibrated, options: Options, *, track: Track = quiet) -> QuantizedModel:
-    """From a calibrated model to the quantised one: refined, folded, fitted to the target, written."""
-    return fitted(folded(refined(given, options, track=track), options), options, track=track)
+def search_task(model: Model, data: object, calib: object, goal: SearchGoal, options: Options) -> tasks.SearchTask:
+    """A search that can begin; see `search`. Raises DataError, RecipeError, PlanError."""
+    goal.check(options.target)
+    loaded = load(model, options=options)
+    images = tasks.images_of(loaded, data, calib, goal, options.limit)
+    return tasks.search_task(loaded, images, goal, options.context())
 
 
-def taken(made: QuantizedModel, model: FloatModel, images: Opener) -> Taken | None:
-    """How the quantised model takes images, where folding made that another way than the float model's; else None."""
-    own = made.candidate.model
-    return None if own.recipe == model.recipe else Taken(images(own.recipe, own.input), own.recipe, own.input)
-
-
-def sensitivity(
-    given: Calibrated, data: Dataset, options: Options, *, left_float: bool = True, track: Track = quiet
-) -> sensitivities.Sensitivity:
-    """What each node loses on the images of `data`, quantised alone and left float alone.
-
-    With an effort in the options, of the refined candidate; without one, of the ranges as they were calibrated.
-    """
-    ranges = ranges_of(given.calibration, options.settings, options.choice)
-    plain = Candidate(given.model, ranges, options.settings)
-    candidate = plain if options.effort is None else refined(given, options, track=track)
-    return sensitivities.measure(candidate, data, options.context(given.images, track), left_float=left_float)
-
-
-@dataclass(frozen=True)
-class SearchGoal:
-    """What a search is asked for.
-
-    max_iou_drop: points of mIoU that may be lost. max_class_drop: CLASS=POINTS of a class's own IoU. labels: by the
-    masks beside the images, not by the float model's. evaluations: at most so many models are judged.
-    """
-
-    max_iou_drop: float = 0.5
-    max_class_drop: Sequence[str] = ()
-    labels: bool = False
-    evaluations: int = 12
-
-
-@dataclass(frozen=True)
-class SearchTask:
-    """A search that can begin.
-
-    calibrating: images to calibrate on. images: opens those to judge on, which are `judged` as the float model takes
-    them. seconds: about how long one image takes in an evaluation.
-    """
-
-    model: FloatModel
-    calibrating: Dataset
-    images: Opener
-    judged: Dataset
-    goal: SearchGoal
-    budget: Budget
-    seconds: float
-
-
-def search_task(
-    model: FloatModel, data: object, goal: SearchGoal, options: Options, *, calib: object = None
-) -> SearchTask:
-    """Opens the images, those to judge on apart from those to calibrate on, and rehearses one evaluation.
-
-    calib: images to calibrate on; None: every other one of `data`, which is not judged then. Raises DataError,
-    RecipeError for a budget that does not fit the classes.
-    """
-    target = options.target.target
-    if target == targets.ORT_CPU and goal.evaluations < 2:
-        raise PlanError(f"target={target} takes an evaluation for the model that is written; give evaluations=2")
-    limit = options.limit or budgets.IMAGES
-    images: Opener
-    if calib is None:
-        both = opener(data, limit=2 * limit, masks=goal.labels)
-        calibrating: Dataset = budgets.halves(both(model.recipe, model.input))[0]
-        images = lambda recipe, spec: budgets.halves(both(recipe, spec))[1]  # noqa: E731
-    else:
-        images = opener(data, limit=limit, masks=goal.labels)
-        calibrating = opener(calib, limit=limit)(model.recipe, model.input)
-    judged = images(model.recipe, model.input)
-    names, seconds = budgets.rehearse(model, judged, options.context(), labelled=goal.labels)
-    budget = read_budget(goal.max_iou_drop, goal.max_class_drop, names)
-    return SearchTask(model, calibrating, images, judged, goal, budget, seconds)
-
-
-def search(task: SearchTask, options: Options, *, track: Track = quiet) -> tuple[budgets.Found, QuantizedModel]:
-    """The model with most of it in int8 whose masks lose no more than allowed, and how it was found."""
-    context = options.context(task.calibrating, track)
+def searched(task: tasks.SearchTask, options: Options) -> budgets.Found:
+    """What the search found, and the model of it."""
+    context = options.context(task.calibrating)
     bench = targets.bench(options.target, context)
-    unlimited = replace(options, limit=None)
-    given = calibrate(task.model, task.calibrating, unlimited, track=track)
-    candidate = refined(given, options, leave_float=False, track=track)
-    shapes = targets.input_shapes(candidate.model)
-    shares = weighing.work_shares(candidate.prepared, shapes)
-    prices = weighing.by_work(shares) if bench is None else weighing.by_time(candidate, shapes, bench)
-    found = budgets.search(
-        candidate,
-        Judge(task.judged, task.budget, task.goal.labels),
-        budgets.Weighing(prices, shares, lambda: weighing.harms(candidate, context)),
-        context,
-        evaluations=task.goal.evaluations - (bench is not None),
-    )
-    made = fitted(folded(found.candidate, options), options, track=track)
+    given = calibrate(task.model, task.calibrating, options=replace(options, limit=None))
+    found = tasks.found_for(task, refined(given, options, leave_float=False), bench, context)
+    made = fitted(folded(found.candidate, options), options)
     if bench is None:
-        return found, made
-    return budgets.confirmed(found, made, shares, context, taken(made, task.model, task.images)), made
-
-
-@dataclass(frozen=True)
-class Judging:
-    """What a report or a comparison judges on, and how.
-
-    images: those that it judges on. data, note: as in Report. rounds: of timing. pictures: whether images are shown.
-    peer: whether onnxruntime's quantizer stands beside. commands: what made it.
-    """
-
-    images: Opener
-    data: str | None = None
-    note: str | None = None
-    rounds: int = 5
-    pictures: bool = True
-    peer: bool = False
-    commands: Sequence[str] = field(default=())
-
-
-def report(
-    name: str,
-    given: Calibrated,
-    options: Options,
-    judging: Judging,
-    *,
-    int8_model: Path | None = None,
-    track: Track = quiet,
-) -> Report:
-    """Quantises, evaluates, times and profiles; the proof as one value. int8_model: where the model is written too."""
-    made = quantize(given, options, track=track)
-    context = options.context(given.images, track)
-    effort = options.effort_for(images=given.images is not None)
-    settings = {"calibrator": made.candidate.ranges.calibrator, "effort": effort, "format": made.qformat}
-    with _as_file(given.model) as model, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        target = made.save(int8_model or Path(folder) / f"{name}.int8.onnx")
-        peer = None
-        if judging.peer and given.images is not None:
-            place = Path(folder) / f"{name}.onnxruntime.onnx"
-            peer = tools.peer_model(model, context, options.settings, options.calibrator, place, made.qformat)
-            settings[f"{PEER}, calibrator"] = tools.peer_calibrator(options.calibrator)
-        images = judging.images(model.recipe, model.input)
-        judged = Judged(images, taken(made, model, judging.images), judging.data, judging.note)
-        subject = Subject(name, model, target, made, given.calibration, peer)
-        how = Measuring(judging.rounds, judging.pictures, settings, judging.commands)
-        return build_report(subject, judged, how, context)
-
-
-def compare(
-    given: Calibrated,
-    options: Options,
-    judging: Judging,
-    *,
-    qformats: Sequence[str | None] = (None,),
-    openvino: bool = False,
-    track: Track = quiet,
-) -> tuple[tools.Contestant, ...]:
-    """The float model, onnxruntime's quantizer's, and the one that `quantize` writes, side by side.
-
-    qformats: ours once in each; None is the options' own. openvino: also the float model, ours and NNCF's in OpenVINO.
-    Raises MissingExtraError, before any work, where OpenVINO or NNCF is wanted and not installed.
-    """
-    if given.images is None:
-        raise DataError("other quantizers calibrate on images; give data, no calibration file")
-    if openvino:
-        tools.require_openvino()
-    context = options.context(given.images, track)
-    wanted = [options.target.qformat(name or options.qformat) for name in qformats]
-    with _as_file(given.model) as model, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        place = Path(folder)
-        peer = tools.peer_model(
-            model, context, options.settings, options.calibrator, place / "onnxruntime.onnx", wanted[0]
-        )
-        candidate = folded(refined(given, options, track=track), options)
-        names = dict.fromkeys((*wanted, "qdq") if openvino else wanted)
-        ours = {}
-        for qformat in names:
-            made = fitted(candidate, replace(options, qformat=qformat), track=track)
-            name = tools.QUANTSEG if len(names) == 1 else f"{tools.QUANTSEG} {tools.format_name(qformat)}"
-            path = made.save(place / f"{name.replace(' ', '-')}.onnx")
-            own = taken(made, model, judging.images)
-            ours[qformat] = tools.Entry(name, tools.PeerModel(path), ours=True, taken=own)
-        entries = [
-            tools.Entry(tools.FLOAT, tools.PeerModel(Path(str(model.source))), ours=True),
-            tools.Entry(tools.ONNXRUNTIME, peer),
-            *(ours[qformat] for qformat in dict.fromkeys(wanted)),
-        ]
-        if openvino:
-            nncf = tools.nncf_model(model, context, place / "nncf.xml")
-            entries += [
-                tools.Entry(tools.FLOAT, entries[0].model, "openvino"),
-                replace(ours["qdq"], runtime="openvino", ours=False),
-                tools.Entry(tools.NNCF, nncf, "openvino"),
-            ]
-        images = judging.images(model.recipe, model.input)
-        return tools.compare_tools(model, entries, images, context, rounds=judging.rounds)
-
-
-@contextmanager
-def _as_file(model: FloatModel) -> Iterator[FloatModel]:
-    """The model as a file, for what only reads files; one in memory is written to a temporary one."""
-    if isinstance(model.source, Path):
-        yield model
-        return
-    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model.source)
-        yield replace(model, source=path)
+        return replace(found, model=made)
+    folding = model_files.taken(made, task.model, task.judging)
+    return replace(budgets.confirmed(found, made, context, folding), model=made)

@@ -1,6 +1,7 @@
 """What can go wrong, in words a user can act on: each message names the thing, the fact and the remedy.
 
-The command line prints the message as one line and exits with `exit_code`; `--debug` shows the traceback.
+A message names a parameter as NAME=VALUE. The command line turns that into its flag, prints the message as one line,
+and exits with `exit_code`.
 """
 
 

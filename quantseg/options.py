@@ -1,21 +1,26 @@
 """How a model is made: one value, the same for every command and every Python call that makes one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
 
 from quantseg.calibration.choosing import DEFAULT_CALIBRATOR, Choice
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import engine_named
 from quantseg.data import Dataset, NoImages
+from quantseg.data.sources import Opener, opener
 from quantseg.errors import CalibrationError, PlanError
 from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.progress import Track, quiet
 from quantseg.quantization.folding import Fold
+from quantseg.quantization.model_files import AnyModel
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import QTYPES, QType
 from quantseg.refinement import levels
 from quantseg.runtimes.threads import default_threads
+
+Own = TypeVar("Own")
 
 
 class Words(TypedDict, total=False):
@@ -24,6 +29,9 @@ class Words(TypedDict, total=False):
     calibrator: str
     effort: str
     target: str
+    latency_first: bool
+    int8_everywhere: bool
+    cache: bool
     format: str
     weights: str
     activations: str
@@ -35,9 +43,66 @@ class Words(TypedDict, total=False):
     exclude: Iterable[str]
     fold: Iterable[str]
     limit: int
+    masks: bool
     engine: str
     threads: int
     seed: int
+    track: Track
+
+
+class SearchWords(Words, total=False):
+    """Also those of a search; see SearchGoal."""
+
+    max_iou_drop: float
+    max_class_drop: Sequence[str]
+    labels: bool
+    evaluations: int
+
+
+class ReportWords(Words, total=False):
+    """Also those of a report; see Reporting."""
+
+    name: str
+    rounds: int
+    pictures: bool
+    peer: bool
+    int8_model: Path | None
+    dataset: str | None
+    note: str | None
+    commands: Sequence[str]
+
+
+class CompareWords(Words, total=False):
+    """Also those of a comparison; see Comparing."""
+
+    rounds: int
+    openvino: bool
+    formats: Sequence[str]
+
+
+class BenchmarkWords(Words, total=False):
+    """Also those of timing; see Turns."""
+
+    rounds: int
+    runs: int
+
+
+class SimulateWords(Words, total=False):
+    """Also those of a simulation; see Simulating."""
+
+    against: Path | str | None
+    rounding: str
+    processor: str | None
+    proof: bool
+    save: Path | str | None
+
+
+class ExplainWords(TypedDict, total=False):
+    """Those of an explanation; see Explaining."""
+
+    at: Sequence[int] | None
+    reference: AnyModel | None
+    rounding: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +111,9 @@ class Options:
 
     calibrator, percentile: how ranges are chosen; None is min/max, or as a calibration file has them. effort: one of
     levels.EFFORTS; None is balanced with images and fast without. qformat: None is the target's own. limit: at most so
-    many images, evenly spread. engine: where images are observed, as in processes:4. threads: of the runtime, 0 for the
-    physical cores. seed: of learned rounding.
+    many images, evenly spread. masks: whether those beside images are looked for where a model is judged. engine: where
+    images are observed, as in processes:4. threads: of the runtime, 0 for the physical cores. seed: of learned
+    rounding. track: shows progress.
     """
 
     calibrator: str | None = None
@@ -58,9 +124,11 @@ class Options:
     qformat: str | None = None
     fold: Fold = field(default_factory=Fold)
     limit: int | None = None
+    masks: bool = True
     engine: str = "serial"
     threads: int = 0
     seed: int = 0
+    track: Track = quiet
 
     def __post_init__(self) -> None:
         if self.effort is not None:
@@ -68,7 +136,7 @@ class Options:
         self.target.qformat(self.qformat)
 
     @staticmethod
-    def of(words: Words) -> "Options":
+    def of(words: Mapping[str, Any]) -> "Options":
         """From words.
 
         calibrator: minmax, entropy, mse, percentile or percentile:99.9. target: portable, ort-cpu or openvino. format:
@@ -79,27 +147,23 @@ class Options:
         if unknown:
             raise PlanError(f"{unknown[0]}= is no option; choose of {', '.join(sorted(Words.__annotations__))}")
         name, _, percent = (words.get("calibrator") or "").partition(":")
-        chosen = set(words.get("fold", ()))
+        chosen = set(_several(words.get("fold", ())))
         if strange := sorted(chosen - {"preprocess", "argmax"}):
             raise PlanError(f"fold={strange[0]!r} is nothing to fold; choose of preprocess and argmax")
-        settings = {f.name: words[f.name] for f in fields(QuantSettings) if f.name in words}  # type: ignore[literal-required]
         return Options(
             calibrator=name or None,
             percentile=_number(percent) if percent else None,
             settings=QuantSettings(
-                **settings
-                | {"include": tuple(words.get("include", ())), "exclude": tuple(words.get("exclude", ()))}
-                | {"weight": qtype(words.get("weights", "int8"), "weights", "int8, uint8 or int4")}
-                | {"activation": qtype(words.get("activations", "uint8"), "activations", "uint8 or int8")}
+                weight=qtype(words.get("weights", "int8"), "weights", "int8, uint8 or int4"),
+                activation=qtype(words.get("activations", "uint8"), "activations", "uint8 or int8"),
+                include=tuple(_several(words.get("include", ()))),
+                exclude=tuple(_several(words.get("exclude", ()))),
+                **_named(QuantSettings, words, without=("include", "exclude")),
             ),
-            effort=words.get("effort"),
-            target=TargetOptions(words.get("target", "portable")),
+            target=TargetOptions(**_named(TargetOptions, words)),
             qformat=words.get("format"),
             fold=Fold("preprocess" in chosen, "argmax" in chosen),
-            limit=words.get("limit"),
-            engine=words.get("engine", "serial"),
-            threads=words.get("threads", 0),
-            seed=words.get("seed", 0),
+            **_named(Options, words, without=("calibrator", "target", "fold")),
         )
 
     @property
@@ -110,25 +174,55 @@ class Options:
         name = self.calibrator or DEFAULT_CALIBRATOR
         return Choice(name, self.percentile).with_grid(self.settings)
 
-    def context(self, data: Dataset | None = None, track: Track = quiet) -> Context:
+    def context(self, data: Dataset | None = None) -> Context:
         """The collaborators that these options ask for. data: the calibration images, where there are any."""
         return Context(
             NoImages() if data is None else data,
             engine=engine_named(self.engine),
             threads=self.threads or default_threads(),
-            track=track,
+            track=self.track,
             seed=self.seed,
         )
 
-    def effort_for(self, *, images: bool) -> str:
-        """The effort, where there are calibration images and where not. Raises CalibrationError where it needs some."""
+    def judging(self, data: object) -> Opener:
+        """How images to judge on are opened: at most so many, with the masks beside them."""
+        return opener(data, limit=self.limit, masks=self.masks)
+
+    def effort_for(self, *, images: bool, parameter: str = "data") -> str:
+        """The effort, where there are calibration images and where not.
+
+        parameter: that gives them. Raises CalibrationError where the effort needs some.
+        """
         if images:
             return self.effort or levels.BALANCED
         if self.effort not in (None, levels.FAST):
             raise CalibrationError(
-                f"effort={self.effort} looks at images, a calibration file has none; give the images instead"
+                f"effort={self.effort} looks at images, a calibration file has none; give {parameter}=… instead"
             )
         return levels.FAST
+
+
+def chosen(options: Options | None, words: Mapping[str, Any]) -> Options:
+    """The options that were given as a value, or else those of the words. Raises PlanError for both."""
+    if options is not None and words:
+        raise PlanError(f"{next(iter(words))}= was given beside options=; give it in the options")
+    return options or Options.of(words)
+
+
+def parted(own: type[Own], options: Options | None, words: Mapping[str, Any]) -> tuple[Own, Options]:
+    """A verb's own words as a value of `own`, a dataclass, and the options as of `chosen`."""
+    mine = _named(own, words)
+    return own(**mine), chosen(options, {name: value for name, value in words.items() if name not in mine})
+
+
+def _named(kind: type[Any], words: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    """Those of the words that are fields of the dataclass."""
+    return {f.name: words[f.name] for f in fields(kind) if f.name in words and f.name not in without}
+
+
+def _several(value: Iterable[str]) -> Iterable[str]:
+    """One word alone is a list of one."""
+    return (value,) if isinstance(value, str) else value
 
 
 def qtype(name: str, parameter: str, allowed: str) -> QType:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from quantseg import graph, pipeline
+from quantseg import api
 from quantseg.cli.main import main
+from quantseg.options import Options
 from tests.support import models
 from tests.support.command_line import Command, Outcome
 
@@ -71,8 +72,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def int8_model(float_model: Path, pictures: Path) -> Path:
     """The same network in int8."""
     path = float_model.with_name("net.int8.onnx")
-    loaded = pipeline.read_float_model(float_model)
-    options = pipeline.CalibrationOptions(calibrator="minmax", threads=1)
-    table = pipeline.calibrate(loaded, pipeline.open_data(pictures, loaded), options).table
-    graph.save(pipeline.quantize(loaded, table, options.settings)[1], path)
-    return path
+    options = Options(calibrator="minmax", effort="fast", threads=1)
+    given = api.calibrate(api.load(float_model), pictures, options)
+    return api.quantize(given, options).save(path)

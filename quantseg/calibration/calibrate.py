@@ -12,6 +12,7 @@ from quantseg.calibration.choosing import Choice, choose_ranges
 from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.calibration.observation import ImageId, Observations, Watch, observe
+from quantseg.data import Dataset
 from quantseg.errors import CalibrationError
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import QuantSettings, observable
@@ -21,6 +22,22 @@ log = logging.getLogger(__name__)
 
 SAVE_EVERY_SECONDS = 10.0
 """How often an unfinished calibration is saved."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A model that is calibrated and not yet refined. images: those that it was calibrated on, None without them."""
+
+    model: FloatModel
+    calibration: Calibration
+    images: Dataset | None = None
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the calibration file, which holds no images, and gives its path. Raises OutputError."""
+        return self.calibration.save(path)
+
+    def __str__(self) -> str:
+        return str(self.calibration)
 
 
 def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: Path | None = None) -> Calibration:
@@ -48,12 +65,16 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
 
 def read_calibration(path: Path, model: FloatModel) -> Calibration:
     """Reads a calibration file. Raises CalibrationError where it is none, or of another model or preprocessing."""
-    kept = file.read(path)
-    if kept.model != model.digest:
-        raise CalibrationError(f"{path}: was made from another model than {model.name}; calibrate again")
-    if kept.recipe != model.recipe.to_toml():
-        raise CalibrationError(f"{path}: was made with other preprocessing; calibrate again with this recipe")
-    return kept
+    return checked(file.read(path), model, name=str(path))
+
+
+def checked(calibration: Calibration, model: FloatModel, *, name: str = "the calibration") -> Calibration:
+    """The calibration, if it is of the model. Raises CalibrationError for another model or preprocessing."""
+    if calibration.model != model.digest:
+        raise CalibrationError(f"{name}: was made from another model than {model.name}; calibrate again")
+    if calibration.recipe != model.recipe.to_toml():
+        raise CalibrationError(f"{name}: was made with other preprocessing; calibrate again with this recipe")
+    return calibration
 
 
 def ranges_of(calibration: Calibration, settings: QuantSettings, choice: Choice | None) -> RangeTable:

@@ -40,7 +40,7 @@ def choose_ranges(observations: Observations, model: str, choice: Choice) -> Ran
     """
     choose = calibrator(choice.calibrator, percent=choice.percent)
     if not observations.images:
-        raise CalibrationError("no image was observed; give at least one with --data")
+        raise CalibrationError("no image was observed; give at least one with data=…")
     ranges = {t: choose(h, choice.qtype, symmetric=choice.symmetric) for t, h in observations.histograms.items()}
     how = choice.qtype, choice.symmetric, choice.calibrator, choice.percent
     return RangeTable(ranges, model, *how, images=len(observations.images))

@@ -44,6 +44,22 @@ class Calibration:
         digests = sorted(image.digest for image in self.observations.images)
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
+    def save(self, path: Path | str) -> Path:
+        """Writes the file, and gives its path. Raises OutputError."""
+        write(self, Path(path))
+        return Path(path)
+
+    @staticmethod
+    def read(path: Path | str) -> "Calibration":
+        """Reads a file that `save` or `quantseg calibrate` wrote. Raises CalibrationError for anything else."""
+        return read(Path(path))
+
+    def __str__(self) -> str:
+        table = self.table
+        how = table.calibrator if table.percent is None else f"{table.calibrator}:{table.percent:g}"
+        grid = f"{'symmetric ' if table.symmetric else ''}{table.qtype.name}"
+        return f"Calibration: {len(table.ranges)} tensors over {table.images} images, {how}, {grid}"
+
 
 def merge(a: Calibration, b: Calibration) -> Calibration:
     """The calibration over the images of both; the ranges are chosen anew, by the calibrator of `a`.

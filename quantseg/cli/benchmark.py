@@ -25,34 +25,25 @@ def benchmark(
     """Time models in turns, one session alive at a time: median, spread, ratio, memory and file size."""
     from dataclasses import asdict
 
+    from quantseg import api
     from quantseg.cli import exactness
-    from quantseg.errors import ModelError, QuantSegError
+    from quantseg.errors import ModelError
     from quantseg.files import check_writable, write_json
-    from quantseg.mixed_precision import feeds as measuring
+    from quantseg.options import Options
     from quantseg.report import tables
-    from quantseg.runtimes import RUNTIMES, latency
+    from quantseg.runtimes import runtime_named
     from quantseg.runtimes.provenance import provenance
-    from quantseg.runtimes.threads import default_threads
 
-    if runtime not in RUNTIMES:
-        raise QuantSegError(f"{runtime!r} is no runtime; choose {' or '.join(RUNTIMES)}")
+    engine = runtime_named(runtime)
     if json is not None:
         check_writable(json, taken=models)
     named = {str(path): path for path in models}
     if len(named) < len(models):
         raise ModelError("a model was given twice; give each one once")
-    engine = RUNTIMES[runtime]
     version = engine.version
-    count = threads or default_threads()
-    feeds = {name: measuring.feeds_for(path, source) for name, path in named.items()}
-    timings = latency.benchmark(
-        named,
-        feeds,
-        runtime=engine,
-        threads=count,
-        turns=latency.Turns(rounds, runs),
-        track=console.track,
-    )
+    options = Options(threads=threads or 0, track=console.track)
+    timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, rounds=rounds, runs=runs)
+    count = options.context().threads
     rows = [
         (
             t.name,

@@ -67,7 +67,7 @@ def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options
 
     partial = target.with_name(f"{target.name}.partial")
     loaded = api.load(model, source)
-    return api.calibrate(loaded, data, options, partial=partial, track=console.track).calibration
+    return api.calibrate(loaded, data, partial=partial, options=options).calibration
 
 
 def _merged(files: list[Path]) -> "Calibration":

@@ -46,10 +46,9 @@ def compare(
     if json is not None:
         check_writable(json, taken=[model])
     loaded = api.load(model, source, options=options)
-    given = api.calibrate(loaded, data, options, track=console.track)
+    given = api.calibrate(loaded, data, options=options)
     images = opener(validation or data, limit=options.limit, masks=masks)
-    judging = api.Judging(images, rounds=rounds)
-    results = api.compare(given, options, judging, openvino=openvino, track=console.track)
+    results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino)
     _show(results)
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
     machine = provenance(*used)

@@ -24,10 +24,10 @@ def demo(
     from quantseg import api
     from quantseg.cli.making import make_report
     from quantseg.data.drawn_cells import write_cells
-    from quantseg.data.sources import opener
     from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
     from quantseg.files import check_writable
     from quantseg.options import Options
+    from quantseg.report import Reporting
 
     model = output / f"{MODEL}.onnx"
     check_writable(model)
@@ -35,11 +35,10 @@ def demo(
         write_cells(output / part, IMAGES, seed=seed, track=console.track)
     console.say(f"{output}/calib, {output}/val: {IMAGES} blood smears each, with masks")
     shutil.copyfile(reference_models()[MODEL], model)
-    options = Options(threads=threads or 0)
-    given = api.calibrate(api.load(model), output / "calib", options, track=console.track)
+    options = Options(threads=threads or 0, track=console.track)
+    given = api.calibrate(api.load(model), output / "calib", options=options)
     int8_model = output / f"{MODEL}.int8.onnx"
-    judging = api.Judging(opener(output / "val", masks=True))
-    make_report(output / "report" / MODEL, given, options, judging, int8_model=int8_model)
+    make_report(output / "report" / MODEL, given, options, output / "val", Reporting(int8_model=int8_model))
     console.written(int8_model)
     console.say(f"\nThe same, by hand:\n  quantseg quantize {model} --data {output}/calib")
     console.say(f"  quantseg report {model} --data {output}/val --calib {output}/calib")

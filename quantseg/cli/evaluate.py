@@ -1,6 +1,5 @@
 """quantseg evaluate: accuracy against labels, agreement with the float model."""
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,49 +28,27 @@ def evaluate(
     """mIoU, IoU and Dice of each class, precision, recall, boundary IoU; with --reference also agreement and SQNR."""
     from dataclasses import asdict
 
-    from quantseg import graph
+    from quantseg import api
     from quantseg.cli import exactness
-    from quantseg.data import open_dataset
-    from quantseg.data.heads import head_of, judged_outputs
-    from quantseg.data.recipe import complete, image_input
-    from quantseg.evaluation import agreement as evaluation
-    from quantseg.evaluation.predictions import Taken
+    from quantseg.evaluation.model_files import ModelWithRecipe, scores_of
     from quantseg.files import check_writable, write_json
-    from quantseg.quantization import folding
-    from quantseg.quantization.float_model import resolve_recipe
-    from quantseg.runtimes import DEFAULT
-    from quantseg.runtimes.threads import default_threads
+    from quantseg.options import Options
 
     if json is not None:
         check_writable(json, taken=(model, reference))
-    loaded = graph.load(model)
-    recipe = resolve_recipe(loaded, str(model), source)
-    spec = image_input(graph.signature(loaded)[0], recipe.input)
-    images = open_dataset(data, recipe, inputs=spec, limit=limit, masks=masks)
-    runtime, count = DEFAULT, threads or default_threads()
-    with closing(runtime.open(model, threads=count, spinning=False)) as session:
-        if reference is None:
-            scores = evaluation.evaluate_one(session, images, recipe, track=console.track)
-            names = head_of(recipe.output).class_names(recipe.output.classes, len(scores.per_class["iou"]))
-            _show_scores(scores, names)
-            seen = judged_outputs(recipe, session.outputs)
-            result = asdict(scores) | {"output": seen.to_json()}
-        else:
-            inputs, outputs = graph.signature(graph.load(reference))
-            own = folding.float_recipe(loaded.metadata_props, recipe, source=str(model))
-            shared = complete(recipe if own is None else own, inputs, outputs, model=str(reference))
-            folded, shown = None, images
-            if own is not None:
-                folded = Taken(images, recipe, spec)
-                spec = image_input(inputs, shared.input)
-                shown = open_dataset(data, shared, inputs=spec, limit=limit, masks=masks)
-            with closing(runtime.open(reference, threads=count, spinning=False)) as other:
-                both = evaluation.evaluate(other, session, shown, shared, folded=folded, track=console.track)
-            _show_evaluation(both)
-            seen, result = both.judged, both.to_json()
+    options = Options(limit=limit, masks=masks, threads=threads or 0, track=console.track)
+    if reference is None:
+        one = ModelWithRecipe.read(model, source)
+        scores, names, seen = scores_of(one, options.judging(data), options.context())
+        _show_scores(scores, names)
+        result = asdict(scores) | {"output": seen.to_json()}
+    else:
+        both = api.evaluate(reference, model, data, recipe=source, options=options)
+        _show_evaluation(both)
+        seen, result = both.judged, both.to_json()
     if seen.note:
         console.say(seen.note)
-    sums = exactness.say(loaded)
+    sums = exactness.say(model)
     if json is not None:
         write_json(json, result | {"integer_sums": sums})
         console.written(json)

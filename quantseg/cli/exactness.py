@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantseg.cli import console
+from quantseg.cli.flags import as_flags
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -32,4 +33,5 @@ def say_verdict(found: "Verdict", name: str = "") -> None:
     """One sentence, in lines that fit a terminal."""
     from quantseg.report import tables
 
-    console.say(textwrap.fill(f"{name}: {found.sentence}" if name else found.sentence, tables.WIDTH))
+    sentence = as_flags(found.sentence)
+    console.say(textwrap.fill(f"{name}: {sentence}" if name else sentence, tables.WIDTH))

@@ -39,28 +39,26 @@ def explain(
     json: Json = None,
 ) -> None:
     """Show how one number comes about: integers in, products, sum, bias, multiplier, shift, clamp, real value."""
-    from quantseg.cli import simulated
+    from quantseg import api
     from quantseg.files import check_writable, write_json
-    from quantseg.simulation import explaining, finding
+    from quantseg.simulation import finding
+    from quantseg.simulation.explaining.explanation import Explaining
 
     if json is not None:
         check_writable(json, taken=(model, reference))
-    place = None if at is None else finding.place_of(at)
-    program, feeds = simulated.with_one_image(model, data, source)
-    taken = finding.find(program, feeds, node, rounding=rounding)
-    working = explaining.explain(taken, place)
-    place = explaining.telling(taken.results[0]) if place is None else place
+    how = Explaining(None if at is None else finding.place_of(at), reference, rounding)
+    found = api.explain(model, node, data=data, recipe=source, **vars(how))
+    working = found.working
     console.say(
-        f"node {taken.step.name!r}: {taken.step.stands_for}, computed as {taken.step.op_type}\n"
-        f"value {list(place)} of {taken.step.outputs[0]!r}, {list(taken.results[0].shape)}\n\n{working.formula}"
+        f"node {found.node!r}: {found.stands_for}, computed as {found.op_type}\n"
+        f"value {list(found.place)} of {found.tensor!r}, {list(found.shape)}\n\n{working.formula}"
     )
     console.say("\n".join(f"  {name} = {value:.9g}" for name, value in working.scales))
     _show(working, rounding)
-    other = None if reference is None else finding.beside(reference, taken, place, feeds)
-    if other is not None:
-        console.say(f"  the float model has      {other:.6g}")
+    if found.float_value is not None:
+        console.say(f"  the float model has      {found.float_value:.6g}")
     if json is not None:
-        write_json(json, {"node": taken.step.name, "place": list(place), "float_model": other} | working.to_json())
+        write_json(json, found.to_json())
         console.written(json)
 
 

@@ -28,26 +28,17 @@ def inspect(
 
     The last line tells how near convolutions come to this machine's best matrix product, the roof, timed alongside.
     """
-    from dataclasses import asdict
-
+    from quantseg import api
     from quantseg.cli import exactness
     from quantseg.files import check_writable, write_json
-    from quantseg.mixed_precision import feeds as measuring
+    from quantseg.options import Options
     from quantseg.report import roofline as words
     from quantseg.report import tables
-    from quantseg.runtimes import DEFAULT, roofline
-    from quantseg.runtimes.execution import summary
-    from quantseg.runtimes.threads import default_threads
 
     if json is not None:
         check_writable(json, taken=[model])
-    feeds = measuring.feeds_for(model, source)
-    count = threads or default_threads()
-    runtime = DEFAULT
-    nodes, roofs = roofline.beside_roofs(
-        lambda: runtime.executed(model, feeds, threads=count, runs=runs), runtime, threads=count
-    )
-    total = summary(nodes)
+    found = api.inspect(model, recipe=source, runs=runs, options=Options(threads=threads or 0))
+    nodes, roofs, total = found.nodes, found.roofs, found.summary
     kinds = [(kind, t.nodes, tables.percent(t.share)) for kind, t in total.kinds.items() if t.nodes]
     console.say(tables.terminal(("runs in", "nodes", "time"), kinds) + "\n")
     shown = nodes if verbose else tuple(n for n in nodes if n.kind == "float")
@@ -65,9 +56,9 @@ def inspect(
     console.say(words.sentence(nodes, roofs))
     sums = exactness.say(model)
     if json is not None:
-        listed = [asdict(n) for n in nodes]
-        content = {"summary": asdict(total), "roofs": asdict(roofs), "integer_sums": sums, "nodes": listed}
-        write_json(json, content)
+        content = found.to_json()
+        first = {"summary": content["summary"], "roofs": content["roofs"], "integer_sums": sums}
+        write_json(json, first | content)
         console.written(json)
 
 

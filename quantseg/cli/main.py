@@ -13,6 +13,7 @@ from quantseg.cli.compare import compare
 from quantseg.cli.demo import demo
 from quantseg.cli.evaluate import evaluate
 from quantseg.cli.explain import explain
+from quantseg.cli.flags import as_flags
 from quantseg.cli.inspect import inspect
 from quantseg.cli.quantize import quantize
 from quantseg.cli.report import report
@@ -70,7 +71,7 @@ def main() -> None:
     except QuantSegError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {as_flags(str(error))}", err=True)
         sys.exit(error.exit_code)
     except MemoryError as error:
         if debug:

@@ -10,32 +10,29 @@ from typing import TYPE_CHECKING
 from quantseg.cli import console
 
 if TYPE_CHECKING:
-    from quantseg.api import Calibrated, Judging
+    from quantseg.calibration.calibrate import Calibrated
     from quantseg.options import Options
-    from quantseg.progress import Track
-    from quantseg.report import Report
+    from quantseg.report import Report, Reporting
 
 
 def make_report(
     place: Path,
     given: "Calibrated",
     options: "Options",
-    judging: "Judging",
-    *,
-    int8_model: Path | None = None,
-    track: "Track" = console.track,
+    images: object,
+    how: "Reporting",
 ) -> "Report":
-    """Makes one report and writes it to the folder `place`, which names it; the int8 model too, where one is given."""
+    """Makes one report on these images, and writes it to the folder `place`, which names it."""
     from quantseg import api
     from quantseg.cli.exactness import say_verdict
     from quantseg.report import verdict, write_report
 
-    name, told = place.name, replace(judging, commands=(command_line(),))
-    result = api.report(name, given, options, told, int8_model=int8_model, track=track)
+    name, told = place.name, replace(how, name=place.name, commands=(command_line(),))
+    result = api.report(given.model, images, calib=given, options=options, **vars(told))
     console.say(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)
-    console.written(*write_report(result, place, pictures=judging.pictures))
+    console.written(*write_report(result, place, pictures=how.pictures))
     return result
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quantseg.cli import console
+
 if TYPE_CHECKING:
     from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
@@ -203,6 +205,7 @@ def _options(**given: Any) -> "Options":
         fold=fold,
         engine="serial" if workers == 1 else f"processes:{workers}",
         threads=given.pop("threads") or 0,
+        track=console.track,
         **given,
     )
 

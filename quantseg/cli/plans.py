@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from quantseg.cli import console
+from quantseg.cli.flags import as_flags
 
 if TYPE_CHECKING:
     from quantseg.quantization.plan import NodeCost, QuantPlan
@@ -17,19 +18,19 @@ def show(made: "QuantizedModel", verbose: bool) -> None:
     if verbose:
         headers, rows = _rows(plan, () if made.fit is None else made.fit.costs)
         console.say(tables.terminal(headers, rows) + "\n")
-    kept = [(count, reason) for reason, count in plan.kept_float.items()]
+    kept = [(count, as_flags(reason)) for reason, count in plan.kept_float.items()]
     console.say(f"{len(plan.quantised)} of {len(plan.nodes)} nodes compute in integers")
     if kept:
         console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
     for note in made.notes:
-        console.say(f"note: {note}")
+        console.say(f"note: {as_flags(note)}")
 
 
 def _rows(plan: "QuantPlan", costs: "tuple[NodeCost, ...]") -> "tuple[tuple[str, ...], list[tuple[str | None, ...]]]":
     from quantseg.quantization.plan import KeptFloat
 
     rows: list[tuple[str | None, ...]] = [
-        (n.name, n.op_type, "float", n.decision.reason)
+        (n.name, n.op_type, "float", as_flags(n.decision.reason))
         if isinstance(n.decision, KeptFloat)
         else (n.name, n.op_type, "int8", " ".join(filter(None, (n.decision.detail, plan.variants.get(n.name)))))
         for n in plan.nodes

@@ -51,7 +51,7 @@ def quantize(
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
     candidate = _candidate((model, source), options, data, calibration)
-    made = api.fitted(candidate, options, track=console.track)
+    made = api.fitted(candidate, options)
     plans.show(made, verbose)
     sums = exactness.say(made.model)
     _say_folded(made, options)
@@ -84,12 +84,12 @@ def _candidate(
 
     loaded = api.load(*model, options=options)
     if calibration is None:
-        given = api.calibrate(loaded, data, options, track=console.track)
+        given = api.calibrate(loaded, data, options=options)
     else:
-        given = api.calibrated(loaded, calibration, options)
+        given = api.with_file(loaded, calibration, options)
         if options.effort is None:
             console.say("note: a calibration file has no images to look at, so --effort fast")
-    return api.folded(api.refined(given, options, track=console.track), options)
+    return api.folded(api.refined(given, options), options)
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:

@@ -13,12 +13,11 @@ from quantseg.cli import console
 from quantseg.cli.making import make_report
 
 if TYPE_CHECKING:
-    from quantseg.api import Judging
     from quantseg.data.sources import Opener
     from quantseg.options import Options
     from quantseg.progress import Track
     from quantseg.quantization.float_model import FloatModel, RecipeSource
-    from quantseg.report import Report
+    from quantseg.report import Report, Reporting
 
 T = TypeVar("T")
 
@@ -67,22 +66,16 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
         for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
             write_cells(drawn / part, options.limit or REFERENCE_IMAGES, seed=seed, track=console.track)
         for place, (name, path) in enumerate(models.items(), 1):
-            track = _naming(f"{name} ({place} of {len(models)})")
             model = api.load(path, source, options=options)
             parts = _parts(data_of(path), root, drawn, options.limit or REFERENCE_IMAGES, how)
-            given = api.calibrate(model, parts.calibrating(model.recipe, model.input), unlimited(options), track=track)
-            judging = parts.judging(model, how)
+            named = replace(options, track=_naming(f"{name} ({place} of {len(models)})"))
+            given = api.calibrate(model, parts.calibrating, options=replace(named, limit=None))
             # Other images may not be passed on with a report, and masks of strange ones say nothing.
-            shown = replace(judging, pictures=how.pictures and judging.data == CELLS)
-            made.append(make_report(how.output / name, given, options, shown, track=track))
+            told = replace(parts.reporting(model, how), pictures=how.pictures and parts.data == CELLS)
+            made.append(make_report(how.output / name, given, named, parts.judged, told))
     if how.peer:
         _show(made)
     return made
-
-
-def unlimited(options: "Options") -> "Options":
-    """For images that are limited already."""
-    return replace(options, limit=None)
 
 
 def _root(given: Path | None, known: Sequence[str]) -> Path | None:
@@ -110,13 +103,13 @@ class _Parts:
     data: str | None
     note: str | None = None
 
-    def judging(self, model: "FloatModel", how: Shown) -> "Judging":
-        from quantseg.api import Judging
+    def reporting(self, model: "FloatModel", how: Shown) -> "Reporting":
+        from quantseg.report import Reporting
 
         note = self.note
         if note is None and self.judged(model.recipe, model.input).load(0).mask is None:
             note = "without its masks: agreement only, no accuracy"
-        return Judging(self.judged, self.data, note, rounds=how.rounds, peer=how.peer)
+        return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer)
 
 
 def _parts(data: str | None, root: Path | None, drawn: Path, limit: int, how: Shown) -> _Parts:

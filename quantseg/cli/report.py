@@ -1,5 +1,6 @@
 """quantseg report: the proof, as JSON, Markdown and one HTML page."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +97,7 @@ def _check(
     if name is not None and name != Path(name).name:
         raise OutputError(f"--name {name!r}: is no plain folder name; choose the place with --output")
     if calibration is not None:
-        options.effort_for(images=False)
+        options.effort_for(images=False, parameter="calib")
     if model is None:
         given = {"--calib": calib, "--calibration": calibration, "--name": name}
         if flags := [flag for flag, value in given.items() if value is not None]:
@@ -114,14 +115,13 @@ def _one(
 ) -> "Report":
     """The report of one model. images: to judge on, to calibrate on, or a file of calibration."""
     from quantseg import api
-    from quantseg.data.sources import opener
+    from quantseg.report import Reporting
 
     data, calib, calibration = images
     loaded = api.load(*model, options=options)
     if calibration is None:
-        given = api.calibrate(loaded, calib or data, options, track=console.track)
+        given = api.calibrate(loaded, calib or data, options=options)
     else:
-        given = api.calibrated(loaded, calibration, options)
-    judged = opener(data, limit=options.limit, masks=how.masks)
-    judging = api.Judging(judged, rounds=how.rounds, pictures=how.pictures, peer=how.peer)
-    return make_report(place, given, options, judging)
+        given = api.with_file(loaded, calibration, options)
+    told = Reporting(rounds=how.rounds, pictures=how.pictures, peer=how.peer)
+    return make_report(place, given, replace(options, masks=how.masks), data, told)

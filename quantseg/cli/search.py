@@ -9,9 +9,9 @@ from quantseg.cli import console
 from quantseg.cli.options import DATA_WORD, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.api import SearchTask
     from quantseg.mixed_precision.budget import Point
     from quantseg.mixed_precision.budget.search import Found
+    from quantseg.mixed_precision.budget.task import SearchTask
     from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
     from quantseg.runtimes import Runtime
@@ -78,6 +78,7 @@ def search(
     from quantseg.cli import exactness, plans
     from quantseg.errors import BudgetError
     from quantseg.files import check_writable, write_json
+    from quantseg.mixed_precision.budget.task import SearchGoal
 
     written_to = output or model.with_suffix(".int8.onnx")
     taken: list[Path] = [model]
@@ -85,10 +86,12 @@ def search(
         if path is not None:
             check_writable(path, taken=taken)
             taken.append(path)
-    goal = api.SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
-    task = api.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
+    goal = SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
+    task = api.search_task(api.load(model, source, options=options), data, calibration, goal, options)
     _announce(task, options)
-    found, made = api.search(task, options, track=console.track)
+    found = api.searched(task, options)
+    made = found.model
+    assert made is not None
     _show(found)
     plans.show(made, verbose)
     sums = exactness.say(made.model)

@@ -50,8 +50,8 @@ def sensitivity(
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
     loaded = api.load(model, source, options=options)
     judged = opener(data, limit=images)(loaded.recipe, loaded.input)
-    given = api.calibrate(loaded, calib or data, options, track=console.track)
-    measured = api.sensitivity(given, judged, options, left_float=left_float, track=console.track)
+    given = api.calibrate(loaded, calib or data, options=options)
+    measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
     console.say(tables.terminal(_HEADERS, _rows(measured, top)))
     calibrated_on = () if given.images is None else given.images.names
     console.say(_summary(measured, top, len(calibrated_on)))

@@ -53,43 +53,36 @@ def simulate(
     --against compares every tensor bit for bit and names the first node that differs; exit code 1 if integers do.
     --processor avx2 adds pairs of products in 16 bits that saturate, as x86 processors without VNNI do.
     """
-    from contextlib import ExitStack
-
+    from quantseg import api
     from quantseg.cli import simulated
     from quantseg.files import check_writable, write_json
+    from quantseg.options import Options
     from quantseg.runtimes.provenance import provenance
-    from quantseg.runtimes.threads import default_threads
-    from quantseg.simulation.examining import Wanted, examine
+    from quantseg.simulation.simulating import Simulating
 
     taken = [model] if against is None else [model, Path(against)]
     for target in (json, output):
         if target is not None:
             check_writable(target, taken=taken)
             taken.append(target)
-    known = simulated.known_processor(processor, against)
-    subject = simulated.opened(model, data, source, limit)
-    with ExitStack() as stack:
-        other = None
-        if against is not None:
-            count = threads or default_threads()
-            other = stack.enter_context(simulated.other(against, subject, rounding, count, known))
-        wanted = Wanted(rounding, proof, other, output, known)
-        result = examine(subject.program, subject.images, subject.input_name, wanted, track=console.track)
-    simulated.show_processor(known, found=processor is None, against=against)
-    simulated.show(subject, result, verbose=verbose, against=against)
+    options = Options(limit=limit, threads=threads or 0, track=console.track)
+    how = Simulating(against, rounding, processor, proof, output)
+    result = api.simulate(model, data, recipe=source, options=options, **vars(how))
+    simulated.show_processor(result, found=processor is None)
+    simulated.show(result, verbose=verbose)
     if output is not None:
         console.written(output)
     if json is not None:
         content = {
             "rounding": rounding,
-            "processor": known.name,
+            "processor": result.processor.name,
             "against": against if against in (None, "onnxruntime") else Path(against).name,
-            "images": list(subject.images.names),
-            "products": [sums.to_json() for sums in result.sums.values()],
-            "comparison": None if against is None else result.judgement.to_json(),
+            "images": list(result.images),
+            "products": [sums.to_json() for sums in result.found.sums.values()],
+            "comparison": None if against is None else result.found.judgement.to_json(),
             "machine": provenance().to_json(),
         }
         write_json(json, content)
         console.written(json)
-    if not result.judgement.is_exact:
+    if not result.is_exact:
         raise typer.Exit(DIFFERS)

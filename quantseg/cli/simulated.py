@@ -1,117 +1,37 @@
-"""What simulate and explain share: the model as a program with its images, and how findings are shown."""
+"""How the findings of a simulation are shown."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantseg.cli import console
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-    from numpy.typing import NDArray
-
-    from quantseg.data import Dataset
-    from quantseg.quantization.float_model import RecipeSource
-    from quantseg.simulation.arithmetic.processors import Processor
     from quantseg.simulation.difference import Difference
-    from quantseg.simulation.examining import Examined
-    from quantseg.simulation.judging import Judgement
-    from quantseg.simulation.others import Other
-    from quantseg.simulation.program import Program
     from quantseg.simulation.proof import Sums
+    from quantseg.simulation.simulating import Simulation
 
 SHOWN = 10
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A quantised model, as a program, and the images for it."""
-
-    path: Path
-    model: "ir.Model"
-    program: "Program"
-    images: "Dataset"
-    input_name: str
-
-
-def opened(model: Path, data: Path, source: "RecipeSource", limit: int | None) -> Subject:
-    """Reads all of it. Raises ModelError for a float model and for an unknown operator, before anything is computed."""
-    from quantseg import graph
-    from quantseg.data import open_dataset
-    from quantseg.data.recipe import image_input
-    from quantseg.quantization.float_model import resolve_recipe
-    from quantseg.simulation.program import program, require_quantised
-
-    loaded = graph.load(model)
-    require_quantised(loaded, str(model))
-    steps = program(loaded, what=str(model))
-    recipe = resolve_recipe(loaded, str(model), source)
-    taken = image_input(graph.signature(loaded)[0], recipe.input)
-    images = open_dataset(data, recipe, inputs=taken, limit=limit, masks=False)
-    return Subject(model, loaded, steps, images, taken.name)
-
-
-def known_processor(name: str | None, against: str | None) -> "Processor":
-    """The processor of this name; without one this machine's, found by trying, where onnxruntime is compared with.
-
-    Raises PlanError for an unknown name.
-    """
-    from quantseg.runtimes import RUNTIMES
-    from quantseg.simulation.arithmetic.processors import EXACT, named
-    from quantseg.simulation.saturation.machine import this_processor
-
-    if name is not None:
-        return named(name)
-    return this_processor(RUNTIMES[against]) if against == "onnxruntime" else EXACT
-
-
-def show_processor(processor: "Processor", *, found: bool, against: str | None) -> None:
+def show_processor(simulation: "Simulation", *, found: bool) -> None:
     """Whose kernels were simulated, and whether that was found by trying."""
-    tried = ", this machine, found by trying" if found and against == "onnxruntime" else ""
+    processor = simulation.processor
+    tried = ", this machine, found by trying" if found and simulation.against == "onnxruntime" else ""
     console.say(f"kernels: {processor.name} ({processor.means}){tried}")
 
 
-@contextmanager
-def other(against: str, subject: Subject, rounding: str, threads: int, processor: "Processor") -> "Iterator[Other]":
-    """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
-    from contextlib import closing
-
-    from quantseg import graph
-    from quantseg.errors import DataError
-    from quantseg.runtimes import RUNTIMES
-    from quantseg.simulation.others import InRuntime, Simulated
-    from quantseg.simulation.program import program, require_quantised
-    from quantseg.simulation.saved import SavedRun
-
-    if against == "onnxruntime":
-        opened: Other = InRuntime(subject.model, subject.program, RUNTIMES[against], threads=threads)
-    elif against.endswith(".onnx"):
-        loaded = graph.load(Path(against))
-        require_quantised(loaded, against)
-        opened = Simulated(program(loaded, what=against), rounding, processor)
-    elif Path(against).is_file():
-        opened = SavedRun(Path(against), subject.images.names)
-    else:
-        raise DataError(f"{against!r} is neither onnxruntime, a saved run nor an .onnx model; check --against")
-    with closing(opened):
-        yield opened
-
-
-def show(subject: Subject, found: "Examined", *, verbose: bool, against: str | None) -> None:
+def show(simulation: "Simulation", *, verbose: bool) -> None:
     """The program, its sums, and the comparison."""
-    steps = subject.program.steps
+    steps, found = simulation.program.steps, simulation.found
     integer, in_float = sum(s.is_integer for s in steps), sum(s.is_float for s in steps)
-    count = len(subject.images.names)
+    count = len(simulation.images)
     console.say(
         f"{len(steps)} operators: {integer} in integers, {in_float} in float, {len(steps) - integer - in_float} move "
         f"or store numbers; {count} image{'s' if count > 1 else ''}"
     )
     if found.sums:
         _show_sums(tuple(found.sums.values()), verbose)
-    if against is not None:
-        _show_comparison(subject, found.judgement, against)
+    if simulation.against is not None:
+        _show_comparison(simulation, simulation.against)
 
 
 def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
@@ -178,10 +98,11 @@ def _named(node: str, channels: tuple[int, ...]) -> str:
     return line
 
 
-def _show_comparison(subject: Subject, judgement: "Judgement", against: str) -> None:
+def _show_comparison(simulation: "Simulation", against: str) -> None:
     from quantseg.report import tables
 
-    wrong = judgement.in_order(subject.program, integer=True)
+    program, judgement = simulation.program, simulation.found.judgement
+    wrong = judgement.in_order(program, integer=True)
     equal = len(judgement.integers) - len(wrong)
     console.say(
         f"\nagainst {against}: {equal} of {len(judgement.integers)} integer tensors equal bit for bit, "
@@ -193,7 +114,7 @@ def _show_comparison(subject: Subject, judgement: "Judgement", against: str) -> 
         console.say("\n" + tables.terminal(("tensor", "operator", "differ", "of", "by at most"), rows))
         if against == "onnxruntime":
             console.say("quantseg inspect tells what onnxruntime runs in float instead")
-    in_float = judgement.in_order(subject.program, integer=False)
+    in_float = judgement.in_order(program, integer=False)
     if judgement.floats:
         most = max((one.largest for one in in_float), default=0.0)
         console.say(
@@ -222,19 +143,3 @@ def _told(what: str, one: "Difference") -> str:
             *values,
         )
     )
-
-
-def with_one_image(
-    model: Path, data: Path | None, source: "RecipeSource"
-) -> "tuple[Program, Mapping[str, NDArray[Any]]]":
-    """The program and what it is fed: the first image, or noise that is the same on every call."""
-    from quantseg import graph
-    from quantseg.mixed_precision import feeds as measuring
-    from quantseg.simulation.program import program, require_quantised
-
-    if data is not None:
-        subject = opened(model, data, source, 1)
-        return subject.program, {subject.input_name: subject.images.load(0).tensor}
-    loaded = graph.load(model)
-    require_quantised(loaded, str(model))
-    return program(loaded, what=str(model)), measuring.feeds_for(model, source)

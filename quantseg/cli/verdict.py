@@ -2,10 +2,12 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantseg.cli import console
+from quantseg.cli.flags import as_flags
 
 if TYPE_CHECKING:
     from quantseg.options import Options
@@ -24,7 +26,7 @@ def timed(
     from quantseg.mixed_precision import feeds, targets
     from quantseg.runtimes.speed_check import check_speed
 
-    bench = targets.bench(options.target, options.context(track=console.track))
+    bench = targets.bench(options.target, options.context())
     assert bench is not None
     outcome = check_speed(
         paths,
@@ -34,6 +36,7 @@ def timed(
         threads=bench.threads,
         track=bench.track,
     )
+    outcome = replace(outcome, offers=tuple(replace(one, name=as_flags(one.name)) for one in outcome.offers))
     for line in lines(outcome, sys.argv[1:]):
         console.say(line)
     return {"timing": outcome.to_json()}

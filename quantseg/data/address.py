@@ -1,7 +1,7 @@
 """Where data is, in one word: FOLDER, or LAYOUT:FOLDER#SPLIT with either part left out.
 
-One word, so that every flag that takes a folder takes a layout and a split as well, each its own:
-`--data camvid:roads#val --calib camvid:roads#train`.
+One word, so that every parameter that takes a folder takes a layout and a split as well, each its own:
+`data="camvid:roads#val", calib="camvid:roads#train"`.
 """
 
 import re

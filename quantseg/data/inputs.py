@@ -53,5 +53,5 @@ def open_inputs(samples: Samples, recipe: Recipe, inputs: TensorSpec, *, place: 
     void, output = samples.void, recipe.output
     masked = any(row.mask_place is not None for row in samples.rows)
     if masked and void is not None and output.ignore_index is None and not void < len(output.classes):
-        raise DataError(f"{place}: its masks ignore pixels of id {void}, the recipe none; give --ignore-index {void}")
+        raise DataError(f"{place}: its masks ignore pixels of id {void}, the recipe none; give ignore_index={void}")
     return PictureInputs(samples, recipe, inputs.dtype)

@@ -89,7 +89,7 @@ def check_ids(values: NDArray[Any], place: str, classes: int, ignore_index: int 
         range_ = f"0…{classes - 1}" if classes else "from 0"
         raise DataError(
             f"{place}: class id {values[unknown].min()} is not in {range_}; "
-            "correct the mask, or the names of the classes or the ignored id (--classes, --ignore-index)"
+            "correct the mask, or the names of the classes or the ignored id (classes=…, ignore_index=…)"
         )
 
 

@@ -25,8 +25,10 @@ def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Op
 
     An array is an input of the model, with or without its batch axis; a pair is an array and its mask; a torch
     DataLoader gives batches of either. limit: at most so many items, evenly spread. masks: whether they are looked for.
-    Raises DataError for anything else, when it is opened.
+    What an opener gave is one already. Raises DataError for anything else, when it is opened.
     """
+    if callable(data):
+        return cast("Opener", data)
     if isinstance(data, (str, Path)):
         return lambda recipe, spec: open_dataset(Path(data), recipe, inputs=spec, limit=limit, masks=masks)
     known: Dataset = cast("Dataset", data) if _is_dataset(data) else Arrays.of(data)
@@ -80,8 +82,17 @@ def _items(entry: object, number: int) -> list[tuple[NDArray[Any], NDArray[np.in
         return [(tensor[None], None if labels is None else labels.astype(np.int64))]
     if tensor.ndim != 4:
         raise DataError(f"data: array {number} has {tensor.ndim} axes; give model inputs of 4 axes, or 3 without batch")
-    rows = range(len(tensor))
-    return [(tensor[row : row + 1], None if labels is None else labels[row].astype(np.int64)) for row in rows]
+    return [(tensor[row : row + 1], mask) for row, mask in enumerate(_masks(labels, len(tensor), number))]
+
+
+def _masks(labels: NDArray[Any] | None, count: int, number: int) -> list[NDArray[np.int64] | None]:
+    """One for each of so many images. A single image's may come without a batch axis."""
+    if labels is None:
+        return [None] * count
+    each = labels[None] if count == 1 and len(labels) != 1 else labels
+    if len(each) != count:
+        raise DataError(f"data: entry {number} has {count} images and {len(each)} masks; give a mask for each image")
+    return [mask.astype(np.int64) for mask in each]
 
 
 def _array(value: object, number: int) -> NDArray[Any]:

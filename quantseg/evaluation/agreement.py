@@ -62,6 +62,18 @@ class Evaluation:
         """The `count` images that agree least, the worst first."""
         return tuple(sorted(self.per_image, key=lambda image: (image.agreement, image.name))[:count])
 
+    def __str__(self) -> str:
+        sqnr = "" if self.sqnr_db is None else f", SQNR {self.sqnr_db:.1f} dB"
+        lines = [
+            f"Evaluation on {self.images} images: agreement {100 * self.agreement:.2f} % (mean IoU)",
+            f"  {100 * self.pixel_agreement:.2f} % of the pixels equal{sqnr}",
+        ]
+        scores = [score and score.mean_iou for score in (self.float_scores, self.int8_scores)]
+        if None not in scores:
+            before, after = (100 * float(score or 0) for score in scores)
+            lines.append(f"  mean IoU against the labels: float {before:.2f} %, int8 {after:.2f} %")
+        return "\n".join(lines)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values. sqnr_db is null where it is infinite (then `identical` is true) or has no meaning."""
         finite = self.sqnr_db is not None and math.isfinite(self.sqnr_db)
@@ -201,7 +213,7 @@ def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: T
         seen = predict(session, dataset.load(index), recipe)
         tallies = added(tallies, _against_labels(seen, seen.classes, recipe))
     if not tallies:
-        raise DataError("no labels to compare with; add a masks/ folder or give the float model as --reference")
+        raise DataError("no labels to compare with; add a masks/ folder or give the float model as reference=…")
     return Scores.of(tallies)
 
 

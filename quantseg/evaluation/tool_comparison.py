@@ -5,16 +5,18 @@ all speeds are over that model's, measured in the same rounds.
 """
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
+from quantseg.data.sources import Opener
 from quantseg.errors import ModelError, QuantSegError
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.peers import (
     CALIBRATORS,
     FORMATS,
@@ -27,7 +29,9 @@ from quantseg.evaluation.peers.nncf import nncf
 from quantseg.evaluation.predictions import Taken
 from quantseg.progress import Track
 from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.model_files import as_file
 from quantseg.quantization.plan import QuantSettings
+from quantseg.quantization.writing import QuantizedModel
 from quantseg.runtimes import DEFAULT, RUNTIMES
 from quantseg.runtimes.execution import ExecutionSummary, summary
 from quantseg.runtimes.latency import Timing, Turns, benchmark
@@ -76,6 +80,35 @@ class Contestant:
         }
 
 
+class Contestants(tuple[Contestant, ...]):
+    """The rows of one comparison; the first is the float model in onnxruntime."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {_row(one)}' for one in self)}"
+
+
+def _row(one: Contestant) -> str:
+    name = f"{one.name} in {one.runtime}"
+    if one.failed or one.evaluation is None or one.timing is None:
+        return f"{name}: failed: {one.failed}"
+    return f"{name}: agrees {100 * one.evaluation.agreement:.1f} %, {one.timing.ratio:.2f} times as fast as float"
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How tools are compared.
+
+    rounds: of timing. openvino: also the float model, ours and NNCF's in OpenVINO. formats: ours is there once in each;
+    none is that of the options.
+    """
+
+    rounds: int = 5
+    openvino: bool = False
+    formats: Sequence[str] = ()
+
+
 @dataclass(frozen=True)
 class Entry:
     """A model that takes part. ours: its failure is an error; any other's is a result.
@@ -97,7 +130,7 @@ class Entry:
 
 def compare_tools(
     model: FloatModel, entries: Sequence[Entry], data: Dataset, context: Context, *, rounds: int = 5
-) -> tuple[Contestant, ...]:
+) -> Contestants:
     """Evaluates and times all models side by side, in the order of the entries; the first is the float model.
 
     data: the images that they are judged on. A failure of another tool is a result, not an error. Raises ModelError and
@@ -118,7 +151,41 @@ def compare_tools(
         nodes = runtimes[key].executed(alive[key], feeds[key], threads=threads, runs=_PROFILE_RUNS)
         named = replace(timing, name=contestants[key].name)
         contestants[key] = replace(contestants[key], timing=named, executed=summary(nodes))
-    return tuple(contestants.values())
+    return Contestants(contestants.values())
+
+
+def compare_made(
+    model: FloatModel, made: Mapping[str, QuantizedModel], images: Opener, how: Comparing, context: Context
+) -> Contestants:
+    """The float model, onnxruntime's quantizer's, and what was made of it, side by side.
+
+    made: format → our model in it; those of `how.formats` take part in onnxruntime, that in qdq in OpenVINO. context:
+    its data are what others calibrate on. Raises ModelError and DataError for our own models.
+    """
+    ours = next(iter(made.values())).candidate
+    with as_file(model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        model, place = replace(model, source=path), Path(folder)
+        peer = peer_model(
+            model, context, ours.settings, ours.ranges.calibrator, place / "onnxruntime.onnx", how.formats[0]
+        )
+        saved = {}
+        for qformat, one in made.items():
+            name = QUANTSEG if len(made) == 1 else f"{QUANTSEG} {format_name(qformat)}"
+            file = PeerModel(one.save(place / f"{name.replace(' ', '-')}.onnx"))
+            saved[qformat] = Entry(name, file, ours=True, taken=taken(one, model, images))
+        entries = [
+            Entry(FLOAT, PeerModel(path), ours=True),
+            Entry(ONNXRUNTIME, peer),
+            *(saved[qformat] for qformat in dict.fromkeys(how.formats)),
+        ]
+        if how.openvino:
+            entries += [
+                Entry(FLOAT, PeerModel(path), "openvino"),
+                replace(saved["qdq"], runtime="openvino", ours=False),
+                Entry(NNCF, nncf_model(model, context, place / "nncf.xml"), "openvino"),
+            ]
+        data = images(model.recipe, model.input)
+        return compare_tools(model, entries, data, context, rounds=how.rounds)
 
 
 def require_openvino() -> None:
@@ -216,7 +283,7 @@ class _Feeds:
 
 def _reason(error: QuantSegError, model: Path | bytes) -> str:
     """A failure in words that are the same on every machine: names of files only, for models and temporary files."""
-    temporary = re.escape(gettempdir()) + r"/(quantseg-|ort\.quant\.|tmp)[^/\s]*/"
+    temporary = re.escape(tempfile.gettempdir()) + r"/(quantseg-|ort\.quant\.|tmp)[^/\s]*/"
     text = str(error)
     if isinstance(model, Path):
         text = text.removeprefix(f"{model}: ").replace(f"{model.parent}/", "")

@@ -1,16 +1,20 @@
 """What a model is fed when only its speed and its kernels are of interest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from quantseg import graph
+from quantseg.calibration.context import Context
 from quantseg.data.recipe import image_input
+from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.quantization.float_model import RecipeSource, resolve_recipe
-from quantseg.runtimes.latency import random_feeds
+from quantseg.quantization.model_files import AnyModel, as_file
+from quantseg.runtimes.latency import Timings, Turns, benchmark, random_feeds
 
 
 def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, NDArray[Any]]:
@@ -28,3 +32,22 @@ def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, ND
     batch, channels = picture.shape[0], 1 if recipe.channels == "GRAY" else 3
     shape = (batch, channels, *recipe.size) if recipe.layout == "NCHW" else (batch, *recipe.size, channels)
     return random_feeds([TensorSpec(s.name, s.dtype, shape) if s is picture else s for s in inputs])
+
+
+def benchmark_models(
+    models: Mapping[str, AnyModel] | Iterable[Path | str], source: RecipeSource, turns: Turns, context: Context
+) -> Timings:
+    """Times models on such inputs, each by its name or its path. Raises ModelError."""
+    named: Mapping[str, AnyModel]
+    if isinstance(models, Mapping):
+        named = models
+    else:
+        paths = [str(path) for path in models]
+        named = {path: path for path in paths}
+        if len(named) < len(paths):
+            raise ModelError("a model was given twice; give each one once")
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(as_file(model)) for name, model in named.items()}
+        feeds = {name: feeds_for(path, source) for name, path in files.items()}
+        runtime, threads = context.runtime, context.threads
+        return benchmark(files, feeds, runtime=runtime, threads=threads, turns=turns, track=context.track)

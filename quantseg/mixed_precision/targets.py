@@ -51,16 +51,16 @@ class TargetOptions:
         if self.target not in TARGETS:
             raise PlanError(f"{self.target!r} is no target; choose {', '.join(TARGETS[:-1])} or {TARGETS[-1]}")
         if self.latency_first and self.int8_everywhere:
-            raise PlanError("--latency-first and --int8-everywhere contradict each other; give one of them")
+            raise PlanError("latency_first=True and int8_everywhere=True contradict each other; give one of them")
         choices = {
-            "--latency-first": self.latency_first,
-            "--int8-everywhere": self.int8_everywhere,
-            "--no-cache": not self.cache,
-            "--no-timing": not self.timing,
+            "latency_first=True": self.latency_first,
+            "int8_everywhere=True": self.int8_everywhere,
+            "cache=False": not self.cache,
+            "timing=False": not self.timing,
         }
         for flag, given in choices.items():
             if given and self.target != ORT_CPU:
-                raise PlanError(f"{flag} belongs to --target {ORT_CPU}; give that too, or leave it out")
+                raise PlanError(f"{flag} belongs to target={ORT_CPU}; give that too, or leave it out")
 
     @property
     def is_timed(self) -> bool:
@@ -85,9 +85,7 @@ class TargetOptions:
         if wanted is not None:
             formats.check(wanted)
         if self.target != PORTABLE and wanted not in (None, own):
-            raise PlanError(
-                f"--target {self.target} writes {own}, --format {wanted} contradicts it; leave one of them out"
-            )
+            raise PlanError(f"target={self.target} writes {own}, format={wanted} contradicts it; leave one of them out")
         return wanted or own
 
 
@@ -139,18 +137,18 @@ def _faster(
 
 
 def others(candidate: Candidate, bench: Bench, objective: Objective) -> dict[str, Callable[[], ir.Model]]:
-    """What else than by this objective could be made of the candidate, by the flags that ask for it."""
+    """What else than by this objective could be made of the candidate, by the words that ask for it."""
     flags: dict[str, Objective] = {
-        f"--target {ORT_CPU}": "measured",
-        f"--target {ORT_CPU} --latency-first": "latency-first",
-        f"--target {ORT_CPU} --int8-everywhere": "int8-everywhere",
+        f"target={ORT_CPU}": "measured",
+        f"target={ORT_CPU} latency_first=True": "latency-first",
+        f"target={ORT_CPU} int8_everywhere=True": "int8-everywhere",
     }
 
     def build(other: Objective) -> Callable[[], ir.Model]:
         return lambda: written(fitted(candidate, bench, other)).model
 
     found = {words: build(other) for words, other in flags.items() if other != objective}
-    return found | {f"--target {PORTABLE}": lambda: written(candidate).model}
+    return found | {f"target={PORTABLE}": lambda: written(candidate).model}
 
 
 def bench(options: TargetOptions, context: Context) -> Bench | None:

@@ -83,7 +83,7 @@ def integer_limits(qtype: QType, *, symmetric: bool, reduced: bool) -> tuple[int
     than r. Raises PlanError for a reduced range below 8 bits.
     """
     if reduced and qtype.bits < 8:
-        raise PlanError(f"{qtype.name}: a reduced range needs at least 8 bits; drop --reduce-range")
+        raise PlanError(f"{qtype.name}: a reduced range needs at least 8 bits; drop reduce_range=True")
     if reduced:
         half = 1 << (qtype.bits - 2)
         return (-half, half) if qtype.signed else (0, 2 * half - 1)

@@ -24,6 +24,13 @@ class RecipeSource:
     file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
 
+    @staticmethod
+    def of(recipe: "RecipeSource | Path | str | None") -> "RecipeSource":
+        """From a file's path; None is the metadata."""
+        if isinstance(recipe, RecipeSource):
+            return recipe
+        return RecipeSource(None if recipe is None else Path(recipe))
+
 
 @dataclass(frozen=True)
 class FloatModel:
@@ -43,6 +50,10 @@ class FloatModel:
     def name(self) -> str:
         """Its file as it was named, for messages."""
         return str(self.source) if isinstance(self.source, Path) else "the model"
+
+    def __str__(self) -> str:
+        nodes, output = len(self.prepared.model.graph), self.recipe.output
+        return f"FloatModel {self.name}: {nodes} nodes; takes {self.input}; head {output.head} on {output.name!r}"
 
 
 def read_float_model(

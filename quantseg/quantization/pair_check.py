@@ -61,7 +61,7 @@ def require_safe(model: ir.Model) -> None:
         if product.unsafe:
             raise PlanError(
                 f"{product.node}: pair sums of {len(product.unsafe)} of its channels can saturate as written; leave it "
-                f"float with --exclude {product.node}, or allow that with --full-range-weights"
+                f"float with exclude={product.node}, or allow that with full_range_weights=True"
             )
 
 

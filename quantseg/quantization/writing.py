@@ -64,13 +64,9 @@ class QuantizedModel:
         return self.plan.to_json() | measured | ({"fallbacks": list(self.fallbacks)} if self.fallbacks else {})
 
     def __str__(self) -> str:
-        plan, recipe = self.plan, self.candidate.model.recipe
-        kept = "".join(f"\n  {count} float: {reason}" for reason, count in plan.kept_float.items())
-        what = f"{self.candidate.settings.weight.name} weights, {self.candidate.settings.activation.name} activations"
-        return (
-            f"QuantizedModel, {self.qformat}: {len(plan.quantised)} of {len(plan.nodes)} nodes in integers; {what}; "
-            f"judged output {recipe.output.name!r}{kept}"
-        )
+        settings, output = self.candidate.settings, self.candidate.model.recipe.output
+        what = f"{settings.weight.name} weights, {settings.activation.name} activations"
+        return f"QuantizedModel, {self.qformat}: {what}; judged output {output.name!r}\n{self.plan}"
 
 
 def written(candidate: Candidate, qformat: str = "qdq") -> QuantizedModel:

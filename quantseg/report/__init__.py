@@ -4,7 +4,7 @@ content.py holds the values, sections/ says what is shown of them and index.py w
 rendering.py gives that a form, writing.py puts it into files.
 """
 
-from quantseg.report.building import Judged, Measuring, Subject, build_report
+from quantseg.report.building import Judged, Measuring, Reporting, Subject, build_report, report_on
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, PeerSummary, Report, Summary
 from quantseg.report.images import Picture, picture
 from quantseg.report.index import contest_tables, remarks
@@ -25,6 +25,7 @@ __all__ = [
     "Picture",
     "PlanSummary",
     "Report",
+    "Reporting",
     "Subject",
     "Summary",
     "TensorRange",
@@ -33,6 +34,7 @@ __all__ = [
     "contest_verdict",
     "picture",
     "remarks",
+    "report_on",
     "summarise_plan",
     "verdict",
     "worst_ranges",

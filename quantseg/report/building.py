@@ -1,18 +1,23 @@
 """Measures a float model and its int8 forms on images, and gathers everything into one report."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quantseg import graph
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
+from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.predictions import Taken, compare, open_pair
-from quantseg.evaluation.tool_comparison import PeerModel
+from quantseg.evaluation.tool_comparison import PeerModel, peer_calibrator, peer_model
 from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.model_files import as_file
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import Picture, picture
@@ -27,6 +32,24 @@ from quantseg.simulation.saturation import verdict_of
 WORST_TENSORS = 6
 WORST_IMAGES = 8
 PROFILE_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What a report holds. name: None is the model's.
+
+    rounds: of timing. pictures: whether images are shown. peer: whether onnxruntime's quantizer stands beside.
+    int8_model: where the model is written too. dataset, note: as data and note in Report. commands: what made it.
+    """
+
+    name: str | None = None
+    rounds: int = 5
+    pictures: bool = True
+    peer: bool = False
+    int8_model: Path | None = None
+    dataset: str | None = None
+    note: str | None = None
+    commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,28 @@ class Measuring:
     pictures: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
+
+
+def report_on(
+    given: Calibrated, made: QuantizedModel, images: Opener, how: Reporting, effort: str, context: Context
+) -> Report:
+    """What is to be said of a quantised model: judged on images, timed, profiled. Raises ModelError, DataError.
+
+    given, effort: what it was made from, and with. context: its data are the calibration images.
+    """
+    calibrator = made.candidate.ranges.calibrator
+    settings = {"calibrator": calibrator, "effort": effort, "format": made.qformat}
+    with as_file(given.model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        model, name = replace(given.model, source=path), how.name or path.stem
+        target = made.save(how.int8_model or Path(folder) / f"{name}.int8.onnx")
+        peer = None
+        if how.peer and given.images is not None:
+            place = Path(folder) / f"{name}.onnxruntime.onnx"
+            peer = peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat)
+            settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
+        judged = Judged(images(model.recipe, model.input), taken(made, model, images), how.dataset, how.note)
+        subject = Subject(name, model, target, made, given.calibration, peer)
+        return build_report(subject, judged, Measuring(how.rounds, how.pictures, settings, how.commands), context)
 
 
 def build_report(subject: Subject, judged: Judged, how: Measuring, context: Context) -> Report:

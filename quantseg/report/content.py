@@ -1,7 +1,9 @@
 """Report: everything that is known about one quantised model, as one value."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
@@ -89,6 +91,17 @@ class Report:
             data=self.data,
             note=self.note,
         )
+
+    def save(self, folder: Path | str) -> tuple[Path, ...]:
+        """Writes report.json, report.md and index.html into the folder, and gives their paths. Raises OutputError."""
+        from quantseg.report.writing import write_report
+
+        return write_report(self, Path(folder))
+
+    def __str__(self) -> str:
+        from quantseg.report.verdict import verdict
+
+        return textwrap.fill(f"{self.name}: {verdict(self.summary)}", 100)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: all figures, without the pixels of the pictures. Infinite ratios are null."""

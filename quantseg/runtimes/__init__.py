@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from quantseg.errors import QuantSegError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
-__all__ = ["DEFAULT", "RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session"]
+__all__ = ["DEFAULT", "RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session", "runtime_named"]
 
 
 class Session(Protocol):
@@ -67,3 +68,10 @@ RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": Ope
 
 DEFAULT: Runtime = RUNTIMES["onnxruntime"]
 """What runs models where nobody names a runtime."""
+
+
+def runtime_named(name: str) -> Runtime:
+    """The runtime of that name. Raises QuantSegError for another word."""
+    if name not in RUNTIMES:
+        raise QuantSegError(f"{name!r} is no runtime; choose {' or '.join(RUNTIMES)}")
+    return RUNTIMES[name]

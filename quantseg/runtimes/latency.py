@@ -43,6 +43,20 @@ class Timing:
     peak_memory_bytes: int | None
 
 
+class Timings(tuple[Timing, ...]):
+    """The rows of one benchmark."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        rows = (
+            f"\n  {t.name}: median {t.median_ms:.2f} ms ({t.p10_ms:.2f} … {t.p90_ms:.2f}), {t.ratio:.2f}x, "
+            f"{t.file_bytes / 1e6:.2f} MB"
+            for t in self
+        )
+        return f"{len(self)} models timed in turns; ratios are to the first{''.join(rows)}"
+
+
 @dataclass(frozen=True)
 class Turns:
     """In how many rounds models take turns, and how many timed runs each has in a round."""
@@ -59,7 +73,7 @@ def benchmark(
     threads: int,
     turns: Turns | None = None,
     track: Track = quiet,
-) -> tuple[Timing, ...]:
+) -> Timings:
     """Times every model, in the order given; ratios are to the first.
 
     `runtime`: one for all, or each model's own by its name. `feeds`: inputs by model name; a model without an entry
@@ -81,7 +95,7 @@ def benchmark(
         seconds[name] += timed_runs(runtimes[name], models[name], inputs[name], threads, how.runs)
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     first = next(iter(medians.values()), 0.0)
-    return tuple(
+    return Timings(
         Timing(
             name=name,
             median_ms=1e3 * medians[name],

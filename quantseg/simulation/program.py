@@ -65,7 +65,7 @@ def program(model: ir.Model, *, what: str = "the model") -> Program:
 def require_quantised(model: ir.Model, what: str) -> None:
     """Raises ModelError for a float model."""
     if not is_quantised(model):
-        raise ModelError(f"{what}: is a float model; quantise it first: quantseg quantize {what} --data DIR")
+        raise ModelError(f"{what}: is a float model; quantise it first: quantseg quantize {what} data=DIR")
 
 
 def _folded(step: Step, constants: Mapping[str, Array], opset: int) -> dict[str, Array]:

@@ -128,10 +128,10 @@ def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
             raise ValueError
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}); give a file of simulate --json"
+            f"{path}: cannot be read ({error.strerror or error}); give a file of simulate json=…"
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: names no channels; make it with quantseg simulate MODEL --data DIR --json FILE"
+            f"{path}: names no channels; make it with quantseg simulate MODEL data=DIR json=FILE"
         ) from error
     return tuple(sorted((node, channels) for node, channels in found.items() if channels))

@@ -70,10 +70,12 @@ class SavedRun:
             facts = json.loads(self._archive.read(about))
             known = [str(name) for name in facts["images"]]
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error}); give a run of simulate -o") from error
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror or error}); give a run of simulate save=…"
+            ) from error
         except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path}: is no saved run; make one with quantseg simulate MODEL --data DIR -o FILE"
+                f"{path}: is no saved run; make one with quantseg simulate MODEL data=DIR save=FILE"
             ) from error
         missing = [name for name in images if name not in known]
         if missing:

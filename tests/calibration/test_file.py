@@ -10,20 +10,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
-from quantseg import pipeline
+from quantseg import api
+from quantseg.calibration import calibrate as calibrating
 from quantseg.calibration import file as calibrations
-from quantseg.calibration.calibrators import CALIBRATORS
-from quantseg.calibration.file import choose_ranges, merge, read, write
-from quantseg.calibration.histogram import Histogram
+from quantseg.calibration.calibrate import calibrate
+from quantseg.calibration.choosing import Choice
+from quantseg.calibration.engines import Processes
+from quantseg.calibration.file import merge, read, write
 from quantseg.calibration.observation import SAMPLE_SIZE, ImageId, Observations
+from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import UINT8
-from tests.support import models
+from tests.support import candidates, models
 
-OPTIONS = CalibrationOptions(calibrator="mse", threads=1)
+CHOICE = Choice("mse")
 IMAGES = 6
 
 
@@ -45,21 +47,21 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return read_float_model(folder / "0.onnx")
+    return api.load(folder / "0.onnx")
 
 
 @pytest.fixture(scope="module")
 def data(folder, model):
-    return open_data(folder / "all", model)
+    return opener(folder / "all")(model.recipe, model.input)
 
 
 @pytest.fixture(scope="module")
 def whole(model, data):
-    return calibrate(model, data, OPTIONS)
+    return calibrate(model, CHOICE, candidates.context(data))
 
 
 def part(folder, model, name):
-    return calibrate(model, open_data(folder / name, model), OPTIONS)
+    return calibrate(model, CHOICE, candidates.context(opener(folder / name)(model.recipe, model.input)))
 
 
 def in_bytes(calibration, tmp_path):
@@ -101,18 +103,18 @@ def test_a_file_is_read_as_it_was_written(whole, tmp_path):
 
 def test_neither_workers_nor_the_order_of_files_change_a_byte(whole, model, data, tmp_path):
     expected = in_bytes(whole, tmp_path)
-    assert in_bytes(calibrate(model, Backwards(data), OPTIONS), tmp_path) == expected
-    assert in_bytes(calibrate(model, data, replace(OPTIONS, workers=2)), tmp_path) == expected
+    assert in_bytes(calibrate(model, CHOICE, candidates.context(Backwards(data))), tmp_path) == expected
+    assert in_bytes(calibrate(model, CHOICE, candidates.context(data, engine=Processes(2))), tmp_path) == expected
 
 
 def test_merging_two_halves_is_calibrating_all(whole, folder, model, tmp_path):
     first, second = part(folder, model, "first"), part(folder, model, "second")
     for a, b in ((first, second), (second, first)):
-        assert in_bytes(merge(a, b, CALIBRATORS["mse"]), tmp_path) == in_bytes(whole, tmp_path)
+        assert in_bytes(merge(a, b), tmp_path) == in_bytes(whole, tmp_path)
     # and from files, as the command does
     write(first, tmp_path / "first.json")
     write(second, tmp_path / "second.json")
-    merged = merge(read(tmp_path / "first.json"), read(tmp_path / "second.json"), CALIBRATORS["mse"])
+    merged = merge(read(tmp_path / "first.json"), read(tmp_path / "second.json"))
     assert in_bytes(merged, tmp_path) == in_bytes(whole, tmp_path)
 
 
@@ -130,15 +132,15 @@ def killed_after(images):
     return track
 
 
-def unfinished(model, data, partial, images, **changes):
+def unfinished(model, data, partial, images):
     """Leaves the file of a calibration that was stopped after so many images."""
     with pytest.raises(Killed):
-        calibrate(model, data, replace(OPTIONS, **changes), partial=partial, track=killed_after(images))
+        calibrate(model, CHOICE, candidates.context(data, track=killed_after(images)), partial=partial)
 
 
 @pytest.mark.parametrize("images", [1, IMAGES - 1])
 def test_continuing_after_a_kill_changes_no_byte(images, whole, model, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "SAVE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(calibrating, "SAVE_EVERY_SECONDS", 0)
     partial, totals = tmp_path / "partial", []
     unfinished(model, data, partial, images)
 
@@ -146,14 +148,14 @@ def test_continuing_after_a_kill_changes_no_byte(images, whole, model, data, tmp
         totals.append(total)
         return items
 
-    resumed = calibrate(model, data, OPTIONS, partial=partial, track=track)
+    resumed = calibrate(model, CHOICE, candidates.context(data, track=track), partial=partial)
     assert totals == [IMAGES - images]
     assert in_bytes(resumed, tmp_path) == in_bytes(whole, tmp_path)
 
 
 @pytest.mark.parametrize("stale", ["model", "recipe", "threads", "images", "tensors", "nonsense"])
 def test_what_does_not_fit_is_not_continued(stale, whole, folder, model, data, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(pipeline, "SAVE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(calibrating, "SAVE_EVERY_SECONDS", 0)
     partial = tmp_path / "partial"
     unfinished(model, data, partial, 2)
     kept = read(partial)
@@ -172,7 +174,7 @@ def test_what_does_not_fit_is_not_continued(stale, whole, folder, model, data, t
     else:
         partial.write_text("half a fi")
     with caplog.at_level(logging.WARNING):
-        result = calibrate(model, data, OPTIONS, partial=partial)
+        result = calibrate(model, CHOICE, candidates.context(data), partial=partial)
     assert f"{partial}: does not fit this calibration; starting from the first image" in caplog.text
     assert in_bytes(result, tmp_path) == in_bytes(whole, tmp_path)
 
@@ -218,25 +220,6 @@ def test_names_of_any_letters_survive(whole, tmp_path):
     assert again.observations.images == odd.images
 
 
-def test_ranges_come_from_the_calibrator_with_its_settings():
-    asked = []
-
-    def choose(histogram, qtype, *, symmetric):
-        asked.append((histogram, qtype, symmetric))
-        return Range(-1, histogram.maximum)
-
-    h = Histogram.of(np.ones(3, np.float32))
-    seen = Observations({"t": h}, {}, (ImageId("a", "0"),))
-    table = choose_ranges(seen, choose, name="own", percent=99.0, qtype=UINT8, symmetric=True)
-    assert asked == [(h, UINT8, True)]
-    assert (table.calibrator, table.percent, table.ranges) == ("own", 99.0, {"t": Range(-1, 1)})
-
-
-def test_ranges_need_an_image():
-    with pytest.raises(CalibrationError, match="no image was observed; give at least one"):
-        choose_ranges(Observations.empty(), CALIBRATORS["mse"], name="mse", percent=None, qtype=UINT8, symmetric=False)
-
-
 # What cannot be merged
 
 
@@ -251,7 +234,7 @@ def test_ranges_need_an_image():
 )
 def test_what_does_not_belong_together_is_not_merged(whole, changes, message):
     with pytest.raises(CalibrationError, match=message):
-        merge(whole, replace(whole, **changes), CALIBRATORS["mse"])
+        merge(whole, replace(whole, **changes))
 
 
 # What is not a calibration file

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.calibration import observation
+from quantseg.calibration.engines import Processes
 from quantseg.calibration.histogram import Histogram
 from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, Observations, Watch, observe, sample
 from quantseg.data import Item
 from quantseg.errors import CalibrationError
+from quantseg.runtimes import RUNTIMES
 from tests.support import models
 
 MODEL = models.text("""
@@ -54,7 +55,7 @@ def frames(count=5, shape=(1, 2, 8, 9), order="abcdef"):
 
 
 def watch(dataset, **changes):
-    return replace(Watch(MODEL, "x", TENSORS, dataset, "onnxruntime", threads=1, alone=True), **changes)
+    return replace(Watch(MODEL, "x", TENSORS, dataset, RUNTIMES["onnxruntime"], threads=1, alone=True), **changes)
 
 
 def contents(seen):
@@ -106,10 +107,9 @@ def test_extrema_are_exact_where_only_a_sample_is_counted():
         (np.arange(12, dtype=np.float32).reshape(2, 3, 2), [0, 2, 4], [7, 9, 11]),
     ],
 )
-def test_channels_of_any_rank(values, minima, maxima, monkeypatch):
+def test_channels_of_any_rank(values, minima, maxima):
     staged = StagedRuntime(lambda: np.asarray(values))
-    monkeypatch.setitem(observation.RUNTIMES, "staged", staged)
-    seen = observe(watch(frames(1), runtime="staged", tensors=("t",)))
+    seen = observe(watch(frames(1), runtime=staged, tensors=("t",)))
     assert seen.channels["t"].minima.tolist() == minima
     assert seen.channels["t"].maxima.tolist() == maxima
     assert seen.histograms["t"] == Histogram.of(np.asarray(values))
@@ -146,7 +146,7 @@ def test_the_first_bad_tensor_of_the_graph_is_named():
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_worker_processes_change_nothing(workers, whole):
-    assert contents(observe(watch(frames()), engine="processes", workers=workers)) == whole
+    assert contents(observe(watch(frames()), engine=Processes(workers))) == whole
 
 
 @pytest.mark.parametrize("order", ["edcba", "baced"])
@@ -231,10 +231,9 @@ class StagedRuntime:
         return arrays
 
 
-def test_no_activation_outlives_its_image(monkeypatch):
+def test_no_activation_outlives_its_image():
     staged = StagedRuntime(lambda: np.random.default_rng(0).random((1, 4, 64, 64), np.float32))
-    monkeypatch.setitem(observation.RUNTIMES, "staged", staged)
-    observe(watch(frames(6), runtime="staged"))
+    observe(watch(frames(6), runtime=staged))
     assert staged.held == [0] * 6
 
 

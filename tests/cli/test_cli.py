@@ -129,7 +129,7 @@ def test_an_interrupted_calibration_is_continued(
     whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
     words = ["calibrate", float_model, "--data", pictures, "--output"]
     assert quantseg(*words, whole).code == 0
-    monkeypatch.setattr("quantseg.pipeline.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("quantseg.calibration.calibrate.SAVE_EVERY_SECONDS", 0.0)
     write, kept = calibrations.write, []
 
     def killed(calibration: calibrations.Calibration, path: Path) -> None:

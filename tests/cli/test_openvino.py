@@ -9,14 +9,19 @@ import numpy as np
 import onnx
 import pytest
 
-from quantseg import graph, pipeline
+from quantseg import api, graph
+from quantseg.data.sources import opener
 from quantseg.errors import PlanError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
-from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, Aim, Job
-from quantseg.quantization.plan import QuantSettings
+from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, TargetOptions
+from quantseg.options import Options
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import read_float_model
+from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from tests.support import graphs
+from tests.support.candidates import of_file
 from tests.support.command_line import Command
 from tests.support.quantised import kernel, noise
 
@@ -66,9 +71,9 @@ def test_the_file_runs_in_onnxruntime_as_exactly_as_the_portable_one(
         outcome = quantseg("quantize", network, *words)
         assert outcome.code == 0, outcome.err
         assert ("onnxruntime does not, and is slower" in " ".join(outcome.out.split())) == (target == "openvino")
-        model = pipeline.read_float_model(network)
+        model = api.load(network)
         with open_pair(network, path, threads=1) as (reference, candidate):
-            judged = evaluate(reference, candidate, pipeline.open_data(pictures, model), model.recipe)
+            judged = evaluate(reference, candidate, opener(pictures)(model.recipe, model.input), model.recipe)
         assert judged.sqnr_db is not None
         found[target] = judged
     assert found["openvino"].agreement > found["portable"].agreement - 0.005
@@ -99,11 +104,11 @@ def test_search_writes_it_too(quantseg: Command, network: Path, pictures: Path, 
 
 
 def test_other_formats_write_no_product_without_a_grid(network: Path, pictures: Path) -> None:
-    model = pipeline.read_float_model(network, fusing=Aim("openvino").fusing)
-    table = pipeline.calibrate(model, pipeline.open_data(pictures, model), pipeline.CalibrationOptions()).table
+    candidate = of_file(network, pictures, Options(target=TargetOptions("openvino"), threads=1))
+    assert written(candidate).qformat == "qdq"
     for qformat in ("qoperator", "channels-last"):
         with pytest.raises(PlanError, match=f"^activations are fused into products in qdq, not in {qformat}$"):
-            pipeline.quantize(model, table, QuantSettings(), qformat=qformat)
+            written(candidate, qformat)
 
 
 @needs_openvino
@@ -112,21 +117,22 @@ def test_openvino_fuses_every_activation_and_gives_onnxruntimes_masks(
 ) -> None:
     found, fusing = {}, FUSED_BY_OPENVINO
     for name, kept in {"openvino": fusing, "unfused": replace(fusing, activations=frozenset())}.items():
-        model = pipeline.read_float_model(network, fusing=kept)
-        table = pipeline.calibrate(model, pipeline.open_data(pictures, model), pipeline.CalibrationOptions()).table
-        graph.save(Job(model, table, QuantSettings()).portable("qdq").model, tmp_path / f"{name}.onnx")
+        model = read_float_model(network, fusing=kept)
+        given = api.calibrate(model, pictures, Options(threads=1))
+        plain = Candidate(model, given.calibration.table, Options().settings)
+        written(plain).save(tmp_path / f"{name}.onnx")
         feeds = {model.input.name: np.random.default_rng(0).random((1, 3, 32, 32), np.float32)}
         found[name] = RUNTIMES["openvino"].executed(tmp_path / f"{name}.onnx", feeds, threads=1, runs=1)
     layers = {name: [node.op_type for node in nodes] for name, nodes in found.items()}
     assert layers["unfused"].count("Subgraph") == 2  # a hard-swish, and the PRelu
     assert "Subgraph" not in layers["openvino"]
     assert {node.kind for node in found["openvino"] if node.op_type == "Conv"} == {"int8"}
-    model = pipeline.read_float_model(network)
+    model = api.load(network)
     path = tmp_path / "openvino.onnx"
     runtimes = (RUNTIMES["openvino"], RUNTIMES["onnxruntime"])
     sessions = [runtime.open(path, threads=1) for runtime in runtimes]
     try:
-        images = pipeline.open_data(pictures, model)
+        images = opener(pictures)(model.recipe, model.input)
         for number in range(len(images.names)):
             feeds = {model.input.name: images.load(number).tensor}
             one, other = (session.run(feeds)[0].argmax(1) for session in sessions)

@@ -12,18 +12,20 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
+from quantseg import api
+from quantseg.data.sources import opener
 from quantseg.errors import DataError
 from quantseg.mixed_precision.budget import Budget, moves, weighing
 from quantseg.mixed_precision.budget.judging import Judge
-from quantseg.mixed_precision.budget.search import Found, halves, search
-from quantseg.mixed_precision.budget.weighing import Subject, by_work, in_int8, work_shares
-from quantseg.mixed_precision.targets import Job, input_shapes
-from quantseg.progress import quiet
+from quantseg.mixed_precision.budget.search import Found, Weighing, halves, search
+from quantseg.mixed_precision.budget.weighing import by_work, in_int8, work_shares
+from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.affine import Range
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.writing import written
 from quantseg.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
+from tests.support.candidates import context, of_file
 from tests.support.command_line import ROOT, Command, Outcome
 from tests.support.fake_runtime import FAST_INTEGERS, Fake
 
@@ -31,26 +33,18 @@ CELLS = ROOT / "reference_models/weights/cells_unet.onnx"
 
 
 @pytest.fixture
-def subject(float_model: Path, pictures: Path) -> Subject:
-    model = read_float_model(float_model)
-    table = calibrate(model, open_data(pictures, model), CalibrationOptions(threads=1)).table
-    return Subject(model, table, QuantSettings())
+def plain(float_model: Path, pictures: Path) -> Candidate:
+    return of_file(float_model, pictures)
 
 
-def found(subject: Subject, data: Path, budget: Budget, evaluations: int = 8, *, labelled: bool = False) -> Found:
+def found(plain: Candidate, data: Path, budget: Budget, evaluations: int = 8, *, labelled: bool = False) -> Found:
     """A search whose harms are made up: each node harms as much as its place in the graph tells."""
-    shares = work_shares(subject.model.prepared, input_shapes(subject.model))
-    nodes = [str(node.name) for node in subject.model.prepared.model.graph]
-    return search(
-        subject,
-        Judge(open_data(data, subject.model, masks=labelled), budget, labelled),
-        by_work(shares),
-        shares,
-        lambda: {name: float(place + 1) for place, name in enumerate(nodes)},
-        evaluations=evaluations,
-        threads=1,
-        track=quiet,
-    )
+    shares = work_shares(plain.prepared, input_shapes(plain.model))
+    nodes = [str(node.name) for node in plain.prepared.model.graph]
+    harm = {name: float(place + 1) for place, name in enumerate(nodes)}
+    images = opener(data, masks=labelled)(plain.model.recipe, plain.model.input)
+    weighed = Weighing(by_work(shares), shares, lambda: harm)
+    return search(plain, Judge(images, budget, labelled), weighed, context(), evaluations=evaluations)
 
 
 def errors(outcome: Outcome) -> list[str]:
@@ -67,48 +61,48 @@ def copied(pictures: Path, folder: Path, **changed: Any) -> Path:
     return folder
 
 
-def test_a_loose_budget_is_held_by_all_int8(subject: Subject, pictures: Path) -> None:
-    done = found(subject, pictures, Budget(50.0))
+def test_a_loose_budget_is_held_by_all_int8(plain: Candidate, pictures: Path) -> None:
+    done = found(plain, pictures, Budget(50.0))
     assert done.is_met
     assert [point.float_nodes for point in done.walk.points] == [frozenset()]
-    assert done.prepared.kept_float == {}
+    assert done.candidate.overrides.kept_float == {}
     assert done.walk.best.int8_share == pytest.approx(1.0)
 
 
 def test_a_tight_budget_leaves_nodes_float_and_their_model_is_as_good_as_was_judged(
-    subject: Subject, pictures: Path
+    plain: Candidate, pictures: Path
 ) -> None:
-    loose = found(subject, pictures, Budget(50.0)).walk.best
-    done = found(subject, pictures, Budget(loose.drop / 2), 12)
+    loose = found(plain, pictures, Budget(50.0)).walk.best
+    done = found(plain, pictures, Budget(loose.drop / 2), 12)
     best = done.walk.best
     assert done.is_met
     assert best.drop <= loose.drop / 2
     assert 0 < best.int8_share < 1
-    assert {*done.prepared.kept_float} == best.float_nodes
-    assert all("the search left it float: with all in int8" in why for why in done.prepared.kept_float.values())
-    made = Job(replace(subject.model, prepared=done.prepared), subject.table, subject.settings).portable("qdq")
+    kept = done.candidate.overrides.kept_float
+    assert {*kept} == best.float_nodes
+    assert all("the search left it float: with all in int8" in why for why in kept.values())
+    made = written(done.candidate)
     assert not any(made.plan.is_quantised(name) for name in best.float_nodes)
-    shares = work_shares(subject.model.prepared, input_shapes(subject.model))
+    shares = work_shares(plain.prepared, input_shapes(plain.model))
     assert in_int8(made.plan, shares) == best.int8_share
 
 
-def test_the_same_search_finds_the_same(subject: Subject, pictures: Path) -> None:
-    first, second = (found(subject, pictures, Budget(0.5)).to_json() for _ in range(2))
+def test_the_same_search_finds_the_same(plain: Candidate, pictures: Path) -> None:
+    first, second = (found(plain, pictures, Budget(0.5)).to_json() for _ in range(2))
     assert first == second
     assert first["precisions"] == ["int8", "float"]
 
 
-def test_without_labels_the_loss_is_what_is_missing_to_agreement(subject: Subject, pictures: Path) -> None:
-    (point,) = found(subject, pictures, Budget(50.0)).walk.points
+def test_without_labels_the_loss_is_what_is_missing_to_agreement(plain: Candidate, pictures: Path) -> None:
+    (point,) = found(plain, pictures, Budget(50.0)).walk.points
     assert point.drop == pytest.approx(100 * (1 - point.agreement))
     assert np.mean(list(point.class_drops.values())) == pytest.approx(point.drop)
 
 
-def test_a_move_spares_a_tensor_by_the_nodes_at_both_its_ends(subject: Subject) -> None:
+def test_a_move_spares_a_tensor_by_the_nodes_at_both_its_ends(plain: Candidate) -> None:
     """In the U-Net the first skip is read by the pooling and by the Concat, which hand it on to convolutions."""
-    decided = plan(subject.model.prepared, subject.table.ranges, subject.settings)
-    graph = subject.model.prepared.model.graph
-    every = moves(subject.model.prepared.model, decided, {str(node.name): 1.0 for node in graph})
+    graph = plain.prepared.model.graph
+    every = moves(plain.prepared.model, plain.plan, {str(node.name): 1.0 for node in graph})
     pooled = next(node for node in graph if node.op_type == "MaxPool")
     skip = pooled.inputs[0]
     assert skip is not None
@@ -117,27 +111,27 @@ def test_a_move_spares_a_tensor_by_the_nodes_at_both_its_ends(subject: Subject) 
     assert kinds == ["Concat", "Conv", "Conv", "Conv", "MaxPool", "Relu"]
 
 
-def test_measured_harms_tell_a_broken_node_from_the_others(subject: Subject, pictures: Path) -> None:
+def test_measured_harms_tell_a_broken_node_from_the_others(plain: Candidate, pictures: Path) -> None:
     """A range a hundred times too wide: the node that writes the tensor, and those that read it, do most harm."""
-    graph = subject.model.prepared.model.graph
+    graph = plain.prepared.model.graph
     wide = str(next(node for node in graph if node.op_type == "Relu").outputs[0].name)
-    ranges = dict(subject.table.ranges)
+    ranges = dict(plain.ranges.ranges)
     ranges[wide] = Range(0.0, 100 * ranges[wide].maximum)
-    broken = replace(subject, table=replace(subject.table, ranges=ranges))
-    images = open_data(pictures, subject.model)
-    harm = weighing.harms(broken, images, threads=1)
+    broken = replace(plain, ranges=replace(plain.ranges, ranges=ranges))
+    images = opener(pictures)(plain.model.recipe, plain.model.input)
+    harm = weighing.harms(broken, context(images))
     ends = {str(user.name) for node in graph for out in node.outputs if out.name == wide for user, _ in out.uses()}
     assert max(harm, key=lambda name: harm[name]) in ends | {str(graph[0].name)}
-    assert harm == weighing.harms(broken, images, threads=2)
+    assert harm == weighing.harms(broken, context(images, threads=2))
 
 
 def test_every_other_image_is_calibrated_on_and_the_others_are_judged(pictures: Path, float_model: Path) -> None:
-    model = read_float_model(float_model)
-    calibrated, judged = halves(open_data(pictures, model))
+    model = api.load(float_model)
+    calibrated, judged = halves(opener(pictures)(model.recipe, model.input))
     assert calibrated.names == ("0.png", "2.png")
     assert judged.names == ("1.png",)
     with pytest.raises(DataError, match="one image cannot be calibrated on and be judged"):
-        halves(open_data(pictures, model, limit=1))
+        halves(opener(pictures, limit=1)(model.recipe, model.input))
 
 
 def test_the_command_writes_a_model_a_table_a_figure_and_json(

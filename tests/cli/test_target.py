@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from quantseg.pipeline import CalibrationOptions, calibrate, open_data, read_float_model
 
 from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import load, signature
 from quantseg.mixed_precision import targets
-from quantseg.mixed_precision.latency_model import Bench, Fitted, Wish, heat
-from quantseg.mixed_precision.targets import Aim, Job
-from quantseg.quantization.plan import Placement, QuantSettings
+from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, heat
+from quantseg.mixed_precision.targets import TargetOptions
+from quantseg.options import Options
+from quantseg.quantization.plan import Fit, Overrides
+from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes import speed_check as races
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.latency import Timing, random_feeds
 from quantseg.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
+from tests.support.candidates import of_file
 from tests.support.command_line import ROOT, Command
 from tests.support.fake_runtime import FAST_INTEGERS, Fake
 
@@ -59,7 +61,7 @@ def timing(name: str, milliseconds: float, reference: float) -> Timing:
 def slow_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Float takes 1 ms, the int8 model 2 ms, and of the other plans the portable one alone is faster: 0.5 ms."""
 
-    def benchmark(models: dict[str, Path], **_: Any) -> tuple[Timing, ...]:
+    def benchmark(models: dict[str, Path], *_: Any, **__: Any) -> tuple[Timing, ...]:
         times = {races.FLOAT: 1.0, races.INT8: 2.0, "--target portable": 0.5}
         return tuple(timing(name, times.get(name, 3.0), 1.0) for name in models)
 
@@ -169,12 +171,14 @@ def test_choices_that_contradict_each_other_are_one_line(
 
 
 def test_a_format_may_be_named_where_it_is_the_target_s_own() -> None:
-    assert Aim("ort-cpu").qformat("channels-last") == Aim("ort-cpu").qformat(None) == "channels-last"
-    assert Aim().qformat("qoperator") == "qoperator"
+    here = TargetOptions("ort-cpu")
+    assert here.qformat("channels-last") == here.qformat(None) == "channels-last"
+    assert TargetOptions().qformat("qoperator") == "qoperator"
     with pytest.raises(PlanError):
-        Aim("ort-cpu").qformat("qoperator")
+        here.qformat("qoperator")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up", "slow_int8")
 def test_where_int8_is_not_faster_the_plan_that_is_gets_named(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
@@ -209,6 +213,7 @@ def test_the_command_that_is_offered_has_one_target() -> None:
     assert lines(outcome, words)[1].endswith(": quantseg quantize 'my model.onnx' --target ort-cpu --latency-first")
 
 
+@pytest.mark.slow
 def test_an_onnxruntime_without_its_own_operators_gets_qdq(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +253,7 @@ def test_an_onnxruntime_without_its_own_operators_gets_qdq(
         assert domains == {""}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up")
 def test_an_image_goes_in_and_a_mask_comes_out(
     quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
@@ -286,23 +292,25 @@ def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
     assert "the timings are not kept" in outcome.err
 
 
-@pytest.mark.parametrize(("by_parts", "wish", "taken"), [
+@pytest.mark.parametrize(("by_parts", "objective", "taken"), [
     (0.9, "measured", True), (0.98, "measured", False), (1.1, "measured", False),
     (0.98, "latency-first", True), (1.1, "latency-first", False),
 ])  # fmt: skip
 def test_a_placement_by_parts_has_to_win_the_last_heat(
-    by_parts: float, wish: Wish, taken: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    by_parts: float, objective: Objective, taken: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clearly, since by rule the masks are the portable model's; for the sake of latency alone, at all."""
-    model = read_float_model(CELLS)
-    table = calibrate(model, open_data(pictures, model, limit=2), CalibrationOptions(threads=1)).table
-    job = Job(model, table, QuantSettings())
-    first = next(node.name for node in job.portable("qdq").plan.nodes if node.op_type == "Conv")
-    fitted = Fitted("channels-last", Placement(kept_float={first: "slow"}), Placement())
-    monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: fitted)
+    plain = of_file(CELLS, pictures, Options(limit=2, threads=1))
+    first = next(node.name for node in plain.plan.nodes if node.op_type == "Conv")
+    fit = Fit("channels-last", by_parts=True)
+    slow = replace(plain, overrides=Overrides(kept_float={first: "slow"}, fit=fit))
+    ruled = replace(plain, overrides=Overrides(fit=replace(fit, by_parts=False)))
+    monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: Fitted(slow, ruled))
     monkeypatch.setattr(targets.costs, "heat", lambda models, *_: (by_parts, 1.0))
-    made = job.measured(Bench(RUNTIMES["onnxruntime"], 1, None), wish)
-    assert made.by_parts == taken == (not made.plan.is_quantised(first))
+    found = targets.fitted(plain, Bench(RUNTIMES["onnxruntime"], 1, None), objective)
+    made = written(found)
+    assert made.fit is not None
+    assert made.fit.by_parts == taken == (not made.plan.is_quantised(first))
     assert any("1.00 ms by rule" in note for note in made.notes)
 
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from quantseg.errors import DataError, ModelError
-from quantseg.evaluation.peers import CALIBRATORS, FORMATS, PeerError, quantize_with_onnxruntime
+from quantseg.evaluation.peers import CALIBRATORS, FORMATS, PeerError, PeerSettings, quantize_with_onnxruntime
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.saturation import saturates
 from tests.support import models
@@ -41,7 +41,8 @@ def test_the_int8_model_says_nearly_what_the_float_model_says(
 ) -> None:
     output = tmp_path / "int8.onnx"
     reduced = saturates(RUNTIMES["onnxruntime"])  # its weights of 8 bits saturate there
-    quantize_with_onnxruntime(model, output, iter(FEEDS), calibrator=calibrator, qformat=qformat, reduce_range=reduced)
+    settings = PeerSettings(calibrator=calibrator, qformat=qformat, reduce_range=reduced)
+    quantize_with_onnxruntime(model, output, iter(FEEDS), settings)
     expected = models.run(onnx.load(model), FEEDS[0])[0]
     found = models.run(onnx.load(output), FEEDS[0])[0]
     assert np.abs(found - expected).max() < 0.2 * np.abs(expected).max()
@@ -51,14 +52,14 @@ def test_the_int8_model_says_nearly_what_the_float_model_says(
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_weights_have_one_scale_per_channel_on_request(model: Path, tmp_path: Path, per_channel: bool) -> None:
     output = tmp_path / "int8.onnx"
-    quantize_with_onnxruntime(model, output, FEEDS, per_channel=per_channel)
+    quantize_with_onnxruntime(model, output, FEEDS, PeerSettings(per_channel=per_channel))
     assert scales(output)["w0_scale"].shape == ((2,) if per_channel else ())
 
 
 def test_settings_reach_the_quantizer(model: Path, tmp_path: Path) -> None:
     def zero_point(name: str, **settings: Any) -> np.ndarray:
         output = tmp_path / "int8.onnx"
-        quantize_with_onnxruntime(model, output, FEEDS, per_channel=False, **settings)
+        quantize_with_onnxruntime(model, output, FEEDS, PeerSettings(per_channel=False, **settings))
         (found,) = (w for w in onnx.load(output).graph.initializer if w.name == f"{name}_zero_point")
         return onnx.numpy_helper.to_array(found)
 
@@ -71,7 +72,8 @@ def test_settings_reach_the_quantizer(model: Path, tmp_path: Path) -> None:
 def test_reduced_range_doubles_the_weights_step(model: Path, tmp_path: Path) -> None:
     steps = {}
     for reduce_range in (False, True):
-        quantize_with_onnxruntime(model, tmp_path / "int8.onnx", FEEDS, per_channel=False, reduce_range=reduce_range)
+        settings = PeerSettings(per_channel=False, reduce_range=reduce_range)
+        quantize_with_onnxruntime(model, tmp_path / "int8.onnx", FEEDS, settings)
         steps[reduce_range] = scales(tmp_path / "int8.onnx")["w0_scale"]
     np.testing.assert_allclose(steps[True] / steps[False], 127 / 64, rtol=0.01)
 
@@ -103,7 +105,7 @@ def test_what_it_cannot_do_is_one_line_and_no_file(
     model: Path, tmp_path: Path, feeds: list[Mapping[str, Any]], settings: dict[str, str], message: str
 ) -> None:
     with pytest.raises(PeerError, match=message) as caught:
-        quantize_with_onnxruntime(model, tmp_path / "int8.onnx", feeds, **settings)
+        quantize_with_onnxruntime(model, tmp_path / "int8.onnx", feeds, PeerSettings(**settings))
     assert len(str(caught.value).splitlines()) == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == ["float.onnx"]
 
@@ -134,7 +136,7 @@ def test_it_is_silent_and_leaves_only_its_model(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     monkeypatch.chdir(scratch)
-    quantize_with_onnxruntime(model, tmp_path / "int8.onnx", FEEDS, calibrator=calibrator)
+    quantize_with_onnxruntime(model, tmp_path / "int8.onnx", FEEDS, PeerSettings(calibrator=calibrator))
     assert capfd.readouterr() == ("", "")
     assert list(scratch.iterdir()) == []
     assert sorted(file.name for file in tmp_path.iterdir()) == ["float.onnx", "int8.onnx", "scratch"]

@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from quantseg.data.recipe import Recipe, complete
-from quantseg.errors import DataError
-from quantseg.evaluation.reference_models import DATA_KEY, DATA_SETS, data_of, open_parts, split_fifth
+from quantseg.errors import DataError, ModelError
+from quantseg.evaluation.reference_models import (
+    DATA_KEY,
+    DATA_SETS,
+    data_of,
+    open_parts,
+    reference_models,
+    split_fifth,
+)
 from quantseg.graph import TensorSpec
 from tests.support import models
 
@@ -90,3 +97,15 @@ def test_a_model_names_its_data_in_its_metadata(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "wbc.onnx")
     assert data_of(tmp_path / "plain.onnx") is None
     assert data_of(tmp_path / "wbc.onnx") == "wbc"
+
+
+def test_the_reference_models_are_found() -> None:
+    found = reference_models()
+    assert "cells_unet" in found
+    assert all(path.is_file() for path in found.values())
+
+
+def test_missing_reference_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="no reference model is installed"):
+        reference_models()

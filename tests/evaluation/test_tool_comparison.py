@@ -1,4 +1,6 @@
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -6,11 +8,13 @@ from typing import Any
 import onnx
 import pytest
 
-from quantseg import pipeline
+from quantseg import api
+from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError
-from quantseg.evaluation import tool_comparison as contest
+from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.peers import PeerError
 from quantseg.evaluation.tool_comparison import FLOAT, NNCF, ONNXRUNTIME, QUANTSEG, Contestant
+from quantseg.options import Options
 from tests.support import models
 
 needs_openvino = pytest.mark.skipif(
@@ -24,15 +28,25 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.runtimes.latency.peak_memory", lambda *arguments, **settings: None)
 
 
-def held(float_model: Path, pictures: Path, folder: Path, **more: Any) -> tuple[Contestant, ...]:
-    model = pipeline.read_float_model(float_model)
-    images = pipeline.open_data(pictures, model)
-    options = pipeline.CalibrationOptions(calibrator="minmax", threads=1)
-    return contest.contest(model, images, images, options, folder=folder, rounds=1, **more)
+def held(float_model: Path, pictures: Path, **more: Any) -> tuple[Contestant, ...]:
+    """The comparison that `compare` makes, one round of timing."""
+    options = Options(calibrator="minmax", effort="fast", threads=1)
+    given = api.calibrate(api.load(float_model), pictures, options)
+    return api.compare(given, options, api.Judging(opener(pictures), rounds=1), **more)
 
 
-def test_all_three_are_measured_on_the_same_images(float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    results = held(float_model, pictures, tmp_path)
+@pytest.fixture
+def emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go; nothing of them is left."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    yield tmp_path / "temporary"
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.usefixtures("emptied")
+def test_all_three_are_measured_on_the_same_images(float_model: Path, pictures: Path) -> None:
+    results = held(float_model, pictures)
     assert [result.name for result in results] == [FLOAT, ONNXRUNTIME, QUANTSEG]
     for result in results:
         assert result.failed is None
@@ -49,17 +63,16 @@ def test_all_three_are_measured_on_the_same_images(float_model: Path, pictures: 
     assert plain.executed.kinds["int8"].nodes == 0
     assert peer.executed.float_conv_transposes == 2
     assert ours.executed.float_conv_transposes == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["onnxruntime.onnx", "quantseg.onnx"]
 
 
 def test_a_failure_of_the_other_tool_is_a_result(
-    float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    float_model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*arguments: object, **settings: object) -> None:
         raise PeerError("net.onnx: onnxruntime's quantizer failed (its reason)")
 
-    monkeypatch.setattr(contest, "quantize_with_onnxruntime", fails)
-    plain, peer, ours = held(float_model, pictures, tmp_path)
+    monkeypatch.setattr(tools, "quantize_with_onnxruntime", fails)
+    plain, peer, ours = held(float_model, pictures)
     assert peer.to_json() == {
         "name": ONNXRUNTIME, "runtime": "onnxruntime", "evaluation": None, "timing": None, "executed": None,
         "failed": "net.onnx: onnxruntime's quantizer failed (its reason)",
@@ -69,15 +82,15 @@ def test_a_failure_of_the_other_tool_is_a_result(
     assert ours.timing is not None
 
 
-def test_several_formats_are_named(float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    results = held(float_model, pictures, tmp_path, qformats=("qdq", "qoperator"))
+def test_several_formats_are_named(float_model: Path, pictures: Path) -> None:
+    results = held(float_model, pictures, qformats=("qdq", "qoperator"))
     assert [result.name for result in results] == [FLOAT, ONNXRUNTIME, "quantseg QDQ", "quantseg QOperator"]
     assert [result.timing.name for result in results if result.timing] == [result.name for result in results]
 
 
 @needs_openvino
-def test_openvino_stands_beside_onnxruntime(float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    results = held(float_model, pictures, tmp_path, openvino=True)
+def test_openvino_stands_beside_onnxruntime(float_model: Path, pictures: Path) -> None:
+    results = held(float_model, pictures, openvino=True)
     assert [(result.name, result.runtime) for result in results] == [
         (FLOAT, "onnxruntime"),
         (ONNXRUNTIME, "onnxruntime"),
@@ -100,8 +113,8 @@ def test_openvino_stands_beside_onnxruntime(float_model: Path, pictures: Path, t
 
 
 @needs_openvino
-def test_in_openvino_our_model_is_the_qdq_one(float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    results = held(float_model, pictures, tmp_path, qformats=("qoperator",), openvino=True)
+def test_in_openvino_our_model_is_the_qdq_one(float_model: Path, pictures: Path) -> None:
+    results = held(float_model, pictures, qformats=("qoperator",), openvino=True)
     assert [(result.name, result.runtime) for result in results if result.name.startswith(QUANTSEG)] == [
         ("quantseg QOperator", "onnxruntime"),
         ("quantseg QDQ", "openvino"),
@@ -121,7 +134,7 @@ def test_what_openvino_cannot_read_is_a_row(pictures: Path, tmp_path: Path) -> N
     }
     """)
     onnx.save(model, tmp_path / "unpooling.onnx")
-    results = held(tmp_path / "unpooling.onnx", pictures, tmp_path, openvino=True)
+    results = held(tmp_path / "unpooling.onnx", pictures, openvino=True)
     failed = {(result.name, result.runtime): result.failed for result in results if result.failed}
     assert set(failed) == {(FLOAT, "openvino"), (NNCF, "openvino")}
     for reason in failed.values():
@@ -132,9 +145,10 @@ def test_what_openvino_cannot_read_is_a_row(pictures: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("package", ["openvino", "nncf"])
 def test_a_missing_extra_is_told_before_any_work(
-    float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+    float_model: Path, pictures: Path, emptied: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(tools, "peer_model", lambda *_: pytest.fail("onnxruntime's quantizer was asked"))
     with pytest.raises(MissingExtraError, match=r'pip install "quantseg\[openvino\]"'):
-        held(float_model, pictures, tmp_path, openvino=True)
-    assert list(tmp_path.iterdir()) == []
+        held(float_model, pictures, openvino=True)
+    assert list(emptied.iterdir()) == []

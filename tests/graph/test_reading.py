@@ -43,6 +43,28 @@ def external(folder: Path, **entries: str) -> Path:
     return written(folder, proto)
 
 
+def test_a_model_in_memory_is_the_one_in_its_file(tmp_path: Path) -> None:
+    path = written(tmp_path, proto_of())
+    one, other = graphs.load(path), graphs.load(path.read_bytes())
+    assert graphs.to_bytes(one) == graphs.to_bytes(other)
+
+
+def test_weights_in_a_file_of_their_own_need_the_path_of_the_model(tmp_path: Path) -> None:
+    path = external(tmp_path)
+    graphs.load(path)
+    with pytest.raises(ModelError, match=r"^the model: weight 'w' lies in a file of its own; give the path"):
+        graphs.load(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", proto_of().SerializeToString()[:100], proto_of(6).SerializeToString()]
+)
+def test_bytes_that_are_no_model_are_one_line(content: bytes) -> None:
+    with pytest.raises(ModelError, match=r"^the model: ") as error:
+        graphs.load(content)
+    assert "\n" not in str(error.value)
+
+
 def test_good_model_comes_back_whole(tmp_path: Path) -> None:
     model = graphs.load(written(tmp_path, proto_of()))
     x = {"x": noise(1, 2, 6, 6)}

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from quantseg.mixed_precision.latency_model.cache import Machine
 from quantseg.mixed_precision.latency_model.candidates import Candidate, Way
 from quantseg.mixed_precision.latency_model.stopwatch import Cost, timed
 from quantseg.mixed_precision.latency_model.units import Unit, sized, units_of
+from quantseg.quantization.affine import params_of_weights
 from quantseg.quantization.formats import FORMATS
-from quantseg.quantization.plan import QuantSettings
-from quantseg.quantization.plan.decisions import ONLY_ANSWER
+from quantseg.quantization.plan import KeptFloat, Overrides, QuantSettings
+from quantseg.quantization.plan.decisions import ONLY_ANSWER, decide
+from quantseg.quantization.qtypes import INT8
 from quantseg.runtimes import RUNTIMES, Runtime
 from quantseg.runtimes.execution import ExecutedNode
 from tests.support import graphs
+from tests.support.candidates import candidate as candidate_of
 from tests.support.fake_runtime import FAST_INTEGERS, Fake
 from tests.support.quantised import kernel
 
@@ -44,6 +48,10 @@ def net(x: str = "float[N,3,H,W]") -> Prepared:
         w3=kernel(4, 8, 1, 1, seed=3),
     )
     return prepare(model)
+
+
+NET = candidate_of(net(), {})
+"""Without ranges: where nodes compute does not depend on them."""
 
 
 def units(model: Prepared, inputs: Mapping[str, Sequence[int]] = SHAPE) -> dict[str, Unit]:
@@ -263,47 +271,82 @@ def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_fast_integers_are_taken(tmp_path: Path) -> None:
-    found = costs.fit(net(), SHAPE, SETTINGS, bench(Fake(FAST_INTEGERS), tmp_path))
-    assert found.qformat == "channels-last"
-    assert list(found.placement.kept_float.values()) == [f"Sigmoid: {ONLY_ANSWER}"]
-    assert not found.notes
+    found = costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS), tmp_path))
+    assert found.fit.qformat == "channels-last"
+    assert list(found.by_parts.overrides.kept_float.values()) == [f"Sigmoid: {ONLY_ANSWER}"]
+    assert not found.fit.notes
 
 
 def test_the_second_time_nothing_is_timed_and_the_same_comes_out(tmp_path: Path) -> None:
-    first = costs.fit(net(), SHAPE, SETTINGS, bench(Fake(FAST_INTEGERS), tmp_path))
+    first = costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS), tmp_path))
     again = Fake({"Conv": 0.0})  # another would come out if it were asked
-    assert costs.fit(net(), SHAPE, SETTINGS, bench(again, tmp_path)) == first
+    assert costs.fit(NET, SHAPE, bench(again, tmp_path)) == first
     assert again.asked == 0
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     runtime = Fake(FAST_INTEGERS)
-    costs.fit(net(), SHAPE, SETTINGS, bench(runtime))
+    costs.fit(NET, SHAPE, bench(runtime))
     before = runtime.asked
-    costs.fit(net(), SHAPE, SETTINGS, bench(runtime))
+    costs.fit(NET, SHAPE, bench(runtime))
     assert runtime.asked == 2 * before > 0
 
 
 def test_latency_first_rounds_the_answer_where_that_is_faster() -> None:
-    found = costs.fit(net(), SHAPE, SETTINGS, bench(Fake(FAST_INTEGERS)), wish="latency-first")
-    assert not found.placement.kept_float
+    found = costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS)), objective="latency-first")
+    assert not found.by_parts.overrides.kept_float
 
 
 def test_int8_everywhere_times_nothing() -> None:
     runtime = Fake()
-    found = costs.fit(net(), SHAPE, SETTINGS, bench(runtime), wish="int8-everywhere")
+    found = costs.fit(NET, SHAPE, bench(runtime), objective="int8-everywhere")
     assert runtime.asked == 0
-    assert found.placement.integer == {str(node.name) for node in net().model.graph}
+    assert found.by_parts.overrides.integer == {str(node.name) for node in net().model.graph}
+
+
+def test_what_was_measured_goes_with_both_placements() -> None:
+    found = costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS)))
+    by_parts, by_rule = found.by_parts.overrides.fit, found.by_rule.overrides.fit
+    assert (by_parts.by_parts, by_rule.by_parts) == (True, False)
+    assert by_parts == replace(by_rule, by_parts=True) == found.fit
+    assert {cost.node for cost in by_parts.costs} <= {str(node.name) for node in NET.prepared.model.graph}
+    assert NET.overrides == Overrides()
+
+
+@pytest.mark.parametrize("objective", ["measured", "latency-first", "int8-everywhere"])
+def test_a_node_that_stays_float_for_its_own_reason_stays_so_whatever_is_measured(objective: costs.Objective) -> None:
+    """Whether the masks, the search or nobody keeps it float: no time of a part takes that back or renames it."""
+    (pool,) = (str(node.name) for node in NET.prepared.model.graph if node.op_type == "MaxPool")
+    conv = next(str(node.name) for node in NET.prepared.model.graph if node.op_type == "Conv")
+    reasons = {pool: "the masks need it", conv: "the search left it float"}
+    grid = params_of_weights(kernel(8, 8, 3, 3), INT8, axis=0)
+    kept = replace(NET, overrides=Overrides(kept_float=reasons, weights={"c": grid}))
+    lacking = Fake(FAST_INTEGERS, lacks=("NhwcMaxPool",))  # a reason of measuring for the same node
+    found = costs.fit(kept, SHAPE, bench(lacking), objective=objective)
+    for one in (found.by_parts, found.by_rule):
+        assert reasons.items() <= one.overrides.kept_float.items()
+        assert one.overrides.weights == {"c": grid}
+        decided = decide(one.prepared, one.settings, one.overrides)
+        told = {str(node.name): form.reason for node, form in decided.items() if isinstance(form, KeptFloat)}
+        assert reasons.items() <= told.items()
+
+
+def test_what_the_user_excludes_keeps_that_reason_before_any_override() -> None:
+    excluded = replace(NET, settings=QuantSettings(exclude=("MaxPool",)))
+    found = costs.fit(excluded, SHAPE, bench(Fake(FAST_INTEGERS)), objective="int8-everywhere")
+    decided = decide(found.by_parts.prepared, found.by_parts.settings, found.by_parts.overrides)
+    (form,) = (form for node, form in decided.items() if node.op_type == "MaxPool")
+    assert form == KeptFloat("excluded by --exclude")
 
 
 def test_where_float_is_faster_everywhere_that_is_said() -> None:
     with pytest.raises(PlanError, match="keep the float model"):
-        costs.fit(net(), SHAPE, SETTINGS, bench(Fake({"QLinearConv": 1.0, "NhwcMaxPool": 1.0, "QLinearAdd": 1.0})))
+        costs.fit(NET, SHAPE, bench(Fake({"QLinearConv": 1.0, "NhwcMaxPool": 1.0, "QLinearAdd": 1.0})))
 
 
 def test_a_kernel_that_is_not_there_keeps_its_node_float() -> None:
-    found = costs.fit(net(), SHAPE, SETTINGS, bench(Fake(FAST_INTEGERS, lacks=("NhwcMaxPool",))))
-    assert [r for r in found.placement.kept_float.values() if "kernel" in r] == [
+    found = costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS, lacks=("NhwcMaxPool",))))
+    assert [r for r in found.by_parts.overrides.kept_float.values() if "kernel" in r] == [
         "MaxPool: this onnxruntime has no kernel for its integer form"
     ]
 
@@ -311,16 +354,16 @@ def test_a_kernel_that_is_not_there_keeps_its_node_float() -> None:
 def test_a_runtime_without_the_format_gets_the_portable_one() -> None:
     """As an onnxruntime that was built without its own operators."""
     lacking = Fake(FAST_INTEGERS, lacks=("com.microsoft", "QLinearConv"))
-    found = costs.fit(net(), SHAPE, SETTINGS, bench(lacking))
-    assert found.qformat == "qdq"
-    assert len(found.notes) == 1
-    assert "QDQ" in found.notes[0]
+    found = costs.fit(NET, SHAPE, bench(lacking))
+    assert found.fit.qformat == "qdq"
+    assert len(found.fit.notes) == 1
+    assert "QDQ" in found.fit.notes[0]
 
 
 def test_a_machine_whose_sums_saturate_takes_no_bit_of_any_weight() -> None:
-    one, other = (costs.fit(net(), SHAPE, SETTINGS, bench(Fake(FAST_INTEGERS, answer=a))) for a in (0.5, 1.0))
+    one, other = (costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS, answer=a))) for a in (0.5, 1.0))
     assert one == other
-    assert not one.notes
+    assert not one.fit.notes
 
 
 def test_nodes_that_stand_for_nothing_alone_are_placed_by_rule() -> None:
@@ -333,8 +376,8 @@ def test_nodes_that_stand_for_nothing_alone_are_placed_by_rule() -> None:
         v=kernel(4, 8, 1, 1),
         zero=np.zeros((), np.float32),
     )
-    found = costs.fit(prepare(model), {}, SETTINGS, bench(Fake(FAST_INTEGERS)))
-    assert [note for note in found.notes if "rules" in note]
+    found = costs.fit(candidate_of(model, {}), {}, bench(Fake(FAST_INTEGERS)))
+    assert [note for note in found.fit.notes if "rules" in note]
 
 
 def test_sizes_that_follow_from_the_picture_are_computed() -> None:

@@ -13,7 +13,7 @@ from quantseg.mixed_precision.latency_model.placing import FASTER, Placed, place
 from quantseg.mixed_precision.latency_model.stopwatch import Cost
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.quantization.operators import IntegerForm
-from quantseg.quantization.plan import UNMEASURED, Placement, QuantSettings, plan
+from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantSettings, plan
 from quantseg.quantization.plan.decisions import ONLY_ANSWER, decide
 from tests.support import graphs, quantised
 from tests.support.quantised import kernel, noise
@@ -34,7 +34,7 @@ def placed(
     prepared = prepare(model)
     settings = settings or WAY.settings
     names = frozenset(str(node.name) for node in prepared.model.graph)
-    wanted = decide(prepared, settings, Placement(integer=names))
+    wanted = decide(prepared, settings, Overrides(integer=names))
     free = frozenset(str(node.name) for node, form in wanted.items() if isinstance(form, IntegerForm))
     graph = sized(prepared.model, {}).graph
     choices = pricing.choices(units_of(graph, names - free), free, 13, WAY)
@@ -44,7 +44,7 @@ def placed(
             costs[choice.in_float.key] = _cost(as_float.get(choice.unit.op_type, 0.0))
         for candidate in choice.in_integers.values():
             costs[candidate.key] = _cost(as_integer.get(choice.unit.op_type, 0.0))
-    ruled = decide(prepared, settings, UNMEASURED)
+    ruled = decide(prepared, settings, NO_OVERRIDES)
     return place(choices, wanted, ruled, costs, WAY, latency_first=latency_first)
 
 
@@ -69,7 +69,7 @@ def integer_types(model: ir.Model, found: Placed) -> list[str]:
     """The operators that were placed in integers, as the plan that follows has them."""
     prepared = prepare(model)
     ranges = quantised.extrema(prepared.model, [{"x": noise(1, 3, 8, 8)}])
-    decided = plan(prepared, ranges, QuantSettings(), found.placement)
+    decided = plan(prepared, ranges, QuantSettings(), found.overrides)
     return [node.op_type for node in decided.quantised]
 
 
@@ -77,7 +77,7 @@ def test_all_that_pays_computes_in_integers() -> None:
     model = chain(TWO)
     found = placed(model, {"Conv": 9, "MaxPool": 1}, {"Conv": 1, "MaxPool": 1})
     assert integer_types(model, found) == ["Conv", "Relu", "MaxPool", "Conv"]
-    assert not found.placement.kept_float
+    assert not found.overrides.kept_float
 
 
 SUM = "r = Relu(a) m = Add(r, one) y = Conv(m, w2)"
@@ -101,7 +101,7 @@ def test_what_lies_between_convolutions_may_be_dearer_by_less_than_the_borders()
     outside = placed(model, costs, {"Conv": 1, "Add": 3.1})
     assert integer_types(model, inside) == ["Conv", "Relu", "Add", "Conv"]
     assert integer_types(model, outside) == ["Conv", "Relu", "Conv"]
-    assert list(outside.placement.kept_float.values()) == [FASTER]
+    assert list(outside.overrides.kept_float.values()) == [FASTER]
 
 
 def test_a_float_island_that_onnxruntime_would_fuse_is_none() -> None:
@@ -115,9 +115,9 @@ def test_a_float_island_that_onnxruntime_would_fuse_is_none() -> None:
 
 def test_a_clamp_goes_with_the_node_that_it_folds_into() -> None:
     found = placed(chain(TWO), {"Conv": 1, "MaxPool": 9}, {"Conv": 9, "MaxPool": 1}, border=0.1, latency_first=True)
-    floats = {name.split("_")[0] for name in found.placement.kept_float}
+    floats = {name.split("_")[0] for name in found.overrides.kept_float}
     assert floats == {"Conv", "Relu"}
-    assert {name.split("_")[0] for name in found.placement.integer} == {"MaxPool"}
+    assert {name.split("_")[0] for name in found.overrides.integer} == {"MaxPool"}
 
 
 def test_costs_tell_both_sides_of_every_node() -> None:
@@ -138,7 +138,7 @@ def test_an_answer_is_not_rounded_for_speed_unless_that_comes_first() -> None:
     model, costs = chain(ANSWER), ({"Conv": 9, "Sigmoid": 9}, {"Conv": 1, "Sigmoid": 1})
     accurate, fast = placed(model, *costs), placed(model, *costs, latency_first=True)
     assert integer_types(model, accurate) == ["Conv"]
-    assert list(accurate.placement.kept_float.values()) == [f"Sigmoid: {ONLY_ANSWER}"]
+    assert list(accurate.overrides.kept_float.values()) == [f"Sigmoid: {ONLY_ANSWER}"]
     assert integer_types(model, fast) == ["Conv", "Sigmoid"]
 
 
@@ -152,27 +152,27 @@ def test_what_served_a_convolution_is_an_answer_once_that_is_float() -> None:
     )
     found = placed(model, {"Conv": 9, "Sigmoid": 9, "MatMul": 1}, {"Conv": 1, "Sigmoid": 1, "MatMul": 20})
     assert integer_types(model, found) == ["Conv"]
-    assert sorted(found.placement.kept_float.values()) == sorted([FASTER, f"Sigmoid: {ONLY_ANSWER}"])
+    assert sorted(found.overrides.kept_float.values()) == sorted([FASTER, f"Sigmoid: {ONLY_ANSWER}"])
 
 
 def test_a_missing_kernel_is_the_reason_to_stay_float() -> None:
     found = placed(chain(TWO), {"Conv": 9, "MaxPool": 1}, {"Conv": 1, "MaxPool": None})
-    assert list(found.placement.kept_float.values()) == ["MaxPool: this onnxruntime has no kernel for its integer form"]
+    assert list(found.overrides.kept_float.values()) == ["MaxPool: this onnxruntime has no kernel for its integer form"]
 
 
 def test_excluded_nodes_stay_float_with_their_own_reason() -> None:
     settings = QuantSettings(exclude=("MaxPool",))
     found = placed(chain(TWO), {"Conv": 9, "MaxPool": 9}, {"Conv": 1, "MaxPool": 1}, settings=settings)
-    assert not found.placement.kept_float
-    assert not any(name.startswith("MaxPool") for name in found.placement.integer)
+    assert not found.overrides.kept_float
+    assert not any(name.startswith("MaxPool") for name in found.overrides.integer)
 
 
 def test_a_node_that_is_cheap_in_integers_is_no_island() -> None:
     """0.01 ms to win, 2 ms of borders to pay."""
     model = chain(TWO)
     found = placed(model, {"Conv": 1, "MaxPool": 1}, {"Conv": 1.5, "MaxPool": 0.99}, latency_first=True)
-    assert not found.placement.integer
-    assert set(found.placement.kept_float.values()) == {FASTER}
+    assert not found.overrides.integer
+    assert set(found.overrides.kept_float.values()) == {FASTER}
 
 
 @pytest.mark.parametrize(("pool", "integer"), [(2.5, {"MaxPool", "Conv"}), (20.0, set[str]())])
@@ -184,4 +184,4 @@ def test_a_pool_on_the_border_is_not_float(pool: float, integer: set[str]) -> No
         w1=kernel(8, 3, 3, 3, seed=1),
     )
     found = placed(model, {"Conv": 9, "MaxPool": 0.1}, {"Conv": 1, "MaxPool": pool})
-    assert {name.split("_")[0] for name in found.placement.integer} == integer
+    assert {name.split("_")[0] for name in found.overrides.integer} == integer

@@ -4,12 +4,11 @@ import json
 import math
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from quantseg.data import Item
 from quantseg.data.heads import Judged
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, OutputError, PlanError
@@ -18,11 +17,13 @@ from quantseg.graph import to_bytes
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.sensitivity import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity, measure
 from quantseg.mixed_precision.sensitivity.parts import parts_of
+from quantseg.progress import quiet
 from quantseg.quantization.affine import Range
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.plan import Overrides, QuantSettings
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
 from tests.support import graphs
+from tests.support.candidates import Tensors, candidate, context
 from tests.support.quantised import extrema, kernel
 
 JUDGED = Judged(("y",), ())
@@ -47,25 +48,8 @@ WEIGHTS = {
 }
 
 
-@dataclass(frozen=True)
-class Images:
-    """Pictures in memory."""
-
-    tensors: tuple
-
-    @property
-    def names(self):
-        return tuple(f"{k}.png" for k in range(len(self.tensors)))
-
-    def digest(self, index):
-        return str(index)
-
-    def load(self, index):
-        return Item(self.names[index], self.tensors[index], None, None)
-
-
 def images(count=3, shape=(1, 2, 6, 6)):
-    return Images(tuple(graphs.noise(*shape, seed=k) for k in range(count)))
+    return Tensors(tuple(graphs.noise(*shape, seed=k) for k in range(count)))
 
 
 def recipe(head="argmax", layout="NCHW", **fields):
@@ -77,13 +61,15 @@ def chain():
 
 
 def ranges_of(prepared, data):
-    return extrema(prepared.model, [{"x": tensor} for tensor in data.tensors])
+    return extrema(prepared.model, data.feeds())
 
 
-def measured(prepared, data, *, ranges=None, settings=None, head="argmax", threads=1, **options):
+def measured(
+    prepared, data, *, ranges=None, settings=None, kept_float=(), head="argmax", threads=1, track=quiet, **options
+):
     found = ranges_of(prepared, data) if ranges is None else ranges
-    settings = settings or QuantSettings()
-    return measure(prepared, found, settings, recipe(head), "x", data, threads=threads, **options)
+    given = candidate(prepared, found, settings, Overrides(kept_float=dict(kept_float)), recipe(head))
+    return measure(given, data, context(threads=threads, track=track), **options)
 
 
 def by_output(prepared, result):
@@ -130,10 +116,10 @@ def test_the_whole_plan_loses_what_an_evaluation_of_it_finds(head):
         f'<ir_version: 7, opset_import: ["": 13]> g (float[1,2,6,6] x) => ({kind}[] z) {{ {body} }}', **WEIGHTS
     )
     prepared, data = prepare(model), images()
-    ranges, settings = ranges_of(prepared, data), QuantSettings()
     own = replace(recipe(head), output=OutputRecipe(name="z", layout="NCHW", head=head, threshold=0.1))
-    found = measure(prepared, ranges, settings, own, "x", data, threads=1, left_float=False)
-    fake = fake_quantised(prepared.model, plan(prepared, ranges, settings))
+    given = candidate(prepared, ranges_of(prepared, data), recipe=own)
+    found = measure(given, data, context(), left_float=False)
+    fake = fake_quantised(prepared.model, given.plan)
     with (
         closing(WEIGHTS_AS_WRITTEN.open(to_bytes(prepared.model), threads=1)) as one,
         closing(WEIGHTS_AS_WRITTEN.open(to_bytes(fake), threads=1)) as other,
@@ -188,10 +174,10 @@ def test_the_node_with_an_absurd_grid_ranks_first_and_left_float_it_gives_the_mo
 def test_the_noise_of_the_whole_plan_is_about_that_of_its_tensors_and_weights():
     """Rounding errors that have little to do with each other add up as powers."""
     prepared, data = chain(), images(8)
-    ranges, settings = ranges_of(prepared, data), QuantSettings()
+    ranges = ranges_of(prepared, data)
     result = measured(prepared, data, ranges=ranges, left_float=False)
     parts = [node.weights for node in result.nodes if node.weights]
-    seen = {part.tensors: part.node for part in parts_of(prepared.model, plan(prepared, ranges, settings))}
+    seen = {part.tensors: part.node for part in parts_of(prepared.model, candidate(prepared, ranges).plan)}
     parts += [node.activations for node in result.nodes if node.node in seen.values()]
     total = sum(10 ** (-loss.sqnr_db / 10) for loss in parts)
     assert 0.3 < total * 10 ** (result.whole.sqnr_db / 10) < 4
@@ -202,7 +188,7 @@ def test_the_noise_of_the_whole_plan_is_about_that_of_its_tensors_and_weights():
 
 def test_a_folded_clamp_belongs_to_its_convolution_and_moved_tensors_are_rounded_at_their_source():
     prepared, data = chain(), images()
-    decided = plan(prepared, ranges_of(prepared, data), QuantSettings())
+    decided = candidate(prepared, ranges_of(prepared, data)).plan
     made = {str(node.name): str(node.outputs[0].name) for node in prepared.model.graph}
     found = {made[part.node]: part for part in parts_of(prepared.model, decided)}
     assert set(found) == {"a", "b", "m", "c", "d", "y"}
@@ -251,7 +237,7 @@ def test_neither_the_order_of_the_images_nor_the_threads_change_a_digit():
     prepared, data = chain(), images(5)
     ranges = ranges_of(prepared, data)
     first = measured(prepared, data, ranges=ranges)
-    assert measured(prepared, Images(data.tensors[::-1]), ranges=ranges, threads=3) == first
+    assert measured(prepared, Tensors(data.tensors[::-1]), ranges=ranges, threads=3) == first
     assert json.dumps(measured(prepared, data, ranges=ranges).to_json()) == json.dumps(first.to_json())
 
 
@@ -272,8 +258,7 @@ def test_the_model_that_is_measured_does_not_change():
 def test_nodes_that_stay_float_anyway_have_no_line():
     prepared, data = chain(), images()
     made = {str(node.outputs[0].name): str(node.name) for node in prepared.model.graph}
-    kept = replace(prepared, kept_float={made["b"]: "breaks"})
-    result = measured(kept, data)
+    result = measured(prepared, data, kept_float={made["b"]: "breaks"})
     assert "b" not in by_output(prepared, result)
     assert "a" in by_output(prepared, result)
 
@@ -291,7 +276,7 @@ def test_a_model_of_any_size(shape):
 
 def test_images_of_several_sizes():
     prepared = prepare(graphs.graph(CHAIN, x="float[1,2,H,W]", y="float[1,3,H,W]", **WEIGHTS))
-    data = Images((graphs.noise(1, 2, 6, 6), graphs.noise(1, 2, 8, 4, seed=1)))
+    data = Tensors((graphs.noise(1, 2, 6, 6), graphs.noise(1, 2, 8, 4, seed=1)))
     assert math.isfinite(measured(prepared, data, left_float=False).whole.sqnr_db)
 
 
@@ -304,7 +289,7 @@ def test_what_is_constant_is_measured_and_told_as_json(dead):
         w["w2"] = w["w2"] * np.array([0, 1, 1, 1], np.float32)[:, None, None, None]
     else:
         tensors = (np.full((1, 2, 6, 6), 0.5, np.float32),)
-    result = measured(prepare(graphs.graph(CHAIN, **w)), Images(tensors))
+    result = measured(prepare(graphs.graph(CHAIN, **w)), Tensors(tensors))
     json.dumps(result.to_json(), allow_nan=False)
     if dead == "weights":
         assert result.whole.flipped == 0
@@ -322,7 +307,7 @@ def test_numbers_that_rounding_makes_infinite_are_the_worst_loss():
     body = "a = Conv (x, w)  i = Reciprocal (a)  y = Add (i, a)"
     tensors = (np.array([1e-3, 1, 2, 100], np.float32).reshape(1, 1, 2, 2),)
     prepared = prepare(graphs.graph(body, x="float[1,1,2,2]", w=np.ones((1, 1, 1, 1), np.float32)))
-    result = measured(prepared, Images(tensors), head="threshold")
+    result = measured(prepared, Tensors(tensors), head="threshold")
     assert result.whole.sqnr_db == -math.inf
     assert json.loads(json.dumps(result.to_json()))["whole"] == {"sqnr_db": None, "equal": False, "flipped": 0.0}
 
@@ -342,7 +327,7 @@ def test_nothing_stays_on_the_disk(emptied):
 def test_an_output_that_is_not_finite_is_refused_with_the_image(emptied):
     prepared, data = chain(), images(2)
     ranges = ranges_of(prepared, data)
-    broken = Images((data.tensors[0], np.full((1, 2, 6, 6), np.nan, np.float32)))
+    broken = Tensors((data.tensors[0], np.full((1, 2, 6, 6), np.nan, np.float32)))
     with pytest.raises(ModelError, match=r"'y' holds NaN or infinity for 1\.png"):
         measured(prepared, broken, ranges=ranges)
 
@@ -360,7 +345,7 @@ def test_a_full_disk_is_told_with_the_remedy(emptied, monkeypatch):
 def test_no_images_are_refused():
     prepared = chain()
     with pytest.raises(DataError, match="no images to measure on"):
-        measured(prepared, Images(()), ranges=ranges_of(prepared, images(1)))
+        measured(prepared, Tensors(()), ranges=ranges_of(prepared, images(1)))
 
 
 def test_a_plan_that_quantises_nothing_is_refused():

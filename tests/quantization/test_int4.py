@@ -15,7 +15,7 @@ from quantseg.graph.preparation import Prepared, prepare
 from quantseg.quantization import formats
 from quantseg.quantization.affine import params_of_weights
 from quantseg.quantization.formats import FORMATS
-from quantseg.quantization.plan import QuantPlan, QuantSettings, plan
+from quantseg.quantization.plan import Overrides, QuantPlan, QuantSettings, plan
 from quantseg.quantization.qtypes import INT4, INT8
 from tests.support import graphs, quantised
 from tests.support.command_line import Command
@@ -131,14 +131,14 @@ def test_every_way_to_write_a_convolution_takes_4_bits(variant: str) -> None:
 
 
 def test_a_grid_found_elsewhere_is_kept() -> None:
-    """What clipping or learning leaves in `Prepared.weights` is what the file holds, also one node in 4 bits alone."""
+    """What refinement leaves in `Overrides.weights` is what the file holds, also one node in 4 bits alone."""
     prepared = prepare(convolutions())
     grid = params_of_weights(WEIGHTS["w2"] / 2, INT4, axis=0)
-    settled = replace(prepared, weights={"Conv_2": grid})
-    decided = plan(settled, quantised.extrema(prepared.model, FEEDS), QuantSettings())
+    overrides = Overrides(weights={"Conv_2": grid})
+    decided = plan(prepared, quantised.extrema(prepared.model, FEEDS), QuantSettings(), overrides)
     assert decided.weights["Conv_2"] == grid
     assert [name for name, params in decided.weights.items() if params.qtype is INT4] == ["Conv_2"]
-    stored = {value.name: value for value in written(settled, decided, "qdq").graph.initializers.values()}
+    stored = {value.name: value for value in written(prepared, decided, "qdq").graph.initializers.values()}
     assert stored["w2_quantized"].dtype == ir.DataType.INT4
 
 

@@ -58,6 +58,7 @@ def decibels(exact: Array, rounded: Array) -> float:
     return float(10 * np.log10(np.square(exact).mean() / np.square(rounded - exact).mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_the_prepared_model_computes_the_same(name: str) -> None:
     graphs.assert_same(graphs.run(prepare(model(name)).model, FEEDS[0]), [expected(name)], tolerance=2e-5)

@@ -9,16 +9,18 @@ import onnx
 import onnxruntime
 import pytest
 
-from quantseg import graph, pipeline
 from quantseg.data import open_samples
 from quantseg.data.drawn_cells import CLASSES, cell_image, write_cells
 from quantseg.data.recipe import METADATA_KEY, complete, recipe_from_toml
+from quantseg.data.sources import opener
 from quantseg.evaluation.reference_models import DATA_KEY
 from quantseg.graph import TensorSpec
+from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import saturation
 from reference_models import WEIGHTS
 from reference_models.cards import markdown, read_cards
+from tests.support import candidates
 from tests.support.places import SHARED
 
 REAL = SHARED / "data"
@@ -95,13 +97,10 @@ def smears(tmp_path_factory):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_quantised_and_what_its_decoder_executes_is_int8(name, smears, tmp_path):
-    path, target = WEIGHTS / f"{name}.onnx", tmp_path / "int8.onnx"
-    model = pipeline.read_float_model(path)
-    images = pipeline.open_data(smears, model)
-    options = pipeline.CalibrationOptions(threads=1)
-    table = pipeline.calibrate(model, images, options).table
-    graph.save(pipeline.quantize(model, table, options.settings)[1], target)
-    feeds = {model.input.name: images.load(0).tensor}
+    path = WEIGHTS / f"{name}.onnx"
+    candidate = candidates.of_file(path, smears)
+    model, target = candidate.model, written(candidate).save(tmp_path / "int8.onnx")
+    feeds = {model.input.name: opener(smears)(model.recipe, model.input).load(0).tensor}
     nodes = RUNTIMES["onnxruntime"].executed(target, feeds, threads=1, runs=1)
     in_float = {node.op_type for node in nodes if node.kind == "float"}
     assert in_float <= FLOAT.get(name, set())

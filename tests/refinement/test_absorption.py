@@ -10,10 +10,10 @@ from quantseg import graph
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import Prepared, prepare
 from quantseg.quantization import formats
-from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.refinement.equalisation.absorption import SHARE, Absorbed, absorb
 from tests.refinement.test_equalisation import Feeds, raw, seen
 from tests.support import graphs
+from tests.support.candidates import candidate as candidate_of
 from tests.support.places import SHARED
 from tests.support.quantised import Array, extrema, kernel, noise
 
@@ -194,7 +194,7 @@ def test_a_quantised_network_errs_less():
     assert done is not None
 
     def error(candidate: Prepared) -> float:
-        decided = plan(candidate, extrema(candidate.model, FEEDS), QuantSettings())
+        decided = candidate_of(candidate, extrema(candidate.model, FEEDS)).plan
         rounded = formats.emit(candidate.model, decided, qformat="qdq", metadata={})
         return max(
             float(np.abs(graphs.run(rounded, feed)[0] - graphs.run(prepared.model, feed)[0]).max()) for feed in FEEDS

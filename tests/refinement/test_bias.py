@@ -1,31 +1,26 @@
-"""Bias correction, and what is chosen beside it: weights clipped by the moments of their inputs, and ranges."""
-
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quantseg.refinement.layer_ranges import CANDIDATES, MINMAX, search_ranges
-from quantseg.refinement.rounding.clipping import clip_weights
-from quantseg.refinement.rounding.moments import LARGEST_GRAM, output_error, patches, second_moments
 
-from quantseg.calibration.calibrators import CALIBRATORS
 from quantseg.errors import DataError, PlanError
 from quantseg.graph import expose, to_bytes
 from quantseg.graph.preparation import prepare
-from quantseg.quantization import formats
 from quantseg.quantization.affine import Range, dequantize, params_of_weights, quantize
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.pairs import unsafe
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.plan import Overrides, QuantSettings
 from quantseg.quantization.qtypes import INT4
+from quantseg.quantization.writing import written
 from quantseg.refinement.bias import METHODS, correct_biases
 from quantseg.refinement.layers import layers_of
+from quantseg.refinement.rounding.compensated import compensate
+from quantseg.refinement.rounding.patches import patches
 from tests.support import graphs
+from tests.support.candidates import Tensors, calibrated, candidate, context, images
 from tests.support.quantised import extrema, kernel, noise
-from tests.support.tensors import Tensors, feeds, images, observed
 
 
 def chain(*, bias=True, depthwise=True):
@@ -49,16 +44,16 @@ def chain(*, bias=True, depthwise=True):
     return graphs.graph(body, x="float[1,4,9,9]", **weights)
 
 
-def coarse(prepared, ranges):
-    """The model with weights of four bits, so that their rounding is no trifle."""
-    layers = layers_of(prepared.model, plan(prepared, ranges, QuantSettings()))
+def coarse(given: Candidate) -> Candidate:
+    """With weights of four bits, so that their rounding is no trifle."""
+    layers = layers_of(given.prepared.model, given.plan)
     grids = {layer.name: params_of_weights(layer.weight, INT4, axis=layer.form.weight_axis) for layer in layers}
-    return replace(prepared, weights=grids)
+    return replace(given, overrides=Overrides(weights=grids))
 
 
 def channel_means(model, names, data):
     """The mean of each channel over all images, by onnxruntime and numpy."""
-    runs = [graphs.run(expose(model, names), feed) for feed in feeds(data)]
+    runs = [graphs.run(expose(model, names), feed) for feed in data.feeds()]
     return [np.mean([run[i].mean(axis=(0, 2, 3), dtype=np.float64) for run in runs], axis=0) for i in range(len(names))]
 
 
@@ -67,12 +62,12 @@ def made_by(model, node_name):
     return node.outputs[0].name
 
 
-def mean_errors(prepared, corrected, ranges, data):
+def mean_errors(exact, corrected, data):
     """What each layer's channels lack on average, in units of their spread."""
-    decided = plan(corrected, ranges, QuantSettings())
-    rounded = fake_quantised(corrected.model, decided)
-    names = [layer.name for layer in layers_of(prepared.model, decided)]
-    wanted = channel_means(prepared.model, [made_by(prepared.model, name) for name in names], data)
+    model, decided = exact.prepared.model, corrected.plan
+    rounded = fake_quantised(corrected.prepared.model, decided)
+    names = [layer.name for layer in layers_of(model, decided)]
+    wanted = channel_means(model, [made_by(model, name) for name in names], data)
     found = channel_means(rounded, [made_by(rounded, name) for name in names], data)
     return [float(np.abs(a - b).max() / (np.abs(a).max() + 1e-6)) for a, b in zip(wanted, found, strict=True)]
 
@@ -81,22 +76,18 @@ def mean_errors(prepared, corrected, ranges, data):
 @pytest.mark.parametrize("bias", [True, False])
 def test_empirical_correction_of_one_image_leaves_no_mean_error(bias, depthwise):
     data = images(1)
-    prepared = prepare(chain(bias=bias, depthwise=depthwise))
-    ranges = extrema(prepared.model, feeds(data))
-    prepared = coarse(prepared, ranges)
-    corrected = correct_biases(prepared, ranges, QuantSettings(), "x", data)
-    before, after = (mean_errors(prepared, p, ranges, data) for p in (prepared, corrected))
+    given_ = coarse(calibrated(chain(bias=bias, depthwise=depthwise), data))
+    corrected = correct_biases(given_, context(data))
+    before, after = (mean_errors(given_, one, data) for one in (given_, corrected))
     assert max(before) > 0.02
     assert max(after) < 0.005
 
 
 def test_empirical_correction_of_several_images_leaves_little_of_the_mean_error():
     data = images(4)
-    prepared = prepare(chain())
-    ranges = extrema(prepared.model, feeds(data))
-    prepared = coarse(prepared, ranges)
-    corrected = correct_biases(prepared, ranges, QuantSettings(), "x", data)
-    before, after = (mean_errors(prepared, p, ranges, data) for p in (prepared, corrected))
+    given_ = coarse(calibrated(chain(), data))
+    corrected = correct_biases(given_, context(data))
+    before, after = (mean_errors(given_, one, data) for one in (given_, corrected))
     assert max(after) < 0.2 * max(before)
 
 
@@ -108,13 +99,10 @@ def test_on_one_layer_with_exact_activations_both_methods_agree_and_are_right(se
     data = Tensors((grid,))
     weights = noise(4, 4 // group, 1, 1, seed=seed)
     prepared = prepare(graphs.graph(f"y = Conv <group = {group}> (x, w)", x="float[1,4,6,6]", w=weights))
-    ranges = {"x": Range(-127.0, 128.0)} | {"y": extrema(prepared.model, feeds(data))["y"]}
-    wanted = QuantSettings(full_range_weights=True)
-    by_method = [correct_biases(prepared, ranges, wanted, "x", data, method=method) for method in METHODS]
-    biases = [
-        dict(p.model.graph.initializers)[next(iter(p.model.graph)).inputs[2].name].const_value.numpy()
-        for p in by_method
-    ]
+    ranges = {"x": Range(-127.0, 128.0)} | {"y": extrema(prepared.model, data.feeds())["y"]}
+    given_ = candidate(prepared, ranges, QuantSettings(full_range_weights=True))
+    corrected = [correct_biases(given_, context(data), method=method).prepared.model.graph for method in METHODS]
+    biases = [one.initializers[next(iter(one)).inputs[2].name].const_value.numpy() for one in corrected]
     axis_grid = params_of_weights(weights, QuantSettings().weight, axis=0)
     error = weights - dequantize(quantize(weights, axis_grid), axis_grid)
     mean = grid.mean(axis=(0, 2, 3), dtype=np.float64).reshape(group, 4 // group)
@@ -128,14 +116,13 @@ def test_gemm_without_bias_gets_one_and_matmul_stays(method):
     data = Tensors(tuple(noise(3, 6, seed=seed) + 1 for seed in range(3)))
     body = "h = MatMul(x, a)\n r = Relu(h)\n y = Gemm <transB = 1> (r, b)"
     model = graphs.graph(body, x="float[3,6]", a=noise(6, 5, seed=1), b=noise(4, 5, seed=2))
-    prepared = prepare(model)
-    ranges = extrema(prepared.model, feeds(data))
-    before = to_bytes(prepared.model)
-    corrected = correct_biases(prepared, ranges, QuantSettings(), "x", data, method=method)
-    nodes = {node.op_type: node for node in corrected.model.graph}
+    given_ = calibrated(model, data)
+    before = to_bytes(given_.prepared.model)
+    corrected = correct_biases(given_, context(data), method=method)
+    nodes = {node.op_type: node for node in corrected.prepared.model.graph}
     assert len(nodes["Gemm"].inputs) == 3
     assert len(nodes["MatMul"].inputs) == 2
-    assert to_bytes(prepared.model) == before
+    assert to_bytes(given_.prepared.model) == before
 
 
 @pytest.mark.parametrize("opset", [13, 18])
@@ -143,52 +130,48 @@ def test_pictures_of_different_sizes_and_newer_opsets_are_corrected(opset):
     data = Tensors((noise(1, 4, 8, 12), noise(1, 4, 5, 7)))
     body = "c = Conv(x, w)\n r = Relu(c)\n y = Conv(r, v)"
     weights = {"w": kernel(6, 4, 3, 3), "v": kernel(2, 6, 1, 1)}
-    prepared = prepare(graphs.graph(body, opset=opset, x="float[1,4,H,W]", **weights))
-    ranges = extrema(prepared.model, feeds(data))
+    given_ = calibrated(graphs.graph(body, opset=opset, x="float[1,4,H,W]", **weights), data)
     for method in METHODS:
-        corrected = correct_biases(prepared, ranges, QuantSettings(), "x", data, method=method)
-        assert all(len(node.inputs) == 3 for node in corrected.model.graph if node.op_type == "Conv")
-    assert set(search_ranges(prepared, observed(prepared, data), QuantSettings(), "x", data)[0]) == set(ranges)
+        corrected = correct_biases(given_, context(data), method=method)
+        assert all(len(node.inputs) == 3 for node in corrected.prepared.model.graph if node.op_type == "Conv")
 
 
 def test_a_dead_channel_and_a_constant_picture_are_survived():
     weights = kernel(4, 4, 3, 3)
     weights[1] = 0.0
     data = Tensors((np.full((1, 4, 6, 6), 0.5, np.float32),))
-    prepared = prepare(
-        graphs.graph(
-            "c = Conv(x, w)\n r = Relu(c)\n y = Conv(r, v)", x="float[1,4,6,6]", w=weights, v=kernel(2, 4, 1, 1)
-        )
-    )
-    ranges = extrema(prepared.model, feeds(data))
-    step = partial(correct_biases, ranges=ranges, settings=QuantSettings(), input_name="x", data=data)
-    clipped = clip_weights(prepared, ranges, QuantSettings(), "x", data)
+    body = "c = Conv(x, w)\n r = Relu(c)\n y = Conv(r, v)"
+    given_ = calibrated(graphs.graph(body, x="float[1,4,6,6]", w=weights, v=kernel(2, 4, 1, 1)), data)
+    rounded = compensate(given_, context(data))
     for method in METHODS:
-        model = step(clipped, method=method).model
+        model = correct_biases(rounded, context(data), method=method).prepared.model
         assert all(np.isfinite(v.const_value.numpy()).all() for v in model.graph.initializers.values())
-    search_ranges(prepared, observed(prepared, data), QuantSettings(), "x", data)
 
 
 def test_same_input_same_bytes():
-    data, prepared = images(2), prepare(chain())
-    ranges = extrema(prepared.model, feeds(data))
-    one, two = (to_bytes(correct_biases(prepared, ranges, QuantSettings(), "x", data).model) for _ in range(2))
+    data, given_ = images(2), calibrated(chain(), images(2))
+    one, two = (to_bytes(correct_biases(given_, context(data)).prepared.model) for _ in range(2))
     assert one == two
 
 
+def test_means_are_those_of_the_reference_where_one_is_given():
+    """A step that rounds weights has changed the network: its own means are no longer what the biases must give."""
+    data = images(2)
+    exact = coarse(calibrated(chain(), data))
+    moved = compensate(exact, context(data))
+    for method in METHODS:
+        to_exact = correct_biases(moved, context(data), method=method, reference=exact.prepared.model)
+        to_itself = correct_biases(moved, context(data), method=method)
+        assert max(mean_errors(exact, to_exact, data)) < max(mean_errors(exact, to_itself, data))
+
+
 def test_what_cannot_be_done_is_refused_in_a_line():
-    data, prepared = images(1), prepare(chain())
-    ranges = extrema(prepared.model, feeds(data))
+    data, given_ = images(1), calibrated(chain(), images(1))
     with pytest.raises(PlanError, match="'guess' is no way to correct biases; choose one of empirical, analytic"):
-        correct_biases(prepared, ranges, QuantSettings(), "x", data, method="guess")
-    nothing = Tensors(())
+        correct_biases(given_, context(data), method="guess")
     for method in METHODS:
         with pytest.raises(DataError, match="no images to correct the biases on"):
-            correct_biases(prepared, ranges, QuantSettings(), "x", nothing, method=method)
-    with pytest.raises(DataError, match="no images to clip weights on"):
-        clip_weights(prepared, ranges, QuantSettings(), "x", nothing)
-    with pytest.raises(DataError, match="no images to choose ranges on"):
-        search_ranges(prepared, observed(prepared, data), QuantSettings(), "x", nothing)
+            correct_biases(given_, context(Tensors(())), method=method)
 
 
 CONVOLUTIONS = [
@@ -205,174 +188,25 @@ def only_layer(body, **weights):
     x = "float[1,4,9,9]" if len(shape) == 4 else "float[7,6]"
     prepared = prepare(graphs.graph(f"y = {body}", x=x, **weights))
     tensor = noise(1, 4, 9, 9) if len(shape) == 4 else noise(7, 6)
-    ranges = extrema(prepared.model, [{"x": tensor}])
-    (layer,) = layers_of(prepared.model, plan(prepared, ranges, QuantSettings()))
-    return prepared, layer, tensor
-
-
-@pytest.mark.parametrize("body", CONVOLUTIONS)
-@pytest.mark.parametrize("group", [1, 2, 4])
-def test_error_by_moments_is_the_error_that_onnxruntime_makes(body, group):
-    body = body.replace("<", f"<group = {group}, ")
-    weights = kernel(8, 4 // group, 3, 3)
-    _, layer, tensor = only_layer(body, w=weights)
-    wrong = noise(*weights.shape, seed=5)
-    (made,) = graphs.run(graphs.graph(f"y = {body}", x="float[1,4,9,9]", w=wrong), {"x": tensor})
-    expected = (made.astype(np.float64) ** 2).mean(axis=(0, 2, 3))
-    np.testing.assert_allclose(output_error(layer, wrong, second_moments(layer, tensor)), expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("body", "shape"), [("MatMul(x, w)", (6, 5)), ("Gemm <transB = 1> (x, w)", (5, 6))])
-def test_error_by_moments_of_a_matrix_product(body, shape):
-    _, layer, tensor = only_layer(body, w=noise(*shape))
-    wrong = noise(*shape, seed=5)
-    made = tensor @ (wrong if shape[0] == 6 else wrong.T)
-    expected = (made.astype(np.float64) ** 2).mean(axis=0)
-    np.testing.assert_allclose(output_error(layer, wrong, second_moments(layer, tensor)), expected, rtol=1e-4)
-
-
-def test_a_large_layer_is_judged_by_the_diagonal():
-    size = int(LARGEST_GRAM**0.5) + 1
-    prepared = prepare(graphs.graph("y = MatMul(x, w)", x=f"float[3,{size}]", w=noise(size, 2)))
-    tensor = noise(3, size)
-    (layer,) = layers_of(prepared.model, plan(prepared, extrema(prepared.model, [{"x": tensor}]), QuantSettings()))
-    np.testing.assert_allclose(
-        second_moments(layer, tensor), [(tensor.astype(np.float64) ** 2).mean(axis=0)], rtol=1e-6
-    )
+    (layer,) = layers_of(prepared.model, calibrated(prepared, Tensors((tensor,))).plan)
+    return layer, tensor
 
 
 def test_patches_of_a_large_picture_are_few_and_from_every_column():
     prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,1,64,64]", w=np.ones((1, 1, 1, 1), np.float32)))
     tensor = np.arange(64 * 64, dtype=np.float32).reshape(1, 1, 64, 64)
-    (layer,) = layers_of(prepared.model, plan(prepared, extrema(prepared.model, [{"x": tensor}]), QuantSettings()))
+    (layer,) = layers_of(prepared.model, calibrated(prepared, Tensors((tensor,))).plan)
     seen = patches(layer, tensor).reshape(-1)
     assert 512 <= seen.size <= 1024
     assert set((seen % 64).astype(int)) == set(range(64))
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 1000), four_bits=st.booleans())
-def test_clipping_never_increases_the_error_of_a_channel(seed, four_bits):
-    weights = noise(6, 4, 3, 3, seed=seed)
-    weights[0, 0, 0, 0] = 30.0  # one weight that sets the step of all others
-    prepared, layer, tensor = only_layer("Conv(x, w)", w=weights)
-    ranges = extrema(prepared.model, [{"x": tensor}])
-    types = {layer.name: INT4} if four_bits else {}
-    wanted = QuantSettings(full_range_weights=True)
-    clipped = clip_weights(prepared, ranges, wanted, "x", Tensors((tensor,)), qtypes=types)
-    qtype = INT4 if four_bits else QuantSettings().weight
-    whole = params_of_weights(weights, qtype, axis=0)
-    grid = clipped.weights.get(layer.name, whole)
-    assert grid.qtype is qtype
-    assert (grid.scale <= whole.scale).all()
-
-    def made(params):
-        rounded = dequantize(quantize(weights, params), params) - weights
-        (y,) = graphs.run(graphs.graph("y = Conv(x, w)", x="float[1,4,9,9]", w=rounded), {"x": tensor})
-        return (y.astype(np.float64) ** 2).mean(axis=(0, 2, 3))
-
-    assert (made(grid) <= made(whole) * (1 + 1e-4)).all()
-    assert not prepared.weights
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 1000), inputs=st.integers(1, 5))
-def test_clipped_weights_have_no_pair_that_saturates_and_err_no_more_than_wider_steps(seed, inputs):
-    weights = noise(6, inputs, 3, 3, seed=seed)
-    weights[:2] = np.abs(weights[:2])  # so that many pairs are of one sign
-    model = graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=weights)
-    prepared, tensor = prepare(model), noise(1, inputs, 9, 9, seed=seed)
-    ranges = extrema(prepared.model, [{"x": tensor}])
-    wanted = QuantSettings()
-    clipped = clip_weights(prepared, ranges, wanted, "x", Tensors((tensor,)))
-    (name,) = clipped.weights
-    (node,) = clipped.model.graph
-    pulled, grid = node.inputs[1].const_value.numpy(), clipped.weights[name]
-    assert plan(clipped, ranges, wanted).weights[name] == grid
-    assert not unsafe(quantize(pulled, grid).reshape(6, inputs, 9)).any()
-    np.testing.assert_array_equal(dequantize(quantize(pulled, grid), grid), pulled)
-
-    def errs(rounded):
-        model = graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=rounded - weights)
-        (y,) = graphs.run(model, {"x": tensor})
-        return float((y.astype(np.float64) ** 2).mean())
-
-    widest = plan(prepared, ranges, wanted).weights[name]
-    assert errs(pulled) <= errs(dequantize(quantize(weights, widest), widest)) * (1 + 1e-4)
-
-
-def test_clipping_of_a_whole_weight_keeps_one_scale():
-    weights = kernel(6, 4, 3, 3)
-    prepared, layer, tensor = only_layer("Conv(x, w)", w=weights)
-    wanted = QuantSettings(per_channel=False)
-    ranges = extrema(prepared.model, [{"x": tensor}])
-    clipped = clip_weights(prepared, ranges, wanted, "x", Tensors((tensor,)), qtypes={layer.name: INT4})
-    assert clipped.weights[layer.name].axis is None
-    assert clipped.weights[layer.name].scale.shape == ()
-
-
-def test_a_lonely_outlier_is_clipped_where_no_layer_misses_it():
-    """Channel 0 holds one huge value, which the next layer multiplies by nothing."""
-    tensor = noise(1, 4, 9, 9)
-    tensor[0, 0, 0, 0] = 300.0
-    data = Tensors((tensor,))
-    weights = kernel(5, 4, 1, 1)
-    deaf = weights.copy()
-    deaf[:, 0] = 0.0
-    for w, expected in ((deaf, False), (weights * np.array([50, 1, 1, 1], np.float32)[:, None, None], True)):
-        prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,4,9,9]", w=w))
-        ranges, chosen = search_ranges(prepared, observed(prepared, data), QuantSettings(), "x", data)
-        assert (chosen["x"] == MINMAX) is expected
-        assert (ranges["x"].maximum == 300.0) is expected
-
-
-def test_chosen_ranges_are_those_of_the_named_calibrators_and_of_one_grid():
-    data, prepared = images(3), prepare(chain())
-    seen = observed(prepared, data)
-    ranges, chosen = search_ranges(prepared, seen, QuantSettings(), "x", data)
-    table = {MINMAX: CALIBRATORS[MINMAX], **CANDIDATES}
-    for tensor, name in chosen.items():
-        own = table[name](seen.histograms[tensor], QuantSettings().activation, symmetric=False)
-        assert ranges[tensor] == own
-    joined = prepare(
-        graphs.graph(
-            "a = Conv(x, w)\n b = Conv(x, v)\n c = Concat <axis = 1> (a, b)\n y = Conv(c, u)",
-            x="float[1,4,9,9]", w=kernel(3, 4, 1, 1), v=kernel(3, 4, 1, 1, seed=4), u=kernel(2, 6, 1, 1),
-        )
-    )  # fmt: skip
-    _, chosen = search_ranges(joined, observed(joined, data), QuantSettings(), "x", data)
-    assert chosen["a"] == chosen["b"]
-
-
-def test_the_chosen_range_errs_no_more_at_the_reader_than_the_whole_range():
-    data, prepared = images(3), prepare(chain())
-    seen = observed(prepared, data)
-    ranges, chosen = search_ranges(prepared, seen, QuantSettings(), "x", data)
-    whole = extrema(prepared.model, feeds(data))
-
-    def worst(spans, tensor, reader):
-        rounded = fake_quantised(prepared.model, plan(prepared, spans, QuantSettings()), weights=(), tensors=(tensor,))
-        errors = []
-        for feed in feeds(data):
-            (a,), (b,) = (graphs.run(expose(m, [made_by(m, reader)]), feed) for m in (prepared.model, rounded))
-            errors.append(float(((a.astype(np.float64) - b) ** 2).sum()))
-        return max(errors)
-
-    readers = {"x": 0, "r1": 2, "r2": 4}
-    nodes = [str(node.name) for node in prepared.model.graph]
-    for tensor, place in readers.items():
-        one = {**whole, tensor: ranges[tensor]}
-        assert worst(one, tensor, nodes[place]) <= worst(whole, tensor, nodes[place]) * (1 + 1e-4), chosen[tensor]
-
-
 @pytest.mark.parametrize("qformat", ["qdq", "qoperator"])
 def test_all_together_make_a_model_that_onnxruntime_runs_close_to_the_float_one(qformat):
-    data, wanted = images(3), QuantSettings()
-    prepared = prepare(chain(bias=False))
-    ranges, _ = search_ranges(prepared, observed(prepared, data), wanted, "x", data)
-    clipped = clip_weights(prepared, ranges, wanted, "x", data)
-    corrected = correct_biases(clipped, ranges, wanted, "x", data)
-    made = formats.emit(corrected.model, plan(corrected, ranges, wanted), qformat=qformat, metadata={})
-    for feed in feeds(data):
-        (expected,), (found,) = graphs.run(prepared.model, feed), graphs.run(made, feed)
+    data = images(3)
+    given_ = calibrated(chain(bias=False), data)
+    corrected = correct_biases(compensate(given_, context(data)), context(data), reference=given_.prepared.model)
+    made = written(corrected, qformat).model
+    for feed in data.feeds():
+        (expected,), (found,) = graphs.run(given_.prepared.model, feed), graphs.run(made, feed)
         assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()

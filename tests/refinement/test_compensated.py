@@ -1,6 +1,6 @@
 """Compensated rounding: on the grid, within its limits, and never worse than the nearest integers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,35 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantseg.data.dataset import Item
 from quantseg.errors import DataError
 from quantseg.graph import expose, to_bytes
 from quantseg.graph.preparation import Prepared, prepare
-from quantseg.quantization.affine import QuantParams, dequantize, integer_limits, params_of_weights, quantize
+from quantseg.quantization.affine import dequantize, integer_limits, params_of_weights, quantize
 from quantseg.quantization.pairs import excess, safe_scale, unsafe
-from quantseg.quantization.plan import QuantSettings, plan
+from quantseg.quantization.plan import Overrides, QuantSettings
 from quantseg.quantization.qtypes import INT4, INT8, UINT8, QType
 from quantseg.refinement.layers import Layer, layers_of
 from quantseg.refinement.rounding.compensated import compensate, compensated
 from tests.support import graphs
-from tests.support.quantised import Array, extrema, kernel, noise
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """A data set of tensors in memory."""
-
-    tensors: tuple[Array, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{index}.npy" for index in range(len(self.tensors)))
-
-    def digest(self, index: int) -> str:
-        return f"{index:064x}"
-
-    def load(self, index: int) -> Item:
-        return Item(self.names[index], self.tensors[index], None, None)
+from tests.support.candidates import Tensors, calibrated, context
+from tests.support.quantised import Array, kernel, noise
 
 
 def data(count: int = 3) -> Tensors:
@@ -67,8 +50,8 @@ def layer_of(weight: Array, groups: int = 1) -> Layer:
     side = weight.shape[2]
     body = f"y = Conv <group = {groups}> (x, w)"
     prepared = prepare(graphs.graph(body, x=f"float[1,{groups * weight.shape[1]},{side},{side}]", w=weight))
-    feeds = [{"x": noise(1, groups * weight.shape[1], side, side)}]
-    (layer,) = layers_of(prepared.model, plan(prepared, extrema(prepared.model, feeds), QuantSettings()))
+    images = Tensors((noise(1, groups * weight.shape[1], side, side),))
+    (layer,) = layers_of(prepared.model, calibrated(prepared, images).plan)
     return layer
 
 
@@ -131,11 +114,6 @@ def test_inputs_that_tell_nothing_of_each_other_leave_the_nearest_integers(covar
     assert np.array_equal(rounded, dequantize(quantize(layer.weight, grid), grid))
 
 
-def grids_of(prepared: Prepared, wanted: QuantSettings, images: Tensors) -> dict[str, QuantParams]:
-    feeds = [{"x": tensor} for tensor in images.tensors]
-    return dict(plan(prepared, extrema(prepared.model, feeds), wanted).weights)
-
-
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -150,20 +128,21 @@ def grids_of(prepared: Prepared, wanted: QuantSettings, images: Tensors) -> dict
 )
 def test_a_network_keeps_its_grids_and_its_layers_err_less(wanted):
     images, prepared = data(), network()
-    ranges = extrema(prepared.model, [{"x": tensor} for tensor in images.tensors])
-    before = to_bytes(prepared.model)
-    done = compensate(prepared, ranges, wanted, "x", images)
+    given_ = calibrated(prepared, images, wanted)
+    before, planned = to_bytes(prepared.model), given_.plan
+    done = compensate(given_, context(images))
     assert to_bytes(prepared.model) == before
-    planned = plan(prepared, ranges, wanted)
-    assert dict(plan(done, ranges, wanted).weights) == dict(done.weights)
-    widest = plan(prepared, ranges, replace(wanted, full_range_weights=not wanted.reduce_range)).weights
-    for name, grid in done.weights.items():
+    grids = dict(done.overrides.weights)
+    assert dict(done.plan.weights) == grids
+    unbound = replace(wanted, full_range_weights=not wanted.reduce_range)
+    widest = replace(given_, settings=unbound).plan.weights
+    for name, grid in grids.items():
         assert (widest[name].scale <= grid.scale * (1 + 1e-6)).all()
         assert (grid.scale <= planned.weights[name].scale * (1 + 1e-6)).all()
     layers = layers_of(prepared.model, planned)
     gained = []
-    for layer, new in zip(layers, layers_of(done.model, plan(done, ranges, wanted)), strict=True):
-        kept = done.weights[layer.name]
+    for layer, new in zip(layers, layers_of(done.prepared.model, done.plan), strict=True):
+        kept = grids[layer.name]
         assert np.array_equal(dequantize(quantize(new.weight, kept), kept), new.weight)
         grid = planned.weights[layer.name]
         gained.append(spread(prepared, layer, dequantize(quantize(layer.weight, grid), grid), images))
@@ -186,29 +165,37 @@ def spread(prepared: Prepared, layer: Layer, weight: Array, images: Tensors) -> 
 
 
 def test_a_grid_that_is_known_already_is_kept():
-    images, prepared, wanted = data(), network(), QuantSettings(full_range_weights=True)
+    images = data()
+    plain = calibrated(network(), images, QuantSettings(full_range_weights=True))
     narrow = {
         name: replace(grid, scale=np.asarray(grid.scale * np.float32(0.8), np.float32))
-        for name, grid in grids_of(prepared, wanted, images).items()
+        for name, grid in plain.plan.weights.items()
     }
-    prepared = replace(prepared, weights=narrow)
-    ranges = extrema(prepared.model, [{"x": tensor} for tensor in images.tensors])
-    assert dict(compensate(prepared, ranges, wanted, "x", images).weights) == narrow
+    known = replace(plain, overrides=Overrides(weights=narrow))
+    assert dict(compensate(known, context(images)).overrides.weights) == narrow
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1000.0])
 def test_one_picture_of_one_colour_is_enough(level):
-    images, prepared = Tensors((np.full((1, 4, 10, 10), level, np.float32),)), network()
-    ranges = extrema(prepared.model, [{"x": tensor} for tensor in images.tensors])
-    done = compensate(prepared, ranges, QuantSettings(), "x", images)
-    assert set(done.weights) == set(plan(prepared, ranges, QuantSettings()).weights)
+    images = Tensors((np.full((1, 4, 10, 10), level, np.float32),))
+    given_ = calibrated(network(), images)
+    assert set(compensate(given_, context(images)).overrides.weights) == set(given_.plan.weights)
 
 
 def test_without_images_nothing_can_be_rounded():
-    prepared = network()
-    ranges = extrema(prepared.model, [{"x": tensor} for tensor in data().tensors])
-    with pytest.raises(DataError, match="no images"):
-        compensate(prepared, ranges, QuantSettings(), "x", Tensors(()))
+    given_ = calibrated(network(), data())
+    for nothing in (context(), context(Tensors(()))):
+        with pytest.raises(DataError, match="no images"):
+            compensate(given_, nothing)
+
+
+def test_the_same_input_gives_the_same_bytes_and_what_was_decided_stays():
+    images = data()
+    given_ = calibrated(network(), images).left_float(["none"], "for a reason").noted("a note")
+    one, two = (compensate(given_, context(images)) for _ in range(2))
+    assert to_bytes(one.prepared.model) == to_bytes(two.prepared.model)
+    assert one.overrides == two.overrides
+    assert (one.overrides.kept_float, one.notes, one.ranges) == ({"none": "for a reason"}, ("a note",), given_.ranges)
 
 
 @settings(max_examples=40)

@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 
 from quantseg import graph
 from quantseg.calibration.observation import ChannelExtrema
-from quantseg.errors import PlanError
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph import expose, infer_shapes, make_unique
 from quantseg.graph.preparation import Prepared, prepare
 from quantseg.quantization import formats
-from quantseg.quantization.affine import params_of_weights
 from quantseg.quantization.fake_quant import rounded_tensors
-from quantseg.quantization.plan import QuantSettings, plan
-from quantseg.quantization.qtypes import INT8
 from quantseg.refinement.equalisation import Equalised, equalise
 from quantseg.refinement.equalisation.channels import channel_classes
 from quantseg.refinement.equalisation.factors import Grid, Reader, _cost, solve
 from tests.support import graphs
+from tests.support.candidates import Tensors, calibrated
 from tests.support.places import ROOT
-from tests.support.quantised import Array, extrema, kernel, noise
+from tests.support.quantised import Array, kernel, noise
 
 SHARED = ROOT.parent / "shared" / "models"
 Feeds = Sequence[Mapping[str, Array]]
@@ -370,14 +367,6 @@ def test_what_has_another_shape_each_time_is_equal_too():
     assert_equal(prepared, scaled(prepared, feeds, seed=2), feeds)
 
 
-def test_a_weight_that_is_rounded_already_is_refused():
-    prepared = prepare(graphs.graph("y = Conv(x, w)", w=noise(3, 2, 1, 1)))
-    (node,) = prepared.model.graph
-    grid = params_of_weights(noise(3, 2, 1, 1), INT8, axis=0)
-    with pytest.raises(PlanError, match="rounded already"):
-        equalise(Prepared(prepared.model, (), (), weights={str(node.name): grid}), {}, [])
-
-
 MODELS = {**reference_models(), **{path.stem: path for path in sorted(SHARED.glob("*.onnx"))}}
 
 
@@ -467,16 +456,15 @@ def test_a_channel_a_hundred_times_as_wide_costs_the_others_nothing_once_it_is_s
     w[2] *= 100
     v[:, 2] /= 100
     model = graphs.graph("a = Conv(x, w)\n r = Relu(a)\n y = Conv(r, v)", x="float[1,4,12,12]", w=w, v=v)
-    feeds = [{"x": noise(1, 4, 12, 12, seed=seed)} for seed in range(3)]
-    prepared = prepare(model)
-    names = rounded_tensors(prepared.model, plan(prepared, extrema(prepared.model, feeds), QuantSettings()))
+    data = Tensors([noise(1, 4, 12, 12, seed=seed) for seed in range(3)])
+    prepared, feeds = prepare(model), data.feeds()
+    names = rounded_tensors(prepared.model, calibrated(prepared, data).plan)
     done = equalise(prepared, seen(prepared, feeds), names)
     assert done is not None
     assert done.most / done.least > 20
     levels = []
     for one in (prepared, done.prepared):
-        decided = plan(one, extrema(one.model, feeds), QuantSettings())
-        made = formats.emit(one.model, decided, qformat="qdq", metadata={})
+        made = formats.emit(one.model, calibrated(one, data).plan, qformat="qdq", metadata={})
         levels.append(sqnr(graphs.run(model, feeds[0])[0], graphs.run(made, feeds[0])[0]))
     assert levels[1] > levels[0] + 20
 

@@ -5,11 +5,10 @@ import pytest
 from quantseg.calibration.calibrators import CALIBRATORS, calibrator
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.affine import Range
-from quantseg.quantization.plan import QuantSettings
 from quantseg.refinement.groups import SAFE, spans_of
 from tests.support import graphs
-from tests.support.quantised import extrema, kernel
-from tests.support.tensors import feeds, images, observed
+from tests.support.candidates import calibrated, candidate, images, observed
+from tests.support.quantised import kernel
 
 CANDIDATES = {"percentile 90": calibrator("percentile", percent=90.0), "mse": CALIBRATORS["mse"]}
 
@@ -20,15 +19,17 @@ def case():
     weights = {"w": kernel(4, 4, 1, 1, seed=1), "v": kernel(4, 4, 1, 1, seed=2), "u": kernel(2, 8, 1, 1, seed=3)}
     data = images()
     prepared = prepare(graphs.graph(body, x="float[1,4,9,9]", **weights))
-    return prepared, extrema(prepared.model, feeds(data)), observed(prepared, data)
+    return calibrated(prepared, data), observed(prepared, data)
 
 
 @pytest.mark.parametrize("halved", [False, True], ids=["as observed", "narrower already"])
 def test_every_candidate_lies_within_what_is_known(halved):
-    prepared, ranges, seen = case()
+    given, seen = case()
     if halved:  # as a clipping calibrator that the user chose
-        ranges = {name: Range(span.minimum / 2, span.maximum / 2) for name, span in ranges.items()}
-    found = list(spans_of(prepared, ranges, seen, QuantSettings(), CANDIDATES))
+        halves = {name: Range(span.minimum / 2, span.maximum / 2) for name, span in given.ranges.ranges.items()}
+        given = candidate(given.prepared, halves)
+    ranges = given.ranges.ranges
+    found = list(spans_of(given, seen, CANDIDATES))
     assert found
     for grid in found:
         assert next(iter(grid.spans)) == SAFE
@@ -42,12 +43,10 @@ def test_every_candidate_lies_within_what_is_known(halved):
 
 
 def test_tensors_on_one_grid_are_narrowed_together():
-    prepared, ranges, seen = case()
-    found = {grid.points: grid for grid in spans_of(prepared, ranges, seen, QuantSettings(), CANDIDATES)}
+    found = {grid.points: grid for grid in spans_of(*case(), CANDIDATES)}
     assert ("a", "b") in found or any({"a", "b"} <= set(grid.of_tensors[SAFE]) for grid in found.values())
     assert sorted(point for points in found for point in points) == sorted({p for points in found for p in points})
 
 
 def test_a_candidate_that_chooses_the_same_range_is_left_out():
-    prepared, ranges, seen = case()
-    assert not list(spans_of(prepared, ranges, seen, QuantSettings(), {"again": CALIBRATORS["minmax"]}))
+    assert not list(spans_of(*case(), {"again": CALIBRATORS["minmax"]}))

@@ -12,23 +12,25 @@ import onnx_ir as ir
 import pytest
 
 from quantseg import graph
-from quantseg.data.dataset import Item
+from quantseg.data import Dataset, Item
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import CalibrationError, MissingExtraError, PlanError, RecipeError
 from quantseg.graph.preparation import Prepared, prepare
 from quantseg.quantization import formats
 from quantseg.quantization.affine import Range, dequantize, params_of_weights, quantize
+from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
 from quantseg.quantization.pairs import unsafe
-from quantseg.quantization.plan import QuantPlan, QuantSettings, constant, plan, safe_integers
+from quantseg.quantization.plan import Overrides, QuantPlan, QuantSettings, constant, safe_integers
 from quantseg.quantization.qtypes import INT4, INT8
 from tests.support import graphs, quantised
+from tests.support.candidates import candidate, context
 from tests.support.quantised import Array, kernel, noise
 
 torch = pytest.importorskip("torch", reason="learned rounding is an extra; install quantseg[learn]")
 
 from quantseg.refinement.rounding import learned as learning  # noqa: E402
-from quantseg.refinement.rounding.learned import checkpoint, examples, learner, objective, rounding  # noqa: E402
+from quantseg.refinement.rounding.learned import Learning, checkpoint, examples, learner, objective, rounding  # noqa: E402
 from quantseg.refinement.rounding.learned.parts import parts_of  # noqa: E402
 from quantseg.refinement.rounding.learned.rounding import ROUNDINGS  # noqa: E402
 
@@ -85,34 +87,42 @@ def ranges(prepared: Prepared) -> dict[str, Range]:
     return quantised.extrema(prepared.model, [{"x": DATA.load(index).tensor} for index in range(DATA.count)])
 
 
-def learned(prepared: Prepared, *, part_steps: int = 8, steps: int = 12, **changes: Any) -> Prepared:
-    given: dict[str, Any] = {
-        "settings": SETTINGS,
-        "recipe": RECIPE,
-        "input_name": "x",
-        "data": DATA,
-        "seed": 0,
-        "boundary_weight": 4.0,
-        "threads": 1,
-        "checkpoint": None,
-        "track": lambda items, total, what: items,
-        "rounding": "straight-through",
-        "largest_part": 1,
-    }
-    given |= changes
-    return learner.learned(prepared, ranges(prepared), part_steps=part_steps, steps=steps, **given)
+def given(prepared: Prepared | None = None, settings: QuantSettings = SETTINGS, recipe: Recipe = RECIPE) -> Candidate:
+    """A candidate of the network with onnxruntime's own extrema."""
+    chosen = prepared or network()
+    return candidate(chosen, ranges(chosen), settings, recipe=recipe)
 
 
-def plan_of(prepared: Prepared, settings: QuantSettings = SETTINGS) -> QuantPlan:
-    return plan(prepared, ranges(network()), settings)
+FEW = Learning(largest_part=1, iterations=4)
+"""As few steps as tell that something was learned: 4 of each part, 12 of the whole network."""
+
+
+def learned(
+    start: Candidate | None = None,
+    how: Learning = FEW,
+    *,
+    network_share: int | None = None,
+    data: Dataset = DATA,
+    **changes: Any,
+) -> Candidate:
+    """The learned candidate. network_share: times as many steps as a part gets of the whole network."""
+    with pytest.MonkeyPatch.context() as patch:
+        if network_share is not None:
+            patch.setattr(learner, "NETWORK_SHARE", network_share)
+        return learning.learn(start or given(), context(data, **changes), how)
+
+
+def plan_of(settings: QuantSettings = SETTINGS) -> QuantPlan:
+    """Of the network before anything was learned."""
+    return given(settings=settings).plan
 
 
 def answer(model: ir.Model, index: int) -> Array:
     return graphs.run(model, {"x": DATA.load(index).tensor})[0]
 
 
-def content(result: Prepared) -> bytes:
-    return graph.to_bytes(result.model)
+def content(result: Candidate) -> bytes:
+    return graph.to_bytes(result.prepared.model)
 
 
 # Rounding.
@@ -206,8 +216,7 @@ def test_the_objective_is_nothing_for_the_same_answer_alone(head: str, layout: s
 
 @pytest.mark.parametrize("largest", [1, 2, 4, 100])
 def test_parts_hold_every_weight_once_and_in_order(largest: int) -> None:
-    prepared = network()
-    decided = plan_of(prepared)
+    prepared, decided = network(), plan_of()
     rounded = fake_quantised(prepared.model, decided, weights=())
     parts = parts_of(rounded.graph, prepared.model.graph, decided.weights, largest=largest)
     assert [name for part in parts for name in part.learned] == list(decided.weights)
@@ -223,88 +232,91 @@ def test_parts_hold_every_weight_once_and_in_order(largest: int) -> None:
 
 
 def test_learned_weights_lie_on_their_grids_and_the_plan_gives_just_them() -> None:
-    result = learned(network())
-    decided = plan_of(result)
-    assert decided.weights == result.weights
-    assert decided.weights == plan_of(network()).weights
-    for node in result.model.graph:
+    result = learned()
+    decided = result.plan
+    assert decided.weights == result.overrides.weights
+    assert decided.weights == plan_of().weights
+    for node in result.prepared.model.graph:
         if node.op_type == "Conv":
             params, weight = decided.weights[str(node.name)], constant(node.inputs[1])
             np.testing.assert_array_equal(dequantize(quantize(weight, params), params), weight)
 
 
 @pytest.mark.parametrize(
-    ("name", "weight", "largest", "part_steps", "steps"),
+    ("name", "weight", "largest", "iterations", "share"),
     [
         ("straight-through", INT4, 1, 40, 0),
         ("straight-through", INT4, 3, 40, 0),
         ("straight-through", INT4, 1, 0, 60),
-        ("straight-through", INT8, 1, 10, 30),
+        ("straight-through", INT8, 1, 10, 3),
         ("adaround", INT4, 1, 40, 0),
         ("adaround", INT4, 3, 40, 0),
     ],
 )
 def test_it_is_nearer_to_the_float_answer_than_the_nearest_integers(
-    name: str, weight: Any, largest: int, part_steps: int, steps: int
+    name: str, weight: Any, largest: int, iterations: int, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = QuantSettings(weight=weight)
-    prepared = network()
-    result = learned(
-        prepared, settings=settings, rounding=name, largest_part=largest, part_steps=part_steps, steps=steps
-    )
+    """share: times as many steps of the whole network; with no steps of parts, so many in all."""
+    if not iterations:
+        monkeypatch.setattr(learner, "reconstruct", lambda parts, networks, weights, *_, **__: weights)
+        iterations, share = share, 1
+    start = given(settings=QuantSettings(weight=weight))
+    how = Learning(rounding=name, largest_part=largest, iterations=iterations)
+    result = learned(start, how, network_share=share)
 
-    def off(one: Prepared) -> float:
-        made = fake_quantised(one.model, plan_of(one, settings))
-        return float(np.mean([(answer(prepared.model, i) - answer(made, i)) ** 2 for i in range(DATA.count)]))
+    def off(one: Candidate) -> float:
+        made = fake_quantised(one.prepared.model, one.plan)
+        return float(np.mean([(answer(start.prepared.model, i) - answer(made, i)) ** 2 for i in range(DATA.count)]))
 
-    assert off(result) < off(prepared)
+    assert off(result) < off(start)
 
 
 def test_one_layer_learned_errs_no_more_than_the_nearest_integers() -> None:
-    prepared = prepare(
-        graphs.graph(
-            "a = Conv(x, w) b = Conv<pads=[1,1,1,1]>(a, v) y = Conv(b, u)",
-            x="float[1,3,16,16]",
-            w=kernel(8, 3, 1, 1),
-            v=kernel(8, 8, 3, 3, seed=1),
-            u=kernel(4, 8, 1, 1, seed=2),
+    start = given(
+        prepare(
+            graphs.graph(
+                "a = Conv(x, w) b = Conv<pads=[1,1,1,1]>(a, v) y = Conv(b, u)",
+                x="float[1,3,16,16]",
+                w=kernel(8, 3, 1, 1),
+                v=kernel(8, 8, 3, 3, seed=1),
+                u=kernel(4, 8, 1, 1, seed=2),
+            )
         )
     )
-    seen = ranges(prepared)
-    result = learned(prepared, part_steps=60, steps=0)
-    nearest, better = plan(prepared, seen, SETTINGS), plan(result, seen, SETTINGS)
+    result = learned(start, replace(FEW, iterations=60), network_share=0)
 
-    def at_b(one: Prepared, decided: QuantPlan) -> float:
-        made = graph.expose(fake_quantised(one.model, decided, tensors=()), ["b"])
-        truth = graph.expose(prepared.model, ["b"])
+    def at_b(one: Candidate) -> float:
+        made = graph.expose(fake_quantised(one.prepared.model, one.plan, tensors=()), ["b"])
+        truth = graph.expose(start.prepared.model, ["b"])
         return float(np.mean([(answer(made, i) - answer(truth, i)) ** 2 for i in range(DATA.count)]))
 
-    assert at_b(result, better) <= at_b(prepared, nearest)
+    assert at_b(result) <= at_b(start)
 
 
 def test_the_learned_int4_model_runs_in_int8_kernels() -> None:
-    result = learned(network())
-    decided = plan_of(result)
-    written = formats.emit(result.model, decided, qformat="qdq", metadata={})
+    result = learned()
+    decided = result.plan
+    written = formats.emit(result.prepared.model, decided, qformat="qdq", metadata={})
     graph.check(written, full=True)
     feed = {"x": DATA.load(0).tensor}
     assert not [node.name for node in quantised.executed(written, feed) if node.kind == "float"]
     (ours,) = quantised.optimised(written, feed)
-    (simulated,) = graphs.run(fake_quantised(result.model, decided), feed)
+    (simulated,) = graphs.run(fake_quantised(result.prepared.model, decided), feed)
     assert (np.abs(ours - simulated) < 0.5 * float(decided.tensors["y"].scale)).mean() > 0.95
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others() -> None:
-    one, same, other = (content(learned(network(), seed=seed)) for seed in (0, 0, 1))
+    one, same, other = (content(learned(seed=seed)) for seed in (0, 0, 1))
     assert one == same
     assert one != other
 
 
 def test_the_model_given_does_not_change() -> None:
-    prepared = network()
-    before = content(prepared)
-    learned(prepared)
-    assert content(prepared) == before
+    start = given()
+    before = content(start)
+    learned(start)
+    assert content(start) == before
+    assert start.overrides == Overrides()
 
 
 class Killed(Exception):
@@ -330,7 +342,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(
     monkeypatch.setattr(learner, "SAVE_EVERY_SECONDS", 0.0)
     path = tmp_path / "learning.pt"
     with pytest.raises(Killed):
-        learned(network(), checkpoint=path, track=ending(after, what))
+        learned(how=replace(FEW, checkpoint=path), track=ending(after, what))
     seen: list[tuple[str, int]] = []
 
     def track(items: Iterable[Any], *, total: int, what: str) -> Iterable[Any]:
@@ -338,18 +350,21 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(
             seen.append((what, total))
             yield item
 
-    resumed = learned(network(), checkpoint=path, track=track)
-    assert content(resumed) == content(learned(network()))
+    resumed = learned(how=replace(FEW, checkpoint=path), track=track)
+    assert content(resumed) == content(learned())
     if what == "learning the network":
         assert seen == [(what, 12 - after)] * (12 - after)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 13}, {"data": Noise(first=4)}, {"boundary_weight": 1.0}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"iterations": 5}, {"data": Noise(first=4)}, {"boundary_weight": 1.0}])
 def test_a_checkpoint_of_other_work_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "learning.pt"
-    learned(network(), checkpoint=path)
+    kept = replace(FEW, checkpoint=path)
+    learned(how=kept)
+    how = {name: value for name, value in change.items() if name in ("iterations", "boundary_weight")}
+    others = {name: value for name, value in change.items() if name not in how}
     with pytest.raises(CalibrationError, match=r"learning\.pt: is of another model, other images, settings or another"):
-        learned(network(), checkpoint=path, **change)
+        learned(how=replace(kept, **how), **others)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"hello", b"\x80\x04N."])
@@ -361,34 +376,39 @@ def test_a_file_that_is_no_checkpoint_is_refused(garbage: bytes, tmp_path: Path)
 
 
 def test_pictures_beyond_the_bound_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = content(learned(network(), part_steps=0))
+    whole = content(learned())
     monkeypatch.setattr(examples, "CACHE_BYTES", 1)
-    assert content(learned(network(), part_steps=0)) == whole
+    assert content(learned()) == whole
 
 
 def test_bad_input_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CalibrationError, match=r"^no images to learn the rounding from"):
-        learned(network(), data=Noise(count=0))
+        learned(data=Noise(count=0))
     with pytest.raises(RecipeError, match="gives classes, which have no gradient"):
-        learned(network(), recipe=replace(RECIPE, output=OutputRecipe(name="y", layout="NHW", head="labels")))
+        learned(given(recipe=replace(RECIPE, output=OutputRecipe(name="y", layout="NHW", head="labels"))))
     with pytest.raises(PlanError, match="'dice' is no way to learn rounding; choose one of straight-through, adaround"):
-        learned(network(), rounding="dice")
+        learned(how=Learning(rounding="dice"))
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r'pip install "quantseg\[learn\]"'):
-        learning.learn(network(), {}, SETTINGS, RECIPE, "x", DATA)
+        learned()
 
 
 def test_without_a_weight_there_is_nothing_to_learn() -> None:
     prepared = prepare(
         graphs.graph("r = Relu(x) t = Transpose<perm=[0,1,3,2]>(r) y = MatMul(r, t)", x="float[1,3,16,16]")
     )
-    assert learned(prepared, settings=QuantSettings()) is prepared
+    start = given(prepared, QuantSettings())
+    assert learned(start) is start
 
 
-def test_the_weight_type_can_be_another_than_that_of_the_settings() -> None:
-    prepared = network()
-    result = learning.learn(
-        prepared, ranges(prepared), QuantSettings(), RECIPE, "x", DATA, weight=INT4, iterations=10, threads=1
-    )
-    assert {params.qtype for params in result.weights.values()} == {INT4, INT8}
-    assert plan_of(result, QuantSettings()).weights == result.weights
+def test_grids_that_are_known_already_are_learned_on() -> None:
+    """Some weights of four bits among others of eight."""
+    plain = given(settings=QuantSettings())
+    names = list(plain.plan.weights)[1:3]
+    few = {name: plan_of().weights[name] for name in names}
+    start = replace(plain, overrides=Overrides(weights=few))
+    result = learned(start, Learning(iterations=10))
+    assert {name: grid for name, grid in result.overrides.weights.items() if grid.qtype is INT4} == few
+    assert {params.qtype for params in result.overrides.weights.values()} == {INT4, INT8}
+    assert result.plan.weights == result.overrides.weights
+    assert content(result) != content(start)

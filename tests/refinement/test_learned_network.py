@@ -11,8 +11,8 @@ from quantseg.errors import ModelError
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.quantization.plan import QuantSettings, plan
 from tests.support import graphs, models, quantised
+from tests.support.candidates import candidate
 from tests.support.places import SHARED
 from tests.support.quantised import Array, kernel, noise
 
@@ -198,7 +198,7 @@ def test_rounding_is_onnxruntimes() -> None:
     body = "a = Conv<pads=[1,1,1,1]>(x, w1) r = Relu(a) b = Add(r, a) y = Conv(b, w2)"
     model = graphs.graph(body, x="float[1,4,6,6]", w1=kernel(8, 4, 3, 3), w2=kernel(3, 8, 1, 1))
     prepared, feeds = prepare(model), {"x": noise(1, 4, 6, 6)}
-    decided = plan(prepared, quantised.extrema(prepared.model, [feeds]), QuantSettings())
+    decided = candidate(prepared, quantised.extrema(prepared.model, [feeds])).plan
     rounded = fake_quantised(prepared.model, decided)
     (ours,), (theirs,) = in_torch(rounded, feeds), graphs.run(rounded, feeds)
     steps = np.abs(ours - theirs) / float(decided.tensors["y"].scale)

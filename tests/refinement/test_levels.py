@@ -9,62 +9,66 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from quantseg.pipeline import CalibrationOptions, FloatModel
 
-from quantseg import graph, pipeline
+from quantseg import api, graph
 from quantseg.calibration.calibrators import calibrator
-from quantseg.calibration.file import Calibration
-from quantseg.data import Dataset, Subset
+from quantseg.data import Subset
+from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError, PlanError
 from quantseg.mixed_precision.risk import Jury
-from quantseg.progress import quiet
-from quantseg.quantization.plan import QuantSettings
+from quantseg.options import Options
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.plan import Overrides, QuantSettings
 from quantseg.quantization.qtypes import INT4, UINT8
-from quantseg.refinement import levels as effort
+from quantseg.quantization.writing import written
+from quantseg.refinement import levels
 from quantseg.refinement import range_search as narrowing
-from quantseg.refinement.levels import (
-    BALANCED,
-    BEST,
-    EFFORTS,
-    FAST,
-    FLOAT_WORK,
-    FRAGILE,
-    Refined,
-    refine,
-    reordered,
-    starts,
-    weights,
-)
-from quantseg.refinement.rounding.learned import learn
+from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, rounding, starts
+from quantseg.refinement.rounding.learned import Learning, learn
+from quantseg.refinement.steps import order_channels
 from quantseg.runtimes.macs import multiply_accumulates
 from tests.conftest import CLASSES, SIZE
 from tests.support import models
+from tests.support.candidates import context
 from tests.support.graphs import assert_same
 
-OPTIONS = CalibrationOptions(calibrator="minmax", threads=1)
+OPTIONS = Options(calibrator="minmax", threads=1)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, its calibration and the images."""
+    """A calibrated model with its images."""
 
-    model: FloatModel
-    calibration: Calibration
-    data: Dataset
+    given: api.Calibrated
 
-    def refined(self, word: str = BALANCED) -> Refined:
-        return refine(self.model, self.calibration, self.data, OPTIONS, effort=word)
+    @property
+    def model(self) -> FloatModel:
+        return self.given.model
+
+    @property
+    def data(self) -> Subset:
+        return self.given.images
+
+    @property
+    def plain(self) -> Candidate:
+        """The candidate before any step."""
+        return Candidate(self.model, self.given.calibration.table, OPTIONS.settings)
+
+    def refined(self, word: str = BALANCED, **changes: bool) -> Candidate:
+        step = levels.level(word, self.given.calibration.observations, **changes)
+        return step(self.plain, context(self.data))
 
 
 def case(path: Path, pictures: Path, count: int = 3) -> Case:
-    model = pipeline.read_float_model(path)
-    data = Subset(pipeline.open_data(pictures, model), tuple(range(count)))
-    return Case(model, pipeline.calibrate(model, data, OPTIONS), data)
+    model = api.load(path)
+    data = Subset(opener(pictures)(model.recipe, model.input), tuple(range(count)))
+    return Case(api.calibrate(model, data, OPTIONS))
 
 
-def content(refined: Refined) -> bytes:
+def content(refined: Candidate) -> bytes:
     """The bytes of the quantised model."""
-    return graph.to_bytes(pipeline.quantize(refined.model, refined.table, OPTIONS.settings)[1])
+    return graph.to_bytes(written(refined).model)
 
 
 def uneven(seed: int = 0, dead: bool = False, colour: bool = False) -> onnx.ModelProto:
@@ -92,17 +96,17 @@ def made(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Case:
 
 
 @pytest.fixture(scope="module")
-def balanced(made: Case) -> Refined:
+def balanced(made: Case) -> Candidate:
     return made.refined()
 
 
-def errors(made: Case, refined: Refined) -> float:
+def errors(made: Case, refined: Candidate) -> float:
     """Mean square error of the quantised model's answer, by onnxruntime, in units of the float one's."""
     quantised = content(refined)
     wrong = right = 0.0
     for index in range(len(made.data.names)):
         feed = {made.model.input.name: made.data.load(index).tensor}
-        (expected,) = models.run(onnx.load(made.model.path), feed)
+        (expected,) = models.run(onnx.load(made.model.source), feed)
         (found,) = models.run(quantised, feed)
         wrong, right = wrong + np.square(found - expected).sum(), right + np.square(expected).sum()
     return float(wrong / right)
@@ -110,7 +114,8 @@ def errors(made: Case, refined: Refined) -> float:
 
 def test_fast_keeps_ranges_and_orders_channels_alone(made):
     refined = made.refined(FAST)
-    assert refined.table == made.calibration.table
+    assert refined.ranges == made.given.calibration.table
+    assert refined.overrides == Overrides()
     (note,) = refined.notes
     assert re.fullmatch(r"input channels reordered: 0\.\d\d → 0\.\d\d bits lost per channel in the mean", note)
     feed = {made.model.input.name: made.data.load(0).tensor}
@@ -131,15 +136,27 @@ def test_fast_keeps_ranges_and_orders_channels_alone(made):
     ids=["full range", "7 bits", "per tensor", "uint8", "int4"],
 )
 def test_channels_stay_where_no_order_is_better(made, settings):
-    refined = Refined(made.model, made.calibration.table)
-    assert reordered(refined, QuantSettings()) is not refined
-    assert reordered(refined, settings) is refined
+    assert order_channels(made.plain, context()) is not made.plain
+    other = replace(made.plain, settings=settings)
+    assert order_channels(other, context()) is other
 
 
 def test_channels_stay_once_weights_are_rounded(made, balanced):
-    assert balanced.model.prepared.weights
+    assert balanced.overrides.weights
     assert sum("reordered" in note for note in balanced.notes) == 1
-    assert reordered(balanced, QuantSettings()) is balanced
+    assert order_channels(balanced, context()) is balanced
+
+
+def test_channels_are_not_scaled_once_weights_are_rounded(made, balanced):
+    """A factor would take them off the grids that they lie on."""
+    _, work = start(made)
+    name = min(balanced.overrides.weights)
+    with pytest.raises(
+        PlanError, match=rf"^{name}: its weight is rounded already; equalise before weights are rounded"
+    ):
+        starts.starts_of(balanced, made.given.calibration.observations, work)
+    with pytest.raises(PlanError, match="rounded already"):
+        levels.level(BALANCED, made.given.calibration.observations)(balanced, context(made.data))
 
 
 def test_balanced_errs_far_less_and_tells_what_it_did(made, balanced):
@@ -149,10 +166,9 @@ def test_balanced_errs_far_less_and_tells_what_it_did(made, balanced):
 
 
 def test_balanced_does_not_change_what_it_is_given(made, balanced):
-    again = pipeline.read_float_model(made.model.path)
+    again = api.load(made.model.source)
     assert graph.to_bytes(made.model.prepared.model) == graph.to_bytes(again.prepared.model)
-    assert not made.model.prepared.weights
-    assert not made.model.prepared.kept_float
+    assert made.plain.overrides == Overrides()
     assert balanced.model.recipe == made.model.recipe
 
 
@@ -163,19 +179,18 @@ def test_the_same_input_gives_the_same_bytes(made, balanced):
 def test_little_of_the_work_stays_float(made, balanced):
     shape = made.data.load(0).tensor.shape
     counts = multiply_accumulates(made.model.prepared, {made.model.input.name: shape})
-    kept = balanced.model.prepared.kept_float
+    kept = balanced.overrides.kept_float
     assert set(kept.values()) <= {FRAGILE}
     assert sum(counts[name] for name in kept) <= FLOAT_WORK * sum(counts.values())
 
 
 def test_nothing_stays_float_where_that_is_not_wanted(made):
-    refined = refine(made.model, made.calibration, made.data, OPTIONS, leave_float=False)
-    assert not refined.model.prepared.kept_float
+    assert not made.refined(leave_float=False).overrides.kept_float
 
 
 def test_best_learns_and_is_no_worse_than_balanced_on_the_calibration_images(made, balanced, monkeypatch):
     pytest.importorskip("torch", reason="learned rounding needs torch")
-    monkeypatch.setattr(weights, "learn", partial(learn, iterations=4))
+    monkeypatch.setattr(rounding, "learn", partial(learn, how=Learning(iterations=4)))
     best = made.refined(BEST)
     assert errors(made, best) <= 1.5 * errors(made, balanced)
     assert content(best) == content(made.refined(BEST))
@@ -191,8 +206,8 @@ def start(made: Case) -> tuple[starts.Start, starts.Work]:
     """The calibrated model with the risk of rounding it, and what refinement works with."""
     feeds = [{made.model.input.name: made.data.load(index).tensor} for index in range(len(made.data.names))]
     jury = Jury.of(made.model.prepared.model, feeds, made.model.recipe.output, threads=1)
-    work = starts.Work(made.data, OPTIONS, jury, quiet)
-    return starts.start_of(Refined(made.model, made.calibration.table), made.calibration.observations, work), work
+    work = starts.Work(context(made.data), context(made.data), jury)
+    return starts.start_of(made.plain, made.given.calibration.observations, work), work
 
 
 def test_narrower_ranges_lie_within_the_calibrated_ones_and_stand_first_where_they_err_less(made, monkeypatch):
@@ -200,12 +215,12 @@ def test_narrower_ranges_lie_within_the_calibrated_ones_and_stand_first_where_th
     monkeypatch.setattr(narrowing, "CANDIDATES", {"percentile 95": calibrator("percentile", percent=95)})
     monkeypatch.setattr(narrowing, "GAIN", -100.0)  # noise has no rare values; all are cut off, for good or ill
     found = starts.looked_at(*start(made))
-    before = made.calibration.table.ranges
+    before = made.given.calibration.table.ranges
     assert [one.risk for one in found] == sorted(one.risk for one in found)
-    (narrower,) = (one for one in found if one.refined.table.ranges != before)
-    for name, span in narrower.refined.table.ranges.items():
+    (narrower,) = (one for one in found if one.candidate.ranges.ranges != before)
+    for name, span in narrower.candidate.ranges.ranges.items():
         assert before[name].minimum <= span.minimum <= span.maximum <= before[name].maximum
-    assert any("rarest values" in note for note in narrower.refined.notes)
+    assert any("rarest values" in note for note in narrower.candidate.notes)
     assert all(one.sources for one in found)
 
 
@@ -213,19 +228,19 @@ def test_few_images_narrow_no_range(made):
     """Three pictures can hold no evidence that what is rare in them is rare in others."""
     first, work = start(made)
     (alone,) = starts.looked_at(first, work)
-    assert alone.refined is first.refined
+    assert alone.candidate is first.candidate
 
 
 def test_best_follows_more_starts_and_measures_more_regions(made, monkeypatch):
     seen = {}
-    monkeypatch.setattr(effort, "learned", lambda start, work, *, seed: start)
+    monkeypatch.setattr(rounding, "learn", lambda start, context: start)
     for word in (BALANCED, BEST):
 
         def steadied(followed, work, *, proposals, word=word):
             seen[word] = len(followed), proposals
-            return followed[0].refined
+            return followed[0].candidate
 
-        monkeypatch.setattr(effort, "steadied", steadied)
+        monkeypatch.setattr(levels, "steadied", steadied)
         made.refined(word)
     assert seen[BALANCED][0] == 1 < seen[BEST][0]
     assert seen[BALANCED][1] < seen[BEST][1]
@@ -234,7 +249,7 @@ def test_best_follows_more_starts_and_measures_more_regions(made, monkeypatch):
 def test_an_effort_that_does_not_exist_is_refused(made):
     with pytest.raises(PlanError, match="choose fast, balanced or best"):
         made.refined("more")
-    assert [effort.check(word) for word in EFFORTS] == [None] * 3
+    assert [levels.check(word) for word in EFFORTS] == [None] * 3
 
 
 @pytest.mark.parametrize("how", [{}, {"dead": True}, {"colour": True}], ids=["plain", "a dead channel", "constant"])
@@ -244,4 +259,4 @@ def test_one_picture_is_enough_whatever_the_channels_hold(tmp_path, pictures, ho
     refined = one.refined()
     floor = 5e-3 if "colour" in how else 1e-3  # constants are rounded but once: no mean over pixels evens that out
     assert errors(one, refined) <= max(errors(one, one.refined(FAST)), floor) * 1.05
-    assert replace(refined, notes=()).model.path == one.model.path
+    assert (refined.model.source, refined.model.digest) == (one.model.source, one.model.digest)

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from quantseg.data.recipe import OutputRecipe
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.risk import Jury, sources
-from quantseg.quantization.plan import QuantSettings, plan
 from quantseg.refinement.range_search import narrowed, speaking
 from tests.support import graphs
-from tests.support.quantised import extrema, noise
-from tests.support.tensors import Tensors, observed
+from tests.support.candidates import Tensors, calibrated, observed
+from tests.support.quantised import noise
 
 SIZE, SPIKE = 96, 100.0
 OUTPUT = OutputRecipe(name="y", layout="NCHW", head="argmax")
@@ -28,7 +27,7 @@ def with_spikes(seed: int):
 
 
 def case(decided_by_spike: bool):
-    """A model of two classes, all that `narrowed` takes, and the feeds.
+    """A candidate of a model of two classes, and all else that `narrowed` takes.
 
     decided_by_spike: the second class is where the last channel is large; otherwise that channel is next to nothing.
     """
@@ -39,47 +38,48 @@ def case(decided_by_spike: bool):
     body, size = "y = Conv(x, w, b)", f"float[1,3,{SIZE},{SIZE}]"
     prepared = prepare(graphs.graph(body, x=size, w=weight, b=bias))
     data = Tensors(tuple(map(with_spikes, range(4))))
-    feeds = [{"x": x} for x in data.tensors]
-    ranges = extrema(prepared.model, feeds)
-    settings = QuantSettings()
-    jury = Jury.of(prepared.model, feeds, OUTPUT, threads=1)
-    found = sources(prepared.model, plan(prepared, ranges, settings), jury)
-    return prepared, ranges, observed(prepared, data), settings, found, jury
+    given_ = calibrated(prepared, data)
+    jury = Jury.of(prepared.model, data.feeds(), OUTPUT, threads=1)
+    return given_, observed(prepared, data), sources(prepared.model, given_.plan, jury), jury
 
 
 def test_rare_values_that_no_mask_needs_are_cut_off():
-    given_ = case(decided_by_spike=False)
-    ranges, left = narrowed(*given_)
-    before, known = given_[1], {source.name: source.risk for source in given_[4]}
+    before, _, found, jury = given_ = case(decided_by_spike=False)
+    narrower, left = narrowed(*given_)
+    known, ranges = {source.name: source.risk for source in found}, narrower.ranges.ranges
     assert ranges["x"].maximum < SPIKE / 10
-    assert ranges["x"].minimum >= before["x"].minimum
+    assert ranges["x"].minimum >= before.ranges.ranges["x"].minimum
+    count = sum(span != before.ranges.ranges[name] for name, span in ranges.items())
+    note = f"the ranges of {count} tensors leave out their rarest values, by measurement of the masks"
+    assert narrower.notes == (note,)
     now = {source.name: source.risk for source in left}
     assert now["x"] < known["x"] / 2
-    assert [source.nodes for source in left] == [source.nodes for source in given_[4]]
-    prepared, _, _, settings, _, jury = given_
-    measured = sources(prepared.model, plan(prepared, ranges, settings), jury)
+    assert [source.nodes for source in left] == [source.nodes for source in found]
+    measured = sources(narrower.prepared.model, narrower.plan, jury)
     assert now["x"] == pytest.approx({source.name: source.risk for source in measured}["x"])
 
 
 def test_rare_values_that_are_a_class_are_kept():
-    given_ = case(decided_by_spike=True)
-    ranges, left = narrowed(*given_)
-    assert ranges["x"] == given_[1]["x"]
-    assert left == given_[4]
+    before, _, found, _ = given_ = case(decided_by_spike=True)
+    after, left = narrowed(*given_)
+    assert after.ranges.ranges["x"] == before.ranges.ranges["x"]
+    assert left == found
 
 
 def test_threads_and_the_order_of_sources_change_nothing():
     *given_, found, jury = case(decided_by_spike=False)
     one = narrowed(*given_, found, jury)
     assert narrowed(*given_, found, replace(jury, threads=2)) == one
-    ranges, left = narrowed(*given_, tuple(reversed(found)), jury)
-    assert (ranges, tuple(reversed(left))) == one
+    narrower, left = narrowed(*given_, tuple(reversed(found)), jury)
+    assert (narrower, tuple(reversed(left))) == one
 
 
 def test_where_nothing_is_at_risk_nothing_is_tried():
     *given_, found, jury = case(decided_by_spike=False)
     harmless = tuple(replace(source, risk=0.0) for source in found)
-    assert narrowed(*given_, harmless, jury, track=_none_expected) == (given_[1], harmless)
+    after, left = narrowed(*given_, harmless, jury, track=_none_expected)
+    assert after is given_[0]
+    assert left == harmless
 
 
 def _none_expected(items, *, total, what):

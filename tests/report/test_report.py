@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 import quantseg.report
+from quantseg.data.heads import Judged
 from quantseg.errors import DataError, OutputError
 from quantseg.report import (
     INT8,
@@ -405,3 +406,27 @@ def test_a_plan_is_summarised_by_counting():
         ("no rule", {"Gelu": 1, "Resize": 1}, ("b", "e")),
         ("last", {"Softmax": 1}, ("d",)),
     ]
+
+
+# What is judged, and figures of one side alone.
+
+
+def test_the_report_names_the_output_where_there_are_several(tmp_path):
+    seen = replace(evaluation(), judged=Judged(("y",), ("aux",)))
+    write_report(report(evaluation=seen), tmp_path / "r")
+    assert "Judged: output 'y', not 'aux'." in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "r" / "report.json").read_text())["evaluation"]["output"] == "y"
+    write_report(report(), tmp_path / "s")
+    assert "Judged:" not in (tmp_path / "s" / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_figure_that_only_the_agreement_has_stands_alone_in_its_row():
+    plain = evaluation()
+    between = replace(plain.between, summary={**plain.between.summary, "matched": 0.75})
+    seen = replace(plain, between=between)
+    peer = replace(peer_report().peer, evaluation=seen)
+    (table,) = next(
+        part for part in sections(peer_report(evaluation=seen, peer=peer)) if part.title == "Accuracy"
+    ).tables
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["matched"] == ("–", "–", "–", "75.0 %", "–", "75.0 %")

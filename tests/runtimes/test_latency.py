@@ -10,7 +10,7 @@ import pytest
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, latency
-from quantseg.runtimes.latency import benchmark, file_bytes, random_feeds
+from quantseg.runtimes.latency import Turns, benchmark, file_bytes, random_feeds
 from tests.support import models
 
 
@@ -72,13 +72,13 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> StagedRuntime:
 
 def test_models_take_turns_and_one_session_is_alive(staged: StagedRuntime, paths: dict[str, Path]) -> None:
     feeds = {name: {"x": np.zeros(1)} for name in paths}
-    benchmark(paths, runtime=staged, threads=1, feeds=feeds, rounds=2, runs=2)
+    benchmark(paths, feeds, runtime=staged, threads=1, turns=Turns(2, 2))
     assert staged.diary == ["slow", "fast", "slow", "fast"]
     assert staged.open_sessions == 0
 
 
 def test_figures_leave_the_warm_up_out(staged: StagedRuntime, paths: dict[str, Path]) -> None:
-    slow, fast = benchmark(paths, runtime=staged, threads=1, rounds=2, runs=2)
+    slow, fast = benchmark(paths, runtime=staged, threads=1, turns=Turns(2, 2))
     assert (slow.name, fast.name) == ("slow", "fast")
     assert slow.median_ms == pytest.approx(25)
     assert slow.minimum_ms == pytest.approx(10)
@@ -95,14 +95,14 @@ def test_each_model_may_have_a_runtime_of_its_own(
 ) -> None:
     other = StagedRuntime({"fast": [8, 8, 8, 8]})
     monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: staged.now + other.now))
-    slow, fast = benchmark(paths, runtime={"slow": staged, "fast": other}, threads=1, rounds=2, runs=2)
+    slow, fast = benchmark(paths, runtime={"slow": staged, "fast": other}, threads=1, turns=Turns(2, 2))
     assert (staged.diary, other.diary) == (["slow"] * 3, ["fast"] * 3)  # once to draw the feeds
     assert fast.ratio == pytest.approx(slow.median_ms / 8)
 
 
 def test_given_feeds_are_used_and_others_drawn(staged: StagedRuntime, paths: dict[str, Path]) -> None:
     given = {"x": np.full((1, 3, 8, 8), 7, np.float32)}
-    benchmark(paths, runtime=staged, threads=1, feeds={"slow": given}, rounds=1, runs=1)
+    benchmark(paths, {"slow": given}, runtime=staged, threads=1, turns=Turns(1, 1))
     first, last = staged.fed[0], staged.fed[-1]
     assert first is given
     np.testing.assert_array_equal(last["x"], random_feeds(StagedSession.inputs)["x"])
@@ -117,12 +117,12 @@ def test_progress_counts_every_turn(staged: StagedRuntime, paths: dict[str, Path
         seen[what] = total
         return items
 
-    benchmark(paths, runtime=staged, threads=1, rounds=2, runs=2, track=track)
+    benchmark(paths, runtime=staged, threads=1, turns=Turns(2, 2), track=track)
     assert seen == {"memory": 2, "timing": 4}
 
 
 def test_a_real_benchmark_is_in_order(paths: dict[str, Path]) -> None:
-    (timing,) = benchmark({"one": paths["slow"]}, runtime=RUNTIMES["onnxruntime"], threads=1, rounds=2, runs=2)
+    (timing,) = benchmark({"one": paths["slow"]}, runtime=RUNTIMES["onnxruntime"], threads=1, turns=Turns(2, 2))
     assert 0 < timing.minimum_ms <= timing.p10_ms <= timing.median_ms <= timing.p90_ms
     assert timing.ratio == 1
 

@@ -7,16 +7,19 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from quantseg import graph, pipeline
 from quantseg.data.drawn_cells import write_cells
+from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError, ModelError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
+from quantseg.options import Options
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import summary
 from quantseg.runtimes.latency import benchmark, file_bytes
 from quantseg.runtimes.openvino_profile import Layer, executed_nodes
-from tests.support import models
+from tests.support import candidates, models
 from tests.support.places import WEIGHTS
 
 OPENVINO = RUNTIMES["openvino"]
@@ -29,15 +32,12 @@ def noise(*shape: int) -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.FloatModel, Path, Path]:
+def cells(tmp_path_factory: pytest.TempPathFactory) -> tuple[FloatModel, Path, Path]:
     """A trained U-Net, pictures for it, and its QDQ form."""
     folder = tmp_path_factory.mktemp("cells")
-    model = pipeline.read_float_model(WEIGHTS / "cells_unet.onnx")
     write_cells(folder / "data", 4, seed=0, size=(192, 192))
-    options = pipeline.CalibrationOptions(threads=2)
-    table = pipeline.calibrate(model, pipeline.open_data(folder / "data", model), options).table
-    graph.save(pipeline.quantize(model, table, options.settings)[1], folder / "qdq.onnx")
-    return model, folder / "data", folder / "qdq.onnx"
+    candidate = candidates.of_file(WEIGHTS / "cells_unet.onnx", folder / "data", Options(threads=2))
+    return candidate.model, folder / "data", written(candidate).save(folder / "qdq.onnx")
 
 
 def test_without_the_extra_one_line_tells_what_to_install(monkeypatch: pytest.MonkeyPatch, float_model: Path) -> None:
@@ -59,11 +59,11 @@ def test_the_package_is_not_imported_before_it_is_needed() -> None:
 
 
 @needs_openvino
-def test_float_is_float32_on_every_processor(cells: tuple[pipeline.FloatModel, Path, Path]) -> None:
+def test_float_is_float32_on_every_processor(cells: tuple[FloatModel, Path, Path]) -> None:
     """bfloat16 has 8 bits of precision: it would be off by some 1e-2 of the largest output."""
     model, data, _ = cells
-    images = pipeline.open_data(data, model)
-    with open_pair(model.path, model.path, threads=2, runtime="openvino") as (reference, candidate):
+    images = opener(data)(model.recipe, model.input)
+    with open_pair(model.source, model.source, threads=2, runtime="openvino") as (reference, candidate):
         found = evaluate(reference, candidate, images, model.recipe)
     assert found.agreement > 0.9999
     assert found.sqnr_db is not None
@@ -72,19 +72,19 @@ def test_float_is_float32_on_every_processor(cells: tuple[pipeline.FloatModel, P
 
 @needs_openvino
 def test_masks_of_our_qdq_model_agree_with_those_of_onnxruntime(
-    cells: tuple[pipeline.FloatModel, Path, Path],
+    cells: tuple[FloatModel, Path, Path],
 ) -> None:
     model, data, qdq = cells
-    images = pipeline.open_data(data, model)
+    images = opener(data)(model.recipe, model.input)
     with open_pair(qdq, qdq, threads=2, runtime="openvino") as (reference, candidate):
         assert evaluate(reference, candidate, images, model.recipe).agreement > 0.99
 
 
 @needs_openvino
-def test_our_qdq_model_runs_in_integers(cells: tuple[pipeline.FloatModel, Path, Path]) -> None:
+def test_our_qdq_model_runs_in_integers(cells: tuple[FloatModel, Path, Path]) -> None:
     model, _, qdq = cells
     feeds = {model.input.name: noise(1, 3, 192, 192)}
-    plain, ours = (summary(OPENVINO.executed(path, feeds, threads=1, runs=3)) for path in (model.path, qdq))
+    plain, ours = (summary(OPENVINO.executed(path, feeds, threads=1, runs=3)) for path in (model.source, qdq))
     assert (plain.kinds["int8"].nodes, plain.kinds["boundary"].nodes) == (0, 0)
     assert plain.kinds["float"].share > 0.5
     assert plain.float_conv_transposes == 3
@@ -162,10 +162,10 @@ def test_operators_of_onnxruntimes_own_are_refused_with_their_name(capfd: pytest
 
 
 @needs_openvino
-def test_models_of_two_runtimes_are_timed_in_one_benchmark(cells: tuple[pipeline.FloatModel, Path, Path]) -> None:
+def test_models_of_two_runtimes_are_timed_in_one_benchmark(cells: tuple[FloatModel, Path, Path]) -> None:
     model, _, qdq = cells
     rows = benchmark(
-        {"float": model.path, "int8": qdq},
+        {"float": model.source, "int8": qdq},
         runtime={"float": RUNTIMES["onnxruntime"], "int8": OPENVINO},
         threads=1,
         rounds=1,

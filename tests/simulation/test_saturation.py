@@ -1,5 +1,6 @@
 """On which processors the sums of a written model are exact: as the file says it, whatever tool wrote it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quantseg import graph, pipeline
+from quantseg import graph
 from quantseg.errors import PlanError
 from quantseg.evaluation.peers import quantize_with_onnxruntime
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.quantization.formats import FORMATS
+from quantseg.quantization.pair_check import judge, require_safe
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT4, INT8, UINT8
+from quantseg.quantization.writing import written as written_of
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import saturation
-from quantseg.simulation.saturation import PROCESSORS, Verdict, judge, processors, require_safe, saturates, verdict
-from tests.support import graphs, quantised
+from quantseg.simulation.saturation import PROCESSORS, Verdict, processors, saturates, verdict
+from tests.support import candidates, graphs, quantised
 from tests.support.command_line import Command
 from tests.support.quantised import kernel, noise
 
@@ -188,6 +191,7 @@ def test_a_verdict_tells_measured_from_emulated() -> None:
     assert {found.known(p) for p in PROCESSORS if p.name != "AVX2"} == {"emulated", "from source"}
 
 
+@pytest.mark.slow
 def test_commands_say_it(
     quantseg: Command, float_model: Path, pictures: Path, int8_model: Path, tmp_path: Path
 ) -> None:
@@ -214,13 +218,11 @@ def test_a_model_that_could_saturate_is_not_written(
     monkeypatch: pytest.MonkeyPatch, int8_model: Path, float_model: Path, pictures: Path
 ) -> None:
     """The file is read again: a rule that failed would be seen."""
-    loaded = pipeline.read_float_model(float_model)
-    options = pipeline.CalibrationOptions(threads=1)
-    table = pipeline.calibrate(loaded, pipeline.open_data(pictures, loaded), options).table
+    candidate = candidates.of_file(float_model, pictures)
     monkeypatch.setattr("quantseg.quantization.plan.weights.safe_scale", lambda rows, scale: scale)
     with pytest.raises(PlanError, match="can saturate as written"):
-        pipeline.quantize(loaded, table, QuantSettings())
-    pipeline.quantize(loaded, table, QuantSettings(full_range_weights=True))
+        written_of(candidate)
+    written_of(replace(candidate, settings=QuantSettings(full_range_weights=True)))
 
 
 @pytest.mark.parametrize("qformat", FORMATS)

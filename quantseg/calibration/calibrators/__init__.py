@@ -39,7 +39,7 @@ def calibrator(name: str, *, percent: float | None = None) -> Calibrator:
     if percent is None:
         return CALIBRATORS[name]
     if name != "percentile":
-        raise CalibrationError(f"a percentile was given to the {name} calibrator; use --calibrator percentile")
+        raise CalibrationError(f"a percentile was given to the {name} calibrator; use calibrator=percentile")
     if not 50 < percent <= 100:
         raise CalibrationError(f"percentile {percent} is outside (50, 100]; 99.9 to 99.999 is usual")
     return partial(percentile.choose_range, percent=percent)

@@ -42,8 +42,8 @@ ENGINES: Mapping[str, Callable[[int], Engine]] = {
 
 def engine_named(words: str) -> Engine:
     """The engine of `NAME` or `NAME:WORKERS`, as in processes:4. Raises CalibrationError for another word."""
-    name, _, count = words.partition(":")
-    if name not in ENGINES or (count and not count.isdecimal()) or count == "0":
+    name, colon, count = words.partition(":")
+    if name not in ENGINES or (colon and (not count.isdecimal() or int(count) == 0)):
         raise CalibrationError(f"{words!r} is no engine; choose {', '.join(ENGINES)}, with workers as in processes:4")
     return ENGINES[name](int(count or 1))
 

@@ -50,7 +50,7 @@ class Processes:
                         running |= {pool.submit(_work, s) for s in itertools.islice(waiting, 1)}
             except BrokenProcessPool as error:
                 raise CalibrationError(
-                    "a worker process died, most often for want of memory; use fewer --workers"
+                    "a worker process died, most often for want of memory; use fewer engine=processes:…"
                 ) from error
             finally:
                 for future in running:

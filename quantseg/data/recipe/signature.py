@@ -85,7 +85,7 @@ def _input_size(
     if wanted is None:
         height, width = static
         if height is None or width is None:
-            raise RecipeError(f"input.size: input {spec} leaves height or width open; give --size HxW")
+            raise RecipeError(f"input.size: input {spec} leaves height or width open; give size=HxW")
         return height, width
     if any(fixed not in (None, side) for fixed, side in zip(static, wanted, strict=True)):
         raise RecipeError(f"input.size: {wanted[0]}x{wanted[1]} contradicts input {spec}; leave it out")

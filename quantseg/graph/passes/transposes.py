@@ -14,11 +14,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import bypass, constant, initializer, ints, only_producer, owner, replace
-from quantseg.graph.operators import ELEMENTWISE, REDUCTIONS
+from quantseg.graph.operators import REDUCTIONS
 from quantseg.graph.passes.normalisations import normalising
 from quantseg.graph.passes.outcome import Change, Outcome
 from quantseg.graph.passes.pad import widths
 from quantseg.graph.passes.reductions import reduced_axes
+
+_BY_NUMBER = frozenset((
+    "Abs", "Add", "Clip", "Div", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min",
+    "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Tanh",
+))  # fmt: skip
 
 
 def sink_transposes(model: ir.Model) -> Outcome:
@@ -62,7 +67,7 @@ def _permutation(node: ir.Node) -> tuple[int, ...]:
 
 def _sink(node: ir.Node) -> Change | None:
     """Moves the Transposes that alone feed the node behind it; None where it has none, or minds the order."""
-    if len(node.outputs) != 1 or node.op_type not in ELEMENTWISE | {"Concat", "Pad"}:
+    if len(node.outputs) != 1 or node.op_type not in _BY_NUMBER | {"Concat", "Pad"}:
         return None
     before = [only_producer(value, node, "Transpose") for value in node.inputs]
     orders = {_permutation(transpose) for transpose in before if transpose is not None}

@@ -33,9 +33,9 @@ class Budget:
     classes: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for flag, points in (("--max-iou-drop", self.mean), *(("--max-class-drop", p) for p in self.classes.values())):
+        for name, points in (("max_iou_drop", self.mean), *(("max_class_drop", p) for p in self.classes.values())):
             if not (math.isfinite(points) and points >= 0):
-                raise RecipeError(f"{flag} {points:g}: is no loss; give points of IoU, 0 or more")
+                raise RecipeError(f"{name}={points:g}: is no loss; give points of IoU, 0 or more")
 
     def tightest(self, point: Point) -> Loss:
         """Of the losses that have a budget the one that is most over it, or nearest to it."""
@@ -67,7 +67,7 @@ def read_budget(mean: float, words: Sequence[str], names: Sequence[str]) -> Budg
     for word in words:
         name, points = _read(word, names)
         if name in classes:
-            raise RecipeError(f"--max-class-drop {word!r}: class {name!r} has a budget already; give one")
+            raise RecipeError(f"max_class_drop={word!r}: class {name!r} has a budget already; give one")
         classes[name] = points
     return Budget(mean, classes)
 
@@ -79,13 +79,13 @@ def _read(word: str, names: Sequence[str]) -> tuple[str, float]:
     except ValueError:
         points = math.nan
     if not (separator and asked and math.isfinite(points)):
-        raise RecipeError(f"--max-class-drop {word!r}: give CLASS=POINTS, such as {names[-1]}=1.0")
+        raise RecipeError(f"max_class_drop={word!r}: give CLASS=POINTS, such as {names[-1]}=1.0")
     alike = [name for name in names if name == asked] or [n for n in names if n.casefold() == asked.casefold()]
     if len(alike) == 1:
         return alike[0], points
     if asked.isdecimal() and int(asked) < len(names):
         return names[int(asked)], points
-    raise RecipeError(f"--max-class-drop {word!r}: the model has no class {asked!r}; its classes are {_listed(names)}")
+    raise RecipeError(f"max_class_drop={word!r}: the model has no class {asked!r}; its classes are {_listed(names)}")
 
 
 def _listed(names: Sequence[str]) -> str:

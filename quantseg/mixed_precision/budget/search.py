@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from quantseg.calibration.context import Context
@@ -16,7 +17,8 @@ from quantseg.evaluation.predictions import Taken
 from quantseg.graph import signature
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
 from quantseg.mixed_precision.budget.judging import Judge, Verdict, judged
-from quantseg.mixed_precision.budget.weighing import Costs, in_int8
+from quantseg.mixed_precision.budget.weighing import Costs, in_int8, work_shares
+from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
@@ -34,7 +36,7 @@ class Found:
     """The end of a search. candidate: with the chosen nodes kept float, and why. limit: of evaluations.
 
     judged: which outputs of the model are compared. written: what was judged of the model as it is written, where that
-    is another one than the walk's best.
+    is another one than the walk's best. model: the one that is written, once it is made.
     """
 
     candidate: Candidate
@@ -45,6 +47,20 @@ class Found:
     runtime: Runtime
     judged: Judged
     written: Point | None = None
+    model: QuantizedModel | None = None
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the found model, and gives its path. Raises OutputError."""
+        assert self.model is not None
+        return self.model.save(path)
+
+    def __str__(self) -> str:
+        best, budget = self.result, self.judge.budget
+        return (
+            f"Found: {'within' if self.is_met else 'over'} the budget, {best.drop:.2f} points of mIoU lost, "
+            f"{budget.mean:g} allowed\n  {100 * best.int8_share:.1f} % of the multiply-accumulates in int8, "
+            f"{len(best.float_nodes)} nodes left float; {self.evaluations} of at most {self.limit} evaluations"
+        )
 
     @property
     def result(self) -> Point:
@@ -90,7 +106,7 @@ def halves(images: Dataset) -> tuple[Subset, Subset]:
     """
     if len(images.names) < 2:
         raise DataError(
-            "one image cannot be calibrated on and be judged as well; give more, or others with --calib to calibrate on"
+            "one image cannot be calibrated on and be judged as well; give more, or others with calib=… to calibrate on"
         )
     every = range(len(images.names))
     return Subset(images, tuple(every[::2])), Subset(images, tuple(every[1::2]))
@@ -109,7 +125,9 @@ def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: 
             seen = evaluate(reference, reference, first, model.recipe)
             seconds.append(time.perf_counter() - start)
     if labelled and seen.float_scores is None:
-        raise DataError("no masks beside the images, so there are no labels; leave --labels out or add a masks/ folder")
+        raise DataError(
+            "no masks beside the images, so there are no labels; leave labels=True out or add a masks/ folder"
+        )
     return seen.classes, seconds[-1]
 
 
@@ -160,13 +178,12 @@ def _point(nodes: Nodes, cost: float, int8_share: float, found: Verdict) -> Poin
     return Point(nodes, cost, int8_share, found.drop, found.class_drops, found.agreement, found.sqnr_db)
 
 
-def confirmed(
-    found: Found, made: QuantizedModel, shares: Mapping[str, float], context: Context, taken: Taken | None = None
-) -> Found:
+def confirmed(found: Found, made: QuantizedModel, context: Context, taken: Taken | None = None) -> Found:
     """The same, with one evaluation more: of the model as it is written, which another format or placement changes.
 
     taken: how that takes the images, where it is folded.
     """
+    shares = work_shares(found.candidate.prepared, input_shapes(found.candidate.model))
     best, named = found.walk.best, _named(context, "evaluating what is written")
     seen = judged(found.candidate.model, made.model, found.judge, named, taken)
     written = _point(best.float_nodes, best.cost, in_int8(made.plan, shares), seen)

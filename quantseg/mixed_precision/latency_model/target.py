@@ -88,7 +88,7 @@ def fit(
     placed = place(choices, wanted, ruled, costs, way, latency_first=objective == "latency-first")
     if not placed.overrides.integer and not placed.unmeasured:
         (reason, _), *_ = Counter(placed.overrides.kept_float.values()).most_common(1) or [("nothing to quantise", 0)]
-        raise PlanError(f"every node stays float ({reason}); keep the float model, or give --int8-everywhere")
+        raise PlanError(f"every node stays float ({reason}); keep the float model, or give int8_everywhere=True")
     if placed.unmeasured:
         notes.append(f"{placed.unmeasured} nodes cannot be timed alone; rules place them")
     found = Fit(qformat, placed.costs, by_parts=True, notes=tuple(dict.fromkeys(notes)))

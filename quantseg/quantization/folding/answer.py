@@ -80,11 +80,11 @@ class FoldedOutput:
     def _check(self, classes: int) -> None:
         if not classes:
             raise PlanError(
-                f"--fold-argmax: output {self.value.name!r} does not tell how many classes it has; give --classes"
+                f"fold='argmax': output {self.value.name!r} does not tell how many classes it has; give classes=…"
             )
         if classes > MOST_CLASSES:
             raise PlanError(
-                f"--fold-argmax: {classes} classes do not fit uint8, which holds {MOST_CLASSES}; leave it out"
+                f"fold='argmax': {classes} classes do not fit uint8, which holds {MOST_CLASSES}; leave it out"
             )
 
 

@@ -101,7 +101,7 @@ def _laid_out(editor: GraphEditor, node: ir.Node) -> _Layout:
         rows = rows_of(laid.stored, groups=laid.groups)
         if rows is None or not bounds_pairs(qtype, settings) or not unsafe(rows).any():
             return laid
-    raise PlanError(f"{node.name}: its pair sums do not fit 16 bits in any layout; leave it float with --exclude")
+    raise PlanError(f"{node.name}: its pair sums do not fit 16 bits in any layout; leave it float with exclude=…")
 
 
 def _as(way: str, editor: GraphEditor, node: ir.Node, *, own_places: bool) -> _Layout:

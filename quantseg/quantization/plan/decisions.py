@@ -55,19 +55,17 @@ def _matches(node: ir.Node, pattern: str) -> bool:
 def _unwanted(node: ir.Node, settings: QuantSettings) -> str | None:
     """Why the user does not want the node in integers; None where he does."""
     if any(_matches(node, pattern) for pattern in settings.exclude):
-        return "excluded by --exclude"
+        return "excluded by exclude=…"
     if settings.include and not any(_matches(node, pattern) for pattern in settings.include):
-        return "not among those of --include"
+        return "not among those of include=…"
     return None
 
 
 def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:
-    for option, patterns in (("--include", settings.include), ("--exclude", settings.exclude)):
+    for option, patterns in (("include", settings.include), ("exclude", settings.exclude)):
         for pattern in patterns:
             if not any(_matches(node, pattern) for node in nodes):
-                raise PlanError(
-                    f"{option} {pattern!r}: no node has this name or type; quantize --dry-run -v lists the names"
-                )
+                raise PlanError(f"{option}={pattern!r}: no node has this name or type; the plan's nodes have the names")
     names = {node.name for node in nodes}
     for name, _ in settings.reduced_channels:
         if name not in names:

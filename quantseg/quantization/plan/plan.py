@@ -57,6 +57,13 @@ class QuantPlan:
         reasons = Counter(n.decision.reason for n in self.nodes if isinstance(n.decision, KeptFloat))
         return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
+    def __str__(self) -> str:
+        reasons = list(self.kept_float.items())
+        kept = "".join(f"\n  {count} float: {reason}" for reason, count in reasons[:6])
+        rest = sum(count for _, count in reasons[6:])
+        more = f"\n  {rest} float for other reasons" if rest else ""
+        return f"QuantPlan: {len(self.quantised)} of {len(self.nodes)} nodes in integers{kept}{more}"
+
     def is_quantised(self, name: str) -> bool:
         """Whether the node of that name computes in integers."""
         return name in {node.name for node in self.quantised}

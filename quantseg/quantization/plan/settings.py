@@ -35,11 +35,13 @@ class QuantSettings:
         if self.weight not in (UINT8, INT8, INT4):
             raise PlanError(f"{self.weight.name} weights: no kernel takes them; choose int8, uint8 or int4")
         if self.weight is INT4 and not self.per_channel:
-            raise PlanError("int4 weights per tensor: 15 steps are too few for all channels; leave out --per-tensor")
+            raise PlanError(
+                "int4 weights per tensor: 15 steps are too few for all channels; leave out per_channel=False"
+            )
         if self.activation is INT8 and self.weight is UINT8:
             raise PlanError("int8 activations with uint8 weights: no kernel takes this pair; use int8 weights")
         if self.full_range_weights and self.reduce_range:
-            raise PlanError("--full-range-weights and --reduce-range contradict each other; give one of them")
+            raise PlanError("full_range_weights=True and reduce_range=True contradict each other; give one of them")
 
     @property
     def bounds_pairs(self) -> bool:

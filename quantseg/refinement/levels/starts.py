@@ -9,6 +9,7 @@ from quantseg.calibration.calibrate import calibrate
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.context import Context
 from quantseg.calibration.observation import Observations
+from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.risk import Jury, Source, sources
 from quantseg.quantization.candidate import Candidate
@@ -62,8 +63,12 @@ def starts_of(
 ) -> tuple[Start, ...]:
     """With channels as they are and, where they can be, scaled alike; that which errs less comes first.
 
-    absorbing: also with constants of channels moved on to the layers behind, from either of these.
+    absorbing: also with constants of channels moved on to the layers behind, from either of these. Raises PlanError
+    where weights are rounded already: a factor would take them off their grids.
     """
+    if candidate.overrides.weights:
+        name = min(candidate.overrides.weights)
+        raise PlanError(f"{name}: its weight is rounded already; equalise before weights are rounded")
     plain = start_of(candidate, observations, work)
     found = [plain, *_some(_equalised(plain, work))]
     if absorbing:

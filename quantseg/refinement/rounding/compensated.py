@@ -43,8 +43,9 @@ def compensate(candidate: Candidate, context: Context) -> Candidate:
     images.
     """
     settings, decided = candidate.settings, candidate.plan
-    unbound = replace(candidate, settings=replace(settings, full_range_weights=True))
-    widest = unbound.plan if settings.bounds_pairs else decided
+    widest = decided
+    if settings.bounds_pairs:
+        widest = replace(candidate, settings=replace(settings, full_range_weights=True)).plan
     found = tuple(layer for layer in layers_of(candidate.prepared.model, decided) if _fits(layer))
     covariances = _covariances(candidate.model, found, context)
     model = candidate.prepared.model.clone()

@@ -29,11 +29,15 @@ def accuracy(report: Report) -> Section:
     else:
         text += " The other columns compare each model with the labels; the change is in points."
         headers = ("figure", FLOAT, INT8, "change", "agreement")
-        pairs = {key: (e.float_scores.summary[key], e.int8_scores.summary[key]) for key in e.between.summary}
-        rows = [(title(key), *_change(*pair), percent(e.between.summary[key])) for key, pair in pairs.items()]
+        real, int8 = e.float_scores.summary, e.int8_scores.summary
+        rows = [
+            (title(key), *_change(real.get(key), int8.get(key)), percent(value))
+            for key, value in e.between.summary.items()
+        ]
     if peer is not None and peer.int8_scores is not None:
         headers = (*headers, "ORT")
-        rows = [(*row, percent(score)) for row, score in zip(rows, peer.int8_scores.summary.values(), strict=True)]
+        against = peer.int8_scores.summary
+        rows = [(*row, percent(against.get(key))) for row, key in zip(rows, e.between.summary, strict=True)]
     if peer is not None:
         headers = (*headers, "its agreement" if peer.int8_scores else "ORT")
         rows = [(*row, percent(score)) for row, score in zip(rows, peer.between.summary.values(), strict=True)]

@@ -43,7 +43,7 @@ def explain(taken: Taken, place: tuple[int, ...] | None = None) -> Working:
         place = telling(result)
     if len(place) != result.ndim or any(not 0 <= i < n for i, n in zip(place, result.shape, strict=False)):
         raise ModelError(
-            f"node {taken.step.name!r} makes {list(result.shape)} and has no value at {list(place)}; give --at with "
+            f"node {taken.step.name!r} makes {list(result.shape)} and has no value at {list(place)}; give at=… with "
             f"{result.ndim} numbers below these"
         )
     return EXPLAINERS[op_type](op_type, taken.call, place, int(result[place]))

@@ -62,4 +62,4 @@ def this_processor(runtime: Runtime) -> Processor:
         )
         if all(np.array_equal(one, other) for one, other in zip(made, found, strict=True)):
             return processor
-    raise ModelError(f"{runtime.name} computes as on no processor that is known here; say --processor NAME")
+    raise ModelError(f"{runtime.name} computes as on no processor that is known here; say processor=NAME")

@@ -16,7 +16,7 @@ from quantseg.simulation.saturation.processors import PROCESSORS, Processor, nam
 
 MEASURED = "measured here"
 
-REMEDY = "quantseg quantize FLOAT_MODEL --data DIR (without --full-range-weights) writes one that cannot"
+REMEDY = "quantseg quantize FLOAT_MODEL data=DIR (without full_range_weights=True) writes one that cannot"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Folding in float: the folded graph is the model, from pixels to classes, as onnxruntime computes both."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ from quantseg.data.heads import class_map
 from quantseg.data.preprocess import to_tensor
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe, complete
 from quantseg.errors import PlanError
-from quantseg.graph import check, signature
-from quantseg.graph.preparation import prepare
+from quantseg.graph import check, signature, to_bytes
 from quantseg.quantization.affine import Range, dequantize, quantize
-from quantseg.quantization.folding import FLOAT_RECIPE_KEY, Fold, Folded, float_recipe, fold
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.folding import FLOAT_RECIPE_KEY, Fold, float_recipe, fold
 from quantseg.quantization.pairs import unsafe
-from quantseg.quantization.plan import QuantSettings
+from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantSettings
 from quantseg.quantization.qtypes import INT8
 from tests.support import graphs
+from tests.support.candidates import candidate
 from tests.support.graphs import Array
 from tests.support.quantised import kernel, noise
 
@@ -44,14 +46,15 @@ def completed(model: ir.Model, given_input: InputRecipe, given_output: OutputRec
     return complete(Recipe(given_input, given_output or OutputRecipe()), *signature(model), model="m.onnx")
 
 
-def folded(model: ir.Model, recipe: Recipe, wanted: Fold, plan: QuantSettings | None = None) -> Folded:
+def folded(model: ir.Model, recipe: Recipe, wanted: Fold, plan: QuantSettings | None = None) -> Candidate:
     """The model folded, exactly in float where no settings are given."""
-    made = fold(prepare(model), recipe, {"x": Range(-3.0, 3.0)}, wanted, plan)
+    given_ = candidate(model, {"x": Range(-3.0, 3.0)}, plan, recipe=recipe)
+    made = fold(given_, wanted, rounded=plan is not None)
     check(made.prepared.model, full=True)
     return made
 
 
-def answers(made: Folded, image: Array) -> Array:
+def answers(made: Candidate, image: Array) -> Array:
     (name,) = (value.name for value in made.prepared.model.graph.inputs)
     return graphs.run(made.prepared.model, {str(name): image})[0]
 
@@ -81,7 +84,7 @@ NCHW, NHWC = "float[1,3,7,9]", "float[1,7,9,3]"
 W = kernel(4, 3, 3, 3, seed=1)
 
 
-def same_in_float(model: ir.Model, given_input: InputRecipe, *, tolerance: float = 2e-6) -> Folded:
+def same_in_float(model: ir.Model, given_input: InputRecipe, *, tolerance: float = 2e-6) -> Candidate:
     """Folds the preprocessing; the outputs are those of the model, to float32's rounding, borders included."""
     recipe = completed(model, given_input)
     made = folded(model, recipe, Fold(preprocess=True))
@@ -263,7 +266,7 @@ def test_rounded_weights_err_no_more_on_the_picture_that_the_model_sees_as_zero(
     expected = np.broadcast_to(noise(4)[:, None, None], (1, 4, 5, 7))
     np.testing.assert_allclose(answers(made, np.ascontiguousarray(image)), expected, atol=2e-4)
     (conv,) = (node for node in made.prepared.model.graph if node.op_type == "Conv")
-    weights, grid = conv.inputs[1].const_value.numpy(), made.prepared.weights[conv.name]
+    weights, grid = conv.inputs[1].const_value.numpy(), made.overrides.weights[conv.name]
     np.testing.assert_array_equal(weights, dequantize(quantize(weights, grid), grid))
     assert not unsafe(quantize(weights, grid).reshape(*weights.shape[:2], -1)).any()
 
@@ -340,13 +343,13 @@ def test_every_head_gives_the_masks_of_the_outputs(name: str) -> None:
     made = folded(model, recipe, Fold(argmax=True))
     ops = graphs.op_types(made.prepared.model)
     assert [op for op in ops[ops.index("Conv") + 1 :] if op not in ("Shape", "Mul", "Where")] == HEADS[name][2]
-    assert completed(made.prepared.model, made.recipe.input, made.recipe.output) == made.recipe
+    assert completed(made.prepared.model, made.model.recipe.input, made.model.recipe.output) == made.model.recipe
     for seed in range(3):
         tensor = noise(1, 3, 7, 9, seed=seed)
         expected = class_map(graphs.run(model, {"x": tensor}), recipe.output)
         (mask,) = graphs.run(made.prepared.model, {"x": tensor})
         assert mask.dtype == np.uint8
-        found = class_map((mask,), made.recipe.output)
+        found = class_map((mask,), made.model.recipe.output)
         np.testing.assert_array_equal(found, expected)
         assert mask.ndim == (4 if recipe.output.head == "multilabel" else 3)
 
@@ -370,10 +373,10 @@ def test_image_in_and_mask_out_at_once_is_described_by_the_new_recipe() -> None:
     inputs, outputs = signature(made.prepared.model)
     assert (inputs[0].name, inputs[0].dtype, inputs[0].shape) == ("pixels", "uint8", (None, None, None, 3))
     assert (outputs[0].name, outputs[0].dtype, len(outputs[0].shape)) == ("mask", "uint8", 3)
-    assert made.recipe.input == InputRecipe(SIZE, "NHWC", "RGB", 1.0, (0.0,), (1.0,), "box")
-    assert made.recipe.output == OutputRecipe("mask", "NHW", "labels", 0.5, recipe.output.classes)
-    assert complete(made.recipe, inputs, outputs, model="m.onnx") == made.recipe
-    kept = float_recipe(made.prepared.model.metadata_props, made.recipe, source="m.onnx")
+    assert made.model.recipe.input == InputRecipe(SIZE, "NHWC", "RGB", 1.0, (0.0,), (1.0,), "box")
+    assert made.model.recipe.output == OutputRecipe("mask", "NHW", "labels", 0.5, recipe.output.classes)
+    assert complete(made.model.recipe, inputs, outputs, model="m.onnx") == made.model.recipe
+    kept = float_recipe(made.prepared.model.metadata_props, made.model.recipe, source="m.onnx")
     assert kept == recipe
     assert FLOAT_RECIPE_KEY in made.prepared.model.metadata_props
     for size in ((7, 9), (12, 5)):
@@ -385,19 +388,32 @@ def test_image_in_and_mask_out_at_once_is_described_by_the_new_recipe() -> None:
 
 def test_nothing_wanted_changes_nothing() -> None:
     model, recipe = head_model("logits")
-    prepared = prepare(model)
-    made = fold(prepared, recipe, {}, Fold(), QuantSettings())
-    assert (made.prepared, made.recipe, made.ranges) == (prepared, recipe, {})
+    given_ = candidate(model, {}, recipe=recipe)
+    assert fold(given_, Fold()) is given_
 
 
 def test_the_model_given_is_not_changed() -> None:
     model, recipe = head_model("nearest")
-    prepared = prepare(model)
-    before = [value.name for value in (*prepared.model.graph.inputs, *prepared.model.graph.outputs)]
-    nodes = graphs.op_types(prepared.model)
-    fold(prepared, recipe, {"x": Range(-3.0, 3.0)}, BOTH, QuantSettings())
-    assert [value.name for value in (*prepared.model.graph.inputs, *prepared.model.graph.outputs)] == before
-    assert (graphs.op_types(prepared.model), dict(prepared.model.metadata_props)) == (nodes, {})
+    given_ = candidate(model, {"x": Range(-3.0, 3.0)}, recipe=recipe)
+    before, prepared = to_bytes(given_.prepared.model), given_.prepared
+    made = fold(given_, BOTH)
+    assert to_bytes(prepared.model) == before != to_bytes(made.prepared.model)
+    assert (given_.prepared, given_.model.recipe, given_.overrides) == (prepared, recipe, NO_OVERRIDES)
+
+
+def test_what_was_decided_stays_but_for_weights_that_folding_rounds() -> None:
+    """Ranges of a graph stay true, nodes stay float, and the grid of a weight that is written anew is a new one."""
+    model = text("a = Conv<pads=[1,1,1,1]>(x, w) y = Conv(a, v)", x=NCHW, y="float[1,5,7,9]", w=W, v=kernel(5, 4, 1, 1))
+    recipe, ranges = completed(model, InputRecipe()), {name: Range(-3.0, 3.0) for name in "xay"}
+    plain = candidate(model, ranges, recipe=recipe)
+    first, second = plain.plan.weights
+    overrides = Overrides(kept_float={"none": "a reason"}, weights=dict(plain.plan.weights))
+    made = fold(replace(plain, overrides=overrides, notes=("a note",)), BOTH)
+    assert made.overrides.kept_float == {"none": "a reason"}
+    assert made.overrides.weights[second] == plain.plan.weights[second]
+    assert made.overrides.weights[first] != plain.plan.weights[first]
+    assert (made.settings, made.notes, made.model.digest) == (plain.settings, ("a note",), plain.model.digest)
+    assert {name: made.ranges.ranges[name] for name in ranges} == ranges
 
 
 # Bad input.

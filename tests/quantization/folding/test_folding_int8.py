@@ -14,25 +14,27 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quantseg.pipeline import CalibrationOptions, RecipeSource
 
-from quantseg import graph, pipeline
+from quantseg import api, graph
 from quantseg.data.heads import class_map
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
+from quantseg.data.sources import opener
 from quantseg.evaluation import agreement as evaluation
-from quantseg.evaluation.predictions import Taken
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision import feeds as measuring
-from quantseg.quantization import folding, formats
-from quantseg.quantization.folding import Fold
+from quantseg.options import Options
+from quantseg.quantization.float_model import RecipeSource
+from quantseg.quantization.folding import Fold, fold
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.formats.classes import MOST_PLANES
-from quantseg.quantization.plan import KeptFloat, QuantPlan, QuantSettings, plan
+from quantseg.quantization.plan import KeptFloat, QuantPlan, QuantSettings
 from quantseg.quantization.qtypes import INT8
+from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from tests.quantization.folding.test_folding import BOTH, completed, fed, pixels, text
 from tests.support import graphs, models, quantised
+from tests.support.candidates import candidate
 from tests.support.command_line import Command
 from tests.support.graphs import Array
 from tests.support.places import SHARED
@@ -59,12 +61,9 @@ class Int8:
 def int8(model: ir.Model, recipe: Recipe, wanted: Fold, qformat: str, **chosen: Any) -> Int8:
     prepared = prepare(model)
     ranges = quantised.extrema(prepared.model, [{"x": fed(image, recipe)} for image in IMAGES])
-    how = QuantSettings(**chosen)
-    made = folding.fold(prepared, recipe, ranges, wanted, how)
-    decided = plan(made.prepared, made.ranges, how)
-    written = formats.emit(made.prepared.model, decided, qformat=qformat, metadata={})
-    onnx.checker.check_model(onnx.load_from_string(graph.to_bytes(written)), full_check=True)
-    return Int8(decided, written, made.recipe)
+    made = written(fold(candidate(prepared, ranges, QuantSettings(**chosen), recipe=recipe), wanted), qformat)
+    onnx.checker.check_model(onnx.load_from_string(graph.to_bytes(made.model)), full_check=True)
+    return Int8(made.plan, made.model, made.candidate.model.recipe)
 
 
 def types(model: ir.Model) -> dict[str, str]:
@@ -275,16 +274,16 @@ def test_real_models_lose_nothing(name: str, tmp_path: Path) -> None:
     real = REAL[name]
     if not real.model.is_file():
         pytest.skip(f"{real.model.name} is not here")
-    loaded = pipeline.read_float_model(real.model, RecipeSource(flags=real.flags))
-    options = CalibrationOptions(threads=1)
-    data = pipeline.open_data(real.data, loaded, limit=8)
-    table = pipeline.calibrate(loaded, data, options).table
+    loaded = api.load(real.model, RecipeSource(flags=real.flags))
+    images = opener(real.data, limit=8)
+    data = images(loaded.recipe, loaded.input)
+    options = Options(effort="fast", qformat="channels-last", threads=1)
+    given_ = api.calibrate(loaded, data, options)
     agreement = {}
     for wanted in (Fold(), BOTH):
-        folded, ranges = pipeline.fold(loaded, table, wanted, options.settings)
-        target = tmp_path / f"{wanted.argmax}.onnx"
-        graph.save(pipeline.quantize(folded, ranges, options.settings, qformat="channels-last")[1], target)
-        taken = Taken(pipeline.open_data(real.data, folded, limit=8), folded.recipe)
+        made = api.quantize(given_, replace(options, fold=wanted))
+        target, taken = made.save(tmp_path / f"{wanted.argmax}.onnx"), api.taken(made, loaded, images)
+        assert (taken is None) == (wanted == Fold())
         runtime = RUNTIMES["onnxruntime"]
         with (
             closing(runtime.open(real.model, threads=1, spinning=False)) as reference,

@@ -22,7 +22,7 @@ from quantseg.quantization import formats
 from quantseg.quantization.affine import Range
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
-from quantseg.quantization.plan import Placement, QuantPlan, QuantSettings, plan
+from quantseg.quantization.plan import Overrides, QuantPlan, QuantSettings, plan
 from quantseg.quantization.qtypes import INT8, UINT8
 from reference_models import WEIGHTS
 from tests.support import graphs, quantised
@@ -675,7 +675,7 @@ def test_seven_bit_weights_are_not_shifted_out_of_seven_bits() -> None:
     prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,4,5,6]", w=kernel(16, 4, 3, 3)))
     ranges = dict.fromkeys("xy", Range(-1.0, 1.0))
     name = prepared.model.graph.node(0).name
-    decided = plan(prepared, ranges, QuantSettings(reduce_range=True), Placement(variants={str(name): "shifted"}))
+    decided = plan(prepared, ranges, QuantSettings(reduce_range=True), Overrides(variants={str(name): "shifted"}))
     written = formats.emit(prepared.model, decided, qformat="channels-last", metadata={})
     smallest = min(int(v.const_value.numpy().min()) for v in written.graph.initializers.values() if "w_quant" in v.name)
     assert smallest >= -64

@@ -131,6 +131,7 @@ def test_every_batch_is_unpooled_alike(qformat: str) -> None:
         np.testing.assert_array_equal(both[index : index + 1], one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("node", ["MaxPool_2", "Conv_0", "Conv_7", "Equal", "Where", "MaxPool"])
 def test_what_stands_beside_an_excluded_part_of_it_stays_right(node: str) -> None:
     model, feeds = segnet()

@@ -1,0 +1,58 @@
+"""The library's messages in the words of the command line: NAME=VALUE becomes the flag."""
+
+import re
+
+FLAGS = {
+    "activations=": "--activation-type",
+    "against=": "--against",
+    "at=": "--at",
+    "cache=False": "--no-cache",
+    "calib=": "--calib",
+    "calibrator=": "--calibrator",
+    "classes=": "--classes",
+    "data=": "--data",
+    "effort=": "--effort",
+    "engine=processes:": "--workers",
+    "evaluations=": "--evaluations",
+    "exclude=": "--exclude",
+    "fold='argmax'": "--fold-argmax",
+    "fold='preprocess'": "--fold-preprocess",
+    "format=": "--format",
+    "full_range_weights=True": "--full-range-weights",
+    "ignore_index=": "--ignore-index",
+    "include=": "--include",
+    "int8_everywhere=True": "--int8-everywhere",
+    "json=": "--json",
+    "labels=True": "--labels",
+    "latency_first=True": "--latency-first",
+    "max_class_drop=": "--max-class-drop",
+    "max_iou_drop=": "--max-iou-drop",
+    "per_channel=False": "--per-tensor",
+    "processor=": "--processor",
+    "reduce_range=True": "--reduce-range",
+    "reference=": "--reference",
+    "save=": "-o",
+    "size=": "--size",
+    "target=": "--target",
+    "timing=False": "--no-timing",
+    "weights=": "--weight-type",
+    "the plan's nodes have the names": "quantize --dry-run -v lists the names",
+}
+"""Parameter → flag. What ends in = or : takes the value that follows; … stands for any and is left out."""
+
+_WORDS = re.compile(
+    r"(?<![\w./'\"-])(" + "|".join(re.escape(word) for word in sorted(FLAGS, key=len, reverse=True)) + ")"
+    r"(…|'[^']*'|\"[^\"]*\")?"
+)
+
+
+def as_flags(message: str) -> str:
+    """The message as someone reads it who types flags."""
+    return _WORDS.sub(_flag, message)
+
+
+def _flag(match: re.Match[str]) -> str:
+    word, value = match[1], match[2] or ""
+    if word[-1] not in "=:":
+        return FLAGS[word] + value
+    return FLAGS[word] if value == "…" else f"{FLAGS[word]} {value}"

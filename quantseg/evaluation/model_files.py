@@ -1,0 +1,71 @@
+"""Model files judged on images: each takes them as its own recipe says, a folded one too."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from quantseg import graph
+from quantseg.calibration.context import Context
+from quantseg.data.heads import Judged, head_of, judged_outputs
+from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input
+from quantseg.data.sources import Opener
+from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_one, evaluate_pair
+from quantseg.evaluation.metrics.scores import Scores
+from quantseg.evaluation.predictions import Taken
+from quantseg.graph import TensorSpec
+from quantseg.quantization import folding
+from quantseg.quantization.float_model import FloatModel, RecipeSource, resolve_recipe
+from quantseg.quantization.writing import QuantizedModel
+
+
+@dataclass(frozen=True)
+class ModelWithRecipe:
+    """A model in a file, float or quantised. recipe: completed. input: the tensor that takes the image."""
+
+    path: Path
+    model: ir.Model
+    recipe: Recipe
+    input: TensorSpec
+
+    @staticmethod
+    def read(path: Path, source: RecipeSource, default: Recipe | None = None) -> "ModelWithRecipe":
+        """Reads it. default: the recipe of a model that has none in its metadata. Raises ModelError, RecipeError."""
+        loaded = graph.load(path)
+        if default is not None:
+            loaded.metadata_props.setdefault(METADATA_KEY, default.to_toml())
+        recipe = resolve_recipe(loaded, str(path), source)
+        return ModelWithRecipe(path, loaded, recipe, image_input(graph.signature(loaded)[0], recipe.input))
+
+
+def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[Scores, tuple[str, ...], Judged]:
+    """Its scores against the labels, the names of its classes, and what was judged.
+
+    Raises DataError where there are no labels.
+    """
+    data, output = images(one.recipe, one.input), one.recipe.output
+    with closing(context.runtime.open(one.path, threads=context.threads, spinning=False)) as session:
+        scores = evaluate_one(session, data, one.recipe, track=context.track)
+        names = head_of(output).class_names(output.classes, len(scores.per_class["iou"]))
+        return scores, names, judged_outputs(one.recipe, session.outputs)
+
+
+def evaluate_beside(reference: Path, one: ModelWithRecipe, images: Opener, context: Context) -> Evaluation:
+    """The quantised model beside the float one that it was made from. Raises ModelError, DataError, RecipeError."""
+    data = shown = images(one.recipe, one.input)
+    inputs, outputs = graph.signature(graph.load(reference))
+    own = folding.float_recipe(one.model.metadata_props, one.recipe, source=str(one.path))
+    shared = complete(one.recipe if own is None else own, inputs, outputs, model=str(reference))
+    folded = None
+    if own is not None:
+        folded = Taken(data, one.recipe, one.input)
+        shown = images(shared, image_input(inputs, shared.input))
+    pair = Pair(reference, one.path, (context.runtime, context.runtime), context.threads, folded)
+    return evaluate_pair(pair, shown, shared, context)
+
+
+def taken(made: QuantizedModel, model: FloatModel, images: Opener) -> Taken | None:
+    """How the quantised model takes images, where folding made that another way than the float model's; else None."""
+    own = made.candidate.model
+    return None if own.recipe == model.recipe else Taken(images(own.recipe, own.input), own.recipe, own.input)

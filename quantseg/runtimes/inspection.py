@@ -1,0 +1,47 @@
+"""What a runtime really executes of a model, and how near its convolutions come to this machine's roof."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quantseg.runtimes import Runtime
+from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary, summary
+from quantseg.runtimes.roofline import Roofs, beside_roofs
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """nodes: those that ran, in order. roofs: what their convolutions are held against, timed alongside."""
+
+    nodes: tuple[ExecutedNode, ...]
+    roofs: Roofs
+
+    @property
+    def summary(self) -> ExecutionSummary:
+        """Nodes and time of each kind of work."""
+        return summary(self.nodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        nodes = [asdict(node) for node in self.nodes]
+        return {"summary": asdict(self.summary), "roofs": asdict(self.roofs), "nodes": nodes}
+
+    def __str__(self) -> str:
+        found = self.summary
+        kinds = (
+            f"\n  {kind:<8} {total.nodes:>4} nodes {100 * total.share:5.1f} % of the time"
+            for kind, total in found.kinds.items()
+            if total.nodes
+        )
+        return f"Inspection: {len(self.nodes)} nodes ran in {1e3 * found.seconds:.2f} ms{''.join(kinds)}"
+
+
+def inspect(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, *, threads: int, runs: int) -> Inspection:
+    """Runs a model so many times under the runtime's profiler. Raises ModelError."""
+    nodes, roofs = beside_roofs(
+        lambda: runtime.executed(model, feeds, threads=threads, runs=runs), runtime, threads=threads
+    )
+    return Inspection(nodes, roofs)

@@ -1,0 +1,70 @@
+"""One value of one node, worked by hand, and beside it what the float model has there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from quantseg.quantization.model_files import AnyModel, as_file
+from quantseg.simulation.explaining import explain, telling
+from quantseg.simulation.explaining.working import Working
+from quantseg.simulation.finding import beside, find
+from quantseg.simulation.program import Program
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How one number comes about.
+
+    node: its name; stands_for, op_type: what it is, and the integer operator that computes it. tensor, shape: its
+    output. place: of the number in it. float_value: the float model's, where it was asked for.
+    """
+
+    node: str
+    stands_for: str
+    op_type: str
+    tensor: str
+    shape: tuple[int, ...]
+    place: tuple[int, ...]
+    working: Working
+    float_value: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        said = {"node": self.node, "place": list(self.place), "float_model": self.float_value}
+        return said | self.working.to_json()
+
+    def __str__(self) -> str:
+        w = self.working
+        return (
+            f"node {self.node!r}: {self.stands_for}, computed as {self.op_type}\n"
+            f"value {list(self.place)} of {self.tensor!r}, {list(self.shape)}: {w.result}, that is {w.real:.6g}; "
+            f"in real arithmetic {w.exact:.6g}"
+        )
+
+
+@dataclass(frozen=True)
+class Explaining:
+    """What is explained.
+
+    at: the value's index in the node's output; None is the largest that does not saturate. reference: the float model,
+    to stand beside. rounding: of sums, a name in ROUNDINGS.
+    """
+
+    at: Sequence[int] | None = None
+    reference: AnyModel | None = None
+    rounding: str = "onnxruntime"
+
+
+def explained(program: Program, feeds: Mapping[str, NDArray[Any]], node: str, how: Explaining) -> Explanation:
+    """The working of one value of a node's output on these inputs. Raises ModelError, PlanError."""
+    taken = find(program, feeds, node, rounding=how.rounding)
+    step, result = taken.step, taken.results[0]
+    working = explain(taken, None if how.at is None else tuple(how.at))
+    place = telling(result) if how.at is None else tuple(how.at)
+    other = None
+    if how.reference is not None:
+        with as_file(how.reference) as reference:
+            other = beside(reference, taken, place, feeds)
+    return Explanation(step.name, step.stands_for, step.op_type, step.outputs[0], result.shape, place, working, other)

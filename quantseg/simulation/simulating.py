@@ -1,0 +1,152 @@
+"""A quantised model in the simulator on images, beside another computation of them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from quantseg import graph
+from quantseg.calibration.context import Context
+from quantseg.data import Dataset
+from quantseg.data.recipe import image_input
+from quantseg.data.sources import Opener
+from quantseg.errors import DataError
+from quantseg.quantization.float_model import RecipeSource, resolve_recipe
+from quantseg.runtimes import RUNTIMES
+from quantseg.simulation.arithmetic.processors import EXACT, Processor, named
+from quantseg.simulation.examining import Examined, Wanted, examine
+from quantseg.simulation.others import InRuntime, Other, Simulated
+from quantseg.simulation.program import Program, program, require_quantised
+from quantseg.simulation.saturation.machine import this_processor
+from quantseg.simulation.saved import SavedRun
+
+ONNXRUNTIME = "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Simulating:
+    """How a model is simulated.
+
+    against: what is compared with, bit for bit: onnxruntime, a quantised model's .onnx file, a run that was saved.
+    rounding: of sums, a name in ROUNDINGS. processor: whose kernels, a name in PROCESSORS; None is this machine's
+    beside onnxruntime and exact else. proof: also the sums. save: a file for every tensor.
+    """
+
+    against: Path | str | None = None
+    rounding: str = ONNXRUNTIME
+    processor: str | None = None
+    proof: bool = True
+    save: Path | str | None = None
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulation found.
+
+    program: the operators that were taken. images: their names. found: the comparison and the sums. processor: whose
+    kernels were simulated. against: what was compared with.
+    """
+
+    program: Program
+    images: tuple[str, ...]
+    found: Examined
+    processor: Processor
+    against: str | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every integer tensor is equal bit for bit to the other's; so without another."""
+        return self.found.judgement.is_exact
+
+    def __str__(self) -> str:
+        steps, judgement = self.program.steps, self.found.judgement
+        integer = sum(step.is_integer for step in steps)
+        lines = [f"Simulation: {integer} of {len(steps)} operators in integers; {len(self.images)} images"]
+        if self.found.sums:
+            bits = max(sums.bits for sums in self.found.sums.values())
+            lines.append(f"  every accumulator fits {bits} bits")
+        if self.against is not None:
+            wrong = judgement.in_order(self.program, integer=True)
+            equal = f"{len(judgement.integers) - len(wrong)} of {len(judgement.integers)} integer tensors equal"
+            first = f", the first that differs is of node {wrong[0].node!r}" if wrong else ""
+            lines.append(f"  against {self.against}: {equal}{first}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A quantised model, as a program, and the images for it."""
+
+    model: ir.Model
+    program: Program
+    images: Dataset
+    input_name: str
+
+
+def opened(path: Path, images: Opener, source: RecipeSource) -> Subject:
+    """Reads all of it. Raises ModelError for a float model and for an unknown operator, before anything is computed."""
+    loaded, steps = _read(path)
+    recipe = resolve_recipe(loaded, str(path), source)
+    spec = image_input(graph.signature(loaded)[0], recipe.input)
+    return Subject(loaded, steps, images(recipe, spec), spec.name)
+
+
+def read_program(path: Path) -> Program:
+    """A quantised model's program. Raises ModelError as `opened` does."""
+    return _read(path)[1]
+
+
+def simulate(path: Path, images: Opener, source: RecipeSource, how: Simulating, context: Context) -> Simulation:
+    """Runs a quantised model on images, beside what it is compared with. Raises ModelError, DataError, PlanError."""
+    against = None if how.against is None else str(how.against)
+    processor = known_processor(how.processor, against)
+    subject = opened(path, images, source)
+    with ExitStack() as stack:
+        other = None
+        if against is not None:
+            other = stack.enter_context(_other(against, subject, how.rounding, context.threads, processor))
+        save = None if how.save is None else Path(how.save)
+        wanted = Wanted(how.rounding, how.proof, other, save, processor)
+        found = examine(subject.program, subject.images, subject.input_name, wanted, track=context.track)
+    return Simulation(subject.program, tuple(subject.images.names), found, processor, against)
+
+
+def first_feeds(path: Path, images: Opener, source: RecipeSource) -> tuple[Program, Mapping[str, NDArray[Any]]]:
+    """The program and the first image for it."""
+    subject = opened(path, images, source)
+    return subject.program, {subject.input_name: subject.images.load(0).tensor}
+
+
+def known_processor(name: str | None, against: str | None) -> Processor:
+    """The processor of this name; without one this machine's, found by trying, where onnxruntime is compared with.
+
+    Raises PlanError for an unknown name.
+    """
+    if name is not None:
+        return named(name)
+    return this_processor(RUNTIMES[against]) if against == ONNXRUNTIME else EXACT
+
+
+@contextmanager
+def _other(against: str, subject: Subject, rounding: str, threads: int, processor: Processor) -> Iterator[Other]:
+    """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
+    if against == ONNXRUNTIME:
+        opened: Other = InRuntime(subject.model, subject.program, RUNTIMES[against], threads=threads)
+    elif against.endswith(".onnx"):
+        opened = Simulated(read_program(Path(against)), rounding, processor)
+    elif Path(against).is_file():
+        opened = SavedRun(Path(against), subject.images.names)
+    else:
+        raise DataError(f"{against!r} is neither onnxruntime, a saved run nor an .onnx model; check against=…")
+    with closing(opened):
+        yield opened
+
+
+def _read(path: Path) -> tuple[ir.Model, Program]:
+    loaded = graph.load(path)
+    require_quantised(loaded, str(path))
+    return loaded, program(loaded, what=str(path))
