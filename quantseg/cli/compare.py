@@ -9,7 +9,7 @@ from quantseg.cli import console
 from quantseg.cli.options import DATA_WORD, Data, Json, Masks, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.evaluation.tool_comparison import Contestant
+    from quantseg.evaluation.tool_comparison import ComparedModel
     from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
 
@@ -64,7 +64,7 @@ def compare(
         console.written(json)
 
 
-def _show(results: "tuple[Contestant, ...]") -> None:
+def _show(results: "tuple[ComparedModel, ...]") -> None:
     import textwrap
 
     from quantseg.cli.exactness import say_verdict

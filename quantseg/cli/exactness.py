@@ -10,7 +10,7 @@ from quantseg.cli.flags import as_flags
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from quantseg.simulation.saturation import Verdict
+    from quantseg.simulation.saturation import ExactnessVerdict
 
 
 def say(model: "ir.Model | Path", name: str = "") -> dict[str, Any] | None:
@@ -29,7 +29,7 @@ def say(model: "ir.Model | Path", name: str = "") -> dict[str, Any] | None:
     return found.to_json()
 
 
-def say_verdict(found: "Verdict", name: str = "") -> None:
+def say_verdict(found: "ExactnessVerdict", name: str = "") -> None:
     """One sentence, in lines that fit a terminal."""
     from quantseg.report import tables
 

@@ -1,4 +1,4 @@
-"""quantseg report without a model: every reference model on its own pictures, beside onnxruntime's quantizer."""
+"""quantseg report without a model: every reference model on its own images, beside onnxruntime's quantizer."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REFERENCE_IMAGES = 32
-"""Pictures to calibrate a reference model on, and as many others to judge it; --limit asks for another number."""
+"""Images to calibrate a reference model on, and as many others to judge it; --limit asks for another number."""
 
 ROOT_VARIABLE = "QUANTSEG_DATA"
 DEFAULT_ROOT = Path("data")

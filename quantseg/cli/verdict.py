@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quantseg.options import Options
     from quantseg.quantization.candidate import Candidate
     from quantseg.quantization.float_model import RecipeSource
-    from quantseg.runtimes.speed_check import Outcome
+    from quantseg.runtimes.speed_check import SpeedCheck
 
 
 def timed(
@@ -42,7 +42,7 @@ def timed(
     return {"timing": outcome.to_json()}
 
 
-def lines(outcome: "Outcome", words: list[str]) -> tuple[str, ...]:
+def lines(outcome: "SpeedCheck", words: list[str]) -> tuple[str, ...]:
     """The result; where int8 is not faster also what is. words: of the command that made the model."""
     from quantseg.report import tables
 

@@ -1,6 +1,6 @@
-"""Data: a folder becomes labelled pictures, and these become model inputs.
+"""Data: a folder becomes labelled images, and these become model inputs.
 
-A layout is how a folder of pictures and masks is arranged. A new one is a module and a line in LAYOUTS. Where data
+A layout is how a folder of images and masks is arranged. A new one is a module and a line in LAYOUTS. Where data
 is, is said in one word, FOLDER or LAYOUT:FOLDER#SPLIT (`address.py`); most trees are recognised without the layout.
 """
 
@@ -79,7 +79,7 @@ def open_samples(
     ignore_index: int | None = None,
     limit: int | None = None,
 ) -> Samples:
-    """Labelled pictures at the resolution of their files, independent of any model; for training.
+    """Labelled images at the resolution of their files, independent of any model; for training.
 
     path: a folder, or LAYOUT:FOLDER#SPLIT. dataset: the layout; None is the one that the path names, or that is
     recognised. classes: their names, in place of those that the layout knows. ignore_index: the id that pixels

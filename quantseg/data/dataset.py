@@ -15,7 +15,7 @@ class Item:
     """One input of the model.
 
     tensor: the model's input as it is fed, batch axis included.
-    image: the picture at the model's size, uint8 (H, W, 3) RGB, or None where the item was an array.
+    image: the image at the model's size, uint8 (H, W, 3) RGB, or None where the item was an array.
     mask: at the tensor's height and width, int64 class ids (H, W), or (classes, H, W) of zeros and ones
     where the head's masks overlap; None without masks.
     """

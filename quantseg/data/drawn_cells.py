@@ -1,4 +1,4 @@
-"""Blood smears drawn from a seed: pictures with known masks for the demo, the tests and the reference models.
+"""Blood smears drawn from a seed: images with known masks for the demo, the tests and the reference models.
 
 Light passes through stained cells and is absorbed (Beer-Lambert): each cell adds optical density per colour,
 so that overlapping red cells darken as on a slide. The thickness of a red cell is the biconcave disc of Evans
@@ -48,10 +48,10 @@ _LAMP = np.array([246.0, 241.0, 238.0])
 
 
 def cell_image(seed: int, size: tuple[int, int] = (192, 192)) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A picture (H, W, 3) in RGB and its mask (H, W) of indices into CLASSES.
+    """A image (H, W, 3) in RGB and its mask (H, W) of indices into CLASSES.
 
     The same seed and size give the same bytes. Cells keep their size in pixels (a red cell is about 26 wide),
-    a larger picture holds more of them.
+    a larger image holds more of them.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     film = np.maximum(1 + 0.4 * _smooth_noise(rng, size, spacing=96), 0)
@@ -74,7 +74,7 @@ def cell_image(seed: int, size: tuple[int, int] = (192, 192)) -> tuple[NDArray[n
 def write_cells(
     folder: Path, count: int, *, seed: int = 0, size: tuple[int, int] = (192, 192), track: Track = quiet
 ) -> None:
-    """Writes `count` pictures as images/NNNN.png with masks/NNNN.png; picture k is `cell_image(seed + k)`.
+    """Writes `count` images as images/NNNN.png with masks/NNNN.png; image k is `cell_image(seed + k)`.
 
     Raises OutputError where the folder cannot be written.
     """
@@ -96,7 +96,7 @@ class _Place:
 def _scatter(
     rng: np.random.Generator, size: tuple[int, int], radii: list[float], *, avoid: list[_Place]
 ) -> list[_Place]:
-    """Places for cells, some of them half outside the picture; cells of one call may overlap a little."""
+    """Places for cells, some of them half outside the image; cells of one call may overlap a little."""
     placed: list[_Place] = []
     for radius in radii:
         nearness = rng.choice([0.72, 0.95, 1.02], p=[0.15, 0.35, 0.5])
@@ -114,7 +114,7 @@ def _distance(y: float, x: float, place: _Place) -> float:
 
 
 def _window(place: _Place, size: tuple[int, int]) -> tuple[slice, slice]:
-    """The part of the picture that a cell at `place` can touch; empty outside the picture."""
+    """The part of the image that a cell at `place` can touch; empty outside the picture."""
     reach = 1.5 * place.radius + 3
     return (
         slice(max(0, int(place.y - reach)), max(0, min(size[0], int(place.y + reach)))),

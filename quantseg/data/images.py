@@ -1,4 +1,4 @@
-"""Reading pictures as people have them, into Pillow mode RGB, L (grey) or F (grey as float in 0…255).
+"""Reading images as people have them, into Pillow mode RGB, L (grey) or F (grey as float in 0…255).
 
 Alpha is dropped, not composited: no background is the right one to assume.
 Sixteen-bit grey is divided by 257, which brings 65535 to 255. EXIF rotation is applied.
@@ -16,13 +16,13 @@ from quantseg.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 1 << 26
-"""Larger pictures are refused before their pixels are decoded (67 million; 8192 x 8192)."""
+"""Larger images are refused before their pixels are decoded (67 million; 8192 x 8192)."""
 
 
 def read_image(path: Path) -> Image.Image:
-    """The picture, decoded, upright, in mode RGB, L or F.
+    """The image, decoded, upright, in mode RGB, L or F.
 
-    Raises DataError naming the file where it is unreadable, too large, holds several pictures, or has values
+    Raises DataError naming the file where it is unreadable, too large, holds several images, or has values
     whose range is unknown (32-bit integer or float).
     """
     with _decoding(path):
@@ -31,7 +31,7 @@ def read_image(path: Path) -> Image.Image:
 
 
 def read_ids(path: Path) -> Image.Image:
-    """The picture in the mode that its file has, as it lies. Raises DataError naming the file."""
+    """The image in the mode that its file has, as it lies. Raises DataError naming the file."""
     with _decoding(path):
         return _opened(path)
 
@@ -58,7 +58,7 @@ def _opened(path: Path) -> Image.Image:
                 f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; cut or shrink it"
             )
         frames = getattr(image, "n_frames", 1)
-        # MPO is what some telephones write for a JPEG; its further pictures are previews.
+        # MPO is what some telephones write for a JPEG; its further images are previews.
         if frames > 1 and image.format != "MPO":
             raise DataError(f"{path}: holds {frames} pictures; save each as a file of its own")
         image.load()

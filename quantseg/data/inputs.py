@@ -25,11 +25,11 @@ class PictureInputs:
         return self.samples.names
 
     def digest(self, index: int) -> str:
-        """SHA-256 of the picture, without its mask. Raises DataError."""
+        """SHA-256 of the image, without its mask. Raises DataError."""
         return self.samples.rows[index].picture_digest()
 
     def load(self, index: int) -> Item:
-        """A picture, and its mask resized to the same size. Raises DataError naming the file."""
+        """A image, and its mask resized to the same size. Raises DataError naming the file."""
         row, size, output = self.samples.rows[index], self.recipe.input.size, self.recipe.output
         assert size is not None
         picture = row.picture()
@@ -45,7 +45,7 @@ class PictureInputs:
 def open_inputs(samples: Samples, recipe: Recipe, inputs: TensorSpec, *, place: object) -> PictureInputs:
     """Samples for the model's input; `place` opens every message.
 
-    Raises DataError where no picture has the model's channels, and where masks ignore pixels but the recipe does not
+    Raises DataError where no image has the model's channels, and where masks ignore pixels but the recipe does not
     say how these are told.
     """
     if recipe.input.channels is None:

@@ -1,4 +1,4 @@
-"""Masks: a class id per pixel, in a single-channel or palette picture (a palette's index is the id) or .npy.
+"""Masks: a class id per pixel, in a single-channel or palette image (a palette's index is the id) or .npy.
 
 A head whose masks overlap, such as multilabel, turns ids into one plane per class; an .npy mask (classes, H, W) of
 zeros and ones lets classes overlap. A pixel of the ignored id belongs to no class then.

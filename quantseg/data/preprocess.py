@@ -1,4 +1,4 @@
-"""From a picture to the model's input tensor: x = (pixel · scale − mean) / std, as the recipe declares it."""
+"""From a image to the model's input tensor: x = (pixel · scale − mean) / std, as the recipe declares it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _FILTERS = {
 
 
 def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image.Image:
-    """The picture at (height, width), resampled by Pillow; the picture itself where it has that size."""
+    """The image at (height, width), resampled by Pillow; the image itself where it has that size."""
     height, width = size
     if image.size == (width, height):
         return image
@@ -26,7 +26,7 @@ def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image
 
 
 def to_tensor(image: Image.Image, recipe: InputRecipe, dtype: str) -> NDArray[Any]:
-    """The input tensor (1, C, H, W) or (1, H, W, C) of a picture that already has the model's size.
+    """The input tensor (1, C, H, W) or (1, H, W, C) of a image that already has the model's size.
 
     image: mode RGB, L or F. recipe: completed. An integer dtype gets the pixels themselves, rounded.
     """
@@ -43,7 +43,7 @@ def to_tensor(image: Image.Image, recipe: InputRecipe, dtype: str) -> NDArray[An
 
 
 def shown(image: Image.Image) -> NDArray[np.uint8]:
-    """The picture as people look at it: uint8 (H, W, 3) RGB."""
+    """The image as people look at it: uint8 (H, W, 3) RGB."""
     if image.mode == "F":
         image = Image.fromarray(np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8))
     return np.array(image.convert("RGB"))

@@ -1,6 +1,6 @@
-"""Samples: pictures with their masks at the resolution of their files, before any model's preprocessing.
+"""Samples: images with their masks at the resolution of their files, before any model's preprocessing.
 
-A layout finds rows; a row reads its own picture and mask. Rows hold names, not pixels, so that samples are small
+A layout finds rows; a row reads its own image and mask. Rows hold names, not pixels, so that samples are small
 and picklable, and the same folder gives the same samples in whatever order the system lists its files.
 """
 
@@ -27,24 +27,24 @@ Decode = Callable[[NDArray[Any], Path], NDArray[Any]]
 
 
 class Sample(Protocol):
-    """One picture and its mask, if it has one; picklable."""
+    """One image and its mask, if it has one; picklable."""
 
     @property
     def name(self) -> str:
-        """Its name, distinct within the samples: the picture's posix path under the folder of pictures."""
+        """Its name, distinct within the samples: the image's posix path under the folder of pictures."""
 
     @property
     def mask_place(self) -> str | None:
         """Where the mask stands, for messages; None without a mask."""
 
     def picture(self) -> Image.Image:
-        """The picture, upright, in mode RGB, L or F. Raises DataError."""
+        """The image, upright, in mode RGB, L or F. Raises DataError."""
 
     def mask(self) -> NDArray[Any]:
         """Class ids as the layout counts them, (H, W); or planes (classes, H, W). Raises DataError."""
 
     def picture_digest(self) -> str:
-        """SHA-256 of the picture, hexadecimal. Raises DataError."""
+        """SHA-256 of the image, hexadecimal. Raises DataError."""
 
     def mask_digest(self) -> str:
         """SHA-256 of what the mask is made of, hexadecimal. Raises DataError."""
@@ -52,7 +52,7 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class FileSample:
-    """A picture in a file, its mask in another. decode: turns the file's values into ids; None where they are."""
+    """A image in a file, its mask in another. decode: turns the file's values into ids; None where they are."""
 
     name: str
     path: Path
@@ -65,7 +65,7 @@ class FileSample:
         return None if self.mask_path is None else str(self.mask_path)
 
     def picture(self) -> Image.Image:
-        """The picture of the file. Raises DataError naming it."""
+        """The image of the file. Raises DataError naming it."""
         return read_image(self.path)
 
     def mask(self) -> NDArray[Any]:
@@ -106,7 +106,7 @@ class Samples:
         return tuple(row.name for row in self.rows)
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """A picture (H, W, 3) in RGB and its mask (H, W) of ids, checked.
+        """A image (H, W, 3) in RGB and its mask (H, W) of ids, checked.
 
         The mask is uint8 where all classes and the ignored id are known and fit, else int64, for every index alike.
         Raises DataError that names the file: unreadable, sizes that differ, an unknown id, or no mask.
@@ -124,7 +124,7 @@ class Samples:
         return pixels, ids.astype(self._dtype)
 
     def digest(self, index: int) -> str:
-        """SHA-256 over a picture and its mask, hexadecimal. Raises DataError."""
+        """SHA-256 over a image and its mask, hexadecimal. Raises DataError."""
         row = self.rows[index]
         parts = [row.picture_digest(), *([] if row.mask_place is None else [row.mask_digest()])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -27,7 +27,7 @@ def listing(specs: Sequence[TensorSpec]) -> str:
 
 @dataclass(frozen=True)
 class InputRecipe:
-    """From a picture to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
+    """From a image to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
 
     size: (height, width) in pixels. mean, std: one number, or one per channel in the order of `channels`.
     Raises RecipeError for a value that does not exist.

@@ -13,12 +13,12 @@ from typing import Any
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import in_order
 from quantseg.data import Dataset
-from quantseg.data.heads import Judged, head_of, judged_outputs
+from quantseg.data.heads import JudgedOutputs, head_of, judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
 from quantseg.evaluation.metrics.sqnr import Sqnr
-from quantseg.evaluation.predictions import Comparison, Prediction, Taken, compare, predict
+from quantseg.evaluation.predictions import Comparison, FoldedInput, Prediction, compare, predict
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime, Session
 
@@ -51,7 +51,7 @@ class Evaluation:
     sqnr_db: float | None
     identical: bool
     per_image: tuple[ImageResult, ...]
-    judged: Judged
+    judged: JudgedOutputs
 
     @property
     def agreement(self) -> float:
@@ -93,7 +93,7 @@ def evaluate(
     dataset: Dataset,
     recipe: Recipe,
     *,
-    folded: Taken | None = None,
+    folded: FoldedInput | None = None,
     track: Track = quiet,
 ) -> Evaluation:
     """Compares the open int8 model `candidate` with the open float model `reference` on every item.
@@ -118,7 +118,7 @@ class Pair:
     candidate: Path | bytes
     runtimes: tuple[Runtime, Runtime]
     threads: int
-    folded: Taken | None = None
+    folded: FoldedInput | None = None
 
 
 def evaluate_pair(pair: Pair, dataset: Dataset, recipe: Recipe, context: Context) -> Evaluation:
@@ -152,7 +152,7 @@ class _Part:
 
     result: ImageResult
     counts: "_Counts"
-    judged: Judged
+    judged: JudgedOutputs
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class _Step:
     sessions: tuple[Session, ...]
     dataset: Dataset
     recipe: Recipe
-    folded: Taken | None
+    folded: FoldedInput | None
 
     def __call__(self, index: int) -> _Part:
         reference, candidate = self.sessions
@@ -183,7 +183,7 @@ def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
     """What all images add up to; parts: in the order of the data set."""
     recipe, total = step.recipe, len(step.dataset.names)
     results, counts = list[ImageResult](), _Counts()
-    judged: Judged | None = None
+    judged: JudgedOutputs | None = None
     for part in track(parts, total=total, what="evaluating"):
         results.append(part.result)
         counts, judged = counts + part.counts, part.judged

@@ -8,12 +8,12 @@ import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.calibration.context import Context
-from quantseg.data.heads import Judged, head_of, judged_outputs
+from quantseg.data.heads import JudgedOutputs, head_of, judged_outputs
 from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input
 from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_one, evaluate_pair
 from quantseg.evaluation.metrics.scores import Scores
-from quantseg.evaluation.predictions import Taken
+from quantseg.evaluation.predictions import FoldedInput
 from quantseg.graph import TensorSpec
 from quantseg.quantization import folding
 from quantseg.quantization.float_model import FloatModel, RecipeSource, resolve_recipe
@@ -39,7 +39,7 @@ class ModelWithRecipe:
         return ModelWithRecipe(path, loaded, recipe, image_input(graph.signature(loaded)[0], recipe.input))
 
 
-def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[Scores, tuple[str, ...], Judged]:
+def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[Scores, tuple[str, ...], JudgedOutputs]:
     """Its scores against the labels, the names of its classes, and what was judged.
 
     Raises DataError where there are no labels.
@@ -59,13 +59,13 @@ def evaluate_beside(reference: Path, one: ModelWithRecipe, images: Opener, conte
     shared = complete(one.recipe if own is None else own, inputs, outputs, model=str(reference))
     folded = None
     if own is not None:
-        folded = Taken(data, one.recipe, one.input)
+        folded = FoldedInput(data, one.recipe, one.input)
         shown = images(shared, image_input(inputs, shared.input))
     pair = Pair(reference, one.path, (context.runtime, context.runtime), context.threads, folded)
     return evaluate_pair(pair, shown, shared, context)
 
 
-def taken(made: QuantizedModel, model: FloatModel, images: Opener) -> Taken | None:
+def taken(made: QuantizedModel, model: FloatModel, images: Opener) -> FoldedInput | None:
     """How the quantised model takes images, where folding made that another way than the float model's; else None."""
     own = made.candidate.model
-    return None if own.recipe == model.recipe else Taken(images(own.recipe, own.input), own.recipe, own.input)
+    return None if own.recipe == model.recipe else FoldedInput(images(own.recipe, own.input), own.recipe, own.input)

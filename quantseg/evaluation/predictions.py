@@ -49,10 +49,10 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """How a model takes the pictures and gives its answer: a folded one otherwise than the float model it is made of.
+class FoldedInput:
+    """How a model takes the images and gives its answer: a folded one otherwise than the float model it is made of.
 
-    dataset: the same pictures in the same order, prepared as the model's recipe says. recipe: completed. input: the
+    dataset: the same images in the same order, prepared as the model's recipe says. recipe: completed. input: the
     tensor that takes them.
     """
 
@@ -120,7 +120,13 @@ def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
 
 
 def compare(
-    reference: Session, candidate: Session, dataset: Dataset, recipe: Recipe, index: int, *, folded: Taken | None = None
+    reference: Session,
+    candidate: Session,
+    dataset: Dataset,
+    recipe: Recipe,
+    index: int,
+    *,
+    folded: FoldedInput | None = None,
 ) -> Comparison:
     """Runs item `index` through the float model `reference` and the int8 model `candidate`.
 

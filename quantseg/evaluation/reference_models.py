@@ -1,4 +1,4 @@
-"""The reference models that come with the project, and the pictures that each was trained on.
+"""The reference models that come with the project, and the images that each was trained on.
 
 Models are found as files: this package never imports their training code. Their data sets lie side by side in
 one folder (ROOT/camvid, ROOT/wbc); what of each is trained on and what is held out is said here, once, for
@@ -31,7 +31,7 @@ _FOLD = 5
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where the pictures lie in the data set's folder. Both parts in one folder: every fifth is held out."""
+    """Where the images lie in the data set's folder. Both parts in one folder: every fifth is held out."""
 
     calibration: str
     validation: str
@@ -65,7 +65,7 @@ def split_fifth(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
 def open_parts(
     root: Path, data: str, recipe: Recipe, inputs: TensorSpec, *, limit: int, masks: bool = True
 ) -> tuple[Dataset, Dataset]:
-    """The pictures to calibrate on and, with their masks, those to judge on: at most `limit` each, evenly spread.
+    """The images to calibrate on and, with their masks, those to judge on: at most `limit` each, evenly spread.
 
     root: holds the data sets by name; data: a name in DATA_SETS. Raises DataError where a part is missing.
     """

@@ -1,6 +1,6 @@
 """This tool's model beside those that other quantizers make of the same images at like settings.
 
-Each contestant names the runtime that it runs in. All masks are compared with the float model's in onnxruntime, and
+Each compared model names the runtime that it runs in. All masks are compared with the float model's in onnxruntime, and
 all speeds are over that model's, measured in the same rounds.
 """
 
@@ -26,7 +26,7 @@ from quantseg.evaluation.peers import (
     quantize_with_onnxruntime,
 )
 from quantseg.evaluation.peers.nncf import nncf
-from quantseg.evaluation.predictions import Taken
+from quantseg.evaluation.predictions import FoldedInput
 from quantseg.progress import Track
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file
@@ -35,7 +35,7 @@ from quantseg.quantization.writing import QuantizedModel
 from quantseg.runtimes import DEFAULT, RUNTIMES
 from quantseg.runtimes.execution import ExecutionSummary, summary
 from quantseg.runtimes.latency import Timing, Turns, benchmark
-from quantseg.simulation.saturation import Verdict, verdict_of
+from quantseg.simulation.saturation import ExactnessVerdict, verdict_of
 
 FLOAT, ONNXRUNTIME, QUANTSEG, NNCF = "float", "onnxruntime quantizer", "quantseg", "NNCF"
 
@@ -52,11 +52,11 @@ class PeerModel:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class ComparedModel:
     """One model of the contest, in one runtime. evaluation: its masks against those of the float model in onnxruntime.
 
     failed: why there are no figures. sums: on which processors the sums of an ONNX model in integers are exact. `name`
-    and `runtime` together tell contestants apart.
+    and `runtime` together tell compared models apart.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Contestant:
     executed: ExecutionSummary | None = None
     failed: str | None = None
     runtime: str = DEFAULT.name
-    sums: Verdict | None = None
+    sums: ExactnessVerdict | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,7 +80,7 @@ class Contestant:
         }
 
 
-class Contestants(tuple[Contestant, ...]):
+class Contestants(tuple[ComparedModel, ...]):
     """The rows of one comparison; the first is the float model in onnxruntime."""
 
     __slots__ = ()
@@ -89,7 +89,7 @@ class Contestants(tuple[Contestant, ...]):
         return f"{len(self)} models side by side{''.join(f'{chr(10)}  {_row(one)}' for one in self)}"
 
 
-def _row(one: Contestant) -> str:
+def _row(one: ComparedModel) -> str:
     name = f"{one.name} in {one.runtime}"
     if one.failed or one.evaluation is None or one.timing is None:
         return f"{name}: failed: {one.failed}"
@@ -120,7 +120,7 @@ class Entry:
     model: PeerModel
     runtime: str = DEFAULT.name
     ours: bool = False
-    taken: Taken | None = None
+    taken: FoldedInput | None = None
 
     @property
     def key(self) -> str:
@@ -198,9 +198,9 @@ def format_name(qformat: str) -> str:
     return _FORMAT_NAMES.get(qformat, qformat)
 
 
-def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> Contestant:
-    """The contestant with its masks compared, or with the reason why it has none."""
-    found = Contestant(entry.name, runtime=entry.runtime, failed=entry.model.failed)
+def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> ComparedModel:
+    """The compared model with its masks compared, or with the reason why it has none."""
+    found = ComparedModel(entry.name, runtime=entry.runtime, failed=entry.model.failed)
     if entry.model.path is None:
         return found
     if entry.name in (ONNXRUNTIME, QUANTSEG) or entry.name.startswith(f"{QUANTSEG} "):

@@ -14,7 +14,7 @@ _INTEGER, _FLOAT = ("side", "integer"), ("side", "float")
 
 
 @dataclass(frozen=True)
-class Part:
+class CutPart:
     """What a part of the graph costs on each side; None where it cannot stand there. Whole numbers of one unit."""
 
     as_float: int | None
@@ -36,7 +36,7 @@ class Crossing:
     to_integers: bool
 
 
-def cheapest(parts: Mapping[str, Part], crossings: Sequence[Crossing]) -> frozenset[str]:
+def cheapest(parts: Mapping[str, CutPart], crossings: Sequence[Crossing]) -> frozenset[str]:
     """Names of the parts that compute in integers. Among equally cheap splits the one with most of them."""
     network = networkx.DiGraph()
     network.add_nodes_from((_INTEGER, _FLOAT))
@@ -59,7 +59,7 @@ def cheapest(parts: Mapping[str, Part], crossings: Sequence[Crossing]) -> frozen
     return frozenset(name for name in parts if name not in float_side)
 
 
-def price(parts: Mapping[str, Part], crossings: Sequence[Crossing], integer: Collection[str]) -> int | None:
+def price(parts: Mapping[str, CutPart], crossings: Sequence[Crossing], integer: Collection[str]) -> int | None:
     """What a split costs; None where it must not be."""
     costs = [part.as_integer if name in integer else part.as_float for name, part in parts.items()]
     costs += [crossing.price for crossing in crossings if _is_paid(crossing, integer)]

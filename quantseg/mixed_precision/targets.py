@@ -127,7 +127,7 @@ def _faster(
         if ruled.plan == placed.plan:
             return placed.candidate, ()
         feeds = _feeds(placed.model, input_shapes(placed.candidate.model))
-        by_parts, by_rule = costs.heat((placed.model, ruled.model), feeds, bench)
+        by_parts, by_rule = costs.compare_latency((placed.model, ruled.model), feeds, bench)
     except QuantSegError as error:
         return placed.candidate, (f"the placement by rule cannot be timed beside it: {error}",)
     figures = f"{by_parts:.2f} ms placed by the times of its parts, {by_rule:.2f} ms by rule"
@@ -159,7 +159,7 @@ def bench(options: TargetOptions, context: Context) -> Bench | None:
 
 
 def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
-    """The shape of the picture that the model is fed, one at a time."""
+    """The shape of the image that the model is fed, one at a time."""
     recipe = model.recipe.input
     assert recipe.size is not None
     channels = 1 if recipe.channels == "GRAY" else 3

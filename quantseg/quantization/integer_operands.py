@@ -28,4 +28,4 @@ PRODUCTS: Mapping[str, Places] = {
 """Operators with int32 accumulators."""
 
 CONVOLUTIONS = frozenset({"ConvInteger", "QLinearConv"})
-"""Products with a kernel that moves over the picture; the transposed one is apart, as its pixels spread."""
+"""Products with a kernel that moves over the image; the transposed one is apart, as its pixels spread."""

@@ -26,8 +26,12 @@ _MOST_STEPS = 8
 """Nodes that are followed back from a product to the numbers that are stored."""
 
 
+UNSIGNED = "its weights are unsigned, whose kernels add in wider registers"
+DEPTHWISE = "depthwise, whose kernels add in wider registers"
+
+
 @dataclass(frozen=True)
-class Judged:
+class CheckedProduct:
     """One product. channels: its output channels. unsafe: those of which a pair sum can saturate.
 
     exempt: why no pair of it is added in 16 bits, where that is so. unknown: why it could not be judged.
@@ -41,7 +45,7 @@ class Judged:
     unknown: str | None = None
 
 
-def judge(model: ir.Model) -> tuple[Judged, ...]:
+def judge(model: ir.Model) -> tuple[CheckedProduct, ...]:
     """All products of the main graph that runtimes compute in integers, in its order."""
     found = []
     for node in model.graph:
@@ -71,24 +75,24 @@ def _dequantize(value: ir.Value | None) -> ir.Node | None:
     return maker if maker is not None and maker.op_type == "DequantizeLinear" else None
 
 
-def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None) -> Judged:
+def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None) -> CheckedProduct:
     """zero_point: of the weight, whose type it has; inner tensors of a file need not declare theirs."""
     name = str(node.name or node.outputs[0].name)
     dtype = next((v.dtype for v in (weight, zero_point) if v is not None and v.dtype is not None), None)
     if dtype in (ir.DataType.UINT8, ir.DataType.UINT4, ir.DataType.UINT2):
-        return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
+        return CheckedProduct(name, node.op_type, exempt=UNSIGNED)
     numbers = _numbers(weight, _MOST_STEPS)
     if numbers is None:
-        return Judged(name, node.op_type, unknown="its second factor is no constant of the file")
+        return CheckedProduct(name, node.op_type, unknown="its second factor is no constant of the file")
     if numbers.dtype == np.uint8:
-        return Judged(name, node.op_type, exempt="its weights are unsigned, whose kernels add in wider registers")
+        return CheckedProduct(name, node.op_type, exempt=UNSIGNED)
     if numbers.dtype != np.int8:
-        return Judged(name, node.op_type, unknown=f"its weights are {numbers.dtype}")
+        return CheckedProduct(name, node.op_type, unknown=f"its weights are {numbers.dtype}")
     groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else None
     rows = rows_of(numbers, groups=groups, outputs_first=node.attributes.get_int("transB", 0) == 1)
     if rows is None:
-        return Judged(name, node.op_type, len(numbers), exempt="depthwise, whose kernels add in wider registers")
-    return Judged(name, node.op_type, len(rows), tuple(map(int, np.nonzero(unsafe(rows))[0])))
+        return CheckedProduct(name, node.op_type, len(numbers), exempt=DEPTHWISE)
+    return CheckedProduct(name, node.op_type, len(rows), tuple(map(int, np.nonzero(unsafe(rows))[0])))
 
 
 def _numbers(value: ir.Value | None, most: int) -> Array | None:

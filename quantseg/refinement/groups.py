@@ -18,7 +18,7 @@ SAFE = "as calibrated"
 
 
 @dataclass(frozen=True)
-class Spans:
+class GroupRanges:
     """One grid. points: its tensors that are rounded. spans: its ranges by name, SAFE first. of_tensors: by the same
     names, the ranges of its tensors that were observed, which make it.
     """
@@ -28,9 +28,9 @@ class Spans:
     of_tensors: Mapping[str, Mapping[str, Range]]
 
 
-def spans_of(
+def group_ranges(
     candidate: Candidate, observations: Observations, calibrators: Mapping[str, Calibrator]
-) -> Iterator[Spans]:
+) -> Iterator[GroupRanges]:
     """Every grid of which a calibrator makes another range than it has, in the graph's order.
 
     A calibrator chooses for each tensor, within the range that it has; the grid covers what its tensors need. Raises
@@ -59,7 +59,7 @@ def spans_of(
                 spans[name], of_tensors[name] = span, each
         points = tuple(tensor for tensor in rounded if tensor in members)
         if len(spans) > 1 and points:
-            yield Spans(points, spans, of_tensors)
+            yield GroupRanges(points, spans, of_tensors)
 
 
 def _within(span: Range, known: Range) -> Range:

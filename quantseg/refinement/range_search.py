@@ -1,4 +1,4 @@
-"""Narrower ranges for the tensors whose rounding harms most: each is tried at the answer, alone.
+"""Narrower ranges for the tensors whose rounding harms most: each is tried at the output head, alone.
 
 A range that leaves out the rarest values has finer steps for all others. Which of the two errs less is decided where it
 counts, at the pixels' classes: by layers a tensor seems to gain from a cut that costs a rare class its pixels. The very
@@ -16,11 +16,11 @@ from quantseg.calibration.calibrators import CALIBRATORS, Calibrator, calibrator
 from quantseg.calibration.context import Context
 from quantseg.calibration.observation import Observations
 from quantseg.mixed_precision.risk.choice import Source
-from quantseg.mixed_precision.risk.reference import Jury
+from quantseg.mixed_precision.risk.reference_outputs import ReferenceOutputs
 from quantseg.quantization.affine import Range
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
-from quantseg.refinement.groups import SAFE, Spans, spans_of
+from quantseg.refinement.groups import SAFE, GroupRanges, group_ranges
 
 CANDIDATES: dict[str, Calibrator] = {
     "percentile 99.99": calibrator("percentile", percent=99.99),
@@ -35,7 +35,7 @@ EVIDENCE = 4.0
 """The least number of images that must speak of risk: what is rare in them may be the class that they are about."""
 
 
-def speaking(risks: Sequence[float]) -> float:
+def effective_images(risks: Sequence[float]) -> float:
     """How many of the images the risk comes from: all of them where it is spread evenly, 1 where it is one image's.
 
     Source: the participation ratio, (Σr)² / Σr²; Bell and Dean, Discuss. Faraday Soc. 50, 1970.
@@ -45,27 +45,32 @@ def speaking(risks: Sequence[float]) -> float:
 
 
 def narrowed(
-    candidate: Candidate, observations: Observations, sources: Sequence[Source], jury: Jury, context: Context
+    candidate: Candidate,
+    observations: Observations,
+    sources: Sequence[Source],
+    reference: ReferenceOutputs,
+    context: Context,
 ) -> tuple[Candidate, tuple[Source, ...]]:
     """The candidate with some of its ranges narrower, and the sources with the risk that they have then.
 
-    observations: of its graph. sources: of the candidate, by the same jury. It is the same one where no range changes.
+    observations: of its graph. sources: of the candidate, by the same reference outputs. It is
+    the same one where no range changes.
     Raises PlanError and CalibrationError as its plan does.
     """
     known = {source.name: source.risk for source in sources}
     table, model = candidate.ranges, candidate.prepared.model
 
-    def harm(grid: Spans) -> float:
+    def harm(grid: GroupRanges) -> float:
         return math.sqrt(math.fsum(known.get(point, 0.0) ** 2 for point in grid.points))
 
-    def rounded(grid: Spans, name: str) -> ir.Model:
+    def rounded(grid: GroupRanges, name: str) -> ir.Model:
         other = _with_ranges(candidate, {**table.ranges, **grid.of_tensors[name]})
         return fake_quantised(model, other.plan, weights=(), tensors=grid.points)
 
-    grids = _worst(list(spans_of(candidate, observations, CANDIDATES)), harm)
+    grids = _worst(list(group_ranges(candidate, observations, CANDIDATES)), harm)
     jobs = [(grid, name) for grid in grids for name in grid.spans if name != SAFE or len(grid.points) > 1]
     tried = [partial(rounded, *job) for job in jobs]
-    risks = jury.side_by_side(tried, context, "trying narrower ranges")
+    risks = reference.side_by_side(tried, context, "trying narrower ranges")
     found, left = dict(table.ranges), dict(known)
     measured = {(grid.points, name): value for (grid, name), value in zip(jobs, risks, strict=True)}
     for grid in grids:
@@ -87,7 +92,7 @@ def _with_ranges(candidate: Candidate, ranges: Mapping[str, Range]) -> Candidate
     return replace(candidate, ranges=replace(candidate.ranges, ranges=ranges))
 
 
-def _worst(grids: Sequence[Spans], harm: Callable[[Spans], float]) -> list[Spans]:
+def _worst(grids: Sequence[GroupRanges], harm: Callable[[GroupRanges], float]) -> list[GroupRanges]:
     """Those that make up most of the harm."""
     ordered = sorted(grids, key=lambda grid: (-harm(grid), grid.points))[:MOST]
     total, taken, sofar = math.fsum(harm(grid) ** 2 for grid in grids), [], 0.0

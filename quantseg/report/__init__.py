@@ -4,9 +4,9 @@ content.py holds the values, sections/ says what is shown of them and index.py w
 rendering.py gives that a form, writing.py puts it into files.
 """
 
-from quantseg.report.building import Judged, Measuring, Reporting, Subject, build_report, report_on
+from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, PeerSummary, Report, Summary
-from quantseg.report.images import Picture, picture
+from quantseg.report.images import ReportImage, picture
 from quantseg.report.index import contest_tables, remarks
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
@@ -17,14 +17,14 @@ __all__ = [
     "FLOAT",
     "INT8",
     "PEER",
-    "Judged",
+    "JudgedData",
     "Measuring",
     "ModelFile",
     "Peer",
     "PeerSummary",
-    "Picture",
     "PlanSummary",
     "Report",
+    "ReportImage",
     "Reporting",
     "Subject",
     "Summary",

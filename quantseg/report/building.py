@@ -14,13 +14,13 @@ from quantseg.data.recipe import Recipe
 from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.model_files import taken
-from quantseg.evaluation.predictions import Taken, compare, open_pair
+from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import PeerModel, peer_calibrator, peer_model
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
-from quantseg.report.images import Picture, picture
+from quantseg.report.images import ReportImage, picture
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
 from quantseg.runtimes.execution import ExecutedNode, summary
@@ -68,14 +68,14 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedData:
     """The images that a model is judged on, and what is to be said of them: `data` and `note` as in Report.
 
     taken: how the quantised model takes the same images, where it is not as the float model does.
     """
 
     images: Dataset
-    taken: Taken | None = None
+    taken: FoldedInput | None = None
     data: str | None = None
     note: str | None = None
 
@@ -110,12 +110,12 @@ def report_on(
             place = Path(folder) / f"{name}.onnxruntime.onnx"
             peer = peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat)
             settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
-        judged = Judged(images(model.recipe, model.input), taken(made, model, images), how.dataset, how.note)
+        judged = JudgedData(images(model.recipe, model.input), taken(made, model, images), how.dataset, how.note)
         subject = Subject(name, model, target, made, given.calibration, peer)
         return build_report(subject, judged, Measuring(how.rounds, how.pictures, settings, how.commands), context)
 
 
-def build_report(subject: Subject, judged: Judged, how: Measuring, context: Context) -> Report:
+def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
     """Evaluates, times and profiles both models, and onnxruntime's quantizer's beside them where there is one.
 
     Raises ModelError and DataError as the measurements do.
@@ -173,7 +173,7 @@ def _peer(peer: PeerModel, model: FloatModel, data: Dataset, context: Context) -
     return Peer(_model_file(peer.path), evaluate_pair(pair, data, model.recipe, context))
 
 
-def _images_of(pair: Pair, judged: Judged, recipe: Recipe, evaluation: Evaluation) -> tuple[Picture, ...]:
+def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evaluation) -> tuple[ReportImage, ...]:
     """The images that agree least, run once more: keeping every image's masks until then would cost memory."""
     index = {name: i for i, name in enumerate(judged.images.names)}
     worst = [index[image.name] for image in evaluation.worst(WORST_IMAGES)]

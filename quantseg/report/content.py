@@ -8,13 +8,13 @@ from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
 from quantseg.evaluation.tool_comparison import ONNXRUNTIME
-from quantseg.report.images import Picture
+from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
 from quantseg.runtimes.latency import Timing
 from quantseg.runtimes.roofline import Roofs, fraction_of_roof
-from quantseg.simulation.saturation import Verdict
+from quantseg.simulation.saturation import ExactnessVerdict
 
 FLOAT = "float"
 INT8 = "int8"
@@ -64,13 +64,13 @@ class Report:
     convolutions: Mapping[str, tuple[ExecutedNode, ...]] = field(default_factory=dict)
     roofs: Roofs | None = None
     ranges: tuple[TensorRange, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[ReportImage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     peer: Peer | None = None
     data: str | None = None
     note: str | None = None
-    sums: Verdict | None = None
+    sums: ExactnessVerdict | None = None
 
     @property
     def summary(self) -> "Summary":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantseg.report.images import Picture
+from quantseg.report.images import ReportImage
 from quantseg.report.palette import Colour
 from quantseg.report.tables import Row, alignments
 
@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Legend:
-    """What a colour of the pictures means."""
+    """What a colour of the images means."""
 
     colour: Colour
     meaning: str
@@ -50,7 +50,7 @@ class Section:
     items: Sequence[str] = ()
     commands: Sequence[str] = ()
     legend: Sequence[Legend] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[ReportImage] = ()
 
     @property
     def anchor(self) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of the masks: image, label, float mask, int8 mask and the pixels that differ, as PNG data URIs."""
+"""Images of the masks: image, label, float mask, int8 mask and the pixels that differ, as PNG data URIs."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ _PNG = "data:image/png;base64,"
 
 @dataclass(frozen=True)
 class Panel:
-    """One small picture with its title, the words that stand for it, and its PNG as a data URI."""
+    """One small image with its title, the words that stand for it, and its PNG as a data URI."""
 
     title: str
     alt: str
@@ -32,7 +32,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportImage:
     """The panels of one image. changed: share of the pixels that differ.
 
     present: class ids that the masks show. ignored: whether they show pixels of no class.
@@ -45,7 +45,7 @@ class Picture:
     panels: tuple[Panel, ...]
 
 
-def picture(comparison: Comparison, classes: Sequence[str], ignore_index: int | None) -> Picture:
+def picture(comparison: Comparison, classes: Sequence[str], ignore_index: int | None) -> ReportImage:
     """Draws the first image of a comparison; a panel without content (no image, no labels) is left out."""
     reference, candidate = comparison.reference, comparison.candidate
     changed, colours = comparison.changed[0], class_colours(classes)
@@ -57,7 +57,7 @@ def picture(comparison: Comparison, classes: Sequence[str], ignore_index: int | 
     panels["pixels that differ"] = _marked(changed, reference.image)
     ids = {k for mask in masks.values() for k in _ids(mask)}
     present = ids & set(range(len(classes)))
-    return Picture(
+    return ReportImage(
         name=reference.name,
         changed=float(changed.mean()),
         present=tuple(sorted(present)),

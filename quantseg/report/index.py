@@ -91,7 +91,7 @@ def groups() -> tuple[tuple[str, int], ...]:
 
 
 def remarks(summary: Summary) -> tuple[str, ...]:
-    """What must be known beside a row: that the pictures are not the model's own, that the peer failed and why."""
+    """What must be known beside a row: that the images are not the model's own, that the peer failed and why."""
     return tuple(remark for remark in (summary.note, _peer(summary).failed) if remark is not None)
 
 

@@ -17,7 +17,7 @@ from quantseg.report.verdict import contest_verdict, headlines, verdict
 
 
 def html_report(report: Report) -> str:
-    """The report as a page: styles, figures and pictures inline, no scripts, nothing fetched."""
+    """The report as a page: styles, figures and images inline, no scripts, nothing fetched."""
     return _page(
         "report.html.j2",
         title=report.name,

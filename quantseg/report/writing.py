@@ -18,7 +18,7 @@ INDEX_FIGURE = "contest.svg"
 
 
 def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tuple[Path, ...]:
-    """Writes the three forms of a report into `folder`; without `pictures`, none shows the images themselves.
+    """Writes the three forms of a report into `folder`; without `images`, none shows the images themselves.
 
     Everything is rendered before the first file is written. Raises OutputError where the folder is read-only.
     """

@@ -29,7 +29,7 @@ _FLOAT = frozenset({"bf16", "f16", "f32", "f64"})
 
 
 @dataclass(frozen=True)
-class Layer:
+class ProfiledLayer:
     """A layer of the compiled graph. source, result: element types of its first input and output, None without.
 
     precision: the element type that its kernel computes on, as the plugin tells it.
@@ -42,7 +42,7 @@ class Layer:
     result: str | None
 
 
-def layers(runtime_model: Any) -> tuple[Layer, ...]:
+def layers(runtime_model: Any) -> tuple[ProfiledLayer, ...]:
     """The layers of a compiled model's `get_runtime_model()`, in the order of execution."""
     return tuple(map(_layer, runtime_model.get_ordered_ops()))
 
@@ -52,7 +52,7 @@ def seconds_by_node(profiling_info: Sequence[Any]) -> dict[str, float]:
     return {info.node_name: info.real_time.total_seconds() for info in profiling_info if info.status.name == "EXECUTED"}
 
 
-def executed_nodes(graph: Sequence[Layer], runs: Sequence[Mapping[str, float]]) -> tuple[ExecutedNode, ...]:
+def executed_nodes(graph: Sequence[ProfiledLayer], runs: Sequence[Mapping[str, float]]) -> tuple[ExecutedNode, ...]:
     """The layers of `graph` that ran in every run, with their median time."""
     ran = [layer for layer in graph if all(layer.name in run for run in runs)]
     medians = [statistics.median(run[layer.name] for run in runs) for layer in ran]
@@ -70,10 +70,10 @@ def executed_nodes(graph: Sequence[Layer], runs: Sequence[Mapping[str, float]]) 
     )
 
 
-def _layer(operation: Any) -> Layer:
+def _layer(operation: Any) -> ProfiledLayer:
     facts = {key: value.value for key, value in operation.get_rt_info().items()}
     sources, results = operation.input_values(), operation.outputs()
-    return Layer(
+    return ProfiledLayer(
         name=operation.get_friendly_name(),
         layer_type=facts["layerType"],
         precision=facts["runtimePrecision"],
@@ -82,13 +82,13 @@ def _layer(operation: Any) -> Layer:
     )
 
 
-def _operator(layer: Layer) -> str:
+def _operator(layer: ProfiledLayer) -> str:
     if _kind(layer) == "boundary":
         return "QuantizeLinear" if layer.result in _EIGHT_BIT else "DequantizeLinear"
     return _ONNX.get(layer.layer_type, layer.layer_type)
 
 
-def _kind(layer: Layer) -> Kind:
+def _kind(layer: ProfiledLayer) -> Kind:
     """What the kernel computes on decides; of an elementwise layer, what it reads and writes.
 
     Between float and 8 bit that is a boundary, whatever arithmetic is fused into it.

@@ -54,7 +54,7 @@ def product_of(
 ) -> Product | None:
     """The product that a node computes; None for an operator that is none. data, output: shapes as they ran.
 
-    weight: of a convolution alone, (out, in / groups, *kernel) in each of them, also where the pictures are
+    weight: of a convolution alone, (out, in / groups, *kernel) in each of them, also where the images are
     (N, H, W, C); of a ConvTranspose (in, out / groups, *kernel). Source: the operators' pages in the documentation
     of ONNX and of onnxruntime's com.microsoft domain.
     """

@@ -23,7 +23,7 @@ Build = Callable[[], ir.Model]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SpeedCheck:
     """Both models' times, in alternating rounds. offers: other plans' times, made only where int8 is not faster.
 
     threads: of the runtime. A plan that cannot be made is left out.
@@ -59,14 +59,14 @@ def check_speed(
     runtime: Runtime,
     threads: int,
     track: Track = quiet,
-) -> Outcome:
+) -> SpeedCheck:
     """Times float and int8 in turns; where int8 is not faster, once more with the other plans beside them.
 
     models: the float and the int8 one. feeds: inputs of the former and of the int8 ones. others: name → what makes the
     model. Raises ModelError.
     """
     first = _timed(dict(zip((FLOAT, INT8), models, strict=True)), feeds, runtime=runtime, threads=threads, track=track)
-    outcome = Outcome(first[0], first[1], threads)
+    outcome = SpeedCheck(first[0], first[1], threads)
     if outcome.is_faster:
         return outcome
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
@@ -79,7 +79,7 @@ def check_speed(
                 continue
             tried[name] = path
         again = _timed(tried, feeds, runtime=runtime, threads=threads, track=track)
-    return Outcome(again[0], again[1], threads, again[2:])
+    return SpeedCheck(again[0], again[1], threads, again[2:])
 
 
 def _timed(

@@ -15,7 +15,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Example:
+class DifferingValue:
     """One value that differs: where it stands, what the simulator says, what the other says."""
 
     place: tuple[int, ...]
@@ -38,7 +38,7 @@ class Difference:
     size: int
     largest: float
     image: str
-    examples: tuple[Example, ...]
+    examples: tuple[DifferingValue, ...]
 
     def __add__(self, other: "Difference") -> "Difference":
         """The same tensor on more images; the examples are the first image's."""
@@ -65,7 +65,8 @@ def difference(step: Step, tensor: str, mine: Array, other: Array, *, image: str
         return None
     places = np.argwhere(unequal)[:SHOWN]
     found = tuple(
-        Example(tuple(map(int, place)), _plain(mine[tuple(place)]), _plain(other[tuple(place)])) for place in places
+        DifferingValue(tuple(map(int, place)), _plain(mine[tuple(place)]), _plain(other[tuple(place)]))
+        for place in places
     )
     with np.errstate(invalid="ignore"):
         apart = np.abs(mine[unequal].astype(np.float64) - other[unequal].astype(np.float64))

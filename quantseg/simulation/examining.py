@@ -12,7 +12,7 @@ from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.progress import Track, quiet
 from quantseg.simulation import saved
-from quantseg.simulation.arithmetic.processors import EXACT, Processor
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor
 from quantseg.simulation.judging import Judgement, as_users_run_it, compared, given_floats
 from quantseg.simulation.others import Other
 from quantseg.simulation.program import Program
@@ -33,7 +33,7 @@ class Wanted:
     proof: bool = True
     other: Other | None = None
     save: Path | None = None
-    processor: Processor = EXACT
+    processor: SimulatedProcessor = EXACT
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from quantseg.graph import as_session_source, expose, load
 from quantseg.graph.preparation import prepare
 from quantseg.runtimes import DEFAULT
 from quantseg.simulation.program import Program
-from quantseg.simulation.running import Taken, run
+from quantseg.simulation.running import TakenStep, run
 
 Array = NDArray[Any]
 STORED = "_quantized"
 """What the name of a tensor's integers ends in, after the float tensor's name."""
 
 
-def find(program: Program, feeds: Mapping[str, Array], node: str, *, rounding: str = "onnxruntime") -> Taken:
+def find(program: Program, feeds: Mapping[str, Array], node: str, *, rounding: str = "onnxruntime") -> TakenStep:
     """The step of this node, or that makes a tensor of this name, taken with its operands.
 
     Raises ModelError where there is none, naming those that are like it.
@@ -43,7 +43,7 @@ def place_of(text: str) -> tuple[int, ...]:
         raise PlanError(f"{text!r} is no place; give whole numbers with commas between, as 0,5,12,30") from error
 
 
-def beside(reference: Path, taken: Taken, place: tuple[int, ...], feeds: Mapping[str, Array]) -> float:
+def beside(reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Mapping[str, Array]) -> float:
     """What the float model has at the same place of the same tensor, its normalisations folded as for quantising.
 
     Channels that quantising equalised (any effort but fast) have another scale inside the network. Raises ModelError

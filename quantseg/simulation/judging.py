@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from quantseg.simulation.difference import Difference, difference
 from quantseg.simulation.program import Program
-from quantseg.simulation.running import Taken
+from quantseg.simulation.running import TakenStep
 
 Array = NDArray[Any]
 
@@ -63,7 +63,7 @@ class Judgement:
         }
 
 
-def compared(taken: Taken, theirs: Mapping[str, Array], *, image: str) -> Judgement:
+def compared(taken: TakenStep, theirs: Mapping[str, Array], *, image: str) -> Judgement:
     """The results of one step beside the other's tensors; those that the other does not know are passed over."""
     judgement = Judgement()
     for tensor, mine in taken.named:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from quantseg.graph import as_session_source, expose, make_unique
 from quantseg.runtimes import Runtime, Session
-from quantseg.simulation.arithmetic.processors import EXACT, Processor
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import run
 
@@ -66,7 +66,7 @@ def _opened(model: ir.Model, runtime: Runtime, threads: int) -> Session:
 class Simulated:
     """Another program, or the same one that rounds in another way, in the simulator."""
 
-    def __init__(self, program: Program, rounding: str, processor: Processor = EXACT) -> None:
+    def __init__(self, program: Program, rounding: str, processor: SimulatedProcessor = EXACT) -> None:
         self._program, self._rounding, self._processor = program, rounding, processor
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:

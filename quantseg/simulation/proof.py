@@ -14,7 +14,7 @@ from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.accumulators import LARGEST, Bounds, accumulated, bounds
 from quantseg.simulation.arithmetic.saturation import Saturation, saturation
 from quantseg.simulation.program import Program
-from quantseg.simulation.running import Taken
+from quantseg.simulation.running import TakenStep
 
 Whole = NDArray[np.int64]
 _CONVOLUTIONS = CONVOLUTIONS | {"QLinearConvTranspose"}
@@ -91,7 +91,7 @@ class Sums:
         }
 
 
-def sums_of(program: Program, taken: Taken, known: Sums | None = None) -> Sums | None:
+def sums_of(program: Program, taken: TakenStep, known: Sums | None = None) -> Sums | None:
     """The accumulators of one step on one image; None where it is no product.
 
     known: what was found on another image, whose bounds are the same.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError
 from quantseg.quantization.rounding.requantisation import check
 from quantseg.simulation.arithmetic import Call
-from quantseg.simulation.arithmetic.processors import EXACT, Processor
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor
 from quantseg.simulation.computing import computed
 from quantseg.simulation.program import Program
 from quantseg.simulation.step import Step
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Taken:
+class TakenStep:
     """A step with the arrays that it read and made."""
 
     step: Step
@@ -37,9 +37,9 @@ def run(
     feeds: Mapping[str, Array],
     *,
     rounding: str = "onnxruntime",
-    processor: Processor = EXACT,
+    processor: SimulatedProcessor = EXACT,
     given: Mapping[str, Array] | None = None,
-) -> Iterator[Taken]:
+) -> Iterator[TakenStep]:
     """Each step as it is taken, in order. feeds: input → array. given: what later steps read instead of some results.
 
     processor: whose kernels are simulated.
@@ -56,7 +56,7 @@ def run(
         operands = tuple(values[name] if name else None for name in step.inputs)
         call = Call(operands, step.attributes, program.opset, rounding, sum(map(bool, step.outputs)), processor)
         results = computed(step, call)
-        taken = Taken(step, call, results)
+        taken = TakenStep(step, call, results)
         for name, found in taken.named:
             values[name] = given[name] if given is not None and name in given else found
         yield taken
@@ -67,7 +67,11 @@ def run(
 
 
 def outputs(
-    program: Program, feeds: Mapping[str, Array], *, rounding: str = "onnxruntime", processor: Processor = EXACT
+    program: Program,
+    feeds: Mapping[str, Array],
+    *,
+    rounding: str = "onnxruntime",
+    processor: SimulatedProcessor = EXACT,
 ) -> dict[str, Array]:
     """The model's outputs for one set of inputs; errors as of `run`."""
     found = {name: feeds[name] for name in program.outputs if name in feeds}

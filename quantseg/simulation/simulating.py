@@ -17,7 +17,7 @@ from quantseg.data.sources import Opener
 from quantseg.errors import DataError
 from quantseg.quantization.float_model import RecipeSource, resolve_recipe
 from quantseg.runtimes import RUNTIMES
-from quantseg.simulation.arithmetic.processors import EXACT, Processor, named
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor, named
 from quantseg.simulation.examining import Examined, Wanted, examine
 from quantseg.simulation.others import InRuntime, Other, Simulated
 from quantseg.simulation.program import Program, program, require_quantised
@@ -54,7 +54,7 @@ class Simulation:
     program: Program
     images: tuple[str, ...]
     found: Examined
-    processor: Processor
+    processor: SimulatedProcessor
     against: str | None = None
 
     @property
@@ -121,7 +121,7 @@ def first_feeds(path: Path, images: Opener, source: RecipeSource) -> tuple[Progr
     return subject.program, {subject.input_name: subject.images.load(0).tensor}
 
 
-def known_processor(name: str | None, against: str | None) -> Processor:
+def known_processor(name: str | None, against: str | None) -> SimulatedProcessor:
     """The processor of this name; without one this machine's, found by trying, where onnxruntime is compared with.
 
     Raises PlanError for an unknown name.
@@ -132,7 +132,9 @@ def known_processor(name: str | None, against: str | None) -> Processor:
 
 
 @contextmanager
-def _other(against: str, subject: Subject, rounding: str, threads: int, processor: Processor) -> Iterator[Other]:
+def _other(
+    against: str, subject: Subject, rounding: str, threads: int, processor: SimulatedProcessor
+) -> Iterator[Other]:
     """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
     if against == ONNXRUNTIME:
         opened: Other = InRuntime(subject.model, subject.program, RUNTIMES[against], threads=threads)

@@ -17,7 +17,7 @@ import numpy as np
 
 from quantseg import api
 from quantseg.graph.passes import LOWERINGS, conv_transpose
-from quantseg.graph.passes.outcome import Outcome
+from quantseg.graph.passes.outcome import RewriteOutcome
 from quantseg.mixed_precision import latency_model as costs
 from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions, input_shapes
 from quantseg.quantization.formats import convolution, editor
@@ -57,7 +57,7 @@ def without(trick: str) -> Iterator[None]:
         "whole pixels": [
             patch.object(conv_transpose._Form, "phases_first", new_callable=PropertyMock, return_value=False)
         ],
-        "free shuffles": [patch.dict(LOWERINGS, recognise_channel_shuffles=lambda _: Outcome())],
+        "free shuffles": [patch.dict(LOWERINGS, recognise_channel_shuffles=lambda _: RewriteOutcome())],
         "dense groups": [
             patch.object(convolution, "DENSE_CHANNELS", 0),
             patch.object(convolution, "DENSE_POINTWISE", 0),

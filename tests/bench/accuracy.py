@@ -25,7 +25,7 @@ from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
 from quantseg.files import write_json
-from quantseg.mixed_precision.risk import Jury
+from quantseg.mixed_precision.risk import ReferenceOutputs
 from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
@@ -142,8 +142,8 @@ def _steps(subject: contestants.Subject, steps: Collection[str]) -> Iterator[tup
 
     def narrowed() -> Candidate:
         feeds = [{given.model.input.name: context.data.load(i).tensor} for i in range(len(context.data.names))]
-        jury = Jury.of(plain.prepared.model, feeds, given.model.recipe.output, threads=context.threads)
-        work = Work(context, context, jury)
+        reference = ReferenceOutputs.of(plain.prepared.model, feeds, given.model.recipe.output, threads=context.threads)
+        work = Work(context, context, reference)
         return order_channels(looked_at(start_of(plain, observations, work), work)[0].candidate, context)
 
     yield NARROWED, narrowed

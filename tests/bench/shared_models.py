@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quantseg import api
 from quantseg.data.sources import opener
-from quantseg.evaluation.tool_comparison import FLOAT, ONNXRUNTIME, Contestant
+from quantseg.evaluation.tool_comparison import FLOAT, ONNXRUNTIME, ComparedModel
 from quantseg.options import Options
 from quantseg.quantization.float_model import RecipeSource
 from quantseg.refinement import levels
@@ -32,7 +32,7 @@ DATA = {
 """Model → images to calibrate on, images to judge on, and the agreement of onnxruntime's quantizer on record, in %."""
 
 
-def judged(name: str) -> tuple[Contestant, ...]:
+def judged(name: str) -> tuple[ComparedModel, ...]:
     """All contestants on one model. Masks of the data are of other classes than the models', so they are left aside."""
     calibration, validation, _ = DATA[name]
     model = api.load(writing.SHARED / "models" / f"{name}.onnx", RecipeSource(RECIPES / f"{name}.toml"))
@@ -64,7 +64,7 @@ def main() -> None:
     writing.write("shared_models", page, {name: [c.to_json() for c in all_of] for name, all_of in results.items()})
 
 
-def _row(name: str, c: Contestant) -> tables.Row:
+def _row(name: str, c: ComparedModel) -> tables.Row:
     on_record = f"{DATA[name][2]:.1f} %" if c.name == ONNXRUNTIME else None
     name, what = name.split("_")[0], {ONNXRUNTIME: "its quantizer"}.get(c.name, c.name.removeprefix("quantseg "))
     if c.evaluation is None or c.timing is None:

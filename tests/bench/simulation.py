@@ -35,7 +35,7 @@ from quantseg.report import tables
 from quantseg.runtimes import DEFAULT
 from quantseg.runtimes.latency import timed_runs
 from quantseg.simulation import running
-from quantseg.simulation.arithmetic.processors import EXACT, Processor
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor
 from quantseg.simulation.examining import Wanted, examine
 from quantseg.simulation.others import InRuntime, Simulated
 from quantseg.simulation.program import Program, program
@@ -256,7 +256,7 @@ def full_range(subject: Subject, qformat: str, folder: Path) -> Path:
     return subject.quantised(options).save(folder / f"{subject.name}.full.onnx")
 
 
-def _on(processor: Processor, subject: Subject, made: Path) -> dict[str, Any]:
+def _on(processor: SimulatedProcessor, subject: Subject, made: Path) -> dict[str, Any]:
     model = graph.load(made)
     steps = program(model, what=made.name)
     name = subject.model.input.name

@@ -17,7 +17,7 @@ from quantseg import api
 from quantseg.data.sources import opener
 from quantseg.errors import DataError
 from quantseg.mixed_precision.budget import Budget, moves, weighing
-from quantseg.mixed_precision.budget.judging import Judge
+from quantseg.mixed_precision.budget.judging import JudgedImages
 from quantseg.mixed_precision.budget.search import Found, Weighing, halves, search
 from quantseg.mixed_precision.budget.weighing import by_work, in_int8, work_shares
 from quantseg.mixed_precision.targets import input_shapes
@@ -44,7 +44,7 @@ def found(plain: Candidate, data: Path, budget: Budget, evaluations: int = 8, *,
     harm = {name: float(place + 1) for place, name in enumerate(nodes)}
     images = opener(data, masks=labelled)(plain.model.recipe, plain.model.input)
     weighed = Weighing(by_work(shares), shares, lambda: harm)
-    return search(plain, Judge(images, budget, labelled), weighed, context(), evaluations=evaluations)
+    return search(plain, JudgedImages(images, budget, labelled), weighed, context(), evaluations=evaluations)
 
 
 def errors(outcome: Outcome) -> list[str]:

@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from quantseg.data.heads import Judged
+from quantseg.data.heads import JudgedOutputs
 from quantseg.mixed_precision.sensitivity import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
 from quantseg.report.figures.sensitivity import sensitivity as drawn
 from quantseg.report.rendering import svg_file
 from quantseg.report.tables import WIDTH
 
-JUDGED = Judged(("y",), ())
+JUDGED = JudgedOutputs(("y",), ())
 
 
 def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_model, pictures, tmp_path):

@@ -14,7 +14,7 @@ from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import load, signature
 from quantseg.mixed_precision import targets
-from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, heat
+from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, compare_latency
 from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.options import Options
 from quantseg.quantization.plan import Fit, Overrides
@@ -198,7 +198,7 @@ def test_where_int8_is_not_faster_the_plan_that_is_gets_named(
 
 
 def test_where_nothing_is_faster_float_is_advised() -> None:
-    outcome = races.Outcome(
+    outcome = races.SpeedCheck(
         timing("float", 1.0, 1.0), timing("int8", 2.0, 1.0), 2, (timing("--target portable", 1.5, 1.0),)
     )
     said, advice = lines(outcome, ["quantize", "m.onnx", "--target", "ort-cpu"])
@@ -208,7 +208,7 @@ def test_where_nothing_is_faster_float_is_advised() -> None:
 
 def test_the_command_that_is_offered_has_one_target() -> None:
     best = timing("--target ort-cpu --latency-first", 0.5, 1.0)
-    outcome = races.Outcome(timing("float", 1.0, 1.0), timing("int8", 2.0, 1.0), 2, (best,))
+    outcome = races.SpeedCheck(timing("float", 1.0, 1.0), timing("int8", 2.0, 1.0), 2, (best,))
     words = ["quantize", "my model.onnx", "--target=ort-cpu", "--int8-everywhere", "--format", "channels-last"]
     assert lines(outcome, words)[1].endswith(": quantseg quantize 'my model.onnx' --target ort-cpu --latency-first")
 
@@ -306,7 +306,7 @@ def test_a_placement_by_parts_has_to_win_the_last_heat(
     slow = replace(plain, overrides=Overrides(kept_float={first: "slow"}, fit=fit))
     ruled = replace(plain, overrides=Overrides(fit=replace(fit, by_parts=False)))
     monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: Fitted(slow, ruled))
-    monkeypatch.setattr(targets.costs, "heat", lambda models, *_: (by_parts, 1.0))
+    monkeypatch.setattr(targets.costs, "compare_latency", lambda models, *_: (by_parts, 1.0))
     found = targets.fitted(plain, Bench(RUNTIMES["onnxruntime"], 1, None), objective)
     made = written(found)
     assert made.fit is not None
@@ -319,7 +319,7 @@ def test_the_last_heat_is_remembered(kept: Path, monkeypatch: pytest.MonkeyPatch
     models[1].metadata_props["other"] = "bytes"
     bench = Bench(RUNTIMES["onnxruntime"], 1, kept)
     feeds = random_feeds([replace(spec, shape=(1, *spec.shape[1:])) for spec in signature(models[0])[0]])
-    first = heat(models, feeds, bench)
+    first = compare_latency(models, feeds, bench)
     assert min(first) > 0
     monkeypatch.setattr(OnnxRuntimeCpu, "open", lambda *_, **__: pytest.fail("timed again"))
-    assert heat(models, feeds, bench) == first
+    assert compare_latency(models, feeds, bench) == first

@@ -13,7 +13,7 @@ from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.peers import PeerError
-from quantseg.evaluation.tool_comparison import FLOAT, NNCF, ONNXRUNTIME, QUANTSEG, Contestant
+from quantseg.evaluation.tool_comparison import FLOAT, NNCF, ONNXRUNTIME, QUANTSEG, ComparedModel
 from quantseg.options import Options
 from tests.support import models
 
@@ -28,7 +28,7 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.runtimes.latency.peak_memory", lambda *arguments, **settings: None)
 
 
-def held(float_model: Path, pictures: Path, **more: Any) -> tuple[Contestant, ...]:
+def held(float_model: Path, pictures: Path, **more: Any) -> tuple[ComparedModel, ...]:
     """The comparison that `compare` makes, one round of timing."""
     options = Options(calibrator="minmax", effort="fast", threads=1)
     given = api.calibrate(api.load(float_model), pictures, options)

@@ -23,7 +23,7 @@ from quantseg.mixed_precision.budget import (
 )
 from quantseg.mixed_precision.budget.walk import union
 from quantseg.mixed_precision.latency_model import Estimate
-from quantseg.mixed_precision.minimum_cut import Crossing, Part
+from quantseg.mixed_precision.minimum_cut import Crossing, CutPart
 from quantseg.quantization.qtypes import QType
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.latency import random_feeds
@@ -213,7 +213,7 @@ def test_a_time_is_that_of_the_fastest_placement_with_these_nodes_in_float(held,
         Crossing("a", ("b",), 2, to_integers=False),
         Crossing("b", (None,), 2, to_integers=False),
     )
-    known = Estimate({"a": Part(9, 1), "b": Part(8, 2)}, crossings, {"a": "a", "r": "a", "b": "b"})
+    known = Estimate({"a": CutPart(9, 1), "b": CutPart(8, 2)}, crossings, {"a": "a", "r": "a", "b": "b"})
     assert known.milliseconds(frozenset(held)) == pytest.approx(nanoseconds * 1e-6)
     assert known.nodes() == pytest.approx({"a": 8e-6, "r": 0.0, "b": 6e-6})
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared, prepare
 from quantseg.mixed_precision import latency_model as costs
-from quantseg.mixed_precision.latency_model import cache, candidates, cutting
+from quantseg.mixed_precision.latency_model import cache, cutting
+from quantseg.mixed_precision.latency_model import trials as candidates
 from quantseg.mixed_precision.latency_model.cache import Machine
-from quantseg.mixed_precision.latency_model.candidates import Candidate, Way
 from quantseg.mixed_precision.latency_model.stopwatch import Cost, timed
+from quantseg.mixed_precision.latency_model.trials import Trial, Way
 from quantseg.mixed_precision.latency_model.units import Unit, sized, units_of
 from quantseg.quantization.affine import params_of_weights
 from quantseg.quantization.formats import FORMATS
@@ -122,7 +123,7 @@ def test_what_the_runtime_lays_out_anew_is_told_apart() -> None:
 
 
 def test_the_least_of_the_rounds_counts_and_there_is_one_more_where_they_differ() -> None:
-    candidate = Candidate("c", lambda: cutting.float_model(units(net())["d"], 13))
+    candidate = Trial("c", lambda: cutting.float_model(units(net())["d"], 13))
     runtime = Fake()
     times = iter([5.0, 3.0, 4.0])
 

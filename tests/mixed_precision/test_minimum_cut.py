@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.mixed_precision.minimum_cut import Crossing, Part, cheapest, price
+from quantseg.mixed_precision.minimum_cut import Crossing, CutPart, cheapest, price
 
-Network = tuple[dict[str, Part], list[Crossing]]
+Network = tuple[dict[str, CutPart], list[Crossing]]
 COSTS = st.integers(0, 20)
 
 
@@ -20,7 +20,9 @@ def networks(draw: st.DrawFn) -> Network:
     parts = {
         name: draw(
             st.one_of(
-                st.builds(Part, COSTS, COSTS), st.builds(Part, COSTS, st.none()), st.builds(Part, st.none(), COSTS)
+                st.builds(CutPart, COSTS, COSTS),
+                st.builds(CutPart, COSTS, st.none()),
+                st.builds(CutPart, st.none(), COSTS),
             )
         )
         for name in names
@@ -34,7 +36,7 @@ def networks(draw: st.DrawFn) -> Network:
     return parts, crossings
 
 
-def splits(parts: Mapping[str, Part], crossings: list[Crossing]) -> list[tuple[int, frozenset[str]]]:
+def splits(parts: Mapping[str, CutPart], crossings: list[Crossing]) -> list[tuple[int, frozenset[str]]]:
     """Every possible split and its price."""
     subsets = (frozenset(c) for n in range(len(parts) + 1) for c in itertools.combinations(parts, n))
     return [(cost, chosen) for chosen in subsets if (cost := price(parts, crossings, chosen)) is not None]
@@ -66,13 +68,13 @@ def test_the_order_of_parts_and_crossings_does_not_matter(network: Network, rand
 @given(networks())
 def test_dearer_integers_never_draw_more_parts_to_them(network: Network) -> None:
     parts, crossings = network
-    dearer = {n: Part(p.as_float, None if p.as_integer is None else p.as_integer + 3) for n, p in parts.items()}
+    dearer = {n: CutPart(p.as_float, None if p.as_integer is None else p.as_integer + 3) for n, p in parts.items()}
     assert cheapest(dearer, crossings) <= cheapest(parts, crossings)
 
 
 @pytest.mark.parametrize(("price_of_border", "integer"), [(5, {"a", "b"}), (7, set())])
 def test_a_border_is_paid_once_for_all_its_readers(price_of_border: int, integer: set[str]) -> None:
-    parts = {"a": Part(6, 3), "b": Part(6, 3)}
+    parts = {"a": CutPart(6, 3), "b": CutPart(6, 3)}
     assert cheapest(parts, [Crossing(None, ("a", "b"), price_of_border, to_integers=True)]) == integer
 
 

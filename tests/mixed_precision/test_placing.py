@@ -8,9 +8,9 @@ import pytest
 
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.latency_model import pricing
-from quantseg.mixed_precision.latency_model.candidates import Way
 from quantseg.mixed_precision.latency_model.placing import FASTER, Placed, place
 from quantseg.mixed_precision.latency_model.stopwatch import Cost
+from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantSettings, plan

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import RecipeError
 from quantseg.graph.preparation import prepare
-from quantseg.mixed_precision.risk import Judge, Jury, Price, Source, price_of, regions, sources, worth
+from quantseg.mixed_precision.risk import (
+    MarginWeightedError,
+    Price,
+    ReferenceOutputs,
+    Source,
+    float_objective,
+    price_of,
+    regions,
+    sources,
+)
 from quantseg.mixed_precision.risk import choice as choice_of
 from quantseg.mixed_precision.risk.price import BORDER, Border
 from quantseg.quantization.fake_quant import rounded_tensors
@@ -46,7 +55,7 @@ def output(head: str, seed: int = 0):
 @pytest.mark.parametrize("head", HEADS)
 def test_equal_outputs_bear_no_risk_and_others_do(head):
     answer = output(head)
-    judge = Judge.of((answer,), HEADS[head])
+    judge = MarginWeightedError.of((answer,), HEADS[head])
     assert judge.risk((answer,)) == 0
     assert judge.risk((output(head, seed=1),)) > 0.1
     assert judge.risk((np.zeros_like(answer),)) > 0.1
@@ -57,7 +66,7 @@ def test_what_raises_all_classes_of_a_pixel_alike_changes_no_class(head):
     answer = output(head)
     axis = 1 if head == "argmax" else 3
     raised = answer + np.expand_dims(noise(2, 4, 6, seed=3), axis)
-    assert Judge.of((answer,), HEADS[head]).risk((raised,)) < 1e-10
+    assert MarginWeightedError.of((answer,), HEADS[head]).risk((raised,)) < 1e-10
 
 
 @pytest.mark.parametrize("head", [head for head in HEADS if head != "labels"])
@@ -65,7 +74,7 @@ def test_what_raises_all_classes_of_a_pixel_alike_changes_no_class(head):
 @settings(max_examples=10)
 def test_larger_errors_bear_more_risk(head, seed, factor):
     answer, wrong = output(head), output(head, seed=seed + 1) * np.float32(0.1)
-    judge = Judge.of((answer,), HEADS[head])
+    judge = MarginWeightedError.of((answer,), HEADS[head])
     assert judge.risk((answer + np.float32(factor) * wrong,)) > judge.risk((answer + wrong,))
 
 
@@ -78,7 +87,7 @@ def test_where_leads_are_spread_evenly_the_risk_grows_as_the_error_does(head, er
     level = np.float32(HEADS[head].threshold if head == "threshold" else 0)
     answer = lead + level if head == "threshold" else np.concatenate([lead, np.zeros_like(lead)], axis=1)
     signs = np.random.default_rng(1).choice([-1, 1], answer.shape).astype(np.float32)
-    judge = Judge.of((answer,), HEADS[head])
+    judge = MarginWeightedError.of((answer,), HEADS[head])
     once, scaled = (judge.risk((answer + np.float32(size) * signs,)) for size in (error, factor * error))
     assert scaled == pytest.approx(factor * once, rel=0.1)
 
@@ -96,7 +105,7 @@ def test_a_rare_class_counts_like_a_frequent_one(head):
     else:
         answer = np.where(rare, 1.1, -0.9).astype(np.float32)[:, None]
     recipe = HEADS[head] if head != "labels" else OutputRecipe(name="y", layout="NCHW", head="labels")
-    judge = Judge.of((answer,), recipe)
+    judge = MarginWeightedError.of((answer,), recipe)
     risks = []
     for place in (rare, ~rare):
         wrong = answer.copy()
@@ -111,13 +120,13 @@ def test_a_rare_class_counts_like_a_frequent_one(head):
 
 def test_any_other_class_id_is_as_wrong_as_the_next():
     answer = output("labels")
-    judge = Judge.of((answer,), HEADS["labels"])
+    judge = MarginWeightedError.of((answer,), HEADS["labels"])
     assert judge.risk((answer + 1,)) == judge.risk((answer + 100,)) == pytest.approx(1)
 
 
 def test_an_error_at_the_boundary_weighs_more_than_one_inside():
     answer = np.array([[0.1, 5.0], [0.0, 0.0]], np.float32).reshape(1, 2, 1, 2)
-    judge = Judge.of((answer,), HEADS["argmax"])
+    judge = MarginWeightedError.of((answer,), HEADS["argmax"])
     boundary, inside = answer.copy(), answer.copy()
     boundary[0, 0, 0, 0] += 0.1
     inside[0, 0, 0, 1] += 0.1
@@ -126,7 +135,7 @@ def test_an_error_at_the_boundary_weighs_more_than_one_inside():
 
 def test_an_output_of_another_layout_is_refused():
     with pytest.raises(RecipeError, match="not NCHW"):
-        Judge.of((noise(2, 3, 4),), HEADS["argmax"])
+        MarginWeightedError.of((noise(2, 3, 4),), HEADS["argmax"])
 
 
 # The choice.
@@ -172,7 +181,10 @@ def test_a_region_is_allowed_tells_the_truth_and_pays(choice, work, time, random
     assert allowed(found.nodes)
     assert found.price == price.of_time(found.nodes)
     assert found.risk == pytest.approx(remaining(places, found.nodes))
-    assert all(worth(found.risk, found.price) <= worth(max(other.risk, 1e-6), other.price) for other in others)
+    assert all(
+        float_objective(found.risk, found.price) <= float_objective(max(other.risk, 1e-6), other.price)
+        for other in others
+    )
     assert frozenset() in [one.nodes for one in (found, *others)]
     assert regions(random.sample(places, len(places)), price, allowed, harmless=1e-6) == (found, *others)
 
@@ -266,10 +278,10 @@ def test_every_place_that_rounds_is_measured_with_the_nodes_around_it():
     feeds = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(2)]
     decided = plan(prepared, extrema(prepared.model, feeds), QuantSettings())
     recipe = HEADS["argmax"]
-    jury = Jury.of(prepared.model, feeds, recipe, threads=1)
-    assert jury.risks(prepared.model) == (0.0, 0.0)
-    found = sources(prepared.model, decided, jury)
-    assert found == sources(prepared.model, decided, replace(jury, threads=2))
+    reference = ReferenceOutputs.of(prepared.model, feeds, recipe, threads=1)
+    assert reference.risks(prepared.model) == (0.0, 0.0)
+    found = sources(prepared.model, decided, reference)
+    assert found == sources(prepared.model, decided, replace(reference, threads=2))
     tensors = rounded_tensors(prepared.model, decided)
     assert tuple(place.name for place in found) == tensors
     assert all(place.risk > 0 for place in found)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quantseg.data.heads import Judged
+from quantseg.data.heads import JudgedOutputs
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, OutputError, PlanError
 from quantseg.evaluation.agreement import evaluate
@@ -26,7 +26,7 @@ from tests.support import graphs
 from tests.support.candidates import Tensors, candidate, context
 from tests.support.quantised import extrema, kernel
 
-JUDGED = Judged(("y",), ())
+JUDGED = JudgedOutputs(("y",), ())
 
 CHAIN = """
     a = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)

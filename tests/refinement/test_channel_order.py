@@ -18,7 +18,7 @@ from quantseg.quantization.plan.weights import pair_rows
 from quantseg.refinement import channel_order as ordering
 from quantseg.refinement.channel_order import Reordered, lost, reorder
 from quantseg.refinement.channel_order.pairing import Rows, improved, pair_costs
-from quantseg.refinement.channel_order.search import Reader, bits, ordered
+from quantseg.refinement.channel_order.search import RowReader, bits, ordered
 from tests.refinement.test_equalisation import MODELS, ONE, TWO, WHOLE, Drawn, _one, _two, _whole, raw
 from tests.support import graphs
 from tests.support.quantised import Array, noise
@@ -356,7 +356,7 @@ def test_no_exchange_of_partners_makes_the_found_matching_better(seed, size):
 
 
 @st.composite
-def readers_of_blocks(draw: st.DrawFn) -> tuple[list[Reader], list[Array]]:
+def readers_of_blocks(draw: st.DrawFn) -> tuple[list[RowReader], list[Array]]:
     """Products that read a few blocks side by side, at even and odd places, of even and odd lengths, in groups."""
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
     sizes = draw(st.lists(st.integers(2, 7), min_size=1, max_size=3))
@@ -369,7 +369,7 @@ def readers_of_blocks(draw: st.DrawFn) -> tuple[list[Reader], list[Array]]:
         read = np.concatenate([1000 + np.arange(fixed), *(blocks[part] for part in parts)]).astype(np.int64)
         groups = draw(st.sampled_from([1, 2]))
         steps = drawn_steps(random, 4 * groups, len(read), draw(st.sampled_from([1, 3])))
-        readers.append(Reader(steps, groups, np.tile(read, groups)))
+        readers.append(RowReader(steps, groups, np.tile(read, groups)))
     return readers, blocks
 
 
@@ -396,7 +396,7 @@ def test_no_order_loses_more_bits_and_each_is_one_of_its_block(problem):
 def test_four_channels_find_the_one_order_without_loss():
     """Two heavy ones and two light ones: the heavy must not meet."""
     steps = np.array([[[127.0], [120.0], [1.0], [-3.0]]], np.float32)
-    (order,) = ordered([Reader(steps, 1, np.arange(4))], [np.arange(4)])
+    (order,) = ordered([RowReader(steps, 1, np.arange(4))], [np.arange(4)])
     assert bits(steps)[0] > 0.9
     assert not bits(steps[:, order]).any()
 
@@ -404,7 +404,7 @@ def test_four_channels_find_the_one_order_without_loss():
 def test_an_odd_place_has_a_neighbour_outside_the_block():
     """A channel that cannot move comes first; only the lightest of the block may stand beside it, heavy ones apart."""
     steps = np.array([[[127.0], [100.0], [0.5], [90.0]]], np.float32)
-    readers = [Reader(steps, 1, np.array([9, 0, 1, 2]))]
+    readers = [RowReader(steps, 1, np.array([9, 0, 1, 2]))]
     best = min(bits(steps[:, [0, *(1 + np.array(p))]])[0] for p in permutations(range(3)))
     (order,) = ordered(readers, [np.arange(3)])
     assert bits(steps[:, [0, *(1 + order)]])[0] == pytest.approx(best)
@@ -413,7 +413,7 @@ def test_an_odd_place_has_a_neighbour_outside_the_block():
 
 def test_without_work_to_spend_nothing_moves():
     steps = np.array([[[127.0], [120.0], [1.0], [-3.0]]], np.float32)
-    (order,) = ordered([Reader(steps, 1, np.arange(4))], [np.arange(4)], work=0)
+    (order,) = ordered([RowReader(steps, 1, np.arange(4))], [np.arange(4)], work=0)
     assert list(order) == [0, 1, 2, 3]
 
 

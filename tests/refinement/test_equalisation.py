@@ -19,7 +19,7 @@ from quantseg.quantization import formats
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.refinement.equalisation import Equalised, equalise
 from quantseg.refinement.equalisation.channels import channel_classes
-from quantseg.refinement.equalisation.factors import Grid, Reader, _cost, solve
+from quantseg.refinement.equalisation.factors import TensorGrid, WeightReader, _cost, solve
 from tests.support import graphs
 from tests.support.candidates import Tensors, calibrated
 from tests.support.places import ROOT
@@ -398,8 +398,11 @@ def problems(draw: st.DrawFn):
     readers = []
     for read, made, group in ((first, second, 1), (second, answer, groups)):
         weight = random.normal(size=(len(made), len(read) // group, 3))
-        readers.append(Reader(np.abs(weight).max(axis=2), np.square(weight).sum(axis=2), 3, group, read, made))
-    grids = [Grid(second, sizes * draw(st.sampled_from([0.0, 0.5])), sizes), Grid(first, np.ones(2), np.ones(2))]
+        readers.append(WeightReader(np.abs(weight).max(axis=2), np.square(weight).sum(axis=2), 3, group, read, made))
+    grids = [
+        TensorGrid(second, sizes * draw(st.sampled_from([0.0, 0.5])), sizes),
+        TensorGrid(first, np.ones(2), np.ones(2)),
+    ]
     reach = np.concatenate([np.full(2, 2.0), sizes, np.ones(groups)])
     reach[draw(st.sampled_from([2, 3]))] *= draw(st.sampled_from([0.0, 1.0]))
     free = np.zeros(len(reach), np.bool_)
@@ -408,7 +411,9 @@ def problems(draw: st.DrawFn):
     return readers, grids, reach, free, ceilings
 
 
-def modelled(readers: Sequence[Reader], grids: Sequence[Grid], reach: Array, logs: Array) -> tuple[float, Array]:
+def modelled(
+    readers: Sequence[WeightReader], grids: Sequence[TensorGrid], reach: Array, logs: Array
+) -> tuple[float, Array]:
     """The cost that is minimised, put together anew."""
     power = np.square(reach / 6.0)
     gains, weights = np.zeros(len(reach)), []

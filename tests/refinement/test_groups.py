@@ -5,7 +5,7 @@ import pytest
 from quantseg.calibration.calibrators import CALIBRATORS, calibrator
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.affine import Range
-from quantseg.refinement.groups import SAFE, spans_of
+from quantseg.refinement.groups import SAFE, group_ranges
 from tests.support import graphs
 from tests.support.candidates import calibrated, candidate, images, observed
 from tests.support.quantised import kernel
@@ -29,7 +29,7 @@ def test_every_candidate_lies_within_what_is_known(halved):
         halves = {name: Range(span.minimum / 2, span.maximum / 2) for name, span in given.ranges.ranges.items()}
         given = candidate(given.prepared, halves)
     ranges = given.ranges.ranges
-    found = list(spans_of(given, seen, CANDIDATES))
+    found = list(group_ranges(given, seen, CANDIDATES))
     assert found
     for grid in found:
         assert next(iter(grid.spans)) == SAFE
@@ -43,10 +43,10 @@ def test_every_candidate_lies_within_what_is_known(halved):
 
 
 def test_tensors_on_one_grid_are_narrowed_together():
-    found = {grid.points: grid for grid in spans_of(*case(), CANDIDATES)}
+    found = {grid.points: grid for grid in group_ranges(*case(), CANDIDATES)}
     assert ("a", "b") in found or any({"a", "b"} <= set(grid.of_tensors[SAFE]) for grid in found.values())
     assert sorted(point for points in found for point in points) == sorted({p for points in found for p in points})
 
 
 def test_a_candidate_that_chooses_the_same_range_is_left_out():
-    assert not list(spans_of(*case(), {"again": CALIBRATORS["minmax"]}))
+    assert not list(group_ranges(*case(), {"again": CALIBRATORS["minmax"]}))

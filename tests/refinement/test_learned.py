@@ -132,7 +132,7 @@ def content(result: Candidate) -> bytes:
 @pytest.mark.parametrize(("qtype", "limits"), [(INT4, (-7, 7)), (INT8, (-127, 127))])
 def test_learning_starts_from_the_weight(name: str, qtype: Any, limits: tuple[int, int]) -> None:
     weight, params = kernel(5, 3, 3, 3), params_of_weights(kernel(5, 3, 3, 3), qtype, axis=0)
-    grid = rounding.Grid.of(params, 4, limits)
+    grid = rounding.WeightGrid.of(params, 4, limits)
     learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
     assert learnable.variable.requires_grad
     nearest = dequantize(quantize(weight, params), params)
@@ -146,7 +146,7 @@ def test_learning_starts_from_the_weight(name: str, qtype: Any, limits: tuple[in
 @pytest.mark.parametrize("name", ROUNDINGS)
 def test_what_is_settled_is_an_integer_of_the_grid(name: str) -> None:
     weight = kernel(4, 2, 3, 3)
-    grid = rounding.Grid.of(params_of_weights(weight, INT4, axis=0), 4, (-7, 7))
+    grid = rounding.WeightGrid.of(params_of_weights(weight, INT4, axis=0), 4, (-7, 7))
     learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
     with torch.no_grad():
         learnable.variable += 4 * torch.from_numpy(noise(4, 2, 3, 3))
@@ -164,7 +164,7 @@ def test_no_pair_of_what_is_settled_saturates(name: str, inputs: int) -> None:
     """Steps of the largest weight alone, so that most pairs are beyond their limits at the start."""
     weight = np.abs(kernel(4, inputs, 3, 3))
     node = next(iter(graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=weight).graph))
-    grid = rounding.Grid.of(
+    grid = rounding.WeightGrid.of(
         params_of_weights(weight, INT8, axis=0), 4, (-127, 127), lambda integers: safe_integers(node, integers)
     )
     assert unsafe(np.rint(weight / grid.scale.numpy()).reshape(4, inputs, 9)).all()
@@ -178,7 +178,7 @@ def test_no_pair_of_what_is_settled_saturates(name: str, inputs: int) -> None:
 
 
 def test_the_penalty_is_nothing_where_every_share_is_decided() -> None:
-    grid = rounding.Grid(torch.ones(()), torch.zeros(()), -7, 7)
+    grid = rounding.WeightGrid(torch.ones(()), torch.zeros(()), -7, 7)
     learnable = rounding.AdaRound(grid, torch.tensor([0.5, 1.5]))
     assert learnable.penalty(1.0).item() == pytest.approx(1)
     assert learnable.penalty(0.0).item() == 0  # not yet

@@ -15,7 +15,7 @@ from quantseg.calibration.calibrators import calibrator
 from quantseg.data import Subset
 from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError, PlanError
-from quantseg.mixed_precision.risk import Jury
+from quantseg.mixed_precision.risk import ReferenceOutputs
 from quantseg.options import Options
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
@@ -205,8 +205,8 @@ def test_best_without_torch_says_what_to_install(made, monkeypatch):
 def start(made: Case) -> tuple[starts.Start, starts.Work]:
     """The calibrated model with the risk of rounding it, and what refinement works with."""
     feeds = [{made.model.input.name: made.data.load(index).tensor} for index in range(len(made.data.names))]
-    jury = Jury.of(made.model.prepared.model, feeds, made.model.recipe.output, threads=1)
-    work = starts.Work(context(made.data), context(made.data), jury)
+    reference = ReferenceOutputs.of(made.model.prepared.model, feeds, made.model.recipe.output, threads=1)
+    work = starts.Work(context(made.data), context(made.data), reference)
     return starts.start_of(made.plain, made.given.calibration.observations, work), work
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from quantseg.data.recipe import OutputRecipe
 from quantseg.graph.preparation import prepare
-from quantseg.mixed_precision.risk import Jury, sources
-from quantseg.refinement.range_search import narrowed, speaking
+from quantseg.mixed_precision.risk import ReferenceOutputs, sources
+from quantseg.refinement.range_search import effective_images, narrowed
 from tests.support import graphs
 from tests.support.candidates import Tensors, calibrated, observed
 from tests.support.quantised import noise
@@ -39,12 +39,12 @@ def case(decided_by_spike: bool):
     prepared = prepare(graphs.graph(body, x=size, w=weight, b=bias))
     data = Tensors(tuple(map(with_spikes, range(4))))
     given_ = calibrated(prepared, data)
-    jury = Jury.of(prepared.model, data.feeds(), OUTPUT, threads=1)
-    return given_, observed(prepared, data), sources(prepared.model, given_.plan, jury), jury
+    reference = ReferenceOutputs.of(prepared.model, data.feeds(), OUTPUT, threads=1)
+    return given_, observed(prepared, data), sources(prepared.model, given_.plan, reference), reference
 
 
 def test_rare_values_that_no_mask_needs_are_cut_off():
-    before, _, found, jury = given_ = case(decided_by_spike=False)
+    before, _, found, reference = given_ = case(decided_by_spike=False)
     narrower, left = narrowed(*given_)
     known, ranges = {source.name: source.risk for source in found}, narrower.ranges.ranges
     assert ranges["x"].maximum < SPIKE / 10
@@ -55,7 +55,7 @@ def test_rare_values_that_no_mask_needs_are_cut_off():
     now = {source.name: source.risk for source in left}
     assert now["x"] < known["x"] / 2
     assert [source.nodes for source in left] == [source.nodes for source in found]
-    measured = sources(narrower.prepared.model, narrower.plan, jury)
+    measured = sources(narrower.prepared.model, narrower.plan, reference)
     assert now["x"] == pytest.approx({source.name: source.risk for source in measured}["x"])
 
 
@@ -67,17 +67,17 @@ def test_rare_values_that_are_a_class_are_kept():
 
 
 def test_threads_and_the_order_of_sources_change_nothing():
-    *given_, found, jury = case(decided_by_spike=False)
-    one = narrowed(*given_, found, jury)
-    assert narrowed(*given_, found, replace(jury, threads=2)) == one
-    narrower, left = narrowed(*given_, tuple(reversed(found)), jury)
+    *given_, found, reference = case(decided_by_spike=False)
+    one = narrowed(*given_, found, reference)
+    assert narrowed(*given_, found, replace(reference, threads=2)) == one
+    narrower, left = narrowed(*given_, tuple(reversed(found)), reference)
     assert (narrower, tuple(reversed(left))) == one
 
 
 def test_where_nothing_is_at_risk_nothing_is_tried():
-    *given_, found, jury = case(decided_by_spike=False)
+    *given_, found, reference = case(decided_by_spike=False)
     harmless = tuple(replace(source, risk=0.0) for source in found)
-    after, left = narrowed(*given_, harmless, jury, track=_none_expected)
+    after, left = narrowed(*given_, harmless, reference, track=_none_expected)
     assert after is given_[0]
     assert left == harmless
 
@@ -89,12 +89,12 @@ def _none_expected(items, *, total, what):
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=20), st.floats(0.1, 10.0), st.integers(0, 5))
 def test_speaking_counts_the_images_that_bear_the_risk(risks, factor, silent):
-    count = speaking(risks)
+    count = effective_images(risks)
     assert 1 - 1e-9 <= count <= len(risks) + 1e-9
-    assert speaking([*risks, *[0.0] * silent]) == pytest.approx(count)
-    assert speaking([factor * risk for risk in risks]) == pytest.approx(count)
-    assert speaking([risks[0]] * len(risks)) == pytest.approx(len(risks))
+    assert effective_images([*risks, *[0.0] * silent]) == pytest.approx(count)
+    assert effective_images([factor * risk for risk in risks]) == pytest.approx(count)
+    assert effective_images([risks[0]] * len(risks)) == pytest.approx(len(risks))
 
 
 def test_no_risk_speaks_of_nothing():
-    assert speaking([0.0, 0.0]) == 0.0
+    assert effective_images([0.0, 0.0]) == 0.0

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 import quantseg.report
-from quantseg.data.heads import Judged
+from quantseg.data.heads import JudgedOutputs
 from quantseg.errors import DataError, OutputError
 from quantseg.report import (
     INT8,
@@ -412,12 +412,12 @@ def test_a_plan_is_summarised_by_counting():
 
 
 def test_the_report_names_the_output_where_there_are_several(tmp_path):
-    seen = replace(evaluation(), judged=Judged(("y",), ("aux",)))
+    seen = replace(evaluation(), judged=JudgedOutputs(("y",), ("aux",)))
     write_report(report(evaluation=seen), tmp_path / "r")
-    assert "Judged: output 'y', not 'aux'." in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "JudgedOutputs: output 'y', not 'aux'." in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "r" / "report.json").read_text())["evaluation"]["output"] == "y"
     write_report(report(), tmp_path / "s")
-    assert "Judged:" not in (tmp_path / "s" / "report.md").read_text(encoding="utf-8")
+    assert "JudgedOutputs:" not in (tmp_path / "s" / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_figure_that_only_the_agreement_has_stands_alone_in_its_row():

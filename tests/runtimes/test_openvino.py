@@ -18,7 +18,7 @@ from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import summary
 from quantseg.runtimes.latency import benchmark, file_bytes
-from quantseg.runtimes.openvino_profile import Layer, executed_nodes
+from quantseg.runtimes.openvino_profile import ProfiledLayer, executed_nodes
 from tests.support import candidates, models
 from tests.support.places import WEIGHTS
 
@@ -188,31 +188,31 @@ def test_bytes_of_openvino_ir_are_those_of_both_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "op_type", "kind"),
     [
-        (Layer("a", "Convolution", "u8", "u8", "u8"), "Conv", "int8"),
-        (Layer("a", "Convolution", "u8", "u8", "f32"), "Conv", "int8"),
-        (Layer("a", "Convolution", "f32", "f32", "u8"), "Conv", "float"),
-        (Layer("a", "Convolution", "bf16", "bf16", "bf16"), "Conv", "float"),
-        (Layer("a", "Deconvolution", "f32", "f32", "f32"), "ConvTranspose", "float"),
-        (Layer("a", "FakeQuantize", "f32", "f32", "u8"), "QuantizeLinear", "boundary"),
-        (Layer("a", "FakeQuantize", "f32", "f32", "f32"), "FakeQuantize", "float"),
-        (Layer("a", "FakeQuantize", "u8", "u8", "u8"), "FakeQuantize", "int8"),
-        (Layer("a", "Convert", "u8", "u8", "f32"), "DequantizeLinear", "boundary"),
-        (Layer("a", "Subgraph", "f32", "f32", "u8"), "QuantizeLinear", "boundary"),
-        (Layer("a", "Subgraph", "dynamic", "f32", "f32"), "Subgraph", "float"),
-        (Layer("a", "Eltwise", "u8", "u8", "u8"), "Eltwise", "int8"),
-        (Layer("a", "Concatenation", "i8", "i8", "i8"), "Concat", "int8"),
-        (Layer("a", "Concatenation", "f32", "f32", "f32"), "Concat", "movement"),
-        (Layer("a", "Reorder", "f32", "f32", "f32"), "Reorder", "movement"),
-        (Layer("a", "Convert", "i64", "i64", "i32"), "Convert", "other"),
+        (ProfiledLayer("a", "Convolution", "u8", "u8", "u8"), "Conv", "int8"),
+        (ProfiledLayer("a", "Convolution", "u8", "u8", "f32"), "Conv", "int8"),
+        (ProfiledLayer("a", "Convolution", "f32", "f32", "u8"), "Conv", "float"),
+        (ProfiledLayer("a", "Convolution", "bf16", "bf16", "bf16"), "Conv", "float"),
+        (ProfiledLayer("a", "Deconvolution", "f32", "f32", "f32"), "ConvTranspose", "float"),
+        (ProfiledLayer("a", "FakeQuantize", "f32", "f32", "u8"), "QuantizeLinear", "boundary"),
+        (ProfiledLayer("a", "FakeQuantize", "f32", "f32", "f32"), "FakeQuantize", "float"),
+        (ProfiledLayer("a", "FakeQuantize", "u8", "u8", "u8"), "FakeQuantize", "int8"),
+        (ProfiledLayer("a", "Convert", "u8", "u8", "f32"), "DequantizeLinear", "boundary"),
+        (ProfiledLayer("a", "Subgraph", "f32", "f32", "u8"), "QuantizeLinear", "boundary"),
+        (ProfiledLayer("a", "Subgraph", "dynamic", "f32", "f32"), "Subgraph", "float"),
+        (ProfiledLayer("a", "Eltwise", "u8", "u8", "u8"), "Eltwise", "int8"),
+        (ProfiledLayer("a", "Concatenation", "i8", "i8", "i8"), "Concat", "int8"),
+        (ProfiledLayer("a", "Concatenation", "f32", "f32", "f32"), "Concat", "movement"),
+        (ProfiledLayer("a", "Reorder", "f32", "f32", "f32"), "Reorder", "movement"),
+        (ProfiledLayer("a", "Convert", "i64", "i64", "i32"), "Convert", "other"),
     ],
 )
-def test_the_kind_of_a_layer_is_what_its_kernel_computes_on(layer: Layer, op_type: str, kind: str) -> None:
+def test_the_kind_of_a_layer_is_what_its_kernel_computes_on(layer: ProfiledLayer, op_type: str, kind: str) -> None:
     (node,) = executed_nodes([layer], [{"a": 1.0}])
     assert (node.op_type, node.kind, node.domain) == (op_type, kind, "openvino")
 
 
 def test_times_are_medians_and_what_did_not_run_is_left_out() -> None:
-    layers = [Layer(name, "Convolution", "u8", "u8", "u8") for name in ("folded", "first", "last")]
+    layers = [ProfiledLayer(name, "Convolution", "u8", "u8", "u8") for name in ("folded", "first", "last")]
     nodes = executed_nodes(
         layers, [{"first": 1.0, "last": 3.0}, {"last": 3.0, "first": 9.0}, {"first": 1.0, "last": 4}]
     )

@@ -13,7 +13,7 @@ from quantseg.quantization.rounding.requantisation import ROUNDINGS
 from quantseg.simulation.arithmetic import OPERATORS, Call
 from quantseg.simulation.explaining import EXPLAINERS, explain
 from quantseg.simulation.program import program
-from quantseg.simulation.running import Taken, run
+from quantseg.simulation.running import TakenStep, run
 from quantseg.simulation.step import Step
 from tests.quantization.test_operators_int8 import FEEDS, made
 from tests.simulation.test_program import BODY, WEIGHTS, small
@@ -25,11 +25,11 @@ NAMES = ("Sigmoid", "LeakyRelu", "hard-swish", "GlobalAveragePool", "AveragePool
 FORMATS = ("qdq", "channels-last")
 
 
-def steps_of(made: ir.Model) -> list[Taken]:
+def steps_of(made: ir.Model) -> list[TakenStep]:
     return [taken for taken in run(program(made), {"x": FEEDS[0]["x"]}) if taken.step.op_type in EXPLAINERS]
 
 
-def check(taken: Taken, place: tuple[int, ...], slack: float = 0.501) -> None:
+def check(taken: TakenStep, place: tuple[int, ...], slack: float = 0.501) -> None:
     """The working ends at the very value, its own numbers lead there, and it is near the exact one."""
     w = explain(taken, place)
     assert w.result == int(taken.results[0][place])
@@ -86,7 +86,7 @@ def test_a_transposed_convolution_is_worked_by_what_meets(
     inputs = (x, F(0.5), np.uint8(zero), weight, scale, np.zeros(2, np.int8), F(0.3), np.uint8(90), np.int32([40, -30]))
     call = Call(tuple(np.asarray(i) for i in inputs), attributes)
     step = Step("t", "QLinearConvTranspose", (), ("y",), attributes, "ConvTranspose")
-    taken = Taken(step, call, OPERATORS["QLinearConvTranspose"](call))
+    taken = TakenStep(step, call, OPERATORS["QLinearConvTranspose"](call))
     for place in np.ndindex(taken.results[0].shape):
         check(taken, place)
 
@@ -110,7 +110,7 @@ def test_a_gemm_is_worked_transposed_or_not(trans: tuple[int, int]) -> None:
     )
     attributes = {"transA": trans[0], "transB": trans[1], "alpha": 1.0}
     call = Call(tuple(np.asarray(i) for i in inputs), attributes)
-    taken = Taken(Step("g", "QGemm", (), ("y",), attributes, "Gemm"), call, OPERATORS["QGemm"](call))
+    taken = TakenStep(Step("g", "QGemm", (), ("y",), attributes, "Gemm"), call, OPERATORS["QGemm"](call))
     for place in np.ndindex(3, 4):
         check(taken, place)
 

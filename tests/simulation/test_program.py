@@ -24,7 +24,7 @@ from quantseg.simulation.judging import Judgement, compared, given_floats
 from quantseg.simulation.others import InRuntime, Simulated
 from quantseg.simulation.program import Program, program, require_quantised
 from quantseg.simulation.proof import added, read_channels, sums_of
-from quantseg.simulation.running import Taken, run
+from quantseg.simulation.running import TakenStep, run
 from quantseg.simulation.step import Step
 from tests.support import graphs, operators, quantised
 from tests.support.quantised import Array, kernel, noise
@@ -357,7 +357,7 @@ def test_a_node_is_found_by_its_name_or_its_tensors_and_else_those_like_it_are_t
     steps = program(small())
     wanted = steps.steps[1]
     for name in (wanted.name, wanted.outputs[0]):
-        assert isinstance(find(steps, FEEDS[0], name), Taken)
+        assert isinstance(find(steps, FEEDS[0], name), TakenStep)
         assert find(steps, FEEDS[0], name).step is wanted
     with pytest.raises(ModelError, match=f"no node or tensor '{wanted.name}x' .*like it are"):
         find(steps, FEEDS[0], f"{wanted.name}x")

@@ -24,7 +24,7 @@ from quantseg.quantization.qtypes import INT4, INT8, UINT8
 from quantseg.quantization.writing import written as written_of
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import saturation
-from quantseg.simulation.saturation import PROCESSORS, Verdict, processors, saturates, verdict
+from quantseg.simulation.saturation import PROCESSORS, ExactnessVerdict, processors, saturates, verdict
 from tests.support import candidates, graphs, quantised
 from tests.support.command_line import Command
 from tests.support.quantised import kernel, noise
@@ -186,7 +186,7 @@ def test_processors_are_told_by_their_flags(flags: str, name: str | None) -> Non
 
 
 def test_a_verdict_tells_measured_from_emulated() -> None:
-    found = Verdict((), "AVX2", saturates_here=True)
+    found = ExactnessVerdict((), "AVX2", saturates_here=True)
     assert [found.known(p) for p in PROCESSORS if p.name == "AVX2"] == ["measured here"]
     assert {found.known(p) for p in PROCESSORS if p.name != "AVX2"} == {"emulated", "from source"}
 

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.arithmetic import OPERATORS, Call
-from quantseg.simulation.arithmetic.processors import EXACT, Processor
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor
 from quantseg.simulation.saturation import machine as this_machine
 from tests.support import models
 
@@ -23,7 +23,7 @@ MICROSOFT = frozenset({
 
 
 @functools.cache
-def this_processor() -> Processor:
+def this_processor() -> SimulatedProcessor:
     """Whose kernels onnxruntime takes on this machine: a test says what they give, and skips nothing for it."""
     return this_machine.this_processor(RUNTIMES["onnxruntime"])
 
@@ -33,7 +33,7 @@ def call(
     opset: int = 21,
     rounding: str = "onnxruntime",
     outputs: int = 1,
-    processor: Processor = EXACT,
+    processor: SimulatedProcessor = EXACT,
     **attributes: Any,
 ) -> Call:
     """Operands and attributes, the attributes by their ONNX names."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from quantseg.calibration.histogram import Histogram
-from quantseg.data.heads import Judged
+from quantseg.data.heads import JudgedOutputs
 from quantseg.evaluation.agreement import Evaluation, ImageResult
 from quantseg.evaluation.metrics.scores import Scores, tally
 from quantseg.evaluation.predictions import Comparison, Prediction
@@ -46,7 +46,7 @@ def evaluation(labelled=True):
         sqnr_db=24.04,
         identical=False,
         per_image=tuple(ImageResult(f"{k}.png", 0.5 + k / 10, 0.01 * k) for k in (2, 0, 1)),
-        judged=Judged(("y",), ()),
+        judged=JudgedOutputs(("y",), ()),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantseg.data.heads.argmax import Argmax
-from quantseg.data.heads.head import Array, GraphOutput, Head, Loss, Margins
+from quantseg.data.heads.head import Array, GraphOutput, Head, Margins, OutputLoss
 from quantseg.data.heads.labels import Labels
 from quantseg.data.heads.maps import can_be_map
 from quantseg.data.heads.multilabel import Multilabel
@@ -24,9 +24,9 @@ __all__ = [
     "Array",
     "GraphOutput",
     "Head",
-    "Judged",
-    "Loss",
+    "JudgedOutputs",
     "Margins",
+    "OutputLoss",
     "class_map",
     "complete_output",
     "head_of",
@@ -42,7 +42,7 @@ HEADS: Mapping[str, Head] = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedOutputs:
     """The outputs that the masks come from, and the others that could be judged in their place."""
 
     outputs: tuple[str, ...]
@@ -85,9 +85,9 @@ def class_map(outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
     return head_of(recipe).masks(outputs, recipe)
 
 
-def judged_outputs(recipe: Recipe, specs: Sequence[TensorSpec]) -> Judged:
+def judged_outputs(recipe: Recipe, specs: Sequence[TensorSpec]) -> JudgedOutputs:
     """What is judged of a model with these outputs. recipe: completed."""
     names, size = head_of(recipe.output).outputs(recipe.output, specs), recipe.input.size
     assert size is not None
     others = (spec.name for spec in specs if spec.name not in names and can_be_map(spec, size))
-    return Judged(names, tuple(others))
+    return JudgedOutputs(names, tuple(others))

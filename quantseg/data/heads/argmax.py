@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from quantseg.data.heads import maps
-from quantseg.data.heads.head import Array, GraphOutput, Loss, Margins
+from quantseg.data.heads.head import Array, GraphOutput, Margins, OutputLoss
 from quantseg.data.values import InputRecipe, OutputRecipe
 from quantseg.graph import TensorSpec
 
@@ -62,9 +62,9 @@ class Argmax:
         first, second = np.take_along_axis(places, order, axis=1).transpose(1, 0, 2, 3).reshape(2, -1)
         return maps.Leads(first, second, 0.0, flat[first] - flat[second], order[:, 0].reshape(-1))
 
-    def losses(self, recipe: OutputRecipe) -> tuple[Loss, ...]:
+    def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
         """Classes compete."""
-        return (Loss(recipe.layout, competing=True, level=recipe.threshold),)
+        return (OutputLoss(recipe.layout, competing=True, level=recipe.threshold),)
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:
         """ArgMax."""

@@ -1,7 +1,7 @@
 """What a head is: the outputs that it reads, the masks that it makes of them, and what decides these masks.
 
 Outputs are given as arrays in the order of `Head.outputs`. A head edits no graph, runs no model and knows no framework:
-folding hands it tensors of the graph (`GraphOutput`), learned rounding takes a description (`Loss`).
+folding hands it tensors of the graph (`GraphOutput`), learned rounding takes a description (`OutputLoss`).
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Margins(Protocol):
 
 
 @dataclass(frozen=True)
-class Loss:
+class OutputLoss:
     """How learned rounding compares one output with the float model's: by squared error over its variance.
 
     layout: where its channels are; None: on the second axis, as they come. competing: whether the channels compete for
@@ -98,7 +98,7 @@ class Head(Protocol):
     def margins(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Margins:
         """What decides the masks of the float model's outputs. Raises RecipeError as `masks` does."""
 
-    def losses(self, recipe: OutputRecipe) -> tuple[Loss, ...] | None:
+    def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...] | None:
         """For each output what learned rounding makes small; None where outputs have no gradient."""
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:

@@ -1,4 +1,4 @@
-"""What heads share that read one output, a map over the picture: which output that is, its layout, its leads."""
+"""What heads share that read one output, a map over the image: which output that is, its layout, its leads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -106,7 +106,7 @@ def find_map(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRe
 
 
 def can_be_map(spec: TensorSpec, size: tuple[int, int]) -> bool:
-    """Whether an output can be a map of classes over a picture of this size (height, width), in any layout."""
+    """Whether an output can be a map of classes over a image of this size (height, width), in any layout."""
     return any(_fits(spec, layout, size) for layout in SPATIAL_AXES)
 
 
@@ -170,7 +170,7 @@ def _output(recipe: OutputRecipe, outputs: Sequence[TensorSpec], size: tuple[int
 
 
 def _layout(spec: TensorSpec, size: tuple[int, int], classes: int, input_layout: str) -> str:
-    """The one layout with the picture's height and width, or with the classes' channels, else the input's."""
+    """The one layout with the image's height and width, or with the classes' channels, else the input's."""
     if len(spec.shape) == 3:
         return "NHW"
     spatial = {layout: tuple(spec.shape[axis] for axis in SPATIAL_AXES[layout]) for layout in CHANNEL_AXIS}
@@ -183,7 +183,7 @@ def _layout(spec: TensorSpec, size: tuple[int, int], classes: int, input_layout:
 
 
 def _same_aspect(found: tuple[int | None, ...], size: tuple[int, int]) -> bool:
-    """Whether a map has the picture's proportions, give or take the rounding of one pixel."""
+    """Whether a map has the image's proportions, give or take the rounding of one pixel."""
     height, width = found
     if height is None or width is None:
         return False

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from quantseg.data.heads import maps
-from quantseg.data.heads.head import Array, GraphOutput, Loss, Margins
+from quantseg.data.heads.head import Array, GraphOutput, Margins, OutputLoss
 from quantseg.data.values import InputRecipe, OutputRecipe
 from quantseg.graph import TensorSpec
 
@@ -58,9 +58,9 @@ class Threshold:
         (output,) = outputs
         return maps.leads_over(recipe.threshold, output, recipe)
 
-    def losses(self, recipe: OutputRecipe) -> tuple[Loss, ...]:
+    def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
         """What is near the threshold weighs most."""
-        return (Loss(recipe.layout, level=recipe.threshold),)
+        return (OutputLoss(recipe.layout, level=recipe.threshold),)
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:
         """Greater, without the channel's axis."""

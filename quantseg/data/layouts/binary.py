@@ -1,6 +1,6 @@
-"""Layout `binary`: pictures with a mask of two values beside each, as in Kaggle's LGG brain MRI.
+"""Layout `binary`: images with a mask of two values beside each, as in Kaggle's LGG brain MRI.
 
-    case/NAME.tif   case/NAME_mask.tif          (any suffix of pictures, at any depth)
+    case/NAME.tif   case/NAME_mask.tif          (any suffix of images, at any depth)
 
 A mask holds 0 and 255, or 0 and 1: background and foreground.
 """
@@ -24,7 +24,7 @@ _TREE = "NAME.tif beside NAME_mask.tif, in any folders and of any picture suffix
 
 
 def find_binary(place: Path, split: str | None, masks: bool) -> Samples:
-    """Every picture that is no mask of another. Raises DataError where one has no mask, or two."""
+    """Every image that is no mask of another. Raises DataError where one has no mask, or two."""
     files = _by_stem(place) if place.is_dir() else {}
     if not any(stem + _MASK in files for stem in files):
         not_of("binary", place, _TREE)
@@ -62,7 +62,7 @@ def _mask_of(place: Path, name: str, masks: list[str]) -> Path:
 
 
 def _by_stem(place: Path) -> dict[str, list[str]]:
-    """Posix path without suffix → the pictures of that stem."""
+    """Posix path without suffix → the images of that stem."""
     files: dict[str, list[str]] = {}
     for name in files_below(place, IMAGE_SUFFIXES):
         files.setdefault(PurePosixPath(name).with_suffix("").as_posix(), []).append(name)
@@ -70,7 +70,7 @@ def _by_stem(place: Path) -> dict[str, list[str]]:
 
 
 def _recognises(place: Path) -> bool:
-    """Whether some picture has its mask beside it."""
+    """Whether some image has its mask beside it."""
     stems = set(_by_stem(place))
     return any(stem + _MASK in stems for stem in stems)
 

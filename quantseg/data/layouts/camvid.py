@@ -23,7 +23,7 @@ _TREE = "train/ beside trainannot/, or train/images/ beside train/masks/"
 
 
 def find_camvid(place: Path, split: str | None, masks: bool) -> Samples:
-    """The pictures of one split; a folder that is itself images/ beside masks/ is one without a name."""
+    """The images of one split; a folder that is itself images/ beside masks/ is one without a name."""
     root = place if split is None else place / split
     if (root / "images").is_dir():
         pictures, labels = root / "images", root / "masks"

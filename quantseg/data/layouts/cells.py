@@ -1,7 +1,7 @@
 """Layout `cells`: blood smears that are drawn as they are needed, without files.
 
-`cells:64` is pictures 0 to 63 of 192x192, `cells:64@256x320#1000` is 1000 to 1063 of 256x320 (height x width);
-picture k is `cell_image(k)`.
+`cells:64` is images 0 to 63 of 192x192, `cells:64@256x320#1000` is 1000 to 1063 of 256x320 (height x width);
+image k is `cell_image(k)`.
 """
 
 import functools
@@ -27,7 +27,7 @@ _FIRST = re.compile("[0-9]{1,12}")
 
 @dataclass(frozen=True)
 class CellSample:
-    """Picture `number` of a size (height, width), with its mask or without."""
+    """Image `number` of a size (height, width), with its mask or without."""
 
     number: int
     size: tuple[int, int]
@@ -40,11 +40,11 @@ class CellSample:
 
     @property
     def mask_place(self) -> str | None:
-        """The picture's name."""
+        """The image's name."""
         return f"cells {self.name}" if self.masked else None
 
     def picture(self) -> Image.Image:
-        """The picture, RGB."""
+        """The image, RGB."""
         return Image.fromarray(_drawn(self.number, self.size)[0])
 
     def mask(self) -> NDArray[Any]:
@@ -61,7 +61,7 @@ class CellSample:
 
 
 def draw_cells(place: Path, split: str | None, masks: bool) -> Samples:
-    """COUNT[@HEIGHTxWIDTH] pictures; the split is the number of the first. Raises DataError."""
+    """COUNT[@HEIGHTxWIDTH] images; the split is the number of the first. Raises DataError."""
     match, first = _PLACE.fullmatch(str(place)), _FIRST.fullmatch(split or "0")
     if match is None or first is None:
         raise DataError(f"cells:{place}: gives no count of pictures; write cells:COUNT[@HEIGHTxWIDTH][#FIRST]")
@@ -76,7 +76,7 @@ def draw_cells(place: Path, split: str | None, masks: bool) -> Samples:
 
 @functools.lru_cache(maxsize=2)
 def _drawn(number: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Kept for a moment, since picture and mask are asked for one after the other; not to be written on."""
+    """Kept for a moment, since image and mask are asked for one after the other; not to be written on."""
     image, mask = cell_image(number, size)
     image.setflags(write=False)
     mask.setflags(write=False)

@@ -33,7 +33,7 @@ _PICTURE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 def find_cityscapes(place: Path, split: str | None, masks: bool) -> Samples:
-    """The pictures of one split, of all its cities."""
+    """The images of one split, of all its cities."""
     if split is None:
         not_of("cityscapes", place, _TREE)
     pictures, labels = place / "leftImg8bit" / split, place / "gtFine" / split

@@ -1,6 +1,6 @@
 """Layout `coco`: instance annotations in JSON become class masks (Lin et al., ECCV 2014, arXiv:1405.0312).
 
-    annotations/instances_SPLIT.json   and the pictures in SPLIT/, images/SPLIT/, images/ or the folder itself
+    annotations/instances_SPLIT.json   and the images in SPLIT/, images/SPLIT/, images/ or the folder itself
 
 Categories are counted from 1 in the order of their ids, 0 is background. Where instances overlap, the one with fewer
 pixels lies on top; a crowd is ignored where no instance lies on it.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quantseg.data.images import read_image
-from quantseg.data.layouts.coco_index import Index, Picture, read_index
+from quantseg.data.layouts.coco_index import CocoImage, Index, read_index
 from quantseg.data.layouts.coco_masks import check_installed, paint
 from quantseg.data.layouts.layout import Layout, not_of
 from quantseg.data.samples import Samples, digest_of_file
@@ -30,11 +30,11 @@ _TREE = "annotations/instances_SPLIT.json and the pictures in SPLIT/ or images/"
 
 @dataclass(frozen=True)
 class CocoSample:
-    """A picture in a file, and what the index says about it; None where masks are not wanted."""
+    """A image in a file, and what the index says about it; None where masks are not wanted."""
 
     path: Path
     index: Path
-    row: Picture
+    row: CocoImage
     void: int
     masked: bool
 
@@ -45,11 +45,11 @@ class CocoSample:
 
     @property
     def mask_place(self) -> str | None:
-        """The index and the picture's name."""
+        """The index and the image's name."""
         return f"{self.index}, {self.name}" if self.masked else None
 
     def picture(self) -> Image.Image:
-        """The picture of the file. Raises DataError naming it."""
+        """The image of the file. Raises DataError naming it."""
         return read_image(self.path)
 
     def mask(self) -> NDArray[Any]:
@@ -67,7 +67,7 @@ class CocoSample:
 
 
 def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
-    """Every picture of an index. Raises DataError where one is missing, or pycocotools is."""
+    """Every image of an index. Raises DataError where one is missing, or pycocotools is."""
     if split is None:
         not_of("coco", place, _TREE)
     if masks:
@@ -94,7 +94,7 @@ def _classes(index: Index, source: Path) -> tuple[str, ...]:
     return classes
 
 
-def _folder(place: Path, split: str, first: Picture, source: Path) -> Path:
+def _folder(place: Path, split: str, first: CocoImage, source: Path) -> Path:
     """The folder of the pictures: of the usual ones the first that holds the first picture."""
     name = inside(first.file_name, listed_in=source)
     folders = (place / split, place / "images" / split, place / "images", place)

@@ -19,8 +19,8 @@ MAX_CATEGORIES = 4096
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of an index. annotations: JSON text [class id, crowd, segmentation] of each, sorted.
+class CocoImage:
+    """A image of an index. annotations: JSON text [class id, crowd, segmentation] of each, sorted.
 
     Kept as text, which is a fraction of its size as Python lists.
     """
@@ -36,11 +36,11 @@ class Index:
     """categories: names in the order of their ids; the first is class 1. pictures: sorted by file name, not empty."""
 
     categories: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[CocoImage, ...]
 
 
 def read_index(path: Path, *, annotations: bool = True) -> Index:
-    """The pictures and categories of an instances_*.json, and the annotations if wanted; sorted, whatever its order.
+    """The images and categories of an instances_*.json, and the annotations if wanted; sorted, whatever its order.
 
     Raises DataError naming the file where it is damaged, too large, or contradicts itself.
     """
@@ -67,11 +67,11 @@ def read_index(path: Path, *, annotations: bool = True) -> Index:
     return Index(names, tuple(sorted(found, key=lambda picture: picture.file_name)))
 
 
-def _picture(row: Mapping[str, Any], annotations: tuple[str, ...], path: Path) -> Picture:
+def _picture(row: Mapping[str, Any], annotations: tuple[str, ...], path: Path) -> CocoImage:
     height, width = _whole(row, "height", path), _whole(row, "width", path)
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         _damaged(path, f"a picture of {height}x{width}")
-    return Picture(row["file_name"], height, width, annotations)
+    return CocoImage(row["file_name"], height, width, annotations)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.data.layouts.coco_index import Picture
+from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.errors import DataError
 
 MAX_OUTLINE = 1 << 20
@@ -25,10 +25,10 @@ def check_installed() -> None:
         raise DataError("masks of coco need pycocotools; pip install 'quantseg[coco]'")
 
 
-def paint(picture: Picture, void: int, *, place: str) -> NDArray[np.int64]:
+def paint(picture: CocoImage, void: int, *, place: str) -> NDArray[np.int64]:
     """Ids (H, W) of the classes: 0 background, crowds void, over them instances, those with fewer pixels on top.
 
-    Of equal sizes the first in the picture's sorted annotations is on top, whatever the order in the file.
+    Of equal sizes the first in the image's sorted annotations is on top, whatever the order in the file.
     Raises DataError; `place` opens its message.
     """
     extent = (picture.height, picture.width)

@@ -1,4 +1,4 @@
-"""Layout `pictures`: any folder of pictures; images/ beside masks/ at any depth where there are masks.
+"""Layout `images`: any folder of images; images/ beside masks/ at any depth where there are masks.
 
     images/a/b.jpg   masks/a/b.png        or        train/images/b.jpg   train/masks/b.png
 
@@ -15,7 +15,7 @@ from quantseg.errors import DataError
 
 
 def find_pictures(place: Path, split: str | None, masks: bool) -> Samples:
-    """The pictures below a folder, with masks where it has them; the number of their classes is not known."""
+    """The images below a folder, with masks where it has them; the number of their classes is not known."""
     root = list_folder(place if split is None else place / split).root
     listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
     if not listing.names:

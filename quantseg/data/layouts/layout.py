@@ -1,4 +1,4 @@
-"""What a layout is: a tree of folders that people keep labelled pictures in."""
+"""What a layout is: a tree of folders that people keep labelled images in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Find = Callable[[Path, str | None, bool], Samples]
 """Folder, split, whether masks are wanted -> all samples of the split, sorted by name. Raises DataError.
 
 The split is one of those that the layout lists, or None where it lists none. With masks wanted, a sample lacks
-its mask only where all do: a picture without a mask among others with theirs is an error.
+its mask only where all do: a image without a mask among others with theirs is an error.
 """
 
 

@@ -26,7 +26,7 @@ _LISTS = Path("ImageSets", "Segmentation")
 
 
 def find_voc(place: Path, split: str | None, masks: bool) -> Samples:
-    """The pictures that a split lists. Raises DataError where one that is listed is not there."""
+    """The images that a split lists. Raises DataError where one that is listed is not there."""
     if split is None or not (place / "JPEGImages").is_dir():
         not_of("voc", place, _TREE)
     source = place / _LISTS / f"{split}.txt"

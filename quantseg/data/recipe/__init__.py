@@ -1,4 +1,4 @@
-"""Recipe: how pictures become the model's input and its output becomes classes, declared once.
+"""Recipe: how images become the model's input and its output becomes classes, declared once.
 
 A recipe is read from TOML, overridden by flags (toml.py) and completed from the signature of the model
 (signature.py). The completed recipe travels in the metadata of the written model under `METADATA_KEY`, so

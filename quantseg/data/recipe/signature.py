@@ -1,4 +1,4 @@
-"""What a model's signature says about its recipe: which tensor is the picture, where channels are.
+"""What a model's signature says about its recipe: which tensor is the image, where channels are.
 
 Which output is read, and as what, is decided by the heads (`quantseg.data.heads`).
 """
@@ -17,7 +17,7 @@ _IMAGE_DTYPES = ("float32", "float16", "float64", "uint8")
 def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, model: str) -> Recipe:
     """The recipe with every None decided from the model's signature; `model` (its file) opens every message.
 
-    Two fields may stay open: `channels`, None where no picture has the model's channel count (such a model
+    Two fields may stay open: `channels`, None where no image has the model's channel count (such a model
     takes arrays only), and `classes`, empty where an integer output does not tell their number. A model with
     an integer input gets raw pixels (scale 1). Completing twice changes nothing.
     Raises ModelError where no input or output is image-like, RecipeError where recipe and model contradict.
@@ -30,7 +30,7 @@ def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[Ten
 
 
 def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec:
-    """The input that takes the picture: four axes and a number type; one with 1 or 3 channels goes first.
+    """The input that takes the image: four axes and a number type; one with 1 or 3 channels goes first.
 
     Raises ModelError where there is none.
     """

@@ -24,7 +24,7 @@ from quantseg.graph.passes.hard_swish import lower_hard_swishes
 from quantseg.graph.passes.identity import remove_identities
 from quantseg.graph.passes.normalisations import recognise_normalisations
 from quantseg.graph.passes.opset import convert
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome
 from quantseg.graph.passes.pad import merge_pads
 from quantseg.graph.passes.prelu import lower_prelus
 from quantseg.graph.passes.reductions import lower_reductions
@@ -33,7 +33,7 @@ from quantseg.graph.passes.tanh import lower_tanhs
 from quantseg.graph.passes.transposes import sink_transposes
 from quantseg.graph.passes.unpooling import lower_unpooling
 
-Lowering = Callable[[ir.Model], Outcome]
+Lowering = Callable[[ir.Model], RewriteOutcome]
 
 LOWERINGS: dict[str, Lowering] = {
     "fold_constants": fold_constants,
@@ -61,4 +61,4 @@ LOWERINGS: dict[str, Lowering] = {
     "remove_dead": remove_dead,
 }
 
-__all__ = ["LOWERINGS", "Change", "Lowering", "Outcome", "Refusal", "convert"]
+__all__ = ["LOWERINGS", "Change", "Lowering", "Refusal", "RewriteOutcome", "convert"]

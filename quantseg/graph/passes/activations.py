@@ -19,14 +19,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, initializer, input_at, only_producer, owner, replace, scalar
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 _HARD_SWISH_OPSET = 14
 _CLOSE = 1e-6  # relative: 1/6 is written in float32, in more than one rounding
 _DEPTH = 3  # products within products: hard-swish is written in two
 
 
-def recognise_activations(model: ir.Model) -> Outcome:
+def recognise_activations(model: ir.Model) -> RewriteOutcome:
     """Rewrites every such spelling in the main graph."""
     changes = []
     for node in reversed(list(model.graph)):  # from the end: the outermost factor of a product comes first
@@ -41,7 +41,7 @@ def recognise_activations(model: ir.Model) -> Outcome:
             change = _prelu(node)
         if change:
             changes.append(change)
-    return Outcome(tuple(reversed(changes)))
+    return RewriteOutcome(tuple(reversed(changes)))
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, initializer, owner, rank, replace
 from quantseg.graph.passes.normalisations import normalising
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 from quantseg.graph.passes.reach import leading_to_product
 
 
-def lower_arithmetic(model: ir.Model) -> Outcome:
+def lower_arithmetic(model: ir.Model) -> RewriteOutcome:
     """Rewrites them in the main graph where a convolution or product comes after. Needs inferred shapes."""
     useful, kept = leading_to_product(model.graph), normalising(model.graph)
     changes = []
@@ -28,7 +28,7 @@ def lower_arithmetic(model: ir.Model) -> Outcome:
         if new is not None:
             replace(node, new)
             changes.append(Change("lower_arithmetic", str(node.name), f"now {' and '.join(n.op_type for n in new)}"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _on_pixels(node: ir.Node) -> bool:

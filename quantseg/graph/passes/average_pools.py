@@ -7,7 +7,7 @@ counts it along with the padding; without padding of its own it does not. A last
 is left out, so the Pad ends where the last one that is there does.
 A dilated window, which opset 19 allows, is a depthwise Conv of equal weights; a dilation of 1 says nothing.
 
-A window as large as the picture is a GlobalAveragePool. On AVX2 OpenVINO (2026.4) brings the mean of few channels onto
+A window as large as the image is a GlobalAveragePool. On AVX2 OpenVINO (2026.4) brings the mean of few channels onto
 its grid twice, which gives another number; a GlobalAveragePool is a ReduceMean there, which is right.
 """
 
@@ -17,13 +17,13 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import initializer, ints, owner, replace, static_shape
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 
 MOST_WEIGHTS = 1 << 24
 """A wide window over many channels is a few bytes in a file and as many weights as their product once it is a Conv."""
 
 
-def lower_average_pools(model: ir.Model) -> Outcome:
+def lower_average_pools(model: ir.Model) -> RewriteOutcome:
     """Rewrites every such AveragePool of the main graph. Needs inferred shapes."""
     pools = [node for node in model.graph if node.op_type == "AveragePool" and node.domain == ""]
     changes = [change for node in pools if (change := _undilate(node) or _globalise(node)) is not None]
@@ -60,7 +60,7 @@ def _undilate(node: ir.Node) -> Change | None:
 
 
 def _globalise(node: ir.Node) -> Change | None:
-    """A pool whose one window is the whole picture becomes a GlobalAveragePool."""
+    """A pool whose one window is the whole image becomes a GlobalAveragePool."""
     sizes, attributes = static_shape(node.inputs[0]), node.attributes
     pads, auto = attributes.get("pads"), attributes.get_string("auto_pad", "NOTSET")
     padded = auto.startswith("SAME") or (auto == "NOTSET" and pads is not None and any(pads.as_ints()))

@@ -11,18 +11,18 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, initializer, input_at, ints, owner, rank, static_shape
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 from quantseg.graph.passes.pad import widths
 
 
-def write_all_axes(model: ir.Model) -> Outcome:
+def write_all_axes(model: ir.Model) -> RewriteOutcome:
     """Writes them out in the main graph where widths, scales and sizes are constant. Needs inferred shapes."""
     changes = []
     for node in model.graph:
         rewrite = {"Pad": _pad, "Resize": _resize}.get(node.op_type) if node.domain == "" else None
         if rewrite is not None and rewrite(node):
             changes.append(Change("write_all_axes", str(node.name), f"{node.op_type} names every axis"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _pad(node: ir.Node) -> bool:
@@ -36,7 +36,7 @@ def _pad(node: ir.Node) -> bool:
 
 
 def _resize(node: ir.Node) -> bool:
-    """Only where the picture keeps its region (roi) and its proportions are nobody's business."""
+    """Only where the image keeps its region (roi) and its proportions are nobody's business."""
     named, before = node.attributes.get("axes"), static_shape(node.inputs[0])
     policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
     if named is None or before is None or policy != "stretch" or input_at(node, 1):

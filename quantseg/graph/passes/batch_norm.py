@@ -16,11 +16,11 @@ from quantseg.graph.operators import BIASED_PRODUCTS
 from quantseg.graph.passes.channelwise import F64, Channelwise, channelwise
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import linear, write
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 from quantseg.graph.passes.pad import fill_value, widths
 
 
-def fold_batch_norms(model: ir.Model) -> Outcome:
+def fold_batch_norms(model: ir.Model) -> RewriteOutcome:
     """Folds every scale and shift of the main graph that folds exactly. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     for node in list(model.graph):

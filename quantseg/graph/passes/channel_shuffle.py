@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import ints, only_producer, owner, replace
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 
-def recognise_channel_shuffles(model: ir.Model) -> Outcome:
+def recognise_channel_shuffles(model: ir.Model) -> RewriteOutcome:
     """Rewrites each shuffle of the main graph whose channels are known. Needs inferred shapes."""
     changes = []
     for node in list(model.graph):
@@ -26,7 +26,7 @@ def recognise_channel_shuffles(model: ir.Model) -> Outcome:
             gather = ir.node("Gather", [apart.inputs[0], indices], {"axis": 1}, name=str(node.name))
             replace(node, [gather], also=[turned, apart])
             changes.append(Change("recognise_channel_shuffles", str(node.name), f"{groups} groups of channels"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _shuffle(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import initializer, input_at, only_producer, owner, rank, replace, scalar
 from quantseg.graph.operators import CLAMPS
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 _CLAMPS = CLAMPS | {"Max", "Min"}
 
@@ -28,7 +28,7 @@ class _Clamp:
     high: float
 
 
-def merge_clamps(model: ir.Model) -> Outcome:
+def merge_clamps(model: ir.Model) -> RewriteOutcome:
     """Writes Min and Max of the main graph as Clip, and chains of clamps as one. Needs inferred shapes."""
     changes = []
     for node in list(model.graph):
@@ -44,7 +44,7 @@ def merge_clamps(model: ir.Model) -> Outcome:
         elif node.op_type in ("Min", "Max"):
             _write(node, clamp.x, clamp.low, clamp.high)
             changes.append(Change("merge_clamps", str(node.name), f"{node.op_type} with a constant is a Clip"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _clamp(node: ir.Node) -> _Clamp | None:

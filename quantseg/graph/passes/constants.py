@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from quantseg.graph.edit import constant, initializer, owner, static_shape
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 SIZE_LIMIT = 1 << 26
 """Bytes that one folded constant may take (64 MB): beyond, the node that makes it is the smaller file."""
@@ -33,7 +33,7 @@ _FOLDABLE = frozenset((
 ))  # fmt: skip
 
 
-def fold_constants(model: ir.Model) -> Outcome:
+def fold_constants(model: ir.Model) -> RewriteOutcome:
     """Replaces every node of the main graph whose outputs are known, Constant nodes too, by initializers.
 
     Needs inferred shapes.
@@ -49,7 +49,7 @@ def fold_constants(model: ir.Model) -> Outcome:
         owner(node).remove(node, safe=True)
         if node.op_type != "Constant":
             changes.append(Change("fold_constants", str(node.name), f"{node.op_type} of constants computed"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _evaluate(node: ir.Node, opset: int) -> list[NDArray[Any]] | None:

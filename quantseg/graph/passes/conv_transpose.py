@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, initializer, input_at, ints, owner, replace
 from quantseg.graph.passes.conv_transpose_axes import NotLowered, known_sizes, spatial_axes
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 from quantseg.graph.passes.subpixel import Axis, Phases, phase_weights, phases
 
 COST_LIMIT = 3.0
@@ -24,7 +24,7 @@ dot-product instructions (AVX-VNNI), integer convolutions run three to four time
 _TO_THE_END = np.iinfo(np.int64).max
 
 
-def lower_conv_transposes(model: ir.Model) -> Outcome:
+def lower_conv_transposes(model: ir.Model) -> RewriteOutcome:
     """Lowers every ConvTranspose of the main graph, or says why not. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     for node in list(model.graph):

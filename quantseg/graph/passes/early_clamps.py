@@ -8,12 +8,12 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import constant, only_producer, replace
 from quantseg.graph.operators import CLAMPS, REARRANGEMENTS
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 _MOVING = REARRANGEMENTS - {"Split"}  # whose other outputs would be clamped too
 
 
-def move_clamps_early(model: ir.Model) -> Outcome:
+def move_clamps_early(model: ir.Model) -> RewriteOutcome:
     """Moves Relu and Clip of the main graph before the nodes that move numbers for them alone."""
     changes: list[Change] = []
     moved = True
@@ -26,7 +26,7 @@ def move_clamps_early(model: ir.Model) -> Outcome:
             if mover is not None:
                 changes.append(_swap(mover, node))
                 moved = True
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _is_clamp(node: ir.Node) -> bool:

@@ -16,11 +16,11 @@ from quantseg.graph.edit import initializer, owner, rank, replace
 from quantseg.graph.operators import BIASED_PRODUCTS
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import linear, write
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 
-def lower_hard_sigmoids(model: ir.Model) -> Outcome:
+def lower_hard_sigmoids(model: ir.Model) -> RewriteOutcome:
     """Rewrites every HardSigmoid of the main graph that integers pay for. Needs inferred shapes."""
     useful = leading_to_product(model.graph)
     gates = [node for node in model.graph if node.op_type == "HardSigmoid" and node.domain == ""]

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import initializer, only_producer, owner, replace
 from quantseg.graph.passes.hard_sigmoid import clip, scale_producer, slope_and_offset
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 
@@ -30,7 +30,7 @@ class _Swish:
     gate: ir.Node | None
 
 
-def lower_hard_swishes(model: ir.Model) -> Outcome:
+def lower_hard_swishes(model: ir.Model) -> RewriteOutcome:
     """Rewrites every HardSwish and x·HardSigmoid(x) of the main graph that integers pay for.
 
     Needs inferred shapes.

@@ -3,17 +3,17 @@
 import onnx_ir as ir
 
 from quantseg.graph.edit import bypass, constant, input_at
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 
-def remove_identities(model: ir.Model) -> Outcome:
+def remove_identities(model: ir.Model) -> RewriteOutcome:
     """Removes them from the main graph; one that alone joins a graph input to a graph output stays."""
     changes = []
     for node in list(model.graph):
         source = _same_as(node)
         if source is not None and bypass(node, source):
             changes.append(Change("remove_identities", str(node.name), f"{node.op_type} changes nothing"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _same_as(node: ir.Node) -> ir.Value | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from quantseg.graph.passes.outcome import Outcome, Refusal
+from quantseg.graph.passes.outcome import Refusal, RewriteOutcome
 
 _REASON = "part of a normalisation whose statistics are computed from each image, which needs float"
 _SQUARE = ("Pow", "Mul")
@@ -17,11 +17,11 @@ _ROOT = ("Sqrt", "Pow")
 _SCALE = ("Div", "Mul")
 
 
-def recognise_normalisations(model: ir.Model) -> Outcome:
+def recognise_normalisations(model: ir.Model) -> RewriteOutcome:
     """Names the reason at each node of such a normalisation in the main graph; changes nothing."""
     found = normalising(model.graph)
     refusals = (Refusal("recognise_normalisations", str(node.name), _REASON) for node in model.graph if node in found)
-    return Outcome(refusals=tuple(refusals))
+    return RewriteOutcome(refusals=tuple(refusals))
 
 
 def normalising(graph: ir.Graph) -> set[ir.Node]:

@@ -13,17 +13,17 @@ import onnx_ir as ir
 
 from quantseg.errors import ModelError
 from quantseg.graph.passes.opset_adapters import SPELLINGS
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 
-def convert(model: ir.Model, opset: int) -> Outcome:
+def convert(model: ir.Model, opset: int) -> RewriteOutcome:
     """Raises the model's opset to `opset`, subgraphs included; a newer model stays as it is.
 
     Edits the model. Raises ModelError for a node that has no equal in the new opset.
     """
     current = model.opset_imports[""]
     if current >= opset:
-        return Outcome()
+        return RewriteOutcome()
     changes: list[Change] = []
     for graph in list(model.graphs()):
         for node in list(graph):
@@ -32,7 +32,7 @@ def convert(model: ir.Model, opset: int) -> Outcome:
     model.opset_imports[""] = opset
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
     model.ir_version = max(model.ir_version, onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _convert_node(node: ir.Node, current: int, opset: int) -> list[Change]:

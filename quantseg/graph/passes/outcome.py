@@ -22,19 +22,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The sum of what rewrites did; `Outcome()` is its zero."""
+class RewriteOutcome:
+    """The sum of what rewrites did; `RewriteOutcome()` is its zero."""
 
     changes: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(self.changes + other.changes, self.refusals + other.refusals)
+    def __add__(self, other: "RewriteOutcome") -> "RewriteOutcome":
+        return RewriteOutcome(self.changes + other.changes, self.refusals + other.refusals)
 
 
-def outcome_of(*notes: Change | Refusal) -> Outcome:
+def outcome_of(*notes: Change | Refusal) -> RewriteOutcome:
     """Sorts notes into changes and refusals, each in the order given."""
-    return Outcome(
+    return RewriteOutcome(
         tuple(note for note in notes if isinstance(note, Change)),
         tuple(note for note in notes if isinstance(note, Refusal)),
     )

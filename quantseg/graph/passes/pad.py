@@ -7,10 +7,10 @@ only.
 import onnx_ir as ir
 
 from quantseg.graph.edit import constant, input_at, only_producer, owner, rank, scalar
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 
 
-def merge_pads(model: ir.Model) -> Outcome:
+def merge_pads(model: ir.Model) -> RewriteOutcome:
     """Merges each Pad that only feeds a Conv into it. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     for node in list(model.graph):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from quantseg.graph.edit import bypass, constant, initializer, input_at, only_producer, owner, rank, replace
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import Linear, linear
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 _TAPS, _INPUTS = 9, 64
@@ -49,7 +49,7 @@ class _PRelu:
         return str(self.node.name)
 
 
-def lower_prelus(model: ir.Model) -> Outcome:
+def lower_prelus(model: ir.Model) -> RewriteOutcome:
     """Rewrites every PRelu of the main graph with constant slopes that a convolution or product comes after.
 
     Needs inferred shapes.

@@ -1,6 +1,6 @@
 """Means and maxima over axes, by operators that have integer kernels.
 
-    mean over all of a picture   ->  GlobalAveragePool        maximum over all of a picture  ->  ReduceMax
+    mean over all of a image   ->  GlobalAveragePool        maximum over all of a image  ->  ReduceMax
     mean over rows or columns    ->  AveragePool as long as they are
     mean over C channels         ->  1x1 Conv with weights 1/C
 A Squeeze follows where the axes go. GlobalMaxPool is such a maximum.
@@ -13,11 +13,11 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import constant, initializer, input_at, ints, owner, rank, replace
 from quantseg.graph.passes.normalisations import normalising
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 from quantseg.graph.passes.reach import leading_to_product
 
 
-def lower_reductions(model: ir.Model) -> Outcome:
+def lower_reductions(model: ir.Model) -> RewriteOutcome:
     """Rewrites ReduceMean and GlobalMaxPool of the main graph where a convolution or product comes after.
 
     Needs inferred shapes. Normalisations keep their means.
@@ -31,7 +31,7 @@ def lower_reductions(model: ir.Model) -> Outcome:
         if new:
             replace(node, new)
             changes.append(Change("lower_reductions", str(node.name), f"now {' and '.join(n.op_type for n in new)}"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def reduced_axes(node: ir.Node, axes: int) -> tuple[int, ...] | None:

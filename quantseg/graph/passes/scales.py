@@ -3,7 +3,7 @@
     c·move(x) = move(c·x)      c·mean(x) = mean(c·x)      c·(A·B) = (c·A)·B      c·(x + b) = c·x + c·b
     c·relu(x) = relu(c·x), and likewise each maximum, for c > 0
 It travels towards the input over nodes that nobody else reads, until it meets a convolution or matrix product with
-constant weights. So the 1/√d of attention, which multiplies a picture as large as all pairs of pixels, costs nothing.
+constant weights. So the 1/√d of attention, which multiplies a image as large as all pairs of pixels, costs nothing.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import onnx_ir as ir
 from quantseg.graph.edit import bypass, constant, initializer, input_at, only_producer, owner, rank, scalar
 from quantseg.graph.operators import BIASED_PRODUCTS, MOVEMENTS, PRODUCTS, SELECTIONS
 from quantseg.graph.passes.linear import linear, write
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 _MOVING = MOVEMENTS - {"Gather", "Split"}  # which part what several nodes read: each scales its own
 _AVERAGING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum")
@@ -25,7 +25,7 @@ _RISING = (SELECTIONS - {"GlobalMaxPool"}) | {"LeakyRelu", "Relu"}
 _TRAVELLED = PRODUCTS | _MOVING | _RISING | {*_AVERAGING, "Add", "Pad", "Resize"}
 
 
-def fold_scales(model: ir.Model) -> Outcome:
+def fold_scales(model: ir.Model) -> RewriteOutcome:
     """Folds each Mul and Div by one number of the main graph that finds its weights. Needs inferred shapes."""
     changes = []
     for node in list(model.graph):
@@ -38,7 +38,7 @@ def fold_scales(model: ir.Model) -> Outcome:
             for edit in edits.all:
                 edit()
             changes.append(Change("fold_scales", str(node.name), f"folded into {edits.end}"))
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 @dataclass

@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import owner, replace
 from quantseg.graph.passes.hard_sigmoid import line, scale_producer
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 
-def lower_tanhs(model: ir.Model) -> Outcome:
+def lower_tanhs(model: ir.Model) -> RewriteOutcome:
     """Rewrites every Tanh of the main graph that a convolution makes and another comes after. Needs inferred shapes."""
     useful = leading_to_product(model.graph)
     found = [node for node in model.graph if node.op_type == "Tanh" and node.domain == ""]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from quantseg.graph.edit import bypass, constant, initializer, ints, only_producer, owner, replace
 from quantseg.graph.operators import REDUCTIONS
 from quantseg.graph.passes.normalisations import normalising
-from quantseg.graph.passes.outcome import Change, Outcome
+from quantseg.graph.passes.outcome import Change, RewriteOutcome
 from quantseg.graph.passes.pad import widths
 from quantseg.graph.passes.reductions import reduced_axes
 
@@ -26,7 +26,7 @@ _BY_NUMBER = frozenset((
 ))  # fmt: skip
 
 
-def sink_transposes(model: ir.Model) -> Outcome:
+def sink_transposes(model: ir.Model) -> RewriteOutcome:
     """Moves and cancels Transposes of the main graph until none can move. Needs inferred shapes."""
     changes: list[Change] = []
     normalisations = normalising(model.graph)  # they are recognised as they are
@@ -44,7 +44,7 @@ def sink_transposes(model: ir.Model) -> Outcome:
             elif change := _sink(node) or (None if node in normalisations else _reduce_before(node)):
                 changes.append(change)
                 moved = True
-    return Outcome(tuple(changes))
+    return RewriteOutcome(tuple(changes))
 
 
 def _undone(node: ir.Node) -> ir.Value | None:

@@ -1,10 +1,10 @@
 """MaxUnpool on the indices of a MaxPool becomes masks: comparison, selection and movement, which run on integers.
 
-Where windows do not overlap, x and the pooled p fall into one picture for each place in the window, of p's size:
+Where windows do not overlap, x and the pooled p fall into one image for each place in the window, of p's size:
     m_k = (x_k = p)                     the maximum is at place k, or an equal one comes before it
     y_k = v if m_k and no m_j with j < k, else 0
 where v is what is unpooled; ties go to the first place, row by row, as MaxPool's indices do. NaN is left out.
-With the channels last, a picture is taken out and put back by copying whole pixels, which is several times faster
+With the channels last, a image is taken out and put back by copying whole pixels, which is several times faster
 than MaxPool with indices, ScatterElements or DepthToSpace.
 Source: ONNX's entries MaxPool and MaxUnpool; the masks are derived here.
 """
@@ -16,12 +16,12 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.graph.edit import constant, initializer, input_at, ints, owner, replace
-from quantseg.graph.passes.outcome import Change, Outcome, Refusal, outcome_of
+from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
-def lower_unpooling(model: ir.Model) -> Outcome:
+def lower_unpooling(model: ir.Model) -> RewriteOutcome:
     """Lowers each MaxUnpool of the main graph and the MaxPool behind it, or says why not. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     masks: dict[ir.Node, _Masks] = {}

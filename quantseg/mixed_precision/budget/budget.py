@@ -9,7 +9,7 @@ from quantseg.mixed_precision.budget.points import Point
 
 
 @dataclass(frozen=True)
-class Loss:
+class BudgetLoss:
     """what: is lost. points: how many. allowed: how many may be."""
 
     what: str
@@ -37,10 +37,12 @@ class Budget:
             if not (math.isfinite(points) and points >= 0):
                 raise RecipeError(f"{name}={points:g}: is no loss; give points of IoU, 0 or more")
 
-    def tightest(self, point: Point) -> Loss:
+    def tightest(self, point: Point) -> BudgetLoss:
         """Of the losses that have a budget the one that is most over it, or nearest to it."""
-        losses = [Loss("mIoU", point.drop, self.mean)]
-        losses += [Loss(f"IoU of {name!r}", point.class_drops[name], allowed) for name, allowed in self.classes.items()]
+        losses = [BudgetLoss("mIoU", point.drop, self.mean)]
+        losses += [
+            BudgetLoss(f"IoU of {name!r}", point.class_drops[name], allowed) for name, allowed in self.classes.items()
+        ]
         return max(losses, key=lambda loss: loss.excess)
 
     def excess(self, point: Point) -> float:

@@ -11,13 +11,13 @@ from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
-from quantseg.evaluation.predictions import Taken
+from quantseg.evaluation.predictions import FoldedInput
 from quantseg.mixed_precision.budget.budget import Budget
 from quantseg.quantization.float_model import FloatModel
 
 
 @dataclass(frozen=True)
-class Judge:
+class JudgedImages:
     """What points are judged on. labelled: against the masks beside the images, else against the float model's."""
 
     images: Dataset
@@ -26,7 +26,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgedLoss:
     """What the masks of one model lose: `drop`, `class_drops`, `agreement` and `sqnr_db` of a Point."""
 
     drop: float
@@ -36,8 +36,8 @@ class Verdict:
 
 
 def judged(
-    model: FloatModel, quantised: ir.Model, judge: Judge, context: Context, taken: Taken | None = None
-) -> Verdict:
+    model: FloatModel, quantised: ir.Model, judge: JudgedImages, context: Context, taken: FoldedInput | None = None
+) -> JudgedLoss:
     """Of a quantised form of the float model. taken: how it takes the images, where that is otherwise.
 
     Raises DataError where there is no label that counts, or none of a class that has a budget.
@@ -52,7 +52,7 @@ def judged(
             "give images that hold it or leave the budget out"
         )
     sqnr_db = evaluation.sqnr_db if math.isfinite(evaluation.sqnr_db or math.inf) else None
-    return Verdict(drop, drops, evaluation.agreement, sqnr_db)
+    return JudgedLoss(drop, drops, evaluation.agreement, sqnr_db)
 
 
 def _lost(evaluation: Evaluation, *, labelled: bool) -> tuple[float, dict[str, float]]:

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset, Subset
-from quantseg.data.heads import Judged, judged_outputs
+from quantseg.data.heads import JudgedOutputs, judged_outputs
 from quantseg.errors import DataError
 from quantseg.evaluation.agreement import evaluate
-from quantseg.evaluation.predictions import Taken
+from quantseg.evaluation.predictions import FoldedInput
 from quantseg.graph import signature
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
-from quantseg.mixed_precision.budget.judging import Judge, Verdict, judged
+from quantseg.mixed_precision.budget.judging import JudgedImages, JudgedLoss, judged
 from quantseg.mixed_precision.budget.weighing import Costs, in_int8, work_shares
 from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization import formats
@@ -41,11 +41,11 @@ class Found:
 
     candidate: Candidate
     walk: Walk
-    judge: Judge
+    judge: JudgedImages
     limit: int
     unit: str
     runtime: Runtime
-    judged: Judged
+    judged: JudgedOutputs
     written: Point | None = None
     model: QuantizedModel | None = None
 
@@ -144,7 +144,9 @@ class Weighing:
     harm: Callable[[], Mapping[str, float]]
 
 
-def search(candidate: Candidate, judge: Judge, weighing: Weighing, context: Context, *, evaluations: int) -> Found:
+def search(
+    candidate: Candidate, judge: JudgedImages, weighing: Weighing, context: Context, *, evaluations: int
+) -> Found:
     """The cheapest model within the budget, in at most so many evaluations of all judged images.
 
     Models are judged in QDQ. Raises DataError where the labels or the budget do not fit the images, PlanError and
@@ -174,11 +176,11 @@ def search(candidate: Candidate, judge: Judge, weighing: Weighing, context: Cont
     return Found(explained, walked, judge, evaluations, prices.unit, context.runtime, seen)
 
 
-def _point(nodes: Nodes, cost: float, int8_share: float, found: Verdict) -> Point:
+def _point(nodes: Nodes, cost: float, int8_share: float, found: JudgedLoss) -> Point:
     return Point(nodes, cost, int8_share, found.drop, found.class_drops, found.agreement, found.sqnr_db)
 
 
-def confirmed(found: Found, made: QuantizedModel, context: Context, taken: Taken | None = None) -> Found:
+def confirmed(found: Found, made: QuantizedModel, context: Context, taken: FoldedInput | None = None) -> Found:
     """The same, with one evaluation more: of the model as it is written, which another format or placement changes.
 
     taken: how that takes the images, where it is folded.

@@ -16,7 +16,7 @@ from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.quantization.plan import Overrides, QuantSettings, observable, plan_of_part
 
 CHANNELS_LAST = "channels-last"
-"""The format whose pictures are (N, H, W, places) inside, whatever they are outside."""
+"""The format whose images are (N, H, W, places) inside, whatever they are outside."""
 
 _WIDE = 1.0
 """Ranges are −1 … 1: time does not depend on them."""
@@ -31,7 +31,7 @@ def integer_model(unit: Unit, opset: int, settings: QuantSettings, *, qformat: s
     """The unit alone, computing in integers between QuantizeLinear and DequantizeLinear.
 
     way: the variant in which the format writes its first node; None for the format's only one. Of the frames in which a
-    format may get its pictures the one that takes fewest nodes is taken: so its neighbours would hand them over.
+    format may get its images the one that takes fewest nodes is taken: so its neighbours would hand them over.
     Raises PlanError.
     """
     frames = tuple(Frame) if qformat == CHANNELS_LAST else (Frame.PLAIN,)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from quantseg.mixed_precision import minimum_cut as cut
 from quantseg.mixed_precision.latency_model import pricing
-from quantseg.mixed_precision.latency_model.candidates import Way
 from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, timed_choices
-from quantseg.mixed_precision.minimum_cut import Crossing, Part
+from quantseg.mixed_precision.latency_model.trials import Way
+from quantseg.mixed_precision.minimum_cut import Crossing, CutPart
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.plan.decisions import decide
@@ -17,7 +17,7 @@ from quantseg.quantization.plan.decisions import decide
 class Estimate:
     """The parts of a model and the prices of its borders, in nanoseconds. units: node → the part that it is in."""
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, CutPart]
     crossings: tuple[Crossing, ...]
     units: Mapping[str, str]
 
@@ -38,8 +38,8 @@ class Estimate:
             found[node] = slower * 1e-6 if node == unit else 0.0
         return found
 
-    def _in_float(self, name: str) -> Part:
-        return Part(self.parts[name].as_float or 0, None)
+    def _in_float(self, name: str) -> CutPart:
+        return CutPart(self.parts[name].as_float or 0, None)
 
 
 def estimate(candidate: Candidate, inputs: Mapping[str, Sequence[int]], bench: Bench) -> Estimate:
@@ -57,9 +57,9 @@ def estimate(candidate: Candidate, inputs: Mapping[str, Sequence[int]], bench: B
     parts = {
         choice.unit.name: pricing.part(choice, costs, makers)
         if choice.is_open
-        else Part(None, 0)
+        else CutPart(None, 0)
         if by_rule[choice.unit.name]
-        else Part(0, None)
+        else CutPart(0, None)
         for choice in choices
     }
     units = {name: choice.unit.name for choice in choices for name in choice.unit.names}

@@ -1,7 +1,7 @@
 """A unit as a model of its own: its nodes on inputs of their own, in a frame that lets a format keep its own layout.
 
-A format with the channels last takes and gives pictures as (N, H, W, places), some places unused, for as long as nobody
-wants them otherwise. Alone, a unit would pay for bringing its pictures there and back. So its inputs are such pictures
+A format with the channels last takes and gives images as (N, H, W, places), some places unused, for as long as nobody
+wants them otherwise. Alone, a unit would pay for bringing its images there and back. So its inputs are such images
 from the start, made what the unit reads by a Transpose and a Slice, of which that format writes neither.
 """
 
@@ -17,7 +17,7 @@ _REGISTER, _LEAST = 16, 4
 
 
 class Frame(Enum):
-    """How pictures come to the unit and go from it."""
+    """How images come to the unit and go from it."""
 
     FILLED = "channels last, filled up to whole registers"
     COMPACT = "channels last"

@@ -7,11 +7,11 @@ import onnx_ir as ir
 
 from quantseg.mixed_precision import minimum_cut as cut
 from quantseg.mixed_precision.latency_model import pricing
-from quantseg.mixed_precision.latency_model.candidates import Way
-from quantseg.mixed_precision.latency_model.pricing import Choice
+from quantseg.mixed_precision.latency_model.pricing import UnitChoice
 from quantseg.mixed_precision.latency_model.stopwatch import Costs
+from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import Unit
-from quantseg.mixed_precision.minimum_cut import Crossing, Part
+from quantseg.mixed_precision.minimum_cut import Crossing, CutPart
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 from quantseg.quantization.plan import NodeCost, Overrides
 from quantseg.quantization.plan.decisions import ONLY_ANSWER, Decisions, leading_to_product
@@ -34,7 +34,7 @@ class Placed:
 
 
 def place(
-    found: tuple[Choice, ...], wanted: Decisions, ruled: Decisions, costs: Costs, way: Way, *, latency_first: bool
+    found: tuple[UnitChoice, ...], wanted: Decisions, ruled: Decisions, costs: Costs, way: Way, *, latency_first: bool
 ) -> Placed:
     """The fastest placement by these costs.
 
@@ -44,14 +44,14 @@ def place(
     by_name = {str(node.name): node for node in wanted}
     is_ruled = {str(node.name): isinstance(form, IntegerForm) for node, form in ruled.items()}
     makers = {value: choice.unit for choice in found for value in choice.unit.results}
-    parts: dict[str, Part] = {}
+    parts: dict[str, CutPart] = {}
     for choice in found:
         name = choice.unit.name
         if choice.is_open:
             parts[name] = pricing.part(choice, costs, makers)
         else:
             free = isinstance(wanted[by_name[name]], IntegerForm)
-            parts[name] = Part(None, 0) if free and is_ruled[name] else Part(0, None)
+            parts[name] = CutPart(None, 0) if free and is_ruled[name] else CutPart(0, None)
     crossings = pricing.crossings(found, costs, way, makers)
     opened = [choice for choice in found if choice.is_open]
     as_timed = dict(parts)
@@ -64,8 +64,8 @@ def place(
         if not answers and not islands:
             break
         tied |= answers
-        parts |= {name: Part(None, as_timed[name].as_integer) for name in islands}
-        parts |= {name: Part(as_timed[name].as_float, None) for name in answers}
+        parts |= {name: CutPart(None, as_timed[name].as_integer) for name in islands}
+        parts |= {name: CutPart(as_timed[name].as_float, None) for name in answers}
     kept = {
         str(node.name): _reason(choice, tied, costs)
         for choice in opened
@@ -94,9 +94,9 @@ def place(
 
 
 def _answers(
-    opened: list[Choice],
+    opened: list[UnitChoice],
     integer: frozenset[str],
-    found: tuple[Choice, ...],
+    found: tuple[UnitChoice, ...],
     wanted: Decisions,
     by_name: Mapping[str, ir.Node],
 ) -> set[str]:
@@ -117,7 +117,7 @@ def _answers(
     return {choice.unit.name for choice in opened if choice.unit.name in integer and rounds(choice.unit)}
 
 
-def _reason(choice: Choice, tied: set[str], costs: Costs) -> str:
+def _reason(choice: UnitChoice, tied: set[str], costs: Costs) -> str:
     op_type = choice.unit.op_type
     if choice.in_float is None or costs[choice.in_float.key] is None:
         return f"{op_type}: it could not be timed alone"
@@ -126,15 +126,15 @@ def _reason(choice: Choice, tied: set[str], costs: Costs) -> str:
     return f"{op_type}: {ONLY_ANSWER}" if choice.unit.name in tied else FASTER
 
 
-def _variant(choice: Choice, costs: Costs) -> str:
+def _variant(choice: UnitChoice, costs: Costs) -> str:
     best = choice.best(costs)
     return "" if best is None else best[1]
 
 
 def _priced(
-    opened: list[Choice],
+    opened: list[UnitChoice],
     integer: frozenset[str],
-    parts: Mapping[str, Part],
+    parts: Mapping[str, CutPart],
     crossings: list[Crossing],
     costs: Costs,
 ) -> list[NodeCost]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from quantseg.mixed_precision.latency_model import candidates
-from quantseg.mixed_precision.latency_model.candidates import Candidate, Way
+from quantseg.mixed_precision.latency_model import trials as candidates
 from quantseg.mixed_precision.latency_model.stopwatch import Costs
+from quantseg.mixed_precision.latency_model.trials import Trial, Way
 from quantseg.mixed_precision.latency_model.units import Unit
-from quantseg.mixed_precision.minimum_cut import Crossing, Part
+from quantseg.mixed_precision.minimum_cut import Crossing, CutPart
 from quantseg.quantization.operators import IntegerForm, integer_form
 
 _BLOCKED = frozenset(
@@ -29,12 +29,12 @@ integers whatever was planned, and on the model's own axes."""
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class UnitChoice:
     """A unit and its candidates. in_integers: by variant; empty where it has no integer form or is not wanted in it."""
 
     unit: Unit
-    in_float: Candidate | None
-    in_integers: Mapping[str, Candidate]
+    in_float: Trial | None
+    in_integers: Mapping[str, Trial]
 
     @property
     def is_open(self) -> bool:
@@ -47,19 +47,19 @@ class Choice:
         return min(known, key=lambda pair: pair[0]) if known else None
 
 
-def choices(units: tuple[Unit, ...], free: frozenset[str], opset: int, way: Way) -> tuple[Choice, ...]:
+def choices(units: tuple[Unit, ...], free: frozenset[str], opset: int, way: Way) -> tuple[UnitChoice, ...]:
     """The candidates of each unit. free: units that may compute in integers."""
     return tuple(
-        Choice(unit, candidates.in_float(unit, opset), candidates.in_integers(unit, opset, way))
+        UnitChoice(unit, candidates.in_float(unit, opset), candidates.in_integers(unit, opset, way))
         if unit.name in free
-        else Choice(unit, None, {})
+        else UnitChoice(unit, None, {})
         for unit in units
     )
 
 
-def to_time(found: tuple[Choice, ...], way: Way) -> tuple[Candidate, ...]:
+def to_time(found: tuple[UnitChoice, ...], way: Way) -> tuple[Trial, ...]:
     """All that a placement asks for: open units on both sides, and the tensors around them on their way."""
-    wanted: list[Candidate] = []
+    wanted: list[Trial] = []
     for choice in found:
         if choice.is_open and choice.in_float is not None:
             wanted += [choice.in_float, *choice.in_integers.values()]
@@ -68,24 +68,24 @@ def to_time(found: tuple[Choice, ...], way: Way) -> tuple[Candidate, ...]:
     return tuple(wanted)
 
 
-def part(choice: Choice, costs: Costs, makers: Mapping[ir.Value, Unit]) -> Part:
+def part(choice: UnitChoice, costs: Costs, makers: Mapping[ir.Value, Unit]) -> CutPart:
     """What an open unit costs on each side, with what is laid out anew on whatever side the neighbours are."""
     assert choice.in_float is not None
     measured, fastest = costs[choice.in_float.key], choice.best(costs)
     if measured is None or fastest is None:
-        return Part(0, None)
+        return CutPart(0, None)
     as_float = measured.work
     if not all(_is_blocked(makers.get(value)) for value in choice.unit.data):
         as_float += measured.before
     if not all(_read_blocked(value) for value in choice.unit.results):
         as_float += measured.after
-    return Part(as_float, fastest[0])
+    return CutPart(as_float, fastest[0])
 
 
-def crossings(found: tuple[Choice, ...], costs: Costs, way: Way, makers: Mapping[ir.Value, Unit]) -> list[Crossing]:
+def crossings(found: tuple[UnitChoice, ...], costs: Costs, way: Way, makers: Mapping[ir.Value, Unit]) -> list[Crossing]:
     """The price of every float tensor for its way to integers and back, where it may have to go there."""
     by_unit = {choice.unit.name: choice for choice in found}
-    readers: dict[ir.Value, list[Choice]] = {}
+    readers: dict[ir.Value, list[UnitChoice]] = {}
     for choice in found:
         for value in choice.unit.data:
             readers.setdefault(value, []).append(choice)
@@ -100,7 +100,7 @@ def crossings(found: tuple[Choice, ...], costs: Costs, way: Way, makers: Mapping
     return result
 
 
-def is_fused(choice: Choice, costs: Costs, integer: Container[str], makers: Mapping[ir.Value, Unit]) -> bool:
+def is_fused(choice: UnitChoice, costs: Costs, integer: Container[str], makers: Mapping[ir.Value, Unit]) -> bool:
     """Whether onnxruntime would fuse the float unit with the borders all around it into the integer one after all.
 
     It does so where all operands come from integers and all results go to them: float cannot be had there alone.
@@ -132,7 +132,7 @@ def integer_data(unit: Unit) -> tuple[ir.Value, ...]:
 
 
 def _of_tensor(
-    value: ir.Value, maker: Choice | None, readers: list[Choice], prices: tuple[int, int], costs: Costs
+    value: ir.Value, maker: UnitChoice | None, readers: list[UnitChoice], prices: tuple[int, int], costs: Costs
 ) -> list[Crossing]:
     """Quantised once for all integer readers, dequantised and laid out once for all float ones."""
     name = None if maker is None else maker.unit.name
@@ -156,11 +156,11 @@ def _of_tensor(
     return result
 
 
-def _is_carried(choice: Choice, costs: Costs) -> bool:
+def _is_carried(choice: UnitChoice, costs: Costs) -> bool:
     return choice.unit.op_type in _CARRIED and choice.is_open and choice.best(costs) is not None
 
 
-def _layout(choice: Choice | None, costs: Costs) -> tuple[int, int]:
+def _layout(choice: UnitChoice | None, costs: Costs) -> tuple[int, int]:
     """Nanoseconds for laying out what the float unit reads, and what it writes."""
     measured = None if choice is None or choice.in_float is None else costs.get(choice.in_float.key)
     return (0, 0) if measured is None else (measured.before, measured.after)
@@ -174,7 +174,7 @@ def _prices(value: ir.Value, costs: Costs, way: Way) -> tuple[int, int] | None:
     return known[0].work, known[1].work
 
 
-def _crossings(value: ir.Value, way: Way) -> tuple[Candidate, Candidate] | None:
+def _crossings(value: ir.Value, way: Way) -> tuple[Trial, Trial] | None:
     return candidates.crossings(value, way) if value.dtype == ir.DataType.FLOAT else None
 
 
@@ -182,7 +182,7 @@ def _is_blocked(unit: Unit | None) -> bool:
     return unit is not None and unit.op_type in _BLOCKED
 
 
-def _is_blocked_choice(choice: Choice | None) -> bool:
+def _is_blocked_choice(choice: UnitChoice | None) -> bool:
     return choice is not None and _is_blocked(choice.unit)
 
 

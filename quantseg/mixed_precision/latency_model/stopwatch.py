@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from quantseg.errors import ModelError
 from quantseg.graph import signature, to_bytes
-from quantseg.mixed_precision.latency_model.candidates import Candidate
 from quantseg.mixed_precision.latency_model.cutting import own_nodes
+from quantseg.mixed_precision.latency_model.trials import Trial
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime
 from quantseg.runtimes.execution import ExecutedNode
@@ -38,7 +38,7 @@ Costs = Mapping[str, Cost | None]
 
 
 def timed(
-    candidates: Iterable[Candidate], known: Costs, *, runtime: Runtime, threads: int, track: Track = quiet
+    candidates: Iterable[Trial], known: Costs, *, runtime: Runtime, threads: int, track: Track = quiet
 ) -> dict[str, Cost | None]:
     """The costs of the candidates that are not known, equal ones timed once: the least of the rounds."""
     todo = {c.key: c for c in candidates if c.key not in known}
@@ -49,7 +49,7 @@ def timed(
     return {key: functools.reduce(_least, [costs[key] for costs in rounds if key in costs]) for key in todo}
 
 
-def _round(candidates: Mapping[str, Candidate], runtime: Runtime, threads: int, track: Track) -> dict[str, Cost | None]:
+def _round(candidates: Mapping[str, Trial], runtime: Runtime, threads: int, track: Track) -> dict[str, Cost | None]:
     turns = track(candidates.items(), total=len(candidates), what="timing kernels")
     return {key: _timed_once(candidate, runtime, threads) for key, candidate in turns}
 
@@ -60,7 +60,7 @@ def _agree(one: Cost | None, other: Cost | None) -> bool:
     return max(one.work, other.work) <= AGREEMENT * min(one.work, other.work)
 
 
-def _timed_once(candidate: Candidate, runtime: Runtime, threads: int) -> Cost | None:
+def _timed_once(candidate: Trial, runtime: Runtime, threads: int) -> Cost | None:
     """One session's cost; None where the runtime does not open or run it."""
     model = candidate.build()
     feeds = random_feeds(signature(model)[0])

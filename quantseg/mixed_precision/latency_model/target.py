@@ -9,10 +9,10 @@ from typing import Literal
 from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.latency_model import cache, pricing
-from quantseg.mixed_precision.latency_model.candidates import Way
 from quantseg.mixed_precision.latency_model.placing import place
-from quantseg.mixed_precision.latency_model.pricing import Choice
+from quantseg.mixed_precision.latency_model.pricing import UnitChoice
 from quantseg.mixed_precision.latency_model.stopwatch import Costs, timed
+from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.progress import Track, quiet
 from quantseg.quantization.candidate import Candidate
@@ -110,7 +110,7 @@ def _names(prepared: Prepared) -> frozenset[str]:
 
 def timed_choices(
     prepared: Prepared, inputs: Mapping[str, Sequence[int]], wanted: Decisions, way: Way, bench: Bench
-) -> tuple[tuple[Choice, ...], Costs]:
+) -> tuple[tuple[UnitChoice, ...], Costs]:
     """Every unit's candidates, and the costs of them all, on disk already or timed now."""
     graph = sized(prepared.model, inputs).graph
     free = frozenset(str(node.name) for node, form in wanted.items() if isinstance(form, IntegerForm))
@@ -125,7 +125,7 @@ def timed_choices(
     return choices, known | found
 
 
-def _has_kernels(choices: tuple[Choice, ...], wanted: Decisions, costs: Costs) -> bool:
+def _has_kernels(choices: tuple[UnitChoice, ...], wanted: Decisions, costs: Costs) -> bool:
     """Whether the runtime runs any convolution or product as the format writes it, or there is none to run."""
     products = {str(node.name) for node, f in wanted.items() if isinstance(f, IntegerForm) and f.kind is Kind.PRODUCT}
     tried = [choice for choice in choices if choice.is_open and choice.unit.name in products]

@@ -62,7 +62,7 @@ def sized(model: ir.Model, inputs: Mapping[str, Sequence[int]]) -> ir.Model:
         for value in node.outputs:
             if not is_sized(value):
                 value.shape = None
-    for _ in range(2):  # sizes that were computed from the picture's are constants now, and make others known
+    for _ in range(2):  # sizes that were computed from the image's are constants now, and make others known
         infer_shapes(copy)
         fold_constants(copy)
     infer_shapes(copy)

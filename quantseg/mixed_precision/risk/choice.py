@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from quantseg.mixed_precision.minimum_cut import Crossing, Part, cheapest
+from quantseg.mixed_precision.minimum_cut import Crossing, CutPart, cheapest
 from quantseg.mixed_precision.risk.price import Price
 
 Allowed = Callable[[frozenset[str]], bool]
@@ -42,14 +42,14 @@ class Region:
     risk: float
 
 
-def worth(risk: float, price: float) -> float:
+def float_objective(risk: float, price: float) -> float:
     """Risk times time to the power of 3/2, the less the better: a step pays where the part of the risk that it takes
     away is more than one and a half times the part that it adds to the time."""
     return risk * math.pow(1 + price, 1.5)
 
 
 def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmless: float) -> tuple[Region, ...]:
-    """Regions that are allowed, those most worth their price first; risk is not worth anything below `harmless`.
+    """Regions that are allowed, those most worth their price first; risk counts for nothing below `harmless`.
 
     allowed: holds for no region that is larger than one it does not hold for. The same for any order of the sources.
     """
@@ -59,7 +59,7 @@ def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmle
         return Region(nodes, price.of_time(nodes), math.sqrt(_squares(s for s in left if not s.nodes <= nodes)))
 
     def order(found: Region) -> tuple[float, int, list[str]]:
-        return worth(max(found.risk, harmless), found.price), len(found.nodes), sorted(found.nodes)
+        return float_objective(max(found.risk, harmless), found.price), len(found.nodes), sorted(found.nodes)
 
     cuts = [of(nodes) for nodes in dict.fromkeys(_cuts(left, price, allowed))]
     filled = map(of, _filled(min(cuts, key=order).nodes, left, price, allowed))
@@ -74,7 +74,7 @@ def _cuts(sources: Sequence[Source], price: Price, allowed: Allowed) -> Iterator
     borders = [Crossing(b.maker, b.readers, b.price, ints) for b in price.borders for ints in (True, False)]
     for work_cost in _WORK_COSTS:
         parts = {
-            name: Part(as_float=spent + round(work_cost * total * price.macs[name] / work), as_integer=0)
+            name: CutPart(as_float=spent + round(work_cost * total * price.macs[name] / work), as_integer=0)
             for name, spent in price.nodes.items()
         }
         for risk_cost in _RISK_COSTS:

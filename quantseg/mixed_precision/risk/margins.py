@@ -21,7 +21,7 @@ from quantseg.data.recipe import OutputRecipe
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class MarginWeightedError:
     """The float model's outputs for one batch, as the leads of what they decide.
 
     weights: of each decision, 1 together. exact: the leads are class ids, and any error changes the class.
@@ -32,13 +32,13 @@ class Judge:
     exact: bool = False
 
     @staticmethod
-    def of(outputs: Sequence[NDArray[Any]], recipe: OutputRecipe) -> "Judge":
+    def of(outputs: Sequence[NDArray[Any]], recipe: OutputRecipe) -> "MarginWeightedError":
         """From the outputs that the recipe's head reads, in its order. Raises RecipeError where they do not fit it."""
         head = head_of(recipe)
         margins = head.margins(outputs, recipe)
         _, classes = np.unique(margins.classes, return_inverse=True)
         counts = np.bincount(classes)
-        return Judge(margins, 1.0 / (counts[classes] * len(counts)), not head.gives_numbers)
+        return MarginWeightedError(margins, 1.0 / (counts[classes] * len(counts)), not head.gives_numbers)
 
     def risk(self, outputs: Sequence[NDArray[Any]]) -> float:
         """How much the errors of another model's outputs, of the same shapes, come to; 0 where there are none."""

@@ -6,14 +6,14 @@ import onnx_ir as ir
 
 from quantseg.calibration.context import Context
 from quantseg.mixed_precision.risk.choice import Source
-from quantseg.mixed_precision.risk.reference import Jury
+from quantseg.mixed_precision.risk.reference_outputs import ReferenceOutputs
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 from quantseg.quantization.plan import QuantPlan
 
 
-def sources(candidate: Candidate, jury: Jury, context: Context) -> tuple[Source, ...]:
+def sources(candidate: Candidate, reference: ReferenceOutputs, context: Context) -> tuple[Source, ...]:
     """Every tensor that the candidate's plan rounds, with its mean risk.
 
     Weights are left out: they can be rounded so that their errors compensate, and a float product between two rounded
@@ -23,7 +23,7 @@ def sources(candidate: Candidate, jury: Jury, context: Context) -> tuple[Source,
     values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
     tensors = rounded_tensors(model, plan)
     alone = [partial(fake_quantised, model, plan, weights=(), tensors=(tensor,)) for tensor in tensors]
-    risks = jury.side_by_side(alone, context, "measuring what rounding harms")
+    risks = reference.side_by_side(alone, context, "measuring what rounding harms")
     return tuple(Source(name, found, _around(values[name], plan)) for name, found in zip(tensors, risks, strict=True))
 
 

@@ -11,7 +11,7 @@ from quantseg.quantization.plan import QuantPlan
 
 
 @dataclass(frozen=True)
-class Part:
+class MeasuredPart:
     """An integer node. weights: whether it has a weight to round. tensors: those that it needs rounded."""
 
     node: str
@@ -20,7 +20,7 @@ class Part:
     tensors: frozenset[str]
 
 
-def parts_of(model: ir.Model, plan: QuantPlan) -> tuple[Part, ...]:
+def parts_of(model: ir.Model, plan: QuantPlan) -> tuple[MeasuredPart, ...]:
     """The parts of a plan, in the order of the prepared graph.
 
     A clamp that the saturation of a grid replaces is no part: it belongs to the node before it. A tensor that was only
@@ -35,7 +35,7 @@ def parts_of(model: ir.Model, plan: QuantPlan) -> tuple[Part, ...]:
             continue
         read = [_roundings(node.inputs[index], rounded, integer) for index in form.data]
         written = [_roundings(_clamped(output, plan), rounded, integer) for output in node.outputs]
-        parts.append(Part(name, node.op_type, name in plan.weights, frozenset().union(*read, *written)))
+        parts.append(MeasuredPart(name, node.op_type, name in plan.weights, frozenset().union(*read, *written)))
     return tuple(parts)
 
 

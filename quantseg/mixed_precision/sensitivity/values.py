@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.data.heads import Judged
+from quantseg.data.heads import JudgedOutputs
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Sensitivity:
     images: int
     nodes: tuple[NodeSensitivity, ...]
     macs: int
-    judged: Judged
+    judged: JudgedOutputs
 
     def ranked(self) -> tuple[NodeSensitivity, ...]:
         """The nodes by what each loses alone, the most harmful first: by SQNR, of equal ones by flipped pixels.

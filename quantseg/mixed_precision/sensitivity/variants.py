@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from quantseg.mixed_precision.sensitivity.parts import Part
+from quantseg.mixed_precision.sensitivity.parts import MeasuredPart
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
 from quantseg.quantization.operators import IntegerForm
@@ -14,8 +14,8 @@ _REASON = "left float, to see what that gives back"
 
 
 @dataclass(frozen=True)
-class Rounding:
-    """Part of the plan's rounding, all else float: the weights of these nodes, and these tensors."""
+class PartialRounding:
+    """MeasuredPart of the plan's rounding, all else float: the weights of these nodes, and these tensors."""
 
     weights: frozenset[str] = frozenset()
     tensors: frozenset[str] = frozenset()
@@ -39,17 +39,17 @@ class Without:
         return not self.integer
 
 
-Variant = Rounding | Without
+Variant = PartialRounding | Without
 
 
 @dataclass(frozen=True)
 class PartVariants:
     """What is measured of one part; None for what it has not, or what is not wanted."""
 
-    part: Part
-    alone: Rounding
-    weights: Rounding | None
-    activations: Rounding
+    part: MeasuredPart
+    alone: PartialRounding
+    weights: PartialRounding | None
+    activations: PartialRounding
     left_float: Without | None
 
     @property
@@ -58,7 +58,7 @@ class PartVariants:
         return tuple(v for v in (self.alone, self.weights, self.activations, self.left_float) if v is not None)
 
 
-def variants_of(part: Part, candidate: Candidate, *, left_float: bool) -> PartVariants:
+def variants_of(part: MeasuredPart, candidate: Candidate, *, left_float: bool) -> PartVariants:
     """The variants of one part of the candidate's plan."""
     weights = frozenset({part.node}) if part.weights else None
     without = None
@@ -69,23 +69,23 @@ def variants_of(part: Part, candidate: Candidate, *, left_float: bool) -> PartVa
         without = Without(integer, part.node)
     return PartVariants(
         part,
-        Rounding(weights or frozenset(), part.tensors),
-        None if weights is None else Rounding(weights),
-        Rounding(tensors=part.tensors),
+        PartialRounding(weights or frozenset(), part.tensors),
+        None if weights is None else PartialRounding(weights),
+        PartialRounding(tensors=part.tensors),
         without,
     )
 
 
-def whole_of(candidate: Candidate) -> Rounding:
+def whole_of(candidate: Candidate) -> PartialRounding:
     """All that the plan rounds."""
     decided = candidate.plan
-    return Rounding(frozenset(decided.weights), frozenset(rounded_tensors(candidate.prepared.model, decided)))
+    return PartialRounding(frozenset(decided.weights), frozenset(rounded_tensors(candidate.prepared.model, decided)))
 
 
 def build(variant: Variant, candidate: Candidate) -> ir.Model:
     """The graph that computes a variant of the candidate."""
     model = candidate.prepared.model
-    if isinstance(variant, Rounding):
+    if isinstance(variant, PartialRounding):
         return fake_quantised(model, candidate.plan, weights=variant.weights, tensors=variant.tensors)
     return fake_quantised(model, _without(candidate, variant.node).plan)
 

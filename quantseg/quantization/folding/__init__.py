@@ -1,6 +1,6 @@
-"""Image in, mask out: preprocessing and the answer's head become part of the graph; an app has code for neither.
+"""Image in, mask out: preprocessing and the output head's head become part of the graph; an app has code for neither.
 
-A prepared float graph that computes on float pictures becomes one that takes uint8 pixels and gives a uint8 class map.
+A prepared float graph that computes on float images becomes one that takes uint8 pixels and gives a uint8 class map.
 Folding comes after calibration: tensors that both graphs have hold the same numbers, so their ranges stay true.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from quantseg.data.recipe import METADATA_KEY, Recipe, recipe_from_toml
 from quantseg.quantization.candidate import Candidate
-from quantseg.quantization.folding.answer import fold_answer
+from quantseg.quantization.folding.head import fold_head
 from quantseg.quantization.folding.preprocess import fold_preprocess
 
 __all__ = ["FLOAT_RECIPE_KEY", "Fold", "float_recipe", "fold"]
@@ -39,7 +39,7 @@ def fold(candidate: Candidate, wanted: Fold, *, rounded: bool = True) -> Candida
     if wanted.preprocess:
         folded = fold_preprocess(folded, rounded=rounded)
     if wanted.argmax:
-        folded = replace(folded, model=fold_answer(folded.model))
+        folded = replace(folded, model=fold_head(folded.model))
     folded.prepared.model.metadata_props[FLOAT_RECIPE_KEY] = candidate.model.recipe.to_toml()
     return folded
 
@@ -47,7 +47,7 @@ def fold(candidate: Candidate, wanted: Fold, *, rounded: bool = True) -> Candida
 def float_recipe(metadata: Mapping[str, str], folded: Recipe, *, source: str) -> Recipe | None:
     """The recipe of the float model that a folded one was made from; None where nothing was folded.
 
-    folded: the folded model's recipe. Pictures are resized alike for both, and the same pixels count.
+    folded: the folded model's recipe. Images are resized alike for both, and the same pixels count.
     source: opens every message. Raises RecipeError for metadata that is no recipe.
     """
     text = metadata.get(FLOAT_RECIPE_KEY)

@@ -13,7 +13,7 @@ from quantseg.quantization.folding.building import Builder
 
 
 @dataclass(frozen=True)
-class Move:
+class MovingNode:
     """A node that moves pixels. before, after: the axis of the classes in what it reads and makes; None without one."""
 
     node: ir.Node
@@ -40,19 +40,19 @@ class Move:
         return build.node("Squeeze", [resized, axis])
 
 
-def move_of(node: ir.Node, after: int | None) -> Move | None:
+def move_of(node: ir.Node, after: int | None) -> MovingNode | None:
     """The node as a move, where the classes are on axis `after` of its output; None where it is no such."""
     if node.domain != "" or len(node.outputs) != 1:
         return None
     if node.op_type == "Transpose" and "perm" in node.attributes:
-        return Move(node, None if after is None else _order(node)[after], after)
+        return MovingNode(node, None if after is None else _order(node)[after], after)
     if node.op_type == "Resize" and _is_nearest(node):
-        return Move(node, after, after) if after is None or _keeps(node, after) else None
+        return MovingNode(node, after, after) if after is None or _keeps(node, after) else None
     if node.op_type in ("Reshape", "Squeeze") and after is None:
-        return Move(node, None, None)
+        return MovingNode(node, None, None)
     if node.op_type == "Reshape" and after is not None:
         before = _same_axis(static_shape(node.outputs[0]), static_shape(node.inputs[0]), after)
-        return None if before is None else Move(node, before, after)
+        return None if before is None else MovingNode(node, before, after)
     return None
 
 

@@ -1,11 +1,11 @@
 """The image itself as input: x = (pixel · scale − mean) / std moves into the first convolutions.
 
-With a = scale/std and b = −mean/std, a convolution sees  Σ W·(a·p + b)  inside the picture and 0 where it pads. No
-pixel stands for that 0, so b cannot go into the bias. The picture gets one more channel instead, u = 255 everywhere:
+With a = scale/std and b = −mean/std, a convolution sees  Σ W·(a·p + b)  inside the image and 0 where it pads. No
+pixel stands for that 0, so b cannot go into the bias. The image gets one more channel instead, u = 255 everywhere:
 
     Σ W·(a·p + b) = Σ (W·a)·p + Σ (W·b/255)·u      and zero padding pads u as well, which adds nothing: exact borders
 
-The integers of this picture, of scale 1 and zero-point 0, are its pixels: nothing is computed before the convolution.
+The integers of this image, of scale 1 and zero-point 0, are its pixels: nothing is computed before the convolution.
 Four channels are also what onnxruntime's fastest kernels want; three take about twice as long (onnxruntime 1.31).
 """
 
@@ -26,7 +26,7 @@ from quantseg.graph.passes import Change
 from quantseg.quantization.affine import QuantParams, Range
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.folding.building import Builder
-from quantseg.quantization.folding.picture import CHANNELS_FIRST, CHANNELS_LAST, View, reached_by
+from quantseg.quantization.folding.image_view import CHANNELS_FIRST, CHANNELS_LAST, View, reached_by
 from quantseg.quantization.folding.weights import INSIDE, PIXEL_RANGE, PixelWeights, settle
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import UINT8
@@ -41,7 +41,7 @@ def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
     """Edits the graph to take uint8 pixels (N, H, W, channels), RGB or grey; recipe, ranges and weights follow.
 
     rounded: whether the new weights are rounded here, by the candidate's settings, or left exact for a float model.
-    Where other nodes than convolutions read the picture, a 1x1 convolution computes what they read. Where integers of
+    Where other nodes than convolutions read the image, a 1x1 convolution computes what they read. Where integers of
     the settings' kind cannot be pixels, or nothing that reads them computes in integers, float nodes do that.
     Raises PlanError for an input that is no float picture.
     """

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from quantseg.graph.passes.linear import linear
 from quantseg.quantization.affine import QuantParams, Range, dequantize, params_of_weights, quantize
-from quantseg.quantization.folding.picture import F64, View
+from quantseg.quantization.folding.image_view import F64, View
 from quantseg.quantization.pairs import safe_scale
 from quantseg.quantization.plan import QuantSettings, bounds_pairs
 
@@ -24,7 +24,7 @@ PIXEL_RANGE = Range(0.0, 255.0)
 
 @dataclass(frozen=True, eq=False)
 class PixelWeights:
-    """A convolution that reads pixels p and sees the offset only inside the picture, which it pads with zeros or not.
+    """A convolution that reads pixels p and sees the offset only inside the image, which it pads with zeros or not.
 
     kernel: (outputs, image channels, …) for p. offset: (outputs, …), what each tap adds where it meets no border.
     bias: (outputs,). grey: (image channels,), the pixels that the float model sees as zero.
@@ -87,7 +87,7 @@ class PixelWeights:
 def settle(kernel: F64, bias: F64, pixels: F64, settings: QuantSettings) -> tuple[F64, F64, QuantParams]:
     """The kernel as integers will hold it, the bias that makes up for the rounding at `pixels`, and the kernel's grid.
 
-    Float pictures are around zero, so the error of a weight is seldom multiplied by much; pixels are all positive, and
+    Float images are around zero, so the error of a weight is seldom multiplied by much; pixels are all positive, and
     the same error moves the whole output. With (w − w_rounded)·p of the pixels that were zero in the bias, both err
     alike. pixels: (input channels,), the constant ones among them.
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quantseg.errors import PlanError
 from quantseg.quantization.affine import quantize
 from quantseg.quantization.formats.editor import GraphEditor
-from quantseg.quantization.formats.slots import UNUSED, Picture, compact, count_of, filled, is_picture, spread
+from quantseg.quantization.formats.slots import UNUSED, SlotTensor, compact, count_of, filled, is_picture, spread
 from quantseg.quantization.formats.writer import MICROSOFT, packed
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.pairs import rows_of, unsafe
@@ -36,7 +36,7 @@ DENSE_CHANNELS, DENSE_POINTWISE = 64, 48
 
 
 def variants(node: ir.Node) -> tuple[str, ...]:
-    """The ways in which a convolution of pictures can be written, the default first."""
+    """The ways in which a convolution of images can be written, the default first."""
     if node.op_type != "Conv" or not is_picture(node.inputs[0]) or not is_picture(node.outputs[0]):
         return ()
     groups = node.attributes.get_int("group", 1)
@@ -51,7 +51,7 @@ def variants(node: ir.Node) -> tuple[str, ...]:
     return (DENSE, GROUPED) if pays else (GROUPED, DENSE)
 
 
-def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
     """QLinearConv on pictures."""
     data, weight, *rest = editor.inputs(node)
     laid = _laid_out(editor, node)
@@ -72,16 +72,16 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]
         bias = quantize(constant(rest[0]).reshape(-1), bias_params(editor.params(data), params))
         operands.append(editor.constant(f"{node.name}_bias_quantized", spread(bias, laid.given, 0, 0)))
     written = editor.stand_in(node, "QLinearConv", operands, domain=MICROSOFT, channels_last=1, group=laid.groups)
-    return [Picture(written[0], laid.given)]
+    return [SlotTensor(written[0], laid.given)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """A weight as it is stored. read: the picture that it multiplies. given: the places that it fills. shift: what was
+    """A weight as it is stored. read: the image that it multiplies. given: the places that it fills. shift: what was
     added to each integer and to the zero-point.
     """
 
-    read: Picture
+    read: SlotTensor
     given: tuple[int, ...]
     groups: int
     stored: NDArray[Any]
@@ -105,7 +105,7 @@ def _laid_out(editor: GraphEditor, node: ir.Node) -> _Layout:
 
 
 def _as(way: str, editor: GraphEditor, node: ir.Node, *, own_places: bool) -> _Layout:
-    """The weight stored in one way. own_places: the picture is read as it stands, else with channels in their order."""
+    """The weight stored in one way. own_places: the image is read as it stands, else with channels in their order."""
     data, weight, *_ = editor.inputs(node)
     groups, outputs = node.attributes.get_int("group", 1), count_of(node.outputs[0])
     params = editor.plan.weights[str(node.name)]
@@ -146,7 +146,7 @@ def _as_one_group(kernel: NDArray[Any], groups: int, zero: int) -> NDArray[Any]:
     return whole
 
 
-def _given(editor: GraphEditor, node: ir.Node, read: Picture, *, as_read: bool) -> tuple[int, ...]:
+def _given(editor: GraphEditor, node: ir.Node, read: SlotTensor, *, as_read: bool) -> tuple[int, ...]:
     """The places that the convolution fills: whole registers, or those in which others expect its channels.
 
     as_read: whether each channel comes from the one of its number.

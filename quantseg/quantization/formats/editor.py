@@ -1,6 +1,6 @@
 """A graph in which a tensor may exist in float, in integers, or in both.
 
-`stored` is a tensor's integers, `picture` the same ones with the channels last, `rounded` the float values that they
+`stored` is a tensor's integers, `image` the same ones with the channels last, `rounded` the float values that they
 stand for. Each is made once, when a node first asks for it. After a node is replaced, all that read its float output
 read the rounded one.
 """
@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.quantization.affine import F32, Ints, QuantParams, quantize
-from quantseg.quantization.formats.slots import LAST, UNUSED, Picture, compact, count_of, spread
+from quantseg.quantization.formats.slots import LAST, UNUSED, SlotTensor, compact, count_of, spread
 from quantseg.quantization.formats.writer import GraphWriter, packed
 from quantseg.quantization.operators import IntegerForm, integer_form
 from quantseg.quantization.plan import QuantPlan, bias_params, constant
@@ -23,7 +23,7 @@ TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 IMAGE_CHANNELS = 3
 
-Stored = ir.Value | Picture
+Stored = ir.Value | SlotTensor
 """Integers on the model's own axes, or with the channels last."""
 
 
@@ -36,7 +36,7 @@ class GraphEditor(GraphWriter):
         self._inputs = {node: tuple(node.inputs) for node in model.graph}
         self._forms = {node: integer_form(node) for node in model.graph}
         self._stored: dict[ir.Value, ir.Value] = {}
-        self._pictures: dict[ir.Value, Picture] = {}
+        self._pictures: dict[ir.Value, SlotTensor] = {}
         self._compact: dict[ir.Value, ir.Value] = {}
         self._turned: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
@@ -72,7 +72,7 @@ class GraphEditor(GraphWriter):
         """
         self._position = node
         for old, new in zip(node.outputs, integers, strict=True):
-            if isinstance(new, Picture):
+            if isinstance(new, SlotTensor):
                 self._pictures[old] = new
             else:
                 self._stored[old] = new
@@ -98,8 +98,8 @@ class GraphEditor(GraphWriter):
                 (self._stored[value],) = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
         return self._stored[value]
 
-    def picture(self, value: ir.Value | None, *, filled_up: bool = False) -> Picture:
-        """The integers of a stack of pictures with the channels last, in the places where they stand.
+    def picture(self, value: ir.Value | None, *, filled_up: bool = False) -> SlotTensor:
+        """The integers of a stack of images with the channels last, in the places where they stand.
 
         filled_up: three channels, as images have, get a fourth place, for kernels that take four at once.
         """
@@ -112,12 +112,12 @@ class GraphEditor(GraphWriter):
                 (planes,) = self.insert("Pad", [planes, widths, self.grid(value)[1]], f"{value.name}_filled")
                 channels = (*channels, UNUSED)
             made = self.transpose(planes, TO_CHANNELS_LAST, f"{value.name}_channels_last")
-            self._pictures[value] = Picture(made, channels)
+            self._pictures[value] = SlotTensor(made, channels)
         elif wants_place and len(self._pictures[value].channels) == IMAGE_CHANNELS:
             self._pictures[value] = self._with_fourth(value, self._pictures[value])
         return self._pictures[value]
 
-    def _with_fourth(self, value: ir.Value, picture: Picture) -> Picture:
+    def _with_fourth(self, value: ir.Value, picture: SlotTensor) -> SlotTensor:
         """By Concat: onnxruntime 1.31 pads the last axis number by number, seven times as long."""
         name, (_, zero_point) = str(value.name), self.grid(value)
         limits = [
@@ -131,7 +131,7 @@ class GraphEditor(GraphWriter):
         (plane,) = self.insert("Expand", [zero_point, plane_shape], f"{name}_plane")
         last = (ir.AttrInt64("axis", LAST),)
         (wide,) = self.insert("Concat", [picture.value, plane], f"{name}_filled", attributes=last)
-        return Picture(wide, (*picture.channels, UNUSED))
+        return SlotTensor(wide, (*picture.channels, UNUSED))
 
     def channels_last(self, value: ir.Value | None) -> ir.Value:
         """The integers as (N, H, W, C), every channel in its place."""
@@ -144,14 +144,14 @@ class GraphEditor(GraphWriter):
             self._compact[value] = self.selected(picture.value, picture.places, LAST, name)
         return self._compact[value]
 
-    def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> Picture:
+    def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> SlotTensor:
         """A constant operand with the channels last: in these places; as it is where it has fewer, or for ()."""
         integers = quantize(constant(value), self.params(value))
         turned = integers.reshape((1,) * (4 - integers.ndim) + integers.shape).transpose(TO_CHANNELS_LAST)
         fits = turned.shape[LAST] == 1 + max(channels, default=-1)
         places = channels if fits else tuple(range(turned.shape[LAST]))
         placed = spread(turned, places, LAST, int(self.params(value).zero_point))
-        return Picture(self.shared(f"{value.name}_quantized", placed), places)
+        return SlotTensor(self.shared(f"{value.name}_quantized", placed), places)
 
     def is_channels_last(self, value: ir.Value | None) -> bool:
         """Whether the integers of a tensor exist with the channels last already."""
@@ -161,18 +161,18 @@ class GraphEditor(GraphWriter):
         """The integers of a tensor with the channels last where they exist so, else on the model's own axes."""
         return self.picture(value) if self.is_channels_last(value) else self.stored(value)
 
-    def cut_out(self, value: ir.Value | None, wanted: Sequence[int]) -> Picture:
-        """Some channels of a picture alone, in this order."""
+    def cut_out(self, value: ir.Value | None, wanted: Sequence[int]) -> SlotTensor:
+        """Some channels of a image alone, in this order."""
         assert value is not None
         picture = self.picture(value)
         places = picture.places[np.array(wanted, np.int64)]
         return compact(self.selected(picture.value, places, LAST, f"{value.name}_cut"), len(wanted))
 
     def _planes(self, value: ir.Value, name: str) -> ir.Value:
-        """The picture of a tensor as (N, C, H, W)."""
+        """The image of a tensor as (N, C, H, W)."""
         picture, selected = self._pictures[value], name
         name = name if picture.is_compact else f"{name}_all"
-        if picture.value not in self._turned:  # two tensors may be other channels of one picture
+        if picture.value not in self._turned:  # two tensors may be other channels of one image
             self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
         planes = self._turned[picture.value]
         return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)

@@ -1,12 +1,12 @@
 """The Transpose behind a float Resize moves before it, where there are fewer numbers to move.
 
     Transpose(Resize(x, s), p) = Resize(Transpose(x, p), s[p])
-Models converted from channels-last frameworks end so: a picture is enlarged, then its channels go last. It moves only
-behind a float operator, a last convolution say: onnxruntime does the same by itself where the picture comes from
+Models converted from channels-last frameworks end so: a image is enlarged, then its channels go last. It moves only
+behind a float operator, a last convolution say: onnxruntime does the same by itself where the image comes from
 integers, whose channels are last anyway.
 
 The Resize then names its two axes, as opset 18 can, and the model is of that. Told of all four axes OpenVINO does not
-see a picture with its channels last, and takes twelve times as long for it (30 ms of a DeepLab's 65, on AVX2).
+see a image with its channels last, and takes twelve times as long for it (30 ms of a DeepLab's 65, on AVX2).
 """
 
 import numpy as np

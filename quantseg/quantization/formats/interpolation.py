@@ -1,7 +1,7 @@
-"""Linear Resize in integers: weighted sums of the picture and its neighbours, or products with weights.
+"""Linear Resize in integers: weighted sums of the image and its neighbours, or products with weights.
 
 A weighted sum is one integer addition: a weight multiplies the scale of its operand and costs nothing. Columns come
-first, then rows, each rounded to the picture's grid, so a result lies within one step of the exact one. The channels
+first, then rows, each rounded to the image's grid, so a result lies within one step of the exact one. The channels
 are last in between: phases are interleaved by copying whole pixels. The arithmetic is in ops/resampling.py.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.quantization.formats.editor import GraphEditor
-from quantseg.quantization.formats.slots import Picture
+from quantseg.quantization.formats.slots import SlotTensor
 from quantseg.quantization.operators.resampling import Blend, Interpolation, Matrix, interpolation
 from quantseg.quantization.plan.ties import blend_scales
 
@@ -29,7 +29,7 @@ class Calculate(Protocol):
         """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
 
 
-def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> list[Picture]:
+def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> list[SlotTensor]:
     """Inserts the integer form of a linear Resize and gives its integers."""
     form = interpolation(node)
     assert isinstance(form, Interpolation)
@@ -44,8 +44,8 @@ class _Writer:
         self._source = editor.inputs(node)[0]
         self._grid = editor.grid(self._source)
 
-    def picture(self) -> Picture:
-        """The resized picture, its channels where they were."""
+    def picture(self) -> SlotTensor:
+        """The resized image, its channels where they were."""
         form, (_, width), source = self._form, self._form.after, self._editor.picture(self._source)
         places = len(source.channels)
         value = self._resized(source.value, form.columns, 2, [-1, form.before[0], width, places])
@@ -66,7 +66,7 @@ class _Writer:
         return self._reshaped(joined, what, shape)
 
     def _phases(self, axis: Blend, value: ir.Value, place: int, what: str) -> list[ir.Value]:
-        """Each phase of the whole picture: its weighted sum with the neighbours before or behind."""
+        """Each phase of the whole image: its weighted sum with the neighbours before or behind."""
         size = self._form.before[place - 1]
         steps = {phase.step for phase in axis.phases if phase.own < 1}
         pads = [0] * 8
@@ -91,7 +91,7 @@ class _Writer:
         ]
 
     def _weighted(self, values: tuple[ir.Value, ir.Value], own: float) -> tuple[Operand, Operand]:
-        """The picture with this weight and its neighbour with the rest."""
+        """The image with this weight and its neighbour with the rest."""
         scales = blend_scales(self._editor.params(self._source), own)
         first, second = (
             (value, (self._editor.constant(self._name("scale"), np.asarray(scale)), self._grid[1]))

@@ -1,4 +1,4 @@
-"""Pictures as (N, H, W, places): integers whose channels stand in any order, with unused places between them.
+"""Images as (N, H, W, places): integers whose channels stand in any order, with unused places between them.
 
 onnxruntime's convolution kernels are two to three times as fast where the channels fill whole registers. A convolution
 can give more channels than it was asked for, and the next one can skip them: its weights are zero there. The same
@@ -21,7 +21,7 @@ AXES = {0: 0, 1: 3, 2: 1, 3: 2, -4: 0, -3: 3, -2: 1, -1: 2}
 
 
 @dataclass(frozen=True)
-class Picture:
+class SlotTensor:
     """Integers (N, H, W, places). channels: for each place the channel that stands there, or UNUSED."""
 
     value: ir.Value
@@ -38,18 +38,18 @@ class Picture:
         found = {channel: place for place, channel in enumerate(self.channels) if channel != UNUSED}
         return np.array([found[channel] for channel in range(len(found))], np.int64)
 
-    def with_value(self, value: ir.Value) -> "Picture":
+    def with_value(self, value: ir.Value) -> "SlotTensor":
         """Other integers in the same places."""
-        return Picture(value, self.channels)
+        return SlotTensor(value, self.channels)
 
 
-def compact(value: ir.Value, count: int) -> Picture:
+def compact(value: ir.Value, count: int) -> SlotTensor:
     """So many channels in their order."""
-    return Picture(value, tuple(range(count)))
+    return SlotTensor(value, tuple(range(count)))
 
 
 def is_picture(value: ir.Value | None) -> bool:
-    """Whether a tensor is a stack of pictures with a known number of channels."""
+    """Whether a tensor is a stack of images with a known number of channels."""
     return value is not None and value.shape is not None and len(value.shape) == 4 and isinstance(value.shape[1], int)
 
 
@@ -60,7 +60,7 @@ def can_be_picture(value: ir.Value | None) -> bool:
 
 
 def count_of(value: ir.Value | None) -> int:
-    """The channels of a stack of pictures (N, C, H, W)."""
+    """The channels of a stack of images (N, C, H, W)."""
     assert value is not None
     assert value.shape is not None
     count = value.shape[1]

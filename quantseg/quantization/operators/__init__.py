@@ -11,7 +11,6 @@ import onnx_ir as ir
 from quantseg.graph.operators import MOVEMENTS, REDUCTIONS, SELECTIONS
 from quantseg.quantization.operators import (
     activation,
-    answer,
     arithmetic,
     joining,
     movement,
@@ -20,6 +19,7 @@ from quantseg.quantization.operators import (
     resampling,
     storage,
 )
+from quantseg.quantization.operators import classes as answer
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 __all__ = ["RULES", "IntegerForm", "KeptFloat", "Kind", "integer_form"]

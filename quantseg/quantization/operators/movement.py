@@ -27,7 +27,7 @@ def max_unpool(node: ir.Node) -> KeptFloat:
 
 
 def equal(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Equal of values of one tensor, a picture with its maxima: they are on one grid, and equal there if in float."""
+    """Equal of values of one tensor, a image with its maxima: they are on one grid, and equal there if in float."""
     if len({_origin(value) for value in node.inputs}) > 1:
         return KeptFloat("Equal: compares values of two tensors, which integers round to equal ones")
     return IntegerForm(Kind.COMPARISON, data=(0, 1))

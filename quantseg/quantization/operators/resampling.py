@@ -1,9 +1,9 @@
 """Resize in its modes, and how its linear mode becomes integer arithmetic, axis by axis.
 
 Output i lies at position p = f + t of the input, f = ⌊p⌋, and is (1 − t)·x[f] + t·x[f + 1]. Where the size grows by a
-whole factor s and the corners are not aligned, t repeats every s pixels: each of the s phases blends the whole picture
+whole factor s and the corners are not aligned, t repeats every s pixels: each of the s phases blends the whole image
 with its neighbour in one weighted sum. Any other axis is a matrix of weights.
-Source: ONNX's entry Resize. Pixels outside the picture are those of its border.
+Source: ONNX's entry Resize. Pixels outside the image are those of its border.
 """
 
 import math

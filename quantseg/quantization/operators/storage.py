@@ -1,4 +1,4 @@
-"""Tensors that are integers before anything is quantised: the picture itself."""
+"""Tensors that are integers before anything is quantised: the image itself."""
 
 import onnx_ir as ir
 

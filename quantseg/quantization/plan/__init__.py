@@ -11,7 +11,7 @@ from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.quantization.plan.decisions import decide
 from quantseg.quantization.plan.fusing import fused_inputs, note_of
-from quantseg.quantization.plan.grids import Grids, form_grids, name_of, observable
+from quantseg.quantization.plan.grids import QuantizationGroups, form_grids, name_of, observable
 from quantseg.quantization.plan.overrides import NO_OVERRIDES, Fit, NodeCost, Overrides
 from quantseg.quantization.plan.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.quantization.plan.settings import QuantSettings
@@ -103,7 +103,7 @@ def plan_of_part(
     return plan(Prepared(model, (), ()), ranges, settings, overrides)
 
 
-def _is_dropped(node: ir.Node, grids: Grids, tensors: Mapping[str, QuantParams]) -> bool:
+def _is_dropped(node: ir.Node, grids: QuantizationGroups, tensors: Mapping[str, QuantParams]) -> bool:
     """Whether the saturation of the output's grid cuts off all that this Relu or Clip would."""
     name = name_of(node.outputs[0])
     if name not in grids.folded:
@@ -115,7 +115,9 @@ def _is_dropped(node: ir.Node, grids: Grids, tensors: Mapping[str, QuantParams])
     return low - slack < kept.minimum and kept.maximum < high + slack
 
 
-def _planned(node: ir.Node, form: IntegerForm | KeptFloat, grids: Grids, dropped: frozenset[str]) -> PlannedNode:
+def _planned(
+    node: ir.Node, form: IntegerForm | KeptFloat, grids: QuantizationGroups, dropped: frozenset[str]
+) -> PlannedNode:
     name = str(node.name)
     if isinstance(form, KeptFloat):
         return PlannedNode(name, node.op_type, form)

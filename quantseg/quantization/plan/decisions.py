@@ -107,7 +107,7 @@ def _reason_to_retreat(
 
 
 def leading_to_product(decisions: Decisions) -> set[ir.Node]:
-    """The integer nodes that serve others: from them an integer convolution, a product or the answer's ArgMax is
+    """The integer nodes that serve others: from them an integer convolution, a product or the output head's ArgMax is
     reached through integer nodes alone.
     """
     found: set[ir.Node] = set()

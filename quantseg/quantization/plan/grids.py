@@ -22,7 +22,7 @@ CONCAT_COST = 1.0
 
 
 @dataclass
-class Grids:
+class QuantizationGroups:
     """The groups of tensors, while they are being formed; `range_of` is what the plan reads."""
 
     parent: dict[str, str] = field(default_factory=dict)
@@ -100,12 +100,12 @@ def observable(graph: ir.Graph) -> tuple[str, ...]:
     return tuple(names)
 
 
-def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range]) -> Grids:
+def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range]) -> QuantizationGroups:
     """Groups the tensors that integer nodes read or write, and gives each group its range.
 
     ranges: what calibration chose, by tensor name. Raises CalibrationError for a tensor that was not observed.
     """
-    grids = Grids()
+    grids = QuantizationGroups()
     made = (output for node in graph for output in node.outputs)
     values = {name_of(value): value for value in (*graph.inputs, *graph.initializers.values(), *made)}
     integer_nodes = [(node, form) for node in graph if isinstance(form := decisions[node], IntegerForm)]
@@ -139,7 +139,9 @@ def name_of(value: ir.Value | None) -> str:
     return value.name
 
 
-def _enter(grids: Grids, value: ir.Value | None, decisions: Decisions, ranges: Mapping[str, Range]) -> None:
+def _enter(
+    grids: QuantizationGroups, value: ir.Value | None, decisions: Decisions, ranges: Mapping[str, Range]
+) -> None:
     """Enters a tensor with its own range, unless that follows from the tensors before it."""
     name = name_of(value)
     assert value is not None
@@ -189,7 +191,7 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
     return functools.reduce(operator.or_, (_known_range(source, ranges) for source in sources))
 
 
-def _join_concat(node: ir.Node, grids: Grids, values: Mapping[str, ir.Value]) -> None:
+def _join_concat(node: ir.Node, grids: QuantizationGroups, values: Mapping[str, ir.Value]) -> None:
     """One grid for the output and every input to which that is cheap; the others are requantised.
 
     It costs nothing where only this node reads an input: it would be rounded to the output's grid anyway, and so it is
@@ -211,7 +213,7 @@ def _join_concat(node: ir.Node, grids: Grids, values: Mapping[str, ir.Value]) ->
         grids.notes.append(f"{node.name}: {what}, its grid would cost {worst!r} {costs[worst]:.1f} bits")
 
 
-def _serves_only(node: ir.Node, name: str, grids: Grids, values: Mapping[str, ir.Value]) -> bool:
+def _serves_only(node: ir.Node, name: str, grids: QuantizationGroups, values: Mapping[str, ir.Value]) -> bool:
     """Whether nothing but the node reads the tensors on this one's grid, other than to move them on it."""
     root = grids.root(name)
     members = {member for member in grids.parent if grids.root(member) == root}

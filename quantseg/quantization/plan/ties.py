@@ -21,7 +21,7 @@ from quantseg.quantization.operators.resampling import Blend, Interpolation, int
 from quantseg.quantization.plan import grids as groups
 from quantseg.quantization.plan.decisions import Decisions
 from quantseg.quantization.plan.weights import constant
-from quantseg.quantization.rounding.agreement import Grids, Held, apart
+from quantseg.quantization.rounding.agreement import Held, PairGrids, apart
 
 STEP, STEPS = 2.0**-16, 66
 """A grid grows by at most a thousandth, a quarter of a step at its far end: less than rounding takes anyway."""
@@ -39,7 +39,7 @@ class _Operator:
 
 
 def settle(
-    decisions: Decisions, grids: groups.Grids, tensors: Tensors
+    decisions: Decisions, grids: groups.QuantizationGroups, tensors: Tensors
 ) -> tuple[dict[str, QuantParams], dict[str, int]]:
     """The grids, some a little coarser, and for each operator that may differ the number of inputs on which it does.
 
@@ -73,7 +73,7 @@ def notes_of(counts: Mapping[str, int]) -> tuple[str, ...]:
     )
 
 
-def _order(decisions: Decisions, grids: groups.Grids) -> dict[str, int]:
+def _order(decisions: Decisions, grids: groups.QuantizationGroups) -> dict[str, int]:
     """The groups whose scale may move, in the order in which the graph first meets them."""
     met: dict[str, int] = {}
     for node, form in decisions.items():
@@ -110,7 +110,7 @@ def _grown(tensors: Tensors, group: list[str], operators: list[_Operator]) -> di
     return dict.fromkeys(group, best)
 
 
-def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: groups.Grids) -> list[_Operator]:
+def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: groups.QuantizationGroups) -> list[_Operator]:
     """What of a node may round differently: nothing of most."""
     if not isinstance(form, IntegerForm):
         return []
@@ -171,7 +171,7 @@ def _blended(name: str, own: float, tensors: Tensors) -> int:
 def _blend_apart(scales: tuple[np.float32, np.float32], params: QuantParams) -> int:
     """Pairs on which kernels differ in the sum of two tensors on these scales, on the grid `params`."""
     zero = int(params.zero_point)
-    return apart("Add", Grids((*map(float, scales), float(params.scale)), (zero, zero, zero), params.qtype.signed))
+    return apart("Add", PairGrids((*map(float, scales), float(params.scale)), (zero, zero, zero), params.qtype.signed))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -193,7 +193,7 @@ def blend_scales(params: QuantParams, own: float) -> tuple[np.float32, np.float3
     return best
 
 
-def _grids_of(*params: QuantParams) -> Grids:
-    return Grids(
+def _grids_of(*params: QuantParams) -> PairGrids:
+    return PairGrids(
         tuple(float(p.scale) for p in params), tuple(int(p.zero_point) for p in params), params[-1].qtype.signed
     )

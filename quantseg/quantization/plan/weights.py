@@ -27,7 +27,7 @@ def weight_types(
 ) -> tuple[Mapping[ir.Node, QType], tuple[str, ...]]:
     """The type of each constant weight, and a note where some keep 8 bits though fewer were asked for.
 
-    Fewer are for the products inside the network, which hold nearly all bytes. 8 bits keep those that read the picture
+    Fewer are for the products inside the network, which hold nearly all bytes. 8 bits keep those that read the image
     and those that the answer follows with no product between, whose errors nothing later makes up for; depthwise
     ones, which hold few bytes and err most (2 % of the bytes and 3 dB of the reference model `mobile`); and those
     without a scale for each channel.

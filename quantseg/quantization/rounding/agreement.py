@@ -25,7 +25,7 @@ Held = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
-class Grids:
+class PairGrids:
     """Scales and zero-points of operands and result, in this order. An operand's scale may be negative, as for a − b.
 
     signed: whether they are int8, else uint8.
@@ -52,7 +52,7 @@ class Grids:
 
 
 @functools.lru_cache(maxsize=4096)
-def apart(op_type: str, grids: Grids, left: Held = None, right: Held = None) -> int:
+def apart(op_type: str, grids: PairGrids, left: Held = None, right: Held = None) -> int:
     """The number of pairs on which kernels of QLinearAdd or QLinearMul differ, either operand first.
 
     op_type: Add or Mul. left, right: what the operands can hold.
@@ -66,7 +66,7 @@ def apart(op_type: str, grids: Grids, left: Held = None, right: Held = None) -> 
     return int(np.count_nonzero(differ(op_type, grids, a[rows, 0], b[0, columns])))
 
 
-def differ(op_type: str, grids: Grids, a: Whole, b: Whole) -> NDArray[np.bool_]:
+def differ(op_type: str, grids: PairGrids, a: Whole, b: Whole) -> NDArray[np.bool_]:
     """Where kernels differ, for integers of both operands, of one shape. An SSE kernel that adds one number to many
     adds it first: that is the other order of operands."""
     (s_a, s_b, s_y), (z_a, z_b, z_y) = grids.single, grids.stored
@@ -82,7 +82,7 @@ def differ(op_type: str, grids: Grids, a: Whole, b: Whole) -> NDArray[np.bool_]:
     return _unequal(found)
 
 
-def _exact(op_type: str, a: Whole, b: Whole, grids: Grids) -> NDArray[np.float64]:
+def _exact(op_type: str, a: Whole, b: Whole, grids: PairGrids) -> NDArray[np.float64]:
     """The result before rounding, Z_y in it."""
     (s_a, s_b, s_y), (z_a, z_b, z_y) = map(float, grids.single), grids.zeros
     if op_type == "Mul":
@@ -90,7 +90,7 @@ def _exact(op_type: str, a: Whole, b: Whole, grids: Grids) -> NDArray[np.float64
     return np.asarray(((a - z_a) * (s_a / s_y) + z_y) + (b - z_b) * (s_b / s_y))
 
 
-def _near(exact: NDArray[np.float64], grids: Grids) -> NDArray[np.bool_]:
+def _near(exact: NDArray[np.float64], grids: PairGrids) -> NDArray[np.bool_]:
     """Where a result within the type lies near a tie."""
     s_a, s_b, s_y = grids.scales
     width = NEAR * max(1.0, abs(s_a / s_y), abs(s_b / s_y))
@@ -98,7 +98,7 @@ def _near(exact: NDArray[np.float64], grids: Grids) -> NDArray[np.bool_]:
     return np.asarray((np.abs(exact - np.floor(exact) - 0.5) < width) & (exact > low) & (exact < high))
 
 
-def _as_onnx(op_type: str, a: Whole, b: Whole, grids: Grids) -> Ints:
+def _as_onnx(op_type: str, a: Whole, b: Whole, grids: PairGrids) -> Ints:
     (s_a, s_b, s_y), (z_a, z_b, z_y) = grids.single, grids.zeros
     left, right = (a - z_a).astype(np.float32) * s_a, (b - z_b).astype(np.float32) * s_b
     real = left + right if op_type == "Add" else left * right

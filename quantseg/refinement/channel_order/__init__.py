@@ -18,7 +18,7 @@ from quantseg.graph.preparation import Prepared
 from quantseg.quantization.affine import F32, F64
 from quantseg.quantization.plan.weights import pair_rows
 from quantseg.refinement.channel_order.blocks import blocks_of, ties_of
-from quantseg.refinement.channel_order.search import Reader, bits, ordered
+from quantseg.refinement.channel_order.search import RowReader, bits, ordered
 from quantseg.refinement.channel_order.ties import Ids, Ties
 
 __all__ = ["Lost", "Order", "Reordered", "lost", "reorder"]
@@ -78,7 +78,7 @@ def reorder(prepared: Prepared, kept_float: Container[str] = ()) -> Reordered | 
     roots = ties.roots(np.arange(len(ties.parent), dtype=np.int64))
     blocks = blocks_of(ties)
     paired = [one for one in ties.products if str(one.node.name) in before.of]
-    readers = [Reader(_steps(one.weight), one.groups, roots[one.read]) for one in paired]
+    readers = [RowReader(_steps(one.weight), one.groups, roots[one.read]) for one in paired]
     moves = np.zeros(len(roots), np.int64)  # class → how far away its place's new channel stood
     for block, order in zip(blocks, ordered(readers, blocks), strict=True):
         moves[block] = order - np.arange(len(block))

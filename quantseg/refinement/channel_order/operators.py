@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import constant, input_at, rank
 from quantseg.refinement.channel_order.ties import Constant, Ids, Lane, Ties, axis_size, fits, is_variable, lane
-from quantseg.refinement.equalisation.classes import Product
+from quantseg.refinement.equalisation.classes import LinearProduct
 
 
 def product(ties: Ties, node: ir.Node) -> Lane | None:
@@ -50,7 +50,7 @@ def product(ties: Ties, node: ir.Node) -> Lane | None:
         ties.stop(read.ids[rows.shape[1] - 1 :: rows.shape[1]])
         ties.stop(ids[made // groups - 1 :: made // groups])
     flat_rows = rows.reshape(made, rows.shape[1], -1).astype(np.float32)
-    ties.products.append(Product(node, flat_rows, groups, read.ids, ids))
+    ties.products.append(LinearProduct(node, flat_rows, groups, read.ids, ids))
     return Lane(ids, axis)
 
 

@@ -22,7 +22,7 @@ _ROOM = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class RowReader:
     """A product: its weights in steps of the grid that their extrema give, (output channels, in/group, taps).
 
     read: classes of all input channels.
@@ -63,7 +63,7 @@ def bits(steps: F32) -> F64:
     return lost
 
 
-def ordered(readers: Sequence[Reader], blocks: Sequence[Ids], *, work: int = _WORK) -> tuple[Ids, ...]:
+def ordered(readers: Sequence[RowReader], blocks: Sequence[Ids], *, work: int = _WORK) -> tuple[Ids, ...]:
     """For each block the order of its channels: place → which of them stands there now.
 
     work: how many numbers may be worked on, about. The same readers give the same orders, on every processor.
@@ -91,7 +91,7 @@ def ordered(readers: Sequence[Reader], blocks: Sequence[Ids], *, work: int = _WO
 class _Search:
     """The order in which each reader's channels stand so far: place → input channel as it was."""
 
-    readers: Sequence[Reader]
+    readers: Sequence[RowReader]
     places: list[Ids]
 
     def better(
@@ -195,7 +195,7 @@ def _parts(count: int, most: int, random: np.random.Generator) -> Iterator[Ids]:
     return (np.sort(part) for part in np.array_split(shuffled, parts))
 
 
-def _runs(readers: Sequence[Reader], block: Ids) -> list[Run]:
+def _runs(readers: Sequence[RowReader], block: Ids) -> list[Run]:
     """Everywhere that products with pairs read the block."""
     found = []
     for number, reader in enumerate(readers):
@@ -205,7 +205,7 @@ def _runs(readers: Sequence[Reader], block: Ids) -> list[Run]:
     return found
 
 
-def _main(readers: Sequence[Reader], runs: Sequence[Run]) -> list[Run]:
+def _main(readers: Sequence[RowReader], runs: Sequence[Run]) -> list[Run]:
     """The runs that are searched with: those that lie alike towards the pairs, an even or odd number before them.
 
     The others count when it is asked whether an order is better.
@@ -218,7 +218,7 @@ def _main(readers: Sequence[Reader], runs: Sequence[Run]) -> list[Run]:
 
 
 def _affordable(
-    readers: Sequence[Reader], blocks: Sequence[Ids], runs: Sequence[Sequence[Run]], work: int
+    readers: Sequence[RowReader], blocks: Sequence[Ids], runs: Sequence[Sequence[Run]], work: int
 ) -> tuple[int, int]:
     """How many channels are looked at together, and in how many rounds; (0, 0) where it takes too long at all."""
 

@@ -1,7 +1,7 @@
 """Which channels of which tensors must stand in one order: classes of channels, found by union over the graph.
 
 Every operator ties the channels that it reads to those that it makes, or starts new ones (a product), or pins what it
-reads to the order that it has. Channels stand on one axis of a tensor: axis 1 of pictures, the last one of rows.
+reads to the order that it has. Channels stand on one axis of a tensor: axis 1 of images, the last one of rows.
 """
 
 from collections.abc import Sequence

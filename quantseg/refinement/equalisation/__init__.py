@@ -19,8 +19,8 @@ from quantseg.graph.edit import constant, initializer, rank
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.refinement.equalisation.channels import channel_classes
-from quantseg.refinement.equalisation.classes import Channels, Ids, Product
-from quantseg.refinement.equalisation.factors import F64, Grid, Reader, solve
+from quantseg.refinement.equalisation.classes import Channels, Ids, LinearProduct
+from quantseg.refinement.equalisation.factors import F64, TensorGrid, WeightReader, solve
 from quantseg.runtimes import Runtime
 
 __all__ = ["Equalised", "deviation", "equalise"]
@@ -119,7 +119,7 @@ def _nearness(seen: ChannelExtrema, low: float, high: float) -> F64:
 
 def _grids(
     channels: Channels, roots: Ids, extrema: Mapping[str, ChannelExtrema], rounded: frozenset[str]
-) -> tuple[list[Grid], F64]:
+) -> tuple[list[TensorGrid], F64]:
     """The tensors that are rounded, and how far the channels of each class reach from end to end.
 
     A tensor that was not observed, since its range follows from others, reaches as far as those of its classes.
@@ -139,13 +139,13 @@ def _grids(
     for value, numbers in channels.of.items():
         name, ids = str(value.name), roots[numbers]
         if name in rounded:
-            grids.append(Grid(ids, *seen.get(name, (below[ids], above[ids]))))
+            grids.append(TensorGrid(ids, *seen.get(name, (below[ids], above[ids]))))
     return grids, below + above
 
 
-def _reader(product: Product, roots: Ids) -> Reader:
+def _reader(product: LinearProduct, roots: Ids) -> WeightReader:
     weight = product.weight.astype(np.float64)
-    return Reader(
+    return WeightReader(
         np.abs(weight).max(axis=2),
         np.square(weight).sum(axis=2),
         weight.shape[2],

@@ -11,7 +11,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class LinearProduct:
     """A convolution or product with constant weight, and the classes that it reads and makes.
 
     weight: (out, in/group, taps); read: classes of all input channels; made: of all output channels.
@@ -29,7 +29,7 @@ class Channels:
     """The classes, while they are being found."""
 
     of: dict[ir.Value, Ids] = field(default_factory=dict)
-    products: list[Product] = field(default_factory=list)
+    products: list[LinearProduct] = field(default_factory=list)
     summands: list[tuple[ir.Node, int, Ids]] = field(default_factory=list)
     clamps: list[tuple[ir.Node, Ids]] = field(default_factory=list)
     parent: list[int] = field(default_factory=list)

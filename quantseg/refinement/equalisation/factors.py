@@ -25,7 +25,7 @@ _ACTIVATION_STEPS, _WEIGHT_STEPS = 255.0, 127.0
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class WeightReader:
     """A product: magnitudes (out, in/group) and squares (out, in/group) of its weights over all taps, taps counted.
 
     read, made: classes of input and output channels.
@@ -40,7 +40,7 @@ class Reader:
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class TensorGrid:
     """A tensor that is rounded: classes of its channels, and how far below and above zero each reaches."""
 
     ids: Ids
@@ -49,8 +49,8 @@ class Grid:
 
 
 def solve(
-    readers: Sequence[Reader],
-    grids: Sequence[Grid],
+    readers: Sequence[WeightReader],
+    grids: Sequence[TensorGrid],
     reach: F64,
     free: NDArray[np.bool_],
     ceilings: Mapping[int, float],
@@ -89,7 +89,7 @@ def solve(
 
 
 def _cost(
-    logs: F64, gains: F64, grids: Sequence[Grid], weights: Sequence[tuple[Reader, float]], power: F64
+    logs: F64, gains: F64, grids: Sequence[TensorGrid], weights: Sequence[tuple[WeightReader, float]], power: F64
 ) -> tuple[float, F64]:
     total, slope = 0.0, np.zeros_like(logs)
     for grid in grids:
@@ -119,7 +119,7 @@ def _norm(values: F64) -> tuple[float, F64]:
     return norm, norm * raised / raised.sum()
 
 
-def _weights(factors: F64, power: F64, reader: Reader, scale: float) -> tuple[float, F64]:
+def _weights(factors: F64, power: F64, reader: WeightReader, scale: float) -> tuple[float, F64]:
     """Noise of the rounded weights, and how it changes with the logarithms of the input's factors."""
     groups = reader.groups
     inputs = (power * factors**2).reshape(groups, -1)

@@ -5,7 +5,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, input_at, rank
-from quantseg.refinement.equalisation.classes import Channels, Ids, Product, channel_count, known
+from quantseg.refinement.equalisation.classes import Channels, Ids, LinearProduct, channel_count, known
 
 
 def product(channels: Channels, node: ir.Node) -> Ids | None:
@@ -25,7 +25,7 @@ def product(channels: Channels, node: ir.Node) -> Ids | None:
             return None
     made = channels.fresh(len(rows))
     flat = rows.reshape(len(rows), rows.shape[1], -1).astype(np.float32)
-    channels.products.append(Product(node, flat, groups, read, made))
+    channels.products.append(LinearProduct(node, flat, groups, read, made))
     return made
 
 
@@ -46,7 +46,7 @@ def _kept(node: ir.Node, value: ir.Value | None, ids: Ids | None) -> Ids | None:
 
 
 def resize(channels: Channels, node: ir.Node) -> Ids | None:
-    """Resize; a value from beyond the picture must be zero."""
+    """Resize; a value from beyond the image must be zero."""
     beyond = node.attributes.get_float("extrapolation_value", 0.0)
     return None if beyond else through(channels, node)
 
@@ -101,7 +101,7 @@ def scaling(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def _pixels(value: ir.Value | None) -> float:
-    """Pixels of a picture, as far as sizes are known; one that is not known counts for many."""
+    """Pixels of a image, as far as sizes are known; one that is not known counts for many."""
     assert value is not None
     dims = [] if value.shape is None else list(value.shape)[2:]
     return float(np.prod([dim if isinstance(dim, int) else 1e4 for dim in dims]))

@@ -15,7 +15,7 @@ from quantseg.calibration.observation import Observations
 from quantseg.data import Subset
 from quantseg.data.folder import choose
 from quantseg.errors import PlanError
-from quantseg.mixed_precision.risk import Jury
+from quantseg.mixed_precision.risk import ReferenceOutputs
 from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.levels.float_regions import FLOAT_TIME, FLOAT_WORK, FRAGILE, HARMLESS, steadied
 from quantseg.refinement.levels.rounding import ways_to_round
@@ -86,7 +86,7 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True) 
         starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work, breadth.starts)
         start = steadied(starts, work, proposals=breadth.proposals) if leave_float else starts[0].candidate
         ordered = order_channels(start, context)
-        few = choose(tuple(range(len(work.jury.feeds))), _ROUNDED_ON)
+        few = choose(tuple(range(len(work.reference.feeds))), _ROUNDED_ON)
         ways = ways_to_round(ordered, few, work, learning=breadth.learning)
         return _best(ways, few, work).noted(*outliers(observations))
 
@@ -98,7 +98,9 @@ def _work(candidate: Candidate, context: Context) -> Work:
     data, model = context.data, candidate.model
     judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON)))
     feeds = [{model.input.name: judged.data.load(index).tensor} for index in range(len(judged.data.names))]
-    return Work(context, judged, Jury.of(model.prepared.model, feeds, model.recipe.output, threads=context.threads))
+    return Work(
+        context, judged, ReferenceOutputs.of(model.prepared.model, feeds, model.recipe.output, threads=context.threads)
+    )
 
 
 def _followed(starts: tuple[Start, ...], work: Work, most: int) -> list[Start]:
@@ -112,7 +114,7 @@ def _best(ways: Iterable[Candidate], few: tuple[int, ...], work: Work) -> Candid
 
     few: those that they were rounded on.
     """
-    unseen = [index for index in range(len(work.jury.feeds)) if index not in few] or list(few)
+    unseen = [index for index in range(len(work.reference.feeds)) if index not in few] or list(few)
 
     def of_unseen(candidate: Candidate) -> float:
         risks = work.risks(candidate)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from statistics import fmean
 
-from quantseg.mixed_precision.risk import price_of, regions, worth
+from quantseg.mixed_precision.risk import float_objective, price_of, regions
 from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.levels.starts import Start, Work
 
@@ -22,13 +22,13 @@ def steadied(starts: Iterable[Start], work: Work, *, proposals: int) -> Candidat
     proposals: regions that are measured as a whole, of each start: those that promise most.
     """
     ways = (way for start in starts for way in _proposed(start, work, proposals))
-    return min(ways, key=lambda way: worth(max(fmean(work.risks(way[0], weights=())), HARMLESS), way[1]))[0]
+    return min(ways, key=lambda way: float_objective(max(fmean(work.risks(way[0], weights=())), HARMLESS), way[1]))[0]
 
 
 def _proposed(start: Start, work: Work, count: int) -> Iterator[tuple[Candidate, float]]:
     """With one or another region float, and what that adds to the time."""
     candidate = start.candidate
-    shapes = {name: array.shape for name, array in work.jury.feeds[0].items()}
+    shapes = {name: array.shape for name, array in work.reference.feeds[0].items()}
     price = price_of(candidate.prepared, candidate.plan, shapes)
 
     def allowed(nodes: frozenset[str]) -> bool:

@@ -11,12 +11,12 @@ from quantseg.calibration.context import Context
 from quantseg.calibration.observation import Observations
 from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
-from quantseg.mixed_precision.risk import Jury, Source, sources
+from quantseg.mixed_precision.risk import ReferenceOutputs, Source, sources
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
 from quantseg.refinement.equalisation import deviation, equalise
 from quantseg.refinement.equalisation.absorption import absorb
-from quantseg.refinement.range_search import EVIDENCE, narrowed, speaking
+from quantseg.refinement.range_search import EVIDENCE, effective_images, narrowed
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,18 @@ _LOOKED_AT = 3
 
 @dataclass(frozen=True)
 class Work:
-    """What refinement works with. judged: the context with as many images as are judged. jury: of these."""
+    """What refinement works with. judged: the context with as many images as are judged.
+
+    reference: the float model's outputs for these.
+    """
 
     context: Context
     judged: Context
-    jury: Jury
+    reference: ReferenceOutputs
 
     def risks(self, candidate: Candidate, *, weights: Sequence[str] | None = None) -> tuple[float, ...]:
         """Of the rounded model, for each image. weights: see `fake_quantised`."""
-        return self.jury.risks(fake_quantised(candidate.prepared.model, candidate.plan, weights=weights))
+        return self.reference.risks(fake_quantised(candidate.prepared.model, candidate.plan, weights=weights))
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,12 @@ def starts_of(
 def looked_at(start: Start, work: Work) -> tuple[Start, ...]:
     """The start with its sources, and with narrower ranges where enough images speak for them and they err less."""
     worst = sorted(sorted(range(len(start.risks)), key=lambda index: -start.risks[index])[:_LOOKED_AT])
-    jury, candidate = work.jury.chosen(worst), start.candidate
-    found = sources(candidate, jury, work.context)
+    reference, candidate = work.reference.chosen(worst), start.candidate
+    found = sources(candidate, reference, work.context)
     known = replace(start, sources=found)
-    if speaking(start.risks) < EVIDENCE:
+    if effective_images(start.risks) < EVIDENCE:
         return (known,)
-    narrower, left = narrowed(candidate, start.observations, found, jury, work.context)
+    narrower, left = narrowed(candidate, start.observations, found, reference, work.context)
     if narrower is candidate:
         return (known,)
     other = start_of(narrower, start.observations, work)
@@ -121,9 +124,9 @@ def _absorbed(start: Start, work: Work) -> Start | None:
 
 def _rewritten(start: Start, prepared: Prepared, what: str, work: Work) -> Start | None:
     """Another spelling of the same network, observed anew; None where it is not the same on the images."""
-    candidate, context, jury = start.candidate, work.context, work.jury
+    candidate, context, reference = start.candidate, work.context, work.reference
     graphs = candidate.prepared.model, prepared.model
-    changed = deviation(graphs, jury.feeds, jury.outputs, runtime=context.runtime, threads=context.threads)
+    changed = deviation(graphs, reference.feeds, reference.outputs, runtime=context.runtime, threads=context.threads)
     if changed > EQUAL:
         log.warning("not taken: %s, since the float output changes by %.1g of its largest", what, changed)
         return None

@@ -10,11 +10,11 @@ from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.agreement import agreement
 from quantseg.report.figures.classes import classes
-from quantseg.report.figures.contest import contest
 from quantseg.report.figures.execution import execution
 from quantseg.report.figures.latency import latency
 from quantseg.report.figures.ranges import ranges
 from quantseg.report.figures.roofline import roofline
+from quantseg.report.figures.tool_comparison import contest
 
 __all__ = ["FIGURES", "Draw", "contest"]
 

@@ -70,7 +70,7 @@ def classes(report: Report) -> Section:
 
 
 def images(report: Report) -> Section:
-    """The images that agree least, with their pictures where there are any."""
+    """The images that agree least, with their images where there are any."""
     worst = report.evaluation.worst(_WORST_IMAGES)
     rows = tuple((image.name, percent(image.agreement), percent(image.changed_pixels)) for image in worst)
     shown = sorted({k for picture in report.pictures for k in picture.present})

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError
 from quantseg.quantization.affine import F32, Ints
 from quantseg.quantization.rounding.requantisation import CHANNELS_LAST
-from quantseg.simulation.arithmetic.processors import EXACT, Processor
+from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor
 
 Array = NDArray[Any]
 
@@ -27,7 +27,7 @@ class Call:
     opset: int = 21
     rounding: str = "onnxruntime"
     outputs: int = 1
-    processor: Processor = EXACT
+    processor: SimulatedProcessor = EXACT
 
     @property
     def as_onnxruntime(self) -> bool:

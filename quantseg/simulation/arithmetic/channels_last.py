@@ -1,4 +1,4 @@
-"""Pools of pictures whose channels come last, onnxruntime's own: the same arithmetic, axes moved."""
+"""Pools of images whose channels come last, onnxruntime's own: the same arithmetic, axes moved."""
 
 from dataclasses import replace
 

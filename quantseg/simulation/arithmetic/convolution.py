@@ -31,7 +31,7 @@ Place = tuple[slice, slice, slice]
 TILE = 1 << 20
 """Numbers in one tile's matrix: 4 MB of float32; larger ones leave the processor's caches."""
 SMALL = 1 << 17
-"""Numbers in the matrix of a whole picture below which threads do not pay."""
+"""Numbers in the matrix of a whole image below which threads do not pay."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def centre(values: Array, zero_point: Array | None, axis: int) -> F32:
 
 
 def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any]) -> Windows:
-    """The windows of a convolution. Raises ModelError where picture and weight do not fit."""
+    """The windows of a convolution. Raises ModelError where image and weight do not fit."""
     groups = int(attributes.get("group", 1))
     if x.ndim != len(weight_shape) or x.ndim < 3:
         raise ModelError(f"input {list(x.shape)} and weight {list(weight_shape)} do not fit: axes differ")
@@ -99,7 +99,7 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
 class Paired:
     """A weight whose products a kernel adds in pairs of 16 bits.
 
-    rows: as stored, (groups, outputs, inner), pairs side by side. up: what a picture without its middle lacks of what
+    rows: as stored, (groups, outputs, inner), pairs side by side. up: what a image without its middle lacks of what
     is stored. order: places on a filter's inner axis, in the order of the pairs; None for its own.
     """
 
@@ -120,8 +120,8 @@ class Paired:
 def paired(call: Call, index: int) -> Paired | None:
     """The weight of a QLinearConv (index 3) or ConvInteger (index 1) where pairs of its products may saturate.
 
-    QLinearConv multiplies the picture by the weight, its channels innermost; a depthwise one adds in 32 bits.
-    ConvInteger multiplies the weight by the picture, the places of the kernel innermost: there it is pictures of int8
+    QLinearConv multiplies the image by the weight, its channels innermost; a depthwise one adds in 32 bits.
+    ConvInteger multiplies the weight by the image, the places of the kernel innermost: there it is images of int8
     and weights of uint8. onnxruntime has no such kernel for int8 times int8. Source: qlinearconv.cc, conv_integer.cc.
     """
     weight, groups, turned = call.array(index), call.number("group", 1), index == 1
@@ -191,7 +191,7 @@ def places(images: int, weights: Filter, view: Windows) -> Iterator[Place]:
 
 
 def columns(padded: F32, weights: Filter, view: Windows, place: Place) -> F32:
-    """The windows of some rows of a padded picture as a matrix (groups, inner, pixels)."""
+    """The windows of some rows of a padded image as a matrix (groups, inner, pixels)."""
     return _gathered(padded[place[0].start], weights, view, place[2])
 
 

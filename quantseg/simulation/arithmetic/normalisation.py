@@ -30,7 +30,7 @@ def batch_normalization(call: Call) -> tuple[Array, ...]:
 
 
 def instance_normalization(call: Call) -> tuple[Array, ...]:
-    """InstanceNormalization: each channel of each picture by its own statistics."""
+    """InstanceNormalization: each channel of each image by its own statistics."""
     x, axes = call.array(0), tuple(range(2, call.array(0).ndim))
     scale, bias = (_along_channels(call.array(i), x) for i in (1, 2))
     statistics = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)

@@ -121,7 +121,7 @@ def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
     """com.microsoft.QLinearAveragePool, as onnxruntime computes it.
 
     Z_y is added before rounding. count_include_pad divides by all places of the kernel, those that ceil_mode reads
-    beyond the pads too. A kernel as large as the picture is a global average.
+    beyond the pads too. A kernel as large as the image is a global average.
     """
     x, scale, zero = call.array(0), call.scale(1), call.zero_point(2, call.array(0).dtype)
     s_y, z_y, view = call.scale(3), call.zero_point(4, x.dtype), _view(call, x)

@@ -12,7 +12,7 @@ from quantseg.errors import PlanError
 
 
 @dataclass(frozen=True)
-class Processor:
+class SimulatedProcessor:
     """One kind of processor.
 
     means: in words. saturates: whether two products of uint8 and int8 are added in 16 bits that saturate (vpmaddubsw).
@@ -28,22 +28,24 @@ class Processor:
     contracts: bool = False
 
 
-EXACT = Processor("exact", "x86-64 with VNNI or AMX")
+EXACT = SimulatedProcessor("exact", "x86-64 with VNNI or AMX")
 
-PROCESSORS: Mapping[str, Processor] = {
+PROCESSORS: Mapping[str, SimulatedProcessor] = {
     processor.name: processor
     for processor in (
         EXACT,
-        Processor("avx2", "x86-64 with AVX2 or AVX-512 and without VNNI", saturates=True),
-        Processor("sse", "x86-64 with SSE4.1 alone", adds="separate"),
-        Processor("neon", "ARM64: NEON, dot product and i8mm", adds="fixed-point", multiplies="fused", contracts=True),
-        Processor("wasm", "WebAssembly with SIMD, in browsers", adds="real", multiplies="real"),
+        SimulatedProcessor("avx2", "x86-64 with AVX2 or AVX-512 and without VNNI", saturates=True),
+        SimulatedProcessor("sse", "x86-64 with SSE4.1 alone", adds="separate"),
+        SimulatedProcessor(
+            "neon", "ARM64: NEON, dot product and i8mm", adds="fixed-point", multiplies="fused", contracts=True
+        ),
+        SimulatedProcessor("wasm", "WebAssembly with SIMD, in browsers", adds="real", multiplies="real"),
     )
 }
 """Name → processor."""
 
 
-def named(name: str) -> Processor:
+def named(name: str) -> SimulatedProcessor:
     """The processor of this name. Raises PlanError for an unknown one."""
     if name not in PROCESSORS:
         raise PlanError(f"{name!r} is no processor; choose one of {', '.join(PROCESSORS)}")

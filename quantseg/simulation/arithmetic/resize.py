@@ -19,7 +19,7 @@ from quantseg.quantization.affine import F32
 from quantseg.quantization.rounding.requantisation import CHANNELS_LAST
 from quantseg.quantization.rounding.single import fused
 from quantseg.simulation.arithmetic.call import Array, Call, Operator
-from quantseg.simulation.arithmetic.sampling import Axis, axes_of, positions
+from quantseg.simulation.arithmetic.sampling import SampledAxis, axes_of, positions
 from quantseg.simulation.arithmetic.sizes import checked
 
 _HALF = 1e-6
@@ -104,7 +104,7 @@ def _linear(x: Array, neighbours: Sequence[Neighbours], scaled: Sequence[int], c
 
 
 def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
-    """The axes of a picture that onnxruntime's kernels for it blend; of other tensors those that are scaled."""
+    """The axes of a image that onnxruntime's kernels for it blend; of other tensors those that are scaled."""
     pictures: dict[int, list[tuple[int, ...]]] = {2: [(0, 1)], 3: [(0, 1, 2)], 4: [(2, 3), (1, 2)], 5: [(2, 3, 4)]}
     return next((axes for axes in pictures.get(ndim, []) if set(scaled) <= set(axes)), tuple(scaled))
 
@@ -150,7 +150,7 @@ def _steps(share: F32) -> NDArray[np.int64]:
     return np.asarray(share * np.float32(1024)).astype(np.int64)
 
 
-def _weights(at: F32, axis: Axis, mode: str, call: Call) -> F32:
+def _weights(at: F32, axis: SampledAxis, mode: str, call: Call) -> F32:
     """(after, before): how much of each input pixel an output pixel takes."""
     if mode not in ("linear", "cubic"):
         raise ModelError(f"mode {mode!r}")
@@ -178,7 +178,7 @@ def _cubic(distance: NDArray[np.float64], call: Call) -> NDArray[np.float64]:
     return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
 
-def _extrapolated(found: Array, places: Sequence[F32], axes: Sequence[Axis], value: float) -> Array:
+def _extrapolated(found: Array, places: Sequence[F32], axes: Sequence[SampledAxis], value: float) -> Array:
     result: Array = found.copy()
     for number, (at, axis) in enumerate(zip(places, axes, strict=True)):
         outside = (at < 0) | (at > axis.before - 1)

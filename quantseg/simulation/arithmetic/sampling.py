@@ -16,7 +16,7 @@ from quantseg.simulation.arithmetic.call import Array, Call
 
 
 @dataclass(frozen=True)
-class Axis:
+class SampledAxis:
     """One axis: sizes before and after, the scale, the exact length (scale · before), and the region of interest."""
 
     before: int
@@ -26,7 +26,7 @@ class Axis:
     roi: tuple[float, float]
 
 
-def axes_of(call: Call, x: Array) -> list[Axis]:
+def axes_of(call: Call, x: Array) -> list[SampledAxis]:
     """Every axis of the tensor, resized or not. Raises ModelError where factors or sizes do not fit it."""
     named = call.attributes.get("axes") or range(x.ndim)
     axes = [int(axis) % x.ndim for axis in named]
@@ -43,7 +43,7 @@ def axes_of(call: Call, x: Array) -> list[Axis]:
         raise ModelError("a Resize without scales and sizes")
     if len(wanted) != len(axes) or (wanted <= 0).any():
         raise ModelError(f"input {list(x.shape)} and factors {wanted.tolist()} do not fit")
-    found = [Axis(size, size, 1.0, size, (0.0, 1.0)) for size in x.shape]
+    found = [SampledAxis(size, size, 1.0, size, (0.0, 1.0)) for size in x.shape]
     cropped = call.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize" and roi is not None
     for i, axis in enumerate(axes):
         part = (0.0, 1.0) if roi is None or not cropped else (float(roi[i]), float(roi[i + len(axes)]))
@@ -51,7 +51,7 @@ def axes_of(call: Call, x: Array) -> list[Axis]:
         length = size * scale * (part[1] - part[0]) if scales is not None and scales.size else size * scale
         whole = np.float32(length) if part == (0.0, 1.0) else length  # onnxruntime multiplies in float32
         after = math.floor(whole) if scales is not None and scales.size else int(sizes[i])  # type: ignore[index]
-        found[axis] = Axis(size, after, scale, length, part)
+        found[axis] = SampledAxis(size, after, scale, length, part)
     return found
 
 
@@ -64,7 +64,7 @@ def _keeping_aspect(call: Call, scales: Any, before: Sequence[int], sizes: Array
     return np.full(len(before), one), after
 
 
-def positions(axis: Axis, call: Call) -> F32:
+def positions(axis: SampledAxis, call: Call) -> F32:
     """Where each output pixel lies in the input."""
     i, one, half = np.arange(axis.after, dtype=np.float32), np.float32(1), np.float32(0.5)
     scale, before = np.float32(axis.scale), np.float32(axis.before)

@@ -1,7 +1,7 @@
 """Which pair sums of a product saturate on a processor with AVX2 and without VNNI, counted channel by channel.
 
 See pair_sums.py. Weights of 7 bits cannot saturate: 2 · 255 · 64 = 32640. Depthwise kernels and uint8 weights take
-wider instructions. Counted are all products that some library's kernel adds so: int8 pictures too, which oneDNN moves
+wider instructions. Counted are all products that some library's kernel adds so: int8 images too, which oneDNN moves
 up by 128, and ConvInteger; onnxruntime adds those exactly (convolution.paired says what it does).
 """
 

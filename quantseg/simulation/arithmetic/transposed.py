@@ -4,7 +4,7 @@
 
 An output pixel o meets just those places u of the kernel for which s divides o + p − d·u. So the outputs of one residue
 o mod s are an ordinary convolution with those places, and s² of them, interleaved, are the whole picture.
-x and w come without zero-points: what lies outside the picture adds nothing. Source: ONNX, ConvTranspose.
+x and w come without zero-points: what lies outside the image adds nothing. Source: ONNX, ConvTranspose.
 """
 
 from collections.abc import Mapping, Sequence

@@ -49,7 +49,7 @@ class Windows:
         return product(*map(range, self.kernel))
 
     def seen_by(self, tap: Sequence[int], rows: slice = slice(None)) -> Index:
-        """What a place in the kernel reads of a padded picture, for these rows of the result."""
+        """What a place in the kernel reads of a padded image, for these rows of the result."""
         found: list[Any] = [Ellipsis]
         for axis, (place, stride, dilation, size) in enumerate(
             zip(tap, self.strides, self.dilations, self.shape, strict=True)

@@ -12,7 +12,7 @@ from quantseg.errors import ModelError
 from quantseg.simulation.arithmetic import Call
 from quantseg.simulation.explaining import combinations, products
 from quantseg.simulation.explaining.working import Array, Working
-from quantseg.simulation.running import Taken
+from quantseg.simulation.running import TakenStep
 
 EXPLAINERS: Mapping[str, Callable[[str, Call, tuple[int, ...], int], Working]] = {
     **dict.fromkeys(("QLinearConv", "QLinearConvTranspose", "QLinearMatMul", "QGemm"), products.explained),
@@ -27,7 +27,7 @@ EXPLAINERS: Mapping[str, Callable[[str, Call, tuple[int, ...], int], Working]] =
 """Operator → what works one of its values by hand."""
 
 
-def explain(taken: Taken, place: tuple[int, ...] | None = None) -> Working:
+def explain(taken: TakenStep, place: tuple[int, ...] | None = None) -> Working:
     """The working of one value of a step's output.
 
     place: its index in the output; None is the largest value that does not saturate. Raises ModelError where the

@@ -6,12 +6,12 @@ against the pairs that kernels add in 16 bits (quantization/pairs.py). What this
 
 from quantseg.simulation.saturation.machine import saturates, this_processor
 from quantseg.simulation.saturation.processors import PROCESSORS, Processor
-from quantseg.simulation.saturation.verdict import Verdict, verdict, verdict_of
+from quantseg.simulation.saturation.verdict import ExactnessVerdict, verdict, verdict_of
 
 __all__ = [
     "PROCESSORS",
+    "ExactnessVerdict",
     "Processor",
-    "Verdict",
     "saturates",
     "this_processor",
     "verdict",

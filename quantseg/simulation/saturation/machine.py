@@ -14,7 +14,7 @@ from onnx import parser
 from quantseg.errors import ModelError
 from quantseg.runtimes import Runtime
 from quantseg.simulation.arithmetic import OPERATORS, Call
-from quantseg.simulation.arithmetic.processors import PROCESSORS, Processor
+from quantseg.simulation.arithmetic.processors import PROCESSORS, SimulatedProcessor
 
 Array = NDArray[Any]
 
@@ -49,7 +49,7 @@ def _found(runtime: Runtime, feeds: dict[str, Array]) -> list[Array]:
         return session.run(feeds)
 
 
-def this_processor(runtime: Runtime) -> Processor:
+def this_processor(runtime: Runtime) -> SimulatedProcessor:
     """The processor whose kernels the runtime takes here. Raises ModelError where it is none that is known."""
     feeds = _feeds()
     found = _found(runtime, feeds)

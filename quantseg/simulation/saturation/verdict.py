@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from quantseg import graph
-from quantseg.quantization.pair_check import Judged, judge
+from quantseg.quantization.pair_check import CheckedProduct, judge
 from quantseg.runtimes import DEFAULT
 from quantseg.simulation.saturation.machine import saturates
 from quantseg.simulation.saturation.processors import PROCESSORS, Processor, named
@@ -20,13 +20,13 @@ REMEDY = "quantseg quantize FLOAT_MODEL data=DIR (without full_range_weights=Tru
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ExactnessVerdict:
     """The products of a model. here: the name of this machine's processor, None where the system does not tell.
 
     saturates_here: whether this machine saturates what can be; found by trying.
     """
 
-    products: tuple[Judged, ...]
+    products: tuple[CheckedProduct, ...]
     here: str | None
     saturates_here: bool
 
@@ -94,9 +94,9 @@ class Verdict:
         }
 
 
-def verdict(model: ir.Model) -> Verdict:
+def verdict(model: ir.Model) -> ExactnessVerdict:
     """Of a quantised model as it is written."""
-    return Verdict(judge(model), *_this_machine())
+    return ExactnessVerdict(judge(model), *_this_machine())
 
 
 @functools.cache
@@ -107,6 +107,6 @@ def _this_machine() -> tuple[str | None, bool]:
     return here, saturates(DEFAULT)
 
 
-def verdict_of(path: Path) -> Verdict:
+def verdict_of(path: Path) -> ExactnessVerdict:
     """Of a model's file. Raises ModelError."""
     return verdict(graph.load(path))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quantseg.data import open_dataset, open_samples
 from quantseg.data.layouts import coco_index, coco_masks
-from quantseg.data.layouts.coco_index import MAX_CATEGORIES, Picture
+from quantseg.data.layouts.coco_index import MAX_CATEGORIES, CocoImage
 from quantseg.data.layouts.coco_masks import paint
 from quantseg.errors import DataError
 from tests.support.data_files import recipe_for, spec
@@ -35,7 +35,7 @@ def write_index(tree, document):
 def region_of(segmentation, size=SIZE):
     """What a segmentation covers, by way of the mask of one instance."""
     text = json.dumps([1, 0, segmentation], separators=(",", ":"))
-    return paint(Picture("a.png", *size, (text,)), 255, place="index") == 1
+    return paint(CocoImage("a.png", *size, (text,)), 255, place="index") == 1
 
 
 def decoded(rle):
@@ -74,7 +74,7 @@ def test_long_run_lengths_as_text():
 def test_the_instance_of_fewest_pixels_is_on_top_in_any_order(instances, order):
     def painted(chosen):
         texts = sorted(json.dumps([k, 0, {"size": [*SIZE], "counts": run_lengths(r)}]) for k, r in chosen)
-        return paint(Picture("a.png", *SIZE, tuple(texts)), 255, place="index")
+        return paint(CocoImage("a.png", *SIZE, tuple(texts)), 255, place="index")
 
     found = painted(instances)
     np.testing.assert_array_equal(found, painted([instances[k] for k in order if k < len(instances)]))
@@ -321,7 +321,7 @@ def test_a_segmentation_that_is_none_names_index_and_picture(tree):
 def test_lists_within_lists_are_one_line(depth):
     text = '[1,0,{"size":[9,13],"counts":' + "[" * depth + "]" * depth + "}]"
     with pytest.raises(DataError, match=r"lists within lists|do not add up"):
-        paint(Picture("a.png", *SIZE, (text,)), 255, place="index")
+        paint(CocoImage("a.png", *SIZE, (text,)), 255, place="index")
 
 
 def test_an_object_of_no_polygons_covers_nothing():

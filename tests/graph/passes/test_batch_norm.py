@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.batch_norm import fold_batch_norms
 from tests.support.graphs import assert_same, graph, noise, op_types, run
 
@@ -19,7 +19,7 @@ NORM = {"g": GAMMA, "h": BETA, "m": MEAN, "v": VAR}
 NORM2 = {name: array[:2] for name, array in NORM.items()}
 
 
-def folded(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def folded(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     outcome = fold_batch_norms(copy)

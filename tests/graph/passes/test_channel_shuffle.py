@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.channel_shuffle import recognise_channel_shuffles
 from quantseg.graph.preparation import prepare
 from tests.support.graphs import Array, assert_same, graph, noise, op_types, run
@@ -18,7 +18,7 @@ TURNED = "Transpose<perm=[0,2,1,3,4]>"
 SPELLED = f"r = Reshape(x, apart) t = {TURNED}(r) y = Reshape(t, picture)"
 
 
-def lowered(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     outcome = recognise_channel_shuffles(copy)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.conv_transpose import lower_conv_transposes
 from quantseg.graph.passes.subpixel import Axis, phases
 from tests.support.graphs import assert_same, graph, noise, op_types, run
@@ -46,7 +46,7 @@ class Case:
         return ir.serde.deserialize_model(proto)
 
 
-def lowered(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     outcome = lower_conv_transposes(copy)

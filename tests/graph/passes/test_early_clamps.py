@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.early_clamps import move_clamps_early
 from tests.support.graphs import Array, assert_same, graph, noise, op_types, run
 
@@ -15,7 +15,7 @@ TWO = np.array([2])
 ONE = np.array([1])
 
 
-def moved(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def moved(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     return copy, move_clamps_early(copy)
@@ -59,4 +59,4 @@ def test_others_stay_where_they_are(body: str, weights: dict[str, Array]) -> Non
     model = graph(body, **weights)
     new, outcome = moved(model)
     assert op_types(new) == op_types(model)
-    assert outcome == Outcome()
+    assert outcome == RewriteOutcome()

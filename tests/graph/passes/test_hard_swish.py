@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes, make_unique
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.hard_sigmoid import lower_hard_sigmoids
 from quantseg.graph.passes.hard_swish import lower_hard_swishes
 from tests.support import quantised
@@ -21,8 +21,8 @@ GATED = "s = HardSigmoid<alpha=0.3, beta=0.4>(z) p = Mul(z, s)"
 ONLY_THE_ANSWER = "only the answer follows, which integers would round once more"
 
 
-def lowered(model: ir.Model) -> tuple[ir.Model, Outcome]:
-    copy, outcome = model.clone(), Outcome()
+def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
+    copy, outcome = model.clone(), RewriteOutcome()
     make_unique(copy)
     for lowering in (lower_hard_swishes, lower_hard_sigmoids):
         infer_shapes(copy)

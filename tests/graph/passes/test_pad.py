@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.pad import merge_pads
 from tests.support.graphs import Array, assert_same, graph, noise, op_types, run
 
@@ -14,7 +14,7 @@ PADS = np.array([0, 0, 1, 2, 0, 0, 3, 0])
 X = noise(1, 2, 6, 6, seed=1)
 
 
-def merged(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def merged(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     return copy, merge_pads(copy)
@@ -58,4 +58,4 @@ def test_a_pad_with_two_users_stays() -> None:
     model = graph("p = Pad(x, n) a = Conv(p, w) b = Conv(p, w) y = Add(a, b)", n=PADS, w=W)
     new, outcome = merged(model)
     assert op_types(new) == op_types(model)
-    assert outcome == Outcome()
+    assert outcome == RewriteOutcome()

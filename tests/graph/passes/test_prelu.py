@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.prelu import lower_prelus
 from tests.support import quantised
 from tests.support.graphs import Array, assert_same, graph, noise, op_types, run
@@ -24,7 +24,7 @@ BEND = ["Conv", "Relu", "Add"]
 STEEP_BEND = ["Conv", "Relu", "Conv", "Add"]
 
 
-def lowered(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     outcome = lower_prelus(copy)

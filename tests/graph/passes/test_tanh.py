@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from quantseg.graph import infer_shapes, make_unique
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.tanh import lower_tanhs
 from tests.support.graphs import assert_same, graph, noise, op_types, run
 
@@ -13,7 +13,7 @@ X = noise(2, 4, 5, 6) * 2
 W, B, V = noise(4, 4, 1, 1), noise(4, seed=1), noise(3, 4, 3, 3, seed=2)
 
 
-def lowered(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     make_unique(copy)
     infer_shapes(copy)

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.dead import remove_dead
 from quantseg.graph.passes.transposes import sink_transposes
 from quantseg.graph.preparation import prepare
@@ -16,7 +16,7 @@ TO_LAST, TO_FIRST = "Transpose<perm=[0,2,3,1]>", "Transpose<perm=[0,3,1,2]>"
 PADS = np.array([0, 1, 2, 0, 0, 3, 4, 1])
 
 
-def sunk(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def sunk(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     infer_shapes(copy)
     outcome = sink_transposes(copy)

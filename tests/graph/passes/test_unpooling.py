@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes, make_unique, to_bytes
-from quantseg.graph.passes import Outcome
+from quantseg.graph.passes import RewriteOutcome
 from quantseg.graph.passes.unpooling import lower_unpooling
 from tests.support.graphs import Array, assert_same, graph, noise, op_types, run
 
@@ -20,7 +20,7 @@ PAIR = f"p, i = MaxPool<{TWO}>(x) v = Neg(p) y = MaxUnpool<{TWO}>(v, i)"
 SELECTION = {"Concat", "Equal", "MaxPool", "Neg", "Reshape", "Split", "Transpose", "Where"}
 
 
-def lowered(model: ir.Model) -> tuple[ir.Model, Outcome]:
+def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
     copy = model.clone()
     make_unique(copy)
     infer_shapes(copy)

@@ -12,7 +12,7 @@ from quantseg.quantization.formats.slots import (
     AXES,
     LAST,
     UNUSED,
-    Picture,
+    SlotTensor,
     can_be_picture,
     compact,
     count_of,
@@ -51,7 +51,7 @@ def placed(draw: st.DrawFn) -> tuple[Array, tuple[int, ...], int]:
 def test_what_is_spread_is_found_in_its_places(drawn: tuple[Array, tuple[int, ...], int], fill: int) -> None:
     array, channels, axis = drawn
     made = spread(array, channels, axis, fill)
-    np.testing.assert_array_equal(np.take(made, Picture(value(), channels).places, axis), array)
+    np.testing.assert_array_equal(np.take(made, SlotTensor(value(), channels).places, axis), array)
     unused = np.take(made, [place for place, channel in enumerate(channels) if channel == UNUSED], axis)
     assert (unused == fill).all()
 
@@ -92,14 +92,14 @@ def test_filling_up_adds_the_fewest_places(count: int, multiple: int) -> None:
 
 @given(orders())
 def test_places_and_channels_are_each_other_the_other_way_round(channels: tuple[int, ...]) -> None:
-    picture = Picture(value(), channels)
+    picture = SlotTensor(value(), channels)
     assert [channels[place] for place in picture.places] == list(range(len(picture.places)))
     assert len(picture.places) == len(channels) - channels.count(UNUSED)
 
 
 @given(orders())
 def test_a_picture_is_compact_where_its_places_are_its_channels(channels: tuple[int, ...]) -> None:
-    picture = Picture(value(), channels)
+    picture = SlotTensor(value(), channels)
     assert picture.is_compact == (list(picture.places) == list(range(len(channels))))
     assert compact(picture.value, len(channels)).is_compact
 
@@ -107,7 +107,7 @@ def test_a_picture_is_compact_where_its_places_are_its_channels(channels: tuple[
 @given(orders())
 def test_other_integers_stand_in_the_same_places(channels: tuple[int, ...]) -> None:
     other = value()
-    assert Picture(value(), channels).with_value(other) == Picture(other, channels)
+    assert SlotTensor(value(), channels).with_value(other) == SlotTensor(other, channels)
 
 
 @given(st.lists(orders(), min_size=1, max_size=4), st.integers(0, 2**16))
@@ -115,14 +115,14 @@ def test_joined_pictures_hold_their_channels_one_after_the_other(parts: list[tup
     random = np.random.default_rng(seed)
     arrays = [random.integers(0, 256, (3, max(channels) + 1)) for channels in parts]
     joined = np.concatenate([spread(a, channels, 1, 0) for a, channels in zip(arrays, parts, strict=True)], axis=1)
-    places = Picture(value(), concat_places([Picture(value(), channels) for channels in parts])).places
+    places = SlotTensor(value(), concat_places([SlotTensor(value(), channels) for channels in parts])).places
     np.testing.assert_array_equal(joined[:, places], np.concatenate(arrays, axis=1))
 
 
 @given(orders(), orders(), orders())
 def test_joining_is_associative(a: tuple[int, ...], b: tuple[int, ...], c: tuple[int, ...]) -> None:
     def join(*parts: tuple[int, ...]) -> tuple[int, ...]:
-        return concat_places([Picture(value(), channels) for channels in parts])
+        return concat_places([SlotTensor(value(), channels) for channels in parts])
 
     assert join(join(a, b), c) == join(a, join(b, c)) == join(a, b, c)
 

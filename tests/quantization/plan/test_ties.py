@@ -14,7 +14,7 @@ from quantseg.quantization.affine import QuantParams, Range, params_from_range
 from quantseg.quantization.plan import QuantPlan, QuantSettings, plan, ties
 from quantseg.quantization.plan.ties import STEP, STEPS, blend_scales
 from quantseg.quantization.qtypes import INT8, UINT8
-from quantseg.quantization.rounding.agreement import Grids, apart, differ
+from quantseg.quantization.rounding.agreement import PairGrids, apart, differ
 from tests.support import graphs, quantised
 from tests.support.quantised import Array, kernel, noise
 
@@ -40,7 +40,7 @@ def pairs(made: QuantPlan, *names: str, sign: int = 1) -> int:
     params = [made.tensors[name] for name in names]
     scales = [float(each.scale) for each in params]
     zeros = tuple(int(each.zero_point) for each in params)
-    found = Grids((scales[0], sign * scales[1], scales[2]), zeros, params[0].qtype.signed)
+    found = PairGrids((scales[0], sign * scales[1], scales[2]), zeros, params[0].qtype.signed)
     a, b = (side.reshape(-1) + found.limits[0] for side in np.indices((256, 256)))
     return int(np.count_nonzero(differ("Add", found, a, b)))
 
@@ -134,7 +134,7 @@ def test_a_pixel_and_its_neighbour_never_meet_half_way(qtype: Any, own: float, s
 
 def blends_apart(scales: tuple[np.float32, np.float32], params: QuantParams) -> int:
     zero = int(params.zero_point)
-    return apart("Add", Grids((*map(float, scales), float(params.scale)), (zero,) * 3, params.qtype.signed))
+    return apart("Add", PairGrids((*map(float, scales), float(params.scale)), (zero,) * 3, params.qtype.signed))
 
 
 @pytest.mark.parametrize("qformat", ["qdq", "qoperator", "channels-last"])

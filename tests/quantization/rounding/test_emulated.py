@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quantseg.quantization.rounding.agreement import Grids, apart, differ
+from quantseg.quantization.rounding.agreement import PairGrids, apart, differ
 from quantseg.quantization.rounding.pairwise import ADDERS, MULTIPLIERS
 from quantseg.simulation.arithmetic.processors import PROCESSORS
 from tests.support.operators import simulated
@@ -30,19 +30,20 @@ FEEDS = {
 }
 
 
-def _drawn(number: int) -> Grids:
+def _drawn(number: int) -> PairGrids:
     """Scales in simple ratios, so that many results lie at ties; each third sum is a difference."""
     s_a, s_b = RNG.integers(1, 12, 2) / RNG.choice([1, 2, 4, 8, 10, 16, 20, 100], 2)
     s_y = max(s_a, s_b) * RNG.choice([0.5, 1, 1.5, 2])
     scales = (s_a, -s_b if number % 3 == 2 else s_b, s_y)
-    return Grids(tuple(float(np.float32(scale)) for scale in scales), tuple(map(int, RNG.integers(0, 256, 3))))
+    return PairGrids(tuple(float(np.float32(scale)) for scale in scales), tuple(map(int, RNG.integers(0, 256, 3))))
 
 
 SUMS = [_drawn(number) for number in range(24)]
 PRODUCTS = [
-    Grids((made.scales[0], abs(made.scales[1]), float(np.float32(made.scales[2] * 30))), made.zeros) for made in SUMS
+    PairGrids((made.scales[0], abs(made.scales[1]), float(np.float32(made.scales[2] * 30))), made.zeros)
+    for made in SUMS
 ]
-MEANS = [Grids((made.scales[0], made.scales[2]), made.zeros[:2]) for made in SUMS]
+MEANS = [PairGrids((made.scales[0], made.scales[2]), made.zeros[:2]) for made in SUMS]
 
 
 def _model() -> bytes:

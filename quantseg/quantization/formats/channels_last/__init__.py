@@ -1,6 +1,6 @@
-"""onnxruntime's integer operators on pictures (N, H, W, C), as its kernels want them: nothing is transposed between.
+"""onnxruntime's integer operators on images (N, H, W, C), as its kernels want them: nothing is transposed between.
 
-A node works on pictures where its kernel wants that or where its input is one already, else on the model's own axes, as
+A node works on images where its kernel wants that or where its input is one already, else on the model's own axes, as
 in QOperator; the editor transposes where the two meet. A Transpose of the model that does what the editor would is no
 node at all, so models that were converted from channels-last frameworks lose theirs.
 Source: onnxruntime, ContribOperators.md (NhwcMaxPool, QLinearAveragePool, QLinearGlobalAveragePool and the like).
@@ -13,18 +13,18 @@ import onnx_ir as ir
 from quantseg.quantization.formats import convolution, direct, interpolation, qoperator
 from quantseg.quantization.formats.channels_last import movement as pixels
 from quantseg.quantization.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
-from quantseg.quantization.formats.slots import AXES, LAST, Picture, compact, count_of, is_picture
+from quantseg.quantization.formats.slots import AXES, LAST, SlotTensor, compact, count_of, is_picture
 from quantseg.quantization.formats.writer import MICROSOFT
 from quantseg.quantization.operators import IntegerForm, Kind
 
-Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[Picture] | None]
-"""Inserts the node on pictures and gives its outputs; None, and nothing inserted, where it cannot."""
+Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[SlotTensor] | None]
+"""Inserts the node on images and gives its outputs; None, and nothing inserted, where it cannot."""
 
 variants = convolution.variants
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
-    """The node on pictures with the channels last; what has no such form, as in QOperator."""
+    """The node on images with the channels last; what has no such form, as in QOperator."""
     form = editor.form(node)
     if node.op_type == "Transpose":
         return _transpose(editor, node)
@@ -49,14 +49,14 @@ def _transpose(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     return qoperator.emit_node(editor, node)
 
 
-def _average(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+def _average(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
     data = editor.inputs(node)[0]
     picture = editor.picture(data)
     operands = [picture.value, *editor.grid(data), *editor.grid(node.outputs[0])]
     return [picture.with_value(_inserted(editor, node, operands, channels_last=1))]
 
 
-def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return None
     picture = editor.picture(editor.inputs(node)[0])
@@ -64,7 +64,7 @@ def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pic
     return [picture.with_value(value) for value in written]
 
 
-def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     """Add, Mul and functions of one number, with broadcasting: any constant, but no tensor of fewer axes."""
     values = editor.inputs(node)
     pictures = pixels.aligned(editor, values)
@@ -77,14 +77,14 @@ def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[
     return [max(pictures, key=lambda picture: len(picture.channels)).with_value(written)]
 
 
-def _clamp(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def _clamp(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     if not direct.is_clamp_on_one_grid(editor, node):
         return None
     picture = editor.picture(editor.inputs(node)[0])
     return [picture.with_value(direct.clamped(editor, node, picture.value)[0])]
 
 
-def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
     """Over any axis, every channel in its place."""
     data = editor.inputs(node)[0]
     operands = [editor.channels_last(data), *editor.grid(data), *editor.grid(node.outputs[0])]
@@ -93,7 +93,7 @@ def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pict
     return [compact(written, count_of(data))]
 
 
-def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     """Places are joined as they are, unused ones among them."""
     values = editor.inputs(node)
     axis = AXES[node.attributes["axis"].as_int()]
@@ -103,7 +103,7 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pictu
     joined = pixels.concat_places(pictures) if axis == LAST else pictures[0].channels
     pairs = zip(pictures, values, strict=True)
     operands = [qoperator.on_grid_of(editor, picture.value, value, node.outputs[0]) for picture, value in pairs]
-    return [Picture(editor.stand_in(node, "Concat", operands, axis=axis)[0], joined)]
+    return [SlotTensor(editor.stand_in(node, "Concat", operands, axis=axis)[0], joined)]
 
 
 def _inserted(editor: GraphEditor, node: ir.Node, operands: Sequence[ir.Value], **changed: int) -> ir.Value:
@@ -117,7 +117,7 @@ _KERNELS: dict[str, Writer] = {
     "MaxPool": _max_pool,
     "DepthToSpace": pixels.depth_to_space,
 }
-"""Worth two transpositions where the picture is not there yet."""
+"""Worth two transpositions where the image is not there yet."""
 
 _ANYWHERE: dict[str, Writer] = {
     "Add": _elementwise,

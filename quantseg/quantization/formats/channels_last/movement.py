@@ -1,4 +1,4 @@
-"""Movement of pictures (N, H, W, C): the operators of the model with their axes renumbered, whole pixels copied.
+"""Movement of images (N, H, W, C): the operators of the model with their axes renumbered, whole pixels copied.
 
 onnxruntime's DepthToSpace and nearest Resize move number by number there; a transposition or concatenation of longer
 runs does the same several times faster (onnxruntime 1.31). What only selects or reorders channels is no node at all.
@@ -11,15 +11,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.quantization.formats.editor import GraphEditor
-from quantseg.quantization.formats.slots import AXES, LAST, UNUSED, Picture, can_be_picture, compact, count_of
+from quantseg.quantization.formats.slots import AXES, LAST, UNUSED, SlotTensor, can_be_picture, compact, count_of
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.operators.nearest import whole_factors
 
 MOST_CARRIED = 2
-"""A picture with more than so many places for each channel that is wanted is cut."""
+"""A image with more than so many places for each channel that is wanted is cut."""
 
 
-def aligned(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[Picture] | None:
+def aligned(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[SlotTensor] | None:
     """Tensors that meet channel by channel, all in the same places; None where one is no picture.
 
     One channel, which is broadcast, stands alone.
@@ -40,7 +40,7 @@ def _width(value: ir.Value | None) -> int:
     return int((1, 1, 1, *value.const_value.shape.numpy())[-3])
 
 
-def _in_places(editor: GraphEditor, value: ir.Value | None, channels: tuple[int, ...]) -> Picture:
+def _in_places(editor: GraphEditor, value: ir.Value | None, channels: tuple[int, ...]) -> SlotTensor:
     assert value is not None
     if value.const_value is not None:
         return editor.constant_picture(value, channels)
@@ -49,7 +49,7 @@ def _in_places(editor: GraphEditor, value: ir.Value | None, channels: tuple[int,
     return compact(editor.channels_last(value), count_of(value))
 
 
-def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[Picture] | None:
+def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[SlotTensor] | None:
     """Tensors whose channels will follow each other, each in its own places; None where one is no picture."""
     if not all(can_be_picture(value) for value in values):
         return None
@@ -60,8 +60,8 @@ def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list
     ]
 
 
-def concat_places(pictures: Sequence[Picture]) -> tuple[int, ...]:
-    """Where the channels stand when such pictures are joined."""
+def concat_places(pictures: Sequence[SlotTensor]) -> tuple[int, ...]:
+    """Where the channels stand when such images are joined."""
     places: list[int] = []
     offset = 0
     for picture in pictures:
@@ -70,8 +70,8 @@ def concat_places(pictures: Sequence[Picture]) -> tuple[int, ...]:
     return tuple(places)
 
 
-def pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
-    """Pad by real zero, which is the zero-point, or by the picture itself; its axes are all there."""
+def pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
+    """Pad by real zero, which is the zero-point, or by the image itself; its axes are all there."""
     data, *rest = editor.inputs(node)
     widths = _numbers(rest[0])
     if widths is None or len(rest) > 2 or len(widths) != 8:
@@ -85,7 +85,7 @@ def pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] 
     return [picture.with_value(padded) if around else compact(padded, count_of(node.outputs[0]))]
 
 
-def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     """Slice with constant axes. Channels that are cut away keep their places, unless they are the most."""
     data, *limits = editor.inputs(node)
     numbers = [found for value in limits if (found := _numbers(value)) is not None]
@@ -112,8 +112,8 @@ def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] 
     return [picture.with_value(editor.stand_in(node, "Slice", [picture.value, *inputs])[0])]
 
 
-def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
-    """Split along any axis; in two parts of the channels both are the whole picture, each with places of its own."""
+def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
+    """Split along any axis; in two parts of the channels both are the whole image, each with places of its own."""
     data, *sizes = editor.inputs(node)
     axis = AXES[node.attributes.get_int("axis", 0)]
     if axis == LAST:
@@ -128,7 +128,7 @@ def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture
     return [picture.with_value(part) for part in editor.stand_in(node, "Split", [picture.value, *sizes], axis=axis)]
 
 
-def chosen(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def chosen(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     """Gather of channels, each at most once, as in a channel shuffle."""
     data, indices = editor.inputs(node)
     numbers = _numbers(indices)
@@ -138,16 +138,16 @@ def chosen(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pictur
     return [_chosen(editor, data, wanted)] if len(set(wanted)) == len(wanted) else None
 
 
-def _chosen(editor: GraphEditor, value: ir.Value | None, wanted: Sequence[int]) -> Picture:
-    """Some channels of a picture, in another order: the same integers, unless most of them would be carried in vain."""
+def _chosen(editor: GraphEditor, value: ir.Value | None, wanted: Sequence[int]) -> SlotTensor:
+    """Some channels of a image, in another order: the same integers, unless most of them would be carried in vain."""
     picture = editor.picture(value)
     if len(wanted) * MOST_CARRIED < len(picture.channels):
         return editor.cut_out(value, wanted)
     place = {channel: number for number, channel in enumerate(wanted)}
-    return Picture(picture.value, tuple(place.get(channel, UNUSED) for channel in picture.channels))
+    return SlotTensor(picture.value, tuple(place.get(channel, UNUSED) for channel in picture.channels))
 
 
-def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture]:
+def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
     """Depth (r, c, o), block row before block column, to pixels: only r and the columns of pixels change places.
 
     Depth (o, r, c) moves number by number.
@@ -163,7 +163,7 @@ def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> lis
     blocks = _reshaped(editor, node, picture.value, "blocks", _ints(editor, node, "blocks_shape", apart))
     rows = editor.transpose(blocks, order, f"{node.name}_rows_apart")
     shape = _shape(editor, node, picture.value, _sizes(node.outputs[0]), (size, size), len(pixel))
-    return [Picture(_reshaped(editor, node, rows, "pixels", shape), pixel)]
+    return [SlotTensor(_reshaped(editor, node, rows, "pixels", shape), pixel)]
 
 
 def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> tuple[int, ...] | None:
@@ -174,7 +174,7 @@ def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> t
     return pixel if channels == tuple(expected) else None
 
 
-def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Picture] | None:
+def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     """Nearest Resize by whole factors: each pixel is repeated in its row, then each row."""
     factors = whole_factors(node)
     if factors is None:
@@ -194,7 +194,7 @@ def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Pictu
 
 
 def _sizes(value: ir.Value | None) -> list[int]:
-    """(N, H, W) of a picture, −1 for what is dynamic."""
+    """(N, H, W) of a image, −1 for what is dynamic."""
     assert value is not None
     assert value.shape is not None
     sizes = [size if isinstance(size, int) else -1 for size in value.shape]
@@ -204,7 +204,7 @@ def _sizes(value: ir.Value | None) -> list[int]:
 def _shape(
     editor: GraphEditor, node: ir.Node, before: ir.Value, sizes: list[int], factors: tuple[int, int], places: int
 ) -> ir.Value:
-    """(N, H, W, places) of a picture that is `before` with so many times its rows and columns.
+    """(N, H, W, places) of a image that is `before` with so many times its rows and columns.
 
     Where more than one size is dynamic, it is computed while the model runs.
     """

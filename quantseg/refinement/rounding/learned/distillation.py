@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from quantseg.calibration.context import Context
-from quantseg.data.heads import Loss
+from quantseg.data.heads import OutputLoss
 from quantseg.refinement.rounding.learned import NETWORK_SHARE, Learning, objective
 from quantseg.refinement.rounding.learned.descent import Descent, descend
 from quantseg.refinement.rounding.learned.examples import drawn
@@ -21,7 +21,7 @@ RATE = 0.005
 """How far positions move in the first step, in steps of the grid."""
 
 
-def distil(task: Task, weights: Weights, losses: Sequence[Loss], how: Learning, context: Context) -> Weights:
+def distil(task: Task, weights: Weights, losses: Sequence[OutputLoss], how: Learning, context: Context) -> Weights:
     """The weights after NETWORK_SHARE times as many steps as each part got, one image each.
 
     Those before, where the steps brought the outputs no nearer. losses: of the outputs.

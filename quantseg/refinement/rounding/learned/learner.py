@@ -58,7 +58,7 @@ def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
 
 
 def _width_axis(recipe: Recipe, data: Dataset) -> int | None:
-    """The axis along which pictures are mirrored; None for what is no picture."""
+    """The axis along which images are mirrored; None for what is no picture."""
     first = data.load(0)
     if first.image is None or first.tensor.ndim != 4:
         return None

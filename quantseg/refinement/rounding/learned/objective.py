@@ -2,7 +2,7 @@
 
 A pixel changes its class where the two best classes lie close together. There an error costs a pixel; elsewhere the
 same error costs nothing. So pixels weigh more, the smaller their margin in the float model is. What decides a pixel,
-and so what counts, is said by the head (`Loss`).
+and so what counts, is said by the head (`OutputLoss`).
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from quantseg.data.heads import Loss, head_of
+from quantseg.data.heads import OutputLoss, head_of
 from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import RecipeError
 
 
-def losses_of(recipe: OutputRecipe) -> tuple[Loss, ...]:
+def losses_of(recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
     """One for each output of the head. Raises RecipeError for a model whose output has no gradient."""
     losses = head_of(recipe).losses(recipe)
     if losses is None:
@@ -25,7 +25,7 @@ def losses_of(recipe: OutputRecipe) -> tuple[Loss, ...]:
     return losses
 
 
-def margins(output: Any, loss: Loss) -> Any:
+def margins(output: Any, loss: OutputLoss) -> Any:
     """How far each pixel of the float output is from another class: (images, height, width)."""
     scores = _channels_first(output, loss)
     if loss.competing and scores.shape[1] > 1:
@@ -34,7 +34,7 @@ def margins(output: Any, loss: Loss) -> Any:
     return (scores - loss.level).abs().amin(dim=1)
 
 
-def pixel_weights(output: Any, loss: Loss, boundary_weight: float) -> Any:
+def pixel_weights(output: Any, loss: OutputLoss, boundary_weight: float) -> Any:
     """1 + boundary_weight · exp(−margin / a quarter of the mean margin), on average 1; (images, height, width)."""
     if loss.level is None:
         return torch.ones_like(_channels_first(output, loss)[:, 0])
@@ -44,7 +44,7 @@ def pixel_weights(output: Any, loss: Loss, boundary_weight: float) -> Any:
     return weights / weights.mean()
 
 
-def distance(output: Any, target: Any, weights: Any, loss: Loss) -> Any:
+def distance(output: Any, target: Any, weights: Any, loss: OutputLoss) -> Any:
     """Weighted squared error against the target's variance and, where classes compete, the divergence of their shares.
 
     output, target: of one model and of the float model. weights: of its pixels.
@@ -57,7 +57,7 @@ def distance(output: Any, target: Any, weights: Any, loss: Loss) -> Any:
     return squared + (weights * (F.softmax(wanted, dim=1) * gap).sum(dim=1)).mean()
 
 
-def _channels_first(output: Any, loss: Loss) -> Any:
+def _channels_first(output: Any, loss: OutputLoss) -> Any:
     """(images, channels, height, width)."""
     if loss.layout == "NHW":
         return output[:, None]

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 
 @dataclass(frozen=True)
-class Part:
+class LearnedPart:
     """Consecutive nodes. plain: the same in the float graph. carried: what later nodes read, from here or before.
 
     compared: the float tensors among those that this part makes. learned: its nodes whose weights are learned.
@@ -23,7 +23,7 @@ class Part:
     learned: tuple[str, ...]
 
 
-def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, largest: int) -> tuple[Part, ...]:
+def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, largest: int) -> tuple[LearnedPart, ...]:
     """The graph with rounding in it, in parts. plain: the same without. learned: names of nodes.
 
     A part ends where one tensor carries everything and, at the latest, after so many learned weights. largest = 1 cuts
@@ -35,7 +35,7 @@ def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, la
         str(value.name): value for value in plain.inputs
     }
     alive = _alive(nodes, [str(value.name) for value in rounded.outputs])
-    parts: list[Part] = []
+    parts: list[LearnedPart] = []
     start = 0
     for end in range(1, len(nodes) + 1):
         names = alive[end - 1]
@@ -48,7 +48,7 @@ def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, la
             continue
         made = {str(value.name) for node in here for value in node.outputs}
         parts.append(
-            Part(
+            LearnedPart(
                 nodes=tuple(here),
                 plain=tuple(same[str(node.name)] for node in here if node.name in same),
                 carried=tuple(names),

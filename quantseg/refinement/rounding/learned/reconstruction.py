@@ -13,7 +13,7 @@ from quantseg.refinement.rounding.learned import Learning
 from quantseg.refinement.rounding.learned.descent import Descent, descend
 from quantseg.refinement.rounding.learned.examples import CACHE_BYTES, drawn
 from quantseg.refinement.rounding.learned.network import Network
-from quantseg.refinement.rounding.learned.parts import Part
+from quantseg.refinement.rounding.learned.parts import LearnedPart
 from quantseg.refinement.rounding.learned.task import Task
 from quantseg.refinement.rounding.learned.weights import Weights
 
@@ -23,7 +23,9 @@ RATE = 0.02
 State = dict[str, Any]
 
 
-def reconstruct(parts: tuple[Part, ...], task: Task, weights: Weights, how: Learning, context: Context) -> Weights:
+def reconstruct(
+    parts: tuple[LearnedPart, ...], task: Task, weights: Weights, how: Learning, context: Context
+) -> Weights:
     """The weights after each part was learned in so many steps."""
     if how.iterations == 0:
         return weights
@@ -39,7 +41,7 @@ def reconstruct(parts: tuple[Part, ...], task: Task, weights: Weights, how: Lear
     return weights
 
 
-def _start(parts: tuple[Part, ...], task: Task, weights: Weights) -> list[State]:
+def _start(parts: tuple[LearnedPart, ...], task: Task, weights: Weights) -> list[State]:
     """As many images, evenly spread, as there is room for what both networks make of them at the end of any part."""
     examples = task.examples
     most, ours = 1, {task.given: examples.picture(0)}
@@ -54,7 +56,12 @@ def _start(parts: tuple[Part, ...], task: Task, weights: Weights) -> list[State]
 
 
 def _learned(
-    part: Part, network: Network, weights: Weights, states: tuple[list[State], list[State]], how: Learning, seed: int
+    part: LearnedPart,
+    network: Network,
+    weights: Weights,
+    states: tuple[list[State], list[State]],
+    how: Learning,
+    seed: int,
 ) -> Weights:
     """states: what the part reads in the quantised network, and what it makes in the float one, image by image."""
     ours, targets = states

@@ -28,7 +28,7 @@ SHARP, BLUNT = 2.0, 20.0
 
 
 @dataclass(frozen=True)
-class Grid:
+class WeightGrid:
     """The grid of a weight in torch: scale and zero-point broadcast against it. low, high: the integers at its ends.
 
     safe: makes integers of a weight, as a float array, such that none of their pair sums saturates; None where none
@@ -47,12 +47,12 @@ class Grid:
         rank: int,
         limits: tuple[int, int],
         safe: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
-    ) -> "Grid":
-        """limits: the integers in use, which may be fewer than the type has. safe: see Grid."""
+    ) -> "WeightGrid":
+        """limits: the integers in use, which may be fewer than the type has. safe: see WeightGrid."""
         shape = [-1 if axis == params.axis else 1 for axis in range(rank)] if params.axis is not None else []
         scale = torch.from_numpy(np.array(params.scale, np.float32)).reshape(shape)
         zero = torch.from_numpy(np.array(params.zero_point, np.float32)).reshape(shape)
-        return Grid(scale, zero, *limits, safe)
+        return WeightGrid(scale, zero, *limits, safe)
 
     def positions(self, weight: Any) -> Any:
         """The weight in steps, cut off at the ends of the grid."""
@@ -103,7 +103,7 @@ class StraightThrough:
 
     pace: ClassVar[float] = 1.0
 
-    def __init__(self, grid: Grid, positions: Any) -> None:
+    def __init__(self, grid: WeightGrid, positions: Any) -> None:
         self._grid = grid
         self.variable = positions.clone().requires_grad_()
 
@@ -136,7 +136,7 @@ class AdaRound:
 
     pace: ClassVar[float] = 2.5
 
-    def __init__(self, grid: Grid, positions: Any) -> None:
+    def __init__(self, grid: WeightGrid, positions: Any) -> None:
         self._grid, self._positions = grid, positions
         self._below = torch.floor(positions)
         start = torch.clamp(positions - self._below, INSIDE, 1 - INSIDE)

@@ -12,7 +12,7 @@ from quantseg.graph.edit import initializer
 from quantseg.quantization.affine import F32, QuantParams, integer_limits
 from quantseg.quantization.operators import IntegerForm, integer_form
 from quantseg.quantization.plan import QuantPlan, bias_params, bounds_pairs, constant, pair_rows, safe_integers
-from quantseg.refinement.rounding.learned.rounding import Grid
+from quantseg.refinement.rounding.learned.rounding import WeightGrid
 
 LARGEST_BIAS = 1 << 30
 """Bias integers stay within half of int32, as in the plan, which would otherwise change the grid of the weight."""
@@ -22,7 +22,7 @@ LARGEST_BIAS = 1 << 30
 class Weights:
     """positions: node → its weight in steps of its grid; see rounding.py. biases: node → its bias, where it has one."""
 
-    grids: Mapping[str, Grid]
+    grids: Mapping[str, WeightGrid]
     positions: Mapping[str, Any]
     biases: Mapping[str, Any]
 
@@ -36,7 +36,7 @@ class Weights:
                 continue
             params = plan.weights[name]
             weight = torch.from_numpy(np.array(constant(node.inputs[1])))
-            grids[name] = Grid.of(params, weight.dim(), _limits(params, plan), _safe(node, params, plan))
+            grids[name] = WeightGrid.of(params, weight.dim(), _limits(params, plan), _safe(node, params, plan))
             positions[name] = grids[name].positions(weight)
             if form.bias is not None:
                 biases[name] = torch.from_numpy(np.array(constant(node.inputs[form.bias])))

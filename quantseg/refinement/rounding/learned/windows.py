@@ -1,6 +1,6 @@
 """Convolutions and pools in torch, with ONNX's paddings.
 
-torch pads alike on both sides and knows no auto_pad; here the picture is padded first where that is not enough.
+torch pads alike on both sides and knows no auto_pad; here the image is padded first where that is not enough.
 Source: ONNX operators' pages of Conv, MaxPool, AveragePool.
 """
 

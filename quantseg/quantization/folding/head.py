@@ -21,7 +21,7 @@ from quantseg.graph import infer_shapes, signature
 from quantseg.graph.passes import Change
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding.building import Builder
-from quantseg.quantization.folding.moves import Move, move_of
+from quantseg.quantization.folding.moves import MovingNode, move_of
 
 MASK = "mask"
 """Name of the folded output. Not the float model's: numbers and class ids are read differently."""
@@ -67,7 +67,7 @@ class FoldedOutput:
         mask = self.value if is_uint8 else self.build.node("Cast", [self.value], to=ir.DataType.UINT8)
         return self._squeezed(mask, self.axis)
 
-    def _without_channels(self, mask: ir.Value, moves: Sequence[Move]) -> ir.Value:
+    def _without_channels(self, mask: ir.Value, moves: Sequence[MovingNode]) -> ir.Value:
         for move in reversed(moves):
             mask = move.without_classes(self.build, mask)
         return mask
@@ -88,7 +88,7 @@ class FoldedOutput:
             )
 
 
-def fold_answer(float_model: FloatModel) -> FloatModel:
+def fold_head(float_model: FloatModel) -> FloatModel:
     """Edits the graph to give a mask, uint8, in place of the outputs that the head reads; the recipe follows.
 
     The head says what the mask is. Raises PlanError for more classes than uint8 holds.
@@ -114,12 +114,12 @@ def fold_answer(float_model: FloatModel) -> FloatModel:
 
 def _origin(
     output: ir.Value, axis: int | None, *, over_classes: bool = False, threshold: float = 0.0
-) -> tuple[ir.Value, int | None, list[Move], float]:
+) -> tuple[ir.Value, int | None, list[MovingNode], float]:
     """Where the head can be taken: the tensor, its axis of classes, the moves from there on, and the threshold there.
 
     over_classes: the head compares the classes with each other, else each number with the threshold.
     """
-    value, moves = output, list[Move]()
+    value, moves = output, list[MovingNode]()
     while (node := value.producer()) is not None and node.domain == "" and node.inputs[0] is not None:
         if over_classes and (node.op_type in _ORDER_KEEPING or _is_over(node, axis)):
             pass

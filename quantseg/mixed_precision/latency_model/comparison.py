@@ -1,4 +1,4 @@
-"""The last heat: whole models against each other, since the times of parts do not tell all of a whole.
+"""The latency comparison: whole models against each other, since the times of parts do not tell all of a whole.
 
 What parts leave out: data that is still in the processor's cache, kernels that wait for each other's threads, operators
 that the runtime fuses across parts.
@@ -21,7 +21,7 @@ from quantseg.runtimes.latency import timed_runs
 ROUNDS, RUNS = 4, 6
 
 
-def heat(models: Sequence[ir.Model], feeds: Mapping[str, NDArray[Any]], bench: Bench) -> tuple[float, ...]:
+def compare_latency(models: Sequence[ir.Model], feeds: Mapping[str, NDArray[Any]], bench: Bench) -> tuple[float, ...]:
     """Milliseconds of each model: the median over rounds in turns, one session alive; from disk where all are there.
 
     Raises ModelError where one does not open.

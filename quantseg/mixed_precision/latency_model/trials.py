@@ -19,7 +19,7 @@ from quantseg.quantization.plan import QuantSettings
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Trial:
     """key: what it is. build: makes its model, as it is timed.
 
     nodes: names of the nodes whose integer form it is; what stands around them for the sake of timing is not counted.
@@ -45,14 +45,14 @@ class Way:
         return f"{s.activation.name}·{s.weight.name}{' per channel' if s.per_channel else ''}"
 
 
-def in_float(unit: Unit, opset: int) -> Candidate | None:
+def in_float(unit: Unit, opset: int) -> Trial | None:
     """The unit in float; None where it cannot be timed."""
     if not _can_be_timed(unit):
         return None
-    return Candidate(f"{_described(unit, opset)} | float", lambda: cutting.float_model(unit, opset))
+    return Trial(f"{_described(unit, opset)} | float", lambda: cutting.float_model(unit, opset))
 
 
-def in_integers(unit: Unit, opset: int, way: Way) -> dict[str, Candidate]:
+def in_integers(unit: Unit, opset: int, way: Way) -> dict[str, Trial]:
     """The unit in integers, by the name of each variant that the format has; "" where there is one way only."""
     if not _can_be_timed(unit) or not cutting.stands_alone(unit, opset):
         return {}
@@ -64,7 +64,7 @@ def variants(unit: Unit, way: Way) -> tuple[str, ...]:
     return FORMATS[way.qformat].variants(unit.nodes[0]) or ("",)
 
 
-def crossings(value: ir.Value, way: Way) -> tuple[Candidate, Candidate] | None:
+def crossings(value: ir.Value, way: Way) -> tuple[Trial, Trial] | None:
     """Quantising and dequantising the tensor, transposed where the format wants it; None where a size is not known."""
     if not is_sized(value):
         return None
@@ -73,19 +73,19 @@ def crossings(value: ir.Value, way: Way) -> tuple[Candidate, Candidate] | None:
     qtype = way.settings.activation
     what = f"{_shape(value)} {qtype.name}{' channels-last' if turned else ''}"
     return (
-        Candidate(f"quantise {what}", lambda: borders.quantising(shape, qtype, turned=turned)),
-        Candidate(f"dequantise {what}", lambda: borders.dequantising(shape, qtype, turned=turned)),
+        Trial(f"quantise {what}", lambda: borders.quantising(shape, qtype, turned=turned)),
+        Trial(f"dequantise {what}", lambda: borders.dequantising(shape, qtype, turned=turned)),
     )
 
 
-def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Candidate:
+def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Trial:
     def build() -> ir.Model:
         return cutting.integer_model(unit, opset, way.settings, qformat=way.qformat, way=variant or None)
 
     around = (*(v for node in unit.nodes for v in node.inputs if v is not None), *unit.results)
     layout = "".join(str(int(framing.stands_outside(value))) for value in around)
     key = f"{_described(unit, opset)} | {way.qformat} {layout} {way.types} {variant}"
-    return Candidate(key.rstrip(), build, unit.names)
+    return Trial(key.rstrip(), build, unit.names)
 
 
 def _can_be_timed(unit: Unit) -> bool:

@@ -1,4 +1,4 @@
-"""What a model does with the picture before its first convolution: scale, shift, turn axes, swap channels.
+"""What a model does with the image before its first convolution: scale, shift, turn axes, swap channels.
 
 Each is followed from the input towards the convolutions, so that all of it, the recipe's part included, is one scale,
 one shift and one source for each channel that a convolution reads.
@@ -21,7 +21,7 @@ CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 1, 2, 3)
 class View:
     """A tensor whose channel c is scale[c]·pixel[source[c]] + shift[c] everywhere.
 
-    axes: which axis of the picture (N, H, W, C) each of its axes is.
+    axes: which axis of the image (N, H, W, C) each of its axes is.
     """
 
     value: ir.Value
@@ -32,7 +32,7 @@ class View:
 
 
 def convolutions(view: View) -> list[tuple[ir.Node, View]] | None:
-    """The convolutions that read the picture, each with what it reads; None where something else reads it too."""
+    """The convolutions that read the image, each with what it reads; None where something else reads it too."""
     found: list[tuple[ir.Node, View]] = []
     for node, index in view.value.uses():
         reached = reached_by(view, node, index)
@@ -43,7 +43,7 @@ def convolutions(view: View) -> list[tuple[ir.Node, View]] | None:
 
 
 def reached_by(view: View, node: ir.Node, index: int) -> list[tuple[ir.Node, View]] | None:
-    """The convolutions behind one reader of the picture, or the reader itself; None where it is nothing such."""
+    """The convolutions behind one reader of the image, or the reader itself; None where it is nothing such."""
     behind = _behind(view, node)
     inner = None if behind is None else convolutions(behind)
     if inner is not None:
