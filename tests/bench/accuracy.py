@@ -152,7 +152,7 @@ def _steps(subject: contestants.Subject, steps: Collection[str]) -> Iterator[tup
     equal = equalise(plain.prepared, observations.channels, rounded) if needed else None
     if equal is not None:
         scaled = plain.with_prepared(equal.prepared)
-        table = api.calibrate(scaled.model, subject.calibration, fast).calibration.table
+        table = api.calibrate(scaled.model, subject.calibration, options=fast).calibration.table
         ordered = order_channels(replace(scaled, ranges=table), context)
         yield EQUALISED, lambda: ordered
         settled = compensate(ordered, context)

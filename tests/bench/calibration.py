@@ -64,7 +64,7 @@ def ours(name: str) -> Callable[[Path, Path, int], None]:
     """Calibration with this tool."""
 
     def run(model: Path, data: Path, limit: int) -> None:
-        api.calibrate(*opened(model, data, limit), Options(calibrator=name, threads=THREADS))
+        api.calibrate(*opened(model, data, limit), options=Options(calibrator=name, threads=THREADS))
 
     return run
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from quantseg import api
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
@@ -42,7 +41,7 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     context = FAST.context(subject.calibration)
     peer = tools.peer_model(subject.model, context, FAST.settings, FAST.calibrator, folder / "peer.onnx", "qdq")
     models = {FLOAT: subject.path} | ({} if peer.path is None else {PEER: peer.path})
-    made = {name: api.quantize(given, options) for name, options in OPTIONS.items()}
+    made = {name: subject.quantised(options, given) for name, options in OPTIONS.items()}
     models |= {name: one.save(folder / f"{name}.onnx") for name, one in made.items()}
     real = {subject.model.input.name: subject.validation.load(0).tensor}
     feeds: dict[str, dict[str, Any]] = dict.fromkeys(models, real)
