@@ -1,11 +1,10 @@
 """What each trick of `--target ort-cpu` brings: latency without it over latency with all of them.
 
-    python -m tests.bench.ablation
+    python -m tests.bench.ablation [MODEL ...]
 
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from unittest.mock import PropertyMock, patch
 import numpy as np
 
 from quantseg import api
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.graph.passes import LOWERINGS, conv_transpose
 from quantseg.graph.passes.outcome import RewriteOutcome
 from quantseg.mixed_precision import latency_model as costs
@@ -71,7 +71,7 @@ def without(trick: str) -> Iterator[None]:
         yield
 
 
-def made(subject: Subject, given: api.Calibrated, trick: str, target: Path, *, islands: bool) -> None:
+def made(subject: Subject, given: Calibrated, trick: str, target: Path, *, islands: bool) -> None:
     """Writes the subject's model without the trick. islands: whether the whole model is faster with float islands."""
     with without(trick):
         model = api.load(subject.path, subject.source)
@@ -87,7 +87,7 @@ def made(subject: Subject, given: api.Calibrated, trick: str, target: Path, *, i
 def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     """Latencies in turns of the model with everything, without each trick, and in float."""
     given = subject.calibrated()
-    best = api.quantize(given, replace(FAST, target=TargetOptions(ORT_CPU))).fit
+    best = subject.quantised(replace(FAST, target=TargetOptions(ORT_CPU)), given).fit
     models = {"float": subject.path}
     for number, trick in enumerate((ALL, *WITHOUT)):
         models[trick] = folder / f"{number}.onnx"
@@ -100,8 +100,10 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measures and writes the report."""
+    parser = writing.parser(__doc__)
+    parser.add_argument("models", nargs="*", help="default: all")
     results: dict[str, dict[str, Any]] = {}
-    for name in sys.argv[1:] or MODELS:
+    for name in parser.parse_args().models or MODELS:
         with (
             contestants.subject(name, calibration=IMAGES, validation=1) as one,
             tempfile.TemporaryDirectory() as folder,

@@ -9,7 +9,6 @@ reports/benchmarks/accuracy.json; models and steps that are named are measured a
 does nothing else.
 """
 
-import argparse
 import json
 import math
 import tempfile
@@ -153,7 +152,7 @@ def _steps(subject: contestants.Subject, steps: Collection[str]) -> Iterator[tup
     equal = equalise(plain.prepared, observations.channels, rounded) if needed else None
     if equal is not None:
         scaled = plain.with_prepared(equal.prepared)
-        table = api.calibrate(scaled.model, subject.calibration, fast).calibration.table
+        table = api.calibrate(scaled.model, subject.calibration, options=fast).calibration.table
         ordered = order_channels(replace(scaled, ranges=table), context)
         yield EQUALISED, lambda: ordered
         settled = compensate(ordered, context)
@@ -204,7 +203,7 @@ def timed(name: str, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measures what is asked for and writes the report of all that is known."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = writing.parser(__doc__)
     parser.add_argument("--models", default="", help="names, with commas between")
     parser.add_argument("--steps", default="", help="names, with commas between")
     parser.add_argument("--keep", type=Path, help="a folder for fast and balanced models")

@@ -64,7 +64,7 @@ def ours(name: str) -> Callable[[Path, Path, int], None]:
     """Calibration with this tool."""
 
     def run(model: Path, data: Path, limit: int) -> None:
-        api.calibrate(*opened(model, data, limit), Options(calibrator=name, threads=THREADS))
+        api.calibrate(*opened(model, data, limit), options=Options(calibrator=name, threads=THREADS))
 
     return run
 
@@ -113,6 +113,7 @@ def alone(task: str, model: Path, data: Path, limit: int) -> tuple[float, int]:
 
 def main() -> None:
     """Measures and writes the report."""
+    writing.parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model, data, few = Path(folder) / "unet.onnx", Path(folder) / "data", 16
         onnx.save(unet(), model)

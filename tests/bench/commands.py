@@ -5,7 +5,6 @@
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import argparse
 import shlex
 import shutil
 import subprocess
@@ -74,7 +73,7 @@ PLACE = "\n\nOn "
 
 def main() -> None:
     """Runs the commands one after another, or those that hold one of the words of --only, and writes the page anew."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = writing.parser(__doc__)
     parser.add_argument("--only", default="", help="words, with commas between; other commands stay as they are")
     words = [word for word in parser.parse_args().only.split(",") if word]
     known = _known() if words else {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from quantseg import api
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
 from quantseg.data.sources import opener
@@ -47,13 +48,13 @@ class Subject:
     labelled: bool
     source: RecipeSource
 
-    def calibrated(self, options: Options = FAST) -> api.Calibrated:
-        """Calibrated on the images for it, as the target of the options reads the model."""
-        return api.calibrate(api.load(self.model, options=options), self.calibration, options)
+    def calibrated(self, options: Options = FAST) -> Calibrated:
+        """Calibrated on the images for it."""
+        return api.calibrate(self.model, self.calibration, options=options)
 
-    def quantised(self, options: Options = FAST) -> QuantizedModel:
-        """What `quantseg quantize` writes of it."""
-        return api.quantize(self.calibrated(options), options)
+    def quantised(self, options: Options = FAST, given: Calibrated | None = None) -> QuantizedModel:
+        """What `quantseg quantize` writes of it. given: its calibration; None: it is made."""
+        return api.quantize(self.model, given or self.calibration, options=options)
 
 
 def names() -> tuple[str, ...]:

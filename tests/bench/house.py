@@ -7,7 +7,6 @@ OLD, NEW and FOLDER are commits, or folders that hold a checkout. What was tried
 from tests/bench/trials.json.
 """
 
-import argparse
 import io
 import json
 import os
@@ -199,7 +198,7 @@ def compare(old: str, new: str) -> None:
 
 def main() -> None:
     """Writes the table, or prints one number."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = writing.parser(__doc__)
     parser.add_argument("--only", choices=NUMBERS, metavar="NAME", help=", ".join(NUMBERS))
     parser.add_argument("checkouts", nargs="*", help="OLD and NEW, or with --only one, this folder if none is named")
     given = parser.parse_args()

@@ -92,8 +92,11 @@ def measured(
     return figures, {name: dict(np.load(out / f"{name}.npz")) for name in models}
 
 
-def main(*models: str) -> None:
+def main() -> None:
     """Measures and writes the report."""
+    parser = writing.parser(__doc__)
+    parser.add_argument("models", nargs="*", help="default: eight")
+    models = tuple(parser.parse_args().models or MODELS)
     with tempfile.TemporaryDirectory() as place:
         folder, plain, ours = Path(place), {}, {}
         for name in models:
@@ -167,4 +170,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == [_MEASURE]:
         measure(*map(Path, sys.argv[2:4]), *sys.argv[4:])
     else:
-        main(*sys.argv[1:] or MODELS)
+        main()

@@ -78,6 +78,7 @@ def measured(name: str, path: Path, source: RecipeSource) -> dict[str, Any]:
 
 def main() -> None:
     """Measures and writes the report."""
+    writing.parser(__doc__).parse_args()
     found = [measured(*model) for model in models()]
     zoo = [one for one in found if one["model"] not in DATA]
     rows = [_row(one) for one in found]

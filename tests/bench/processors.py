@@ -11,7 +11,6 @@ nothing else; with PYTHONPATH=$(python -m tests.processors --site avx2-native) t
 report of what is kept.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -183,7 +182,7 @@ def kernels() -> str:
 
 def main() -> None:
     """Measures what is not kept, and writes the report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = writing.parser(__doc__)
     parser.add_argument("--models", type=Path, default=writing.SHARED / "models")
     parser.add_argument("--data", type=Path, default=writing.SHARED / "data")
     parser.add_argument("--keep", type=Path, default=ROOT / ".work" / "processors", help="folder of quantised models")

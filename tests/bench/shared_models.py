@@ -37,13 +37,15 @@ def judged(name: str) -> tuple[ComparedModel, ...]:
     calibration, validation, _ = DATA[name]
     model = api.load(writing.SHARED / "models" / f"{name}.onnx", RecipeSource(RECIPES / f"{name}.toml"))
     images = writing.SHARED / "data"
-    judging = api.Judging(opener(images / validation, limit=VALIDATION), rounds=ROUNDS)
-    given = api.calibrate(model, images / calibration, OPTIONS)
-    return api.compare(given, OPTIONS, judging, qformats=("qdq", "channels-last"), openvino=BESIDE)
+    given = api.calibrate(model, images / calibration, options=OPTIONS)
+    judged_on = opener(images / validation, limit=VALIDATION)
+    formats = ("qdq", "channels-last")
+    return api.compare(model, judged_on, calib=given, options=OPTIONS, formats=formats, openvino=BESIDE, rounds=ROUNDS)
 
 
 def main() -> None:
     """Measures and writes the report."""
+    writing.parser(__doc__).parse_args()
     results = {name: judged(name) for name in DATA}
     rows = [_row(name, contestant) for name, all_of in results.items() for contestant in all_of]
     headers = ("model", "quantised by", "runtime", "agrees", "on record", "SQNR", "size", "speed")

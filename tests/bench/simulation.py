@@ -5,7 +5,6 @@
 Needs the models and images in ../shared, which are not part of this project. Speed wants a quiet machine.
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -23,6 +22,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from quantseg import api, graph
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.data import Subset
 from quantseg.errors import ModelError, PeerError
 from quantseg.evaluation.agreement import evaluate
@@ -184,8 +184,8 @@ def sums_rows() -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _sums(subject: Subject, given: api.Calibrated, settings: QuantSettings, folder: Path) -> dict[str, Any]:
-    made = api.quantize(given, replace(FAST, settings=settings)).save(folder / "sums.onnx")
+def _sums(subject: Subject, given: Calibrated, settings: QuantSettings, folder: Path) -> dict[str, Any]:
+    made = subject.quantised(replace(FAST, settings=settings), given).save(folder / "sums.onnx")
     steps = program(graph.load(made))
     sums = tuple(examine(steps, subject.validation, subject.model.input.name, Wanted()).sums.values())
     pairs = [s.saturation for s in sums if s.saturation is not None]
@@ -288,7 +288,7 @@ def _folder() -> Iterator[Path]:
 
 def main() -> None:
     """Measures what is asked for, keeps the rest, and writes the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = writing.parser(__doc__)
     parser.add_argument("--only", default="node_tests,exact,speed,sums,roundings,processors")
     parser.add_argument("--named", action="store_true", help="exact: only the models that have to be")
     wanted = parser.parse_args()

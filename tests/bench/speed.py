@@ -1,11 +1,10 @@
 """Every model at its fastest: float, onnxruntime's quantizer, QDQ, and `--target ort-cpu`, also from pixels to classes.
 
-    python -m tests.bench.speed
+    python -m tests.bench.speed [MODEL ...]
 
 Needs the models and images in ../shared, which are not part of this project.
 """
 
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from quantseg import api
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
@@ -43,7 +41,7 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     context = FAST.context(subject.calibration)
     peer = tools.peer_model(subject.model, context, FAST.settings, FAST.calibrator, folder / "peer.onnx", "qdq")
     models = {FLOAT: subject.path} | ({} if peer.path is None else {PEER: peer.path})
-    made = {name: api.quantize(given, options) for name, options in OPTIONS.items()}
+    made = {name: subject.quantised(options, given) for name, options in OPTIONS.items()}
     models |= {name: one.save(folder / f"{name}.onnx") for name, one in made.items()}
     real = {subject.model.input.name: subject.validation.load(0).tensor}
     feeds: dict[str, dict[str, Any]] = dict.fromkeys(models, real)
@@ -83,8 +81,10 @@ def _judged(subject: Subject, path: Path) -> dict[str, float | None]:
 
 def main() -> None:
     """Measures every model, or those that are named, and writes the report."""
+    parser = writing.parser(__doc__)
+    parser.add_argument("models", nargs="*", help="default: all")
     results: dict[str, Any] = {}
-    for name in sys.argv[1:] or contestants.names():
+    for name in parser.parse_args().models or contestants.names():
         with (
             contestants.subject(name, calibration=CALIBRATION, validation=VALIDATION) as one,
             tempfile.TemporaryDirectory() as folder,

@@ -7,7 +7,6 @@ OpenVINO's part is left out where it is not installed.
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quantseg import api
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.evaluation.peers import quantize_with_nncf, quantize_with_onnxruntime
 from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions
 from quantseg.quantization.formats.convolution import SHIFTED
@@ -32,9 +31,9 @@ OPENVINO = "openvino"
 ROUNDS, RUNS, IMAGES = 9, 10, 16
 
 
-def fastest(given: api.Calibrated, *, amx: bool) -> QuantizedModel:
+def fastest(subject: Subject, given: Calibrated, *, amx: bool) -> QuantizedModel:
     """What `--target ort-cpu` makes, with the ways that need AMX or without."""
-    made = api.quantize(given, replace(FAST, target=TargetOptions(ORT_CPU)))
+    made = subject.quantised(replace(FAST, target=TargetOptions(ORT_CPU)), given)
     if amx:
         return made
     overrides = made.candidate.overrides
@@ -49,9 +48,9 @@ def entries(subject: Subject, place: Path, *, amx: bool) -> dict[str, tuple[Path
     quantize_with_onnxruntime(subject.path, place / "peer.onnx", tensors)
     given = subject.calibrated()
     for qformat, name in (("qdq", "quantseg QDQ"), ("qoperator", "quantseg QOp.")):
-        made = api.quantize(given, replace(FAST, qformat=qformat))
+        made = subject.quantised(replace(FAST, qformat=qformat), given)
         found[name] = (made.save(place / f"{qformat}.onnx"), "onnxruntime")
-    found[FASTEST] = (fastest(given, amx=amx).save(place / "fast.onnx"), "onnxruntime")
+    found[FASTEST] = (fastest(subject, given, amx=amx).save(place / "fast.onnx"), "onnxruntime")
     if find_spec("openvino") and find_spec("nncf"):
         quantize_with_nncf(subject.path, place / "nncf.xml", tensors, images=IMAGES)
         found["float, OpenVINO"] = (subject.path, OPENVINO)
@@ -80,7 +79,9 @@ def measured(models: Mapping[str, tuple[Path, str]], feeds: Mapping[str, Any]) -
 
 def main() -> None:
     """Measures and writes the report."""
-    amx = "--vnni" not in sys.argv[1:]
+    parser = writing.parser(__doc__)
+    parser.add_argument("--vnni", action="store_true", help="no AMX anywhere")
+    amx = not parser.parse_args().vnni
     if not amx:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"  # read when OpenVINO is loaded
     with (

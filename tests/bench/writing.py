@@ -1,5 +1,6 @@
-"""Where a benchmark leaves its figures: one JSON and one Markdown file under reports/benchmarks/."""
+"""What benchmarks share: how they are asked, and where they leave their figures, as JSON and Markdown."""
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ class Page:
     packages: Sequence[str] = ()
     module: str | None = None
     notes: Sequence[str] = ()
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark. doc: its module's docstring, which is the help."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def write(name: str, page: Page, figures: Mapping[str, Any]) -> None:

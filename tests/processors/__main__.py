@@ -51,7 +51,7 @@ def quantised(name: str, effort: str, folder: Path) -> Subject:
     for part, count, seed in (("calib", CALIBRATION, CALIBRATION_SEED), ("val", IMAGES, VALIDATION_SEED)):
         write_cells(folder / name / part, count, seed=seed, size=size)
     options = Options(effort=effort)
-    made = api.quantize(api.calibrate(model, folder / name / "calib", options), options)
+    made = api.quantize(model, folder / name / "calib", options=options)
     images = opener(folder / name / "val")(model.recipe, model.input)
     return Subject(name, made.model, images, model.recipe, (model.input,))
 
