@@ -124,10 +124,10 @@ class Options:
     qformat: str | None = None
     fold: Fold = field(default_factory=Fold)
     limit: int | None = None
-    masks: bool = True
     engine: str = "serial"
     threads: int = 0
     seed: int = 0
+    masks: bool = True
     track: Track = quiet
 
     def __post_init__(self) -> None:

@@ -251,7 +251,17 @@ def test_images_in_every_form_give_the_same_bytes(effort: str, here: Path, tmp_p
         ),
         (
             {"effort": "fast", "calibrator": "percentile:99.9", "per_channel": False, "format": "qoperator"},
-            "--effort fast --calibrator percentile --percentile 99.9 --per-tensor --format qoperator".split(),
+            [
+                "--effort",
+                "fast",
+                "--calibrator",
+                "percentile",
+                "--percentile",
+                "99.9",
+                "--per-tensor",
+                "--format",
+                "qoperator",
+            ],
         ),
     ],
 )
