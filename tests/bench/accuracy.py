@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from quantseg import graph, pipeline
-from quantseg.data import Subset
 from quantseg.evaluation import tool_comparison as contest
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.peers import PeerError, quantize_with_nncf
 from quantseg.evaluation.predictions import open_pair
+from quantseg.data import Subset
 from quantseg.files import write_json
 from quantseg.mixed_precision.risk import Jury
 from quantseg.mixed_precision.targets import input_shapes

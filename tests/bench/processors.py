@@ -22,7 +22,8 @@ from typing import Any
 import onnxruntime
 
 from quantseg import graph, pipeline
-from quantseg.data import Dataset, Subset
+from quantseg.data import Dataset
+from quantseg.data import Subset
 from quantseg.files import write_json
 from quantseg.quantization.plan import QuantSettings
 from quantseg.refinement import levels as effort

@@ -23,9 +23,9 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from quantseg import graph, pipeline
-from quantseg.data import Subset
 from quantseg.errors import ModelError, PeerError
 from quantseg.evaluation.peers import quantize_with_onnxruntime
+from quantseg.data import Subset
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.rounding.requantisation import CHANNELS_LAST, ROUNDINGS
 from quantseg.refinement import levels as effort

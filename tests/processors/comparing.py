@@ -12,9 +12,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset
+from quantseg.graph import TensorSpec
 from quantseg.data.recipe import Recipe, image_input
 from quantseg.evaluation.agreement import Evaluation, evaluate
-from quantseg.graph import TensorSpec, to_bytes
+from quantseg.graph import to_bytes
 from tests.processors import exposing
 from tests.processors.effect import EXACT, pair_model
 from tests.processors.exposing import Count, Exposed

@@ -342,7 +342,7 @@ def test_a_plan_without_integers_is_an_error() -> None:
         ({"weight": INT16}, "int16 weights: no kernel takes them"),
         ({"weight": INT4, "per_channel": False}, "int4 weights per tensor: 15 steps are too few"),
         ({"activation": INT8, "weight": UINT8, "per_channel": False}, "no kernel takes this pair"),
-        ({"full_range_weights": True, "reduce_range": True}, "full_range_weights=True and reduce_range=True contradict"),
+        ({"full_range_weights": True, "reduce_range": True}, "weights=True and reduce_range=True contradict"),
     ],
 )
 def test_settings_without_a_kernel_are_refused(settings: dict[str, Any], message: str) -> None:
