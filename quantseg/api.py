@@ -89,10 +89,10 @@ def calibrate(
     'model.calibration.json'
     """
     how = chosen(options, words)
-    model = load(model, options=how)
-    images = opener(data, limit=how.limit)(model.recipe, model.input)
+    loaded = model if isinstance(model, FloatModel) else load(model, options=how)
+    images = opener(data, limit=how.limit)(loaded.recipe, loaded.input)
     choice = how.choice or Choice().with_grid(how.settings)
-    return Calibrated(model, observed(model, choice, how.context(images), partial=partial), images)
+    return Calibrated(loaded, observed(loaded, choice, how.context(images), partial=partial), images)
 
 
 def quantize(model: Model, data: object, *, options: Given = None, **words: "Unpack[of.Words]") -> QuantizedModel:
@@ -125,7 +125,7 @@ def search(
     (True, 1)
     """
     goal, how = parted(SearchGoal, options, words)
-    return searched(search_task(model, data, calib, goal, how), how)
+    return searched(search_task(model, data, goal, how, calib=calib), how)
 
 
 def sensitivity(
@@ -216,7 +216,7 @@ def compare(
         tools.require_openvino()
     given = calibrated(model, data if calib is None else calib, how)
     if given.images is None:
-        raise DataError("other quantizers calibrate on images; give calib=… some, no calibration file")
+        raise DataError("other quantizers calibrate on images; give data, no calibration file")
     wanted = [how.target.qformat(name) for name in comparing.formats] or [how.target.qformat(how.qformat)]
     candidate = folded(refined(given, how), how)
     formats = dict.fromkeys((*wanted, "qdq") if comparing.openvino else wanted)
@@ -297,13 +297,13 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
 
     Raises CalibrationError for a calibration of another model, preprocessing or target.
     """
-    if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
-        return with_file(load(model, options=options), Path(data), options)
-    if not isinstance(data, (Calibrated, Calibration)):
-        return calibrate(model, data, options=options)
     loaded = load(model, options=options)
+    if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
+        return with_file(loaded, Path(data), options)
     if isinstance(data, Calibration):
         return with_file(loaded, data, options)
+    if not isinstance(data, Calibrated):
+        return calibrate(loaded, data, options=options)
     if data.model.prepared.fused != loaded.prepared.fused:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
     return replace(data, model=loaded, calibration=checked(data.calibration, loaded))
@@ -345,7 +345,9 @@ def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
     return written(placed, options.target.qformat(options.qformat))
 
 
-def search_task(model: Model, data: object, calib: object, goal: SearchGoal, options: Options) -> tasks.SearchTask:
+def search_task(
+    model: Model, data: object, goal: SearchGoal, options: Options, *, calib: object = None
+) -> tasks.SearchTask:
     """A search that can begin; see `search`. Raises DataError, RecipeError, PlanError."""
     goal.check(options.target)
     loaded = load(model, options=options)

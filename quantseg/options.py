@@ -124,10 +124,10 @@ class Options:
     qformat: str | None = None
     fold: Fold = field(default_factory=Fold)
     limit: int | None = None
-    masks: bool = True
     engine: str = "serial"
     threads: int = 0
     seed: int = 0
+    masks: bool = True
     track: Track = quiet
 
     def __post_init__(self) -> None:
@@ -154,8 +154,8 @@ class Options:
             calibrator=name or None,
             percentile=_number(percent) if percent else None,
             settings=QuantSettings(
-                weight=qtype(words.get("weights", "int8"), "weights", "int8, uint8 or int4"),
-                activation=qtype(words.get("activations", "uint8"), "activations", "uint8 or int8"),
+                weight=qtype(words.get("weights", "int8"), "int8, uint8 or int4", parameter="weights"),
+                activation=qtype(words.get("activations", "uint8"), "uint8 or int8", parameter="activations"),
                 include=tuple(_several(words.get("include", ()))),
                 exclude=tuple(_several(words.get("exclude", ()))),
                 **_named(QuantSettings, words, without=("include", "exclude")),
@@ -225,10 +225,10 @@ def _several(value: Iterable[str]) -> Iterable[str]:
     return (value,) if isinstance(value, str) else value
 
 
-def qtype(name: str, parameter: str, allowed: str) -> QType:
-    """The integer type of that name. Raises PlanError, which names the parameter."""
+def qtype(name: str, allowed: str, *, parameter: str = "") -> QType:
+    """The integer type of that name. Raises PlanError, which names the parameter where one is given."""
     if name not in QTYPES:
-        raise PlanError(f"{parameter}={name!r} is no integer type; choose {allowed}")
+        raise PlanError(f"{f'{parameter}=' if parameter else ''}{name!r} is no integer type; choose {allowed}")
     return QTYPES[name]
 
 

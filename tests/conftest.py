@@ -73,5 +73,5 @@ def int8_model(float_model: Path, pictures: Path) -> Path:
     """The same network in int8."""
     path = float_model.with_name("net.int8.onnx")
     options = Options(calibrator="minmax", effort="fast", threads=1)
-    given = api.calibrate(api.load(float_model), pictures, options)
-    return api.quantize(given, options).save(path)
+    given = api.calibrate(api.load(float_model), pictures, options=options)
+    return api.quantize(given.model, given, options=options).save(path)

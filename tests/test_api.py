@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from quantseg import api, graph
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError, DataError, PlanError
 from quantseg.evaluation import tool_comparison as tools
@@ -24,7 +25,7 @@ from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT4, INT8
-from quantseg.quantization.writing import FLOAT_DIGEST_KEY
+from quantseg.quantization.writing import FLOAT_DIGEST_KEY, QuantizedModel
 from tests.support import models
 from tests.support.command_line import Command
 from tests.support.places import ROOT
@@ -45,8 +46,13 @@ def loaded(float_model: Path) -> FloatModel:
 
 def quantised(model: Path, pictures: Path, options: Options = FAST) -> bytes:
     """The bytes of the int8 model, from the file to the end."""
-    given = api.calibrate(api.load(model, options=options), pictures, options)
-    return graph.to_bytes(api.quantize(given, options).model)
+    given = api.calibrate(api.load(model, options=options), pictures, options=options)
+    return graph.to_bytes(made_of(given, options).model)
+
+
+def made_of(given: Calibrated, options: Options) -> QuantizedModel:
+    """What is made of a calibrated model."""
+    return api.quantize(given.model, given, options=options)
 
 
 def sha256(content: bytes) -> str:
@@ -83,11 +89,11 @@ def test_a_model_in_memory_is_the_one_in_its_file(float_model: Path, pictures: P
     """As bytes, as a path in words, and loaded already; a ModelProto is written anew, so only its digest differs."""
     found = set()
     for model in (float_model, str(float_model), float_model.read_bytes(), api.load(float_model)):
-        given = api.calibrate(api.load(model), pictures, FAST)
-        found.add(sha256(graph.to_bytes(api.quantize(given, FAST).model)))
+        given = api.calibrate(api.load(model), pictures, options=FAST)
+        found.add(sha256(graph.to_bytes(made_of(given, FAST).model)))
     assert found == {sha256(quantised(float_model, pictures))}
     proto = onnx.load(float_model)
-    made = api.quantize(api.calibrate(api.load(proto), pictures, FAST), FAST)
+    made = made_of(api.calibrate(api.load(proto), pictures, options=FAST), FAST)
     assert made.model.metadata_props.pop(FLOAT_DIGEST_KEY) == sha256(proto.SerializeToString())
     ours = onnx.load_from_string(quantised(float_model, pictures))
     del ours.metadata_props[[entry.key for entry in ours.metadata_props].index(FLOAT_DIGEST_KEY)]
@@ -105,39 +111,39 @@ def test_a_model_that_was_loaded_for_another_target_is_prepared_anew(loaded: Flo
 
 def test_settings_decide_the_type_that_ranges_are_chosen_for(loaded: FloatModel, pictures: Path) -> None:
     options = replace(FAST, settings=QuantSettings(activation=INT8, symmetric=True))
-    table = api.calibrate(loaded, pictures, options).calibration.table
+    table = api.calibrate(loaded, pictures, options=options).calibration.table
     assert (table.qtype, table.symmetric) == (INT8, True)
 
 
 def test_limit_takes_fewer_images(loaded: FloatModel, pictures: Path) -> None:
-    given = api.calibrate(loaded, pictures, replace(FAST, limit=2))
+    given = api.calibrate(loaded, pictures, options=replace(FAST, limit=2))
     assert given.calibration.table.images == len(given.calibration.observations.images) == 2
 
 
 def test_a_calibration_file_has_no_images(loaded: FloatModel, pictures: Path) -> None:
     """So effort fast is what there is, another one is refused, and ranges are chosen anew for other settings."""
-    kept = api.calibrate(loaded, pictures, FAST)
+    kept = api.calibrate(loaded, pictures, options=FAST)
     plain = Options(threads=1)
     again = api.calibrated(loaded, kept.calibration, plain)
     assert again.images is None
-    ours, theirs = (graph.to_bytes(api.quantize(*one).model) for one in ((again, plain), (kept, FAST)))
+    ours, theirs = (graph.to_bytes(made_of(*one).model) for one in ((again, plain), (kept, FAST)))
     assert ours == theirs
     with pytest.raises(CalibrationError, match="effort=balanced looks at images, a calibration file has none"):
         api.calibrated(loaded, kept.calibration, Options(effort="balanced"))
     with pytest.raises(CalibrationError, match="target=openvino observes other tensors"):
         api.calibrated(loaded, kept.calibration, Options(target=TargetOptions("openvino")))
     wanted = replace(FAST, settings=QuantSettings(activation=INT8, symmetric=True))
-    made = api.quantize(api.calibrated(loaded, kept.calibration, wanted), wanted)
+    made = made_of(api.calibrated(loaded, kept.calibration, wanted), wanted)
     assert made.candidate.ranges.fits(wanted.settings)
     assert sha256(graph.to_bytes(made.model)) == sha256(
-        graph.to_bytes(api.quantize(api.calibrate(loaded, pictures, wanted), wanted).model)
+        graph.to_bytes(made_of(api.calibrate(loaded, pictures, options=wanted), wanted).model)
     )
 
 
 def test_nothing_of_a_step_changes_what_it_was_given(loaded: FloatModel, pictures: Path) -> None:
     """Every arrow makes a new value: what was there before gives the same bytes after as before."""
     options = replace(FAST, effort="balanced", fold=Fold(argmax=True))
-    given = api.calibrate(loaded, pictures, options)
+    given = api.calibrate(loaded, pictures, options=options)
     before = graph.to_bytes(loaded.prepared.model), dict(given.calibration.table.ranges)
     refined = api.refined(given, options)
     as_refined = graph.to_bytes(refined.prepared.model), refined.ranges, refined.overrides, refined.notes
@@ -148,7 +154,7 @@ def test_nothing_of_a_step_changes_what_it_was_given(loaded: FloatModel, picture
     assert (graph.to_bytes(refined.prepared.model), refined.ranges, refined.overrides, refined.notes) == as_refined
     assert (graph.to_bytes(folded.prepared.model), folded.ranges, folded.overrides) == as_folded
     assert graph.to_bytes(api.fitted(folded, options).model) == first
-    assert graph.to_bytes(api.quantize(given, options).model) == first
+    assert graph.to_bytes(made_of(given, options).model) == first
 
 
 # What judges a model judges the one that is written.
@@ -209,20 +215,20 @@ def test_the_report_is_of_the_file_that_it_leaves(
     loaded: FloatModel, pictures: Path, tmp_path: Path, effort: str
 ) -> None:
     options = replace(FAST, effort=effort)
-    given = api.calibrate(loaded, pictures, options)
+    given = api.calibrate(loaded, pictures, options=options)
     target = tmp_path / "m.onnx"
-    found = api.report("net", given, options, api.Judging(opener(pictures), rounds=1), int8_model=target)
+    found = api.report(loaded, pictures, calib=given, options=options, rounds=1, int8_model=target)
     assert found.int8_model.sha256 == sha256(target.read_bytes())
-    assert target.read_bytes() == graph.to_bytes(api.quantize(given, options).model)
+    assert target.read_bytes() == graph.to_bytes(made_of(given, options).model)
     assert found.float_model.sha256 == loaded.digest
 
 
 def test_a_model_in_memory_is_reported_and_compared_as_its_file_is(float_model: Path, pictures: Path) -> None:
-    judging = api.Judging(opener(pictures), rounds=1, pictures=False, peer=True)
     found = []
     for model in (float_model, float_model.read_bytes()):
-        given = api.calibrate(api.load(model), pictures, FAST)
-        report, rows = api.report("net", given, FAST, judging), api.compare(given, FAST, judging)
+        given = api.calibrate(api.load(model), pictures, options=FAST)
+        report = api.report(model, pictures, calib=given, options=FAST, rounds=1, pictures=False, peer=True)
+        rows = api.compare(model, pictures, calib=given, options=FAST, rounds=1)
         assert report.peer is not None
         seen = report.evaluation, report.peer.evaluation, *(row.evaluation for row in rows)
         found.append((report.int8_model.sha256, seen))
@@ -230,17 +236,17 @@ def test_a_model_in_memory_is_reported_and_compared_as_its_file_is(float_model: 
 
 
 def test_comparing_needs_images_to_calibrate_the_others_on(loaded: FloatModel, pictures: Path) -> None:
-    kept = api.calibrate(loaded, pictures, FAST).calibration
+    kept = api.calibrate(loaded, pictures, options=FAST).calibration
     with pytest.raises(DataError, match="other quantizers calibrate on images; give data, no calibration file"):
-        api.compare(api.calibrated(loaded, kept, FAST), FAST, api.Judging(opener(pictures)))
+        api.compare(loaded, pictures, calib=kept, options=FAST)
 
 
 def test_several_formats_are_compared_of_one_candidate(
     loaded: FloatModel, pictures: Path, judged_files: list[str]
 ) -> None:
-    given = api.calibrate(loaded, pictures, FAST)
+    given = api.calibrate(loaded, pictures, options=FAST)
     qformats = ("qdq", "qoperator", "channels-last")
-    rows = api.compare(given, FAST, api.Judging(opener(pictures), rounds=1), qformats=qformats)
+    rows = api.compare(loaded, pictures, calib=given, options=FAST, rounds=1, formats=qformats)
     assert [row.name for row in rows[2:]] == [f"{tools.QUANTSEG} {tools.format_name(name)}" for name in qformats]
     for qformat, digest in zip(qformats, judged_files[2:], strict=True):
         assert digest == sha256(quantised(Path(str(loaded.source)), pictures, replace(FAST, qformat=qformat)))
@@ -323,20 +329,22 @@ def test_a_search_is_not_begun_that_could_not_judge_what_it_writes(loaded: Float
 def test_a_search_finds_a_model_within_the_budget(loaded: FloatModel, pictures: Path) -> None:
     task = api.search_task(loaded, pictures, api.SearchGoal(max_iou_drop=50.0, evaluations=3), FAST, calib=pictures)
     assert [len(task.calibrating.names), len(task.judged.names)] == [3, 3]
-    found, made = api.search(task, FAST)
+    found = api.searched(task, FAST)
     assert found.is_met
-    given = api.calibrate(loaded, pictures, FAST)
-    assert graph.to_bytes(made.model) == graph.to_bytes(api.quantize(given, FAST).model)  # all of it in int8
+    given = api.calibrate(loaded, pictures, options=FAST)
+    assert found.model is not None
+    assert graph.to_bytes(found.model.model) == graph.to_bytes(made_of(given, FAST).model)  # all of it in int8
 
 
 def test_sensitivity_is_of_the_calibrated_ranges_without_an_effort_and_of_the_refined_with_one(
     loaded: FloatModel, pictures: Path
 ) -> None:
     options = Options(threads=1)
-    given = api.calibrate(loaded, pictures, options)
+    given = api.calibrate(loaded, pictures, options=options)
     data = opener(pictures)(loaded.recipe, loaded.input)
-    plain = api.sensitivity(given, data, options, left_float=False)
+    plain = api.sensitivity(loaded, data, calib=given, options=options, left_float=False)
     assert {node.node for node in plain.nodes} <= {str(node.name) for node in loaded.prepared.model.graph}
-    refined = api.sensitivity(given, data, replace(options, effort="balanced"), left_float=False)
+    more = replace(options, effort="balanced")
+    refined = api.sensitivity(loaded, data, calib=given, options=more, left_float=False)
     assert plain.images == refined.images == 3
     assert plain.whole != refined.whole

@@ -188,8 +188,8 @@ def _options(**given: Any) -> "Options":
 
     channels = given.pop("reduce_channels")
     settings = QuantSettings(
-        activation=qtype(given.pop("activation_type"), "activations", "uint8 or int8"),
-        weight=qtype(given.pop("weight_type"), "weights", "int8, uint8 or int4"),
+        activation=qtype(given.pop("activation_type"), "uint8 or int8"),
+        weight=qtype(given.pop("weight_type"), "int8, uint8 or int4"),
         per_channel=not given.pop("per_tensor"),
         include=tuple(given.pop("include") or ()),
         exclude=tuple(given.pop("exclude") or ()),

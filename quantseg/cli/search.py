@@ -87,7 +87,7 @@ def search(
             check_writable(path, taken=taken)
             taken.append(path)
     goal = SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
-    task = api.search_task(api.load(model, source, options=options), data, calibration, goal, options)
+    task = api.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
     _announce(task, options)
     found = api.searched(task, options)
     made = found.model

@@ -168,7 +168,7 @@ def test_a_percentile_that_makes_no_sense_is_refused(percent):
 
 
 def test_a_percentile_for_another_calibrator_is_refused():
-    with pytest.raises(CalibrationError, match="given to the mse calibrator; use --calibrator percentile"):
+    with pytest.raises(CalibrationError, match="given to the mse calibrator; use calibrator=percentile"):
         calibrator("mse", percent=99)
 
 

@@ -58,7 +58,7 @@ def test_few_shards_are_under_way_at_a_time():
 
 
 def test_a_worker_that_dies_is_one_clear_line():
-    with pytest.raises(CalibrationError, match=r"a worker process died, .* use fewer --workers"):
+    with pytest.raises(CalibrationError, match=r"a worker process died, .* use fewer engine=processes:…"):
         list(Processes(1)(partial(partial, os._exit), [1]))
 
 

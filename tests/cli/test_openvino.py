@@ -118,7 +118,7 @@ def test_openvino_fuses_every_activation_and_gives_onnxruntimes_masks(
     found, fusing = {}, FUSED_BY_OPENVINO
     for name, kept in {"openvino": fusing, "unfused": replace(fusing, activations=frozenset())}.items():
         model = read_float_model(network, fusing=kept)
-        given = api.calibrate(model, pictures, Options(threads=1))
+        given = api.calibrate(model, pictures, options=Options(threads=1))
         plain = Candidate(model, given.calibration.table, Options().settings)
         written(plain).save(tmp_path / f"{name}.onnx")
         feeds = {model.input.name: np.random.default_rng(0).random((1, 3, 32, 32), np.float32)}

@@ -184,7 +184,7 @@ def test_signatures_of_real_models(shape, dtype, shape_out, dtype_out, layout, c
 
 def test_a_dynamic_model_takes_the_size_that_is_given():
     specs = [TensorSpec("x", "float32", (None, 3, None, None))], [TensorSpec("y", "float32", (None,) * 4)]
-    with pytest.raises(RecipeError, match="--size HxW"):
+    with pytest.raises(RecipeError, match="size=HxW"):
         complete(Recipe(), *specs, model="m.onnx")
     done = complete(override(Recipe(), size=(32, 48)), *specs, model="m.onnx")
     assert done.input.size == (32, 48)

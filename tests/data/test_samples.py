@@ -138,7 +138,7 @@ def test_a_recipe_that_ignores_nothing_is_refused_where_the_masks_ignore_pixels(
     if tree.void is None:
         assert open_dataset(place, recipe, inputs=inputs).load(0).mask is not None
         return
-    with pytest.raises(DataError, match=f"give --ignore-index {tree.void}"):
+    with pytest.raises(DataError, match=f"give ignore_index={tree.void}"):
         open_dataset(place, recipe, inputs=inputs)
 
 

@@ -9,7 +9,6 @@ import onnx
 import pytest
 
 from quantseg import api
-from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.peers import PeerError
@@ -31,8 +30,8 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def held(float_model: Path, pictures: Path, **more: Any) -> tuple[ComparedModel, ...]:
     """The comparison that `compare` makes, one round of timing."""
     options = Options(calibrator="minmax", effort="fast", threads=1)
-    given = api.calibrate(api.load(float_model), pictures, options)
-    return api.compare(given, options, api.Judging(opener(pictures), rounds=1), **more)
+    given = api.calibrate(api.load(float_model), pictures, options=options)
+    return api.compare(float_model, pictures, calib=given, options=options, rounds=1, **more)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def test_feeds_for_timing_take_open_sizes_from_the_recipe(tmp_path: Path) -> Non
     (tmp_path / "m.onnx").write_bytes(graph.to_bytes(model))
     feeds = feeds_for(tmp_path / "m.onnx", RecipeSource(flags={"size": (6, 8)}))
     assert {name: array.shape for name, array in feeds.items()} == {"x": (1, 3, 6, 8)}
-    with pytest.raises(RecipeError, match="--size HxW"):
+    with pytest.raises(RecipeError, match="size=HxW"):
         feeds_for(tmp_path / "m.onnx", RecipeSource())
 
 

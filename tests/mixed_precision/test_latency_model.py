@@ -337,7 +337,7 @@ def test_what_the_user_excludes_keeps_that_reason_before_any_override() -> None:
     found = costs.fit(excluded, SHAPE, bench(Fake(FAST_INTEGERS)), objective="int8-everywhere")
     decided = decide(found.by_parts.prepared, found.by_parts.settings, found.by_parts.overrides)
     (form,) = (form for node, form in decided.items() if node.op_type == "MaxPool")
-    assert form == KeptFloat("excluded by --exclude")
+    assert form == KeptFloat("excluded by exclude=…")
 
 
 def test_where_float_is_faster_everywhere_that_is_said() -> None:

@@ -136,7 +136,7 @@ def test_the_formula_by_hand():
 
 
 def test_a_reduced_range_needs_eight_bits():
-    with pytest.raises(PlanError, match=r"int4: .*--reduce-range"):
+    with pytest.raises(PlanError, match=r"int4: .*reduce_range=True"):
         integer_limits(INT4, symmetric=False, reduced=True)
 
 

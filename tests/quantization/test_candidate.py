@@ -178,7 +178,7 @@ def test_what_was_decided_goes_before_the_rules_but_not_before_the_user() -> Non
     np.testing.assert_array_equal(decided.weights[second].scale, grid.scale)
     excluded = candidate(plain.prepared, plain.ranges.ranges, QuantSettings(exclude=(first,)), overrides)
     (node,) = (node for node in excluded.plan.nodes if node.name == first)
-    assert node.decision == KeptFloat("excluded by --exclude")
+    assert node.decision == KeptFloat("excluded by exclude=…")
 
 
 def test_left_float_adds_to_what_is_known_already() -> None:

@@ -63,7 +63,7 @@ class Case:
 def case(path: Path, pictures: Path, count: int = 3) -> Case:
     model = api.load(path)
     data = Subset(opener(pictures)(model.recipe, model.input), tuple(range(count)))
-    return Case(api.calibrate(model, data, OPTIONS))
+    return Case(api.calibrate(model, data, options=OPTIONS))
 
 
 def content(refined: Candidate) -> bytes:

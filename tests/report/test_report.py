@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-import quantseg.report
 from quantseg.data.heads import JudgedOutputs
 from quantseg.errors import DataError, OutputError
 from quantseg.report import (
@@ -17,6 +16,7 @@ from quantseg.report import (
     Summary,
     contest_tables,
     contest_verdict,
+    rendering,
     summarise_plan,
     verdict,
     write_index,
@@ -117,7 +117,7 @@ def luminance(colour):
 
 def test_text_stands_out_from_the_paper_in_light_and_dark():
     """WCAG 2.2, level AA: a contrast of at least 4.5 for text, and 3 for bars."""
-    templates = Path(quantseg.report.__file__).parent / "templates"
+    templates = Path(rendering.__file__).parent / "templates"
     style = "\n".join((templates / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
     themes = [
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)

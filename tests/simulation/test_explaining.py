@@ -124,7 +124,7 @@ def test_the_place_that_is_chosen_does_not_saturate_and_is_the_largest() -> None
 def test_a_place_outside_and_an_operator_that_computes_nothing_are_refused() -> None:
     taken = {t.step.op_type: t for t in run(program(small()), SMALL[0])}
     with pytest.raises(
-        ModelError, match=r"makes \[1, 8, 12, 12\] and has no value at \[0, 8, 0, 0\]; give --at with 4"
+        ModelError, match=r"makes \[1, 8, 12, 12\] and has no value at \[0, 8, 0, 0\]; give at=… with 4"
     ):
         explain(next(t for t in run(program(small()), SMALL[0]) if t.step.op_type == "QLinearConv"), (0, 8, 0, 0))
     with pytest.raises(ModelError, match="is MaxPool, which computes nothing in integers; choose one of QGemm"):

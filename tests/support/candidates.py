@@ -93,7 +93,7 @@ def calibrated(
 def of_file(path: Path, data: object, options: Options | None = None) -> Candidate:
     """A candidate of a model's file, calibrated on the data, before any step."""
     chosen = options or Options(threads=1)
-    given = api.calibrate(api.load(path, options=chosen), data, chosen)
+    given = api.calibrate(api.load(path, options=chosen), data, options=chosen)
     return Candidate(given.model, given.calibration.table, chosen.settings)
 
 

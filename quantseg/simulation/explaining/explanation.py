@@ -39,8 +39,8 @@ class Explanation:
         w = self.working
         return (
             f"node {self.node!r}: {self.stands_for}, computed as {self.op_type}\n"
-            f"value {list(self.place)} of {self.tensor!r}, {list(self.shape)}: {w.result}, that is {w.real:.6g}; "
-            f"in real arithmetic {w.exact:.6g}"
+            f"value {list(self.place)} of {self.tensor!r}, {list(self.shape)}:\n"
+            f"  {w.result}, that is {w.real:.6g}; in real arithmetic {w.exact:.6g}"
         )
 
 

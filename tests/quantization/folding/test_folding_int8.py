@@ -20,6 +20,7 @@ from quantseg.data.heads import class_map
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.data.sources import opener
 from quantseg.evaluation import agreement as evaluation
+from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision import feeds as measuring
@@ -278,18 +279,18 @@ def test_real_models_lose_nothing(name: str, tmp_path: Path) -> None:
     images = opener(real.data, limit=8)
     data = images(loaded.recipe, loaded.input)
     options = Options(effort="fast", qformat="channels-last", threads=1)
-    given_ = api.calibrate(loaded, data, options)
+    given_ = api.calibrate(loaded, data, options=options)
     agreement = {}
     for wanted in (Fold(), BOTH):
-        made = api.quantize(given_, replace(options, fold=wanted))
-        target, taken = made.save(tmp_path / f"{wanted.argmax}.onnx"), api.taken(made, loaded, images)
-        assert (taken is None) == (wanted == Fold())
+        made = api.quantize(loaded, given_, options=replace(options, fold=wanted))
+        target, folded = made.save(tmp_path / f"{wanted.argmax}.onnx"), taken(made, loaded, images)
+        assert (folded is None) == (wanted == Fold())
         runtime = RUNTIMES["onnxruntime"]
         with (
             closing(runtime.open(real.model, threads=1, spinning=False)) as reference,
             closing(runtime.open(target, threads=1, spinning=False)) as candidate,
         ):
-            found = evaluation.evaluate(reference, candidate, data, loaded.recipe, folded=taken)
+            found = evaluation.evaluate(reference, candidate, data, loaded.recipe, folded=folded)
         agreement[wanted] = found.pixel_agreement
         assert (found.sqnr_db is None) == wanted.argmax
     assert agreement[BOTH] >= agreement[Fold()] - real.loss - 0.0005

@@ -314,7 +314,7 @@ def test_a_node_is_excluded_by_name_pattern_or_type() -> None:
         assert made.is_quantised("Conv_2")
     made = planned(model, include=("Conv",))
     assert [node.name for node in made.quantised] == ["Conv_0", "Conv_2"]
-    assert made.kept_float == {"not among those of --include": 1}
+    assert made.kept_float == {"not among those of include=…": 1}
     made = planned(model, include=("Conv_*",), exclude=("Conv_0",))
     assert [node.name for node in made.quantised] == ["Conv_2"]
 
@@ -326,7 +326,7 @@ def test_a_type_is_no_part_of_a_name() -> None:
 
 @pytest.mark.parametrize("option", ["include", "exclude"])
 def test_a_pattern_that_fits_nothing_is_an_error(option: str) -> None:
-    with pytest.raises(PlanError, match=rf"--{option} 'Cnov_\*': no node has this name or type"):
+    with pytest.raises(PlanError, match=rf"{option}='Cnov_\*': no node has this name or type"):
         planned(between("b = Relu(a)"), **{option: ("Conv", "Cnov_*")})
 
 
@@ -342,7 +342,7 @@ def test_a_plan_without_integers_is_an_error() -> None:
         ({"weight": INT16}, "int16 weights: no kernel takes them"),
         ({"weight": INT4, "per_channel": False}, "int4 weights per tensor: 15 steps are too few"),
         ({"activation": INT8, "weight": UINT8, "per_channel": False}, "no kernel takes this pair"),
-        ({"full_range_weights": True, "reduce_range": True}, "--full-range-weights and --reduce-range contradict"),
+        ({"full_range_weights": True, "reduce_range": True}, "weights=True and reduce_range=True contradict"),
     ],
 )
 def test_settings_without_a_kernel_are_refused(settings: dict[str, Any], message: str) -> None:
