@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantseg.calibration.engines import Processes
 from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import RecipeError
 from quantseg.graph.preparation import prepare
@@ -27,6 +27,7 @@ from quantseg.mixed_precision.risk.price import BORDER, Border
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.quantization.plan import QuantSettings, plan
 from tests.support import graphs
+from tests.support.candidates import candidate, context
 from tests.support.quantised import extrema, kernel, noise
 
 HEADS = {
@@ -280,8 +281,10 @@ def test_every_place_that_rounds_is_measured_with_the_nodes_around_it():
     recipe = HEADS["argmax"]
     reference = ReferenceOutputs.of(prepared.model, feeds, recipe, threads=1)
     assert reference.risks(prepared.model) == (0.0, 0.0)
-    found = sources(prepared.model, decided, reference)
-    assert found == sources(prepared.model, decided, replace(reference, threads=2))
+    planned = candidate(prepared, extrema(prepared.model, feeds))
+    found = sources(planned, reference, context(threads=1))
+    assert found == sources(planned, reference, context(threads=2))
+    assert found == sources(planned, reference, context(threads=1, engine=Processes(2)))
     tensors = rounded_tensors(prepared.model, decided)
     assert tuple(place.name for place in found) == tensors
     assert all(place.risk > 0 for place in found)

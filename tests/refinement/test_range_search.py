@@ -12,7 +12,7 @@ from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.risk import ReferenceOutputs, sources
 from quantseg.refinement.range_search import effective_images, narrowed
 from tests.support import graphs
-from tests.support.candidates import Tensors, calibrated, observed
+from tests.support.candidates import Tensors, calibrated, context, observed
 from tests.support.quantised import noise
 
 SIZE, SPIKE = 96, 100.0
@@ -40,11 +40,17 @@ def case(decided_by_spike: bool):
     data = Tensors(tuple(map(with_spikes, range(4))))
     given_ = calibrated(prepared, data)
     reference = ReferenceOutputs.of(prepared.model, data.feeds(), OUTPUT, threads=1)
-    return given_, observed(prepared, data), sources(prepared.model, given_.plan, reference), reference
+    return (
+        given_,
+        observed(prepared, data),
+        sources(given_, reference, context(threads=1)),
+        reference,
+        context(threads=1),
+    )
 
 
 def test_rare_values_that_no_mask_needs_are_cut_off():
-    before, _, found, reference = given_ = case(decided_by_spike=False)
+    before, _, found, reference, _ = given_ = case(decided_by_spike=False)
     narrower, left = narrowed(*given_)
     known, ranges = {source.name: source.risk for source in found}, narrower.ranges.ranges
     assert ranges["x"].maximum < SPIKE / 10
@@ -55,29 +61,29 @@ def test_rare_values_that_no_mask_needs_are_cut_off():
     now = {source.name: source.risk for source in left}
     assert now["x"] < known["x"] / 2
     assert [source.nodes for source in left] == [source.nodes for source in found]
-    measured = sources(narrower.prepared.model, narrower.plan, reference)
+    measured = sources(narrower, reference, context(threads=1))
     assert now["x"] == pytest.approx({source.name: source.risk for source in measured}["x"])
 
 
 def test_rare_values_that_are_a_class_are_kept():
-    before, _, found, _ = given_ = case(decided_by_spike=True)
+    before, _, found, *_ = given_ = case(decided_by_spike=True)
     after, left = narrowed(*given_)
     assert after.ranges.ranges["x"] == before.ranges.ranges["x"]
     assert left == found
 
 
 def test_threads_and_the_order_of_sources_change_nothing():
-    *given_, found, reference = case(decided_by_spike=False)
-    one = narrowed(*given_, found, reference)
-    assert narrowed(*given_, found, replace(reference, threads=2)) == one
-    narrower, left = narrowed(*given_, tuple(reversed(found)), reference)
+    *given_, found, reference, single = case(decided_by_spike=False)
+    one = narrowed(*given_, found, reference, single)
+    assert narrowed(*given_, found, reference, context(threads=2)) == one
+    narrower, left = narrowed(*given_, tuple(reversed(found)), reference, single)
     assert (narrower, tuple(reversed(left))) == one
 
 
 def test_where_nothing_is_at_risk_nothing_is_tried():
-    *given_, found, reference = case(decided_by_spike=False)
+    *given_, found, reference, _ = case(decided_by_spike=False)
     harmless = tuple(replace(source, risk=0.0) for source in found)
-    after, left = narrowed(*given_, harmless, reference, track=_none_expected)
+    after, left = narrowed(*given_, harmless, reference, context(threads=1, track=_none_expected))
     assert after is given_[0]
     assert left == harmless
 
