@@ -84,6 +84,7 @@ def search(
         if path is not None:
             check_writable(path, taken=taken)
             taken.append(path)
+    _check(evaluations, options)
     goal = api.SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
     task = api.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
     _announce(task, options)
@@ -99,6 +100,15 @@ def search(
         console.written(json)
     if not found.is_met:
         raise BudgetError(_missed(found, written_to))
+
+
+def _check(evaluations: int, options: "Options") -> None:
+    """What can be refused before anything is read."""
+    from quantseg.errors import PlanError
+    from quantseg.mixed_precision.targets import ORT_CPU
+
+    if options.target.target == ORT_CPU and evaluations < 2:
+        raise PlanError(f"--target {ORT_CPU} takes an evaluation for the model that is written; give --evaluations 2")
 
 
 def _draw(found: "Found", figure: Path) -> None:
