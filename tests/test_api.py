@@ -174,7 +174,7 @@ def judged_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     for place in ("quantseg.report.building.open_pair", "quantseg.evaluation.tool_comparison.open_pair"):
         module, _, name = place.rpartition(".")
-        monkeypatch.setattr(place, watched(getattr(sys.modules[module], name)))
+        monkeypatch.setattr(sys.modules[module], name, watched(getattr(sys.modules[module], name)))
     return seen
 
 
