@@ -16,7 +16,7 @@ REPORTS = (
     "segnet --effort fast",
     "deeplabv3plus --effort fast",
 )
-BALANCED_REPORT = "wbc_unet --effort balanced"
+BALANCED_REPORT = "wbc_unet --effort balanced --no-masks"
 FOLDED = (
     "cells_unet",
     "mobile --format channels-last",
