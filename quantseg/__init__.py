@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from quantseg.evaluation.tool_comparison import Contestants as Contestants
     from quantseg.mixed_precision.budget.search import Found as Found
     from quantseg.mixed_precision.sensitivity.values import Sensitivity as Sensitivity
-    from quantseg.options import Options as Options
     from quantseg.quantization.float_model import FloatModel as FloatModel
     from quantseg.quantization.plan.plan import QuantPlan as QuantPlan
     from quantseg.quantization.writing import QuantizedModel as QuantizedModel
+    from quantseg.refinement.options import Options as Options
     from quantseg.report.content import Report as Report
     from quantseg.runtimes.inspection import Inspection as Inspection
     from quantseg.runtimes.latency import Timings as Timings
@@ -68,7 +68,7 @@ _HOMES = {
     "Found": "quantseg.mixed_precision.budget.search",
     "Inspection": "quantseg.runtimes.inspection",
     "Item": "quantseg.data.dataset",
-    "Options": "quantseg.options",
+    "Options": "quantseg.refinement.options",
     "QuantPlan": "quantseg.quantization.plan.plan",
     "QuantSegError": "quantseg.errors",
     "QuantizedModel": "quantseg.quantization.writing",

@@ -1,6 +1,6 @@
 """The whole job, composed once: what the command line and people who write Python call.
 
-A verb takes a model and images in any form, and how it is done as keywords (see `quantseg.options.Options.of`) or as
+A verb takes a model and images in any form, and how it is done as keywords (see `refinement.options.Options.of`) or as
 one value, options=. Between them lie `calibrated`, `refined`, `folded`, `fitted`: each gives a value, changes nothing.
 What judges a model (report, compare, search) judges the one that `quantize` writes with the same options.
 
@@ -30,12 +30,12 @@ from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
-from quantseg.options import Options, chosen, parted
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options, chosen, parted
 from quantseg.refinement.steps import fold_in
 from quantseg.report import Report, Reporting, report_on
 from quantseg.runtimes import inspection, latency, runtime_named
@@ -45,7 +45,7 @@ from quantseg.simulation.explaining import explanation
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from quantseg import options as of
+    from quantseg.refinement import options as of
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
 """A float model as callers have it."""

@@ -17,7 +17,7 @@ from PIL import Image
 
 from quantseg import api
 from quantseg.cli.main import main
-from quantseg.options import Options
+from quantseg.refinement.options import Options
 from tests.support import models
 from tests.support.command_line import Command, Outcome
 

@@ -20,12 +20,12 @@ from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError, DataError, PlanError
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.mixed_precision.targets import TargetOptions
-from quantseg.options import Options, Words
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT4, INT8
 from quantseg.quantization.writing import FLOAT_DIGEST_KEY, QuantizedModel
+from quantseg.refinement.options import Options, Words
 from tests.support import models
 from tests.support.command_line import Command
 from tests.support.places import ROOT

@@ -10,6 +10,7 @@ from quantseg.cli.options import Json, Threads, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.runtimes.latency import Timings
 
 
 @with_recipe
@@ -29,8 +30,7 @@ def benchmark(
     from quantseg.cli import exactness
     from quantseg.errors import ModelError
     from quantseg.files import check_writable, write_json
-    from quantseg.options import Options
-    from quantseg.report import tables
+    from quantseg.refinement.options import Options
     from quantseg.runtimes import runtime_named
     from quantseg.runtimes.provenance import provenance
 
@@ -44,6 +44,20 @@ def benchmark(
     options = Options(threads=threads or 0, track=console.track)
     timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, rounds=rounds, runs=runs)
     count = options.context().threads
+    _show(timings)
+    machine = provenance(runtime)
+    console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
+    sums = {name: exactness.say(path, path.name) for name, path in named.items() if path.suffix != ".xml"}
+    if json is not None:
+        how = {"runtime": runtime, "threads": count, "integer_sums": sums}
+        write_json(json, how | {"timings": [asdict(t) for t in timings], "machine": machine.to_json()})
+        console.written(json)
+
+
+def _show(timings: "Timings") -> None:
+    """One row a model."""
+    from quantseg.report import tables
+
     rows = [
         (
             t.name,
@@ -58,18 +72,3 @@ def benchmark(
     ]
     headers = ("model", "median", "minimum", "p10 … p90 ms", "speed", "file", "memory")
     console.say(tables.terminal(headers, rows))
-    machine = provenance(runtime)
-    console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
-    sums = {name: exactness.say(path, path.name) for name, path in named.items() if path.suffix != ".xml"}
-    if json is not None:
-        write_json(
-            json,
-            {
-                "runtime": runtime,
-                "threads": count,
-                "integer_sums": sums,
-                "timings": [asdict(t) for t in timings],
-                "machine": machine.to_json(),
-            },
-        )
-        console.written(json)

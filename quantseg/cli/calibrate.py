@@ -10,8 +10,8 @@ from quantseg.cli.options import CalibrationData, Json, with_calibration, with_r
 
 if TYPE_CHECKING:
     from quantseg.calibration.file import Calibration
-    from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
 
 
 @with_recipe

@@ -10,8 +10,8 @@ from quantseg.cli.options import DATA_WORD, Data, Json, Masks, Model, with_makin
 
 if TYPE_CHECKING:
     from quantseg.evaluation.tool_comparison import ComparedModel
-    from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
 
 
 @with_recipe

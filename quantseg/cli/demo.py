@@ -26,7 +26,7 @@ def demo(
     from quantseg.data.drawn_cells import write_cells
     from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
     from quantseg.files import check_writable
-    from quantseg.options import Options
+    from quantseg.refinement.options import Options
     from quantseg.report import Reporting
 
     model = output / f"{MODEL}.onnx"

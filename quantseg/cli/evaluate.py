@@ -32,7 +32,7 @@ def evaluate(
     from quantseg.cli import exactness
     from quantseg.evaluation.model_files import ModelWithRecipe, scores_of
     from quantseg.files import check_writable, write_json
-    from quantseg.options import Options
+    from quantseg.refinement.options import Options
 
     if json is not None:
         check_writable(json, taken=(model, reference))

@@ -31,7 +31,7 @@ def inspect(
     from quantseg import api
     from quantseg.cli import exactness
     from quantseg.files import check_writable, write_json
-    from quantseg.options import Options
+    from quantseg.refinement.options import Options
     from quantseg.report import roofline as words
     from quantseg.report import tables
 

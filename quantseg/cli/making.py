@@ -11,7 +11,7 @@ from quantseg.cli import console
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
-    from quantseg.options import Options
+    from quantseg.refinement.options import Options
     from quantseg.report import Report, Reporting
 
 

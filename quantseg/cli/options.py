@@ -12,8 +12,8 @@ import typer
 from quantseg.cli import console
 
 if TYPE_CHECKING:
-    from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
 # Data is one word, layout and split in it, so that each of a command's data flags has its own.
@@ -181,9 +181,9 @@ def _recipe_source(
 def _options(**given: Any) -> "Options":
     """Of the flags that a command has; the others keep their defaults."""
     from quantseg.mixed_precision.targets import TargetOptions
-    from quantseg.options import Options, qtype
     from quantseg.quantization.folding import Fold
     from quantseg.quantization.plan import QuantSettings
+    from quantseg.refinement.options import Options, qtype
     from quantseg.simulation.proof import read_channels
 
     channels = given.pop("reduce_channels")

@@ -9,10 +9,10 @@ from quantseg.cli import console
 from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
-    from quantseg.options import Options
     from quantseg.quantization.candidate import Candidate
     from quantseg.quantization.float_model import RecipeSource
     from quantseg.quantization.writing import QuantizedModel
+    from quantseg.refinement.options import Options
 
 
 @with_recipe

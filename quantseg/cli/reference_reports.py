@@ -14,9 +14,9 @@ from quantseg.cli.making import make_report
 
 if TYPE_CHECKING:
     from quantseg.data.sources import Opener
-    from quantseg.options import Options
     from quantseg.progress import Track
     from quantseg.quantization.float_model import FloatModel, RecipeSource
+    from quantseg.refinement.options import Options
     from quantseg.report import Report, Reporting
 
 T = TypeVar("T")

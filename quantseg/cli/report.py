@@ -12,8 +12,8 @@ from quantseg.cli.options import DATA_WORD, Json, Masks, with_making, with_recip
 from quantseg.cli.reference_reports import Shown, reference_reports
 
 if TYPE_CHECKING:
-    from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
     from quantseg.report import Report
 
 

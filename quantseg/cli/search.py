@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from quantseg.mixed_precision.budget import Point
     from quantseg.mixed_precision.budget.search import Found
     from quantseg.mixed_precision.budget.task import SearchTask
-    from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
     from quantseg.runtimes import Runtime
 
 _BUDGET_PANEL = "Budget"

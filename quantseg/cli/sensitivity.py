@@ -11,8 +11,8 @@ from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_making, with
 
 if TYPE_CHECKING:
     from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
-    from quantseg.options import Options
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
 
 
 @with_recipe

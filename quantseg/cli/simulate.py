@@ -56,7 +56,7 @@ def simulate(
     from quantseg import api
     from quantseg.cli import simulated
     from quantseg.files import check_writable, write_json
-    from quantseg.options import Options
+    from quantseg.refinement.options import Options
     from quantseg.runtimes.provenance import provenance
     from quantseg.simulation.simulating import Simulating
 

@@ -10,9 +10,9 @@ from quantseg.cli import console
 from quantseg.cli.flags import as_flags
 
 if TYPE_CHECKING:
-    from quantseg.options import Options
     from quantseg.quantization.candidate import Candidate
     from quantseg.quantization.float_model import RecipeSource
+    from quantseg.refinement.options import Options
     from quantseg.runtimes.speed_check import SpeedCheck
 
 

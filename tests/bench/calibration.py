@@ -22,8 +22,8 @@ from quantseg.calibration.calibrators import CALIBRATORS
 from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
 from quantseg.data.sources import opener
-from quantseg.options import Options
 from quantseg.quantization.float_model import FloatModel
+from quantseg.refinement.options import Options
 from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.memory import peak_of_this_process

@@ -14,10 +14,10 @@ from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
 from quantseg.data.sources import opener
 from quantseg.evaluation.reference_models import data_of, open_parts, reference_models
-from quantseg.options import Options
 from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options
 from tests.bench import writing
 from tests.support.models import unet
 

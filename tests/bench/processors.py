@@ -23,10 +23,10 @@ import onnxruntime
 from quantseg import graph
 from quantseg.data import Dataset, Subset
 from quantseg.files import write_json
-from quantseg.options import Options
 from quantseg.quantization.pair_check import judge
 from quantseg.quantization.plan import QuantSettings
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options
 from quantseg.runtimes import DEFAULT
 from quantseg.runtimes.latency import Turns, benchmark
 from tests.bench import contestants, processor_tables, writing

@@ -11,9 +11,9 @@ from pathlib import Path
 from quantseg import api
 from quantseg.data.sources import opener
 from quantseg.evaluation.tool_comparison import FLOAT, ONNXRUNTIME, ComparedModel
-from quantseg.options import Options
 from quantseg.quantization.float_model import RecipeSource
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options
 from quantseg.report import tables
 from tests.bench import writing
 

@@ -28,10 +28,10 @@ from quantseg.errors import ModelError, PeerError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.peers import PeerSettings, quantize_with_onnxruntime
 from quantseg.evaluation.predictions import open_pair
-from quantseg.options import Options
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.rounding.requantisation import CHANNELS_LAST, ROUNDINGS
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options
 from quantseg.report import tables
 from quantseg.runtimes import DEFAULT
 from quantseg.runtimes.latency import timed_runs

@@ -15,10 +15,10 @@ from quantseg.errors import PlanError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
 from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, TargetOptions
-from quantseg.options import Options
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import read_float_model
 from quantseg.quantization.writing import written
+from quantseg.refinement.options import Options
 from quantseg.runtimes import RUNTIMES
 from tests.support import graphs
 from tests.support.candidates import of_file

@@ -16,9 +16,9 @@ from quantseg.graph import load, signature
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, compare_latency
 from quantseg.mixed_precision.targets import TargetOptions
-from quantseg.options import Options
 from quantseg.quantization.plan import Fit, Overrides
 from quantseg.quantization.writing import written
+from quantseg.refinement.options import Options
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes import speed_check as races
 from quantseg.runtimes.execution import ExecutedNode

@@ -13,7 +13,7 @@ from quantseg.errors import MissingExtraError
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.peers import PeerError
 from quantseg.evaluation.tool_comparison import FLOAT, NNCF, ONNXRUNTIME, QUANTSEG, ComparedModel
-from quantseg.options import Options
+from quantseg.refinement.options import Options
 from tests.support import models
 
 needs_openvino = pytest.mark.skipif(

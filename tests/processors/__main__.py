@@ -19,8 +19,8 @@ from quantseg import api
 from quantseg.data.drawn_cells import write_cells
 from quantseg.data.sources import opener
 from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
-from quantseg.options import Options
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options
 from quantseg.report import tables
 from tests.processors import concealed
 from tests.processors.comparing import (

@@ -16,7 +16,6 @@ from quantseg.data import Subset
 from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError, PlanError
 from quantseg.mixed_precision.risk import ReferenceOutputs
-from quantseg.options import Options
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import Overrides, QuantSettings
@@ -25,6 +24,7 @@ from quantseg.quantization.writing import written
 from quantseg.refinement import levels
 from quantseg.refinement import range_search as narrowing
 from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, rounding, starts
+from quantseg.refinement.options import Options
 from quantseg.refinement.rounding.learned import Learning, learn
 from quantseg.refinement.steps import order_channels
 from quantseg.runtimes.macs import multiply_accumulates

@@ -12,9 +12,9 @@ from quantseg.data.sources import opener
 from quantseg.errors import MissingExtraError, ModelError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
-from quantseg.options import Options
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.writing import written
+from quantseg.refinement.options import Options
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import summary
 from quantseg.runtimes.latency import benchmark, file_bytes

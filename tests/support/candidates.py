@@ -16,12 +16,12 @@ from quantseg.calibration.observation import ChannelExtrema, Observations
 from quantseg.data import Dataset, Item
 from quantseg.data.recipe import Recipe
 from quantseg.graph.preparation import Prepared, prepare
-from quantseg.options import Options
 from quantseg.quantization.affine import Range
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantSettings
 from quantseg.quantization.ranges import RangeTable
+from quantseg.refinement.options import Options
 from tests.support import graphs
 from tests.support.quantised import Array, extrema, noise
 

@@ -24,7 +24,6 @@ from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.reference_models import reference_models
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision import feeds as measuring
-from quantseg.options import Options
 from quantseg.quantization.float_model import RecipeSource
 from quantseg.quantization.folding import Fold, fold
 from quantseg.quantization.formats import FORMATS
@@ -32,6 +31,7 @@ from quantseg.quantization.formats.classes import MOST_PLANES
 from quantseg.quantization.plan import KeptFloat, QuantPlan, QuantSettings
 from quantseg.quantization.qtypes import INT8
 from quantseg.quantization.writing import written
+from quantseg.refinement.options import Options
 from quantseg.runtimes import RUNTIMES
 from tests.quantization.folding.test_folding import BOTH, completed, fed, pixels, text
 from tests.support import graphs, models, quantised
