@@ -27,7 +27,7 @@ _LEAST = 1e-3
 
 @dataclass(frozen=True)
 class Source:
-    """A tensor that is rounded. risk: of that. nodes: those that must all be float for the tensor not to be rounded."""
+    """A rounded tensor. risk: of its rounding. nodes: those that must all be float for the tensor not to be rounded."""
 
     name: str
     risk: float
