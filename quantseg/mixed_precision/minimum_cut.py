@@ -55,7 +55,7 @@ def cheapest(parts: Mapping[str, CutPart], crossings: Sequence[Crossing]) -> fro
             _connect(network, maker, shared, crossing.price)
             for reader in readers:
                 _connect(network, shared, reader, None)
-    flow = networkx.algorithms.flow.boykov_kolmogorov  # the same side as any flow gives; the fastest on these networks
+    flow = networkx.algorithms.flow.boykov_kolmogorov  # all flow algorithms give the same cut; this is the fastest here
     _, (_, float_side) = networkx.minimum_cut(network, _INTEGER, _FLOAT, flow_func=flow)
     return frozenset(name for name in parts if name not in float_side)
 

@@ -71,7 +71,7 @@ def choose(points: Sequence[Point], budget: Budget) -> Point:
 
 
 def union(moves: Iterable[Nodes]) -> Nodes:
-    """All nodes of the moves."""
+    """The nodes of all moves."""
     return frozenset().union(*moves)
 
 

@@ -86,7 +86,7 @@ def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: Outp
     """Σ (r − q)² of another model's outputs q, the number of pixels whose class differs, and the number of pixels."""
     noise = 0.0
     for output, real in zip(outputs, reference.outputs, strict=True):
-        wide = np.result_type(output, np.float32)  # class ids may be of a type that has no negative numbers
+        wide = np.result_type(output, np.float32)  # class ids may be of an unsigned type
         error = np.subtract(output, _mapped(real), dtype=wide)
         noise += float(np.square(error, dtype=np.float64).sum())
     differs = class_map(outputs, recipe) != _mapped(reference.masks)

@@ -93,7 +93,7 @@ class Sensitivity:
         """How much the SQNR of the whole plan rises with this node left float, in dB; None where not measured."""
         if node.left_float is None:
             return None
-        if node.left_float.sqnr_db == self.whole.sqnr_db:  # infinite both, they have no difference
+        if node.left_float.sqnr_db == self.whole.sqnr_db:  # also where both are infinite and have no difference
             return 0.0
         return node.left_float.sqnr_db - self.whole.sqnr_db
 

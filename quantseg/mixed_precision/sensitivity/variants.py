@@ -56,7 +56,7 @@ class PartVariants:
 
     @property
     def all(self) -> tuple[Variant, ...]:
-        """All of them."""
+        """All variants that are not None."""
         return tuple(v for v in (self.alone, self.weights, self.activations, self.left_float) if v is not None)
 
 

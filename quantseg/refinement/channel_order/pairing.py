@@ -22,7 +22,7 @@ from quantseg.quantization.pairs import LEAST, MOST
 Ids = NDArray[np.int64]
 
 _DOUBLINGS = 4
-"""The norm's exponent is 2 to this power."""
+"""The exponent of the norm, 16, as a power of two."""
 SWEEPS = 6
 """Most sweeps over the pairs, in which each pair looks for another one to exchange partners with."""
 _MARGIN = 1e-5

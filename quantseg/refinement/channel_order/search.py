@@ -141,7 +141,7 @@ class _Search:
             beside = np.concatenate(
                 [all_of + _of_pairs(group, np.delete(matching, part, axis=0)) for group, all_of in rows]
             )
-            for a, b in ((0, total - 1), (total - 1, 0)) if outside == 2 else ():  # those cannot be partners
+            for a, b in ((0, total - 1), (total - 1, 0)) if outside == 2 else ():  # fixed neighbours are never paired
                 costs[np.ix_(chosen == a, chosen == b)] = np.inf
             found = improved(costs, beside, np.arange(len(chosen)).reshape(-1, 2))
             matching[part] = chosen[found]

@@ -57,7 +57,7 @@ def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded:
     grids, reach = _grids(channels, roots, extrema, frozenset(rounded))
     free = np.zeros(len(roots), np.bool_)
     free[sorted(channels.free())] = True
-    free &= reach > 0  # where nothing was seen, no factor is better than another
+    free &= reach > 0  # channels that were always zero have no best factor
     if not free.any():
         return None
     readers = [_reader(product, roots) for product in channels.products]

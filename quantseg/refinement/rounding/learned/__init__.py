@@ -1,10 +1,10 @@
-"""Learned rounding: whether each weight is rounded up or down is learned on the calibration images, without labels.
+"""Learned rounding: the integer that each weight is rounded to is learned on the calibration images, without labels.
 
 The nearest integer is best for a weight alone, but not for the sum that it is part of. First each part of the network
 is trained to reproduce its float output (reconstruction); then the whole network is trained to reproduce the float
-model's outputs, with more weight on pixels near a class boundary (distillation). torch is an extra (`pip install
-"quantseg[learn]"`), imported when it is needed. Sources: AdaRound, Nagel et al., arXiv:2004.10568; BRECQ, Li et al.,
-arXiv:2102.05426.
+model's outputs, with more weight on pixels near a class boundary (distillation).
+torch is an extra (`pip install "quantseg[learn]"`), imported when it is needed. Sources: AdaRound, Nagel et al.,
+arXiv:2004.10568; BRECQ, Li et al., arXiv:2102.05426.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ threshold between two integers, where the first steps of the next training would
 WARM_UP = 0.2
 """The share of the steps before the penalty begins."""
 SHARP, BLUNT = 2.0, 20.0
-"""The exponent of the penalty at the end and at the start."""
+"""The exponent β of AdaRound's penalty at the end and at the start."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class AdaRound:
         self.variable = torch.logit((start - SHIFT) / STRETCH).requires_grad_()
 
     def share(self) -> Any:
-        """h."""
+        """The share h of each weight."""
         return torch.clamp(STRETCH * torch.sigmoid(self.variable) + SHIFT, 0.0, 1.0)
 
     def weight(self) -> Any:
