@@ -1,11 +1,13 @@
-"""The whole job, composed once: what the command line and people who write Python call.
+"""The public functions, and the whole job composed once: the command line calls the same functions.
 
-A verb takes a model and images in any form, and how it is done as keywords (see `refinement.options.Options.of`) or as
-one value, options=. Between them lie `calibrated`, `refined`, `folded`, `fitted`: each gives a value, changes nothing.
-What judges a model (report, compare, search) judges the one that `quantize` writes with the same options.
+Each function takes a model and images in any of the accepted forms. Options are given as keyword arguments (see
+`quantseg.refinement.options.Options.of`) or as one `Options` value, options=. The stages `calibrated`, `refined`, `folded` and
+`fitted` follow each other; each returns a new value and changes none. report, compare and search evaluate exactly the
+model that `quantize` writes with the same options.
 
 Images are a folder, an address (camvid:roads#train), a Dataset, an iterable of model inputs or of (input, mask) pairs,
-a torch DataLoader. Every example has run as `import quantseg as qs`, beside model.onnx, calib/ and val/.
+or a torch DataLoader. The test suite runs every example after `import quantseg as qs`, in a folder that holds
+model.onnx, calib/ and val/.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,12 +32,12 @@ from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
+from quantseg.refinement.options import Options, chosen, parted
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
-from quantseg.refinement.options import Options, chosen, parted
 from quantseg.refinement.steps import fold_in
 from quantseg.report import Report, Reporting, report_on
 from quantseg.runtimes import inspection, latency, runtime_named
@@ -48,17 +50,18 @@ if TYPE_CHECKING:
     from quantseg.refinement import options as of
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
-"""A float model as callers have it."""
+"""A float model in any form that the functions accept; str and Path are paths of ONNX files."""
 Recipe = RecipeSource | Path | str | None
-"""Where the preprocessing is declared: a TOML file; None is the model's metadata."""
+"""The preprocessing recipe: a TOML file; None reads it from the model's metadata."""
 Given = Options | None
 SENSITIVITY_IMAGES = 16
 
 
 def load(model: Model, recipe: Recipe = None, *, options: Given = None, **words: "Unpack[of.Words]") -> FloatModel:
-    """Reads a float model and prepares it. recipe: its preprocessing, a TOML file; None: from its metadata.
+    """Reads a float model and prepares its graph for quantization.
 
-    The target decides what is left as its runtime fuses it. Raises ModelError, RecipeError.
+    recipe: the preprocessing, as a TOML file; None: read from the model's metadata. The target decides which
+    activations are kept as operators because its runtime fuses them. Raises ModelError, RecipeError.
 
     >>> qs.load("model.onnx", recipe="recipe.toml").recipe.output.classes
     ('sky', 'road', 'car')
@@ -78,9 +81,10 @@ def load(model: Model, recipe: Recipe = None, *, options: Given = None, **words:
 def calibrate(
     model: Model, data: object, *, partial: Path | None = None, options: Given = None, **words: "Unpack[of.Words]"
 ) -> Calibrated:
-    """Observes the model on images, once each, and chooses ranges. The result stands for images in every other verb.
+    """Runs the float model once on each image, collects statistics of its tensors and chooses their ranges.
 
-    partial: a file in which unfinished work is kept and from which it goes on. Raises CalibrationError, DataError.
+    The result may be given to the other functions wherever they take calibration images. partial: a file that keeps the
+    statistics of an interrupted run, which the next run continues. Raises CalibrationError, DataError.
 
     >>> calibration = qs.calibrate("model.onnx", "calib/", calibrator="percentile:99.99")
     >>> print(calibration)
@@ -96,9 +100,9 @@ def calibrate(
 
 
 def quantize(model: Model, data: object, *, options: Given = None, **words: "Unpack[of.Words]") -> QuantizedModel:
-    """The int8 model. data: images, what `calibrate` gave, or the path of a calibration file (.json).
+    """Quantises a float model. data: calibration images, a result of `calibrate`, or the path of a calibration file.
 
-    A calibration file has no images to look at, so it allows effort="fast" alone. Raises ModelError, DataError,
+    A calibration file (.json) holds no images, so only effort="fast" is possible with it. Raises ModelError, DataError,
     CalibrationError, PlanError.
 
     >>> result = qs.quantize("model.onnx", "calib/", effort="fast", exclude=["MaxPool"])
@@ -116,9 +120,10 @@ def quantize(model: Model, data: object, *, options: Given = None, **words: "Unp
 def search(
     model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.SearchWords]"
 ) -> budgets.Found:
-    """The model with most of it in int8 whose masks lose no more than allowed; words also of SearchGoal.
+    """Searches mixed precision: the cheapest model whose masks lose no more accuracy than allowed.
 
-    calib: images to calibrate on; None: every other one of `data`, which is not judged then. Raises as `quantize` does.
+    Keyword arguments: also the fields of SearchGoal. data: images to evaluate on. calib: images to calibrate on; None:
+    every second image of `data` calibrates and only the others are evaluated. Raises the errors of `quantize`.
 
     >>> found = qs.search("model.onnx", "val/", max_iou_drop=90.0, evaluations=2, effort="fast")
     >>> found.is_met, found.evaluations
@@ -137,10 +142,11 @@ def sensitivity(
     options: Given = None,
     **words: "Unpack[of.Words]",
 ) -> sensitivities.Sensitivity:
-    """What each node loses, quantised alone, and with left_float also left float alone.
+    """The loss at the output when each node alone is quantised.
 
-    data: images; of a folder at most 16, evenly spread. calib: as data of `quantize`; None: `data`. With an effort in
-    the options, of the refined candidate; without one, of the ranges as they were calibrated.
+    data: images to measure on; of a folder at most 16 are used, evenly spread. calib: as `data` of `quantize`; None:
+    `data`. left_float: also measures the quantised model with each node alone left float. If the options name an
+    effort, the refined candidate is measured; otherwise the calibrated ranges without refinement.
 
     >>> qs.sensitivity("model.onnx", "val/", calib="calib/", left_float=False).ranked()[0].op_type
     'Conv'
@@ -164,9 +170,10 @@ def evaluate(
     options: Given = None,
     **words: "Unpack[of.Words]",
 ) -> Evaluation:
-    """Whether the quantised model draws the float model's masks; with masks beside the images, also each one's scores.
+    """Compares the quantised model's masks with the float model's; with label masks, also scores both against these.
 
-    recipe: of the quantised model; None: from its metadata, else the float model's. Raises ModelError, DataError.
+    recipe: that of the quantised model; None: from its metadata, else that of the float model. Raises ModelError,
+    DataError.
 
     >>> result = qs.quantize("model.onnx", "calib/", effort="fast", fold="argmax")
     >>> qs.evaluate("model.onnx", result, "val/").agreement > 0.5
@@ -187,9 +194,10 @@ def benchmark(
     options: Given = None,
     **words: "Unpack[of.BenchmarkWords]",
 ) -> latency.Timings:
-    """Times models in turns, one session alive at a time; ratios are to the first. Words also of Turns: rounds, runs.
+    """Measures the latency of models in alternating rounds, with one session open at a time.
 
-    models: by name, or paths. recipe: its size is fed where a model leaves that open. Raises ModelError.
+    Ratios are relative to the first model. models: name → model, or paths. recipe: gives the input size where a model
+    leaves it open. Keyword arguments: also the fields of Turns (rounds, runs). Raises ModelError.
 
     >>> timings = qs.benchmark({"float": "model.onnx", "int8": "int8.onnx"}, rounds=1, runs=2)
     >>> [timing.name for timing in timings]
@@ -203,10 +211,10 @@ def benchmark(
 def compare(
     model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.CompareWords]"
 ) -> tools.Contestants:
-    """The float model, onnxruntime's quantizer's, and what `quantize` writes, side by side; words also of Comparing.
+    """Tool comparison: the float model, the model of onnxruntime's quantizer, and the model that `quantize` writes.
 
-    data: images to judge on. calib: as data of `quantize`, with images; None: `data`. Raises MissingExtraError where
-    OpenVINO or NNCF is wanted and not installed.
+    data: images to evaluate on. calib: as `data` of `quantize`, but with images; None: `data`. Keyword arguments: also
+    the fields of Comparing. Raises MissingExtraError where OpenVINO or NNCF is asked for and not installed.
 
     >>> [one.name for one in qs.compare("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")]
     ['float', 'onnxruntime quantizer', 'quantseg']
@@ -228,9 +236,10 @@ def compare(
 def report(
     model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.ReportWords]"
 ) -> Report:
-    """Quantises, evaluates, times and profiles; the proof as one value. Words also of Reporting.
+    """Quantises, evaluates, times and profiles a model, and returns all results as one Report.
 
-    data: images to judge on. calib: as data of `quantize`; None: `data`. Raises as `quantize` does.
+    data: images to evaluate on. calib: as `data` of `quantize`; None: `data`. Keyword arguments: also the fields of
+    Reporting. Raises the errors of `quantize`.
 
     >>> report = qs.report("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")
     >>> [path.name for path in report.save("reports/model")]
@@ -246,9 +255,10 @@ def report(
 def simulate(
     model: AnyModel, data: object, *, recipe: Recipe = None, options: Given = None, **words: "Unpack[of.SimulateWords]"
 ) -> simulating.Simulation:
-    """Computes a quantised model in integers, operator by operator; words also of Simulating.
+    """Executes a quantised model in integer arithmetic in numpy, operator by operator.
 
-    Raises ModelError for a float model and for an operator that is not known, DataError.
+    Keyword arguments: also the fields of Simulating. Raises ModelError for a float model and for an operator that the
+    simulator does not implement, DataError.
 
     >>> simulation = qs.simulate("int8.onnx", "val/", against="onnxruntime", limit=1)
     >>> simulation.is_exact
@@ -263,10 +273,10 @@ def simulate(
 def explain(
     model: AnyModel, node: str, *, data: object = None, recipe: Recipe = None, **words: "Unpack[of.ExplainWords]"
 ) -> explanation.Explanation:
-    """How one number of a quantised model comes about: integers in, products, sum, multiplier, clamp, real value.
+    """Shows how one output value of a node is computed: integer inputs, products, sum, multiplier, clamp, real value.
 
-    node: its name, or that of a tensor it makes. data: whose first image is taken; None: noise. Words: those of
-    Explaining. Raises ModelError, PlanError.
+    node: name of the node or of one of its output tensors. data: its first image is the input; None: random input.
+    Keyword arguments: the fields of Explaining. Raises ModelError, PlanError.
 
     >>> qs.explain("int8.onnx", "conv1", data="val/").op_type
     'QLinearConv'
@@ -281,7 +291,7 @@ def explain(
 def inspect(
     model: AnyModel, *, recipe: Recipe = None, runs: int = 10, options: Given = None, **words: "Unpack[of.Words]"
 ) -> inspection.Inspection:
-    """What onnxruntime really executes of a model: in int8, in float, and what it added. Raises ModelError.
+    """Profiles which nodes onnxruntime executes in int8, in float, and which it inserted. Raises ModelError.
 
     >>> qs.inspect("int8.onnx", runs=2).summary.kinds["int8"].nodes > 0
     True
@@ -293,9 +303,9 @@ def inspect(
 
 
 def calibrated(model: Model, data: object, options: Options) -> Calibrated:
-    """The model with its calibration, made here of images, or before. data: as of `quantize`.
+    """The loaded model with its calibration. data: as in `quantize`; images are calibrated on here.
 
-    Raises CalibrationError for a calibration of another model, preprocessing or target.
+    Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
     """
     loaded = load(model, options=options)
     if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
@@ -310,7 +320,7 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
 
 
 def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
-    """From a calibration file or what it holds, of the same model. Raises CalibrationError."""
+    """The model with a calibration that was saved before. Raises CalibrationError if it belongs to another model."""
     if options.target.fusing is not None:
         what = f"target={options.target.target} observes other tensors than a calibration file has"
         raise CalibrationError(f"{what}; give data=…")
@@ -321,9 +331,9 @@ def with_file(model: FloatModel, calibration: Calibration | Path, options: Optio
 
 
 def refined(given: Calibrated, options: Options, *, leave_float: bool | None = None) -> Candidate:
-    """The candidate after the steps of its effort level.
+    """The calibrated candidate after the refinement steps of the effort level.
 
-    leave_float: whether a region may stay float for the masks; None: unless the target asks for int8 everywhere.
+    leave_float: whether a float region may be kept for accuracy; None: yes, unless the target asks for int8 everywhere.
     """
     effort = options.effort_for(images=given.images is not None)
     may_float = not options.target.int8_everywhere if leave_float is None else leave_float
@@ -334,12 +344,12 @@ def refined(given: Calibrated, options: Options, *, leave_float: bool | None = N
 
 
 def folded(candidate: Candidate, options: Options) -> Candidate:
-    """With preprocessing or head in the graph, as the options ask for. Raises PlanError where it cannot be."""
+    """The candidate with preprocessing or argmax folded into its graph, as the options ask. Raises PlanError."""
     return fold_in(options.fold)(candidate, options.context())
 
 
 def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
-    """The model that is written of a candidate for the target that the options name."""
+    """The quantised model of a candidate, in the format and with the node placement that suit the target."""
     bench = targets.bench(options.target, options.context())
     placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
     return written(placed, options.target.qformat(options.qformat))
@@ -348,7 +358,7 @@ def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
 def search_task(
     model: Model, data: object, goal: SearchGoal, options: Options, *, calib: object = None
 ) -> tasks.SearchTask:
-    """A search that can begin; see `search`. Raises DataError, RecipeError, PlanError."""
+    """The inputs of a mixed-precision search, checked; see `search`. Raises DataError, RecipeError, PlanError."""
     goal.check(options.target)
     loaded = load(model, options=options)
     images = tasks.images_of(loaded, data, calib, goal, options.limit)
@@ -356,7 +366,7 @@ def search_task(
 
 
 def searched(task: tasks.SearchTask, options: Options) -> budgets.Found:
-    """What the search found, and the model of it."""
+    """Runs the search and quantises the model that it found."""
     context = options.context(task.calibrating)
     bench = targets.bench(options.target, context)
     given = calibrate(task.model, task.calibrating, options=replace(options, limit=None))

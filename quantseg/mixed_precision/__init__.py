@@ -1,1 +1,1 @@
-"""Mixed precision: which node computes in which type, by sensitivity, by risk for the masks, by measured latency."""
+"""Mixed precision: which node computes in which type, by sensitivity, by error at the masks, by measured latency."""

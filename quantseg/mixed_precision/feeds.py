@@ -1,4 +1,4 @@
-"""What a model is fed when only its speed and its kernels are of interest."""
+"""Random model inputs, for measuring latency and for profiling, where the values do not matter."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -18,9 +18,10 @@ from quantseg.runtimes.latency import Timings, Turns, benchmark, random_feeds
 
 
 def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, NDArray[Any]]:
-    """Random inputs that fit the model, the same on every call; a size that it leaves open comes from its recipe.
+    """Random inputs of the model's shapes, the same on every call.
 
-    Raises ModelError or RecipeError where neither model nor recipe tells the size.
+    source: of the recipe, which gives the sizes that the model leaves open. Raises ModelError or
+    RecipeError where neither model nor recipe gives a size.
     """
     model = graph.load(path)
     inputs, _ = graph.signature(model)
@@ -37,7 +38,7 @@ def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, ND
 def benchmark_models(
     models: Mapping[str, AnyModel] | Iterable[Path | str], source: RecipeSource, turns: Turns, context: Context
 ) -> Timings:
-    """Times models on such inputs, each by its name or its path. Raises ModelError."""
+    """Measures the latency of models on random inputs. models: name → model, or paths. Raises ModelError."""
     named: Mapping[str, AnyModel]
     if isinstance(models, Mapping):
         named = models

@@ -1,7 +1,8 @@
-"""The cheapest split of a graph into float and integer parts, found exactly as a minimum cut.
+"""The cheapest assignment of the parts of a graph to float or integers, found exactly as a minimum cut.
 
-Every part stands on one side. It costs what it costs there, and a tensor that is read across the border pays once for
-all its readers on the other side. Such a cost is a cut of a flow network: the integer parts are the source's side.
+Each part is on one side, float or integer, and has a cost on either. A tensor that is read on the other side adds a
+price (its conversion), once for all its readers there. The total is the capacity of a cut in a flow network whose
+source side is the integer parts.
 Source: Greig, Porteous, Seheult, 1989; the node that makes readers share a price is that of Kohli et al., 2009.
 """
 
@@ -15,7 +16,7 @@ _INTEGER, _FLOAT = ("side", "integer"), ("side", "float")
 
 @dataclass(frozen=True)
 class CutPart:
-    """What a part of the graph costs on each side; None where it cannot stand there. Whole numbers of one unit."""
+    """The cost of a part on each side, an integer in any common unit; None where the part cannot be on that side."""
 
     as_float: int | None
     as_integer: int | None
@@ -23,11 +24,11 @@ class CutPart:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A price that is paid once if `maker` is on one side and any reader on the other.
+    """A price for one tensor, paid once if its maker is on one side and any of its readers on the other.
 
-    maker: None for the float world outside (an input of the model). readers: None among them stands for that world too
-    (an output of the model). price: None where this must not be. to_integers: of a float tensor that integer parts
-    read; else the other way.
+    maker: the part that writes the tensor; None: an input of the model, which is float. readers: the parts that read
+    it; None among them: an output of the model, which is float. price: None forbids the crossing. to_integers: True:
+    paid where a float maker has integer readers; False: where an integer maker has float readers.
     """
 
     maker: str | None
@@ -37,7 +38,7 @@ class Crossing:
 
 
 def cheapest(parts: Mapping[str, CutPart], crossings: Sequence[Crossing]) -> frozenset[str]:
-    """Names of the parts that compute in integers. Among equally cheap splits the one with most of them."""
+    """Names of the parts on the integer side of the cheapest split; of equally cheap splits, of the one with most."""
     network = networkx.DiGraph()
     network.add_nodes_from((_INTEGER, _FLOAT))
     for name, part in parts.items():
@@ -54,13 +55,13 @@ def cheapest(parts: Mapping[str, CutPart], crossings: Sequence[Crossing]) -> fro
             _connect(network, maker, shared, crossing.price)
             for reader in readers:
                 _connect(network, shared, reader, None)
-    flow = networkx.algorithms.flow.boykov_kolmogorov  # the same side as any flow gives; the fastest on these networks
+    flow = networkx.algorithms.flow.boykov_kolmogorov  # all flow algorithms give the same cut; this is the fastest here
     _, (_, float_side) = networkx.minimum_cut(network, _INTEGER, _FLOAT, flow_func=flow)
     return frozenset(name for name in parts if name not in float_side)
 
 
 def price(parts: Mapping[str, CutPart], crossings: Sequence[Crossing], integer: Collection[str]) -> int | None:
-    """What a split costs; None where it must not be."""
+    """The total cost of a split. integer: the parts on the integer side. None where the split is not allowed."""
     costs = [part.as_integer if name in integer else part.as_float for name, part in parts.items()]
     costs += [crossing.price for crossing in crossings if _is_paid(crossing, integer)]
     known = [cost for cost in costs if cost is not None]
@@ -75,7 +76,7 @@ def _is_paid(crossing: Crossing, integer: Collection[str]) -> bool:
 
 
 def _connect(network: "networkx.DiGraph", before: object, after: object, capacity: int | None) -> None:
-    """An edge that costs `capacity` where it leads from the integer side to the float side; None: it never does."""
+    """Adds an edge that costs `capacity` if it is cut, from the integer to the float side; None forbids that."""
     if capacity is None:
         network.add_edge(before, after)
     elif capacity > 0:

@@ -1,4 +1,4 @@
-"""What `quantseg quantize` makes a model for: every runtime, OpenVINO, or this machine's onnxruntime, measured."""
+"""Targets of `quantize`: any runtime (portable), OpenVINO, or onnxruntime on this machine, by measured latency."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,18 +27,20 @@ FUSED_BY_OPENVINO = Fusing(
     without=frozenset({"lower_hard_swishes", "lower_hard_sigmoids", "lower_prelus"}),
     opset=14,  # the first with HardSwish
 )
-"""Of those that OpenVINO fuses, what the rewrites write as integer operators of their own for onnxruntime's sake."""
+"""Activations that OpenVINO fuses, and that are otherwise rewritten into integer operators for onnxruntime."""
 
 MARGIN = 0.97
-"""Times whose ratio is nearer to 1 are alike: medians of one run differ by as much."""
+"""A model counts as faster only below this ratio of latencies: medians of equal models differ by as much."""
 
 
 @dataclass(frozen=True)
 class TargetOptions:
-    """What the model is made for. The other fields are choices of ORT_CPU alone; without it they keep their defaults.
+    """The target and its options. All fields but `target` apply to ORT_CPU alone and keep their defaults otherwise.
 
-    cache: whether timings are read from and written to disk. timing: whether the finished model is timed against float.
-    Raises PlanError for what does not exist or contradicts itself.
+    latency_first: the fastest placement, even where that costs accuracy. int8_everywhere: every node that can compute
+    in integers does, even where float is faster. cache: whether timings are read from and written to disk. timing:
+    whether the finished model gets a speed-up check against the float model. Raises PlanError for an unknown target and
+    for options that contradict each other.
     """
 
     target: str = PORTABLE
@@ -64,23 +66,23 @@ class TargetOptions:
 
     @property
     def is_timed(self) -> bool:
-        """Whether the finished model is timed against float."""
+        """Whether the finished model gets a speed-up check against the float model."""
         return self.target == ORT_CPU and self.timing
 
     @property
     def objective(self) -> Objective:
-        """Which placements are allowed."""
+        """The objective of the node placement; see `Objective`."""
         if self.int8_everywhere:
             return "int8-everywhere"
         return "latency-first" if self.latency_first else "measured"
 
     @property
     def fusing(self) -> Fusing | None:
-        """What the target's runtime fuses, to read the float model with; None where that is left alone."""
+        """Activations that the target's runtime fuses, kept when the float model is read; None: no special handling."""
         return FUSED_BY_OPENVINO if self.target == OPENVINO else None
 
     def qformat(self, wanted: str | None) -> str:
-        """The output format: the one that the user names, else the target's own. Raises PlanError where they differ."""
+        """The output format: `wanted`, or if None that of the target. Raises PlanError where the two contradict."""
         own = costs.PREFERRED[0] if self.target == ORT_CPU else "qdq"
         if wanted is not None:
             formats.check(wanted)
@@ -90,9 +92,10 @@ class TargetOptions:
 
 
 def fitted(candidate: Candidate, bench: Bench, objective: Objective) -> Candidate:
-    """The fastest candidate in the bench's runtime on this machine, of those that the objective allows. It opens there.
+    """The candidate with the node placement and format that are fastest on this machine and that the objective allows.
 
-    Raises PlanError, CalibrationError, and ModelError where none opens.
+    bench: the runtime that is measured. The result is a model that this runtime opens and runs. Raises PlanError,
+    CalibrationError, and ModelError where the runtime opens the model in no format.
     """
     qformats: tuple[str, ...] = costs.PREFERRED
     shapes = input_shapes(candidate.model)
@@ -118,9 +121,10 @@ def fitted(candidate: Candidate, bench: Bench, objective: Objective) -> Candidat
 def _faster(
     placed: QuantizedModel, found: Fitted, bench: Bench, objective: Objective
 ) -> tuple[Candidate, tuple[str, ...]]:
-    """The placement by the times of parts where it is clearly the faster one as a whole, else that by rule.
+    """The placement by the times of parts if its whole model is clearly faster than that of the placement by rule.
 
-    By rule the masks are those of the portable model; only latency-first gives them away for less than MARGIN.
+    Otherwise the placement by rule, which has the masks of the portable model. Clearly: by the ratio MARGIN; for
+    latency-first any gain is enough. Also returns notes that tell the latencies.
     """
     try:
         ruled = written(found.by_rule)
@@ -137,7 +141,7 @@ def _faster(
 
 
 def others(candidate: Candidate, bench: Bench, objective: Objective) -> dict[str, Callable[[], ir.Model]]:
-    """What else than by this objective could be made of the candidate, by the words that ask for it."""
+    """Models of the candidate for the other objectives and targets: the options that ask for one → its builder."""
     flags: dict[str, Objective] = {
         f"target={ORT_CPU}": "measured",
         f"target={ORT_CPU} latency_first=True": "latency-first",
@@ -152,14 +156,14 @@ def others(candidate: Candidate, bench: Bench, objective: Objective) -> dict[str
 
 
 def bench(options: TargetOptions, context: Context) -> Bench | None:
-    """Where the parts are timed that the target asks for; None where nothing is."""
+    """The Bench on which the parts of a model are timed for the target; None where the target times nothing."""
     if options.target != ORT_CPU:
         return None
     return Bench(context.runtime, context.threads, costs.folder() if options.cache else None, context.track)
 
 
 def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
-    """The shape of the image that the model is fed, one at a time."""
+    """Name of the model's input → its shape, with batch size 1 where the model leaves that open."""
     recipe = model.recipe.input
     assert recipe.size is not None
     channels = 1 if recipe.channels == "GRAY" else 3
@@ -169,13 +173,13 @@ def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
 
 
 def _feeds(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """Random inputs of these shapes."""
+    """Random inputs of the model. shapes: of its inputs."""
     inputs, _ = graph.signature(model)
     return random_feeds([replace(spec, shape=shapes[spec.name]) for spec in inputs])
 
 
 def _problem(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> ModelError | None:
-    """Why the runtime does not open the model or run it once; None where it does."""
+    """The error with which the runtime fails to open or run the model; None where it succeeds."""
     try:
         with graph.as_session_source(model) as source:
             session = bench.runtime.open(source, threads=bench.threads, spinning=False)

@@ -1,1 +1,1 @@
-"""Refinement: what makes the rounded network say the same, from calibration images alone, without labels."""
+"""Refinement: brings the quantised outputs closer to the float model's, with calibration images and no labels."""

@@ -1,4 +1,4 @@
-"""The ranges that a grid could have: the one that calibration gave it, and narrower ones, by what was observed."""
+"""Possible ranges of a quantization group: the calibrated one, and narrower ones that other calibrators choose."""
 
 import functools
 import operator
@@ -14,13 +14,15 @@ from quantseg.quantization.plan.decisions import decide
 from quantseg.quantization.plan.grids import form_grids
 
 SAFE = "as calibrated"
-"""The range that a grid has without any of these."""
+"""The name of a group's range as calibrated."""
 
 
 @dataclass(frozen=True)
 class GroupRanges:
-    """One grid. points: its tensors that are rounded. spans: its ranges by name, SAFE first. of_tensors: by the same
-    names, the ranges of its tensors that were observed, which make it.
+    """The possible ranges of one quantization group (tensors that share one grid).
+
+    points: the group's tensors that are rounded. spans: name → range of the group, SAFE first. of_tensors: by the same
+    names, tensor → range of the observed tensors, from which the group's range follows.
     """
 
     points: tuple[str, ...]
@@ -31,10 +33,10 @@ class GroupRanges:
 def group_ranges(
     candidate: Candidate, observations: Observations, calibrators: Mapping[str, Calibrator]
 ) -> Iterator[GroupRanges]:
-    """Every grid of which a calibrator makes another range than it has, in the graph's order.
+    """Every quantization group for which a calibrator chooses another range than it has, in the graph's order.
 
-    A calibrator chooses for each tensor, within the range that it has; the grid covers what its tensors need. Raises
-    PlanError and CalibrationError as `plan` does.
+    A calibrator chooses a range for each tensor, cut to the tensor's present range; the group's range is their union.
+    Raises the PlanError and CalibrationError of `plan`.
     """
     prepared, settings, ranges = candidate.prepared, candidate.settings, candidate.ranges.ranges
     grids = form_grids(prepared.model.graph, decide(prepared, settings, candidate.overrides), ranges)
@@ -63,6 +65,6 @@ def group_ranges(
 
 
 def _within(span: Range, known: Range) -> Range:
-    """The part of the span that is known, which stays whole where they have none in common."""
+    """The intersection of two ranges; `known` itself where it is empty."""
     low, high = max(span.minimum, known.minimum), min(span.maximum, known.maximum)
     return Range(low, high) if low <= high else known

@@ -1,4 +1,4 @@
-"""The layers that are corrected: those of a plan that have a constant weight. And the means of their channels."""
+"""The layers of a plan whose constant weights are rounded, and graphs that output the means of their channels."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -33,29 +33,29 @@ class Layer:
 
     @property
     def source(self) -> str:
-        """The tensor that it reads."""
+        """Name of the tensor that the layer reads."""
         value = self.node.inputs[self.form.data[0]]
         assert value is not None
         return str(value.name)
 
     @property
     def made(self) -> str:
-        """The tensor that it makes."""
+        """Name of the tensor that the layer writes."""
         return str(self.node.outputs[0].name)
 
     @property
     def weight(self) -> F32:
-        """Its weight, as it stands in the model."""
+        """The weight, in the shape that it has in the model."""
         assert self.form.weight is not None
         return constant(self.node.inputs[self.form.weight])
 
     @property
     def groups(self) -> int:
-        """Into how many groups its channels fall; a matrix product has one."""
+        """The number of groups of a grouped convolution; 1 for other layers."""
         return self.node.attributes.get_int("group", 1)
 
     def rows(self, weight: F32) -> F32:
-        """Its weight, or the error of that, as (output channels, what one of them reads)."""
+        """An array of the weight's shape as (output channels, weights of one output channel)."""
         moved = np.moveaxis(weight, self.form.weight_axis or 0, 0)
         return moved.reshape(len(moved), -1)
 
@@ -66,7 +66,7 @@ Layers = tuple[Layer, ...]
 def layers_of(model: ir.Model, plan: QuantPlan) -> Layers:
     """The layers whose weights the plan rounds, in the graph's order.
 
-    Left out is a MatMul with a stack of matrices: it has no output channels.
+    A MatMul with a stack of matrices is left out: it has no axis of output channels.
     """
     found = []
     for node in model.graph:
@@ -78,7 +78,7 @@ def layers_of(model: ir.Model, plan: QuantPlan) -> Layers:
 
 @contextmanager
 def opened(model: ir.Model, threads: int) -> Iterator[Session]:
-    """The model open in onnxruntime, its weights left as they are written."""
+    """A session of onnxruntime that computes with the weights exactly as written. Closed when the context ends."""
     with (
         as_session_source(model) as source,
         closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
@@ -87,9 +87,9 @@ def opened(model: ir.Model, threads: int) -> Iterator[Session]:
 
 
 def with_means(model: ir.Model, names: Sequence[str], axes: Sequence[int]) -> ir.Model:
-    """A clone that gives the mean of each channel (axis 1) of the named tensors, and nothing else.
+    """A clone whose only outputs are the channel means (channels on axis 1) of the named tensors.
 
-    axes: how many each tensor has.
+    axes: the rank of each tensor.
     """
     clone = model.clone()
     values = {value.name: value for value in (*clone.graph.inputs, *(v for node in clone.graph for v in node.outputs))}
@@ -100,7 +100,7 @@ def with_means(model: ir.Model, names: Sequence[str], axes: Sequence[int]) -> ir
 
 
 def channel_mean(model: ir.Model, value: ir.Value, axes: int) -> ir.Node:
-    """The node, not yet in the graph, that gives the mean over all axes but 1, each of which keeps length 1."""
+    """A ReduceMean node, not yet in the graph, over all axes but axis 1, with keepdims. axes: the rank of `value`."""
     name, others = f"{value.name}/mean", [axis for axis in range(axes) if axis != 1]
     if model.graph.opset_imports[""] >= 18:
         node = ir.node("ReduceMean", [value, ints(model.graph, f"{name}_axes", others)], {"keepdims": 1}, name=name)

@@ -1,4 +1,4 @@
-"""How a model is made: one value, the same for every command and every Python call that makes one."""
+"""The options by which a model is quantised: one value, shared by all commands and Python functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -24,7 +24,7 @@ Own = TypeVar("Own")
 
 
 class Words(TypedDict, total=False):
-    """The words in which Python calls ask for options; `Options.of` says what each means."""
+    """The keyword arguments that the functions of `quantseg.api` accept; see `Options.of` for their meaning."""
 
     calibrator: str
     effort: str
@@ -51,7 +51,7 @@ class Words(TypedDict, total=False):
 
 
 class SearchWords(Words, total=False):
-    """Also those of a search; see SearchGoal."""
+    """Also the keyword arguments of a search; see SearchGoal."""
 
     max_iou_drop: float
     max_class_drop: Sequence[str]
@@ -60,7 +60,7 @@ class SearchWords(Words, total=False):
 
 
 class ReportWords(Words, total=False):
-    """Also those of a report; see Reporting."""
+    """Also the keyword arguments of a report; see Reporting."""
 
     name: str
     rounds: int
@@ -73,7 +73,7 @@ class ReportWords(Words, total=False):
 
 
 class CompareWords(Words, total=False):
-    """Also those of a comparison; see Comparing."""
+    """Also the keyword arguments of a tool comparison; see Comparing."""
 
     rounds: int
     openvino: bool
@@ -81,14 +81,14 @@ class CompareWords(Words, total=False):
 
 
 class BenchmarkWords(Words, total=False):
-    """Also those of timing; see Turns."""
+    """Also the keyword arguments of a latency comparison; see Turns."""
 
     rounds: int
     runs: int
 
 
 class SimulateWords(Words, total=False):
-    """Also those of a simulation; see Simulating."""
+    """Also the keyword arguments of a simulation; see Simulating."""
 
     against: Path | str | None
     rounding: str
@@ -98,7 +98,7 @@ class SimulateWords(Words, total=False):
 
 
 class ExplainWords(TypedDict, total=False):
-    """Those of an explanation; see Explaining."""
+    """The keyword arguments of an explanation; see Explaining."""
 
     at: Sequence[int] | None
     reference: AnyModel | None
@@ -109,11 +109,11 @@ class ExplainWords(TypedDict, total=False):
 class Options:
     """How a model is calibrated, refined, fitted to a target and written.
 
-    calibrator, percentile: how ranges are chosen; None is min/max, or as a calibration file has them. effort: one of
-    levels.EFFORTS; None is balanced with images and fast without. qformat: None is the target's own. limit: at most so
-    many images, evenly spread. masks: whether those beside images are looked for where a model is judged. engine: where
-    images are observed, as in processes:4. threads: of the runtime, 0 for the physical cores. seed: of learned
-    rounding. track: shows progress.
+    calibrator, percentile: how ranges are chosen; None: min/max, or the ranges that a calibration file holds. effort:
+    one of levels.EFFORTS; None: balanced with images, fast without. qformat: output format; None: that of the target.
+    limit: most images to use, evenly spread. engine: where calibration runs, such as serial or processes:4. threads: of
+    the runtime; 0: the number of physical cores. seed: of learned rounding. masks: whether label masks beside the
+    images are looked for in an evaluation. track: shows progress.
     """
 
     calibrator: str | None = None
@@ -137,11 +137,11 @@ class Options:
 
     @staticmethod
     def of(words: Mapping[str, Any]) -> "Options":
-        """From words.
+        """From keyword arguments.
 
         calibrator: minmax, entropy, mse, percentile or percentile:99.9. target: portable, ort-cpu or openvino. format:
-        qdq, qoperator or channels-last. weights: int8, uint8 or int4. activations: uint8 or int8. fold: of "preprocess"
-        and "argmax". The others are as in Options and QuantSettings. Raises PlanError, CalibrationError.
+        qdq, qoperator or channels-last. weights: int8, uint8 or int4. activations: uint8 or int8. fold: "preprocess",
+        "argmax" or both. The others are as in Options and QuantSettings. Raises PlanError, CalibrationError.
         """
         unknown = sorted(words.keys() - Words.__annotations__.keys())
         if unknown:
@@ -168,14 +168,14 @@ class Options:
 
     @property
     def choice(self) -> Choice | None:
-        """How ranges are chosen, for the activations of the settings; None where nothing asks for it."""
+        """How activation ranges are chosen; None where neither calibrator nor percentile is given."""
         if self.calibrator is None and self.percentile is None:
             return None
         name = self.calibrator or DEFAULT_CALIBRATOR
         return Choice(name, self.percentile).with_grid(self.settings)
 
     def context(self, data: Dataset | None = None) -> Context:
-        """The collaborators that these options ask for. data: the calibration images, where there are any."""
+        """Engine, threads, progress and seed as a Context. data: the calibration images; None: there are none."""
         return Context(
             NoImages() if data is None else data,
             engine=engine_named(self.engine),
@@ -185,13 +185,14 @@ class Options:
         )
 
     def judging(self, data: object) -> Opener:
-        """How images to judge on are opened: at most so many, with the masks beside them."""
+        """A function that opens the evaluation images: at most `limit` of them, with the label masks beside them."""
         return opener(data, limit=self.limit, masks=self.masks)
 
     def effort_for(self, *, images: bool, parameter: str = "data") -> str:
-        """The effort, where there are calibration images and where not.
+        """The effort level, with the default filled in. images: whether there are calibration images.
 
-        parameter: that gives them. Raises CalibrationError where the effort needs some.
+        parameter: name of the parameter that gives images, for the message. Raises CalibrationError where the effort
+        needs images and there are none.
         """
         if images:
             return self.effort or levels.BALANCED
@@ -203,30 +204,30 @@ class Options:
 
 
 def chosen(options: Options | None, words: Mapping[str, Any]) -> Options:
-    """The options that were given as a value, or else those of the words. Raises PlanError for both."""
+    """The options given as a value, else those of the keyword arguments `words`. Raises PlanError if both are given."""
     if options is not None and words:
         raise PlanError(f"{next(iter(words))}= was given beside options=; give it in the options")
     return options or Options.of(words)
 
 
 def parted(own: type[Own], options: Options | None, words: Mapping[str, Any]) -> tuple[Own, Options]:
-    """A verb's own words as a value of `own`, a dataclass, and the options as of `chosen`."""
+    """Splits keyword arguments: those that are fields of the dataclass `own` as its value, the others as `chosen`."""
     mine = _named(own, words)
     return own(**mine), chosen(options, {name: value for name, value in words.items() if name not in mine})
 
 
 def _named(kind: type[Any], words: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
-    """Those of the words that are fields of the dataclass."""
+    """The keyword arguments that are fields of the dataclass."""
     return {f.name: words[f.name] for f in fields(kind) if f.name in words and f.name not in without}
 
 
 def _several(value: Iterable[str]) -> Iterable[str]:
-    """One word alone is a list of one."""
+    """A single string stands for a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
 def qtype(name: str, allowed: str, *, parameter: str = "") -> QType:
-    """The integer type of that name. Raises PlanError, which names the parameter where one is given."""
+    """The integer type of that name. Raises PlanError; its message names `parameter`, if given."""
     if name not in QTYPES:
         raise PlanError(f"{f'{parameter}=' if parameter else ''}{name!r} is no integer type; choose {allowed}")
     return QTYPES[name]

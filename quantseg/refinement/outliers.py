@@ -1,24 +1,24 @@
-"""Channels that are far wider than the others of their tensor: they set its step, and the others pay for it."""
+"""Outlier channels: far wider than the others of their tensor, so that they set its scale and the others lose bits."""
 
 import numpy as np
 
 from quantseg.calibration.observation import Observations
 
 MANY_TIMES = 8.0
-"""How many times as wide as the median channel: three of its eight bits are lost to them."""
+"""An outlier is wider than the median channel by this factor; the median channel then loses three of eight bits."""
 
 _DEAD = 1e-6
-"""A channel narrower than this share of the widest is dead: no grid that both share tells it from zero."""
+"""A channel narrower than this share of the widest one is dead: on their common grid it rounds to zero."""
 
 _NAMED = 4
-"""Channels named in one note; of more, the number is told."""
+"""Most channels that one note names; of the others it tells the number."""
 
 
 def outliers(observations: Observations) -> tuple[str, ...]:
-    """A note for each tensor that has such channels, in the graph's order, the widest channel first.
+    """A note for each tensor with outlier channels, in the graph's order; it names the widest channel first.
 
-    Widths contain zero, as grids do. The median is that of the channels that are not dead; where they are two or fewer
-    there is nothing to compare with.
+    A channel's width is that of its range extended to zero. The median is over the channels that are not dead; tensors
+    with two or fewer of these have no note.
     """
     notes = []
     for name, extrema in observations.channels.items():

@@ -1,8 +1,8 @@
-"""Narrower ranges for the tensors whose rounding harms most: each is tried at the output head, alone.
+"""Range search: narrower ranges for the quantization groups with the largest risk, each tried alone at the outputs.
 
-A range that leaves out the rarest values has finer steps for all others. Which of the two errs less is decided where it
-counts, at the pixels' classes: by layers a tensor seems to gain from a cut that costs a rare class its pixels. The very
-rare values alone are cut off; what a calibrator would clip on principle is not.
+A narrower range clips the rarest values but has finer steps for all others. Which error is smaller is measured as
+margin-weighted output error: measured at the tensor itself, a clip can seem a gain though it costs a rare class its
+pixels. Only percentiles that clip very rare values, and the MSE calibrator, are tried.
 """
 
 import math
@@ -28,15 +28,15 @@ CANDIDATES: dict[str, Calibrator] = {
     "mse": CALIBRATORS["mse"],
 }
 MOST, SHARE = 24, 0.97
-"""Most grids that are tried, those that harm most; and the part of all harm after which no more are."""
+"""The quantization groups that are tried: at most MOST, by falling risk, until they hold SHARE of all squared risk."""
 GAIN = 0.1
-"""The part of a grid's risk that a narrower range has to take away: less may be chance."""
+"""The share of a group's risk that a narrower range has to remove: less may be chance."""
 EVIDENCE = 4.0
-"""The least number of images that must speak of risk: what is rare in them may be the class that they are about."""
+"""The least effective number of images for a range search: with fewer, rare values may be those of a whole class."""
 
 
 def effective_images(risks: Sequence[float]) -> float:
-    """How many of the images the risk comes from: all of them where it is spread evenly, 1 where it is one image's.
+    """The effective number of images that risk comes from: all if it is spread evenly, 1 if it is all from one image.
 
     Source: the participation ratio, (Σr)² / Σr²; Bell and Dean, Discuss. Faraday Soc. 50, 1970.
     """
@@ -51,11 +51,10 @@ def narrowed(
     reference: ReferenceOutputs,
     context: Context,
 ) -> tuple[Candidate, tuple[Source, ...]]:
-    """The candidate with some of its ranges narrower, and the sources with the risk that they have then.
+    """The candidate with narrower ranges where these err less, and the sources with their new risks.
 
-    observations: of its graph. sources: of the candidate, by the same reference outputs. It is
-    the same one where no range changes.
-    Raises PlanError and CalibrationError as its plan does.
+    observations: of the candidate's graph. sources: the risks of its rounded tensors, by the same reference outputs.
+    Returns the same candidate where no range changes. Raises the PlanError and CalibrationError of its plan.
     """
     known = {source.name: source.risk for source in sources}
     table, model = candidate.ranges, candidate.prepared.model
@@ -93,7 +92,7 @@ def _with_ranges(candidate: Candidate, ranges: Mapping[str, Range]) -> Candidate
 
 
 def _worst(grids: Sequence[GroupRanges], harm: Callable[[GroupRanges], float]) -> list[GroupRanges]:
-    """Those that make up most of the harm."""
+    """The groups to try: those with the largest risk; see MOST and SHARE. harm: the risk of a group."""
     ordered = sorted(grids, key=lambda grid: (-harm(grid), grid.points))[:MOST]
     total, taken, sofar = math.fsum(harm(grid) ** 2 for grid in grids), [], 0.0
     for grid in ordered:

@@ -1,4 +1,4 @@
-"""Steps: each makes a new candidate from one, with what the context passes in. An effort level composes them."""
+"""Steps: functions from a candidate and a context to a new candidate. An effort level is composed of steps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +13,11 @@ from quantseg.refinement.bias import correct_biases
 from quantseg.refinement.channel_order import reorder
 
 Step = Callable[[Candidate, Context], Candidate]
-"""From a candidate to the next one. None is changed, and equal ones give equal ones."""
+"""Makes a new candidate and leaves the old one unchanged; the same inputs give the same result."""
 
 
 def chained(*steps: Step) -> Step:
-    """The steps one after the other."""
+    """A step that applies these steps one after the other."""
 
     def step(candidate: Candidate, context: Context) -> Candidate:
         for one in steps:
@@ -28,10 +28,10 @@ def chained(*steps: Step) -> Step:
 
 
 def order_channels(candidate: Candidate, context: Context) -> Candidate:
-    """Input channels in an order in which fewer bits are lost for sums that are exact on every processor.
+    """Reorders input channels, so that weights lose fewer bits to the bound on pair sums (see quantization/pairs.py).
 
-    As it is where the settings leave nothing to gain: weights that are not int8, of one scale for all channels, or not
-    bound; and where some are rounded already.
+    The candidate stays as it is where nothing can be gained (weights that are not int8, not per channel, or whose pair
+    sums are not bounded) and where some weights are rounded already.
     """
     settings, overrides = candidate.settings, candidate.overrides
     if overrides.weights or not (settings.bounds_pairs and settings.per_channel and settings.weight is INT8):
@@ -44,18 +44,18 @@ def order_channels(candidate: Candidate, context: Context) -> Candidate:
 
 
 def correct(method: str, exact: Candidate) -> Step:
-    """Biases that make up for what rounding has changed in the channels' means, which are those of `exact`."""
+    """A step of bias correction. method: see `correct_biases`. exact: its float graph gives the target means."""
     reference: ir.Model = exact.prepared.model
     return lambda candidate, context: correct_biases(candidate, context, method=method, reference=reference)
 
 
 def fold_in(wanted: Fold) -> Step:
-    """Preprocessing or head as part of the graph. Raises PlanError where it cannot be."""
+    """A step that folds preprocessing or argmax into the graph; it raises PlanError where that is not possible."""
     return lambda candidate, context: fold(candidate, wanted)
 
 
 def on_images(step: Step, indices: tuple[int, ...]) -> Step:
-    """The step on some of the context's images alone."""
+    """The step, run on some of the context's images alone."""
     from quantseg.data import Subset
 
     return lambda candidate, context: step(candidate, replace(context, data=Subset(context.data, indices)))

@@ -1,7 +1,8 @@
-"""Mixed precision under a budget: which nodes to leave float so that the masks lose no more than allowed.
+"""Mixed-precision search under an accuracy budget: which nodes to leave float so that the masks stay within it.
 
-The path: what a node harms and costs (sensitivity, costs) → moves, in the order in which they pay → the walk, which has
-points evaluated on real images → the cheapest point within the budget, and the front of those that nothing dominates.
+Sensitivity and cost of each node (weighing) → moves, groups of nodes that become float together, ordered by noise
+removed per cost (moves) → the walk, which evaluates a bounded number of models on real images (walk) → the cheapest
+point within the budget, and the Pareto front of all points (points).
 """
 
 from quantseg.mixed_precision.budget.budget import Budget, read_budget

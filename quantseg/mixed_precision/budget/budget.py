@@ -1,4 +1,4 @@
-"""How much the masks may lose: points of mIoU over all classes, and for single classes points of their own IoU."""
+"""The accuracy budget: how many points of mIoU may be lost, and for single classes how many points of their IoU."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from quantseg.mixed_precision.budget.points import Point
 
 @dataclass(frozen=True)
 class BudgetLoss:
-    """what: is lost. points: how many. allowed: how many may be."""
+    """A loss that has a budget. what: its name, such as mIoU. points: how many are lost. allowed: how many may be."""
 
     what: str
     points: float
@@ -18,7 +18,7 @@ class BudgetLoss:
 
     @property
     def excess(self) -> float:
-        """By how many points it is over what is allowed."""
+        """By how many points the loss is over what is allowed; negative below."""
         return self.points - self.allowed
 
 
@@ -26,7 +26,7 @@ class BudgetLoss:
 class Budget:
     """mean: most points (hundredths) of mIoU that may be lost. classes: name → most points of that class's IoU.
 
-    Raises RecipeError for a number that is none, or negative.
+    Raises RecipeError for a number that is negative or not finite.
     """
 
     mean: float
@@ -38,7 +38,7 @@ class Budget:
                 raise RecipeError(f"{name}={points:g}: is no loss; give points of IoU, 0 or more")
 
     def tightest(self, point: Point) -> BudgetLoss:
-        """Of the losses that have a budget the one that is most over it, or nearest to it."""
+        """The loss that is most over its budget, or if none is, nearest to it."""
         losses = [BudgetLoss("mIoU", point.drop, self.mean)]
         losses += [
             BudgetLoss(f"IoU of {name!r}", point.class_drops[name], allowed) for name, allowed in self.classes.items()
@@ -46,7 +46,7 @@ class Budget:
         return max(losses, key=lambda loss: loss.excess)
 
     def excess(self, point: Point) -> float:
-        """By how many points the tightest loss is over what is allowed; 0 or less within the budget."""
+        """By how many points the tightest loss is over its budget; 0 or less within the budget."""
         return self.tightest(point).excess
 
     def holds(self, point: Point) -> bool:
@@ -59,11 +59,11 @@ class Budget:
 
 
 def read_budget(mean: float, words: Sequence[str], names: Sequence[str]) -> Budget:
-    """The budget as the command line gives it.
+    """Parses a budget. mean: points of mIoU.
 
-    words: CLASS=POINTS, the class by its name, in capitals or not, or by its index. names: of the model's classes, in
-    their order. Raises RecipeError for a word of another form, a class that the model does not have, and one that is
-    named twice.
+    words: CLASS=POINTS each; the class by its name (upper and lower case are the same) or by its index. names: of the
+    model's classes, in their order. Raises RecipeError for a word of another form, an unknown class, and a class named
+    twice.
     """
     classes: dict[str, float] = {}
     for word in words:
@@ -91,5 +91,5 @@ def _read(word: str, names: Sequence[str]) -> tuple[str, float]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """At most twelve names: a line stays a line."""
+    """The first twelve names and the number of the others, to keep the message short."""
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,4 +1,4 @@
-"""A point of the search: a real model, judged on real images against the labels or the float model's masks."""
+"""Evaluates a model of the search on real images, against the labels or the float model's masks."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from quantseg.quantization.float_model import FloatModel
 
 @dataclass(frozen=True)
 class JudgedImages:
-    """What points are judged on. labelled: against the masks beside the images, else against the float model's."""
+    """The evaluation images. labelled: losses are against the label masks beside them, else the float model's masks."""
 
     images: Dataset
     budget: Budget
@@ -27,7 +27,7 @@ class JudgedImages:
 
 @dataclass(frozen=True)
 class JudgedLoss:
-    """What the masks of one model lose: `drop`, `class_drops`, `agreement` and `sqnr_db` of a Point."""
+    """How much the masks of one model lose; the fields are those of `Point`."""
 
     drop: float
     class_drops: Mapping[str, float]
@@ -38,9 +38,10 @@ class JudgedLoss:
 def judged(
     model: FloatModel, quantised: ir.Model, judge: JudgedImages, context: Context, taken: FoldedInput | None = None
 ) -> JudgedLoss:
-    """Of a quantised form of the float model. taken: how it takes the images, where that is otherwise.
+    """Evaluates a quantised form of the float model.
 
-    Raises DataError where there is no label that counts, or none of a class that has a budget.
+    taken: how the quantised model takes images, where preprocessing or argmax is folded into it. Raises DataError where
+    no labelled pixel counts, or none is of a class that has a budget.
     """
     with graph.as_session_source(quantised) as source:
         pair = Pair(model.source, source, (context.runtime, context.runtime), context.threads, taken)
@@ -56,7 +57,7 @@ def judged(
 
 
 def _lost(evaluation: Evaluation, *, labelled: bool) -> tuple[float, dict[str, float]]:
-    """Points of mIoU, and of the IoU of each class that the labels (or the float masks) hold."""
+    """Points of mIoU lost, and points of IoU for each class that occurs in the labels (or the float masks)."""
     if not labelled:
         held = evaluation.between.per_class["recall"]
         ious = evaluation.between.per_class["iou"]

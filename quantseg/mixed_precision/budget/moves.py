@@ -1,9 +1,9 @@
-"""Which nodes leave int8 together, and in which order this pays: most harm taken away for least cost.
+"""Moves of the search: which nodes become float together, ordered by the noise that this removes for its cost.
 
-A node alone in float gains little: the tensor that it writes is rounded all the same where a node reads it in integers,
-and weights cost little, activations nearly all. So a move is about a tensor: it is spared its rounding where the nodes
-at both its ends are float, and those behind a node that only hands its values on. Such a region has few borders, and
-next to one that is float already it costs less.
+A single node in float gains little: most noise comes from activations, not weights, and the node's output tensor is
+still rounded where an integer node reads it. So a move is about a tensor: the nodes that write and read it become float
+together, so that it is no longer rounded; where a clamp, a resize, a concatenation or data movement passes its values
+on, also the nodes beyond. Such a region has few borders, and it costs less next to a region that is float already.
 """
 
 import math
@@ -19,15 +19,15 @@ from quantseg.quantization.plan import QuantPlan
 _HANDING_ON = (Kind.CLAMP, Kind.MOVEMENT, Kind.INTERPOLATION, Kind.JOIN)
 
 BORDER = 1e-3
-"""What a region costs beside its nodes, as a share of the cost of all nodes: tensors have to cross to it and back."""
+"""The cost of a region's conversions at its borders, as a share of the cost of all nodes."""
 
 ALONE = 1e-3
-"""The part of a node's harm that goes where it alone is float: mostly that of its weight."""
+"""The share of a node's noise that is removed if it alone is float: mostly that of its weight."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """nodes: they leave int8 together. sake: the tensor or node that this spares. harm: the noise that it removes."""
+    """nodes: those that become float together. sake: the tensor or node not rounded then. harm: noise removed."""
 
     sake: str
     nodes: frozenset[str]
@@ -35,10 +35,10 @@ class Move:
 
 
 def moves(model: ir.Model, plan: QuantPlan, harms: Mapping[str, float]) -> tuple[Move, ...]:
-    """A move for each tensor that the plan rounds, and one for each integer node; none for what does no harm.
+    """A move for each tensor that the plan rounds and for each integer node; none where there is no noise to remove.
 
-    harms: node → the noise that comes from rounding what it reads and writes, on any scale. A tensor's part in that is
-    no larger than the least harm of the nodes at its ends.
+    harms: node → the noise from rounding the tensors that it reads and writes, on any scale. A tensor's own noise is
+    estimated as the least of the nodes that write or read it, which is an upper bound.
     """
     integer = frozenset(node.name for node in plan.quantised)
     made = (output for node in model.graph for output in node.outputs)
@@ -56,10 +56,10 @@ def moves(model: ir.Model, plan: QuantPlan, harms: Mapping[str, float]) -> tuple
 
 
 def ordered(found: Iterable[Move], costs: Mapping[str, float]) -> tuple[Move, ...]:
-    """The moves, each time the one that takes away most for what it adds to the cost of those before it.
+    """The moves in greedy order: each removes most noise for the cost that it adds to the moves before it.
 
-    costs: node → what it costs to leave it float; nodes that are not in it cost nothing. Left out is a move all of
-    whose nodes are float already, and one that would leave no costly node in integers.
+    costs: node → the cost of leaving it float; nodes that are missing cost nothing. Left out are moves all of whose
+    nodes are float already, and moves after which every node with a cost would be float.
     """
     left = sorted(found, key=lambda move: move.sake)
     costly = frozenset(name for name, cost in costs.items() if cost > 0)
@@ -78,7 +78,7 @@ def ordered(found: Iterable[Move], costs: Mapping[str, float]) -> tuple[Move, ..
 
 
 def _makers(value: ir.Value, integer: frozenset[str], joined: bool = False) -> set[str]:
-    """The integer nodes that have rounded the values of the tensor on their way to it, back to a second Concat."""
+    """Integer nodes that write the tensor, and those before nodes that pass values on, through at most one Concat."""
     node = value.producer()
     if node is None or str(node.name) not in integer:
         return set()
@@ -91,7 +91,7 @@ def _makers(value: ir.Value, integer: frozenset[str], joined: bool = False) -> s
 
 
 def _readers(value: ir.Value, integer: frozenset[str], joined: bool = False) -> set[str]:
-    """The integer nodes that read the values of the tensor, itself or as others hand them on, up to a second Concat."""
+    """Integer nodes that read the tensor, and those behind nodes that pass values on, through at most one Concat."""
     found: set[str] = set()
     for user, _ in value.uses():
         kind = _kind(user)

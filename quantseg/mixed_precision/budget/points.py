@@ -1,4 +1,4 @@
-"""What one evaluation of the search found, and which of several points nothing else is better than."""
+"""Points, the evaluated models of a search, and their Pareto front."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Point:
-    """One model that was judged on real images.
+    """One model that was evaluated on real images.
 
-    float_nodes: what the search left float in it. cost: what is to be small, share or time. int8_share: of its
-    multiply-accumulates. drop: points of mIoU that its masks lose, below 0 where they gain; class_drops: points of IoU,
-    by class. agreement: mean IoU of its masks with the float masks, 0…1. sqnr_db: of its output; None for class ids and
-    where it is infinite.
+    float_nodes: the nodes that the search left float. cost: what the search minimises, see `Costs.unit`. int8_share:
+    share of the multiply-accumulates in int8, 0…1. drop: points of mIoU that its masks lose; negative where they gain.
+    class_drops: class → points of IoU lost. agreement: mean IoU of its masks with the float masks, 0…1. sqnr_db: of its
+    output, in dB; None for class ids and where it is infinite.
     """
 
     float_nodes: frozenset[str]
@@ -36,9 +36,9 @@ class Point:
 
 
 def dominates(one: Point, other: Point, classes: Collection[str] = ()) -> bool:
-    """Whether `one` costs no more and loses no more than `other`, and less of something.
+    """Whether `one` is no worse than `other` in cost and every loss, and better in at least one of them.
 
-    classes: those whose own losses count beside that of mIoU.
+    classes: those whose own IoU losses count beside that of mIoU.
     """
     pairs = [(one.cost, other.cost), (one.drop, other.drop)]
     pairs += [(one.class_drops[name], other.class_drops[name]) for name in classes]

@@ -1,8 +1,8 @@
-"""What a node may compute in, and which runtime executes a convolution in it: a fact is a row.
+"""The precisions in which a node may compute, and which of them a runtime has kernels for.
 
-16-bit activations would be the natural step between int8 and float. No runtime here has it: of a QDQ model with uint16
-or int16 activations (opset 21) onnxruntime 1.31's CPU provider executes `Conv` on float32, with a QuantizeLinear and a
-DequantizeLinear around it, so it is slower than float and less exact. Its execution profile tells; a test asks it anew.
+16-bit activations would be the natural step between int8 and float, but no runtime here has kernels for them. In a QDQ
+model with uint16 or int16 activations (opset 21), onnxruntime 1.31's CPU provider executes `Conv` in float32 with a
+QuantizeLinear and a DequantizeLinear around it: slower than float and less exact. A test checks this by profile.
 """
 
 from dataclasses import dataclass
@@ -29,5 +29,5 @@ PRECISIONS = (
 
 
 def candidates(runtime: Runtime) -> tuple[Precision, ...]:
-    """The precisions that a search chooses from for a runtime: those that it executes a convolution in as such."""
+    """The precisions that a search chooses from: those in which the runtime has a kernel for convolutions."""
     return tuple(p for p in PRECISIONS if p.activation is None or p.activation.name in runtime.activation_types)

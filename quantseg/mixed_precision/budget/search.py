@@ -1,4 +1,4 @@
-"""The search on a real model: what its nodes harm and cost, points judged on images, the cheapest within the budget."""
+"""The mixed-precision search on a real model, and its result."""
 
 import math
 import time
@@ -28,15 +28,17 @@ from quantseg.runtimes import Runtime
 T = TypeVar("T")
 
 IMAGES = 32
-"""How many images are calibrated on, and how many are judged, where no number is given."""
+"""Default number of calibration images, and of evaluation images."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a search. candidate: with the chosen nodes kept float, and why. limit: of evaluations.
+    """The result of a search.
 
-    judged: which outputs of the model are compared. written: what was judged of the model as it is written, where that
-    is another one than the walk's best. model: the one that is written, once it is made.
+    candidate: with the chosen nodes kept float, and the reason. walk: all evaluated points. judge: the evaluation
+    images and the budget. limit: most evaluations that were allowed. unit: of the points' cost. runtime: used for it.
+    judged: the outputs that are compared. written: the evaluation of the written model, where format or placement make
+    it another one than the walk's best. model: the written model; None until it is made.
     """
 
     candidate: Candidate
@@ -50,7 +52,7 @@ class Found:
     model: QuantizedModel | None = None
 
     def save(self, path: Path | str) -> Path:
-        """Writes the found model, and gives its path. Raises OutputError."""
+        """Writes the model to a file and returns its path. Raises OutputError."""
         assert self.model is not None
         return self.model.save(path)
 
@@ -64,22 +66,22 @@ class Found:
 
     @property
     def result(self) -> Point:
-        """What is known of the model that is written."""
+        """The evaluated point of the written model."""
         return self.written or self.walk.best
 
     @property
     def is_met(self) -> bool:
-        """Whether that is within the budget."""
+        """Whether the written model is within the budget."""
         return self.judge.budget.holds(self.result)
 
     @property
     def evaluations(self) -> int:
-        """How many were made."""
+        """How many evaluations were made."""
         return len(self.walk.points) + (self.written is not None)
 
     @property
     def front(self) -> tuple[Point, ...]:
-        """The points that no other dominates, the cheapest first."""
+        """The Pareto front of the evaluated points, the cheapest first."""
         return front(self.walk.points, self.judge.budget.classes)
 
     def to_json(self) -> dict[str, object]:
@@ -100,7 +102,7 @@ class Found:
 
 
 def halves(images: Dataset) -> tuple[Subset, Subset]:
-    """Images to calibrate on and images to judge on, none in both: of the sorted names every other one.
+    """Splits images, in the order of their names, alternately into (calibration, evaluation) images.
 
     Raises DataError for a single image.
     """
@@ -113,9 +115,9 @@ def halves(images: Dataset) -> tuple[Subset, Subset]:
 
 
 def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: bool) -> tuple[tuple[str, ...], float]:
-    """The names of the model's classes, and about how many seconds one image takes in an evaluation.
+    """The names of the model's classes, and roughly the seconds per image of an evaluation, measured on one image.
 
-    Raises DataError where labels are asked for and there are none, or they do not fit.
+    labelled: whether labels are asked for. Raises DataError where they are and there are none, or they do not fit.
     """
     first = Subset(images, (0,))
     with closing(context.runtime.open(model.source, threads=context.threads, spinning=False)) as reference:
@@ -133,10 +135,10 @@ def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: 
 
 @dataclass(frozen=True)
 class Weighing:
-    """What nodes cost in float and what their rounding harms.
+    """Cost and noise of each node.
 
-    shares: node → its share of the multiply-accumulates. harm: node → the noise that its rounding makes; asked for only
-    where all in int8 is over the budget.
+    prices: cost of leaving nodes float. shares: node → its share of the multiply-accumulates. harm: gives node → noise
+    of its rounding; called only where the model all in int8 is over the budget.
     """
 
     prices: Costs
@@ -147,10 +149,10 @@ class Weighing:
 def search(
     candidate: Candidate, judge: JudgedImages, weighing: Weighing, context: Context, *, evaluations: int
 ) -> Found:
-    """The cheapest model within the budget, in at most so many evaluations of all judged images.
+    """Finds the cheapest model within the budget. evaluations: most models that are evaluated, each on all images.
 
-    Models are judged in QDQ. Raises DataError where the labels or the budget do not fit the images, PlanError and
-    CalibrationError as the candidate's plan does.
+    Models are evaluated in QDQ format. Raises DataError where the labels or the budget do not fit the images, and
+    the PlanError and CalibrationError of the candidate's plan.
     """
     prices = weighing.prices
     points: list[Point] = []
@@ -181,9 +183,9 @@ def _point(nodes: Nodes, cost: float, int8_share: float, found: JudgedLoss) -> P
 
 
 def confirmed(found: Found, made: QuantizedModel, context: Context, taken: FoldedInput | None = None) -> Found:
-    """The same, with one evaluation more: of the model as it is written, which another format or placement changes.
+    """The result with one more evaluation: of the written model, which format or placement may have changed.
 
-    taken: how that takes the images, where it is folded.
+    taken: how the written model takes images, where preprocessing or argmax is folded into it.
     """
     shares = work_shares(found.candidate.prepared, input_shapes(found.candidate.model))
     best, named = found.walk.best, _named(context, "evaluating what is written")
@@ -193,7 +195,7 @@ def confirmed(found: Found, made: QuantizedModel, context: Context, taken: Folde
 
 
 def _named(context: Context, name: str) -> Context:
-    """The same, its progress under another name."""
+    """The context with another label for its progress bars."""
 
     def named(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
         return context.track(items, total=total, what=name)
@@ -202,7 +204,7 @@ def _named(context: Context, name: str) -> Context:
 
 
 def _explained(candidate: Candidate, walked: Walk, budget: Budget) -> Candidate:
-    """The candidate with the best point's nodes kept float, with the loss that they were taken out of int8 for."""
+    """The candidate with the best point's float nodes; the reason names the loss of the model all in int8."""
     loss = budget.tightest(walked.points[0])
     reason = f"the search left it float: with all in int8 the masks lose {loss.points:.2f} points of {loss.what}"
     return candidate.left_float(walked.best.float_nodes, reason)

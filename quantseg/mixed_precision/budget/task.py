@@ -1,4 +1,4 @@
-"""A search that can begin: images to calibrate on apart from those to judge on, the budget, and how long it takes."""
+"""The inputs of a search: calibration images apart from evaluation images, the budget, and the expected time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from quantseg.quantization.float_model import FloatModel
 
 @dataclass(frozen=True)
 class SearchGoal:
-    """What a search is asked for.
+    """The goal of a search.
 
-    max_iou_drop: points of mIoU that may be lost. max_class_drop: CLASS=POINTS of a class's own IoU. labels: by the
-    masks beside the images, not by the float model's. evaluations: at most so many models are judged.
+    max_iou_drop: points of mIoU that may be lost. max_class_drop: CLASS=POINTS, points of IoU that a class may lose.
+    labels: whether the loss is measured against the label masks beside the images; else against the float model's
+    masks. evaluations: most models that are evaluated.
     """
 
     max_iou_drop: float = 0.5
@@ -30,7 +31,7 @@ class SearchGoal:
     evaluations: int = 12
 
     def check(self, target: TargetOptions) -> None:
-        """Raises PlanError where the target leaves no evaluation for the search."""
+        """Raises PlanError where the target needs an evaluation itself and none is left for the search."""
         if target.target == ORT_CPU and self.evaluations < 2:
             what = f"target={target.target} takes an evaluation for the model that is written"
             raise PlanError(f"{what}; give evaluations=2")
@@ -38,10 +39,10 @@ class SearchGoal:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """A search that can begin.
+    """The inputs of a search.
 
-    judging: opens the images to judge on, which are `judged` as the float model takes them. seconds: about how long one
-    image takes in an evaluation.
+    calibrating: calibration images. judging: opens the evaluation images. judged: these, as the float model takes them.
+    seconds: rough time per image of an evaluation.
     """
 
     model: FloatModel
@@ -56,9 +57,10 @@ class SearchTask:
 def images_of(
     model: FloatModel, data: object, calib: object, goal: SearchGoal, limit: int | None
 ) -> tuple[Dataset, Opener]:
-    """Images to calibrate on, and what opens those to judge on. calib: None takes every other one of `data`.
+    """The calibration images, and a function that opens the evaluation images.
 
-    Raises DataError.
+    data: evaluation images. calib: calibration images; None: every second image of `data`, which is then not evaluated.
+    limit: most images of each; None: IMAGES. Raises DataError.
     """
     most = limit or searching.IMAGES
     if calib is not None:
@@ -69,7 +71,7 @@ def images_of(
 
 
 def search_task(model: FloatModel, images: tuple[Dataset, Opener], goal: SearchGoal, context: Context) -> SearchTask:
-    """Rehearses one evaluation. images: to calibrate on, and what opens those to judge on.
+    """The inputs of a search, checked by one evaluation on one image. images: as returned by `images_of`.
 
     Raises DataError where labels are asked for and missing, RecipeError for a budget that does not fit the classes.
     """
@@ -81,7 +83,7 @@ def search_task(model: FloatModel, images: tuple[Dataset, Opener], goal: SearchG
 
 
 def found_for(task: SearchTask, candidate: Candidate, bench: Bench | None, context: Context) -> searching.Found:
-    """The search of a candidate. bench: where parts are timed, so that milliseconds are saved, not work."""
+    """Searches a candidate. bench: times the model's parts, so that cost is milliseconds; None: it is MACs in float."""
     shapes = input_shapes(candidate.model)
     shares = weighing.work_shares(candidate.prepared, shapes)
     prices = weighing.by_work(shares) if bench is None else weighing.by_time(candidate, shapes, bench)

@@ -1,9 +1,10 @@
 """The walk: from all int8 to the cheapest model within the budget, in a bounded number of real evaluations.
 
-Moves stand in the order in which they pay; a prefix of them is left float. The shortest prefix within the budget is
-found by bisection on a logarithmic scale, since a few nodes mostly do most of the harm. With the evaluations that are
-left, moves of the prefix go back to int8 one by one, the dearest first, where the budget allows. Where more float never
-loses more, the prefix is the shortest, and no single move of the result can be given back. Nothing is random.
+Moves are ordered by noise removed per cost, and a prefix of them is left float. The shortest prefix within the budget
+is found by bisection on a logarithmic scale, since mostly few nodes cause most of the noise. With the evaluations that
+remain, single moves of the prefix are returned to int8, the most expensive first, where the budget allows. If more
+float never loses more, the prefix is the shortest, and given enough evaluations no single move of the result can be
+returned. Nothing is random.
 """
 
 import math
@@ -19,9 +20,9 @@ ALL_INT8: Nodes = frozenset()
 
 @dataclass(frozen=True)
 class Walk:
-    """points: all that were evaluated, in that order, each set of nodes once. best: the one to take.
+    """points: all evaluated models in order of evaluation, each set of float nodes once. best: the choice of `choose`.
 
-    That is the cheapest within the budget, or, where none is, the one that is least over it.
+    is_met: whether best is within the budget.
     """
 
     points: tuple[Point, ...]
@@ -37,10 +38,10 @@ def walk(
     *,
     evaluations: int,
 ) -> Walk:
-    """Evaluates all in int8, and where that is over the budget, at most `evaluations` points in all.
+    """Evaluates the model all in int8 and, if that is over the budget, at most `evaluations` points in all.
 
-    moves: the nodes that leave int8 together, the move that pays most first; asked for only where needed. price: what a
-    set of float nodes costs, as far as that is known without evaluating it.
+    evaluate: evaluates the model with these nodes float. moves: gives sets of nodes that become float together, the
+    best move first; called only where needed. price: estimated cost of a set of float nodes, without an evaluation.
     """
     seen: dict[Nodes, Point] = {}
 
@@ -62,7 +63,7 @@ def walk(
 
 
 def choose(points: Sequence[Point], budget: Budget) -> Point:
-    """The cheapest point within the budget; where none is, the one that is least over it."""
+    """The cheapest point within the budget; if there is none, the point that is least over it."""
     held = [point for point in points if budget.holds(point)]
     if held:
         return min(held, key=lambda p: (p.cost, len(p.float_nodes), budget.excess(p), sorted(p.float_nodes)))
@@ -70,14 +71,14 @@ def choose(points: Sequence[Point], budget: Budget) -> Point:
 
 
 def union(moves: Iterable[Nodes]) -> Nodes:
-    """All nodes of the moves."""
+    """The nodes of all moves."""
     return frozenset().union(*moves)
 
 
 def _shortest(steps: Sequence[Nodes], within: Callable[[Nodes], bool], left: Callable[[], int]) -> int:
-    """The length of the shortest prefix that was found within the budget; 0 for none.
+    """The length of the shortest prefix of moves that was found within the budget; 0 for none.
 
-    As long as none is known, the last evaluation is kept for all moves together: better a slow model than none.
+    If none is found before the last evaluation, that evaluates all moves together: better a slow model than none.
     """
     short, enough = 0, len(steps) + 1
     while enough - short > 1 and left() > 0:
@@ -98,7 +99,7 @@ def _give_back(
     left: Callable[[], int],
     price: Callable[[Nodes], float],
 ) -> None:
-    """Tries the prefix without each of its moves but the last, without which it is over the budget."""
+    """Returns single moves of the prefix to int8 where the budget allows; not the last, which the budget needs."""
     kept = dict(enumerate(steps))
 
     def without(number: int) -> Nodes:

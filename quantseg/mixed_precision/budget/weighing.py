@@ -1,4 +1,4 @@
-"""What the nodes of a model harm and cost: by sensitivity, by multiply-accumulates, by the times of their parts."""
+"""Noise of each node, by sensitivity, and its cost in float, by MACs or by the measured times of the model's parts."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,15 +18,16 @@ from quantseg.quantization.plan import QuantPlan
 from quantseg.runtimes.macs import multiply_accumulates
 
 HARM_IMAGES = 2
-"""On how many of the calibration images the nodes' harm is measured, which only orders them."""
+"""Calibration images on which the nodes' noise is measured; few are enough, since it only orders the nodes."""
 
 WORK, TIME = "share of the multiply-accumulates in float", "milliseconds, by the times of the parts"
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What float costs. nodes: what each of them adds, as if it stood alone. whole: what a model of this plan takes,
-    in which the search left these nodes float.
+    """The cost of float nodes, in `unit`.
+
+    nodes: node → the cost that it adds as the only float node. whole: (float nodes, plan) → the cost of the model.
     """
 
     unit: str
@@ -35,18 +36,18 @@ class Costs:
 
 
 def by_work(shares: Mapping[str, float]) -> Costs:
-    """Costs as shares of the multiply-accumulates, the same on every machine. shares: of each node."""
+    """Costs as shares of the MACs in float, the same on every machine. shares: of each node."""
     return Costs(WORK, shares, lambda _, decided: 1 - in_int8(decided, shares))
 
 
 def by_time(candidate: Candidate, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> Costs:
-    """Costs in milliseconds of this machine, by the times of the model's parts. shapes: of its inputs."""
+    """Costs in milliseconds on this machine, by the measured times of the model's parts. shapes: of its inputs."""
     known = costs.estimate(candidate, shapes, bench)
     return Costs(TIME, known.nodes(), lambda nodes, _: known.milliseconds(nodes))
 
 
 def work_shares(prepared: Prepared, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, float]:
-    """Node → its share of the multiply-accumulates; 0 for what is no product. shapes: of the model's inputs."""
+    """Node → its share of the MACs; 0 for all but convolutions and products. shapes: of the model's inputs."""
     macs = multiply_accumulates(prepared, shapes)
     total = sum(macs.values()) or 1
     return {node: count / total for node, count in macs.items()}
@@ -58,9 +59,9 @@ def in_int8(decided: QuantPlan, shares: Mapping[str, float]) -> float:
 
 
 def harms(candidate: Candidate, context: Context) -> Mapping[str, float]:
-    """Node → the noise of its rounding alone, as a share of the output's energy; of class ids the share that flips.
+    """Node → the output noise if it alone is quantised, over the signal; for outputs of class ids the share of flips.
 
-    At most HARM_IMAGES of the context's data, those that were calibrated on, are taken, evenly spread.
+    Measured on at most HARM_IMAGES of the context's data (the calibration images), evenly spread.
     """
     images = context.data
     count = len(images.names)
@@ -72,5 +73,5 @@ def harms(candidate: Candidate, context: Context) -> Mapping[str, float]:
 
 
 def _noise(loss: Loss) -> float:
-    """Noise over signal; 0 where nothing differs, huge but finite where the numbers are lost."""
+    """Noise over signal; 0 where nothing differs, at most 10^10 where SQNR is −inf."""
     return 10 ** (-max(loss.sqnr_db, -100.0) / 10)

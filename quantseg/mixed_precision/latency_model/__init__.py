@@ -1,8 +1,9 @@
-"""What each part of a model costs on this machine, in float and in integers, and the placement that follows.
+"""The latency of each part of a model on this machine, in float and in integers, and the node placement that follows.
 
-A part is cut out of the prepared graph (units, cutting) and timed on both sides as a model of its own (candidates,
-stopwatch); its times are kept on disk (cache). Of all splits into float and integer parts the cheapest is found (cut).
-Parts do not tell all of a whole, so it is compared with the placement by rule as a whole (comparison).
+A part is cut out of the prepared graph (units, cutting) and timed in float and in integers as a model of its own
+(trials, stopwatch); its times are kept on disk (cache). The fastest split into float and integer parts is a minimum
+cut (pricing, placing). The sum of parts is only an estimate, so the latency of the whole model is compared with that
+of the placement by rule (comparison).
 """
 
 from quantseg.mixed_precision.latency_model.cache import folder

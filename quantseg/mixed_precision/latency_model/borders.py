@@ -1,4 +1,4 @@
-"""A tensor's way from float to integers and back, as models of its own."""
+"""Small models that quantise or dequantise one tensor, to time what a border between float and integers costs."""
 
 import numpy as np
 import onnx_ir as ir
@@ -10,19 +10,19 @@ _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def quantising(shape: tuple[int, ...], qtype: QType, *, turned: bool) -> ir.Model:
-    """Float in, integers out, (N, C, H, W) → (N, H, W, C) where turned."""
+    """A model that quantises a tensor. turned: it also transposes from (N, C, H, W) to (N, H, W, C)."""
     return _model("QuantizeLinear", ir.DataType.FLOAT, ir.DataType[qtype.name.upper()], shape, turned, qtype)
 
 
 def dequantising(shape: tuple[int, ...], qtype: QType, *, turned: bool) -> ir.Model:
-    """Integers in, float out; where turned the integers are (N, H, W, C) and the floats (N, C, H, W)."""
+    """A model that dequantises a tensor. turned: it also transposes from (N, H, W, C) to (N, C, H, W)."""
     return _model("DequantizeLinear", ir.DataType[qtype.name.upper()], ir.DataType.FLOAT, shape, turned, qtype)
 
 
 def _model(
     op_type: str, before: ir.DataType, after: ir.DataType, shape: tuple[int, ...], turned: bool, qtype: QType
 ) -> ir.Model:
-    """`shape` is the float tensor's; the integers are transposed, which are a quarter of it."""
+    """shape: of the float tensor. The integers are what is transposed, since they are a quarter of the bytes."""
     inner = tuple(shape[axis] for axis in _TO_LAST) if turned else shape
     first, last = (shape, inner) if op_type == "QuantizeLinear" else (inner, shape)
     value = source = ir.Value(name="x", shape=ir.Shape(first), type=ir.TensorType(before))

@@ -1,7 +1,7 @@
-"""Costs kept on disk, one file for each processor, runtime version, number of threads and state of the code.
+"""Timings kept on disk: one file for each processor, runtime version, number of threads and state of the code.
 
-A file is replaced whole. A writer first takes in what another has written meanwhile, so two at once lose at most a few
-timings, which are then made again, and never a file.
+A file is replaced as a whole, after merging what another process has written meanwhile. Two concurrent writers can lose
+a few timings, which are then measured again, but never damage the file.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ from quantseg.runtimes.provenance import provenance
 log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "QUANTSEG_CACHE"
-"""The environment variable that names another folder than the user's own cache."""
+"""The environment variable that names a folder to use in place of the user's cache folder."""
 
 _VERSION = 1
-"""Of the file, and of the way in which candidates are cut out and timed: another one's figures are not comparable."""
+"""Version of the file and of the way in which parts are cut out and timed; other versions are not comparable."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the figures depend on beside the candidate. formats: digest of the code that writes and times them."""
+    """What timings depend on beside the timed model. formats: digest of the code that writes and times it."""
 
     processor: str
     runtime: str
@@ -44,12 +44,12 @@ class Machine:
 
     @property
     def file_name(self) -> str:
-        """A name of its own, readable at its start."""
+        """The file's name: runtime and threads, then a digest of all fields."""
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
         return f"costs-{re.sub(r'[^a-z0-9.]+', '-', self.runtime.lower())}-{self.threads}-{digest}.json"
 
     def to_json(self) -> dict[str, object]:
-        """The head of the file."""
+        """The fields at the start of the file, by which it is checked."""
         return {
             "quantseg_costs": _VERSION,
             "processor": self.processor,
@@ -60,7 +60,7 @@ class Machine:
 
 
 def this_machine(runtime: Runtime, threads: int) -> Machine:
-    """The processor with its instruction sets and cores, and the runtime."""
+    """This machine (system, processor, cores, instruction sets) with the runtime and the number of threads."""
     here = provenance()
     sets = ", ".join(here.instruction_sets or ())
     processor = f"{here.os}, {here.processor}, {here.cores} cores, {sets}"
@@ -71,7 +71,7 @@ def this_machine(runtime: Runtime, threads: int) -> Machine:
 
 
 def folder() -> Path:
-    """Where the files lie: $QUANTSEG_CACHE, else the user's cache folder."""
+    """The folder of the files: $QUANTSEG_CACHE, else the user's cache folder."""
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
         return Path(given)
@@ -79,7 +79,7 @@ def folder() -> Path:
 
 
 def read(place: Path, machine: Machine) -> dict[str, Cost | None]:
-    """The costs on disk; none, with a warning, where the file is damaged or of another machine."""
+    """The timings on disk; empty where there are none, with a warning where the file is damaged or does not match."""
     path = place / machine.file_name
     if not path.is_file():
         return {}
@@ -94,7 +94,7 @@ def read(place: Path, machine: Machine) -> dict[str, Cost | None]:
 
 
 def write(place: Path, machine: Machine, found: Costs) -> None:
-    """Adds the costs to those on disk. A folder that cannot be written costs the next run time, so it is a warning."""
+    """Adds timings to those on disk. A folder that cannot be written only costs time in the next run: a warning."""
     if not found:
         return
     together = read(place, machine) | dict(found)
@@ -106,7 +106,7 @@ def write(place: Path, machine: Machine, found: Costs) -> None:
 
 
 def _cost(entry: list[int] | None) -> Cost | None:
-    """Raises TypeError or ValueError where the entry is none."""
+    """A Cost from its JSON entry. Raises TypeError or ValueError where the entry is malformed."""
     if entry is None:
         return None
     work, before, after = entry

@@ -1,7 +1,7 @@
-"""The latency comparison: whole models against each other, since the times of parts do not tell all of a whole.
+"""The latency comparison of whole models, since the sum of the parts' times is only an estimate.
 
-What parts leave out: data that is still in the processor's cache, kernels that wait for each other's threads, operators
-that the runtime fuses across parts.
+The parts' times do not include: data that is still in the processor's cache, threads that wait for each other between
+kernels, and operators that the runtime fuses across parts.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ ROUNDS, RUNS = 4, 6
 
 
 def compare_latency(models: Sequence[ir.Model], feeds: Mapping[str, NDArray[Any]], bench: Bench) -> tuple[float, ...]:
-    """Milliseconds of each model: the median over rounds in turns, one session alive; from disk where all are there.
+    """The latency of each model in milliseconds: the median over alternating rounds, with one session open at a time.
 
-    Raises ModelError where one does not open.
+    Read from disk where all models have been timed before. Raises ModelError where the runtime does not open a model.
     """
     machine = cache.this_machine(bench.runtime, bench.threads)
     known = {} if bench.kept is None else cache.read(bench.kept, machine)

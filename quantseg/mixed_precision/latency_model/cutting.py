@@ -1,6 +1,6 @@
-"""A part of a graph as a model of its own, small enough to be timed alone: float, or in integers as a format writes it.
+"""Cuts a unit out of a graph as a model of its own that can be timed: in float, or in integers as a format writes it.
 
-The parts are nodes of the prepared graph with their own constants, so nothing here knows any operator.
+A unit is cut out with its constants, whatever its operators are; nothing here depends on them.
 """
 
 from collections.abc import Container
@@ -16,23 +16,23 @@ from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.quantization.plan import Overrides, QuantSettings, observable, plan_of_part
 
 CHANNELS_LAST = "channels-last"
-"""The format whose images are (N, H, W, places) inside, whatever they are outside."""
+"""The format whose image tensors inside the model are NHWC, with channel slots that may be padding."""
 
 _WIDE = 1.0
-"""Ranges are −1 … 1: time does not depend on them."""
+"""Ranges are −1 … 1: latency does not depend on them."""
 
 
 def float_model(unit: Unit, opset: int) -> ir.Model:
-    """The unit alone."""
+    """The unit alone, in float."""
     return framed(unit, opset, Frame.PLAIN)
 
 
 def integer_model(unit: Unit, opset: int, settings: QuantSettings, *, qformat: str, way: str | None) -> ir.Model:
     """The unit alone, computing in integers between QuantizeLinear and DequantizeLinear.
 
-    way: the variant in which the format writes its first node; None for the format's only one. Of the frames in which a
-    format may get its images the one that takes fewest nodes is taken: so its neighbours would hand them over.
-    Raises PlanError.
+    way: the variant in which the format writes the unit's first node; None: the format has only one. Of the frames
+    (tensor layouts at the unit's inputs) the one that adds the fewest nodes is used, as neighbouring nodes would give
+    that layout. Raises PlanError.
     """
     frames = tuple(Frame) if qformat == CHANNELS_LAST else (Frame.PLAIN,)
     models = (_quantised(framed(unit, opset, frame), unit, settings, qformat, way) for frame in frames)
@@ -40,15 +40,15 @@ def integer_model(unit: Unit, opset: int, settings: QuantSettings, *, qformat: s
 
 
 def stands_alone(unit: Unit, opset: int) -> bool:
-    """Whether the unit has its integer form without the nodes around it; Equal, which looks at origins, has not."""
+    """Whether the unit has an integer form without the nodes around it; Equal, whose rule looks at these, has none."""
     return all(isinstance(integer_form(node), IntegerForm) for node in float_model(unit, opset).graph)
 
 
 def own_nodes(model: ir.Model, names: Container[str]) -> tuple[ir.Node, ...]:
-    """The nodes of an integer part that it would have within a whole model too. names: of the unit's nodes.
+    """The nodes of an integer part that it would also have within a whole model. names: of the unit's nodes.
 
-    Left out are those that quantise its inputs and dequantise its outputs, and what selects the channels of an output
-    just before: the next node reads them in their places.
+    Left out are those that quantise the inputs and dequantise the outputs, and those that remove padding channels
+    before an output: within a whole model the next node reads the padded tensor.
     """
     border = {user for value in model.graph.inputs for user, _ in value.uses() if user.op_type == "QuantizeLinear"}
     for output in model.graph.outputs:
@@ -70,7 +70,7 @@ def _quantised(model: ir.Model, unit: Unit, settings: QuantSettings, qformat: st
 
 
 def _ranges(graph: ir.Graph) -> dict[str, Range]:
-    """A range for each tensor that a plan may ask for: of pixels theirs, of a clamp's output one within its bounds."""
+    """A range for each tensor that a plan may ask for: 0…255 for pixels, for a clamp's output within its bounds."""
     makers: dict[str, ir.Node] = {str(v.name): node for node in graph for v in node.outputs}
     pixels = {str(v.name): Range(0.0, 255.0) for v in graph.inputs if v.dtype == ir.DataType.UINT8}
     return pixels | {name: _range(makers.get(name)) for name in observable(graph)}

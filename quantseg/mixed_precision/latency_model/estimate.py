@@ -1,4 +1,4 @@
-"""What a model takes on this machine, by the times of its parts, with any of its nodes held in float."""
+"""Estimates a model's latency on this machine from the times of its parts, with any of its nodes held in float."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +15,21 @@ from quantseg.quantization.plan.decisions import decide
 
 @dataclass(frozen=True)
 class Estimate:
-    """The parts of a model and the prices of its borders, in nanoseconds. units: node → the part that it is in."""
+    """The times of a model's parts and of the conversions between them, in nanoseconds. units: node → its part."""
 
     parts: Mapping[str, CutPart]
     crossings: tuple[Crossing, ...]
     units: Mapping[str, str]
 
     def milliseconds(self, held: frozenset[str] = frozenset()) -> float:
-        """Of the fastest placement that computes these nodes in float; parts that could not be timed take no time."""
+        """Latency of the fastest placement with the `held` nodes in float; untimed parts count as 0."""
         parts = {**self.parts, **{name: self._in_float(name) for name in {self.units[node] for node in held}}}
         total = cut.price(parts, self.crossings, cut.cheapest(parts, self.crossings))
         assert total is not None
         return total * 1e-6
 
     def nodes(self) -> Mapping[str, float]:
-        """Node → how many milliseconds more its part takes in float than in integers, borders apart; 0 for fewer."""
+        """Node → milliseconds that its part takes longer in float than in integers, without conversions; at least 0."""
         found = {}
         for node, unit in self.units.items():
             part = self.parts[unit]
@@ -45,7 +45,7 @@ class Estimate:
 def estimate(candidate: Candidate, inputs: Mapping[str, Sequence[int]], bench: Bench) -> Estimate:
     """Times the parts of the model, as `fit` does, or reads their times from disk.
 
-    inputs: shapes of the model's inputs, as far as it leaves them open.
+    inputs: shapes of the model's inputs, where it leaves them open.
     """
     prepared, settings, overrides = candidate.prepared, candidate.settings, candidate.overrides
     everywhere = replace(overrides, integer=frozenset(str(node.name) for node in prepared.model.graph))

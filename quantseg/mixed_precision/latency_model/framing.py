@@ -1,8 +1,8 @@
-"""A unit as a model of its own: its nodes on inputs of their own, in a frame that lets a format keep its own layout.
+"""Builds a model of one unit, with inputs and outputs in a frame, the layout in which a format keeps its tensors.
 
-A format with the channels last takes and gives images as (N, H, W, places), some places unused, for as long as nobody
-wants them otherwise. Alone, a unit would pay for bringing its images there and back. So its inputs are such images
-from the start, made what the unit reads by a Transpose and a Slice, of which that format writes neither.
+The channels-last format keeps image tensors in NHWC, with channel slots of which some may be padding. Timed on NCHW
+inputs, a unit alone would pay for the change of layout. So the inputs of its model are NHWC with padding, and a
+Transpose and a Slice make from them what the unit reads; the channels-last format removes both when it writes it.
 """
 
 from enum import Enum
@@ -17,7 +17,7 @@ _REGISTER, _LEAST = 16, 4
 
 
 class Frame(Enum):
-    """How images come to the unit and go from it."""
+    """The layout of image tensors at the inputs and outputs of the unit's model."""
 
     FILLED = "channels last, filled up to whole registers"
     COMPACT = "channels last"
@@ -25,12 +25,12 @@ class Frame(Enum):
 
 
 def framed(unit: Unit, opset: int, frame: Frame) -> ir.Model:
-    """The unit's nodes with their constants, between inputs and outputs in this frame."""
+    """A model of the unit's nodes and constants, with its inputs and outputs in this frame."""
     return _Framer(frame).model(unit, opset)
 
 
 def stands_outside(value: ir.Value) -> bool:
-    """Whether a tensor is on the channels-last side of a Transpose of the model's own."""
+    """Whether the model itself has the tensor in NHWC, beside a Transpose from or to NCHW."""
     maker = value.producer()
     made = maker is not None and _permutation(maker) == TO_LAST
     return made or any(_permutation(user) == TO_FIRST for user, _ in value.uses())
@@ -42,7 +42,7 @@ def _permutation(node: ir.Node) -> tuple[int, ...]:
 
 
 class _Framer:
-    """Builds one model."""
+    """Builds the model of one unit."""
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -81,7 +81,7 @@ class _Framer:
         return copy
 
     def _turned_in(self, value: ir.Value, copy: ir.Value) -> None:
-        """An input (N, H, W, places) from which the unit's own (N, C, H, W) is made."""
+        """Adds an NHWC input, with padding channels if the frame has them, and makes the unit's NCHW input from it."""
         batch, count, height, width = sizes(value)
         places = _filled(count) if self._frame is Frame.FILLED else count
         outer = ir.Value(name=f"{value.name}_places", shape=ir.Shape((batch, height, width, places)), type=value.type)
@@ -121,6 +121,6 @@ class _Framer:
 
 
 def _filled(count: int) -> int:
-    """Channels filled up as a convolution gives them, but to no more than twice as many, which would be cut."""
+    """The number of channel slots of a convolution's output with so many channels; padding at most doubles it."""
     fills = (count + -count % multiple for multiple in (_REGISTER, _LEAST))
     return next((places for places in fills if places <= 2 * count), count)

@@ -1,4 +1,4 @@
-"""Where each node of a model computes, and in which way its integer form is written: whatever is fastest altogether."""
+"""Placement: which nodes compute in float and which in integers, and in which variant, for the least total latency."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +17,16 @@ from quantseg.quantization.plan import NodeCost, Overrides
 from quantseg.quantization.plan.decisions import ONLY_ANSWER, Decisions, leading_to_product
 
 FASTER = "float is faster here, its borders included"
-"""Why a node stays float that could compute in integers; the times are in `NodeCost`."""
+"""The reason of a node that stays float though it has an integer form; the times are in `NodeCost`."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """The placement and the costs that it follows. by_rule: the same ways of writing, but integers wherever the rules
-    have them. unmeasured: how many nodes the rules placed: those that no timing of a part tells anything about, since
-    their sizes or their integer form depend on the rest.
+    """A placement by measured times, and the times themselves.
+
+    overrides: the placement. by_rule: the placement that the rules make, with the same variants. costs: of each node
+    that was timed. unmeasured: how many nodes could not be timed alone, since their sizes or their integer form depend
+    on other nodes; the rules place these.
     """
 
     overrides: Overrides
@@ -36,10 +38,11 @@ class Placed:
 def place(
     found: tuple[UnitChoice, ...], wanted: Decisions, ruled: Decisions, costs: Costs, way: Way, *, latency_first: bool
 ) -> Placed:
-    """The fastest placement by these costs.
+    """The placement of least total time by these costs.
 
-    wanted: the decisions if every integer form were welcome; ruled: those of the rules, which hold for what cannot be
-    timed. latency_first: integers may round an answer that nothing integer reads any more.
+    wanted: the decisions with every possible integer form; ruled: those of the rules, which hold for nodes that cannot
+    be timed. latency_first: nodes behind the last integer product may also compute in integers, which rounds the output
+    head once more; otherwise they stay float for accuracy.
     """
     by_name = {str(node.name): node for node in wanted}
     is_ruled = {str(node.name): isinstance(form, IntegerForm) for node, form in ruled.items()}
@@ -100,7 +103,7 @@ def _answers(
     wanted: Decisions,
     by_name: Mapping[str, ir.Node],
 ) -> set[str]:
-    """The units in integers that would round an answer: no integer product follows them."""
+    """The integer units that would round the output head for nothing: no integer product follows them."""
     sides = {str(node.name): choice.unit.name in integer for choice in found for node in choice.unit.nodes}
     decisions: Decisions = {
         node: form if sides.get(str(node.name)) else KeptFloat(FASTER) for node, form in wanted.items()

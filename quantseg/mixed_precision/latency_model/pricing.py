@@ -1,9 +1,9 @@
-"""From timings to the parts and crossings of a graph, of which the cheapest split is found.
+"""Turns timings into the parts and crossings of the minimum-cut problem.
 
-The model of costs is a sum, and simpler than the truth in three points. Every Concat is priced as plain copies, though
-one that requantises its inputs takes longer. What onnxruntime fuses across nodes, an Add into a float convolution, is
-priced apart. A part is timed with its input in the cache. So the finished model is timed as a whole
-(quantseg.runtimes.speed_check).
+The latency model is a sum of times, and inexact in three points: every Concat is priced as plain copies, though one
+that requantises its inputs takes longer; nodes that onnxruntime fuses, such as an Add into a float convolution, are
+priced apart; and parts are timed with their inputs in the processor's cache. So the finished model gets a speed-up
+check as a whole (quantseg.runtimes.speed_check).
 """
 
 from collections.abc import Container, Mapping
@@ -21,16 +21,19 @@ from quantseg.quantization.operators import IntegerForm, integer_form
 _BLOCKED = frozenset(
     {"Add", "AveragePool", "Concat", "Conv", "GlobalAveragePool", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid"}
 )
-"""What onnxruntime computes in its blocked float layout, so that between two of them nothing is laid out anew."""
+"""Operators that onnxruntime computes in its blocked float layout (NCHWc): between two of them no layout changes."""
 
 _CARRIED = frozenset({"Flatten", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
-"""onnxruntime moves QuantizeLinear before these and DequantizeLinear behind them, so that on a border they run in
-integers whatever was planned, and on the model's own axes."""
+"""Operators that onnxruntime moves QuantizeLinear in front of and DequantizeLinear behind. On a border they therefore
+run in integers whatever the plan says, and in the model's own axis order."""
 
 
 @dataclass(frozen=True, eq=False)
 class UnitChoice:
-    """A unit and its candidates. in_integers: by variant; empty where it has no integer form or is not wanted in it."""
+    """A unit and the trials that time it. in_integers: variant → trial; empty where the unit has to stay float.
+
+    in_float: None where the unit cannot be timed, or has to stay float.
+    """
 
     unit: Unit
     in_float: Trial | None
@@ -38,17 +41,17 @@ class UnitChoice:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may compute on either side, and can be timed there."""
+        """Whether the unit may compute in float or in integers, and can be timed in both."""
         return self.in_float is not None and bool(self.in_integers)
 
     def best(self, costs: Costs) -> tuple[int, str] | None:
-        """Nanoseconds and variant of its fastest integer form; None where the runtime runs none of them."""
+        """Nanoseconds and variant of the fastest integer form; None where the runtime runs none."""
         known = [(cost.work, way) for way, c in self.in_integers.items() if (cost := costs.get(c.key)) is not None]
         return min(known, key=lambda pair: pair[0]) if known else None
 
 
 def choices(units: tuple[Unit, ...], free: frozenset[str], opset: int, way: Way) -> tuple[UnitChoice, ...]:
-    """The candidates of each unit. free: units that may compute in integers."""
+    """Each unit with its trials. free: names of the units that may compute in integers."""
     return tuple(
         UnitChoice(unit, candidates.in_float(unit, opset), candidates.in_integers(unit, opset, way))
         if unit.name in free
@@ -58,7 +61,7 @@ def choices(units: tuple[Unit, ...], free: frozenset[str], opset: int, way: Way)
 
 
 def to_time(found: tuple[UnitChoice, ...], way: Way) -> tuple[Trial, ...]:
-    """All that a placement asks for: open units on both sides, and the tensors around them on their way."""
+    """All trials that a placement needs: open units in float and in integers, and conversions of the tensors beside."""
     wanted: list[Trial] = []
     for choice in found:
         if choice.is_open and choice.in_float is not None:
@@ -69,7 +72,7 @@ def to_time(found: tuple[UnitChoice, ...], way: Way) -> tuple[Trial, ...]:
 
 
 def part(choice: UnitChoice, costs: Costs, makers: Mapping[ir.Value, Unit]) -> CutPart:
-    """What an open unit costs on each side, with what is laid out anew on whatever side the neighbours are."""
+    """The cost of an open unit in float and in integers; in float with the changes of layout that it always needs."""
     assert choice.in_float is not None
     measured, fastest = costs[choice.in_float.key], choice.best(costs)
     if measured is None or fastest is None:
@@ -83,7 +86,7 @@ def part(choice: UnitChoice, costs: Costs, makers: Mapping[ir.Value, Unit]) -> C
 
 
 def crossings(found: tuple[UnitChoice, ...], costs: Costs, way: Way, makers: Mapping[ir.Value, Unit]) -> list[Crossing]:
-    """The price of every float tensor for its way to integers and back, where it may have to go there."""
+    """The price of quantising and of dequantising each float tensor, where a placement may need that."""
     by_unit = {choice.unit.name: choice for choice in found}
     readers: dict[ir.Value, list[UnitChoice]] = {}
     for choice in found:
@@ -101,9 +104,10 @@ def crossings(found: tuple[UnitChoice, ...], costs: Costs, way: Way, makers: Map
 
 
 def is_fused(choice: UnitChoice, costs: Costs, integer: Container[str], makers: Mapping[ir.Value, Unit]) -> bool:
-    """Whether onnxruntime would fuse the float unit with the borders all around it into the integer one after all.
+    """Whether onnxruntime would compute a unit in integers though it is placed in float.
 
-    It does so where all operands come from integers and all results go to them: float cannot be had there alone.
+    It does where all operands come from integer units and all results go to integer units: it fuses the conversions
+    around a single float node without weights into the integer kernel.
     """
     unit, form = choice.unit, integer_form(choice.unit.nodes[0])
     if (
@@ -123,7 +127,7 @@ def is_fused(choice: UnitChoice, costs: Costs, integer: Container[str], makers: 
 
 
 def integer_data(unit: Unit) -> tuple[ir.Value, ...]:
-    """The tensors that the unit reads as integers where it computes in them."""
+    """The tensors that the unit reads as integers if it computes in integers."""
     form = integer_form(unit.nodes[0])
     if not isinstance(form, IntegerForm):
         return ()
@@ -134,7 +138,7 @@ def integer_data(unit: Unit) -> tuple[ir.Value, ...]:
 def _of_tensor(
     value: ir.Value, maker: UnitChoice | None, readers: list[UnitChoice], prices: tuple[int, int], costs: Costs
 ) -> list[Crossing]:
-    """Quantised once for all integer readers, dequantised and laid out once for all float ones."""
+    """The crossings of one tensor: quantised once for all integer readers, dequantised once for all float readers."""
     name = None if maker is None else maker.unit.name
     integer = tuple(c.unit.name for c in readers if value in integer_data(c.unit))
     outside = (None,) if value.is_graph_output() else ()
@@ -161,7 +165,7 @@ def _is_carried(choice: UnitChoice, costs: Costs) -> bool:
 
 
 def _layout(choice: UnitChoice | None, costs: Costs) -> tuple[int, int]:
-    """Nanoseconds for laying out what the float unit reads, and what it writes."""
+    """Nanoseconds of the changes of layout before and after the float unit."""
     measured = None if choice is None or choice.in_float is None else costs.get(choice.in_float.key)
     return (0, 0) if measured is None else (measured.before, measured.after)
 
@@ -187,5 +191,5 @@ def _is_blocked_choice(choice: UnitChoice | None) -> bool:
 
 
 def _read_blocked(value: ir.Value) -> bool:
-    """Whether float readers take the tensor as a float convolution leaves it."""
+    """Whether all readers take the tensor in the blocked layout in which a float convolution writes it."""
     return not value.is_graph_output() and all(user.op_type in _BLOCKED for user, _ in value.uses())

@@ -1,6 +1,6 @@
-"""Times candidates in a runtime. Each candidate is a session of its own, opened anew in every round.
+"""Times trials in a runtime. Each trial is a session of its own, opened anew in every round.
 
-The rounds lie apart, so that a slow moment of the machine hits one of them and not the least of all.
+The rounds of a trial are apart in time, and the fastest counts: a slow moment of the machine affects one round only.
 """
 
 import functools
@@ -18,15 +18,15 @@ from quantseg.runtimes.latency import random_feeds
 
 RUNS = 5
 AGREEMENT = 1.15
-"""Two rounds whose times differ by no more than this factor are believed; else there is a third."""
+"""If the times of two rounds differ by more than this factor, there is a third round."""
 
 _INTO, _OUT_OF = "ReorderInput", "ReorderOutput"
-"""onnxruntime's own border: into and out of the blocked layout in which it computes float convolutions."""
+"""Nodes that onnxruntime inserts: into and out of the blocked layout in which it computes float convolutions."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Nanoseconds. work: the kernels. before, after: float tensors laid out for them, where the neighbours differ."""
+    """Nanoseconds. work: the kernels. before, after: changes of layout at float inputs and outputs, where needed."""
 
     work: int
     before: int = 0
@@ -34,13 +34,13 @@ class Cost:
 
 
 Costs = Mapping[str, Cost | None]
-"""By the candidates' keys; None for what the runtime cannot run."""
+"""Trial key → cost; None for what the runtime cannot run."""
 
 
 def timed(
     candidates: Iterable[Trial], known: Costs, *, runtime: Runtime, threads: int, track: Track = quiet
 ) -> dict[str, Cost | None]:
-    """The costs of the candidates that are not known, equal ones timed once: the least of the rounds."""
+    """Times the trials whose keys are not in `known`, equal keys once; the cost is the least over the rounds."""
     todo = {c.key: c for c in candidates if c.key not in known}
     first = _round(todo, runtime, threads, track)
     again = _round({key: todo[key] for key, cost in first.items() if cost is not None}, runtime, threads, track)
@@ -61,7 +61,7 @@ def _agree(one: Cost | None, other: Cost | None) -> bool:
 
 
 def _timed_once(candidate: Trial, runtime: Runtime, threads: int) -> Cost | None:
-    """One session's cost; None where the runtime does not open or run it."""
+    """The cost measured in one session; None where the runtime does not open or run the model."""
     model = candidate.build()
     feeds = random_feeds(signature(model)[0])
     try:

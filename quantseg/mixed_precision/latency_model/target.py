@@ -1,4 +1,4 @@
-"""A target: the format, settings and placement that are fastest on this machine, and what had to be done without."""
+"""Fits a candidate to this machine: the output format and node placement that are fastest by measurement."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ from quantseg.quantization.plan.decisions import Decisions, decide
 from quantseg.runtimes import Runtime
 
 Objective = Literal["measured", "latency-first", "int8-everywhere"]
-"""measured: the fastest placement that keeps the accuracy rules. latency-first: the fastest one. int8-everywhere: every
-integer form is taken, whatever it costs."""
+"""measured: the fastest placement that keeps the rules for accuracy. latency-first: the fastest placement.
+int8-everywhere: every node that has an integer form computes in it, even where float is faster."""
 
 PREFERRED = ("channels-last", "qdq")
-"""The fastest format, and the one that every runtime reads."""
+"""Formats in order of preference: the fastest one, and the one that every runtime reads."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What suits this machine: by the times of parts, and by the rules with the same ways of writing nodes.
+    """Two candidates for this machine: placed by the times of parts, and placed by rule with the same variants.
 
-    Whole models tell which of the two is faster. Both have what was measured in `overrides.fit`.
+    A latency comparison of the whole models tells which is faster. Both hold the measurements in `overrides.fit`.
     """
 
     by_parts: Candidate
@@ -41,14 +41,14 @@ class Fitted:
 
     @property
     def fit(self) -> Fit:
-        """What was measured."""
+        """The measurements."""
         assert self.by_parts.overrides.fit is not None
         return self.by_parts.overrides.fit
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where it is timed. kept: the folder of the timings on disk; None keeps none."""
+    """The runtime and threads on which models are timed. kept: folder of the timings on disk; None: none are kept."""
 
     runtime: Runtime
     threads: int
@@ -64,10 +64,11 @@ def fit(
     objective: Objective = "measured",
     qformats: Sequence[str] = PREFERRED,
 ) -> Fitted:
-    """Times the parts of the model and places them.
+    """Times the parts of the model and places its nodes.
 
-    inputs: shapes of the model's inputs, as far as it leaves them open. qformats: the first is taken, the next where
-    this runtime has no kernel for any convolution or product in it. Raises PlanError where float is faster everywhere.
+    inputs: shapes of the model's inputs, where it leaves them open. qformats: in order of preference; a format is
+    skipped where the runtime has no kernel for any convolution or product as that format writes it. Raises PlanError
+    where float is faster for every node.
     """
     prepared, settings, overrides = candidate.prepared, candidate.settings, candidate.overrides
     everywhere = replace(overrides, integer=_names(prepared))
@@ -98,7 +99,7 @@ def fit(
 
 
 def _placed(candidate: Candidate, placed: Overrides, found: Fit) -> Candidate:
-    """The candidate where measuring placed its nodes; what was float before stays so for its own reason."""
+    """The candidate with a measured placement; nodes that it kept float before stay so, with their old reasons."""
     kept = {**placed.kept_float, **candidate.overrides.kept_float}
     overrides = replace(placed, kept_float=kept, weights=candidate.overrides.weights, fit=found)
     return replace(candidate, overrides=overrides)
@@ -111,7 +112,7 @@ def _names(prepared: Prepared) -> frozenset[str]:
 def timed_choices(
     prepared: Prepared, inputs: Mapping[str, Sequence[int]], wanted: Decisions, way: Way, bench: Bench
 ) -> tuple[tuple[UnitChoice, ...], Costs]:
-    """Every unit's candidates, and the costs of them all, on disk already or timed now."""
+    """The units with their trials, and the costs of all trials, read from disk or timed now."""
     graph = sized(prepared.model, inputs).graph
     free = frozenset(str(node.name) for node, form in wanted.items() if isinstance(form, IntegerForm))
     units = units_of(graph, _names(prepared) - free)
@@ -126,7 +127,7 @@ def timed_choices(
 
 
 def _has_kernels(choices: tuple[UnitChoice, ...], wanted: Decisions, costs: Costs) -> bool:
-    """Whether the runtime runs any convolution or product as the format writes it, or there is none to run."""
+    """Whether the runtime runs any convolution or product as the format writes it; also true if there is none."""
     products = {str(node.name) for node, f in wanted.items() if isinstance(f, IntegerForm) and f.kind is Kind.PRODUCT}
     tried = [choice for choice in choices if choice.is_open and choice.unit.name in products]
     return not tried or any(choice.best(costs) is not None for choice in tried)

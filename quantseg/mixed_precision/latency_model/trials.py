@@ -1,7 +1,6 @@
-"""What is timed: a unit in float, a unit in integers in one of its ways, or a tensor on its way between the two.
+"""Trials, the small models that are timed: a unit in float, a unit in integers in one variant, or a conversion.
 
-Two candidates with the same key take the same time, so a key tells operators, attributes, sizes and types, and leaves
-names and weights out.
+Trials with equal keys take the same time: a key holds operators, attributes, sizes and types, but no names or weights.
 """
 
 import hashlib
@@ -20,10 +19,10 @@ from quantseg.quantization.plan import QuantSettings
 
 @dataclass(frozen=True)
 class Trial:
-    """key: what it is. build: makes its model, as it is timed.
+    """A model to time. key: what is timed; equal keys take the same time. build: makes the model.
 
-    nodes: names of the nodes whose integer form it is; what stands around them for the sake of timing is not counted.
-    Empty where everything counts.
+    nodes: names of the nodes whose time counts, in an integer model; those around them, which convert and lay out
+    tensors, do not count. Empty: all nodes count.
     """
 
     key: str
@@ -33,7 +32,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Way:
-    """How integer nodes are written, as far as that changes their speed."""
+    """How integer nodes are written, as far as that changes their latency."""
 
     qformat: str
     settings: QuantSettings
@@ -46,26 +45,26 @@ class Way:
 
 
 def in_float(unit: Unit, opset: int) -> Trial | None:
-    """The unit in float; None where it cannot be timed."""
+    """The trial of the unit in float; None where it cannot be timed."""
     if not _can_be_timed(unit):
         return None
     return Trial(f"{_described(unit, opset)} | float", lambda: cutting.float_model(unit, opset))
 
 
 def in_integers(unit: Unit, opset: int, way: Way) -> dict[str, Trial]:
-    """The unit in integers, by the name of each variant that the format has; "" where there is one way only."""
+    """Variant → trial of the unit in integers; "" if the format has one only. Empty where it cannot be timed alone."""
     if not _can_be_timed(unit) or not cutting.stands_alone(unit, opset):
         return {}
     return {variant: _in_integers(unit, opset, way, variant) for variant in variants(unit, way)}
 
 
 def variants(unit: Unit, way: Way) -> tuple[str, ...]:
-    """The ways in which the format writes the unit's first node; "" for the only one."""
+    """The variants in which the format can write the unit's first node; ("",) if there is one only."""
     return FORMATS[way.qformat].variants(unit.nodes[0]) or ("",)
 
 
 def crossings(value: ir.Value, way: Way) -> tuple[Trial, Trial] | None:
-    """Quantising and dequantising the tensor, transposed where the format wants it; None where a size is not known."""
+    """Trials of quantising and of dequantising the tensor, with the format's transpose; None if a size is unknown."""
     if not is_sized(value):
         return None
     shape = sizes(value)
@@ -89,7 +88,7 @@ def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Trial:
 
 
 def _can_be_timed(unit: Unit) -> bool:
-    """Whether all sizes are known, and no numbers that only a run tells (sizes, indices) decide what it does."""
+    """Whether all sizes are known and no integer input (sizes, indices) is known only at run time."""
     read = [value for node in unit.nodes for value in node.inputs if value is not None]
     made = [value for node in unit.nodes for value in node.outputs if value.name or value.uses()]
     told = (v.const_value is None and v.dtype in (ir.DataType.INT32, ir.DataType.INT64) for v in read)
@@ -110,7 +109,7 @@ def _node(node: ir.Node) -> str:
 
 
 def _operand(value: ir.Value | None, *, free: bool) -> str:
-    """Shape and type, and of a constant that is no weight (sizes, bounds, axes) its numbers too."""
+    """Shape and type of an operand, with the values of a constant, unless they are `free` to be any (weights, data)."""
     if value is None:
         return "–"
     if value.const_value is None:

@@ -1,4 +1,4 @@
-"""The graph as the cost model sees it: every size known, and each Relu or Clip one with the node it folds into."""
+"""The graph as the latency model sees it: all sizes known, and each Relu or Clip joined to the node before it."""
 
 import math
 from collections.abc import Container, Mapping, Sequence
@@ -11,46 +11,46 @@ from quantseg.graph.passes.constants import fold_constants
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 
 LARGEST = 1 << 28
-"""Most numbers in a tensor that is made up for timing: a file may claim any size."""
+"""Most elements of a random tensor that is made for timing: a file may declare any size."""
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A node and the clamps that alone read it, one after the other: they compute in one kernel, so on one side."""
+    """A node and the chain of clamps that alone reads it: they run in one kernel, so they are placed together."""
 
     nodes: tuple[ir.Node, ...]
 
     @property
     def name(self) -> str:
-        """That of its first node."""
+        """Name of the first node."""
         return str(self.nodes[0].name)
 
     @property
     def names(self) -> frozenset[str]:
-        """Those of all its nodes."""
+        """Names of all nodes."""
         return frozenset(str(node.name) for node in self.nodes)
 
     @property
     def op_type(self) -> str:
-        """That of its first node, which does the work."""
+        """Operator of the first node."""
         return self.nodes[0].op_type
 
     @property
     def data(self) -> tuple[ir.Value, ...]:
-        """The float tensors, none of them constant, that it reads; each once."""
+        """The float tensors that the unit reads, constants left out; each once."""
         read = dict.fromkeys(value for value in self.nodes[0].inputs if value is not None)
         return tuple(value for value in read if not value.is_initializer() and value.dtype == ir.DataType.FLOAT)
 
     @property
     def results(self) -> tuple[ir.Value, ...]:
-        """The tensors that it writes and that something reads."""
+        """The tensors that the unit writes and that are read or are outputs of the graph."""
         return tuple(v for v in self.nodes[-1].outputs if v.uses() or v.is_graph_output())
 
 
 def sized(model: ir.Model, inputs: Mapping[str, Sequence[int]]) -> ir.Model:
-    """A copy with these shapes of its inputs, those of all other tensors inferred from them, and what follows computed.
+    """A copy with these input shapes, all other shapes inferred and constants folded that depend on shapes alone.
 
-    A batch that is left open becomes 1. What an operator decides at run time stays open.
+    An open batch size becomes 1. Shapes that are known only at run time stay open.
     """
     copy = model.clone()
     for value in copy.graph.inputs:
@@ -62,7 +62,7 @@ def sized(model: ir.Model, inputs: Mapping[str, Sequence[int]]) -> ir.Model:
         for value in node.outputs:
             if not is_sized(value):
                 value.shape = None
-    for _ in range(2):  # sizes that were computed from the image's are constants now, and make others known
+    for _ in range(2):  # folding turns computed sizes into constants, from which more shapes follow
         infer_shapes(copy)
         fold_constants(copy)
     infer_shapes(copy)
@@ -70,7 +70,7 @@ def sized(model: ir.Model, inputs: Mapping[str, Sequence[int]]) -> ir.Model:
 
 
 def is_sized(value: ir.Value) -> bool:
-    """Whether type and every size of the tensor are known, and it is not too large to be made up for timing."""
+    """Whether type and all sizes of the tensor are known, and it is no larger than LARGEST."""
     known = value.dtype is not None and value.shape is not None and all(isinstance(dim, int) for dim in value.shape)
     return known and math.prod(sizes(value)) <= LARGEST
 
@@ -81,7 +81,7 @@ def sizes(value: ir.Value) -> tuple[int, ...]:
 
 
 def units_of(graph: ir.Graph, apart: Container[str] = ()) -> tuple[Unit, ...]:
-    """Every node of the graph, in its order, each in one unit. apart: nodes that are units of their own."""
+    """The units of the graph, in its order; each node is in one. apart: names of nodes that stay units of their own."""
     chains: dict[ir.Value, list[ir.Node]] = {}
     found: list[list[ir.Node]] = []
     for node in graph:

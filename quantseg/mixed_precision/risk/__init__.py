@@ -1,4 +1,4 @@
-"""What rounding does to the masks, tensor by tensor, and what helps: narrower ranges, and regions that stay float."""
+"""The risk that rounding a tensor changes the masks, measured tensor by tensor, and the float regions that avoid it."""
 
 from quantseg.mixed_precision.risk.choice import Region, Source, float_objective, regions
 from quantseg.mixed_precision.risk.margins import MarginWeightedError

@@ -1,10 +1,11 @@
-"""Which nodes stay float: the region that takes much of the risk away for little time.
+"""Float regions: which nodes to leave float, so that much risk is removed for little extra time.
 
-Rounding errors of different tensors are nearly independent, so that the squares of their risks add. A tensor stays
-unrounded only where all nodes that make or read it are float. At a given price of risk the best region is a minimum cut
-(../minimum_cut.py): a node costs its time in float, a border its conversions, and a risk is paid unless all its nodes
-are float. Prices from low to high give a few regions, each the best of its size; what the limits leave over is filled
-one tensor at a time.
+The risk of a tensor is the margin-weighted output error that its rounding causes (margins.py). Rounding errors of
+different tensors are nearly independent, so the squares of their risks add. A tensor is not rounded only if all nodes
+that write or read it are float. For a given weight of risk against time, the best region is a minimum cut
+(../minimum_cut.py): each float node costs its extra time, each tensor on the region's border its conversion, and each
+tensor its risk unless all its nodes are float. Rising weights give a few regions of rising size. What the limits then
+still allow is added tensor by tensor.
 """
 
 import math
@@ -17,16 +18,16 @@ from quantseg.mixed_precision.risk.price import Price
 Allowed = Callable[[frozenset[str]], bool]
 
 _WORK_COSTS = (0, 1, 4, 16)
-"""What multiply-accumulates cost beside time, where not time but they are scarce; each is tried."""
+"""Weights of float MACs beside time, all tried: the limit on a region may be on MACs rather than on time."""
 _RISK_COSTS = tuple(2 ** (step / 2) for step in range(-6, 17))
-"""What all risk together costs, over the time of the whole; rising."""
+"""Weights of the total risk, relative to the time of the whole model; rising."""
 _LEAST = 1e-3
-"""The least that a tensor counts as when the rest is filled, as a share of the time: lest all be taken that is free."""
+"""The least price of a tensor when the rest is filled, as a share of the time: else what costs no time always wins."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A tensor that is rounded. nodes: those that must all be float to leave it alone."""
+    """A rounded tensor. risk: of its rounding. nodes: those that must all be float for the tensor not to be rounded."""
 
     name: str
     risk: float
@@ -35,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Region:
-    """Nodes that are float together, what they add to the time as a share of it, and the risk that remains."""
+    """A float region. nodes: its nodes. price: the time it adds, as a share of the model's. risk: what remains."""
 
     nodes: frozenset[str]
     price: float
@@ -43,15 +44,18 @@ class Region:
 
 
 def float_objective(risk: float, price: float) -> float:
-    """Risk times time to the power of 3/2, the less the better: a step pays where the part of the risk that it takes
-    away is more than one and a half times the part that it adds to the time."""
+    """risk · (1 + price)^1.5, to be minimised. price: the added time as a share of the model's.
+
+    A larger region is better if it lowers the risk by a share more than 1.5 times the share that it adds to the time.
+    """
     return risk * math.pow(1 + price, 1.5)
 
 
 def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmless: float) -> tuple[Region, ...]:
-    """Regions that are allowed, those most worth their price first; risk counts for nothing below `harmless`.
+    """Allowed float regions, ordered by `float_objective`, the best first; the empty region is among them.
 
-    allowed: holds for no region that is larger than one it does not hold for. The same for any order of the sources.
+    allowed: the limits on a region; where it refuses one it must refuse every larger one too. harmless: the risk below
+    which less risk is no gain. The result does not depend on the order of the sources.
     """
     left = tuple(sorted((source for source in sources if source.risk > 0), key=lambda source: source.name))
 
@@ -67,7 +71,7 @@ def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmle
 
 
 def _cuts(sources: Sequence[Source], price: Price, allowed: Allowed) -> Iterator[frozenset[str]]:
-    """The empty region, and the best ones at rising prices of risk, as far as they are allowed."""
+    """The empty region, then the minimum cuts for rising weights of risk, until one is not allowed."""
     yield frozenset()
     total, work = price.total, sum(price.macs.values()) or 1
     squares = _squares(sources)
@@ -89,7 +93,7 @@ def _cuts(sources: Sequence[Source], price: Price, allowed: Allowed) -> Iterator
 def _filled(
     nodes: frozenset[str], sources: Sequence[Source], price: Price, allowed: Allowed
 ) -> Iterator[frozenset[str]]:
-    """Larger and larger regions, each with the tensor that takes away most for its price."""
+    """Growing regions: each adds the nodes of the tensor that removes most squared risk for the time that it adds."""
     while True:
         left = [source for source in sources if not source.nodes <= nodes]
         spent = price.of_time(nodes)

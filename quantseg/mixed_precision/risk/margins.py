@@ -1,11 +1,11 @@
-"""How near an error comes to changing the class of a pixel, each class counting alike.
+"""Margin-weighted output error: how near an output error comes to changing pixels' classes, all classes weighing alike.
 
-A pixel changes its class where the error of the lead, of its best class before the next, is larger than the lead. What
-is counted is therefore min(1, e²/m²), m the float model's lead, e its error: 1 at the boundary, little inside. A mean
-over the pixels of each class, then over the classes, weighs a rare class as mean IoU does. Few pixels decide that mean,
-so the error of all pixels over the lead of all is asked beside it: the risk is the geometric mean of the two. Leads
-are spread evenly around the boundary, so that both grow as the error does, and the squares of the risks of independent
-errors add.
+The margin m of a pixel is the lead of its best class over the second best in the float model. The pixel changes its
+class where the error e of that margin is larger than m. Two figures are computed. The first is min(1, e²/m²),
+averaged over the pixels of each class and then over the classes, so that a rare class weighs as much as in mean IoU;
+few pixels decide it. The second is the relative error √(Σe²/Σm²) over all pixels. The risk is their geometric mean.
+Margins are spread evenly around the class boundary, so both grow in proportion to the error, and the squares of the
+risks of independent errors add.
 """
 
 import math
@@ -22,9 +22,9 @@ from quantseg.data.recipe import OutputRecipe
 
 @dataclass(frozen=True, eq=False)
 class MarginWeightedError:
-    """The float model's outputs for one batch, as the leads of what they decide.
+    """The reference outputs of one batch, as margins of the decisions (pixels, or pixels and classes) that they imply.
 
-    weights: of each decision, 1 together. exact: the leads are class ids, and any error changes the class.
+    weights: of each decision; their sum is 1. exact: the outputs are class ids, so that any error changes the class.
     """
 
     margins: Margins
@@ -33,7 +33,7 @@ class MarginWeightedError:
 
     @staticmethod
     def of(outputs: Sequence[NDArray[Any]], recipe: OutputRecipe) -> "MarginWeightedError":
-        """From the outputs that the recipe's head reads, in its order. Raises RecipeError where they do not fit it."""
+        """From the float model's outputs, in the head's order. Raises RecipeError where they do not fit the recipe."""
         head = head_of(recipe)
         margins = head.margins(outputs, recipe)
         _, classes = np.unique(margins.classes, return_inverse=True)
@@ -41,7 +41,7 @@ class MarginWeightedError:
         return MarginWeightedError(margins, 1.0 / (counts[classes] * len(counts)), not head.gives_numbers)
 
     def risk(self, outputs: Sequence[NDArray[Any]]) -> float:
-        """How much the errors of another model's outputs, of the same shapes, come to; 0 where there are none."""
+        """The margin-weighted error of another model's outputs, which have the same shapes; 0 where they are equal."""
         real = self.margins.lead
         errors = np.abs(self.margins.of(outputs) - real)
         if self.exact:

@@ -1,9 +1,9 @@
-"""What leaving nodes float costs in time, by rule: equal on every machine, as the files that follow from it must be.
+"""The estimated time that float nodes add, by fixed rates: the same on every machine, so that all write the same model.
 
-A convolution is slower in float, unless each channel is convolved alone, and a tensor that is read across the border of
-a float region is converted there, a pass over it of its own. The unit is the time of one multiply-accumulate in float.
-The rates are those of onnxruntime 1.31 on six models of many kinds, in portable QDQ (Intel Xeon with VNNI, two threads:
-one unit is 0.007 ns), rounded: a rule that tells cheap regions from dear ones, no forecast.
+A convolution is slower in float, unless it is depthwise. A tensor that crosses the border of a float region is
+quantised or dequantised there, which is one more pass over it. The unit is the time of one multiply-accumulate in
+float. The rates are rounded measurements of onnxruntime 1.31 on six models of many kinds, in portable QDQ (Intel Xeon
+with VNNI, two threads: one unit is 0.007 ns). They rank regions; they do not predict latency.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,48 +18,51 @@ from quantseg.runtimes.macs import multiply_accumulates, numbers_of
 
 @dataclass(frozen=True)
 class Rate:
-    """What one multiply-accumulate takes and one number that is made, in float and in integers."""
+    """Time of one multiply-accumulate (mac) and of one output element (number), each as (float, integer)."""
 
     mac: tuple[float, float]
     number: tuple[int, int]
 
     def times(self, macs: int, numbers: int) -> tuple[int, int]:
-        """In float and in integers."""
+        """The time of a node, (float, integer). macs: its multiply-accumulates. numbers: its output elements."""
         in_float, in_integers = (round(self.mac[side] * macs) + self.number[side] * numbers for side in (0, 1))
         return in_float, in_integers
 
 
 DENSE = Rate(mac=(1.0, 0.3), number=(25, 20))
 GROUPED = Rate(mac=(3.0, 3.0), number=(20, 20))
-"""Of convolutions in groups, above all depthwise ones."""
+"""Grouped convolutions, above all depthwise ones."""
 SHUFFLE = Rate(mac=(0.0, 0.0), number=(190, 190))
-"""Of DepthToSpace, which moves single numbers, on one thread."""
+"""DepthToSpace, which moves single elements on one thread."""
 OTHER = Rate(mac=(0.0, 0.0), number=(30, 20))
 NODE = 1_500_000
-"""What any node takes, however small."""
+"""Time of any node, however small."""
 BORDER = 80
-"""What it takes to convert one number, and to lay it out anew."""
+"""Time to quantise or dequantise one element and to change its layout."""
 
 
 @dataclass(frozen=True)
 class Border:
-    """A tensor between nodes that compute in integers, converted where one of its readers and its maker part."""
+    """A tensor between integer nodes; it is converted if its maker and any of its readers are not both float or both
+    integer. maker, readers: nodes. price: of the conversion.
+    """
 
     maker: str
     readers: tuple[str, ...]
     price: int
 
     def cost(self, region: frozenset[str]) -> int:
-        """What converting costs if these nodes are float."""
+        """The price of the conversion if the nodes of the region are float; 0 where none is needed."""
         made_float = self.maker in region
         return self.price * any((reader in region) != made_float for reader in self.readers)
 
 
 @dataclass(frozen=True)
 class Price:
-    """What every node of the plan takes longer in float, never below 0, and what the borders between them cost.
+    """What it costs to leave nodes of a plan float.
 
-    total: the time of the whole, as planned. macs: of every node, also of those that the plan has in float.
+    nodes: integer node → the time that it takes longer in float, never below 0. borders: tensors between integer
+    nodes. total: time of the whole model as planned. macs: multiply-accumulates of every node, also of float ones.
     """
 
     nodes: Mapping[str, int]
@@ -68,20 +71,20 @@ class Price:
     macs: Mapping[str, int]
 
     def of_time(self, region: frozenset[str]) -> float:
-        """What it takes longer with this region in float, over what it takes as planned."""
+        """The time that the region adds in float, as a share of the time of the model as planned."""
         spent = sum(self.nodes[name] for name in region) + sum(border.cost(region) for border in self.borders)
         return spent / self.total
 
     def of_work(self, region: frozenset[str]) -> float:
-        """The share of the multiply-accumulates that float would compute, those by the plan left out."""
+        """The region's share of all MACs; nodes that the plan already has in float are not counted."""
         return sum(self.macs[name] for name in region) / (sum(self.macs.values()) or 1)
 
 
 def price_of(prepared: Prepared, plan: QuantPlan, shapes: Mapping[str, Sequence[int]]) -> Price:
-    """The prices of a model under a plan. shapes: of its inputs. Raises ModelError where they do not fit it.
+    """The prices of a model under a plan. shapes: of its inputs. Raises ModelError where they do not fit the model.
 
-    What is float by the plan, or outside, is reached from a float product at the cost of a change of layout and from
-    an integer one at that of a conversion: these are alike, so such borders are left out.
+    Tensors between these nodes and those that are float anyway (by the plan, inputs, outputs) are left out: an integer
+    node pays a conversion there, a float one a change of layout, and the two take about the same time.
     """
     graph = prepared.model.graph
     macs, numbers = multiply_accumulates(prepared, shapes), numbers_of(prepared, shapes)

@@ -1,4 +1,4 @@
-"""Images, and what the float model answers to them: by these the answers of other models are judged."""
+"""Reference outputs: the float model's outputs for some images, with which the outputs of other models are compared."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -22,7 +22,11 @@ Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
 @dataclass(frozen=True, eq=False)
 class ReferenceOutputs:
-    """A judge for each of the pictures. outputs: names of those that are judged. threads: that models are run on."""
+    """Images and the float model's outputs for them.
+
+    feeds: the model inputs of each image. judges: the float outputs of each image, as margins. outputs: names of the
+    outputs that are compared. threads: number of threads on which models are run.
+    """
 
     feeds: Feeds
     judges: tuple[MarginWeightedError, ...]
@@ -31,7 +35,7 @@ class ReferenceOutputs:
 
     @staticmethod
     def of(model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int) -> "ReferenceOutputs":
-        """Runs the float model on each of `feeds`. Raises RecipeError where its answer does not fit the recipe."""
+        """Runs the float model on each of `feeds`. Raises RecipeError where its outputs do not fit the recipe."""
         names = head_of(output).outputs(output, graph.signature(model)[1])
         answers = _answers(model, feeds, names, threads)
         return ReferenceOutputs(
@@ -39,24 +43,27 @@ class ReferenceOutputs:
         )
 
     def chosen(self, indices: Sequence[int]) -> "ReferenceOutputs":
-        """Some of its images alone."""
+        """The reference outputs of some of the images alone."""
         few, judges = [self.feeds[index] for index in indices], tuple(self.judges[index] for index in indices)
         return replace(self, feeds=few, judges=judges)
 
     def risks(self, model: ir.Model) -> tuple[float, ...]:
-        """The risk of a model's answer to each image; see margins.py."""
+        """The margin-weighted error of a model's outputs for each image; see margins.py."""
         answers = _answers(model, self.feeds, self.outputs, self.threads)
         return tuple(judge.risk(answer) for judge, answer in zip(self.judges, answers, strict=True))
 
     def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:
-        """The mean risk of each model, as many at a time as the context has workers, each on one thread."""
+        """The mean margin-weighted error of each model.
+
+        models: functions that build them; they run in parallel, each on one thread. what: label of the progress bar.
+        """
         graphs = ((number, graph.to_bytes(make())) for number, make in enumerate(models))
         return list(context.track(in_order(context.beside(_Judging(self), graphs)), total=len(models), what=what))
 
 
 @dataclass(frozen=True)
 class _Judging:
-    """Judges models, each opened on one thread. Picklable."""
+    """Measures the mean error of serialised models, each opened on one thread. Picklable."""
 
     reference: ReferenceOutputs
 

@@ -1,4 +1,4 @@
-"""The risk of each place that a plan rounds, measured: it alone rounds, all else is float."""
+"""The risk of each tensor that a plan rounds, measured with that tensor alone rounded and all else in float."""
 
 from functools import partial
 
@@ -14,10 +14,10 @@ from quantseg.quantization.plan import QuantPlan
 
 
 def sources(candidate: Candidate, reference: ReferenceOutputs, context: Context) -> tuple[Source, ...]:
-    """Every tensor that the candidate's plan rounds, with its mean risk.
+    """Every tensor that the candidate's plan rounds, with its mean risk over the images of the reference outputs.
 
-    Weights are left out: they can be rounded so that their errors compensate, and a float product between two rounded
-    tensors, which would leave a weight alone, is one that onnxruntime (1.31) rounds again by itself.
+    Weights are left out, for two reasons: compensated rounding reduces their errors, and a weight alone cannot be left
+    float, since onnxruntime (1.31) fuses a float product between rounded tensors into an integer one.
     """
     model, plan = candidate.prepared.model, candidate.plan
     values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
@@ -28,7 +28,7 @@ def sources(candidate: Candidate, reference: ReferenceOutputs, context: Context)
 
 
 def _around(value: ir.Value, plan: QuantPlan) -> frozenset[str]:
-    """The integer nodes that make the value or read it, also beyond clamps in its grid and nodes that only move it."""
+    """The integer nodes that write or read the value, also through clamps that its grid replaces and data movement."""
     integer = {node.name for node in plan.quantised}
     found, seen, left = set[str](), set[ir.Value](), [value]
     while left:

@@ -1,8 +1,8 @@
-"""Sensitivity: what each node of a plan loses when it alone is quantised, and what it gives back when it alone is not.
+"""Sensitivity analysis: the loss when a node alone is quantised, and the gain when it alone is left float.
 
-Source: Wu et al., "Integer Quantization for Deep Learning Inference", arXiv:2004.09602, on partial quantisation, finds
-the layers to leave float by quantising one at a time. Here weights and activations are told apart, the node is also
-left float alone, and the float model is the judge: no label is needed.
+Source: Wu et al., "Integer Quantization for Deep Learning Inference", arXiv:2004.09602, on partial quantisation: it
+finds the layers to leave float by quantising one at a time. Here weights and activations are also measured apart, and
+the loss is measured against the float model's outputs, so no labels are needed.
 """
 
 from quantseg.mixed_precision.sensitivity.measuring import measure

@@ -1,6 +1,6 @@
-"""The measurement: every graph that differs is opened once, sees every image, and is closed.
+"""The measurement: every distinct graph is opened once and run on every image.
 
-Graphs are measured side by side, each on one thread of its own, so the figures do not depend on how many there are.
+Graphs are measured in parallel, each on one thread, so the figures do not depend on the number of threads.
 """
 
 import math
@@ -25,10 +25,10 @@ from quantseg.runtimes.macs import multiply_accumulates
 
 
 def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float: bool = True) -> Sensitivity:
-    """The losses of the candidate's plan, and of each of its nodes, over all images of `data`.
+    """The losses of the candidate's whole plan and of each of its nodes, over all images of `data`.
 
-    context: its threads are how many graphs are measured at a time. left_float: whether the plan without each node is
-    measured too, which is a good third of the work.
+    context: its engine (else its threads) measures graphs in parallel. left_float: whether the plan with each node left
+    float is measured too, which is a good third of the measurements.
     Raises PlanError where nothing is quantised, DataError for no images, ModelError for a float output that is not
     finite, OutputError where the disk has no room for the float outputs.
     """
@@ -65,7 +65,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
 
 @dataclass(frozen=True)
 class _Losing:
-    """Measures graphs, each opened on one thread. Picklable."""
+    """Measures serialised graphs, each opened on one thread. Picklable."""
 
     references: tuple[Reference, ...]
     recipe: Recipe
@@ -76,7 +76,7 @@ class _Losing:
         return lambda numbered: (numbered[0], self._loss(numbered[1]))
 
     def _loss(self, model: bytes) -> Loss:
-        """The loss of one graph over all images. Sums are exact, so the order of the images does not matter."""
+        """The loss of one graph over all images. Sums are exact (fsum), so the order of the images does not matter."""
         noises, flipped, pixels = list[float](), 0, 0
         with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
             for reference in self.references:

@@ -1,4 +1,4 @@
-"""Which part of a plan's rounding belongs to which node."""
+"""Which weights and tensors that a plan rounds belong to which node."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from quantseg.quantization.plan import QuantPlan
 
 @dataclass(frozen=True)
 class MeasuredPart:
-    """An integer node. weights: whether it has a weight to round. tensors: those that it needs rounded."""
+    """An integer node. weights: whether it has a weight that is rounded. tensors: the rounded tensors that it reads or
+    writes.
+    """
 
     node: str
     op_type: str
@@ -21,10 +23,10 @@ class MeasuredPart:
 
 
 def parts_of(model: ir.Model, plan: QuantPlan) -> tuple[MeasuredPart, ...]:
-    """The parts of a plan, in the order of the prepared graph.
+    """The integer nodes of a plan, in the order of the prepared graph.
 
-    A clamp that the saturation of a grid replaces is no part: it belongs to the node before it. A tensor that was only
-    moved is rounded where it comes from.
+    A clamp that the saturation of its quantization group replaces counts to the node before it. For the output of a
+    node that only moves data, the tensor that was moved is the rounded one.
     """
     rounded = frozenset(rounded_tensors(model, plan))
     integer = frozenset(node.name for node in plan.quantised)
@@ -40,7 +42,7 @@ def parts_of(model: ir.Model, plan: QuantPlan) -> tuple[MeasuredPart, ...]:
 
 
 def _roundings(value: ir.Value | None, rounded: Set[str], integer: Set[str]) -> frozenset[str]:
-    """The tensors whose rounding a tensor shows: itself, or those that it was moved from."""
+    """The rounded tensors that a tensor's values come from: itself, or those from which its values were moved."""
     if value is None:
         return frozenset()
     name, producer = str(value.name), value.producer()
@@ -55,7 +57,7 @@ def _roundings(value: ir.Value | None, rounded: Set[str], integer: Set[str]) -> 
 
 
 def _clamped(value: ir.Value, plan: QuantPlan) -> ir.Value:
-    """What a tensor is once the clamps that its grid replaces have cut it."""
+    """The tensor behind the clamps that follow a tensor and that its grid's saturation replaces."""
     while dropped := [user for user, _ in value.uses() if user.name in plan.dropped]:
         value = dropped[0].outputs[0]
     return value

@@ -1,4 +1,4 @@
-"""The float model's answers, computed once for every image and kept on disk: memory does not grow with the images."""
+"""The reference outputs, computed once for every image and kept on disk: memory does not grow with the images."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Reference:
-    """One image: the file of what the model is fed, those of its float outputs and masks, and the outputs' Σ r²."""
+    """The files of one image.
+
+    tensor: the model input. outputs: the float model's outputs r. masks: the class ids that follow from these. signal:
+    Σ r² over the outputs.
+    """
 
     tensor: Path
     outputs: tuple[Path, ...]
@@ -38,10 +42,10 @@ class Reference:
 def float_answers(
     prepared: Prepared, input_name: str, data: Dataset, recipe: Recipe, *, track: Track
 ) -> Iterator[tuple[Reference, ...]]:
-    """The references of all images, in their order; their files are removed at the end.
+    """The reference outputs of all images, in their order; the files are removed when the context ends.
 
-    recipe: completed. Raises DataError for no images, ModelError for an output that is not finite, OutputError where
-    the disk has no room.
+    recipe: completed, with no field left open. Raises DataError for no images, ModelError for an output that is not
+    finite, OutputError where the disk has no room.
     """
     total, head = len(data.names), head_of(recipe.output)
     names = head.outputs(recipe.output, graph.signature(prepared.model)[1])
@@ -74,15 +78,15 @@ def float_answers(
 
 
 def fed(reference: Reference) -> Array:
-    """What the model is fed for the image."""
+    """The model input of the image."""
     return _mapped(reference.tensor)
 
 
 def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: OutputRecipe) -> tuple[float, int, int]:
-    """Σ (r − q)² of another model's outputs, how many pixels change their class, and how many there are."""
+    """Σ (r − q)² of another model's outputs q, the number of pixels whose class differs, and the number of pixels."""
     noise = 0.0
     for output, real in zip(outputs, reference.outputs, strict=True):
-        wide = np.result_type(output, np.float32)  # class ids may be of a type that has no negative numbers
+        wide = np.result_type(output, np.float32)  # class ids may be of an unsigned type
         error = np.subtract(output, _mapped(real), dtype=wide)
         noise += float(np.square(error, dtype=np.float64).sum())
     differs = class_map(outputs, recipe) != _mapped(reference.masks)

@@ -1,4 +1,4 @@
-"""What was measured: losses against the float model, node by node."""
+"""The values of a sensitivity analysis: losses against the float model, node by node."""
 
 import math
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from quantseg.data.heads import JudgedOutputs
 
 @dataclass(frozen=True)
 class Loss:
-    """How far a model is from the float model over some images.
+    """How far a model's outputs are from the float model's, over some images.
 
-    sqnr_db: of the output that the masks come from, in dB; infinite where nothing differs, −inf where noise meets no
-    signal or rounding makes numbers that are not finite. flipped: share 0…1 of pixels whose class, or any of whose
-    classes, is another.
+    sqnr_db: of the outputs that the masks come from, in dB; infinite where nothing differs, −inf where the signal is
+    zero but not the noise, or where rounding gives values that are not finite. flipped: share 0…1 of pixels whose class
+    (of a multilabel head: any class) differs.
     """
 
     sqnr_db: float
     flipped: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values. sqnr_db is null where it is infinite; then `equal` tells which way."""
+        """Plain values. sqnr_db is null where it is infinite; `equal` is true for +inf and false for −inf."""
         finite = math.isfinite(self.sqnr_db)
         return {
             "sqnr_db": self.sqnr_db if finite else None,
@@ -35,12 +35,12 @@ NOTHING_LOST = Loss(math.inf, 0.0)
 
 @dataclass(frozen=True)
 class NodeSensitivity:
-    """One node that the plan computes in integers. macs: its multiply-accumulates for one input.
+    """The losses of one node that the plan computes in integers. macs: its multiply-accumulates for one input.
 
-    alone: it is quantised, all else is float. weights: its weight and bias alone are rounded; None without them.
-    activations: the tensors that it reads and writes alone are. left_float: the whole plan but this node, and what
-    stays float because it does; tensors that integer neighbours read or write stay rounded. None where that was not
-    measured.
+    alone: only this node is quantised. weights: only its weight and bias are rounded; None where it has none.
+    activations: only the tensors that it reads and writes are rounded. left_float: the whole plan is quantised except
+    this node and the nodes that the plan leaves float because of it; tensors that integer neighbours read or write stay
+    rounded; None where that was not measured.
     """
 
     node: str
@@ -66,9 +66,9 @@ class NodeSensitivity:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A plan's losses. whole: of the full plan. nodes: in the graph's order. macs: of all nodes, float ones too.
+    """The losses of a plan. whole: with everything quantised. nodes: in the graph's order.
 
-    judged: which outputs of the model are compared.
+    images: how many were measured on. macs: of all nodes, float ones too. judged: the outputs that are compared.
     """
 
     whole: Loss
@@ -78,22 +78,22 @@ class Sensitivity:
     judged: JudgedOutputs
 
     def ranked(self) -> tuple[NodeSensitivity, ...]:
-        """The nodes by what each loses alone, the most harmful first: by SQNR, of equal ones by flipped pixels.
+        """The nodes by the loss of each alone, the largest first: by SQNR, and for equal SQNR by flipped pixels.
 
-        The noise of a plan is about the sum of its nodes' noise; flipped pixels do not add up, as noise cancels at most
-        of them. Equal nodes keep the graph's order.
+        SQNR comes first because the noise of a plan is about the sum of its nodes' noise, while flipped pixels do not
+        add up. Equal nodes keep the graph's order.
         """
         return tuple(sorted(self.nodes, key=lambda node: (node.alone.sqnr_db, -node.alone.flipped)))
 
     def share(self, node: NodeSensitivity) -> float:
-        """The node's part, 0…1, of all multiply-accumulates."""
+        """The node's share, 0…1, of all multiply-accumulates."""
         return node.macs / self.macs if self.macs else 0.0
 
     def gain_db(self, node: NodeSensitivity) -> float | None:
-        """The SQNR that the whole plan gains where this node stays float, in dB; None where it was not measured."""
+        """How much the SQNR of the whole plan rises with this node left float, in dB; None where not measured."""
         if node.left_float is None:
             return None
-        if node.left_float.sqnr_db == self.whole.sqnr_db:  # infinite both, they have no difference
+        if node.left_float.sqnr_db == self.whole.sqnr_db:  # also where both are infinite and have no difference
             return 0.0
         return node.left_float.sqnr_db - self.whole.sqnr_db
 

@@ -1,4 +1,4 @@
-"""The graphs between float and the whole plan that are measured; those that are the same are equal values."""
+"""The partly quantised graphs that are measured. Variants with the same graph are equal, so each is measured once."""
 
 from dataclasses import dataclass, field
 
@@ -15,27 +15,29 @@ _REASON = "left float, to see what that gives back"
 
 @dataclass(frozen=True)
 class PartialRounding:
-    """MeasuredPart of the plan's rounding, all else float: the weights of these nodes, and these tensors."""
+    """A part of what the plan rounds, all else in float. weights: nodes whose weights are rounded. tensors: rounded."""
 
     weights: frozenset[str] = frozenset()
     tensors: frozenset[str] = frozenset()
 
     @property
     def is_float(self) -> bool:
-        """Whether it rounds nothing."""
+        """Whether nothing is rounded."""
         return not self.weights and not self.tensors
 
 
 @dataclass(frozen=True)
 class Without:
-    """The plan made anew with `node` left float. integer: the nodes that still compute in integers, which tell it."""
+    """The plan made anew with `node` left float. integer: the nodes that still compute in integers; they alone are
+    compared for equality.
+    """
 
     integer: frozenset[str]
     node: str = field(compare=False)
 
     @property
     def is_float(self) -> bool:
-        """Whether it rounds nothing."""
+        """Whether nothing is rounded."""
         return not self.integer
 
 
@@ -44,7 +46,7 @@ Variant = PartialRounding | Without
 
 @dataclass(frozen=True)
 class PartVariants:
-    """What is measured of one part; None for what it has not, or what is not wanted."""
+    """The variants that are measured for one node; see NodeSensitivity. None: not applicable, or not asked for."""
 
     part: MeasuredPart
     alone: PartialRounding
@@ -54,12 +56,12 @@ class PartVariants:
 
     @property
     def all(self) -> tuple[Variant, ...]:
-        """All of them."""
+        """All variants that are not None."""
         return tuple(v for v in (self.alone, self.weights, self.activations, self.left_float) if v is not None)
 
 
 def variants_of(part: MeasuredPart, candidate: Candidate, *, left_float: bool) -> PartVariants:
-    """The variants of one part of the candidate's plan."""
+    """The variants of one node of the candidate's plan. left_float: whether the plan without the node is one."""
     weights = frozenset({part.node}) if part.weights else None
     without = None
     if left_float:
@@ -77,7 +79,7 @@ def variants_of(part: MeasuredPart, candidate: Candidate, *, left_float: bool) -
 
 
 def whole_of(candidate: Candidate) -> PartialRounding:
-    """All that the plan rounds."""
+    """The variant that rounds all that the plan rounds."""
     decided = candidate.plan
     return PartialRounding(frozenset(decided.weights), frozenset(rounded_tensors(candidate.prepared.model, decided)))
 

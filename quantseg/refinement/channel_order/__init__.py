@@ -1,8 +1,8 @@
-"""Input channels in an order that keeps heavy weights of one sign from being neighbours; the network stays equal.
+"""Channel reordering: permutes input channels so that large weights of one sign are not paired by int8 kernels.
 
-A product's integers are safe on every processor where no pair of neighbours exceeds a limit (see pairs.py); where
-one does, the scale of its output channel grows and bits are lost. Which channels are neighbours is free wherever what
-makes them can make them in another order too.
+An int8 kernel gives the same sums on every processor if no pair of neighbouring weights exceeds a bound (see
+quantization/pairs.py). Where a pair does, the scale of its output channel has to grow, and bits are lost. Channels can
+be permuted, and so paired differently, wherever the node that writes them can write them in another order.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -28,24 +28,24 @@ _MOST = 127.0
 
 @dataclass(frozen=True, eq=False)
 class Lost:
-    """Bits lost for safe sums: node → of each output channel, (output channels,)."""
+    """Bits lost to the bound on pair sums. of: node → bits of each output channel, (output channels,)."""
 
     of: Mapping[str, F64]
 
     @property
     def mean(self) -> float:
-        """Over all output channels of all products; zero where there are none."""
+        """The mean over all output channels of all products; zero where there are none."""
         return float(np.concatenate([np.zeros(0), *self.of.values()]).mean()) if self.channels else 0.0
 
     @property
     def channels(self) -> int:
-        """How many there are."""
+        """The number of output channels of all products."""
         return sum(len(values) for values in self.of.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Place → which of a tensor's channels, as they were, stands there; and the axis on which they lie."""
+    """The new order of a tensor's channels. places: new position → old position. axis: of the channels."""
 
     places: Ids
     axis: int
@@ -53,9 +53,9 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Reordered:
-    """The model with its channels in another order. before, after: the bits that its products lose.
+    """The model with its channels reordered. before, after: the bits that its products lose.
 
-    orders: of the tensors whose channels stand in another order.
+    orders: tensor → its new order, for the tensors whose order changes.
     """
 
     prepared: Prepared
@@ -65,10 +65,10 @@ class Reordered:
 
 
 def reorder(prepared: Prepared, kept_float: Container[str] = ()) -> Reordered | None:
-    """The same network in float but for the order of sums; None where no order loses fewer bits.
+    """An equivalent float network (but for the order of summation); None where no order loses fewer bits.
 
-    Inputs and outputs of the graph keep their channels' order, and everything its name. Weights are still as they were
-    trained. kept_float: nodes for which no order need be found.
+    Inputs and outputs of the graph keep the order of their channels, and all tensors and nodes their names. Weights
+    must not be rounded yet. kept_float: nodes that stay float, whose bits do not count.
     """
     before = lost(prepared, kept_float)
     if not before.mean:
@@ -79,7 +79,7 @@ def reorder(prepared: Prepared, kept_float: Container[str] = ()) -> Reordered | 
     blocks = blocks_of(ties)
     paired = [one for one in ties.products if str(one.node.name) in before.of]
     readers = [RowReader(_steps(one.weight), one.groups, roots[one.read]) for one in paired]
-    moves = np.zeros(len(roots), np.int64)  # class → how far away its place's new channel stood
+    moves = np.zeros(len(roots), np.int64)  # class → old minus new position of the channel that takes its place
     for block, order in zip(blocks, ordered(readers, blocks), strict=True):
         moves[block] = order - np.arange(len(block))
     if not moves.any():
@@ -96,13 +96,13 @@ def reorder(prepared: Prepared, kept_float: Container[str] = ()) -> Reordered | 
 
 
 def lost(prepared: Prepared, kept_float: Container[str] = ()) -> Lost:
-    """What the products with pairs lose whose weights are constant and that are not kept float."""
+    """The bits lost by products with constant weights and pair sums. kept_float: nodes that are left out."""
     found = {str(node.name): rows for node, rows in _products(prepared.model.graph)}
     return Lost({name: bits(_steps(rows)) for name, rows in found.items() if name not in kept_float})
 
 
 def _products(graph: ir.Graph) -> Iterator[tuple[ir.Node, F32]]:
-    """The products with pairs and their weights, (output channels, in/group, taps)."""
+    """The products that have pair sums, with their weights as (output channels, in/group, taps)."""
     for node in graph:
         if node.domain in ("", "ai.onnx") and node.op_type in INTEGER_PRODUCTS:
             weight = constant(node.inputs[1])
@@ -112,15 +112,15 @@ def _products(graph: ir.Graph) -> Iterator[tuple[ir.Node, F32]]:
 
 
 def _steps(rows: F32) -> F32:
-    """Weights in steps of the grid that their extrema give; rows of zeros stay so."""
+    """Weights in steps of the grid that follows from their extrema; rows of zeros stay zero."""
     largest = np.abs(rows).max(axis=(1, 2), initial=0.0, keepdims=True)
-    shares = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)  # first, for the least of all floats
+    shares = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)  # 127 / largest may overflow
     steps: F32 = shares * np.float32(_MOST)
     return steps
 
 
 def _lay_out(graph: ir.Graph, ties: Ties, moves: Ids) -> None:
-    """Puts weights, biases and constants of each channel where it now stands. moves: of each channel number."""
+    """Permutes weights, biases and constants. moves: by channel number, old minus new position."""
     for product in ties.products:
         node, made = product.node, np.arange(len(product.made)) + moves[product.made]
         within = product.weight.shape[1]
@@ -147,7 +147,7 @@ def _lay_out(graph: ir.Graph, ties: Ties, moves: Ids) -> None:
 
 
 def _store(graph: ir.Graph, node: ir.Node, index: int, values: NDArray[np.generic]) -> None:
-    """Gives the node the constant, under the old one's name where no other node reads that."""
+    """Replaces a constant operand of the node; it keeps its name unless another node reads the old one."""
     old = node.inputs[index]
     assert old is not None
     alone = len(list(old.uses())) == 1 and not old.is_graph_output() and old.name in graph.initializers

@@ -1,7 +1,7 @@
-"""Blocks: runs of channels that stand side by side, in one order, wherever they stand; any order of them is allowed.
+"""Blocks: sequences of channels that are adjacent and in the same order in every tensor that holds them.
 
-Channel b follows channel a everywhere, or the two are in no block. Where nothing takes a run apart, every operator
-that moves channels moves whole runs; so one permutation of all runs of a block leaves the network as it is.
+Two channels a, b are consecutive in a block if b follows a in every tensor that holds either. Operators then move a
+block only as a whole, so the channels of a block can be permuted, in all tensors alike, without changing the network.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,14 +33,14 @@ _HANDLERS: Mapping[str, Callable[[Ties, ir.Node], Lane | None]] = {
     "SpaceToDepth": movement.space_to_depth,
 }
 _BLIND = frozenset({"Shape", "Size"})
-"""Operators that do not look at what the channels hold."""
+"""Operators that read only the shape of their input."""
 
 
 def ties_of(graph: ir.Graph) -> Ties:
     """The classes of all channels of a prepared graph. Needs inferred shapes.
 
-    Pinned are the graph's inputs and outputs, what subgraphs read, and what a node reads that has no rule here or none
-    for these shapes.
+    Pinned to their order are the channels of the graph's inputs and outputs, of tensors that subgraphs read, and of the
+    inputs of nodes that have no rule here, or none for these shapes.
     """
     ties = Ties()
     for node in graph:
@@ -65,7 +65,7 @@ def ties_of(graph: ir.Graph) -> Ties:
 
 
 def blocks_of(ties: Ties) -> tuple[Ids, ...]:
-    """The blocks, each the classes of its channels in their order; those of one channel are none."""
+    """The blocks, each as the classes of its channels in order; blocks of a single channel are left out."""
     count = len(ties.parent)
     roots = ties.roots(np.arange(count, dtype=np.int64))
     after, before = _neighbours(ties, roots)
@@ -90,14 +90,14 @@ def blocks_of(ties: Ties) -> tuple[Ids, ...]:
 
 
 def _neighbours(ties: Ties, roots: Ids) -> tuple[Ids, Ids]:
-    """For each class the one that follows it everywhere, and that which it follows; -1 where there is none."""
+    """For each class the class that follows it in every tensor, and the one that precedes it; -1 where it varies."""
     pairs = [np.stack([np.append(-1, line), np.append(line, -1)]) for line in (roots[ids] for ids in ties.of.values())]
     first, second = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
     return _only(first, second, len(roots)), _only(second, first, len(roots))
 
 
 def _only(keys: Ids, values: Ids, count: int) -> Ids:
-    """key → its value where it has but one, else -1."""
+    """For each key 0…count−1 its value, if all its occurrences have the same; else -1."""
     least, most = np.full(count, count), np.full(count, -1)
     inside: NDArray[np.bool_] = keys >= 0
     np.minimum.at(least, keys[inside], values[inside])

@@ -1,4 +1,4 @@
-"""Operators that move channels, and how they tie those that they read to those that they make; None where unknown."""
+"""Rules for operators that move channels: the channels of the output, or None where unknown."""
 
 import numpy as np
 import onnx_ir as ir
@@ -9,7 +9,7 @@ from quantseg.refinement.channel_order.ties import Ids, Lane, Ties, axis_size, c
 
 
 def concat(ties: Ties, node: ir.Node) -> Lane | None:
-    """Concat: channels side by side, or along another axis each with its like."""
+    """Concat: along the channel axis all channels in sequence; along another axis those of all inputs are tied."""
     found, dims = [lane(ties, value) for value in node.inputs], rank(node.outputs[0])
     parts = [part for part in found if part is not None]
     if dims is None or len(parts) < len(found) or len({part.axis for part in parts}) > 1:
@@ -24,7 +24,7 @@ def concat(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def split(ties: Ties, node: ir.Node) -> Lane | None:
-    """Split: each output has its share of the channels, or along another axis all of them."""
+    """Split: along the channel axis each output has its part of the channels; along another axis it has all."""
     found, dims = lane(ties, node.inputs[0]), rank(node.inputs[0])
     if found is None or dims is None:
         return None
@@ -60,7 +60,7 @@ def sliced(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def gather(ties: Ties, node: ir.Node) -> Lane | None:
-    """Gather of constant places."""
+    """Gather with constant indices."""
     found, dims, places = lane(ties, node.inputs[0]), rank(node.inputs[0]), constant(node.inputs[1])
     if found is None or dims is None or places is None or places.ndim != 1:
         return None
@@ -70,14 +70,14 @@ def gather(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def _picked(ties: Ties, found: Lane, places: Ids) -> Lane:
-    """The channels at these places; a run goes on only where places do."""
+    """The channels at these positions. Blocks end behind a position that is not followed by its successor."""
     ids = found.ids[places]
     ties.stop(ids[~contiguous(places)])
     return Lane(ids, found.axis)
 
 
 def depth_to_space(ties: Ties, node: ir.Node) -> Lane | None:
-    """DepthToSpace: channels that become pixels of one channel keep one order."""
+    """DepthToSpace: channels that become pixels of one output channel are tied to one order."""
     found, side = lane(ties, node.inputs[0]), node.attributes.get_int("blocksize", 1)
     if found is None or found.axis != 1 or len(found.ids) % (side * side):
         return None
@@ -87,7 +87,7 @@ def depth_to_space(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def space_to_depth(ties: Ties, node: ir.Node) -> Lane | None:
-    """SpaceToDepth: the channels of each pixel of a block, side by side."""
+    """SpaceToDepth: the channels of all pixels of a spatial block, in sequence."""
     found, side = lane(ties, node.inputs[0]), node.attributes.get_int("blocksize", 1)
     if found is None or found.axis != 1:
         return None

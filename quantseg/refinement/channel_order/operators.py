@@ -1,6 +1,6 @@
-"""Operators that compute, and how they tie the channels that they read to those that they make.
+"""Rules for operators that compute: how they tie input channels to output channels.
 
-Each rule gives the channels of the first output; or None where it does not know, and all that the node reads is pinned.
+Each rule returns the channels of the first output, or None where it does not apply; then all inputs are pinned.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from quantseg.refinement.equalisation.classes import LinearProduct
 
 
 def product(ties: Ties, node: ir.Node) -> Lane | None:
-    """Conv, Gemm and MatMul with constant weight: new channels, in any order within their group.
+    """Conv, Gemm and MatMul with constant weight: new channels, which may be permuted within their group.
 
-    A depthwise convolution gives each channel its own; so its channels keep the order of those that it reads.
+    The output channels of a depthwise convolution are tied to its input channels.
     """
     weight, bias = constant(input_at(node, 1)), input_at(node, 2)
     source = node.inputs[0]
@@ -55,7 +55,7 @@ def product(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def elementwise(ties: Ties, node: ir.Node) -> Lane | None:
-    """All operands as the rules of broadcasting lay them: channels beside channels, or one for all of them."""
+    """Elementwise operators with broadcasting: operands with the same channels are tied."""
     output = node.outputs[0]
     dims, variables = rank(output), [value for value in node.inputs if value is not None and is_variable(value)]
     if dims is None or not _only_first_output(node):
@@ -71,7 +71,7 @@ def elementwise(ties: Ties, node: ir.Node) -> Lane | None:
             continue
         if axis_size(value, first.axis) != 1 or len(first.ids) == 1:
             return None
-        ties.pin(found.ids)  # it is spread over the channels, whatever its own axis is
+        ties.pin(found.ids)  # it broadcasts along the channels, whatever its own channel axis is
     places = []
     for index, operand in enumerate(node.inputs):
         values = constant(operand) if operand is not None and not is_variable(operand) else None
@@ -91,7 +91,7 @@ def elementwise(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def through(ties: Ties, node: ir.Node) -> Lane | None:
-    """One tensor in, the same channels out; what else the node reads, sizes or a ratio, is constant or no channel."""
+    """Operators whose output has the channels of the first input; no other input may have channels."""
     found = lane(ties, node.inputs[0])
     if found is None or not _only_first_output(node) or not fits(node.outputs[0], found):
         return None
@@ -101,19 +101,19 @@ def through(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def pictures(ties: Ties, node: ir.Node) -> Lane | None:
-    """Pools and the like, which work on each channel by itself where those lie on axis 1."""
+    """Pools and the like, which treat each channel of axis 1 separately."""
     found = through(ties, node)
     return found if found is not None and found.axis == 1 else None
 
 
 def resize(ties: Ties, node: ir.Node) -> Lane | None:
-    """Resize that leaves channels as they are."""
+    """Resize without cropping, which leaves channels as they are."""
     cropping = node.attributes.get_string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
     return None if cropping else through(ties, node)
 
 
 def pad(ties: Ties, node: ir.Node) -> Lane | None:
-    """Pad with nothing before or after the channels."""
+    """Pad of other axes than that of the channels."""
     found, pads, axes = lane(ties, node.inputs[0]), constant(input_at(node, 1)), constant(input_at(node, 3))
     dims = rank(node.inputs[0])
     if found is None or pads is None or dims is None or (input_at(node, 3) is not None and axes is None):
@@ -125,7 +125,7 @@ def pad(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def normalisation(ties: Ties, node: ir.Node) -> Lane | None:
-    """BatchNormalization, InstanceNormalization: vectors with one number for each channel."""
+    """BatchNormalization, InstanceNormalization with constant vectors of one number for each channel."""
     found = lane(ties, node.inputs[0])
     vectors = [constant(value) for value in node.inputs[1:]]
     if found is None or found.axis != 1 or not fits(node.outputs[0], found) or not _only_first_output(node):
@@ -137,7 +137,7 @@ def normalisation(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def reduction(ties: Ties, node: ir.Node) -> Lane | None:
-    """ReduceMean and its like over other axes than that of the channels."""
+    """Reductions, such as ReduceMean, with keepdims, over other axes than that of the channels."""
     found, dims = lane(ties, node.inputs[0]), rank(node.inputs[0])
     given = constant(input_at(node, 1))
     axes = node.attributes.get_ints("axes", ()) if input_at(node, 1) is None else given
@@ -148,7 +148,7 @@ def reduction(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def transpose(ties: Ties, node: ir.Node) -> Lane | None:
-    """Channels go with their axis."""
+    """Transpose: the channels move with their axis."""
     found, dims = lane(ties, node.inputs[0]), rank(node.inputs[0])
     if found is None or dims is None:
         return None
@@ -157,10 +157,11 @@ def transpose(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def reshape(ties: Ties, node: ir.Node) -> Lane | None:
-    """Other axes are laid out anew and channels stay one of them; or pixels beside each other become one, and back.
+    """Reshape and the like that keep the channel axis, or that merge it with pixels or split it from them again.
 
-    Flat memory tells: channels stay an axis where as many numbers stand behind each. Where they are the last axis, a
-    longer one holds several pixels, each with all its channels, and a shorter one takes them apart again.
+    Channels stay an axis of their own where an output axis has as many entries and as many elements behind each (or
+    before it). Where channels are the last axis and the output's last axis is a multiple of it, that holds the channels
+    of several pixels in sequence; where it is a divisor, it splits these again.
     """
     found, output = lane(ties, node.inputs[0]), node.outputs[0]
     if found is None or output.shape is None:
@@ -181,7 +182,7 @@ def reshape(ties: Ties, node: ir.Node) -> Lane | None:
 
 
 def alike(ties: Ties, phases: Ids) -> Ids:
-    """Ties all rows to the first and gives that."""
+    """Ties all rows of channel numbers to the first row and returns that."""
     for phase in phases[1:]:
         ties.join(phases[0], phase)
     first: Ids = phases[0]

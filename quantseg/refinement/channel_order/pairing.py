@@ -1,11 +1,13 @@
-"""Which two channels should be neighbours: a perfect matching, made better by exchanging partners.
+"""Pairs up channels: a perfect matching, improved by exchanging partners between two pairs.
 
-The cost of a matching is summed over rows, one for each output channel of each product that reads the channels:
+The cost of a matching is summed over rows of weights, one for each output channel of each product that reads the
+channels:
 
-    cost = Σ_rows ‖1, x_1, x_2, …‖_16      x_k: how many times its limit pair k has in the row
+    cost = Σ_rows ‖1, x_1, x_2, …‖_16      x_k: the sum of pair k in the row, over its bound
 
-a smooth stand-in for the factor max(1, max x_k) by which the row's scale must grow. Powers and roots are products and
-square roots, which IEEE 754 rounds alike on every processor; so the same weights give the same matching everywhere.
+a smooth approximation of the factor max(1, max x_k) by which the row's scale must grow. Powers and roots are computed
+by products and square roots, which IEEE 754 rounds alike on every processor, so the same weights give the same matching
+everywhere.
 """
 
 from collections.abc import Sequence
@@ -20,18 +22,18 @@ from quantseg.quantization.pairs import LEAST, MOST
 Ids = NDArray[np.int64]
 
 _DOUBLINGS = 4
-"""The norm's exponent is 2 to this power."""
+"""The exponent of the norm, 16, as a power of two."""
 SWEEPS = 6
-"""How often each pair looks for another to exchange partners with, at most."""
+"""Most sweeps over the pairs, in which each pair looks for another one to exchange partners with."""
 _MARGIN = 1e-5
-"""What an exchange must gain, as a share of one row's cost, for each row."""
+"""The least gain of an exchange, per row, as a share of the cost 1 of a row without excess."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What some output channels read of the channels in question, in steps of their grids over the limits of a pair.
+    """The weights of some output channels (rows) for the channels to pair.
 
-    above, below: the weights of either sign as shares of what a pair may have, (channels, taps, rows).
+    above, below: the positive and the negative weights, over the bound of a pair, (channels, taps, rows).
     """
 
     above: F32
@@ -45,9 +47,9 @@ class Rows:
 
 
 def pair_costs(runs: Sequence[Sequence[Rows]]) -> F32:
-    """x^16 for each two channels and row: (channels, channels, rows).
+    """x^16 for each pair of channels and each row: (channels, channels, rows).
 
-    runs: of each group of rows the runs of these channels that it reads; the worst of several counts.
+    runs: for each group of rows, the weights at each position where it reads these channels; the largest x counts.
     """
     count = len(runs[0][0].above)
     costs = np.zeros((count, count, sum(group[0].above.shape[2] for group in runs)), np.float32)
@@ -66,21 +68,21 @@ def pair_costs(runs: Sequence[Sequence[Rows]]) -> F32:
 
 
 def raised(values: F32) -> F32:
-    """The values to the 16th, in place."""
+    """The 16th power of the values, in place."""
     for _ in range(_DOUBLINGS):
         np.multiply(values, values, out=values)
     return values
 
 
 def improved(costs: F32, beside: F32, pairs: Ids) -> Ids:
-    """The matching, made better until no exchange of partners gains anything, or for SWEEPS sweeps.
+    """Improves a matching by exchanges of partners until none gains, or for SWEEPS sweeps.
 
-    costs: of `pair_costs`, infinite for two that must not be partners; beside: what else each row sums up, (rows,);
-    pairs: (pairs, 2) of channels.
+    costs: of `pair_costs`; infinite for channels that must not be paired. beside: the sum of x^16 over all other pairs
+    of each row, (rows,). pairs: the matching, (pairs, 2) of channels.
     """
     pairs = pairs.copy()
     least = _MARGIN * costs.shape[2]
-    inside = costs[pairs[:, 0], pairs[:, 1]].astype(np.float64)  # differences of these must not lose what is small
+    inside = costs[pairs[:, 0], pairs[:, 1]].astype(np.float64)  # float64, since small differences of these matter
     for _ in range(SWEEPS):
         moved = False
         for i in range(len(pairs)):

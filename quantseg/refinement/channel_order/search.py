@@ -1,7 +1,7 @@
-"""The order of the channels of each block with which the scales of the products that read them grow least.
+"""Searches the order of the channels of each block for which the scales of the products that read them grow least.
 
-Block by block, the others as they are; a block of many channels in parts of as many as the work allows. Only what
-lowers the bits lost, log2 of the growth summed over output channels, is kept.
+One block is searched at a time, a large block in parts that the limit on operations allows. A new order is kept only if
+it lowers the bits lost: log2 of the growth of the scale, summed over output channels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,19 @@ from quantseg.quantization.affine import F32, F64
 from quantseg.refinement.channel_order.pairing import SWEEPS, Ids, Rows, improved, pair_costs, raised
 
 _WORK = 2_000_000_000
-"""How many numbers are worked on, at most, for a model: two to four seconds of one core."""
+"""Most elementary operations for a model: two to four seconds of one core."""
 _MOST_ROUNDS, _WIDEST = 4, 160
-"""How often each block is looked at, and how many of its channels at once."""
+"""Most rounds over the blocks, and most channels of a block that are searched at once."""
 _ROOM = 1 << 25
-"""How many costs of pairs are held at once, at most."""
+"""Most pair costs that are held in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """A product: its weights in steps of the grid that their extrema give, (output channels, in/group, taps).
+    """A product that reads channels.
 
-    read: classes of all input channels.
+    steps: its weights in steps of the grid that follows from their extrema, (output channels, in/group, taps). read:
+    classes of all input channels.
     """
 
     steps: F32
@@ -34,23 +35,23 @@ class RowReader:
 
     @property
     def within(self) -> int:
-        """Input channels of a group."""
+        """The number of input channels of a group."""
         return int(self.steps.shape[1])
 
     @property
     def pairs_channels(self) -> bool:
-        """Whether neighbours are always two channels of one place of the kernel."""
+        """Whether kernels always pair two channels of one tap."""
         return self.within % 2 == 0 or self.steps.shape[2] == 1
 
     def rows(self, group: int) -> F32:
-        """The weights of one group's output channels."""
+        """The weights of the output channels of one group."""
         count = len(self.steps) // self.groups
         return self.steps[group * count : (group + 1) * count]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where a block stands: the product that reads it, the group, and the channel of the group at which it starts."""
+    """A position at which a product reads a block: the product, the group, and the block's first channel in it."""
 
     reader: int
     group: int
@@ -58,15 +59,15 @@ class Run:
 
 
 def bits(steps: F32) -> F64:
-    """Bits lost: log2 of how much the scale of each output channel must grow, (output channels,)."""
+    """Bits lost: log2 of the factor by which the scale of each output channel must grow, (output channels,)."""
     lost: F64 = np.log2(np.maximum(pair_rule.excess(steps), 1.0))
     return lost
 
 
 def ordered(readers: Sequence[RowReader], blocks: Sequence[Ids], *, work: int = _WORK) -> tuple[Ids, ...]:
-    """For each block the order of its channels: place → which of them stands there now.
+    """For each block the new order of its channels: new position → old position.
 
-    work: how many numbers may be worked on, about. The same readers give the same orders, on every processor.
+    work: limit on elementary operations. The same readers give the same orders on every processor.
     """
     search = _Search(readers, [np.arange(len(reader.read)) for reader in readers])
     runs = [_runs(readers, block) for block in blocks]
@@ -89,7 +90,7 @@ def ordered(readers: Sequence[RowReader], blocks: Sequence[Ids], *, work: int = 
 
 @dataclass
 class _Search:
-    """The order in which each reader's channels stand so far: place → input channel as it was."""
+    """The state of the search. places: for each reader, new position → old position of its input channels."""
 
     readers: Sequence[RowReader]
     places: list[Ids]
@@ -97,7 +98,11 @@ class _Search:
     def better(
         self, runs: Sequence[Run], main: Sequence[Run], count: int, width: int, random: np.random.Generator
     ) -> Ids | None:
-        """Puts a better order of a block of `count` channels in place and gives it; None where none is found."""
+        """Finds a better order of a block, applies it and returns it; None where none is found.
+
+        runs: all positions of the block. main: those that are searched with. count: its channels. width: how many of
+        them are searched at once.
+        """
         groups = sorted({(run.reader, run.group) for run in runs})
         before, kept = self.lost(groups), list(self.places)
         order = self._matched(main, count, width, random)
@@ -112,7 +117,7 @@ class _Search:
         return None
 
     def steps(self, reader: int, group: int) -> F32:
-        """The weights of a group in the order so far."""
+        """The weights of a group in the present order."""
         one = self.readers[reader]
         places = self.places[reader][group * one.within : (group + 1) * one.within] - group * one.within
         return one.rows(group)[:, places]
@@ -122,10 +127,10 @@ class _Search:
         return float(sum(bits(self.steps(*group)).sum() for group in groups))
 
     def _matched(self, runs: Sequence[Run], count: int, width: int, random: np.random.Generator) -> Ids:
-        """The order that the best matching gives. A block that begins or ends within a pair has a neighbour there."""
+        """The order by the best matching found. If the block ends within a pair, its neighbour there stays fixed."""
         parity = runs[0].start % 2
         outside = parity + (count + parity) % 2
-        total = count + outside  # with the neighbours, which stay where they are
+        total = count + outside  # with the neighbouring channels outside the block, which stay in place
         matching = np.arange(total).reshape(-1, 2)
         rows = self._rows(runs, parity, total)
         height = sum(group[0].above.shape[2] for group, _ in rows)
@@ -136,14 +141,14 @@ class _Search:
             beside = np.concatenate(
                 [all_of + _of_pairs(group, np.delete(matching, part, axis=0)) for group, all_of in rows]
             )
-            for a, b in ((0, total - 1), (total - 1, 0)) if outside == 2 else ():  # those cannot be partners
+            for a, b in ((0, total - 1), (total - 1, 0)) if outside == 2 else ():  # fixed neighbours are never paired
                 costs[np.ix_(chosen == a, chosen == b)] = np.inf
             found = improved(costs, beside, np.arange(len(chosen)).reshape(-1, 2))
             matching[part] = chosen[found]
         return _laid_out(matching, parity, total, count)
 
     def _rows(self, runs: Sequence[Run], parity: int, total: int) -> list[tuple[list[Rows], F32]]:
-        """For each group that reads the block, its runs with their neighbours, and the sum over all other pairs."""
+        """For each group that reads the block, its weights at each run and neighbours, and the sum over other pairs."""
         found = []
         for reader, group in sorted({(run.reader, run.group) for run in runs}):
             steps = self.steps(reader, group)
@@ -164,7 +169,7 @@ def _taken(rows: Rows, channels: Ids) -> Rows:
 
 
 def _of_pairs(runs: Sequence[Rows], pairs: Ids) -> F32:
-    """The sum over these pairs, the worst of several runs counts, (rows,)."""
+    """The sum of x^16 over these pairs, (rows,); of several runs the largest x of a pair counts."""
     if not len(pairs):
         return np.zeros(runs[0].above.shape[2], np.float32)
     sums = [
@@ -178,7 +183,7 @@ def _of_pairs(runs: Sequence[Rows], pairs: Ids) -> F32:
 
 
 def _laid_out(matching: Ids, parity: int, total: int, count: int) -> Ids:
-    """The channels place by place: pairs where they were, but that the neighbours before and behind stay outside."""
+    """The order of the block's channels from a matching; the fixed neighbours keep the first and the last position."""
     pairs = [tuple(int(channel) for channel in pair) for pair in matching]
     first = [pair for pair in pairs if parity and 0 in pair]
     last = [pair for pair in pairs if total > count + parity and total - 1 in pair]
@@ -189,14 +194,14 @@ def _laid_out(matching: Ids, parity: int, total: int, count: int) -> Ids:
 
 
 def _parts(count: int, most: int, random: np.random.Generator) -> Iterator[Ids]:
-    """All pairs, in parts of at most so many drawn at random."""
+    """The indices of all pairs, split at random into parts of at most `most`."""
     shuffled = random.permutation(count)
     parts = -(-count // max(most, 2))
     return (np.sort(part) for part in np.array_split(shuffled, parts))
 
 
 def _runs(readers: Sequence[RowReader], block: Ids) -> list[Run]:
-    """Everywhere that products with pairs read the block."""
+    """All positions at which products with pair sums read the block."""
     found = []
     for number, reader in enumerate(readers):
         for place in np.flatnonzero(reader.read == block[0]):
@@ -206,9 +211,9 @@ def _runs(readers: Sequence[RowReader], block: Ids) -> list[Run]:
 
 
 def _main(readers: Sequence[RowReader], runs: Sequence[Run]) -> list[Run]:
-    """The runs that are searched with: those that lie alike towards the pairs, an even or odd number before them.
+    """The runs that are searched with: those with the same parity of their start, and so with the same pairs.
 
-    The others count when it is asked whether an order is better.
+    Of even and odd starts the side with more rows is taken; the other runs count only when a new order is checked.
     """
     sides: tuple[list[Run], list[Run]] = ([], [])
     for run in runs:
@@ -220,7 +225,7 @@ def _main(readers: Sequence[RowReader], runs: Sequence[Run]) -> list[Run]:
 def _affordable(
     readers: Sequence[RowReader], blocks: Sequence[Ids], runs: Sequence[Sequence[Run]], work: int
 ) -> tuple[int, int]:
-    """How many channels are looked at together, and in how many rounds; (0, 0) where it takes too long at all."""
+    """How many channels are searched at once, and the number of rounds; (0, 0) if even the least exceeds the limit."""
 
     def cost(width: int) -> int:
         total = 0

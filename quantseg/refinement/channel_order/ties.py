@@ -1,7 +1,8 @@
-"""Which channels of which tensors must stand in one order: classes of channels, found by union over the graph.
+"""Classes of channels that must keep a common order across tensors, found by union-find over the graph.
 
-Every operator ties the channels that it reads to those that it makes, or starts new ones (a product), or pins what it
-reads to the order that it has. Channels stand on one axis of a tensor: axis 1 of images, the last one of rows.
+An operator ties its input channels to its output channels, or starts new ones (a convolution or product), or pins its
+input channels to their present order. Channels are on one axis of a tensor: axis 1 of images, the last axis of
+matrices.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ __all__ = ["Constant", "Ids", "Lane", "Ties", "axis_size", "is_variable", "lane"
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """The channels of a tensor: a number for each, which stands for its class, and the axis on which they lie."""
+    """The channels of a tensor. ids: a channel number for each, see Channels. axis: of the channels."""
 
     ids: Ids
     axis: int
@@ -26,7 +27,7 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """An operand with one entry for each channel along an axis of its own."""
+    """A constant operand (input `index` of `node`) with one entry for each channel along `axis`."""
 
     node: ir.Node
     index: int
@@ -36,10 +37,10 @@ class Constant:
 
 @dataclass
 class Ties(Channels):
-    """The classes, while they are being found.
+    """The classes, built up node by node.
 
-    axes: where the channels of each tensor of `of` lie. stops: numbers whose channel the next one need not follow.
-    constants: what is laid out anew with the channels, beside the products' own weights.
+    axes: tensor → axis of its channels. stops: channel numbers behind which a block must end. constants: operands that
+    are permuted with the channels, beside the weights of products.
     """
 
     axes: dict[ir.Value, int] = field(default_factory=dict)
@@ -47,23 +48,23 @@ class Ties(Channels):
     constants: list[Constant] = field(default_factory=list)
 
     def put(self, value: ir.Value, found: Lane) -> None:
-        """The tensor's channels are these."""
+        """Sets the channels of a tensor."""
         self.of[value], self.axes[value] = found.ids, found.axis
 
     def stop(self, ids: Ids) -> None:
-        """No run of channels goes on behind these."""
+        """Ends blocks behind these channels."""
         self.stops.update(int(number) for number in ids)
 
 
 def is_variable(value: ir.Value | None) -> bool:
-    """Whether the value is computed: neither left out nor a constant."""
+    """Whether the value is computed or an input of the graph: neither left out nor a constant."""
     return value is not None and (value.is_graph_input() or constant(value) is None)
 
 
 def lane(ties: Ties, value: ir.Value | None) -> Lane | None:
-    """The channels of a tensor, pinned ones on axis 1 where nothing is known of it yet.
+    """The channels of a tensor; new, pinned ones on axis 1 if it has none yet.
 
-    None for constants, and for tensors whose channels cannot be counted: nothing moves in those.
+    None for constants and for tensors with an unknown number of channels, whose channels are never permuted.
     """
     if value is None or not is_variable(value):
         return None
@@ -77,18 +78,18 @@ def lane(ties: Ties, value: ir.Value | None) -> Lane | None:
 
 
 def axis_size(value: ir.Value | None, axis: int) -> int | None:
-    """How long the axis is; None where unknown."""
+    """The length of an axis; None where unknown."""
     dims: Sequence[object] = () if value is None or value.shape is None else list(value.shape)
     size = dims[axis] if axis < len(dims) else None
     return size if isinstance(size, int) else None
 
 
 def fits(value: ir.Value, found: Lane) -> bool:
-    """Whether the tensor has as many channels as were found, on that axis."""
+    """Whether the tensor has as many channels as `found`, on the same axis."""
     dims = rank(value)
     return dims is not None and found.axis < dims and axis_size(value, found.axis) == len(found.ids)
 
 
 def contiguous(places: Ids) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """For each place whether the next one is that which follows it; the last has none."""
+    """For each position whether the next one in the array is its successor; False for the last."""
     return np.append(np.diff(places) == 1, False)

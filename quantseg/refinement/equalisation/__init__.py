@@ -1,7 +1,8 @@
-"""Cross-layer equalisation: channels of one tensor are scaled until they share its grid well; the network stays equal.
+"""Cross-layer equalisation: scales channels of a tensor so that they use a common grid well; outputs stay equal.
 
-A factor that one layer's weights put in, the next layer's take out; between them it passes through whatever leaves a
-factor as it is. Source: Nagel et al., arXiv:1906.04721, section 4.1, here for every path through the graph at once.
+The weights of one layer multiply a channel by a factor and those of the next divide by it; between them are operators
+that a positive factor passes through. Source: Nagel et al., arXiv:1906.04721, section 4.1; here all factors of the
+graph are chosen together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +27,15 @@ from quantseg.runtimes import Runtime
 __all__ = ["Equalised", "deviation", "equalise"]
 
 HEADROOM = 0.85
-"""How near to the bound of a clamp a channel may be scaled: other images reach further than those that were seen."""
+"""How near to the bound of a clamp a channel may be scaled, since unseen images may have larger values."""
 
 _ACTIVE = 1e-3
-"""A clamp is active on a channel that comes as near to its bound as this, relative to it."""
+"""A clamp counts as active on a channel whose values come this near to its bound, relative to the bound."""
 
 
 @dataclass(frozen=True)
 class Equalised:
-    """The scaled graph. classes: how many classes of channels have a factor; least, most: the extreme factors."""
+    """The scaled graph. classes: number of classes of channels with a factor. least, most: the extreme factors."""
 
     prepared: Prepared
     classes: int
@@ -43,11 +44,11 @@ class Equalised:
 
 
 def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded: Sequence[str]) -> Equalised | None:
-    """The same network in float, with the factors that make its rounding harm least; None where no channel is free.
+    """An equivalent float network with the factors of least rounding noise; None where no channel can be scaled.
 
-    extrema: of the observed tensors, in the units of this model. rounded: names of the tensors that the plan rounds. A
-    clamp with bounds beside zero passes a channel's factor where none of the images reached them. Weights are still as
-    they were trained.
+    extrema: of the observed tensors of this model. rounded: names of the tensors that the plan rounds. A channel may
+    also be scaled through a clamp (such as ReLU6) if no image reached its bounds; then the networks are equal only
+    while none does. Weights must not be rounded yet.
     """
     model = prepared.model.clone()
     channels = channel_classes(model.graph)
@@ -56,7 +57,7 @@ def equalise(prepared: Prepared, extrema: Mapping[str, ChannelExtrema], rounded:
     grids, reach = _grids(channels, roots, extrema, frozenset(rounded))
     free = np.zeros(len(roots), np.bool_)
     free[sorted(channels.free())] = True
-    free &= reach > 0  # where nothing was seen, no factor is better than another
+    free &= reach > 0  # channels that were always zero have no best factor
     if not free.any():
         return None
     readers = [_reader(product, roots) for product in channels.products]
@@ -75,7 +76,7 @@ def deviation(
     runtime: Runtime,
     threads: int,
 ) -> float:
-    """The largest difference of the two models' outputs over the first one's largest output, over all `feeds`."""
+    """The largest difference of the two models' outputs, over the first model's largest output, on all `feeds`."""
     most, largest = 0.0, 0.0
     with (
         as_session_source(models[0]) as first,
@@ -91,7 +92,7 @@ def deviation(
 
 
 def _ceilings(channels: Channels, extrema: Mapping[str, ChannelExtrema]) -> dict[int, float]:
-    """Class → the most that the logarithm of its factor may be, for clamps to leave it; active clamps pin theirs."""
+    """Class → the most that the log of its factor may be without reaching a clamp. Active clamps pin their classes."""
     found = dict[int, float]()
     for node, ids in channels.clamps:
         low, high = clamp_bounds(node)
@@ -110,7 +111,7 @@ def _ceilings(channels: Channels, extrema: Mapping[str, ChannelExtrema]) -> dict
 
 
 def _nearness(seen: ChannelExtrema, low: float, high: float) -> F64:
-    """How far each channel reaches towards the bounds of a clamp, 1 where it reaches one; a bound of zero is none."""
+    """How near each channel comes to the bounds of a clamp, 1 where it reaches one; a bound of zero does not count."""
     reached = [(seen.maxima, high), (seen.minima, low)]
     shares = [values.astype(np.float64) / bound for values, bound in reached if bound and np.isfinite(bound)]
     nearness: F64 = np.maximum.reduce([*shares, np.zeros(len(seen.maxima))])
@@ -120,9 +121,9 @@ def _nearness(seen: ChannelExtrema, low: float, high: float) -> F64:
 def _grids(
     channels: Channels, roots: Ids, extrema: Mapping[str, ChannelExtrema], rounded: frozenset[str]
 ) -> tuple[list[TensorGrid], F64]:
-    """The tensors that are rounded, and how far the channels of each class reach from end to end.
+    """The rounded tensors with the ranges of their channels, and for each class the width of its channels' range.
 
-    A tensor that was not observed, since its range follows from others, reaches as far as those of its classes.
+    A tensor that was not observed, since its range follows from others, takes the ranges of its channels' classes.
     """
     below, above = np.zeros(len(roots)), np.zeros(len(roots))
     seen = dict[str, tuple[F64, F64]]()
@@ -156,7 +157,7 @@ def _reader(product: LinearProduct, roots: Ids) -> WeightReader:
 
 
 def _scale(graph: ir.Graph, channels: Channels, factors: F64) -> None:
-    """Puts the factors into weights, biases and summands. factors: of each channel number."""
+    """Multiplies weights, biases and constant summands by the factors. factors: by channel number."""
     for product in channels.products:
         node = product.node
         made, read = factors[product.made], factors[product.read]

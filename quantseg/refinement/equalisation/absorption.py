@@ -1,11 +1,12 @@
-"""Absorption: a constant per channel leaves one layer's bias for the next layers' ones; the tensor needs less range.
+"""Bias absorption: a constant c per channel moves from a layer's bias to the biases of the next layers.
 
-With f(x − c) = f(x) − c for what stands between, V·f(x) + a = V·f(x − c) + (a + V·c): V and a are weight and bias of a
-layer that reads the tensor, V·c is summed over taps, and nothing may be padded, for then V·c would differ at the edges.
-Source: Nagel et al., arXiv:1906.04721, section 4.1.3, with extrema that were seen instead of a normal distribution.
-Behind a Relu c is less than the least value seen; without an activation every c is exact, and the grid need only cover
-the widest channel, as far below zero as above. No channel moves further than that takes, for behind a Relu every shift
-is a risk on other images, and the rounding errors of V multiply a mean that is moved off zero.
+The tensor between them then needs a narrower range. If f(x − c) = f(x) − c for the activation f, then V·f(x) + a =
+V·f(x − c) + (a + V·c), where V and a are weight and bias of a layer that reads the tensor and V·c is summed over the
+taps. Such a layer must not pad, since V·c would differ at the edges.
+Source: Nagel et al., arXiv:1906.04721, section 4.1.3, with observed extrema instead of a normal distribution.
+Behind a Relu, c must be less than the least value observed. Without an activation every c is exact; the range need only
+cover the widest channel, placed evenly around zero. No channel is shifted further than this range needs: behind a Relu
+a shift is a risk on other images, and rounding errors of V multiply the channel's mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,25 +24,25 @@ from quantseg.refinement.equalisation.factors import F64
 __all__ = ["Absorbed", "absorb"]
 
 SHARE = 0.9
-"""Of the least value behind a Relu, what is taken away: other images reach lower than those that were seen."""
+"""Most share of the least value behind a Relu that is absorbed, since unseen images may have lower values."""
 
 _MAKERS = BIASED_PRODUCTS & INTEGER_PRODUCTS
 
 
 @dataclass(frozen=True)
 class Absorbed:
-    """The graph with its constants moved. channels: how many were shifted."""
+    """The graph after absorption. channels: how many were shifted."""
 
     prepared: Prepared
     channels: int
 
 
 def absorb(prepared: Prepared, extrema: Mapping[str, ChannelExtrema]) -> Absorbed | None:
-    """The same network in float, its constants moved to where no grid must hold them; None where there are none.
+    """An equivalent float network with biases absorbed by the next layers; None where none can be.
 
-    extrema: of the observed tensors, in the units of this model; those whose channels are shifted must be observed
-    again. Weights keep their values. Behind a Relu other images stay the same as far as no channel falls below a share
-    of its least value seen; elsewhere every image does.
+    extrema: of the observed tensors of this model; tensors whose channels are shifted must be observed again. Weights
+    keep their values. Behind a Relu, the outputs for other images are equal while no channel falls below SHARE of its
+    least observed value; elsewhere they always are.
     """
     model = prepared.model.clone()
     count = 0
@@ -63,14 +64,14 @@ def absorb(prepared: Prepared, extrema: Mapping[str, ChannelExtrema]) -> Absorbe
 
 
 def _readers(tensor: ir.Value, graph: ir.Graph) -> Sequence[ir.Node]:
-    """All nodes that read the tensor, where each can take a constant from it, its input; else none."""
+    """All nodes that read the tensor if each of them can absorb a constant from it, as its data input; else none."""
     uses = list(tensor.uses())
     fit = all(use.node.graph is graph and _constant(use.node) and not _pads(use.node) for use in uses)
     return [use.node for use in uses] if fit and not tensor.is_graph_output() else []
 
 
 def _constant(node: ir.Node) -> bool:
-    """Whether the node is a layer of constant weight, with a constant bias for each channel or none."""
+    """Whether the node is a layer with constant weight and a constant bias per channel, or without a bias."""
     weight = constant(input_at(node, 1))
     if node.domain != "" or node.op_type not in INTEGER_PRODUCTS or weight is None:
         return False
@@ -88,7 +89,7 @@ def _pads(node: ir.Node) -> bool:
 
 
 def _weight(layer: ir.Node) -> F64:
-    """Its weight as (out, in/group, taps)."""
+    """The layer's weight as (out, in/group, taps)."""
     weight = constant(layer.inputs[1])
     assert weight is not None
     if layer.op_type != "Conv" and not layer.attributes.get_int("transB", 0):
@@ -97,17 +98,17 @@ def _weight(layer: ir.Node) -> F64:
 
 
 def _shifts(seen: ChannelExtrema, behind_relu: bool) -> F64:
-    """c: what each channel reaches beyond the least grid that the tensor can have; zeros where it has that one."""
+    """c: how far each channel reaches outside the tensor's narrowest possible range; zeros if it has that range."""
     lows, highs = seen.minima.astype(np.float64), seen.maxima.astype(np.float64)
     if behind_relu:
-        return np.maximum(highs - np.max(highs - SHARE * lows, initial=0.0), 0.0)  # at most that share of the low
+        return np.maximum(highs - np.max(highs - SHARE * lows, initial=0.0), 0.0)  # at most SHARE · low
     half = np.max(highs - lows, initial=0.0) / 2
     wider = np.max(highs, initial=0.0) - np.min(lows, initial=0.0) > 2 * half
     return (np.maximum(highs - half, 0.0) + np.minimum(lows + half, 0.0)) * wider
 
 
 def _products(reader: ir.Node, shifts: F64) -> F64:
-    """V·c for each output channel."""
+    """V·c for each output channel. shifts: c."""
     weight = _weight(reader).sum(axis=2)
     groups = reader.attributes.get_int("group", 1)
     sums: F64 = weight.reshape(groups, -1, weight.shape[1]) @ shifts.reshape(groups, -1, 1)
@@ -115,7 +116,7 @@ def _products(reader: ir.Node, shifts: F64) -> F64:
 
 
 def _add(graph: ir.Graph, layer: ir.Node, change: F64) -> None:
-    """Adds to the layer's bias; a layer without one gets one, and a MatMul becomes a Gemm for it."""
+    """Adds `change` to the layer's bias; a layer without bias gets one, for which a MatMul becomes a Gemm."""
     old = constant(input_at(layer, 2))
     bias = change if old is None else old.astype(np.float64).reshape(-1) + change
     if layer.op_type == "MatMul":

@@ -1,8 +1,8 @@
-"""Which channels of which tensors must be scaled alike: classes of channels, found by union over the graph.
+"""Classes of channels that must have the same factor, found by union-find over the graph.
 
-A positive factor per channel passes through every operator f with f(s·x) = s·f(x); a convolution or product starts a
-new one, since its weights take any factor in and give any factor out. What is not known to pass a factor on pins it to
-one. Channels stand on axis 1.
+A positive factor of a channel passes through every operator f with f(s·x) = s·f(x). A convolution or product starts new
+classes, since its weights can divide by any input factor and multiply by any output factor. Operators that are not
+known to pass a factor on pin the factors of their inputs to one. Channels are on axis 1.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,8 +40,8 @@ _HANDLERS: Mapping[str, Callable[[Channels, ir.Node], Ids | None]] = {
 def channel_classes(graph: ir.Graph) -> Channels:
     """The classes of all channels of a prepared graph. Needs inferred shapes.
 
-    Pinned are the graph's inputs and outputs, what subgraphs read, and what a node reads that is not known to pass a
-    factor on, be it for its operator or for a shape that cannot be inferred.
+    Pinned to one are the channels of the graph's inputs and outputs, of tensors that subgraphs read, and of the inputs
+    of nodes that are not known to pass a factor on, because of their operator or of a shape that cannot be inferred.
     """
     channels = Channels()
     for node in graph:

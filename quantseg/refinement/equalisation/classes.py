@@ -1,4 +1,4 @@
-"""Channels that must be scaled alike fall into classes, found by union."""
+"""Classes of channels that must have the same factor, as a union-find structure."""
 
 from dataclasses import dataclass, field
 
@@ -7,14 +7,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
-"""For each channel of a tensor, a number that stands for its class; `Channels.roots` makes it the class's own."""
+"""For each channel of a tensor a channel number; `Channels.roots` maps it to the number of its class."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinearProduct:
-    """A convolution or product with constant weight, and the classes that it reads and makes.
+    """A convolution or product with constant weight, and the channel numbers of its input and output.
 
-    weight: (out, in/group, taps); read: classes of all input channels; made: of all output channels.
+    weight: (out, in/group, taps). read: of all input channels. made: of all output channels.
     """
 
     node: ir.Node
@@ -26,7 +26,11 @@ class LinearProduct:
 
 @dataclass
 class Channels:
-    """The classes, while they are being found."""
+    """The classes, built up node by node.
+
+    of: tensor → its channel numbers. products, summands, clamps: nodes that need a rewrite or a limit when factors are
+    chosen. parent: the union-find forest. pinned: channel numbers whose factor is one.
+    """
 
     of: dict[ir.Value, Ids] = field(default_factory=dict)
     products: list[LinearProduct] = field(default_factory=list)
@@ -36,40 +40,40 @@ class Channels:
     pinned: set[int] = field(default_factory=set)
 
     def fresh(self, count: int) -> Ids:
-        """New classes, one for each channel."""
+        """Numbers for new channels, each a class of its own."""
         start = len(self.parent)
         self.parent.extend(range(start, start + count))
         return np.arange(start, start + count)
 
     def root(self, number: int) -> int:
-        """The number that stands for the class."""
+        """The number of the class that the channel number belongs to."""
         while self.parent[number] != number:
             self.parent[number] = self.parent[self.parent[number]]
             number = self.parent[number]
         return number
 
     def roots(self, ids: Ids) -> Ids:
-        """The classes' own numbers."""
+        """The class number of each channel number."""
         return np.array([self.root(int(number)) for number in ids], np.int64)
 
     def join(self, a: Ids, b: Ids) -> None:
-        """Scales channel i of one like channel i of the other, from now on."""
+        """Puts channel i of `a` and channel i of `b` into one class, for all i."""
         for x, y in zip(a, b, strict=True):
             self.parent[self.root(int(y))] = self.root(int(x))
 
     def pin(self, ids: Ids | None) -> None:
-        """Their factor is one."""
+        """Fixes the factor of these channels to one."""
         if ids is not None:
             self.pinned.update(int(number) for number in ids)
 
     def free(self) -> frozenset[int]:
-        """The classes whose factor may be chosen."""
+        """The class numbers of the classes without a pinned channel."""
         held = {self.root(number) for number in self.pinned}
         return frozenset(root for number in range(len(self.parent)) if (root := self.root(number)) not in held)
 
 
 def known(channels: Channels, value: ir.Value | None) -> Ids | None:
-    """The classes of a tensor; pinned ones where nothing is known of it yet. None for constants and unknown shapes."""
+    """The channel numbers of a tensor; new, pinned ones if it has none. None for constants and unknown shapes."""
     if value is None or value.is_initializer() or value.dtype not in (ir.DataType.FLOAT, None):
         return None
     if value not in channels.of:

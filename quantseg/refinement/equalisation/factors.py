@@ -1,10 +1,11 @@
-"""The factor of each class of channels that makes the rounding of activations and weights together least.
+"""The factors of the classes of channels that minimise the rounding noise of activations and weights together.
 
-A tensor on one grid of step Δ rounds channel c, scaled by s_c, with the noise (Δ/s_c)²/12 in its own units. What reads
-it, a product with weights W, makes W² times that of it, beside the noise of its own weights, whose grid must cover
-W/s. Both are held against the power of what the product makes, and the sum over all products is minimised over log s.
-Cross-layer equalisation (Nagel et al., arXiv:1906.04721, section 4.1) is the case of one pair of layers with per-tensor
-weights; the trade of activations against weights is that of SmoothQuant (arXiv:2211.10438), solved instead of set.
+If channel c of a tensor with scale Δ is multiplied by the factor s_c, its rounding noise, in the units of the unscaled
+channel, is (Δ/s_c)²/12. A product with weights W that reads the tensor multiplies this by W², and adds the noise of its
+own weights, whose grid must cover W/s. Both are divided by the power of the product's output, and the sum over all
+products is minimised over log s. Cross-layer equalisation (Nagel et al., arXiv:1906.04721, section 4.1) is the case of
+one pair of layers with per-tensor weights; the trade of activations against weights is that of SmoothQuant
+(arXiv:2211.10438), solved instead of set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,18 +18,19 @@ F64 = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 SPREAD = 6.0
-"""A channel's range over its standard deviation, as for a normal distribution over some thousand values."""
+"""Assumed ratio of a channel's range to its standard deviation: that of some thousand normally distributed values."""
 _SHARP = 12.0
-"""Exponent of the norm that stands for a maximum, so that it can be differentiated."""
+"""Exponent of the norm that approximates a maximum, so that it is differentiable."""
 _STEPS, _RATE = 400, 0.05
 _ACTIVATION_STEPS, _WEIGHT_STEPS = 255.0, 127.0
 
 
 @dataclass(frozen=True, eq=False)
 class WeightReader:
-    """A product: magnitudes (out, in/group) and squares (out, in/group) of its weights over all taps, taps counted.
+    """A convolution or product, as its weights matter for the noise.
 
-    read, made: classes of input and output channels.
+    magnitudes: largest |w| over the taps, (out, in/group). squares: Σ w² over the taps, (out, in/group). taps: their
+    number. read, made: classes of input and output channels.
     """
 
     magnitudes: F64
@@ -41,7 +43,7 @@ class WeightReader:
 
 @dataclass(frozen=True, eq=False)
 class TensorGrid:
-    """A tensor that is rounded: classes of its channels, and how far below and above zero each reaches."""
+    """A tensor that is rounded. ids: classes of its channels. below, above: how far each channel reaches from zero."""
 
     ids: Ids
     below: F64
@@ -57,8 +59,9 @@ def solve(
 ) -> F64:
     """Natural logarithms of the factors, shape (classes,); zero where a class is not free.
 
-    reach: how far the channels of each class reach, from end to end. ceilings: class → the most that its logarithm may
-    be. By Adam (Kingma and Ba, arXiv:1412.6980) on the relative slope, the best point seen is kept.
+    reach: the width of the range of each class. free: whether the factor of a class may be chosen. ceilings: class →
+    largest logarithm of its factor. Method: Adam (Kingma and Ba, arXiv:1412.6980) on the relative gradient; the best
+    point that was evaluated is returned.
     """
     count = len(reach)
     power = np.square(reach / SPREAD)
@@ -110,7 +113,7 @@ def _cost(
 
 
 def _norm(values: F64) -> tuple[float, F64]:
-    """A smooth maximum of non-negative values, and how it changes with the logarithm of each."""
+    """A smooth maximum of non-negative values, and its derivative by the logarithm of each."""
     most = float(values.max(initial=0.0))
     if most == 0.0:
         return 0.0, np.zeros_like(values)
@@ -120,7 +123,7 @@ def _norm(values: F64) -> tuple[float, F64]:
 
 
 def _weights(factors: F64, power: F64, reader: WeightReader, scale: float) -> tuple[float, F64]:
-    """Noise of the rounded weights, and how it changes with the logarithms of the input's factors."""
+    """Noise of the rounded weights, and its derivative by the logarithm of each input channel's factor."""
     groups = reader.groups
     inputs = (power * factors**2).reshape(groups, -1)
     shares = reader.magnitudes.reshape(groups, -1, reader.magnitudes.shape[1]) / factors.reshape(groups, 1, -1)

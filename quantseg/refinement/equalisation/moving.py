@@ -1,4 +1,4 @@
-"""Operators that move channels or pixels, and where each channel's factor goes; None where that is not known."""
+"""Rules for operators that move channels or pixels: the channel numbers of the output, or None where unknown."""
 
 import numpy as np
 import onnx_ir as ir
@@ -8,7 +8,7 @@ from quantseg.refinement.equalisation.classes import Channels, Ids, channel_coun
 
 
 def concat(channels: Channels, node: ir.Node) -> Ids | None:
-    """Concat: channels side by side, or along another axis each with its like."""
+    """Concat: along axis 1 all channels in sequence; along another axis the channels of all inputs are joined."""
     parts = [known(channels, value) for value in node.inputs]
     dims = rank(node.outputs[0])
     if dims is None or any(part is None for part in parts):
@@ -24,7 +24,7 @@ def concat(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def split(channels: Channels, node: ir.Node) -> Ids | None:
-    """Split: each output has its share of the channels, or along another axis all of them."""
+    """Split: along axis 1 each output has its part of the channels; along another axis it has all."""
     ids = known(channels, node.inputs[0])
     dims = rank(node.inputs[0])
     if ids is None or dims is None:
@@ -56,7 +56,7 @@ def sliced(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def gather(channels: Channels, node: ir.Node) -> Ids | None:
-    """Gather of constant places."""
+    """Gather with constant indices."""
     ids, dims, places = known(channels, node.inputs[0]), rank(node.inputs[0]), constant(node.inputs[1])
     if ids is None or dims is None or places is None or places.ndim != 1:
         return None
@@ -64,7 +64,7 @@ def gather(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def depth_to_space(channels: Channels, node: ir.Node) -> Ids | None:
-    """DepthToSpace: channels that become pixels of one channel scale alike."""
+    """DepthToSpace: channels that become pixels of one output channel are joined."""
     ids, side = known(channels, node.inputs[0]), node.attributes.get_int("blocksize", 1)
     if ids is None:
         return None
@@ -77,7 +77,7 @@ def depth_to_space(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def reshape(channels: Channels, node: ir.Node) -> Ids | None:
-    """Batch and channels stay axes of their own; only pixels are laid out anew."""
+    """Reshape and Flatten that keep the batch and channel axes and only reshape the pixels."""
     ids = known(channels, node.inputs[0])
     before, after = static_shape(node.inputs[0]), static_shape(node.outputs[0])
     if ids is None or before is None or after is None or len(after) < 2:

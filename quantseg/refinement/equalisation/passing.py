@@ -1,4 +1,4 @@
-"""Operators that compute, and the factors that pass through them; None where one does not."""
+"""Rules for operators that compute: the channel numbers of the output, or None where factors do not pass."""
 
 import numpy as np
 import onnx_ir as ir
@@ -9,7 +9,7 @@ from quantseg.refinement.equalisation.classes import Channels, Ids, LinearProduc
 
 
 def product(channels: Channels, node: ir.Node) -> Ids | None:
-    """Conv, Gemm, MatMul with constant weight: whatever comes in, any factor may go out."""
+    """Conv, Gemm, MatMul with constant weight: new channels, since the weights can apply any factor."""
     read, weight = known(channels, node.inputs[0]), constant(node.inputs[1])
     if read is None or weight is None:
         return None
@@ -30,7 +30,7 @@ def product(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def through(channels: Channels, node: ir.Node) -> Ids | None:
-    """One tensor in, the same channels out; what else the node reads, slopes or sizes, takes no factor."""
+    """Operators whose output has the channels of the first input; other inputs (slopes, sizes) are pinned."""
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         return None
     for value in node.inputs[1:]:
@@ -39,20 +39,20 @@ def through(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def _kept(node: ir.Node, value: ir.Value | None, ids: Ids | None) -> Ids | None:
-    """The classes of an operand, where its channels are the output's: same axis, same number; else None."""
+    """`ids`, if the operand's channels are those of the output (same rank, same number of channels); else None."""
     output = node.outputs[0]
     same = ids is not None and rank(value) == rank(output) and channel_count(output) == len(ids)
     return ids if same else None
 
 
 def resize(channels: Channels, node: ir.Node) -> Ids | None:
-    """Resize; a value from beyond the image must be zero."""
+    """Resize; the extrapolation value must be zero."""
     beyond = node.attributes.get_float("extrapolation_value", 0.0)
     return None if beyond else through(channels, node)
 
 
 def clamp(channels: Channels, node: ir.Node) -> Ids | None:
-    """Clip with constant bounds; the bounds themselves are held against what was seen, see `_ceilings`."""
+    """Clip with constant bounds; `equalise` compares the bounds with the observed extrema."""
     ids = known(channels, node.inputs[0])
     if ids is None or any(bound is not None and constant(bound) is None for bound in node.inputs[1:]):
         return None
@@ -61,7 +61,7 @@ def clamp(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def total(channels: Channels, node: ir.Node) -> Ids | None:
-    """Add and Sub: both sides scale alike; one number per channel is scaled with its channel."""
+    """Add and Sub: the channels of both operands are joined; a constant per channel is scaled with its channel."""
     a, b = (known(channels, value) for value in node.inputs)
     if a is not None and b is not None:
         if _kept(node, node.inputs[0], a) is None or _kept(node, node.inputs[1], b) is None:
@@ -78,14 +78,14 @@ def total(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def _per_channel(values: NDArray[np.generic], output: ir.Value, count: int) -> bool:
-    """Whether a constant operand holds one number for each channel of the output, and lies along its axis 1."""
+    """Whether a constant operand holds one number for each channel of the output, along axis 1."""
     dims = rank(output)
     full = () if dims is None else (1,) * (dims - values.ndim) + values.shape
     return len(full) > 1 and full[1] == count == values.size
 
 
 def scaling(channels: Channels, node: ir.Node) -> Ids | None:
-    """Mul: the factor of one side passes; the other, a gate, is pinned. Beside a constant it passes as it is."""
+    """Mul: the factor of one operand passes and the other operand (a gate) is pinned; with a constant it passes too."""
     a, b = (known(channels, value) for value in node.inputs)
     if a is None or b is None:
         ids, other = (b, node.inputs[0]) if a is None else (a, node.inputs[1])
@@ -101,14 +101,14 @@ def scaling(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def _pixels(value: ir.Value | None) -> float:
-    """Pixels of a image, as far as sizes are known; one that is not known counts for many."""
+    """The number of pixels of an image tensor; each unknown size counts as 10⁴."""
     assert value is not None
     dims = [] if value.shape is None else list(value.shape)[2:]
     return float(np.prod([dim if isinstance(dim, int) else 1e4 for dim in dims]))
 
 
 def pad(channels: Channels, node: ir.Node) -> Ids | None:
-    """Zeros or the tensor's own values around the pixels; nothing before or after the channels."""
+    """Pad of the pixels, with zeros or the tensor's own values; channels must not be padded."""
     pads, value, axes = (constant(input_at(node, index)) for index in (1, 2, 3))
     zeros = input_at(node, 2) is None or (value is not None and not value.any())
     if pads is None or not (zeros or node.attributes.get_string("mode", "constant") != "constant"):
@@ -120,13 +120,13 @@ def pad(channels: Channels, node: ir.Node) -> Ids | None:
 
 
 def equal(channels: Channels, node: ir.Node) -> Ids | None:
-    """Equal: what is compared scales alike."""
+    """Equal of two tensors, whose channels are joined."""
     both = all(known(channels, value) is not None for value in node.inputs)
     return total(channels, node) if both else None
 
 
 def where(channels: Channels, node: ir.Node) -> Ids | None:
-    """Where that keeps values or writes zero."""
+    """Where that selects between a tensor and a constant zero."""
     for value, other in (node.inputs[1:], node.inputs[:0:-1]):
         zero = constant(other)
         if zero is not None and not zero.any():

@@ -1,9 +1,9 @@
-"""How much is done on the calibration images for the same masks: fast, balanced or best, one word for people.
+"""Effort levels: fast, balanced and best say how much refinement is done with the calibration images.
 
-fast       the calibrated ranges, and channels in the order that suits int8 kernels
-balanced   channels equalised, ranges narrowed where that harms no mask, the region that breaks the masks left float,
-           channels ordered, weights rounded so that errors compensate, biases corrected
-best       the same with a wider search, and then the rounding learned by descent on the network's own answer (torch)
+fast       calibrated ranges, and input channels reordered for int8 kernels
+balanced   also cross-layer equalisation, range search, a float region where rounding would change the masks,
+           compensated (GPTQ) rounding of weights and bias correction; each is kept only where it lowers the error
+best       the same with a wider search, and weight rounding learned from the float model's outputs (needs torch)
 """
 
 from collections.abc import Iterable
@@ -40,15 +40,16 @@ __all__ = [
 FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
 
 _ROUNDED_ON, _JUDGED_ON = 12, 24
-"""Images on which weights are rounded, and on which all is judged: where there are enough, what was made from some
-images is judged on the others."""
+"""Most images on which weights are rounded, and most on which candidates are compared. Where there are enough images,
+rounded weights are compared on images that they were not rounded on."""
 
 
 @dataclass(frozen=True)
 class Breadth:
-    """How many starts are followed, and regions measured as a whole of each. absorbing: see `starts_of`.
+    """How wide a level searches.
 
-    learning: whether the rounding is learned too.
+    starts: most starts that are pursued. proposals: float regions of each start that are measured as a whole.
+    absorbing: see `starts_of`. learning: whether learned rounding is tried too.
     """
 
     starts: int
@@ -61,20 +62,21 @@ _BREADTH = {BALANCED: Breadth(1, 6), BEST: Breadth(4, 12, absorbing=True, learni
 
 
 def check(effort: str) -> None:
-    """Raises PlanError for a word that is none of EFFORTS."""
+    """Raises PlanError for a name that is not in EFFORTS."""
     if effort not in EFFORTS:
         raise PlanError(f"{effort!r} is no effort; choose {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}")
 
 
 def level(effort: str, observations: Observations, *, leave_float: bool = True) -> Step:
-    """What the effort makes of a calibrated candidate, from the context's images alone; no labels are read.
+    """The step of an effort level, for a calibrated candidate. It uses the context's images alone and no labels.
 
-    observations: of the candidate's graph. balanced takes the channels as they are or equalised, and the ranges as
-    calibrated or narrower, whichever errs less when tensors are rounded; then the region that had better stay float;
-    then the order of channels; then the weights, of which several ways to round them are judged, nearest first. best
-    follows four starts as far as the region, absorbed constants among them, measures more regions, and learns the
-    rounding too. leave_float: whether a region may stay float. Raises PlanError for a word that is none of EFFORTS; the
-    step raises PlanError, CalibrationError, DataError, and MissingExtraError for best without torch.
+    observations: of the candidate's graph. leave_float: whether a float region may be kept. Candidates are compared by
+    their margin-weighted output error. balanced chooses between channels as they are and equalised, and between ranges
+    as calibrated and narrower, with activations rounded; then a float region; then reorders channels; then chooses
+    between ways to round weights (nearest, compensated, with corrected biases). best pursues four starts as far as the
+    float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises PlanError for
+    a name that is not in EFFORTS; the step raises PlanError, CalibrationError, DataError, and MissingExtraError for
+    best without torch.
     """
     check(effort)
     if effort == FAST:
@@ -94,7 +96,7 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True) 
 
 
 def _work(candidate: Candidate, context: Context) -> Work:
-    """The context, and of as many of its images as are judged the float model's answers."""
+    """The context, and the reference outputs for the images on which candidates are compared."""
     data, model = context.data, candidate.model
     judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON)))
     feeds = [{model.input.name: judged.data.load(index).tensor} for index in range(len(judged.data.names))]
@@ -104,15 +106,15 @@ def _work(candidate: Candidate, context: Context) -> Work:
 
 
 def _followed(starts: tuple[Start, ...], work: Work, most: int) -> list[Start]:
-    """Those that err least, with what is known of their tensors and with narrower ranges."""
+    """At most `most` starts of least error, with their sources measured and narrower ranges tried."""
     found = [one for start in starts[:most] for one in looked_at(start, work)]
     return sorted(found, key=lambda start: start.risk)[:most]
 
 
 def _best(ways: Iterable[Candidate], few: tuple[int, ...], work: Work) -> Candidate:
-    """The way that errs least on the images that weights were not rounded on, if there are others; the first of equals.
+    """The candidate of least error on images that weights were not rounded on, if there are any; of equals the first.
 
-    few: those that they were rounded on.
+    few: indices of the images on which weights were rounded.
     """
     unseen = [index for index in range(len(work.reference.feeds)) if index not in few] or list(few)
 

@@ -1,4 +1,4 @@
-"""Which region stays float for the masks' sake: proposed by rule, then measured as a whole."""
+"""Chooses the float region: regions are proposed by the fixed rates of risk/price.py, then measured as a whole."""
 
 from collections.abc import Iterable, Iterator
 from statistics import fmean
@@ -8,25 +8,25 @@ from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.levels.starts import Start, Work
 
 FLOAT_WORK, FLOAT_TIME = 0.15, 0.5
-"""Most that may stay float for the masks' sake, as a share of the multiply-accumulates, and most that this may add to
-the time, by the rule of islands.price."""
+"""Limits of a float region: its share of the MACs, and the time that it adds as a share of the model's, by the fixed
+rates of mixed_precision/risk/price.py."""
 HARMLESS = 0.005
-"""The risk (see islands.margins) below which nothing more is left float: few pixels change their class."""
+"""The risk (mixed_precision/risk/margins.py) below which less is no gain: few pixels change their class."""
 FRAGILE = "int8 would change the masks here, by measurement"
-"""Why a node stays float."""
+"""The reason of a node in the float region."""
 
 
 def steadied(starts: Iterable[Start], work: Work, *, proposals: int) -> Candidate:
-    """Of all starts with one or another region float the one most worth its time.
+    """The best pair of start and float region (or none), by measured risk and estimated time; see `float_objective`.
 
-    proposals: regions that are measured as a whole, of each start: those that promise most.
+    proposals: how many regions of each start are measured as a whole, the most promising first.
     """
     ways = (way for start in starts for way in _proposed(start, work, proposals))
     return min(ways, key=lambda way: float_objective(max(fmean(work.risks(way[0], weights=())), HARMLESS), way[1]))[0]
 
 
 def _proposed(start: Start, work: Work, count: int) -> Iterator[tuple[Candidate, float]]:
-    """With one or another region float, and what that adds to the time."""
+    """The start with each of its `count` best float regions, and the time that the region adds, as a share."""
     candidate = start.candidate
     shapes = {name: array.shape for name, array in work.reference.feeds[0].items()}
     price = price_of(candidate.prepared, candidate.plan, shapes)

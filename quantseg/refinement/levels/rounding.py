@@ -1,4 +1,4 @@
-"""How weights are rounded: nearest, so that their errors compensate, with corrected biases, or learned."""
+"""The ways to round weights: nearest, compensated (GPTQ), compensated with bias correction, and learned."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,10 @@ from quantseg.refinement.steps import correct, on_images
 
 
 def ways_to_round(start: Candidate, few: tuple[int, ...], work: Work, *, learning: bool) -> Iterator[Candidate]:
-    """The nearest integers first, then each way that is made on these few of the judged images.
+    """The candidate with its weights rounded in each way, nearest first.
 
-    learning: also the way that is learned on all of the context's. Raises MissingExtraError for that without torch.
+    few: indices of the reference images on which compensated rounding and bias correction run. learning: whether
+    learned rounding, on all images of the context, is one way; it raises MissingExtraError without torch.
     """
     yield start
     rounded = on_images(compensate, few)(start, work.judged)

@@ -1,4 +1,4 @@
-"""What refinement starts from: channels as they are or scaled alike, ranges as calibrated or narrower."""
+"""Starts of refinement: channels as they are or equalised, biases absorbed or not, ranges as calibrated or narrower."""
 
 import logging
 from collections.abc import Sequence
@@ -21,16 +21,17 @@ from quantseg.refinement.range_search import EVIDENCE, effective_images, narrowe
 log = logging.getLogger(__name__)
 
 EQUAL = 1e-4
-"""Most that equalisation may change an output in float, over the output's largest value."""
+"""Most that a rewrite (equalisation, absorption) may change a float output, relative to the output's largest value."""
 _LOOKED_AT = 3
-"""Images on which each tensor is rounded alone: those that rounding harms most."""
+"""Number of images on which each tensor is rounded alone: those with the largest risk."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What refinement works with. judged: the context with as many images as are judged.
+    """What all refinement steps share.
 
-    reference: the float model's outputs for these.
+    judged: the context with the images alone on which candidates are compared. reference: the reference outputs for
+    these images.
     """
 
     context: Context
@@ -38,16 +39,16 @@ class Work:
     reference: ReferenceOutputs
 
     def risks(self, candidate: Candidate, *, weights: Sequence[str] | None = None) -> tuple[float, ...]:
-        """Of the rounded model, for each image. weights: see `fake_quantised`."""
+        """The risk of the fake-quantised candidate for each image. weights: see `fake_quantised`."""
         return self.reference.risks(fake_quantised(candidate.prepared.model, candidate.plan, weights=weights))
 
 
 @dataclass(frozen=True)
 class Start:
-    """A candidate with what was observed of it, the risk of rounding its tensors on each image, and where that comes
-    from.
+    """A candidate from which refinement goes on.
 
-    sources: measured on the images that rounding harms most; none yet where they are not asked for.
+    observations: of its graph. risks: of rounding its activations, for each image. sources: the risk of each tensor, on
+    the images with the largest risk; empty until measured.
     """
 
     candidate: Candidate
@@ -57,17 +58,17 @@ class Start:
 
     @property
     def risk(self) -> float:
-        """The mean over the images."""
+        """The mean risk over the images."""
         return fmean(self.risks)
 
 
 def starts_of(
     candidate: Candidate, observations: Observations, work: Work, *, absorbing: bool = False
 ) -> tuple[Start, ...]:
-    """With channels as they are and, where they can be, scaled alike; that which errs less comes first.
+    """The candidate as it is and, where possible, with equalised channels; ordered by risk, the least first.
 
-    absorbing: also with constants of channels moved on to the layers behind, from either of these. Raises PlanError
-    where weights are rounded already: a factor would take them off their grids.
+    absorbing: also each of these with bias absorption (see equalisation/absorption.py). Raises PlanError where weights
+    are rounded already: scaling would take them off their grids.
     """
     if candidate.overrides.weights:
         name = min(candidate.overrides.weights)
@@ -80,7 +81,10 @@ def starts_of(
 
 
 def looked_at(start: Start, work: Work) -> tuple[Start, ...]:
-    """The start with its sources, and with narrower ranges where enough images speak for them and they err less."""
+    """The start with its sources measured, and also with narrower ranges; ordered by risk, the least first.
+
+    Narrower ranges are tried only with an effective number of images of at least EVIDENCE.
+    """
     worst = sorted(sorted(range(len(start.risks)), key=lambda index: -start.risks[index])[:_LOOKED_AT])
     reference, candidate = work.reference.chosen(worst), start.candidate
     found = sources(candidate, reference, work.context)
@@ -95,7 +99,7 @@ def looked_at(start: Start, work: Work) -> tuple[Start, ...]:
 
 
 def start_of(candidate: Candidate, observations: Observations, work: Work) -> Start:
-    """With the risk of its tensors' rounding; its weights are yet to be rounded together."""
+    """The start of a candidate, with the risk of rounding its activations; weights are not rounded for it."""
     return Start(candidate, observations, work.risks(candidate, weights=()))
 
 
@@ -104,7 +108,7 @@ def _some(start: Start | None) -> tuple[Start, ...]:
 
 
 def _equalised(start: Start, work: Work) -> Start | None:
-    """With channels scaled alike; None where none is free to be."""
+    """The start with equalised channels; None where no channel can be scaled."""
     prepared = start.candidate.prepared
     done = equalise(prepared, start.observations.channels, rounded_tensors(prepared.model, start.candidate.plan))
     if done is None:
@@ -114,7 +118,7 @@ def _equalised(start: Start, work: Work) -> Start | None:
 
 
 def _absorbed(start: Start, work: Work) -> Start | None:
-    """With constants moved on to where no grid must hold them; None where there are none."""
+    """The start with biases absorbed into the next layers; None where none can be."""
     done = absorb(start.candidate.prepared, start.observations.channels)
     if done is None:
         return None
@@ -123,7 +127,10 @@ def _absorbed(start: Start, work: Work) -> Start | None:
 
 
 def _rewritten(start: Start, prepared: Prepared, what: str, work: Work) -> Start | None:
-    """Another spelling of the same network, observed anew; None where it is not the same on the images."""
+    """The start with an equivalent graph, calibrated anew; None where its float outputs differ by more than EQUAL.
+
+    what: describes the rewrite in the note.
+    """
     candidate, context, reference = start.candidate, work.context, work.reference
     graphs = candidate.prepared.model, prepared.model
     changed = deviation(graphs, reference.feeds, reference.outputs, runtime=context.runtime, threads=context.threads)

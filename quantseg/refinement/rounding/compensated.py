@@ -1,10 +1,11 @@
-"""Compensated rounding: what one weight loses by rounding, those that are rounded after it make up for.
+"""Compensated (GPTQ) rounding: the rounding error of a weight is compensated by the weights that are rounded after it.
 
-The error of a layer's output is dᵀ C d for weights that are wrong by d, with C the covariance of its inputs: what the
-mean adds, bias correction takes away. Weights are rounded input by input, and each error is spread over the inputs left
-so that dᵀ C d grows least. Source: Frantar et al., "GPTQ", arXiv:2210.17323, after Hassibi and Stork's Optimal Brain
-Surgeon; for whole layers, no block size. Where no pair sum of the weights may saturate (see pairs.py), a weight
-is also held within what its neighbour leaves, which costs its channel less than steps so large that all neighbours fit.
+For an error d of a row of weights, the expected squared error of the layer's output is dᵀ C d, with C the covariance of
+the layer's inputs (the part that comes from their mean is removed by bias correction). Weights are rounded column by
+column, and each error is spread over the columns that are left so that dᵀ C d grows least. Source: Frantar et al.,
+"GPTQ", arXiv:2210.17323, after Hassibi and Stork's Optimal Brain Surgeon; here without blocks of columns.
+Where pair sums of weights are bounded (quantization/pairs.py), a weight is also clipped to what the weights that it is
+paired with leave. That costs less than a scale so large that the bound holds for the nearest integers.
 """
 
 from dataclasses import replace
@@ -24,23 +25,23 @@ from quantseg.refinement.layers import Array, Layer, layers_of, opened
 from quantseg.refinement.rounding.patches import LARGEST_GRAM, patches
 
 DAMPING = 0.01
-"""Added to the covariance's diagonal, as a share of its mean: few images must not tell too much."""
+"""Damping of the covariance's diagonal, as a share of its mean: the covariance of few images is not exact."""
 
 SHARES = (1.0, 0.5, 0.0)
-"""Scales that are tried where pairs are bounded, from that with which all nearest integers fit (1) to that of the
-largest weight alone (0), evenly on the logarithm."""
+"""Scales that are tried where pair sums are bounded: 1 is the scale with which the nearest integers keep the bound, 0
+the scale of the largest weight alone; between them, evenly in the logarithm."""
 
 _LOST = 1e-12
-"""Share of the second moments that may be rounding errors where they are subtracted from each other."""
+"""Rounding error of float64 in the second moments, as a share of these, when the squared mean is subtracted."""
 
 
 def compensate(candidate: Candidate, context: Context) -> Candidate:
-    """The candidate with the weights of its quantised layers on their grids, errors compensated on the context's data.
+    """The candidate with the weights of its quantised layers rounded with compensation on the context's data.
 
-    A layer keeps the grid that the plan gives it, or where that was widened for its pairs takes the narrower one that
-    errs less. One whose covariance would take more than LARGEST_GRAM numbers is left as it is, and so is a channel
-    where plain rounding errs less. Each image is run once; memory does not grow with them. Raises DataError without
-    images.
+    A layer keeps the grid of the plan; where that is wider because of bounded pair sums, a channel takes a narrower
+    grid if its error is less. Layers whose covariance has more than LARGEST_GRAM elements are left as they are.
+    Channels with less error by nearest rounding are rounded so. Each image is run once; memory does not grow with the
+    number of images. Raises DataError without images.
     """
     settings, decided = candidate.settings, candidate.plan
     widest = decided
@@ -65,7 +66,7 @@ def compensate(candidate: Candidate, context: Context) -> Candidate:
 
 
 def _finest(layer: Layer, widest: QuantPlan, settings: QuantSettings) -> QuantParams | None:
-    """The layer's grid where no pair of weights is bounded; None where none is."""
+    """The layer's grid without the bound on pair sums; None where the bound does not apply to the layer."""
     grid = widest.weights[layer.name]
     has_pairs = pair_rows(layer.node, layer.weight) is not None
     return grid if has_pairs and bounds_pairs(grid.qtype, settings) else None
@@ -78,12 +79,12 @@ def compensated(
     limits: tuple[int | Ints, int | Ints],
     finest: QuantParams | None = None,
 ) -> tuple[F32, QuantParams]:
-    """The layer's weight in its own shape, each value on the grid that is given with it.
+    """The layer's rounded weight, in the shape that it has in the model, and the grid that it lies on.
 
-    covariance: of what its rows multiply, (groups, k, k), positive semidefinite. limits: the least and the greatest
-    integer that a weight may become, for all output channels or for each. finest: the grid of the largest weights
-    alone, where pairs of integers are bounded and `grid` is that with which all nearest ones fit; None where they are
-    not. No row errs more than by nearest rounding on `grid`.
+    covariance: of the inputs that a row of weights multiplies, (groups, k, k), positive semidefinite. limits: the least
+    and the greatest integer of a weight, for all output channels or for each. finest: the grid without the bound on
+    pair sums, where that is bounded; `grid` is then the one with which the nearest integers keep it; None without a
+    bound. No row has more error than with nearest rounding on `grid`.
     """
     axis = layer.form.weight_axis or 0
     along = [-1 if i == axis else 1 for i in range(layer.weight.ndim)]
@@ -114,7 +115,7 @@ def compensated(
 
 
 def _scales(grid: QuantParams, finest: QuantParams | None) -> list[F32]:
-    """The scales to try; one where nothing is gained by others, or all channels share it."""
+    """The scales to try; that of `grid` alone where pair sums are not bounded or all channels share one scale."""
     if finest is None or grid.axis is None or np.array_equal(grid.scale, finest.scale):
         return [grid.scale]
     ratio = grid.scale / finest.scale
@@ -122,7 +123,7 @@ def _scales(grid: QuantParams, finest: QuantParams | None) -> list[F32]:
 
 
 def _partners(layer: Layer) -> list[list[int]]:
-    """For each weight of a row those before it that a kernel adds it to."""
+    """For each weight of a row, the positions of earlier weights that an int8 kernel pairs it with."""
     rows = pair_rows(layer.node, layer.weight)
     assert rows is not None
     found: list[list[int]] = [[] for _ in range(rows.shape[1] * rows.shape[2])]
@@ -136,7 +137,11 @@ def _partners(layer: Layer) -> list[list[int]]:
 def _rounded_in_turn(
     rows: F64, upper: F64, steps: F64, zeros: F64, ends: tuple[F64, ...], partners: list[list[int]] | None
 ) -> F64:
-    """The integers of the rows, zero-point taken off: (groups, rows, k). steps, zeros, ends: (groups, rows)."""
+    """The rounded rows as integers minus zero-point, (groups, rows, k).
+
+    rows: weights. upper: of `_inverse_factor`. steps: scales; zeros: zero-points; ends: least and greatest integers;
+    each (groups, rows).
+    """
     left, integers = rows.copy(), np.empty_like(rows)
     for column in range(rows.shape[2]):
         low, high = ends[0] - zeros, ends[1] - zeros
@@ -152,7 +157,7 @@ def _rounded_in_turn(
 
 
 def _inverse_factor(covariance: F64) -> F64:
-    """The upper triangular U with UᵀU = (covariance + damping)⁻¹, without that inverse: U⁻¹ is its other factor."""
+    """The upper triangular U with UᵀU = (covariance + damping)⁻¹, as the inverse of a Cholesky factor."""
     spread = np.einsum("gkk->gk", covariance)
     damping = DAMPING * spread.mean(axis=1) + 1e-4 * spread.max(axis=1) + 1e-12
     turned = (covariance + damping[:, None, None] * np.eye(covariance.shape[1]))[:, ::-1, ::-1]
@@ -171,7 +176,7 @@ def _fits(layer: Layer) -> bool:
 
 
 def _covariances(float_model: FloatModel, found: tuple[Layer, ...], context: Context) -> dict[str, F64]:
-    """The covariance of each layer's inputs over all images, with what float64 may lose of it on its diagonal."""
+    """The covariance of each layer's inputs over all images, with float64's rounding error added to its diagonal."""
     data, input_name = context.data, float_model.input.name
     if not data.names:
         raise DataError("no images to round weights on; give a folder that holds some")

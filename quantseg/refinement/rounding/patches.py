@@ -1,4 +1,4 @@
-"""What a layer's weights multiply, in one image: an output is w·x over the patch x that a kernel covers."""
+"""Samples of the inputs that a layer's weights multiply: an output is w·x, with x the patch that the kernel covers."""
 
 import math
 
@@ -8,14 +8,14 @@ from quantseg.quantization.affine import F32
 from quantseg.refinement.layers import Array, Layer
 
 SAMPLES = 512
-"""Patches taken of one image, about; spread over it evenly."""
+"""Approximate number of patches that are sampled from one image, evenly spread."""
 
 LARGEST_GRAM = 1 << 20
-"""Most numbers in the matrix E[x xᵀ] of a layer, all groups together."""
+"""Most elements of the matrix E[x xᵀ] of a layer, over all groups."""
 
 
 def patches(layer: Layer, x: Array) -> F32:
-    """What the layer's rows multiply, at places spread over the image: (groups, places, inputs of a row)."""
+    """Patches of the layer's input x, sampled evenly over the image: (groups, patches, inputs of a row)."""
     if layer.node.op_type != "Conv":
         rows = x.reshape(1, -1, x.shape[-1])
         return np.ascontiguousarray(rows[:, _spread(rows.shape[1])], np.float32)
@@ -33,7 +33,7 @@ def patches(layer: Layer, x: Array) -> F32:
 
 
 def _spread(total: int) -> Array:
-    """About SAMPLES of the numbers below `total`, by a step that shares no factor with it: no column is favoured."""
+    """About SAMPLES indices below `total`, by a step coprime to it, so that samples spread over all columns."""
     step = max(total // SAMPLES, 1)
     while math.gcd(step, total) != 1:
         step -= 1
@@ -46,7 +46,7 @@ def _ints(layer: Layer, name: str, default: list[int]) -> list[int]:
 
 
 def _pads(layer: Layer, sizes: tuple[int, ...], spans: list[int], strides: list[int]) -> list[tuple[int, int]]:
-    """Rows added before and after, by axis; auto_pad worked out as ONNX's Conv tells."""
+    """Padding (before, after) of each spatial axis, with auto_pad resolved. Source: ONNX operator page of Conv."""
     axes, auto = len(sizes), layer.node.attributes.get_string("auto_pad", "NOTSET")
     if auto not in ("SAME_UPPER", "SAME_LOWER"):
         pads = [0] * (2 * axes) if auto == "VALID" else _ints(layer, "pads", [0] * (2 * axes))

@@ -1,9 +1,10 @@
-"""Learned rounding: which of its integers each weight becomes, learned on the calibration images without a label.
+"""Learned rounding: the integer that each weight is rounded to is learned on the calibration images, without labels.
 
-The nearest integer is the best for a weight alone and not for the sum that it is in. First each part of the network is
-learned to make what it makes in float, then the whole network at once to give the float model's answer, the pixels that
-are about to change their class most of all. torch is an extra (`pip install "quantseg[learn]"`), imported when it is
-asked for. Sources: AdaRound, Nagel et al., arXiv:2004.10568; BRECQ, Li et al., arXiv:2102.05426.
+The nearest integer is best for a weight alone, but not for the sum that it is part of. First each part of the network
+is trained to reproduce its float output (reconstruction); then the whole network is trained to reproduce the float
+model's outputs, with more weight on pixels near a class boundary (distillation).
+torch is an extra (`pip install "quantseg[learn]"`), imported when it is needed. Sources: AdaRound, Nagel et al.,
+arXiv:2004.10568; BRECQ, Li et al., arXiv:2102.05426.
 """
 
 from dataclasses import dataclass
@@ -13,25 +14,26 @@ from quantseg.errors import MissingExtraError
 from quantseg.quantization.candidate import Candidate
 
 ITERATIONS = 150
-"""Steps of each part, one image each."""
+"""Optimiser steps for each part; one image a step."""
 NETWORK_SHARE = 3
-"""How many times as many the whole network gets."""
+"""Steps for the whole network, as a multiple of those for a part."""
 ROUNDING = "straight-through"
-"""How integers are chosen; or "adaround". On the reference model `linknet` at 4 bits, 20 steps layer by layer bring the
-answer from 20.2 to 27.8 dB with the one and to 25.6 dB with the other."""
+"""The rounding method; the other one is "adaround". On the reference model `linknet` at 4 bits, 20 steps layer by layer
+raise the output's SQNR from 20.2 to 27.8 dB with straight-through and to 25.6 dB with adaround."""
 LARGEST_PART = 4
-"""Most weights in a part, where no single tensor carries everything: 1 is layer by layer, more is block by block. Of
-parts alone `linknet` has 28.7 dB after 30 steps layer by layer, and after 50 steps of four weights at a time 29.5."""
+"""Most weight tensors in a part that does not end where the network is one tensor wide: 1 is layer by layer, more is
+block by block. By reconstruction alone `linknet` reaches 28.7 dB after 30 steps layer by layer, and 29.5 dB after 50
+steps with four weight tensors at a time."""
 BOUNDARY_WEIGHT = 4.0
-"""How much more than others a pixel weighs whose two best classes are level."""
+"""The extra weight of a pixel on a class boundary, over the weight 1 of a pixel far from any; see objective.py."""
 
 
 @dataclass(frozen=True)
 class Learning:
-    """How rounding is learned.
+    """Settings of learned rounding.
 
-    rounding: one of rounding.ROUNDINGS. largest_part: most weights that are learned together before all are.
-    iterations: steps of each part; NETWORK_SHARE times as many of all. boundary_weight: see BOUNDARY_WEIGHT.
+    rounding: one of rounding.ROUNDINGS. largest_part: most weight tensors in a part, see LARGEST_PART. iterations:
+    steps for each part; the whole network gets NETWORK_SHARE times as many. boundary_weight: see BOUNDARY_WEIGHT.
     """
 
     rounding: str = ROUNDING
@@ -41,12 +43,12 @@ class Learning:
 
 
 def learn(candidate: Candidate, context: Context, how: Learning | None = None) -> Candidate:
-    """The candidate with learned weights and biases: its overrides have the grids that they lie on exactly.
+    """The candidate with learned weights and biases; the weights lie exactly on the grids in its overrides.
 
-    The rounding of activations is in the network while it learns. The context's data need no masks, its threads are
-    torch's; for the same number of them and the same seed the result is the same to the byte.
-    Raises MissingExtraError without torch, ModelError for an operator that nothing can be learned through, RecipeError
-    where the model gives class ids, CalibrationError without images, PlanError, DataError.
+    The network is trained with its activations rounded. No masks are needed. torch runs on the context's threads; the
+    same number of threads and the same seed give the same bytes.
+    Raises MissingExtraError without torch, ModelError for an operator without a differentiable form, RecipeError
+    where the model outputs class ids, CalibrationError without images, PlanError, DataError.
     """
     try:
         import torch  # noqa: F401

@@ -1,4 +1,4 @@
-"""The steps of learning, the same for a part and for the whole network: Adam, with rates that fall to nothing."""
+"""The optimisation loop for a part and for the whole network: Adam, with learning rates that fall to zero."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,19 +11,20 @@ from quantseg.refinement.rounding.learned.rounding import ROUNDINGS, Rounding
 from quantseg.refinement.rounding.learned.weights import Weights
 
 BIAS_RATE = 1e-3
-"""The rate of biases at the start, in parts of the largest of a node."""
+"""Initial learning rate of a bias, relative to its largest element."""
 PENALTY = 0.01
-"""How much indecision counts beside the relative error."""
+"""Weight of the rounding penalty beside the relative error."""
 
 Loss = Callable[[int, dict[str, tuple[Any, Any]]], Any]
-"""What a step makes small, from the weights and biases of the nodes."""
+"""(step, node → (weight, bias)) → the loss that the step minimises."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """rounding: one of ROUNDINGS. rate: how far positions move in the first step, in steps of the grid.
+    """Settings of the loop. rounding: one of ROUNDINGS. steps: of the optimiser.
 
-    It falls along half a cosine, since what the last steps find has to stay.
+    rate: initial learning rate of weight positions, in steps of the grid. It falls along half a cosine, so that the
+    roundings are settled at the end.
     """
 
     rounding: str
@@ -39,7 +40,7 @@ def descend(
     *,
     track: Callable[[range], Iterable[int]] = iter,
 ) -> Weights:
-    """The weights after so many steps, those of the named nodes and their biases changed."""
+    """The weights after `how.steps` steps that change the weights and biases of the named nodes."""
     names, kind, steps = tuple(names), ROUNDINGS[how.rounding], how.steps
     moving: dict[str, Rounding] = {n: kind(weights.grids[n], weights.positions[n]) for n in names}
     biases = {n: weights.biases[n].clone().requires_grad_() for n in names if n in weights.biases}

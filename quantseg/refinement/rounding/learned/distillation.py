@@ -1,6 +1,6 @@
-"""The whole quantised network learned at once, so that its answer is the float model's: the student of itself.
+"""Distillation: the whole quantised network is trained at once to reproduce the float model's outputs.
 
-Source of learning from a teacher's answers alone: Hinton et al., arXiv:1503.02531.
+Source of training on a teacher's outputs: Hinton et al., arXiv:1503.02531.
 """
 
 import math
@@ -18,13 +18,13 @@ from quantseg.refinement.rounding.learned.task import Task
 from quantseg.refinement.rounding.learned.weights import Weights
 
 RATE = 0.005
-"""How far positions move in the first step, in steps of the grid."""
+"""Initial learning rate of weight positions, in steps of the grid."""
 
 
 def distil(task: Task, weights: Weights, losses: Sequence[OutputLoss], how: Learning, context: Context) -> Weights:
-    """The weights after NETWORK_SHARE times as many steps as each part got, one image each.
+    """The weights after training the whole network for NETWORK_SHARE · how.iterations steps, one image a step.
 
-    Those before, where the steps brought the outputs no nearer. losses: of the outputs.
+    Returns the given weights where training does not lower the loss over all examples. losses: one for each output.
     """
     examples, steps = task.examples, NETWORK_SHARE * how.iterations
 

@@ -1,4 +1,4 @@
-"""The calibration images as learning takes them: in memory up to a bound, else loaded again whenever they are drawn."""
+"""The calibration images as training examples: in memory up to a bound, else loaded anew whenever they are drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import torch
 from quantseg.data import Dataset
 
 CACHE_BYTES = 1 << 29
-"""Bytes that inputs and targets, or the tensors between two parts, may take in memory: 512 MiB."""
+"""Most bytes of inputs and targets, or of the tensors between two parts, in memory: 512 MiB."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One input, the outputs that the float model makes of it, and how much each of their pixels weighs."""
+    """A model input x, the float model's outputs for it (targets), and the weight of each of their pixels."""
 
     x: Any
     targets: tuple[Any, ...]
@@ -24,7 +24,10 @@ class Example:
 
 @final
 class Examples:
-    """Every image and, where images have a left and a right, its mirror image; targets from the float model."""
+    """Every image and its mirror image, with targets of the float model.
+
+    width_axis: along which images are mirrored; None: they are not. make: makes an example of a model input.
+    """
 
     def __init__(self, data: Dataset, width_axis: int | None, make: Callable[[Any], Example]) -> None:
         self._data, self._axis, self._make = data, width_axis, make
@@ -45,13 +48,13 @@ class Examples:
         return example
 
     def picture(self, index: int) -> Any:
-        """The input alone. Raises DataError."""
+        """The model input of an example, without targets. Raises DataError."""
         image, mirrored = index % len(self._data.names), index >= len(self._data.names)
         x = torch.from_numpy(np.array(self._data.load(image).tensor))
         return x.flip(self._axis) if mirrored and self._axis is not None else x
 
 
 def drawn(count: int, seed: int, step: int) -> int:
-    """Which of the examples the step takes: each once in `count` steps, in an order of its own each time."""
+    """The index of the example for a step: each example once in `count` steps, in a new random order each time."""
     turn, place = divmod(step, count)
     return int(np.random.default_rng((seed, turn)).permutation(count)[place])

@@ -1,4 +1,4 @@
-"""All of learned rounding: from a prepared model to the same one with weights that lie on their grids."""
+"""Learned rounding as a whole: reconstruction part by part, then distillation of the whole network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
 
 
 def _width_axis(recipe: Recipe, data: Dataset) -> int | None:
-    """The axis along which images are mirrored; None for what is no picture."""
+    """The width axis, along which images are mirrored; None where the data are not images."""
     first = data.load(0)
     if first.image is None or first.tensor.ndim != 4:
         return None
@@ -67,7 +67,7 @@ def _width_axis(recipe: Recipe, data: Dataset) -> int | None:
 
 @contextmanager
 def _deterministic(threads: int) -> Iterator[None]:
-    """The same numbers each time: torch on so many threads, with deterministic kernels alone. Undone afterwards."""
+    """Within this context torch runs on so many threads, with deterministic kernels only."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

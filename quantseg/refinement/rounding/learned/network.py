@@ -11,15 +11,15 @@ from quantseg.errors import ModelError
 from quantseg.refinement.rounding.learned.operators import OPERATORS
 
 Parameters = Mapping[str, tuple[Any, Any]]
-"""Node → the weight and the bias (or None) that it computes with, in place of its own."""
+"""Node → the weight and the bias (or None) that replace its own."""
 
 
 @final
 class Network:
-    """The main graph of a model. A pair of QuantizeLinear and DequantizeLinear rounds straight through.
+    """The main graph of a model. A pair of QuantizeLinear and DequantizeLinear rounds with a straight-through gradient.
 
-    Rounding has no gradient; the one of the identity stands in for it, and none where the grid saturates (Bengio et
-    al., arXiv:1308.3432). Raises ModelError for an operator that is not in the table, with its name.
+    That is the gradient of the identity, and zero where the grid saturates (Bengio et al., arXiv:1308.3432). Raises
+    ModelError for an operator that is not in the table OPERATORS.
     """
 
     def __init__(self, model: ir.Model) -> None:
@@ -40,7 +40,11 @@ class Network:
         parameters: Parameters | None = None,
         nodes: Sequence[ir.Node] | None = None,
     ) -> dict[str, Any]:
-        """The named tensors, for these inputs (or tensors inside, where `nodes` are only a part of the graph)."""
+        """Computes the tensors named in `outputs`.
+
+        feeds: the inputs of the graph, or of `nodes`. parameters: weights and biases that replace those of the graph.
+        nodes: the nodes to run; None: all.
+        """
         values, wanted, given = dict(feeds), set(outputs), parameters or {}
         ran = self.nodes if nodes is None else nodes
         for node in ran:
@@ -72,14 +76,14 @@ class Network:
 
 
 def _is_rounding(node: ir.Node) -> bool:
-    """Whether the node is one of a pair that rounds to a grid, or reads what is stored in integers."""
+    """Whether the node belongs to a Q/DQ pair, or dequantises a tensor that is stored in integers."""
     if node.op_type == "QuantizeLinear":
         return all(user.op_type == "DequantizeLinear" for user, _ in node.outputs[0].uses())
     return node.op_type == "DequantizeLinear"
 
 
 def _rounded(node: ir.Node, inputs: list[Any]) -> Any:
-    """The values of a pair's grid; or of integers that are stored, what they stand for."""
+    """The output of a DequantizeLinear: of a Q/DQ pair the rounded values, else the dequantised integers."""
     x, scale, zero = inputs
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
     if maker is None or maker.op_type != "QuantizeLinear":
@@ -89,7 +93,7 @@ def _rounded(node: ir.Node, inputs: list[Any]) -> Any:
 
 
 def _last_uses(nodes: Sequence[ir.Node]) -> dict[ir.Node, list[str]]:
-    """Node → the tensors that nothing after it reads."""
+    """Node → the tensors that no later node reads, so that they can be freed."""
     last: dict[str, ir.Node] = {}
     for node in nodes:
         for value in (*node.inputs, *node.outputs):

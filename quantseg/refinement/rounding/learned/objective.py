@@ -1,8 +1,8 @@
-"""What learning makes small at the output: how far it is from the float model's, most where that is about to change.
+"""The loss at the outputs: the distance to the reference outputs, with more weight on pixels near a class boundary.
 
-A pixel changes its class where the two best classes lie close together. There an error costs a pixel; elsewhere the
-same error costs nothing. So pixels weigh more, the smaller their margin in the float model is. What decides a pixel,
-and so what counts, is said by the head (`OutputLoss`).
+Where the two best classes of a pixel are close, an error changes its class; elsewhere the same error changes nothing.
+So a pixel weighs more, the smaller its margin in the float model is. How the class of a pixel follows from the output,
+and with it the margin, depends on the output head (`OutputLoss`).
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from quantseg.errors import RecipeError
 
 
 def losses_of(recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
-    """One for each output of the head. Raises RecipeError for a model whose output has no gradient."""
+    """The loss of each output that the head reads. Raises RecipeError where these are class ids, without a gradient."""
     losses = head_of(recipe).losses(recipe)
     if losses is None:
         raise RecipeError(
@@ -26,7 +26,7 @@ def losses_of(recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
 
 
 def margins(output: Any, loss: OutputLoss) -> Any:
-    """How far each pixel of the float output is from another class: (images, height, width)."""
+    """The margin of each pixel of a float output, its distance to another class: (images, height, width)."""
     scores = _channels_first(output, loss)
     if loss.competing and scores.shape[1] > 1:
         best = scores.topk(2, dim=1).values
@@ -45,9 +45,9 @@ def pixel_weights(output: Any, loss: OutputLoss, boundary_weight: float) -> Any:
 
 
 def distance(output: Any, target: Any, weights: Any, loss: OutputLoss) -> Any:
-    """Weighted squared error against the target's variance and, where classes compete, the divergence of their shares.
+    """Weighted squared error over the target's variance, plus the KL divergence of the softmax where classes compete.
 
-    output, target: of one model and of the float model. weights: of its pixels.
+    output: of the trained model. target: of the float model. weights: of the pixels; see `pixel_weights`.
     """
     ours, wanted = _channels_first(output, loss), _channels_first(target, loss)
     squared = (weights * ((ours - wanted) ** 2).mean(dim=1)).mean() / torch.clamp(wanted.var(), min=1e-12)
@@ -58,7 +58,7 @@ def distance(output: Any, target: Any, weights: Any, loss: OutputLoss) -> Any:
 
 
 def _channels_first(output: Any, loss: OutputLoss) -> Any:
-    """(images, channels, height, width)."""
+    """The output as (images, channels, height, width)."""
     if loss.layout == "NHW":
         return output[:, None]
     return output.movedim(3, 1) if loss.layout == "NHWC" else output

@@ -1,7 +1,6 @@
-"""ONNX operators as differentiable torch functions: one each, all in one table.
+"""ONNX operators as differentiable torch functions, in one table.
 
-A function takes the node and its inputs and gives the output, or a tuple where the node has several. Source: the
-operators' pages of ONNX.
+A function takes the node and its inputs and returns the output, or a tuple of outputs. Source: the ONNX operator pages.
 """
 
 import math
@@ -20,7 +19,7 @@ Operator = Callable[[ir.Node, Tensors], Any]
 
 
 def _plain(function: Callable[..., Any]) -> Operator:
-    """An operator without attributes."""
+    """An operator whose attributes do not matter, from a function of its inputs."""
     return lambda node, inputs: function(*inputs)
 
 

@@ -1,6 +1,6 @@
-"""A network cut into parts that are learned one after another: at tensors that all later nodes depend on alone.
+"""Cuts a network into parts that are learned one after another, preferably where it is one tensor wide.
 
-Source of learning by blocks: BRECQ, Li et al., arXiv:2102.05426, section 3.2.
+Source of learning block by block: BRECQ, Li et al., arXiv:2102.05426, section 3.2.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,9 +11,10 @@ import onnx_ir as ir
 
 @dataclass(frozen=True)
 class LearnedPart:
-    """Consecutive nodes. plain: the same in the float graph. carried: what later nodes read, from here or before.
+    """A part: consecutive nodes of the quantised graph.
 
-    compared: the float tensors among those that this part makes. learned: its nodes whose weights are learned.
+    plain: the same nodes in the float graph. carried: the tensors that exist after this part and that later nodes read.
+    compared: the float tensors among these that this part writes. learned: names of nodes whose weights are learned.
     """
 
     nodes: tuple[ir.Node, ...]
@@ -24,10 +25,10 @@ class LearnedPart:
 
 
 def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, largest: int) -> tuple[LearnedPart, ...]:
-    """The graph with rounding in it, in parts. plain: the same without. learned: names of nodes.
+    """The parts of the fake-quantised graph `rounded`, those without a learned weight left out.
 
-    A part ends where one tensor carries everything and, at the latest, after so many learned weights. largest = 1 cuts
-    it layer by layer.
+    plain: the float graph. learned: names of the nodes whose weights are learned. A part ends where all later nodes
+    depend on a single tensor, and at the latest after `largest` learned weights; largest = 1 is layer by layer.
     """
     nodes = list(rounded)
     same = {str(node.name): node for node in plain}
@@ -61,7 +62,7 @@ def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, la
 
 
 def _alive(nodes: Sequence[ir.Node], outputs: Sequence[str]) -> list[list[str]]:
-    """For each node, the tensors that exist after it and that later nodes, or nobody but the caller, read."""
+    """For each node, the tensors that exist after it and that later nodes read or that are outputs."""
     last = {name: len(nodes) for name in outputs}
     for index, node in enumerate(nodes):
         for value in node.inputs:

@@ -1,7 +1,7 @@
-"""Weights learned part by part, so that each part of the quantised network makes what it makes in the float one.
+"""Reconstruction: weights are learned part by part, so that each part reproduces its output in the float network.
 
-In order: a part reads what the quantised parts before it make, and so learns to make up for their errors. Source:
-BRECQ, Li et al., arXiv:2102.05426, algorithm 1; with one weight in a part it is AdaRound, arXiv:2004.10568.
+A part reads the outputs of the quantised parts before it, so it also learns to compensate their errors. Source:
+BRECQ, Li et al., arXiv:2102.05426, algorithm 1; with one layer in a part it is AdaRound, arXiv:2004.10568.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from quantseg.refinement.rounding.learned.task import Task
 from quantseg.refinement.rounding.learned.weights import Weights
 
 RATE = 0.02
-"""How far positions move in the first step, in steps of the grid."""
+"""Initial learning rate of weight positions, in steps of the grid."""
 
 State = dict[str, Any]
 
@@ -26,7 +26,7 @@ State = dict[str, Any]
 def reconstruct(
     parts: tuple[LearnedPart, ...], task: Task, weights: Weights, how: Learning, context: Context
 ) -> Weights:
-    """The weights after each part was learned in so many steps."""
+    """The weights after each part, in order, has been trained for how.iterations steps."""
     if how.iterations == 0:
         return weights
     start = _start(parts, task, weights)
@@ -42,7 +42,7 @@ def reconstruct(
 
 
 def _start(parts: tuple[LearnedPart, ...], task: Task, weights: Weights) -> list[State]:
-    """As many images, evenly spread, as there is room for what both networks make of them at the end of any part."""
+    """The inputs of images, evenly spread, as many as both networks' tensors between parts fit in CACHE_BYTES."""
     examples = task.examples
     most, ours = 1, {task.given: examples.picture(0)}
     floats = ours
@@ -63,7 +63,11 @@ def _learned(
     how: Learning,
     seed: int,
 ) -> Weights:
-    """states: what the part reads in the quantised network, and what it makes in the float one, image by image."""
+    """The weights after one part is trained.
+
+    states: for each image, the tensors that the part reads in the quantised network, and those it writes in the float
+    one.
+    """
     ours, targets = states
 
     def loss(step: int, parameters: dict[str, tuple[Any, Any]]) -> Any:

@@ -1,4 +1,4 @@
-"""Resize in torch: each axis is multiplied by a matrix with one or two numbers in a row.
+"""Resize in torch: a product of each axis with a matrix that has one or two non-zero elements in a row.
 
 So every coordinate mode is one formula, and the gradient is a product too, which is deterministic.
 Source: ONNX operator page of Resize.
@@ -16,7 +16,7 @@ from quantseg.refinement.rounding.learned.windows import Tensors
 
 
 def resize(node: ir.Node, inputs: Tensors) -> Any:
-    """Resize, nearest and linear. Raises ModelError for what else it can be asked to do."""
+    """Resize in the modes nearest and linear. Raises ModelError for other modes and options."""
     x, _, scales, sizes = (*inputs, None, None)[:4]
     axes = list(node.attributes["axes"].as_ints()) if "axes" in node.attributes else list(range(x.dim()))
     policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
@@ -37,7 +37,7 @@ def resize(node: ir.Node, inputs: Tensors) -> Any:
 
 
 def _matrix(node: ir.Node, length: int, wanted: int, scale: float) -> NDArray[np.float32]:
-    """(wanted, length): what each place of the output takes from each of the input."""
+    """The matrix (wanted, length): the weight of each input position in each output position."""
     mode = node.attributes.get_string("mode", "nearest")
     source = _coordinates(node, length, wanted, scale)
     rows, result = np.arange(wanted), np.zeros((wanted, length), np.float32)
@@ -55,7 +55,7 @@ def _matrix(node: ir.Node, length: int, wanted: int, scale: float) -> NDArray[np
 
 
 def _coordinates(node: ir.Node, length: int, wanted: int, scale: float) -> NDArray[Any]:
-    """Where each place of the output lies in the input."""
+    """The input coordinate of each output position."""
     mode, place = node.attributes.get_string("coordinate_transformation_mode", "half_pixel"), np.arange(wanted)
     if mode == "asymmetric":
         return place / scale
@@ -69,7 +69,7 @@ def _coordinates(node: ir.Node, length: int, wanted: int, scale: float) -> NDArr
 
 
 def _nearest(node: ir.Node, source: NDArray[Any]) -> NDArray[Any]:
-    """The places nearest to coordinates, some of them outside."""
+    """The input positions nearest to the coordinates, not yet clipped to the input."""
     mode, found = node.attributes.get_string("nearest_mode", "round_prefer_floor"), source
     if mode == "round_prefer_floor":
         found = np.ceil(source - 0.5)

@@ -1,4 +1,4 @@
-"""What is learned from: the quantised network and the float one, and the images with the float one's output."""
+"""The task of learned rounding: the quantised network, the float one, and the training examples."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from quantseg.refinement.rounding.learned.network import Network
 
 @dataclass(frozen=True)
 class Task:
-    """rounded, plain: the quantised network and the float one. given: their input.
+    """rounded, plain: the quantised and the float network. given: name of their input.
 
-    outputs: those that count.
+    outputs: names of the outputs that the output head reads.
     """
 
     rounded: Network

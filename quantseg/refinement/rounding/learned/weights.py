@@ -1,4 +1,4 @@
-"""The weights that are learned: where each lies on its grid, and the biases beside them."""
+"""The weights that are learned, as positions on their grids, and their biases."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,15 @@ from quantseg.quantization.plan import QuantPlan, bias_params, bounds_pairs, con
 from quantseg.refinement.rounding.learned.rounding import WeightGrid
 
 LARGEST_BIAS = 1 << 30
-"""Bias integers stay within half of int32, as in the plan, which would otherwise change the grid of the weight."""
+"""Most magnitude of a bias integer, half of int32's; beyond it the plan would widen the grid of the weight."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """positions: node → its weight in steps of its grid; see rounding.py. biases: node → its bias, where it has one."""
+    """grids: node → the grid of its weight. positions: node → its weight as positions on that grid; see rounding.py.
+
+    biases: node → its bias, where it has one.
+    """
 
     grids: Mapping[str, WeightGrid]
     positions: Mapping[str, Any]
@@ -28,7 +31,7 @@ class Weights:
 
     @staticmethod
     def of(model: ir.Model, plan: QuantPlan) -> "Weights":
-        """The unrounded weights of a prepared model, cut off at the ends of the plan's grids."""
+        """The unrounded weights of a prepared model, clipped to the plan's grids."""
         grids, positions, biases = {}, {}, {}
         for node in model.graph:
             name, form = str(node.name), integer_form(node)
@@ -43,12 +46,12 @@ class Weights:
         return Weights(grids, positions, biases)
 
     def rounded(self, names: Collection[str] | None = None) -> dict[str, tuple[Any, Any]]:
-        """Node → rounded weight and bias, as a network takes them."""
+        """Node → rounded weight and bias, as `Network.run` takes them. names: of the nodes; None: all."""
         chosen = self.positions if names is None else names
         return {n: (self.grids[n].rounded(self.positions[n]), self.biases.get(n)) for n in chosen}
 
     def written(self, model: ir.Model, plan: QuantPlan) -> ir.Model:
-        """A clone of the prepared model whose weights lie on the plan's grids, just where they were learned to."""
+        """A clone of the prepared model with the learned weights, rounded to the plan's grids, and biases."""
         clone = model.clone()
         for node in list(clone.graph):
             name, form = str(node.name), integer_form(node)
@@ -73,14 +76,14 @@ def _limits(params: QuantParams, plan: QuantPlan) -> tuple[int, int]:
 
 
 def _safe(node: ir.Node, params: QuantParams, plan: QuantPlan) -> Callable[[F32], F32] | None:
-    """Integers of the node's weight, no pair sum of which saturates, from any; None where that is not asked for."""
+    """The function `safe` of the node's WeightGrid; None where its pair sums need no bound."""
     if not bounds_pairs(params.qtype, plan.settings) or pair_rows(node, constant(node.inputs[1])) is None:
         return None
     return lambda integers: safe_integers(node, integers)
 
 
 def _held(bias: F32, grid: QuantParams) -> F32:
-    """The bias within what its integers can hold."""
+    """The bias, clipped so that its integers stay within LARGEST_BIAS."""
     most = np.float32(0.99) * LARGEST_BIAS * grid.scale
     held: F32 = np.clip(bias, -most, most).astype(np.float32)
     return held

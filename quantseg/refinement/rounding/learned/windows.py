@@ -1,7 +1,7 @@
 """Convolutions and pools in torch, with ONNX's paddings.
 
-torch pads alike on both sides and knows no auto_pad; here the image is padded first where that is not enough.
-Source: ONNX operators' pages of Conv, MaxPool, AveragePool.
+torch pads both sides alike and has no auto_pad; where that is not enough, the image is padded first.
+Source: ONNX operator pages of Conv, MaxPool, AveragePool.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 Tensors = Sequence[Any]
-"""The inputs of a node, in their order; None where one is left out."""
+"""The inputs of a node, in their order; None for an optional one that is left out."""
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -32,7 +32,7 @@ def convolution(node: ir.Node, inputs: Tensors) -> Any:
 
 
 def max_pool(node: ir.Node, inputs: Tensors) -> Any:
-    """MaxPool; its second output, the indices, is not there."""
+    """MaxPool, without its second output (indices)."""
     (x,) = inputs
     kernel = list(node.attributes["kernel_shape"].as_ints())
     strides, dilations = _ints(node, "strides", len(kernel)), _ints(node, "dilations", len(kernel))
@@ -46,7 +46,7 @@ def max_pool(node: ir.Node, inputs: Tensors) -> Any:
 
 
 def average_pool(node: ir.Node, inputs: Tensors) -> Any:
-    """AveragePool: the sum over the window by how many of its places count."""
+    """AveragePool: the sum over the window divided by the number of its elements that count."""
     (x,) = inputs
     kernel = list(node.attributes["kernel_shape"].as_ints())
     strides, dilations = _ints(node, "strides", len(kernel)), [1] * len(kernel)
@@ -93,7 +93,7 @@ def _beyond(
     strides: list[int],
     dilations: list[int],
 ) -> list[int]:
-    """How far the last window of a pool with ceil_mode reaches past the padding; it starts inside of it."""
+    """With ceil_mode, how far the last window reaches beyond the padding, per axis; it must start inside."""
     if not node.attributes.get_int("ceil_mode", 0):
         return [0] * len(kernel)
     found = []
@@ -107,5 +107,5 @@ def _beyond(
 
 
 def _of_torch(before: list[int], after: list[int]) -> list[int]:
-    """Padding as torch wants it: the last axis first."""
+    """Padding in the order of torch: the last axis first."""
     return [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
