@@ -18,7 +18,7 @@ INDEX_FIGURE = "contest.svg"
 
 
 def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tuple[Path, ...]:
-    """Writes report.json, report.md and index.html into `folder`. pictures: whether the HTML page shows images.
+    """Writes report.json, report.md and index.html into `folder`. pictures: whether they include the images.
 
     Everything is rendered before the first file is written. Raises OutputError where the folder is read-only.
     """
