@@ -68,7 +68,7 @@ class ComparedModel:
     sums: ExactnessVerdict | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return {
             "name": self.name,
             "runtime": self.runtime,

@@ -25,7 +25,7 @@ class Inspection:
         return summary(self.nodes)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         nodes = [asdict(node) for node in self.nodes]
         return {"summary": asdict(self.summary), "roofs": asdict(self.roofs), "nodes": nodes}
 

@@ -40,7 +40,7 @@ class Provenance:
     instruction_sets: tuple[str, ...] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for JSON."""
         return dataclasses.asdict(self)
 
 

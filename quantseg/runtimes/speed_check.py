@@ -46,7 +46,7 @@ class SpeedCheck:
         return min(faster, key=lambda offer: offer.median_ms, default=None)
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
+        """Values for JSON."""
         timings = (self.reference, self.made, *self.offers)
         return {"threads": self.threads, "timings": [asdict(timing) for timing in timings]}
 

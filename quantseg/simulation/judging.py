@@ -53,7 +53,7 @@ class Judgement:
         return not any(found.integer for found in self.differences.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return {
             "integer_tensors": len(self.integers),
             "float_tensors": len(self.floats),

@@ -75,7 +75,7 @@ class Sums:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, channel by channel."""
+        """Values for JSON, one entry for each channel."""
         pairs = self.saturation
         return {
             "node": self.node,

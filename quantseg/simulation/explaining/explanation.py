@@ -31,7 +31,7 @@ class Explanation:
     float_value: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         said = {"node": self.node, "place": list(self.place), "float_model": self.float_value}
         return said | self.working.to_json()
 

@@ -64,7 +64,7 @@ class Working:
         return (self.real - self.exact) / dict(self.scales)["S_y"]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return asdict(self) | {"terms": [asdict(t) | {"value": t.value} for t in self.terms]}
 
 

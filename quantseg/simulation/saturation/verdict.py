@@ -79,7 +79,7 @@ class ExactnessVerdict:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return {
             "exact": self.is_exact,
             "channels": self.channels,
