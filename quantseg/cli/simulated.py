@@ -13,7 +13,7 @@ SHOWN = 10
 
 
 def show_processor(simulation: "Simulation", *, found: bool) -> None:
-    """Prints which processor's kernels were simulated. found: whether the processor was detected on this machine."""
+    """Prints which processor's kernels were simulated. found: whether the flag left the choice to us."""
     processor = simulation.processor
     tried = ", this machine, found by trying" if found and simulation.against == "onnxruntime" else ""
     console.say(f"kernels: {processor.name} ({processor.means}){tried}")

@@ -68,7 +68,7 @@ def quantize_with_nncf(model: Path, output: Path, feeds: Iterable[Mapping[str, N
             RUNTIMES["openvino"].open(output, threads=1).close()
         except QuantSegError:
             raise
-        except Exception as error:  # NNCF documents no exceptions; AssertionError occurs too
+        except Exception as error:  # NNCF may raise any exception, AssertionError included
             for part in (output, output.with_suffix(".bin")):
                 part.unlink(missing_ok=True)
             raise PeerError(f"{model}: NNCF failed ({reason(error)})") from error

@@ -97,7 +97,7 @@ def quantize_with_onnxruntime(
                 RUNTIMES["onnxruntime"].open(temporary.read_bytes(), threads=1).close()
             except QuantSegError:
                 raise
-            except Exception as error:  # it documents no exceptions; AssertionError occurs too
+            except Exception as error:  # it may raise any exception, AssertionError included
                 reason = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
                 raise PeerError(f"{model}: onnxruntime's quantizer failed ({reason})") from error
 
