@@ -1,4 +1,4 @@
-"""The commands: one module each, light to import, so that `quantseg --help` answers at once.
+"""The commands, one module each.
 
-What a command needs is imported when it runs.
+Their modules import heavy packages only when a command runs, so that `quantseg --help` is fast.
 """

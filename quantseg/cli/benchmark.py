@@ -1,4 +1,4 @@
-"""quantseg benchmark: time models side by side, fairly."""
+"""quantseg benchmark: compare the latency of models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,7 @@ def benchmark(
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
     json: Json = None,
 ) -> None:
-    """Time models in turns, one session alive at a time: median, spread, ratio, memory and file size."""
+    """Time models in turns, with one session open at a time: median, spread, ratio, memory and file size."""
     from dataclasses import asdict
 
     from quantseg import api

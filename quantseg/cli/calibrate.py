@@ -1,4 +1,4 @@
-"""quantseg calibrate: observe a model on images, choose scales and zero-points, keep both in a file."""
+"""quantseg calibrate: run a model on images, choose ranges, and write them with the histograms to a file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,9 +30,9 @@ def calibrate(
     merge: Annotated[bool, typer.Option("--merge", help="Merge calibration files of one model.")] = False,
     json: Json = None,
 ) -> None:
-    """Observe a float model on images; keep ranges, scales, zero-points and histograms in a file.
+    """Observe a float model's tensors on images; write ranges, scales, zero-points and histograms to a file.
 
-    An interrupted run is continued by the same command.
+    The same command continues an interrupted run.
     """
     from quantseg.calibration import file as calibrations
     from quantseg.errors import CalibrationError, DataError

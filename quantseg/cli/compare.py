@@ -1,4 +1,4 @@
-"""quantseg compare: this tool beside onnxruntime's quantizer and plain float."""
+"""quantseg compare: the tool comparison with onnxruntime's quantizer, NNCF and the float model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,8 +34,8 @@ def compare(
 ) -> None:
     """Quantise as quantize does and with onnxruntime's quantizer; compare masks, speed and size with float.
 
-    Both calibrate with min/max unless --calibrator names another; onnxruntime's has no mse and takes min/max then.
-    With --openvino, NNCF stands beside them, with its own calibration. Speed is over float in onnxruntime.
+    Both calibrate with min/max unless --calibrator names another; onnxruntime's quantizer has no mse and then uses
+    min/max. --openvino adds NNCF, with its own calibration. Speed-ups are relative to float in onnxruntime.
     """
     from quantseg import api
     from quantseg.data.sources import opener

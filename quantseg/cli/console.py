@@ -1,4 +1,4 @@
-"""What the commands show: progress bars on a terminal, tables, notes."""
+"""Terminal output of the commands: progress bars, text, and the log."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    """Shows a bar with images per second and time left on standard error, where that is a terminal."""
+    """Yields the items with a progress bar (items per second, time left) on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         return items
     return _with_bar(items, total, what)
@@ -47,7 +47,7 @@ def _with_bar(items: Iterable[T], total: int, what: str) -> Iterable[T]:
 
 
 def say(text: str = "") -> None:
-    """Prints to standard output. A reader that goes away (`| head`) does not stop the work, only the printing."""
+    """Prints to standard output. A closed pipe (`| head`) stops the printing, not the command."""
     try:
         typer.echo(text)
     except BrokenPipeError:
@@ -55,13 +55,13 @@ def say(text: str = "") -> None:
 
 
 def written(*paths: Path) -> None:
-    """Tells which files were written."""
+    """Prints which files were written."""
     for path in paths:
         say(f"wrote {path}")
 
 
 def show_log(debug: bool) -> None:
-    """Sends the library's log to standard error, one plain line each."""
+    """Prints the library's log to standard error, one line for each message."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("note: %(message)s"))
     logger = logging.getLogger("quantseg")

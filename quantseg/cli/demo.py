@@ -1,4 +1,4 @@
-"""quantseg demo: the whole job on a model and images that come with the package."""
+"""quantseg demo: calibrate, quantise and report with a model and images that need no download."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def demo(
     ),
     threads: Threads = None,
 ) -> None:
-    """Draw blood smears, quantise a U-Net that was trained on such, and show that it draws the same masks faster."""
+    """Draw synthetic blood smears, quantise a U-Net trained on such images, and report its agreement and speed."""
     import shutil
 
     from quantseg import api

@@ -1,4 +1,4 @@
-"""quantseg evaluate: accuracy against labels, agreement with the float model."""
+"""quantseg evaluate: accuracy against labels, and agreement with the float model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""What commands say of a model's integer sums: on which processors they are exact."""
+"""Prints on which processors the integer sums of a model are exact."""
 
 import textwrap
 from pathlib import Path
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def say(model: "ir.Model | Path", name: str = "") -> dict[str, Any] | None:
-    """Says it of a quantised model, and gives it for a JSON file; of a float model it says nothing and gives None.
+    """Prints the verdict on a quantised model and returns it as JSON values; a float model prints nothing: None.
 
-    name: of the model, where there are several. Raises ModelError.
+    name: the model's, if the command has several models. Raises ModelError.
     """
     from quantseg import graph
     from quantseg.simulation import saturation
@@ -30,7 +30,7 @@ def say(model: "ir.Model | Path", name: str = "") -> dict[str, Any] | None:
 
 
 def say_verdict(found: "ExactnessVerdict", name: str = "") -> None:
-    """One sentence, in lines that fit a terminal."""
+    """Prints the verdict in one sentence, wrapped to the terminal."""
     from quantseg.report import tables
 
     sentence = as_flags(found.sentence)

@@ -1,4 +1,4 @@
-"""quantseg explain: one output value of a quantised model, worked by hand."""
+"""quantseg explain: the calculation of one output value of a quantised model, step by step."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quantseg.simulation.explaining import Working
 
 TERMS = 10
-"""Terms that are listed; sums of thousands are not read."""
+"""How many terms of a sum are listed."""
 
 
 @with_recipe
@@ -38,7 +38,7 @@ def explain(
     ] = "onnxruntime",
     json: Json = None,
 ) -> None:
-    """Show how one number comes about: integers in, products, sum, bias, multiplier, shift, clamp, real value."""
+    """Show how one output value is computed: integers, products, sum, bias, multiplier, shift, clamp, real value."""
     from quantseg import api
     from quantseg.files import check_writable, write_json
     from quantseg.simulation import finding

@@ -1,4 +1,4 @@
-"""The library's messages in the words of the command line: NAME=VALUE becomes the flag."""
+"""Translates the library's error messages for the command line: parameter names become flags."""
 
 import re
 
@@ -38,7 +38,7 @@ FLAGS = {
     "weights=": "--weight-type",
     "the plan's nodes have the names": "quantize --dry-run -v lists the names",
 }
-"""Parameter → flag. What ends in = or : takes the value that follows; … stands for any and is left out."""
+"""Parameter → flag. A name that ends in = or : is followed by a value; … stands for any value, which is dropped."""
 
 _WORDS = re.compile(
     r"(?<![\w./'\"-])(" + "|".join(re.escape(word) for word in sorted(FLAGS, key=len, reverse=True)) + ")"
@@ -47,7 +47,7 @@ _WORDS = re.compile(
 
 
 def as_flags(message: str) -> str:
-    """The message as someone reads it who types flags."""
+    """The message with parameters replaced by flags."""
     return _WORDS.sub(_flag, message)
 
 

@@ -1,4 +1,4 @@
-"""quantseg inspect: what the runtime really executes of a model."""
+"""quantseg inspect: which nodes the runtime executes for a model."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,9 +24,9 @@ def inspect(
     ] = False,
     json: Json = None,
 ) -> None:
-    """Load a model in onnxruntime, run it, and list what runs in int8, what in float, and what was added.
+    """Profile a model in onnxruntime; list which nodes run in int8, which in float, and which were added.
 
-    The last line tells how near convolutions come to this machine's best matrix product, the roof, timed alongside.
+    The last line compares the convolutions with the roof, the speed of this machine's fastest matrix product.
     """
     from quantseg import api
     from quantseg.cli import exactness

@@ -1,4 +1,4 @@
-"""The command line: `quantseg COMMAND …`. Errors that a user can mend are one line and exit code 2."""
+"""The command line: `quantseg COMMAND …`. Errors that a user can fix are one line and exit code 2."""
 
 import sys
 from typing import Any
@@ -36,7 +36,7 @@ for _command in COMMANDS:
     app.command()(_command)
 
 
-_UsageError: Any = typer.BadParameter.__mro__[1]  # typer has it of click, or of a copy of its own
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's class, or that of typer's own copy of click
 
 
 def _show_version(wanted: bool) -> None:

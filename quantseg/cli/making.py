@@ -1,4 +1,4 @@
-"""Makes one report of a calibrated model, writes it and says its verdict: what `report` and `demo` share."""
+"""Makes the report on one calibrated model, writes it and prints its verdict: shared by `report` and `demo`."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def make_report(
     images: object,
     how: "Reporting",
 ) -> "Report":
-    """Makes one report on these images, and writes it to the folder `place`, which names it."""
+    """Quantises and reports on these images; writes the report to the folder `place`, whose name is the report's."""
     from quantseg import api
     from quantseg.cli.exactness import say_verdict
     from quantseg.report import verdict, write_report
@@ -37,12 +37,12 @@ def make_report(
 
 
 def command_line() -> str:
-    """The command as typed, but paths without folders of this machine, which say nothing to another reader."""
+    """The command as typed, with absolute paths shortened to their last part."""
     return shlex.join(["quantseg", *map(_portable, sys.argv[1:])])
 
 
 def _portable(word: str) -> str:
-    """PATH, --flag=PATH or LAYOUT:PATH#SPLIT with the last part of an absolute path; a node's /name as it is."""
+    """PATH, --flag=PATH or LAYOUT:PATH#SPLIT with an absolute path shortened; a node's /name stays as it is."""
     before, path, after = re.fullmatch(r"((?:--[\w-]+=)?(?:\w+:)?)([^#]*)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
     place = Path(path)
     on_disk = place.exists() or (place.parent != Path("/") and place.parent.is_dir())

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and the preprocessing flags as one group."""
+"""Flags that several commands share, and the groups of flags that a command receives as one value."""
 
 import functools
 import inspect
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quantseg.refinement.options import Options
 
 Model = Annotated[Path, typer.Argument(help="ONNX model.", show_default=False)]
-# Data is one word, layout and split in it, so that each of a command's data flags has its own.
+# Layout and split are part of a data flag's value, so that each of a command's data flags has its own.
 DATA_WORD = "FOLDER or LAYOUT:FOLDER#SPLIT"
 Data = Annotated[
     Path,
@@ -46,7 +46,7 @@ FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (o
 
 
 def _flag(name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None, **more: Any) -> Parameter:
-    """A keyword of a command. more: of typer.Option; word: the flag, where typer would choose another."""
+    """The parameter of a command for one flag. more: arguments of typer.Option; word: the flag, if not typer's."""
     words = (more.pop("word"),) if "word" in more else ()
     option = typer.Option(*words, help=text, rich_help_panel=panel, show_default=False, **more)
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
@@ -142,7 +142,7 @@ _TARGET = (
 def _gathering(
     flags: tuple[Parameter, ...], target: str, gather: Callable[..., Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator that gives a command the flags, and hands them to it as one value named `target`."""
+    """A decorator that adds the flags to a command, and passes gather(flags) to it as the argument `target`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command)
@@ -179,7 +179,7 @@ def _recipe_source(
 
 
 def _options(**given: Any) -> "Options":
-    """Of the flags that a command has; the others keep their defaults."""
+    """The Options from a command's flags; for flags that it lacks, the defaults."""
     from quantseg.mixed_precision.targets import TargetOptions
     from quantseg.quantization.folding import Fold
     from quantseg.quantization.plan import QuantSettings
@@ -211,10 +211,10 @@ def _options(**given: Any) -> "Options":
 
 
 with_recipe = _gathering(_RECIPE, "source", _recipe_source)
-"""Gives a command the preprocessing flags; it receives them as `source: RecipeSource`."""
+"""Adds the preprocessing flags to a command, which receives them as `source: RecipeSource`."""
 
 with_calibration = _gathering(_CALIBRATION, "options", _options)
-"""Gives a command the flags of calibration and quantisation; it receives them as `options: Options`."""
+"""Adds the flags of calibration and quantisation to a command, which receives them as `options: Options`."""
 
 with_making = _gathering((*_MAKING, *_TARGET), "options", _options)
-"""Gives a command every flag of how a model is made; it receives them as `options: Options`."""
+"""Adds all flags of how a model is made to a command, which receives them as `options: Options`."""

@@ -1,4 +1,4 @@
-"""How a plan is shown at the terminal: what stays float and why, and what was measured."""
+"""Prints a plan: which nodes stay float and why, and the measured latencies."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show(made: "QuantizedModel", verbose: bool) -> None:
-    """The plan's reasons, grouped; every node of it, and its times, where asked for."""
+    """Prints the nodes that stay float, grouped by reason; verbose: also every node, with latencies if measured."""
     from quantseg.report import tables
 
     plan = made.plan

@@ -64,7 +64,7 @@ def quantize(
 
 
 def _check(data: Path | None, calibration: Path | None, options: "Options") -> None:
-    """What can be refused before anything is read."""
+    """Refuses contradictory flags before any file is read."""
     from quantseg.errors import CalibrationError, DataError
 
     if (data is None) == (calibration is None):
@@ -79,7 +79,7 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
 def _candidate(
     model: "tuple[Path, RecipeSource]", options: "Options", data: Path | None, calibration: Path | None
 ) -> "Candidate":
-    """Calibrated, refined, folded."""
+    """The candidate: calibrated, refined at the effort level, preprocessing and head folded if asked for."""
     from quantseg import api
 
     loaded = api.load(*model, options=options)
@@ -93,7 +93,7 @@ def _candidate(
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:
-    """What a model takes and gives that was folded."""
+    """Prints the inputs and outputs of a folded model."""
     from quantseg import graph
     from quantseg.quantization.folding import Fold
 
@@ -109,7 +109,7 @@ def _written(
     paths: tuple[Path, Path],
     source: "RecipeSource",
 ) -> dict[str, Any]:
-    """Writes the model, says how small it is, and times it where the target asks for that."""
+    """Writes the model, prints its size, and runs the speed-up check if the target requires it."""
     from quantseg.cli import verdict
     from quantseg.report import tables
     from quantseg.runtimes.latency import file_bytes

@@ -1,4 +1,4 @@
-"""quantseg report without a model: every reference model on its own images, beside onnxruntime's quantizer."""
+"""quantseg report without a model: reports on every reference model, compared with onnxruntime's quantizer."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REFERENCE_IMAGES = 32
-"""Images to calibrate a reference model on, and as many others to judge it; --limit asks for another number."""
+"""Default of --limit: images to calibrate a reference model on, and as many others to evaluate it on."""
 
 ROOT_VARIABLE = "QUANTSEG_DATA"
 DEFAULT_ROOT = Path("data")
@@ -30,7 +30,7 @@ DEFAULT_ROOT = Path("data")
 
 @dataclass(frozen=True)
 class Shown:
-    """What every report of one command has in common. peer: whether onnxruntime's quantizer stands beside."""
+    """Options shared by all reports of one command. peer: whether onnxruntime's quantizer is compared."""
 
     output: Path
     rounds: int
@@ -40,11 +40,11 @@ class Shown:
 
 
 def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
-    """A report on every reference model, and at the end the table of all; root: holds data sets by name.
+    """Makes a report on every reference model, and the table of all. root: the folder of the data sets, by name.
 
-    At --effort fast unless another is asked for: they stand beside onnxruntime's quantizer at like settings. A model
-    whose images are not there is judged on drawn blood smears, by agreement only, and says so.
-    Raises DataError where a root that was asked for is missing or holds none of the data sets.
+    The default effort is fast, to be comparable with onnxruntime's quantizer. A model whose data set is missing is
+    evaluated on synthetic blood smears, by agreement only, with a note in its report. Raises DataError where a given
+    root is missing or holds none of the data sets.
     """
     from quantseg import api
     from quantseg.data.drawn_cells import write_cells
@@ -70,7 +70,7 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             parts = _parts(data_of(path), root, drawn, options.limit or REFERENCE_IMAGES, how)
             named = replace(options, track=_naming(f"{name} ({place} of {len(models)})"))
             given = api.calibrate(model, parts.calibrating, options=replace(named, limit=None))
-            # Other images may not be passed on with a report, and masks of strange ones say nothing.
+            # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
             told = replace(parts.reporting(model, how), pictures=how.pictures and parts.data == CELLS)
             made.append(make_report(how.output / name, given, named, parts.judged, told))
     if how.peer:
@@ -79,7 +79,7 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
 
 
 def _root(given: Path | None, known: Sequence[str]) -> Path | None:
-    """The folder of the data sets. Raises DataError for one that was asked for in vain."""
+    """The folder of the data sets. Raises DataError for a given one that is missing or has none of them."""
     from quantseg.errors import DataError
 
     asked = given or (Path(os.environ[ROOT_VARIABLE]) if os.environ.get(ROOT_VARIABLE) else None)
@@ -93,9 +93,9 @@ def _root(given: Path | None, known: Sequence[str]) -> Path | None:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a model is calibrated on and judged on. data: the data set's name; None where the images are strange to it.
+    """The images to calibrate on and to evaluate (`judged`) on. data: the data set's name.
 
-    note: what must be said of them.
+    data is None for images that the model was not made for; note: the caveat that the report then shows.
     """
 
     calibrating: "Opener"
@@ -113,7 +113,7 @@ class _Parts:
 
 
 def _parts(data: str | None, root: Path | None, drawn: Path, limit: int, how: Shown) -> _Parts:
-    """The images of a data set, where they are there, else drawn blood smears."""
+    """The images of a data set, or synthetic blood smears (from the folder `drawn`) if it is missing."""
     from quantseg.data.sources import opener
     from quantseg.evaluation.reference_models import CELLS, DATA_SETS, open_parts
 

@@ -1,4 +1,4 @@
-"""quantseg report: the proof, as JSON, Markdown and one HTML page."""
+"""quantseg report: measurements of a quantised model as JSON, Markdown and one HTML page."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -60,9 +60,9 @@ def report(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     json: Json = None,
 ) -> None:
-    """Quantise a model, judge it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html.
+    """Quantise a model, evaluate it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html.
 
-    Without a model, all reference models, at --effort fast, and a table of them beside onnxruntime's quantizer.
+    Without a model: reports on all reference models, at --effort fast, compared with onnxruntime's quantizer.
     """
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
@@ -91,7 +91,7 @@ def report(
 def _check(
     options: "Options", model: Path | None, calib: Path | None, calibration: Path | None, name: str | None
 ) -> None:
-    """What can be refused before anything is read."""
+    """Refuses contradictory flags before any file is read."""
     from quantseg.errors import CalibrationError, ModelError, OutputError
 
     if name is not None and name != Path(name).name:
@@ -113,7 +113,7 @@ def _one(
     how: "Shown",
     images: tuple[Path | None, Path | None, Path | None],
 ) -> "Report":
-    """The report of one model. images: to judge on, to calibrate on, or a file of calibration."""
+    """The report on one model. images: --data (to evaluate on), --calib (to calibrate on), --calibration (a file)."""
     from quantseg import api
     from quantseg.report import Reporting
 

@@ -1,4 +1,4 @@
-"""quantseg search: the fastest model whose masks lose no more than allowed."""
+"""quantseg search: the fastest mixed-precision model within an accuracy budget."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,11 +68,11 @@ def search(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     json: Json = None,
 ) -> None:
-    """Write the model with most of it in int8 whose masks lose no more than allowed.
+    """Write the mixed-precision model with the most int8 whose accuracy loss stays within the budget.
 
-    Nodes that harm the masks most for what they cost stay float. Which, is decided by judging real models, at most so
-    many as --evaluations. Where no model holds the budget, the best is written, and the exit code is 3. Equal inputs
-    give equal bytes, but with --target ort-cpu, where times of this machine decide.
+    Nodes with the most loss for their cost stay float; which ones, is decided by evaluating at most --evaluations
+    models. If no model is within the budget, the closest to it is written, and the exit code is 3. Equal inputs give
+    equal bytes, except with --target ort-cpu, where latencies on this machine decide.
     """
     from quantseg import api
     from quantseg.cli import exactness, plans
@@ -106,7 +106,7 @@ def search(
 
 
 def _draw(found: "Found", figure: Path) -> None:
-    """The points that were judged, as SVG."""
+    """Draws the evaluated models as SVG."""
     from quantseg.files import write_text
     from quantseg.mixed_precision.budget import weighing
     from quantseg.report.figures.pareto import pareto
@@ -130,7 +130,7 @@ def _announce(task: "SearchTask", options: "Options") -> None:
 
 
 def _choice(runtime: "Runtime") -> str:
-    """What each node may compute in, and what the runtime has no kernel for."""
+    """Text: the types that a node may compute in, and those for which the runtime has no kernel."""
     from quantseg.mixed_precision.budget import PRECISIONS, candidates
 
     chosen = candidates(runtime)

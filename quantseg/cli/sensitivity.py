@@ -1,4 +1,4 @@
-"""quantseg sensitivity: which nodes lose how much, quantised alone and left float alone."""
+"""quantseg sensitivity: the loss of each node quantised alone, and the gain of each node left float alone."""
 
 import math
 from pathlib import Path
@@ -33,9 +33,9 @@ def sensitivity(
     figure: Annotated[Path | None, typer.Option(help="Also draw the table here, as SVG.", metavar="SVG")] = None,
     json: Json = None,
 ) -> None:
-    """Rank the nodes by the harm of int8: each quantised alone, weights and activations apart, and each left float.
+    """Rank the nodes by sensitivity: each quantised alone (weights, activations, both), and each alone left float.
 
-    Beside the float model's output: SQNR in dB, and the share of pixels whose class flips. No labels are needed.
+    Compared with the float model's output: SQNR in dB, and the share of pixels whose class changes. Needs no labels.
     """
     from quantseg import api
     from quantseg.data.sources import opener
@@ -75,7 +75,7 @@ def sensitivity(
 
 
 _ROOM = 44
-"""What the numbers leave of a line to a node's name and operator."""
+"""The width of a node's name and operator, beside the numbers of a line."""
 
 _HEADERS = ("node", "op", "MACs", "W", "A", "W+A", "flips", "gain", "flips")
 
@@ -121,7 +121,7 @@ def _decibels(loss: "Loss | None") -> str:
 
 
 def _percent(share: float) -> str:
-    """A share of pixels in per cent with two decimals; more than none never shows as 0.00."""
+    """A share of pixels in per cent with two decimals; a share above 0 never rounds to 0.00."""
     return "<0.01" if 0 < share < 0.00005 else f"{100 * share:.2f}"
 
 

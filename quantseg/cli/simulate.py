@@ -1,4 +1,4 @@
-"""quantseg simulate: a quantised model in integers, beside a runtime, with the proof that nothing overflows."""
+"""quantseg simulate: bit-exact integer simulation, comparison with a runtime, and the overflow proof."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
 
 DIFFERS = 1
-"""Exit code where something differs, as of cmp and diff."""
+"""Exit code if tensors differ, as that of cmp and diff."""
 
 
 @with_recipe
@@ -48,10 +48,10 @@ def simulate(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every product, not the ten widest.")] = False,
     json: Json = None,
 ) -> None:
-    """Compute a quantised model in integers, operator by operator, and show what a runtime does otherwise.
+    """Simulate a quantised model in integers, operator by operator, and show where a runtime computes otherwise.
 
-    --against compares every tensor bit for bit and names the first node that differs; exit code 1 if integers do.
-    --processor avx2 adds pairs of products in 16 bits that saturate, as x86 processors without VNNI do.
+    --against compares every tensor bit for bit and names the first node that differs; exit code 1 if integers differ.
+    --processor avx2 adds pairs of products in 16 bits, which saturate, as on x86 processors without VNNI.
     """
     from quantseg import api
     from quantseg.cli import simulated

@@ -1,4 +1,4 @@
-"""How the findings of a simulation are shown."""
+"""Prints the result of a simulation."""
 
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,14 @@ SHOWN = 10
 
 
 def show_processor(simulation: "Simulation", *, found: bool) -> None:
-    """Whose kernels were simulated, and whether that was found by trying."""
+    """Prints which processor's kernels were simulated. found: whether the flag left the choice to us."""
     processor = simulation.processor
     tried = ", this machine, found by trying" if found and simulation.against == "onnxruntime" else ""
     console.say(f"kernels: {processor.name} ({processor.means}){tried}")
 
 
 def show(simulation: "Simulation", *, verbose: bool) -> None:
-    """The program, its sums, and the comparison."""
+    """Prints the program, its accumulators, and the comparison."""
     steps, found = simulation.program.steps, simulation.found
     integer, in_float = sum(s.is_integer for s in steps), sum(s.is_float for s in steps)
     count = len(simulation.images)
@@ -86,7 +86,7 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
 
 
 def _named(node: str, channels: tuple[int, ...]) -> str:
-    """A node and its channels in one line; those that do not fit are counted."""
+    """A node and its channels in one line; channels that do not fit are only counted."""
     from quantseg.report import tables
 
     start = f"  {tables.shortened(node, 40)}: "
@@ -133,7 +133,7 @@ def _show_comparison(simulation: "Simulation", against: str) -> None:
 
 
 def _told(what: str, one: "Difference") -> str:
-    """A difference in words, with its first values."""
+    """A difference as text, with its first values."""
     values = (f"  at {list(e.place)}: {e.mine:.6g} here, {e.other:.6g} there" for e in one.examples)
     return "\n".join(
         (

@@ -1,4 +1,4 @@
-"""The last lines of `quantize --target ort-cpu`: how fast the finished model is, and what would be faster."""
+"""The last lines of `quantize --target ort-cpu`: the speed-up check, and flags that would give a faster model."""
 
 import shlex
 import sys
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def timed(
     candidate: "Candidate", options: "Options", paths: tuple[Path, Path], source: "RecipeSource"
 ) -> dict[str, object]:
-    """Times the written model against float, says what came out, and gives it for the JSON file.
+    """Runs the speed-up check on the written model, prints its result, and returns it as JSON values.
 
-    candidate: what the target was fitted from. paths: of the float model and the written one.
+    candidate: the model before it was fitted to the target. paths: of the float and the written model.
     """
     from quantseg.mixed_precision import feeds, targets
     from quantseg.runtimes.speed_check import check_speed
@@ -43,7 +43,7 @@ def timed(
 
 
 def lines(outcome: "SpeedCheck", words: list[str]) -> tuple[str, ...]:
-    """The result; where int8 is not faster also what is. words: of the command that made the model."""
+    """The result as text; if int8 is not faster, also the command that gives a faster model. words: of this command."""
     from quantseg.report import tables
 
     reference, made, best = outcome.reference, outcome.made, outcome.best
@@ -59,7 +59,7 @@ def lines(outcome: "SpeedCheck", words: list[str]) -> tuple[str, ...]:
 
 
 def _asking_for(flags: list[str], words: list[str]) -> list[str]:
-    """The words with their choice of a target replaced by these flags."""
+    """The command's words with its target and format flags replaced by `flags`."""
     kept: list[str] = []
     skip = False
     for word in words:

@@ -1,1 +1,1 @@
-"""Evaluation: masks beside labels and beside the float model's, metrics, and other quantizers as peers."""
+"""Evaluation: accuracy against labels, agreement of int8 with float masks, and comparison with other quantizers."""

@@ -1,7 +1,6 @@
-"""Evaluation: does the int8 model draw the masks of the float model, and those of the labels?
+"""Agreement of the int8 model's masks with the float model's, and scores of both models against the labels.
 
-One streaming pass: each image runs once through each model, is counted, and is forgotten. Agreement
-compares the two models' masks and needs no labels; scores compare each model with the labels.
+One streaming pass: each image runs once through each model and is added to the counts. Agreement needs no labels.
 """
 
 import math
@@ -25,7 +24,7 @@ from quantseg.runtimes import Runtime, Session
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One image. agreement: mean IoU of its int8 and float masks. changed_pixels: share that differs."""
+    """One image. agreement: mean IoU of its int8 and float masks, 0…1. changed_pixels: share of pixels that differ."""
 
     name: str
     agreement: float
@@ -34,12 +33,12 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Float and int8 model side by side over a data set.
+    """The int8 model compared with the float model over a data set.
 
-    float_scores, int8_scores: each model against the labels, None without labels. between: the int8 masks
-    against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensor in dB,
-    infinite where the outputs are identical, None where they are class ids. per_image: in the order of the
-    data set. judged: which outputs of the float model are compared.
+    images: their number. float_scores, int8_scores: each model against the labels, None without labels. between: the
+    int8 masks against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensors in dB,
+    infinite where they are identical, None where they are class ids. identical: whether all outputs are. per_image: in
+    the order of the data set. judged: which outputs of the float model are compared.
     """
 
     images: int
@@ -59,7 +58,7 @@ class Evaluation:
         return _agreement(self.between)
 
     def worst(self, count: int) -> tuple[ImageResult, ...]:
-        """The `count` images that agree least, the worst first."""
+        """The `count` images with the lowest agreement, the worst first."""
         return tuple(sorted(self.per_image, key=lambda image: (image.agreement, image.name))[:count])
 
     def __str__(self) -> str:
@@ -75,7 +74,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values. sqnr_db is null where it is infinite (then `identical` is true) or has no meaning."""
+        """Values for JSON. sqnr_db is null where it is infinite (then `identical` is true) or not defined."""
         finite = self.sqnr_db is not None and math.isfinite(self.sqnr_db)
         values = asdict(self)
         del values["judged"]
@@ -98,9 +97,9 @@ def evaluate(
 ) -> Evaluation:
     """Compares the open int8 model `candidate` with the open float model `reference` on every item.
 
-    recipe: completed. folded: how the candidate takes the items, where it is not as the reference does. Raises
-    DataError for an empty data set or labels that do not fit, ModelError for outputs that are not finite or differ in
-    shape.
+    recipe: a completed one. folded: the candidate's own inputs and recipe, if preprocessing or head were folded into
+    it. Raises DataError for an empty data set or labels that do not fit, ModelError for outputs that are not finite or
+    differ in shape.
     """
     step = _Step((reference, candidate), dataset, recipe, folded)
     return _collected((step(index) for index in range(len(dataset.names))), step, track)
@@ -108,10 +107,10 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Pair:
-    """A float model and a quantised one, to be opened wherever images are run through them.
+    """A float model (`reference`) and a quantised one (`candidate`), which each worker process opens for itself.
 
-    runtimes: of the two, in that order. threads: of each. folded: how the quantised one takes the images, where it is
-    not as the float model does.
+    runtimes: of reference and candidate. threads: of each session. folded: the candidate's own inputs and recipe, if
+    preprocessing or head were folded into it.
     """
 
     reference: Path | bytes
@@ -122,7 +121,7 @@ class Pair:
 
 
 def evaluate_pair(pair: Pair, dataset: Dataset, recipe: Recipe, context: Context) -> Evaluation:
-    """As `evaluate`, of models that are opened by the workers of the context's engine. Raises ModelError as well."""
+    """As `evaluate`, in parallel on the context's engine. Raises ModelError also where a model does not load."""
     make_step = _Opening(pair, dataset, recipe)
     results = in_order(context.engine(make_step, range(len(dataset.names))))
     return _collected((part for part in results), _Step((), dataset, recipe, pair.folded), context.track)
@@ -130,7 +129,7 @@ def evaluate_pair(pair: Pair, dataset: Dataset, recipe: Recipe, context: Context
 
 @dataclass(frozen=True)
 class _Opening:
-    """What each worker opens. Picklable."""
+    """Opens both models in a worker. Picklable."""
 
     pair: Pair
     dataset: Dataset
@@ -148,7 +147,7 @@ class _Opening:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one image adds."""
+    """What one image adds to the Evaluation."""
 
     result: ImageResult
     counts: "_Counts"
@@ -157,7 +156,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Step:
-    """Runs one item through both models and counts."""
+    """Runs one item through both models and counts its pixels."""
 
     sessions: tuple[Session, ...]
     dataset: Dataset
@@ -174,13 +173,13 @@ class _Step:
 
     @property
     def is_numbers(self) -> bool:
-        """Whether both outputs are real numbers of the same kind."""
+        """Whether both models return real numbers of the same kind, so that an SQNR is defined."""
         recipe, folded = self.recipe, self.folded
         return head_of(recipe.output).gives_numbers and (folded is None or folded.recipe.output == recipe.output)
 
 
 def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
-    """What all images add up to; parts: in the order of the data set."""
+    """Adds up the parts of all images, given in the order of the data set."""
     recipe, total = step.recipe, len(step.dataset.names)
     results, counts = list[ImageResult](), _Counts()
     judged: JudgedOutputs | None = None
@@ -206,7 +205,7 @@ def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
 
 
 def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: Track = quiet) -> Scores:
-    """Scores one model against the labels. Raises DataError where there are none, and as `evaluate` does."""
+    """Scores one model against the labels. Raises DataError without labels, and the errors of `evaluate`."""
     total = len(dataset.names)
     tallies: Tallies = {}
     for index in track(range(total), total=total, what="evaluating"):
@@ -219,7 +218,10 @@ def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: T
 
 @dataclass(frozen=True)
 class _Counts:
-    """What is summed over images: each model against the labels, one against the other. A monoid under +."""
+    """Counts that are summed over images. A monoid under +.
+
+    reference, candidate: each model against the labels. between: candidate against reference.
+    """
 
     reference: Tallies = field(default_factory=dict)
     candidate: Tallies = field(default_factory=dict)
@@ -261,5 +263,5 @@ def _against_labels(prediction: Prediction, classes: int, recipe: Recipe) -> Tal
 
 
 def _agreement(between: Scores) -> float:
-    """Mean IoU; 1 where neither model marks any pixel with any class, for then the masks are the same."""
+    """Mean IoU; 1 if neither model assigns any class to any pixel, since the masks are then equal."""
     return 1.0 if between.mean_iou is None else between.mean_iou

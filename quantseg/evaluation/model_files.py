@@ -1,4 +1,4 @@
-"""Model files judged on images: each takes them as its own recipe says, a folded one too."""
+"""Evaluates model files on images, each with its own recipe: a folded model may need other preprocessing."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from quantseg.quantization.writing import QuantizedModel
 
 @dataclass(frozen=True)
 class ModelWithRecipe:
-    """A model in a file, float or quantised. recipe: completed. input: the tensor that takes the image."""
+    """A model file, float or quantised. recipe: a completed one. input: the tensor that takes the image."""
 
     path: Path
     model: ir.Model
@@ -31,7 +31,7 @@ class ModelWithRecipe:
 
     @staticmethod
     def read(path: Path, source: RecipeSource, default: Recipe | None = None) -> "ModelWithRecipe":
-        """Reads it. default: the recipe of a model that has none in its metadata. Raises ModelError, RecipeError."""
+        """Reads a model file. default: the recipe if its metadata has none. Raises ModelError, RecipeError."""
         loaded = graph.load(path)
         if default is not None:
             loaded.metadata_props.setdefault(METADATA_KEY, default.to_toml())
@@ -40,7 +40,7 @@ class ModelWithRecipe:
 
 
 def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[Scores, tuple[str, ...], JudgedOutputs]:
-    """Its scores against the labels, the names of its classes, and what was judged.
+    """A model's scores against the labels, the names of its classes, and which outputs were judged.
 
     Raises DataError where there are no labels.
     """
@@ -52,7 +52,7 @@ def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[S
 
 
 def evaluate_beside(reference: Path, one: ModelWithRecipe, images: Opener, context: Context) -> Evaluation:
-    """The quantised model beside the float one that it was made from. Raises ModelError, DataError, RecipeError."""
+    """Compares a quantised model with the float model it was made from. Raises ModelError, DataError, RecipeError."""
     data = shown = images(one.recipe, one.input)
     inputs, outputs = graph.signature(graph.load(reference))
     own = folding.float_recipe(one.model.metadata_props, one.recipe, source=str(one.path))
@@ -66,6 +66,6 @@ def evaluate_beside(reference: Path, one: ModelWithRecipe, images: Opener, conte
 
 
 def taken(made: QuantizedModel, model: FloatModel, images: Opener) -> FoldedInput | None:
-    """How the quantised model takes images, where folding made that another way than the float model's; else None."""
+    """The quantised model's own inputs and recipe, if preprocessing or head were folded into it; else None."""
     own = made.candidate.model
     return None if own.recipe == model.recipe else FoldedInput(images(own.recipe, own.input), own.recipe, own.input)

@@ -1,4 +1,4 @@
-"""One item through the models: outputs checked, heads applied, labels brought to the output's size."""
+"""Runs one item through the models: checks outputs, applies the output head, resizes labels to the masks' size."""
 
 import functools
 import operator
@@ -21,7 +21,7 @@ from quantseg.graph import TensorSpec
 from quantseg.runtimes import DEFAULT, Runtime, Session
 
 MAX_CLASSES = 1024
-"""Most classes of a model that gives class ids itself; an output with more is taken for no class map."""
+"""The largest class id, plus one, that is accepted in an output of class ids; larger ids raise an error."""
 
 Array = NDArray[Any]
 
@@ -44,16 +44,16 @@ class Prediction:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of its outputs."""
+        """Shapes of the outputs."""
         return tuple(output.shape for output in self.outputs)
 
 
 @dataclass(frozen=True)
 class FoldedInput:
-    """How a model takes the images and gives its answer: a folded one otherwise than the float model it is made of.
+    """Inputs and recipe of a folded model, whose preprocessing or output head differ from the float model's.
 
-    dataset: the same images in the same order, prepared as the model's recipe says. recipe: completed. input: the
-    tensor that takes them.
+    dataset: the same images in the same order, prepared for the folded model. recipe: the folded model's, completed.
+    input: the tensor that takes the images.
     """
 
     dataset: Dataset
@@ -70,18 +70,18 @@ class Comparison:
 
     @property
     def classes(self) -> int:
-        """How many classes the two tell apart."""
+        """The number of classes."""
         return max(self.reference.classes, self.candidate.classes)
 
     @property
     def changed(self) -> NDArray[np.bool_]:
-        """Pixels (images, height, width) whose class, or any of whose classes, differs."""
+        """Pixels whose class differs, or with channel masks any of their classes: booleans (images, height, width)."""
         differs: NDArray[np.bool_] = self.reference.masks != self.candidate.masks
         return np.any(differs, axis=1) if differs.ndim == 4 else differs
 
     @property
     def sqnr(self) -> Sqnr:
-        """Noise of the int8 outputs against the float outputs; of the masks, where one holds no real numbers."""
+        """Noise of the int8 outputs against the float outputs; of the masks, if an output is not of real numbers."""
         real, quantised = self.reference.outputs, self.candidate.outputs
         if all(np.issubdtype(output.dtype, np.floating) for output in (*real, *quantised)):
             return functools.reduce(operator.add, map(Sqnr.from_outputs, real, quantised))
@@ -92,9 +92,9 @@ class Comparison:
 def open_pair(
     reference: Path | bytes, candidate: Path | bytes, *, threads: int, runtime: Runtime = DEFAULT
 ) -> Iterator[tuple[Session, Session]]:
-    """Both models, open side by side: for their masks, not for timing. Raises ModelError.
+    """Opens both models: for their masks, not for timing. Raises ModelError.
 
-    runtime: of the candidate; the reference is always in the default one.
+    runtime: of the candidate; the reference always runs in the default runtime.
     """
     with (
         closing(DEFAULT.open(reference, threads=threads, spinning=False)) as first,
@@ -104,9 +104,9 @@ def open_pair(
 
 
 def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
-    """Runs one item through a model. recipe: completed.
+    """Runs one item through a model. recipe: a completed one.
 
-    Raises ModelError for an output that is not finite, DataError for labels that do not fit it.
+    Raises ModelError for an output that is not finite, DataError for labels that do not fit the masks.
     """
     head = head_of(recipe.output)
     names = head.outputs(recipe.output, session.outputs)
@@ -130,8 +130,8 @@ def compare(
 ) -> Comparison:
     """Runs item `index` through the float model `reference` and the int8 model `candidate`.
 
-    folded: how the candidate takes the item, where it is not as the reference does. Raises as `predict` does, and
-    ModelError where outputs, or of a folded model the masks, differ in shape.
+    folded: the candidate's own inputs and recipe, if preprocessing or head were folded into it. Raises as `predict`
+    does, and ModelError where the outputs (for a folded model the masks) differ in shape.
     """
     item = dataset.load(index)
     real = predict(reference, item, recipe)
@@ -150,7 +150,7 @@ def compare(
 
 
 def check_finite(names: Sequence[str], outputs: Sequence[Array], image: str) -> None:
-    """Raises ModelError that names the output and the image where numbers are not finite."""
+    """Raises ModelError, with the names of output and image, where an output holds NaN or infinity."""
     for name, output in zip(names, outputs, strict=True):
         if not np.isfinite(output).all():
             raise ModelError(
@@ -159,7 +159,7 @@ def check_finite(names: Sequence[str], outputs: Sequence[Array], image: str) -> 
 
 
 def _fitted(mask: Array, masks: Array, name: str) -> Array:
-    """An item's labels with a batch axis, at the size and of the kind of `masks`."""
+    """An item's labels with a batch axis, resized to `masks`, as a class map or as channels like them."""
     labels = mask if mask.ndim == masks.ndim else mask[None]
     if labels.ndim != masks.ndim or labels.shape[:-2] != masks.shape[:-2]:
         raise DataError(
@@ -171,7 +171,7 @@ def _fitted(mask: Array, masks: Array, name: str) -> Array:
 
 
 def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:
-    """One more than the largest class id, where neither the model nor the recipe tells the number."""
+    """One more than the largest class id: the number of classes, where neither model nor recipe states it."""
     counted = [m if recipe.ignore_index is None else m[m != recipe.ignore_index] for m in maps if m is not None]
     classes = 1 + max(int(ids.max(initial=0)) for ids in counted)
     if classes > MAX_CLASSES:

@@ -1,8 +1,8 @@
 """The reference models that come with the project, and the images that each was trained on.
 
-Models are found as files: this package never imports their training code. Their data sets lie side by side in
-one folder (ROOT/camvid, ROOT/wbc); what of each is trained on and what is held out is said here, once, for
-training, calibration and reports alike.
+Models are found as files: this package never imports their training code. Their data sets lie in one folder
+(ROOT/camvid, ROOT/wbc). The split of each into training and held-out images is defined here, for training, calibration
+and reports alike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ DATA_KEY = "quantseg.data"
 """The metadata property that names the data set a model was trained on."""
 
 CELLS = "cells"
-"""The data set that is drawn, not kept: see quantseg.data.drawn_cells."""
+"""The synthetic data set, drawn when needed: see quantseg.data.drawn_cells."""
 
 CALIBRATION_SEED, VALIDATION_SEED = 2_000_000, 3_000_000
-"""First seeds of the blood smears that reference models are calibrated and judged on; training draws other ones."""
+"""First seeds of the synthetic blood smears for calibration and evaluation; training uses other seeds."""
 
 _FOLD = 5
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where the images lie in the data set's folder. Both parts in one folder: every fifth is held out."""
+    """Folders of the images to calibrate on and to judge on. If both are the same folder, every fifth is held out."""
 
     calibration: str
     validation: str
@@ -41,7 +41,7 @@ DATA_SETS: Mapping[str, DataSet] = {"camvid": DataSet("train", "val"), "wbc": Da
 
 
 def reference_models() -> Mapping[str, Path]:
-    """Name → ONNX file of every reference model, by name. Raises ModelError where they are not installed."""
+    """Name → ONNX file of every reference model, sorted. Raises ModelError where they are not installed."""
     spec = find_spec("reference_models")
     folders = [] if spec is None else spec.submodule_search_locations or []
     found = {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}
@@ -51,12 +51,12 @@ def reference_models() -> Mapping[str, Path]:
 
 
 def data_of(model: Path) -> str | None:
-    """The name of the data set that a model was trained on; None where its metadata do not tell."""
+    """The name of the data set that a model was trained on; None if its metadata does not say."""
     return graph.load(model).metadata_props.get(DATA_KEY)
 
 
 def split_fifth(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names to train on and those held out: of the sorted names the 5th, the 10th, the 15th …"""
+    """Splits names into those to train on and those held out: of the sorted names the 5th, the 10th, the 15th …"""
     ordered = sorted(names)
     held_out = tuple(ordered[_FOLD - 1 :: _FOLD])
     return tuple(name for index, name in enumerate(ordered) if index % _FOLD != _FOLD - 1), held_out

@@ -1,7 +1,7 @@
-"""This tool's model beside those that other quantizers make of the same images at like settings.
+"""The tool comparison: our model against those of other quantizers, calibrated on the same images at like settings.
 
-Each compared model names the runtime that it runs in. All masks are compared with the float model's in onnxruntime, and
-all speeds are over that model's, measured in the same rounds.
+Each compared model names its runtime. All masks are compared with the float model's in onnxruntime, and speed-ups are
+relative to it, measured in the same rounds.
 """
 
 import re
@@ -45,7 +45,7 @@ _FORMAT_NAMES = {"qdq": "QDQ", "qoperator": "QOperator"}
 
 @dataclass(frozen=True)
 class PeerModel:
-    """What a quantizer made of a model: a file, or the reason why there is none."""
+    """The result of a quantizer: the model's file, or in `failed` the reason why there is none."""
 
     path: Path | None = None
     failed: str | None = None
@@ -53,10 +53,10 @@ class PeerModel:
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """One model of the contest, in one runtime. evaluation: its masks against those of the float model in onnxruntime.
+    """One compared model in one runtime. evaluation: its masks against those of the float model in onnxruntime.
 
-    failed: why there are no figures. sums: on which processors the sums of an ONNX model in integers are exact. `name`
-    and `runtime` together tell compared models apart.
+    failed: why there are no figures. sums: on which processors the integer sums of a quantised ONNX model are exact.
+    `name` and `runtime` together identify a compared model.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ComparedModel:
     sums: ExactnessVerdict | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return {
             "name": self.name,
             "runtime": self.runtime,
@@ -98,10 +98,10 @@ def _row(one: ComparedModel) -> str:
 
 @dataclass(frozen=True)
 class Comparing:
-    """How tools are compared.
+    """Options of the tool comparison.
 
-    rounds: of timing. openvino: also the float model, ours and NNCF's in OpenVINO. formats: ours is there once in each;
-    none is that of the options.
+    rounds: of timing. openvino: whether the float model, ours and NNCF's are also compared in OpenVINO. formats: those
+    in which our model is compared; empty means the format of the quantisation options.
     """
 
     rounds: int = 5
@@ -111,9 +111,9 @@ class Comparing:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model that takes part. ours: its failure is an error; any other's is a result.
+    """A model to compare. ours: whether its failure is raised as an error, instead of reported as a result.
 
-    taken: how it takes the images, where it is not as the float model does.
+    taken: its own inputs and recipe, if preprocessing or head were folded into it.
     """
 
     name: str
@@ -124,16 +124,16 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """What tells it from all others."""
+        """Identifies the entry."""
         return f"{self.name} in {self.runtime}"
 
 
 def compare_tools(
     model: FloatModel, entries: Sequence[Entry], data: Dataset, context: Context, *, rounds: int = 5
 ) -> Contestants:
-    """Evaluates and times all models side by side, in the order of the entries; the first is the float model.
+    """Evaluates all models and times them in the same rounds. The first of the entries is the float model.
 
-    data: the images that they are judged on. A failure of another tool is a result, not an error. Raises ModelError and
+    data: the images to evaluate on. A failure of another tool is a result, not an error. Raises ModelError and
     DataError for our own models.
     """
     threads, track = context.threads, context.track
@@ -157,10 +157,11 @@ def compare_tools(
 def compare_made(
     model: FloatModel, made: Mapping[str, QuantizedModel], images: Opener, how: Comparing, context: Context
 ) -> Contestants:
-    """The float model, onnxruntime's quantizer's, and what was made of it, side by side.
+    """Compares the float model, our quantised models, and those of other quantizers.
 
-    made: format → our model in it; those of `how.formats` take part in onnxruntime, that in qdq in OpenVINO. context:
-    its data are what others calibrate on. Raises ModelError and DataError for our own models.
+    made: format → our model in that format; those in `how.formats` run in onnxruntime, the one in qdq in OpenVINO.
+    images: to evaluate on. context: its data are the calibration images of the other quantizers. Raises ModelError and
+    DataError for our own models.
     """
     ours = next(iter(made.values())).candidate
     with as_file(model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
@@ -194,12 +195,12 @@ def require_openvino() -> None:
 
 
 def format_name(qformat: str) -> str:
-    """A format as tables name it."""
+    """A format's name in tables."""
     return _FORMAT_NAMES.get(qformat, qformat)
 
 
 def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> ComparedModel:
-    """The compared model with its masks compared, or with the reason why it has none."""
+    """Evaluates one entry: the compared model with its evaluation, or with the reason why there is none."""
     found = ComparedModel(entry.name, runtime=entry.runtime, failed=entry.model.failed)
     if entry.model.path is None:
         return found
@@ -218,11 +219,11 @@ def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) ->
 def peer_model(
     model: FloatModel, context: Context, settings: QuantSettings, calibrator: str | None, target: Path, qformat: str
 ) -> PeerModel:
-    """Writes onnxruntime's quantizer's form of a model to `target`, at like settings, calibrated on the context's data.
+    """Quantises a model with onnxruntime at like settings, calibrated on the context's data, and writes it to `target`.
 
-    In `qformat` where it has that, else in QDQ; with the calibrator where it has that, else with min/max. Its failure
-    is a result, in its own words without the folders of this machine. Raises ModelError and DataError where the model
-    or the images are unsound.
+    A format that onnxruntime lacks becomes QDQ, a calibrator that it lacks min/max. The quantizer's failure is a
+    result: its own message, without folders of this machine. Raises ModelError and DataError where the model or the
+    images are invalid.
     """
     how = PeerSettings(
         per_channel=settings.per_channel,
@@ -243,9 +244,9 @@ def peer_model(
 
 
 def nncf_model(model: FloatModel, context: Context, target: Path) -> PeerModel:
-    """Writes NNCF's form of a model to `target` (.xml), calibrated on the context's data.
+    """Quantises a model with NNCF, calibrated on the context's data, and writes it to `target` (.xml).
 
-    Fails as `peer_model` does.
+    Failures are handled as by `peer_model`.
     """
     feeds = _Feeds(model, context.data, context.track, "calibrating NNCF's")
     try:
@@ -256,7 +257,7 @@ def nncf_model(model: FloatModel, context: Context, target: Path) -> PeerModel:
 
 
 def peer_calibrator(calibrator: str | None) -> str:
-    """The calibrator where onnxruntime has it, else its min/max."""
+    """The calibrator if onnxruntime has it, else min/max."""
     return calibrator if calibrator in CALIBRATORS else "minmax"
 
 
@@ -268,7 +269,7 @@ def _file(model: FloatModel) -> Path:
 
 @dataclass(frozen=True)
 class _Feeds:
-    """The calibration inputs, read anew, and counted, each time that they are gone through."""
+    """The calibration inputs, read anew for each iteration, with a progress bar."""
 
     model: FloatModel
     data: Dataset
@@ -282,7 +283,7 @@ class _Feeds:
 
 
 def _reason(error: QuantSegError, model: Path | bytes) -> str:
-    """A failure in words that are the same on every machine: names of files only, for models and temporary files."""
+    """An error message without paths of this machine: models and temporary files appear by file name only."""
     temporary = re.escape(tempfile.gettempdir()) + r"/(quantseg-|ort\.quant\.|tmp)[^/\s]*/"
     text = str(error)
     if isinstance(model, Path):

@@ -1,7 +1,7 @@
-"""The report: what the measurements say about one quantised model, as JSON, Markdown and one HTML page.
+"""The report: all measurements of one quantised model, as JSON, Markdown and one HTML page.
 
-content.py holds the values, sections/ says what is shown of them and index.py what is shown of many reports,
-rendering.py gives that a form, writing.py puts it into files.
+building.py measures, content.py holds the values, sections/ selects what one report shows and index.py what the table
+of all reports shows, rendering.py makes HTML and Markdown, writing.py writes the files.
 """
 
 from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on

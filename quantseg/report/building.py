@@ -1,4 +1,4 @@
-"""Measures a float model and its int8 forms on images, and gathers everything into one report."""
+"""Measures a float model and its quantised models on images, and collects the results in one Report."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -36,10 +36,11 @@ PROFILE_RUNS = 10
 
 @dataclass(frozen=True)
 class Reporting:
-    """What a report holds. name: None is the model's.
+    """Options of a report. name: None means the model's name.
 
-    rounds: of timing. pictures: whether images are shown. peer: whether onnxruntime's quantizer stands beside.
-    int8_model: where the model is written too. dataset, note: as data and note in Report. commands: what made it.
+    rounds: of timing. pictures: whether images are shown. peer: whether onnxruntime's quantizer is compared.
+    int8_model: a path to write the int8 model to as well. dataset, note: as `data` and `note` of Report. commands: the
+    command lines that made the report.
     """
 
     name: str | None = None
@@ -54,9 +55,9 @@ class Reporting:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a report is of. model: the float one, a file. int8: the file that was written of `made`.
+    """The models of a report. model: the float model, from a file. made: our int8 model, written to the file `int8`.
 
-    calibration: what it was calibrated on. peer: onnxruntime's quantizer's form, where it stands beside.
+    calibration: what `made` was calibrated on. peer: the model of onnxruntime's quantizer, if it is compared.
     """
 
     name: str
@@ -69,9 +70,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class JudgedData:
-    """The images that a model is judged on, and what is to be said of them: `data` and `note` as in Report.
+    """The images that the models are evaluated on. data, note: as in Report.
 
-    taken: how the quantised model takes the same images, where it is not as the float model does.
+    taken: the quantised model's own inputs and recipe, if preprocessing or head were folded into it.
     """
 
     images: Dataset
@@ -82,9 +83,10 @@ class JudgedData:
 
 @dataclass(frozen=True)
 class Measuring:
-    """rounds: of timing. pictures: whether images are shown. settings: what else the figures depend on.
+    """Options of the measurements.
 
-    commands: what made the report.
+    rounds: of timing. pictures: whether images are shown. settings: further settings that the figures depend on.
+    commands: the command lines that made the report.
     """
 
     rounds: int = 5
@@ -96,9 +98,10 @@ class Measuring:
 def report_on(
     given: Calibrated, made: QuantizedModel, images: Opener, how: Reporting, effort: str, context: Context
 ) -> Report:
-    """What is to be said of a quantised model: judged on images, timed, profiled. Raises ModelError, DataError.
+    """The report on a quantised model: evaluated on images, timed, profiled. Raises ModelError, DataError.
 
-    given, effort: what it was made from, and with. context: its data are the calibration images.
+    given: the calibrated float model that `made` was quantised from. images: to evaluate on. effort: the effort level
+    that was used. context: its data are the calibration images.
     """
     calibrator = made.candidate.ranges.calibrator
     settings = {"calibrator": calibrator, "effort": effort, "format": made.qformat}
@@ -116,7 +119,7 @@ def report_on(
 
 
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
-    """Evaluates, times and profiles both models, and onnxruntime's quantizer's beside them where there is one.
+    """Evaluates, times and profiles the float and the int8 model, and the peer's model if there is one.
 
     Raises ModelError and DataError as the measurements do.
     """
@@ -174,7 +177,7 @@ def _peer(peer: PeerModel, model: FloatModel, data: Dataset, context: Context) -
 
 
 def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evaluation) -> tuple[ReportImage, ...]:
-    """The images that agree least, run once more: keeping every image's masks until then would cost memory."""
+    """Draws the images with the lowest agreement. They are run once more: keeping all masks would cost memory."""
     index = {name: i for i, name in enumerate(judged.images.names)}
     worst = [index[image.name] for image in evaluation.worst(WORST_IMAGES)]
     ignored, runtime = recipe.output.ignore_index, pair.runtimes[1]

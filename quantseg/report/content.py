@@ -1,4 +1,4 @@
-"""Report: everything that is known about one quantised model, as one value."""
+"""Report: all that was measured of one quantised model, as one value."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ PEER = ONNXRUNTIME
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as a file: its name without folders, its size with external data, its SHA-256."""
+    """A model file. file: its name without folders. size: bytes, external data included. sha256: hexadecimal."""
 
     file: str
     size: int
@@ -32,9 +32,9 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Peer:
-    """The same model as onnxruntime's own quantizer makes it, and its masks beside the float model's.
+    """The model that onnxruntime's quantizer makes of the same float model. evaluation: against the float model.
 
-    failed: why there is none; the rest is None then.
+    failed: why there is no such model; the other fields are then None.
     """
 
     model: ModelFile | None = None
@@ -44,14 +44,14 @@ class Peer:
 
 @dataclass(frozen=True)
 class Report:
-    """The proof. Its mappings and `latency` name the two models FLOAT and INT8; other rows are for comparison.
+    """The measurements of one quantised model. Mappings and rows of `latency` are keyed FLOAT, INT8 and PEER.
 
-    convolutions: those of each model that ran, the slowest first. roofs: what they are held against.
-    peer: the other quantizer's model, where it was asked for; PEER is its name beside the two.
-    data: the data set that the images are of, where it is known. note: what to know before reading the figures.
-    ranges: the tensors that lose most, the worst first. pictures: images that agree least, the worst first.
-    sums: on which processors the int8 model's integer sums are exact.
-    provenance: what else the figures depend on, such as versions, processor and data. commands: what made it.
+    convolutions: the convolutions that each model ran, the slowest first. roofs: the roofline they are compared with.
+    peer: the other quantizer's model, if it was compared. data: the data set of the images, if known. note: a caveat to
+    read before the figures. ranges: the tensors with the lowest estimated SQNR, the worst first. pictures: the images
+    with the lowest agreement, the worst first. sums: on which processors the int8 model's integer sums are exact.
+    provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
+    made the report.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Report:
 
     @property
     def summary(self) -> "Summary":
-        """The figures of the report's first lines."""
+        """The main figures of the report, as one row."""
         times = {timing.name: timing for timing in self.latency}
         scores = self.evaluation.float_scores, self.evaluation.int8_scores
         return Summary(
@@ -104,7 +104,7 @@ class Report:
         return textwrap.fill(f"{self.name}: {verdict(self.summary)}", 100)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: all figures, without the pixels of the pictures. Infinite ratios are null."""
+        """Values for JSON: all figures, without the drawn images. Infinite ratios are null."""
         return {
             "name": self.name,
             "summary": asdict(self.summary),
@@ -124,7 +124,7 @@ class Report:
 
 @dataclass(frozen=True)
 class PeerSummary:
-    """The other quantizer's model in one row, units as in Summary. failed: why there is no such model."""
+    """The other quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
 
     bytes: int | None = None
     ms: float | None = None
@@ -135,9 +135,9 @@ class PeerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A report in one row. Sizes in bytes, latencies in ms, shares 0…1; None where it was not measured.
+    """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
 
-    peer: the other quantizer's row, where it was asked for. data, note: as in Report.
+    peer: the other quantizer's figures, if it was compared. data, note: as in Report.
     """
 
     name: str
@@ -155,7 +155,7 @@ class Summary:
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":
-        """The row that `dataclasses.asdict` made plain. Raises TypeError for values that are none."""
+        """The inverse of `dataclasses.asdict`. Raises TypeError for values of another form."""
         peer = values.get("peer")
         return Summary(**{**values, "peer": None if peer is None else PeerSummary(**peer)})
 
@@ -166,18 +166,18 @@ class Summary:
 
     @property
     def speed_ratio(self) -> float | None:
-        """How many times faster the int8 model is; below 1 it is slower."""
+        """How many times as fast the int8 model is as the float model; below 1 it is slower."""
         return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
 
     @property
     def peer_speed_ratio(self) -> float | None:
-        """How many times faster than the float model the other quantizer's model is."""
+        """How many times as fast the other quantizer's model is as the float model."""
         ms = None if self.peer is None else self.peer.ms
         return None if self.float_ms is None or ms is None else self.float_ms / ms
 
     @property
     def iou_change(self) -> float | None:
-        """int8 less float mean IoU against the labels."""
+        """Mean IoU against the labels: int8 minus float."""
         return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
 
 

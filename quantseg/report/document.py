@@ -1,4 +1,4 @@
-"""A document before it has a form: sections of text, tables and figures, for HTML and Markdown alike."""
+"""A document independent of its format: sections of text, tables and figures, to be rendered as HTML or Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from quantseg.report.tables import Row, alignments
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under headers; the caption says what they are."""
+    """A table of text cells with headers and a caption."""
 
     caption: str
     headers: tuple[str, ...]
@@ -24,7 +24,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing: SVG markup without XML prolog, and the words that stand for it."""
+    """A drawing. svg: SVG markup without XML prolog. alt: its alternative text."""
 
     caption: str
     alt: str
@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Legend:
-    """What a colour of the images means."""
+    """The meaning of a colour in the images."""
 
     colour: Colour
     meaning: str
@@ -41,7 +41,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the document. Its tables stand before its figures; `items` is a list of short sentences."""
+    """One part of the document. Its tables come before its figures; items: short sentences, shown as a list."""
 
     title: str
     text: str
@@ -54,13 +54,13 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The title as a link target."""
+        """The title as an HTML id, to link to."""
         return "-".join(self.title.lower().split())
 
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure that stands out: its value, what it is, and what it is made of."""
+    """A key number in large type. label: what it is. detail: how it comes about, such as "17.0 MB → 4.4 MB"."""
 
     value: str
     label: str

@@ -1,4 +1,4 @@
-"""Images of the masks: image, label, float mask, int8 mask and the pixels that differ, as PNG data URIs."""
+"""Panels of one image: the image, its labels, float mask, int8 mask and the pixels that differ, as PNG data URIs."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from quantseg.evaluation.predictions import Comparison
 from quantseg.report.palette import BACKGROUND, CHANGED, IGNORED, Colour, class_colours
 
 LARGEST_SIDE = 400
-"""Panels are shrunk to this many pixels on their longer side: a report of a dozen images stays small."""
+"""Panels are shrunk to this many pixels on their longer side, to keep the report small."""
 
 RGB = NDArray[np.uint8]
 _PNG = "data:image/png;base64,"
@@ -22,7 +22,7 @@ _PNG = "data:image/png;base64,"
 
 @dataclass(frozen=True)
 class Panel:
-    """One small image with its title, the words that stand for it, and its PNG as a data URI."""
+    """One small image. alt: its alternative text. uri: its PNG as a data URI. width, height: in pixels."""
 
     title: str
     alt: str
@@ -33,9 +33,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class ReportImage:
-    """The panels of one image. changed: share of the pixels that differ.
+    """The panels of one image. changed: share of pixels that differ between int8 and float mask.
 
-    present: class ids that the masks show. ignored: whether they show pixels of no class.
+    present: class ids in the masks and labels. ignored: whether there are pixels of no class.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ReportImage:
 
 
 def picture(comparison: Comparison, classes: Sequence[str], ignore_index: int | None) -> ReportImage:
-    """Draws the first image of a comparison; a panel without content (no image, no labels) is left out."""
+    """Draws the panels of the first image of a comparison; those without content (no image, no labels) are omitted."""
     reference, candidate = comparison.reference, comparison.candidate
     changed, colours = comparison.changed[0], class_colours(classes)
     masks = {"float mask": reference.masks[0], "int8 mask": candidate.masks[0]}
@@ -67,9 +67,9 @@ def picture(comparison: Comparison, classes: Sequence[str], ignore_index: int | 
 
 
 def painted(mask: NDArray[Any], colours: Sequence[Colour]) -> RGB:
-    """A mask in the colours of its classes, (height, width, 3). Ids without a colour are drawn as ignored.
+    """A mask in the colours of its classes, (height, width, 3). Ids without a colour are drawn as ignored pixels.
 
-    Of channels that overlap, the last lies on top.
+    Where channels overlap, the last is drawn on top.
     """
     if mask.ndim == 3:
         canvas = np.full((*mask.shape[1:], 3), BACKGROUND, np.uint8)
@@ -81,7 +81,7 @@ def painted(mask: NDArray[Any], colours: Sequence[Colour]) -> RGB:
 
 
 def _marked(changed: NDArray[np.bool_], image: RGB | None) -> RGB:
-    """The changed pixels in one vivid colour, three pixels wide, over a pale grey form of the image."""
+    """The changed pixels in one vivid colour, thickened to three pixels, over a pale grey image."""
     canvas = np.full((*changed.shape, 3), 235, np.uint8)
     if image is not None:
         grey = Image.fromarray(image).convert("L").resize(changed.shape[::-1], Image.Resampling.BOX)
@@ -92,7 +92,7 @@ def _marked(changed: NDArray[np.bool_], image: RGB | None) -> RGB:
 
 
 def _without(truth: NDArray[Any], ignore_index: int | None) -> NDArray[Any]:
-    """The labels with an id of no class where they are ignored; labels in channels are never ignored."""
+    """The labels with `ignore_index` replaced by an id of no class; labels in channels are unchanged."""
     return truth if ignore_index is None or truth.ndim == 3 else np.where(truth == ignore_index, -1, truth)
 
 

@@ -1,7 +1,7 @@
-"""The index: what it says of all reports, and of those whose models stand beside onnxruntime's quantizer's.
+"""The index: a table of all reports, and the tool comparison of those that include onnxruntime's quantizer.
 
-A column is a line in a table below; the page shows them all side by side, under the names of their groups, and
-text forms, 100 characters wide, show two tables.
+A column is a line in a table below. The HTML page shows all columns in one table, under the names of their groups; text
+output, 100 characters wide, is split into two tables.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ CONTEST_TEXT = (
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of a report, under its header in a group of columns."""
+    """One column of the index. cell: the text of a report's cell."""
 
     group: str
     header: str
@@ -72,7 +72,7 @@ def report_table(summaries: Sequence[Summary]) -> Table:
 
 
 def contest_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
-    """Accuracy and cost of reports with a peer, each table at most 100 characters wide as text."""
+    """The tool comparison as two tables, accuracy and cost, each at most 100 characters wide as text."""
     return (
         _table("Accuracy and agreement", (_NAME, *_QUALITY), summaries),
         _table("Size and latency", (_NAME, *_COST), summaries),
@@ -80,7 +80,7 @@ def contest_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
 
 
 def contest_table(summaries: Sequence[Summary]) -> Table:
-    """Both in one, for a page; the names of `groups` are left out of its headers."""
+    """The tool comparison as one wide table, for HTML; its headers omit the group names, which `groups` gives."""
     headers = tuple(column.header for column in CONTEST_COLUMNS)
     return Table("Float, onnxruntime's quantizer, quantseg", headers, _rows(CONTEST_COLUMNS, summaries))
 
@@ -91,7 +91,7 @@ def groups() -> tuple[tuple[str, int], ...]:
 
 
 def remarks(summary: Summary) -> tuple[str, ...]:
-    """What must be known beside a row: that the images are not the model's own, that the peer failed and why."""
+    """Caveats of a row: that the images are not of the model's own data set, or that the peer failed and why."""
     return tuple(remark for remark in (summary.note, _peer(summary).failed) if remark is not None)
 
 
@@ -100,7 +100,7 @@ def _peer(summary: Summary) -> PeerSummary:
 
 
 def _table(caption: str, columns: Sequence[Column], summaries: Sequence[Summary]) -> Table:
-    """With the group's name before the header of its first column."""
+    """A table whose headers have the group's name before its first column."""
     first = {next(members) for group, members in groupby(columns, lambda c: c.group) if group}
     headers = tuple(f"{c.group}: {c.header}" if c in first else c.header for c in columns)
     return Table(caption, headers, _rows(columns, summaries))

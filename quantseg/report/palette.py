@@ -1,7 +1,7 @@
-"""Colours of classes that people with any colour vision can tell apart, the most distinct first.
+"""Class colours that are safe for colour-blind readers, the most distinct first.
 
-The first seven are Okabe and Ito's (2008), the next nine Paul Tol's "muted" (SRON technical note 2021-01).
-Models with more classes get the same colours again, each time darker: no palette keeps so many apart.
+The first seven are Okabe and Ito's (2008), the next nine Paul Tol's "muted" (SRON technical note 2021-01). Models with
+more classes reuse the colours, each time darker: no palette has that many distinct ones.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _DARKER = 0.62
 
 
 def class_colours(classes: Sequence[str]) -> tuple[Colour, ...]:
-    """One colour per class. A class named background gets a quiet one and takes none from the others."""
+    """One colour per class. A class named "background" gets a neutral colour outside the palette."""
     colours, used = [], 0
     for name in classes:
         if name.lower() == "background":

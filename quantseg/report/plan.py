@@ -1,4 +1,4 @@
-"""The plan in brief: settings, rewrites, how many nodes compute in int8, which stay float and why."""
+"""Summary of a plan: settings, rewrites, how many nodes compute in int8, which stay float and why."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from quantseg.quantization.plan import KeptFloat, QuantPlan
 
 @dataclass(frozen=True)
 class KeptGroup:
-    """Nodes that stay float for one reason: how many of each operator, and their names."""
+    """Nodes that stay float for the same reason. operators: operator → number of nodes. nodes: their names."""
 
     reason: str
     operators: Mapping[str, int]
@@ -19,7 +19,7 @@ class KeptGroup:
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """settings: as the plan's JSON has them. lowered: rewrite → how many nodes it changed.
+    """Summary of a QuantPlan. settings: as in the plan's JSON. lowered: rewrite → how many nodes it changed.
 
     quantised: operator → how many nodes compute in int8. kept: groups of float nodes, the largest first.
     """

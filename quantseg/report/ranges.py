@@ -1,7 +1,7 @@
-"""Ranges under suspicion: which tensors lose most in their integer grid, estimated from their histograms.
+"""The tensors with the lowest quantisation SQNR, estimated from their histograms.
 
-Every value inside the clip is off by Δ²/12 in the mean square, Δ the step of the grid; a value x outside is
-off by (x − clip)². With the counts n of the histogram, SQNR ≈ 10·log10(Σ n·x² / Σ n·error²).
+Values inside the clip range have a mean square error of Δ²/12, Δ the scale; a value x outside has a squared error of
+(x − clip)². With the counts n of the histogram, SQNR ≈ 10·log10(Σ n·x² / Σ n·error²).
 """
 
 import math
@@ -20,10 +20,10 @@ DRAWN_BINS = 160
 
 @dataclass(frozen=True)
 class TensorRange:
-    """One tensor's values beside the grid that stores them.
+    """The histogram of one tensor and its quantisation parameters.
 
-    clip: the real interval of the grid. step: its scale. sqnr_db: estimated, in dB. clipped: share of the
-    values outside. used: share of the clip that lies between the extrema of the values.
+    clip: the range of real numbers that the integers cover. step: the scale. sqnr_db: estimated, in dB. clipped: share
+    of values outside the clip range. used: share of the clip range between the smallest and the largest value.
     """
 
     name: str
@@ -37,7 +37,7 @@ class TensorRange:
 
 
 def coarser(histogram: Histogram, bins: int) -> tuple[F64, NDArray[np.int64]]:
-    """Edges and counts of at most `bins` bins, each the sum of neighbours; the last may be narrower."""
+    """Edges and counts of at most `bins` bins, each merged from adjacent ones; the last may be narrower."""
     group = -(-len(histogram.counts) // bins)
     starts = np.arange(0, len(histogram.counts), group)
     edges = histogram.edges
@@ -45,7 +45,7 @@ def coarser(histogram: Histogram, bins: int) -> tuple[F64, NDArray[np.int64]]:
 
 
 def tensor_range(name: str, histogram: Histogram, params: QuantParams) -> TensorRange:
-    """Estimates the loss of one tensor with one scale. The histogram holds at least one value."""
+    """Estimates the loss of a tensor that is quantised per tensor. The histogram must not be empty."""
     clip, step = params.representable, float(params.scale)
     x, share = histogram.centres, histogram.counts / histogram.total
     beyond = np.maximum(np.maximum(clip.minimum - x, x - clip.maximum), 0.0)
@@ -67,9 +67,9 @@ def tensor_range(name: str, histogram: Histogram, params: QuantParams) -> Tensor
 def worst_ranges(
     histograms: Mapping[str, Histogram], params: Mapping[str, QuantParams], count: int
 ) -> tuple[TensorRange, ...]:
-    """The `count` tensors of lowest estimated SQNR, the worst first, of those that have both and one scale.
+    """The `count` tensors with the lowest estimated SQNR, the worst first, of those quantised per tensor.
 
-    Tensors that were always 0 lose nothing and are left out.
+    Tensors without histogram or parameters are left out, and those that are always 0: they lose nothing.
     """
     ranges = [
         tensor_range(name, histogram, params[name])

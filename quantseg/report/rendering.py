@@ -1,4 +1,4 @@
-"""From values to text: a report, or the list of reports, as a self-contained HTML page and as Markdown."""
+"""Renders a report, or the index of reports, as a self-contained HTML page and as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,7 +17,7 @@ from quantseg.report.verdict import contest_verdict, headlines, verdict
 
 
 def html_report(report: Report) -> str:
-    """The report as a page: styles, figures and images inline, no scripts, nothing fetched."""
+    """The report as an HTML page: styles, figures and images inline, no scripts, no external resources."""
     return _page(
         "report.html.j2",
         title=report.name,
@@ -28,7 +28,7 @@ def html_report(report: Report) -> str:
 
 
 def markdown_report(report: Report) -> str:
-    """The report as Markdown: the same text and tables, no figures or pictures."""
+    """The report as Markdown: the same text and tables, without figures and images."""
     parts = [f"# {tables.escaped(report.name)}", tables.escaped(verdict(report.summary))]
     for section in sections(report):
         parts += [f"## {section.title}", *_markdown_section(section)]
@@ -36,7 +36,7 @@ def markdown_report(report: Report) -> str:
 
 
 def html_index(summaries: Mapping[str, Summary]) -> str:
-    """The tables of all reports as a page. summaries: folder of each report, beside the page → its figures."""
+    """The index as an HTML page. summaries: folder of a report, relative to the page → its main figures."""
     beside, alone = _by_peer(summaries)
     contest = {
         "title": index.CONTEST_TITLE,
@@ -59,7 +59,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
 
 
 def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = None) -> str:
-    """The tables of all reports as Markdown. figure: file beside it that shows the first of them."""
+    """The index as Markdown. figure: the SVG file of the tool comparison, relative to the Markdown file."""
     beside, alone = (tuple(part.values()) for part in _by_peer(summaries))
     parts = [f"# {index.TITLE}"]
     if beside:
@@ -76,13 +76,13 @@ def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = Non
 
 
 def svg_index(summaries: Mapping[str, Summary]) -> str | None:
-    """The index's figure as a file of its own, in the colours of the page; None where there is none."""
+    """The tool comparison's figure as a standalone SVG file; None where no report has a peer."""
     drawn = figures.contest(tuple(_by_peer(summaries)[0].values()))
     return svg_file(drawn[0]) if drawn else None
 
 
 def svg_file(figure: Figure) -> str:
-    """A figure as a file of its own, in the colours of the page, light or dark."""
+    """A figure as a standalone SVG file with the page's colours, light and dark."""
     opening, rest = figure.svg.split(">", 1)
     colours = _templates().get_template("colours.css").render()
     style = f"<style>{colours}\ntext {{ font-family: system-ui, sans-serif !important; }}</style>"
@@ -90,7 +90,7 @@ def svg_file(figure: Figure) -> str:
 
 
 def _by_peer(summaries: Mapping[str, Summary]) -> tuple[dict[str, Summary], dict[str, Summary]]:
-    """The reports with another quantizer's model, and those without."""
+    """Splits the reports into those with another quantizer's model and those without."""
     with_peer = {folder: s for folder, s in summaries.items() if s.peer is not None}
     return with_peer, {folder: s for folder, s in summaries.items() if s.peer is None}
 
@@ -124,6 +124,6 @@ def _templates() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters["css"] = css
-    environment.filters["svg"] = Markup  # figures are drawn here, and canvas.py escapes what they hold
+    environment.filters["svg"] = Markup  # safe: figures are our own, and canvas.py escapes their text
     environment.filters["cell"] = lambda cell: tables.NOTHING if cell is None else cell
     return environment

@@ -1,4 +1,4 @@
-"""The roofline in words: one line for a model, one row of a table for a convolution."""
+"""The roofline as text: one line for a model, and table rows for its convolutions."""
 
 import re
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from quantseg.runtimes.products import Product
 from quantseg.runtimes.roofline.roofs import Roofs, convolutions, fraction_of_roof
 
 HEADERS = ("convolution", "shape", "MMAC", "ms", "GMAC/s", "roof", "time")
-"""The columns of `slowest`. shape: kernel, channels read→written, where the kernel stands. roof: the part reached."""
+"""Columns of `slowest`. shape: kernel, input→output channels, spatial size. roof: the share of the roof reached."""
 _HUNG_ON = re.compile(r"(_nchwc|_token_\d+)+$")
-"""What onnxruntime appends to the name of a node that it rewrites."""
+"""Suffixes that onnxruntime appends to the name of a node that it rewrites."""
 
 
 def sentence(nodes: Iterable[ExecutedNode], roofs: Roofs) -> str:
-    """The roofline in a line: the share of time in convolutions, their speed, and how much of the roof that is."""
+    """One line: the convolutions' share of the time, their speed, and the share of the roof that they reach."""
     found = convolutions(nodes)
     total = summary(found)
     if not found:
@@ -34,7 +34,7 @@ def sentence(nodes: Iterable[ExecutedNode], roofs: Roofs) -> str:
 
 
 def slowest(nodes: Iterable[ExecutedNode], roofs: Roofs, *, limit: int | None = None) -> list[Row]:
-    """Rows under HEADERS, the convolution that took longest first; after `limit` of them the rest in one row."""
+    """Table rows for HEADERS, the slowest convolution first; after `limit` rows all others in one."""
     found = convolutions(nodes)
     shown, rest = found[:limit], found[limit:] if limit is not None else ()
     rows: list[Row] = [(plain_name(node.name), label(node.product), *figures([node], roofs)) for node in shown]
@@ -42,7 +42,7 @@ def slowest(nodes: Iterable[ExecutedNode], roofs: Roofs, *, limit: int | None = 
 
 
 def figures(nodes: Iterable[ExecutedNode], roofs: Roofs) -> tuple[str, ...]:
-    """Cells under HEADERS[2:] for some convolutions together: MMAC, ms, GMAC/s, part of the roof, share of time."""
+    """Cells for HEADERS[2:], totals over these nodes: MMAC, ms, GMAC/s, share of the roof, share of time."""
     nodes = tuple(nodes)
     total = summary(nodes)
     speed = total.convolution_macs_per_second
@@ -56,7 +56,7 @@ def figures(nodes: Iterable[ExecutedNode], roofs: Roofs) -> tuple[str, ...]:
 
 
 def label(product: Product | None) -> str | None:
-    """Kernel, channels and places, such as '3x3, 32→64, 96x96' or '5x5 depthwise, 160, 12x16'."""
+    """Kernel, channels and spatial size, such as '3x3, 32→64, 96x96' or '5x5 depthwise, 160, 12x16'."""
     if product is None:
         return None
     (read, written), (batch, *places) = product.channels, product.size
@@ -69,7 +69,7 @@ def label(product: Product | None) -> str | None:
 
 
 def plain_name(name: str) -> str:
-    """The name that a node has in the model, without what onnxruntime appends to it."""
+    """A node's name in the model, without the suffixes of onnxruntime."""
     return _HUNG_ON.sub("", name) or name
 
 

@@ -1,6 +1,6 @@
-"""Tables of text: rows in, lines of at most WIDTH characters out, for the terminal or as Markdown.
+"""Tables as text, at most WIDTH characters wide, for the terminal or as Markdown; and formatters for their cells.
 
-Formatters turn one value into one cell; a value that does not exist (None) is a dash.
+A formatter turns one value into the text of a cell; None becomes a dash.
 """
 
 import re
@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 WIDTH = 100
 NOTHING = "–"
-_MARKS = {"*", "`", "|", "<", "\\", "["}  # what Markdown would read as markup or as the end of a cell
+_MARKS = {"*", "`", "|", "<", "\\", "["}  # Markdown's markup characters, and the end of a cell
 _NARROWEST = 8
 _LEFT_OUT = "…"
 _NAMES = {"iou": "IoU", "dice": "Dice"}
@@ -23,7 +23,7 @@ Row = Sequence[Cell]
 
 
 def terminal(headers: Sequence[str], rows: Sequence[Row]) -> str:
-    """A table for people at a terminal. Numbers stand to the right; long text is shortened in its middle."""
+    """A table for the terminal. Numbers are aligned right; long text is shortened in the middle."""
     return _table(headers, rows, "simple", str)
 
 
@@ -35,7 +35,7 @@ def markdown(headers: Sequence[str], rows: Sequence[Row]) -> str:
 def percent(value: float | None) -> str:
     """A share 0…1 as per cent with one decimal: 0.9431 → '94.3 %'.
 
-    Less than all never shows as 100.0, more than nothing never as 0.0.
+    Rounding never gives 100.0 for a share below 1, nor 0.0 for one above 0.
     """
     if value is None:
         return NOTHING
@@ -81,7 +81,7 @@ def real(value: float | None) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """`text` in at most `width` characters, its middle left out (…): names differ at their ends."""
+    """`text` in at most `width` characters, with … for its middle: names differ at their ends."""
     if len(text) <= width:
         return text
     tail = (width - 1) // 2
@@ -89,9 +89,9 @@ def shortened(text: str, width: int) -> str:
 
 
 def telling(names: Sequence[str], width: int) -> list[str]:
-    """Node names in at most `width` characters each: of those that are longer, the parts that most names have go first.
+    """Node names in at most `width` characters each. Longer names first lose the path parts that most names share.
 
-    a/b/c with b in most names becomes a/…/c; what is too long even then loses its middle.
+    a/b/c with b in most names becomes a/…/c; a name that is still too long loses its middle.
     """
     paths = [name.split("/") for name in names]
     often = Counter(part for path in paths for part in set(path))
@@ -108,29 +108,29 @@ def telling(names: Sequence[str], width: int) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """`text` as Markdown that shows just these characters."""
+    """`text` with Markdown's markup characters escaped."""
     return "".join(f"\\{letter}" if letter in _MARKS else letter for letter in text)
 
 
 def title(key: str) -> str:
-    """A figure's key as words: 'mean_iou' → 'mean IoU'."""
+    """The title of a metric's key: 'mean_iou' → 'mean IoU'."""
     return " ".join(_NAMES.get(word, word) for word in key.split("_"))
 
 
 def alignments(headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    """'right' for each column whose every cell is a number, with its unit or without, else 'left'."""
+    """For each column, 'right' if every cell is a number, with or without unit, else 'left'."""
     if not rows:
         return ("left",) * len(headers)
     return tuple("right" if all(map(_is_numeric, column)) else "left" for column in zip(*rows, strict=True))
 
 
 def _three_digits(value: float) -> str:
-    """As many decimals, at most two, as three significant digits need."""
+    """The value with three significant digits, but at most two decimals."""
     return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
 
 
 def _table(headers: Sequence[str], rows: Sequence[Row], style: str, escape: Callable[[str], str]) -> str:
-    """The table at the largest cell width at which its lines fit; the widest cells are shortened first."""
+    """The table at the largest cell width at which its lines fit WIDTH; the widest cells are shortened first."""
     texts = [[_text(cell) for cell in row] for row in rows]
     limit = max((len(text) for row in texts for text in row), default=0)
     while True:

@@ -1,4 +1,4 @@
-"""The verdict: what a reader in a hurry should know, in a sentence or two and a few large figures."""
+"""The verdict on a quantised model: one or two sentences, and a few key figures."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -8,11 +8,11 @@ from quantseg.report.document import Headline
 from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio
 
 _ALIKE = 0.05
-"""Latencies within 5 % of each other are called equal: less than a benchmark's own spread."""
+"""Latencies within 5 % of each other count as equal: that is within a benchmark's spread."""
 
 
 def verdict(summary: Summary) -> str:
-    """Size, speed and agreement, the change against the labels where there are any, and the other quantizer's lot.
+    """Size, speed and agreement, the change in accuracy if there are labels, and the other quantizer's figures.
 
     A note on the images comes last.
     """
@@ -20,7 +20,7 @@ def verdict(summary: Summary) -> str:
 
 
 def contest_verdict(summaries: Sequence[Summary]) -> str:
-    """How often this tool's model is ahead of the other quantizer's, and both medians; '' where nothing compares.
+    """How often our model beats the other quantizer's, and the medians of both; '' where no report has a peer.
 
     Speeds that differ by less than 5 % count as equal.
     """
@@ -56,7 +56,7 @@ def _ours(summary: Summary) -> str:
 
 
 def headlines(report: Report) -> tuple[Headline, ...]:
-    """The figures at the top: what was measured of size, speed, agreement and accuracy."""
+    """The key figures at the top: size, speed, agreement and accuracy, as far as measured."""
     s, evaluation = report.summary, report.evaluation
     shown = [
         Headline(ratio(s.size_ratio), "smaller", f"{megabytes(s.float_bytes)} → {megabytes(s.int8_bytes)}"),

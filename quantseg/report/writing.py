@@ -1,4 +1,4 @@
-"""Reports as files: reports/<name>/ with report.json, report.md and index.html, and the index of them all."""
+"""Writes reports: <folder>/<name>/ with report.json, report.md and index.html, and the index of all reports."""
 
 import json
 from dataclasses import asdict, replace
@@ -18,7 +18,7 @@ INDEX_FIGURE = "contest.svg"
 
 
 def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tuple[Path, ...]:
-    """Writes the three forms of a report into `folder`; without `images`, none shows the images themselves.
+    """Writes report.json, report.md and index.html into `folder`. pictures: whether they include the images.
 
     Everything is rendered before the first file is written. Raises OutputError where the folder is read-only.
     """
@@ -31,10 +31,10 @@ def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tupl
 
 
 def write_index(folder: Path) -> tuple[Path, ...]:
-    """Writes README.md, index.html and index.json over the reports in the folders of `folder`, by folder name.
+    """Writes README.md, index.html and index.json for all reports in the folders of `folder`, sorted by folder name.
 
-    Where models stand beside the other quantizer's, contest.svg shows them.
-    Raises DataError for a report.json that is not one of ours.
+    If any report has another quantizer's model, contest.svg shows the tool comparison. Raises DataError for a
+    report.json that is not one of ours.
     """
     summaries = {path.parent.name: read_summary(path) for path in sorted(folder.glob(f"*/{REPORT_JSON}"))}
     svg = svg_index(summaries)
@@ -50,7 +50,7 @@ def write_index(folder: Path) -> tuple[Path, ...]:
 
 
 def read_summary(path: Path) -> Summary:
-    """The first figures of a report.json. Raises DataError where it cannot be read."""
+    """The main figures of a report.json. Raises DataError where it cannot be read."""
     try:
         return Summary.from_json(json.loads(path.read_text(encoding="utf-8"))["summary"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

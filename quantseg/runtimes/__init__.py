@@ -1,6 +1,6 @@
-"""Runtimes: what opens a model and runs it, and what tells which kernels it really ran.
+"""Runtimes: run a model on this machine, and report which kernels were executed.
 
-A new runtime is one module that satisfies `Runtime` and one line in `RUNTIMES`.
+A new runtime is one module with a class that satisfies `Runtime`, and one line in `RUNTIMES`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,29 +19,29 @@ __all__ = ["DEFAULT", "RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime
 
 
 class Session(Protocol):
-    """An open model. `close` frees it and the threads it keeps; a closed session is not used again."""
+    """An open model. `close` frees its memory and threads; a closed session must not be used again."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the model must be fed; a dynamic dimension is None."""
+        """The model's inputs; a dynamic dimension is None."""
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What the model gives, in its order."""
+        """The model's outputs, in their order in the model."""
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
-        """The named outputs, or all, for one set of inputs. Raises ModelError where they do not fit."""
+        """The named outputs (all by default) for one set of inputs. Raises ModelError where the inputs do not fit."""
 
     def close(self) -> None:
         """Frees the session."""
 
 
 class Runtime(Protocol):
-    """An engine that runs ONNX models on this machine."""
+    """A library that runs ONNX models on this machine, such as onnxruntime."""
 
     @property
     def name(self) -> str:
-        """Its key in `RUNTIMES`."""
+        """The runtime's key in `RUNTIMES`."""
 
     @property
     def version(self) -> str:
@@ -49,29 +49,29 @@ class Runtime(Protocol):
 
     @property
     def activation_types(self) -> frozenset[str]:
-        """Integer types of activations for which it has convolution kernels; with others it computes in float."""
+        """Activation types for which there are integer convolution kernels; with others convolutions run in float."""
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> Session:
-        """Loads a model with its optimisations on. Raises ModelError, and MissingExtraError where an extra is missing.
+        """Loads a model, graph optimisations on. Raises ModelError, and MissingExtraError where an extra is missing.
 
-        `threads` work on one operator; `spinning` lets them wait for work in a busy loop, which is faster
-        while one session has the machine to itself and slower beside others.
+        `threads`: intra-op threads. `spinning`: whether they wait for work in a busy loop, which is faster while one
+        session has the machine to itself and slower beside other sessions.
         """
 
     def executed(
         self, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], *, threads: int, runs: int
     ) -> tuple[ExecutedNode, ...]:
-        """The nodes that the runtime ran for these feeds, in order, timed over `runs` runs after a first."""
+        """The executed nodes in order, each with its median time over `runs` runs after one warm-up run."""
 
 
 RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
 
 DEFAULT: Runtime = RUNTIMES["onnxruntime"]
-"""What runs models where nobody names a runtime."""
+"""The runtime that is used where none is named."""
 
 
 def runtime_named(name: str) -> Runtime:
-    """The runtime of that name. Raises QuantSegError for another word."""
+    """The runtime of that name. Raises QuantSegError for an unknown name."""
     if name not in RUNTIMES:
         raise QuantSegError(f"{name!r} is no runtime; choose {' or '.join(RUNTIMES)}")
     return RUNTIMES[name]

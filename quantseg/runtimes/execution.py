@@ -1,7 +1,7 @@
-"""What a runtime executed: its nodes by the kind of work they do, and the totals.
+"""What a runtime executed: its nodes, classified by the kind of computation, and totals.
 
-A runtime rewrites the graph that it is given, so what a model file says is int8 may run in float and the
-other way round. The nodes here are those that ran, by the element types that they ran on.
+A runtime optimises the graph, so a node that is int8 in the model file may run in float, and the other way round. The
+nodes here are the executed ones, classified by the element types that they ran on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +12,8 @@ from quantseg.graph.operators import MOVEMENTS
 from quantseg.runtimes.products import CONVOLUTIONS, Product
 
 Kind = Literal["int8", "float", "boundary", "movement", "other"]
-"""int8: work on 8-bit tensors, moving them included. float: arithmetic on float tensors. boundary: float to
-8 bit and back. movement: float tensors copied or laid out anew. other: shapes, indices, casts."""
+"""int8: any operation on 8-bit tensors, copies included. float: arithmetic on float tensors. boundary: quantize and
+dequantize. movement: float tensors copied or transposed. other: shapes, indices, casts."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -21,7 +21,7 @@ _QUANTIZE = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
 _DEQUANTIZE = frozenset({"DequantizeLinear"})
 _BOOKKEEPING = frozenset({"Cast", "CastLike", "ConstantOfShape", "EyeLike", "Shape", "Size"})
 _INTEGER_INSIDE = frozenset({"DynamicQuantizeLSTM", "DynamicQuantizeMatMul"})
-"""Float in, float out, integer arithmetic between."""
+"""Operators with float inputs and outputs that compute in integers."""
 _MOVEMENT = MOVEMENTS | {
     "CenterCropPad", "Compress", "Concat", "GatherElements", "GatherND", "Identity", "Pad", "ReorderInput",
     "ReorderOutput", "ReverseSequence", "ScatterElements", "ScatterND",
@@ -32,9 +32,9 @@ _FLOAT = frozenset({"bfloat16", "double", "float", "float16"})
 
 @dataclass(frozen=True)
 class ExecutedNode:
-    """One node as it ran. `seconds`: median over the runs; `share`: of the sum over all nodes, 0 to 1.
+    """One executed node. `seconds`: median over the runs; `share`: of the total time of all nodes, 0 to 1.
 
-    `product`: of a convolution or matrix product, where the runtime tells its shapes.
+    `product`: the size of a convolution or matrix product, if the runtime reports its shapes.
     """
 
     name: str
@@ -47,18 +47,18 @@ class ExecutedNode:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether it is a convolution, transposed or not, in float or in integers."""
+        """Whether it is a convolution or transposed convolution, in float or in integers."""
         return self.op_type in CONVOLUTIONS
 
     @property
     def macs_per_second(self) -> float | None:
-        """Multiply-accumulates per second; None where their number or the time is not known."""
+        """MACs per second; None where the number of MACs or the time is unknown."""
         return self.product.macs / self.seconds if self.product is not None and self.seconds else None
 
 
 @dataclass(frozen=True)
 class KindTotal:
-    """How many nodes are of a kind and which share of the time they take, 0 to 1."""
+    """The number of nodes of a kind, and their share of the time, 0 to 1."""
 
     nodes: int
     share: float
@@ -68,8 +68,8 @@ class KindTotal:
 class ExecutionSummary:
     """Totals over the executed nodes. `kinds` has every kind, in the order of `KINDS`.
 
-    `convolution_macs`, `convolution_macs_per_second`: of those convolutions whose shapes are known; the speed is
-    None where none is.
+    `convolution_macs`, `convolution_macs_per_second`: over the convolutions whose shapes are known; the latter is None
+    if there are none.
     """
 
     seconds: float
@@ -84,9 +84,9 @@ class ExecutionSummary:
 
 
 def kind_of(op_type: str, inputs: Sequence[str], outputs: Sequence[str]) -> Kind:
-    """The kind of work of a node, from its operator and its tensors' element types ("float", "uint8", …).
+    """The kind of a node, from its operator and the element types of its tensors ("float", "uint8", …).
 
-    The first input and the outputs decide: the others may be scales, sizes or weights of another type.
+    The first input and the outputs decide: other inputs may be scales, sizes or weights of another type.
     """
     data = {*inputs[:1], *outputs}
     if op_type in _QUANTIZE | _DEQUANTIZE:
@@ -101,7 +101,7 @@ def kind_of(op_type: str, inputs: Sequence[str], outputs: Sequence[str]) -> Kind
 
 
 def summary(nodes: Iterable[ExecutedNode]) -> ExecutionSummary:
-    """Adds the nodes up."""
+    """The totals over these nodes."""
     nodes = tuple(nodes)
 
     def total(kind: Kind) -> KindTotal:

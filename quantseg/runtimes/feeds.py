@@ -1,4 +1,4 @@
-"""Whether what a model is to be fed fits it, told before a runtime sees it, so that the message names the input."""
+"""Checks a model's inputs before the runtime sees them, so that error messages name the input."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from quantseg.graph import TensorSpec
 
 
 def check_feeds(model: str, specs: Sequence[TensorSpec], feeds: Mapping[str, NDArray[Any]]) -> None:
-    """Raises ModelError where `feeds` are not exactly the inputs `specs`, in name, element type and known sizes."""
+    """Raises ModelError unless `feeds` match the inputs `specs` in names, element types and static dimensions."""
     wanted = {spec.name: spec for spec in specs}
     if feeds.keys() != wanted.keys():
         raise ModelError(f"{model}: inputs {sorted(feeds)} were given; feed exactly {sorted(wanted)}")

@@ -1,4 +1,4 @@
-"""What a runtime really executes of a model, and how near its convolutions come to this machine's roof."""
+"""Which nodes a runtime executes for a model, and how close its convolutions come to this machine's roofline."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,18 +14,18 @@ from quantseg.runtimes.roofline import Roofs, beside_roofs
 
 @dataclass(frozen=True)
 class Inspection:
-    """nodes: those that ran, in order. roofs: what their convolutions are held against, timed alongside."""
+    """nodes: the executed ones, in order. roofs: this machine's roofline, measured before and after the model."""
 
     nodes: tuple[ExecutedNode, ...]
     roofs: Roofs
 
     @property
     def summary(self) -> ExecutionSummary:
-        """Nodes and time of each kind of work."""
+        """The number and time of nodes of each kind, and totals."""
         return summary(self.nodes)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         nodes = [asdict(node) for node in self.nodes]
         return {"summary": asdict(self.summary), "roofs": asdict(self.roofs), "nodes": nodes}
 
@@ -40,7 +40,7 @@ class Inspection:
 
 
 def inspect(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, *, threads: int, runs: int) -> Inspection:
-    """Runs a model so many times under the runtime's profiler. Raises ModelError."""
+    """Profiles `runs` runs of a model. Raises ModelError."""
     nodes, roofs = beside_roofs(
         lambda: runtime.executed(model, feeds, threads=threads, runs=runs), runtime, threads=threads
     )

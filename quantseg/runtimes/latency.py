@@ -1,9 +1,9 @@
-"""Timing models side by side, fairly.
+"""The latency comparison: times several models fairly.
 
-The threads of a session spin for a while after a run and take time from any other session. So one session is
-alive at a time; the models take turns in rounds, so that a slow minute of the machine hits all of them; each
-round opens its sessions anew, since where a session's memory lies changes its speed. Absolute figures are the
-machine's of that minute; the ratio between rows of one benchmark is what holds.
+The threads of a session spin for a while after a run and take time from any other session. So only one session is open
+at a time; the models take turns in rounds, so that a slow phase of the machine affects all of them; each round opens
+its sessions anew, since the memory layout of a session changes its speed. Absolute latencies depend on the state of the
+machine at the time; the ratios between the rows of one benchmark are what can be compared.
 """
 
 import time
@@ -27,10 +27,10 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """One row: milliseconds per run over all rounds; `ratio`: how many times as fast as the first row.
+    """One row of a benchmark: milliseconds per run over all rounds.
 
-    `ratio` compares medians. `file_bytes` counts external data too. `peak_memory_bytes`: see
-    `quantseg.runtimes.memory.peak_memory`.
+    `ratio`: how many times as fast as the first row, by medians. `file_bytes`: external data included.
+    `peak_memory_bytes`: see `quantseg.runtimes.memory.peak_memory`.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Timings(tuple[Timing, ...]):
 
 @dataclass(frozen=True)
 class Turns:
-    """In how many rounds models take turns, and how many timed runs each has in a round."""
+    """rounds: in how many the models take turns. runs: timed runs of each model in a round."""
 
     rounds: int = 5
     runs: int = 10
@@ -74,11 +74,11 @@ def benchmark(
     turns: Turns | None = None,
     track: Track = quiet,
 ) -> Timings:
-    """Times every model, in the order given; ratios are to the first.
+    """Times every model, in the order given; ratios are relative to the first.
 
-    `runtime`: one for all, or each model's own by its name. `feeds`: inputs by model name; a model without an entry
-    is fed `random_feeds`. Each round runs a model three times to warm up before it is timed. Raises
-    ModelError where one does not load or run.
+    `runtime`: one for all models, or a mapping from model name. `feeds`: inputs by model name; a model without an entry
+    gets `random_feeds`. Each round runs a model three times to warm up before it is timed. Raises ModelError where a
+    model does not load or run.
     """
     runtimes = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
     sizes = {name: file_bytes(path) for name, path in models.items()}
@@ -111,16 +111,16 @@ def benchmark(
 
 
 def random_feeds(inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
-    """Inputs that fit, the same on every call: standard normal for floats, small integers else; batch size 1.
+    """Random inputs, the same on every call: standard normal for float, small integers otherwise; batch size 1.
 
-    Raises ModelError for an input with another dynamic size.
+    Raises ModelError for an input with a dynamic dimension other than the batch.
     """
     rng = np.random.default_rng(0)
     return {spec.name: _random(spec, rng) for spec in inputs}
 
 
 def file_bytes(model: Path) -> int:
-    """Bytes of the model file and of the files with its weights, the .bin of OpenVINO IR too. Raises ModelError."""
+    """Bytes of the model file and of its external data (for OpenVINO IR the .bin file). Raises ModelError."""
     if model.suffix == ".xml":
         return model.stat().st_size + model.with_suffix(".bin").stat().st_size
     tensors = [value.const_value for graph in load(model).graphs() for value in graph.initializers.values()]
@@ -131,7 +131,7 @@ def file_bytes(model: Path) -> int:
 def timed_runs(
     runtime: Runtime, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], threads: int, runs: int
 ) -> list[float]:
-    """Seconds of so many runs in a session of its own, after three to warm up. Raises ModelError."""
+    """Seconds of each of `runs` runs in a new session, after three to warm up. Raises ModelError."""
     session = runtime.open(model, threads=threads)
     try:
         for _ in range(_WARM_UP):

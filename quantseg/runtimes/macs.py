@@ -1,7 +1,6 @@
-"""How much each node of a prepared graph has to compute at one size of its inputs, in multiply-accumulates.
+"""MACs (multiply-accumulates) of each node of a prepared graph, for given input shapes.
 
-Sizes that the graph leaves open are asked of the runtime, which finds them all: it runs the graph once on zeros and
-hands out the shapes of tensors, not the tensors.
+Shapes that shape inference leaves unknown are found by running the graph once on zeros, with Shape nodes as outputs.
 """
 
 import math
@@ -18,10 +17,10 @@ from quantseg.runtimes.products import Shape, is_product, product_of
 
 
 def multiply_accumulates(prepared: Prepared, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, int]:
-    """Node → its multiply-accumulates, those with padding included; in the graph's order, 0 for what is no product.
+    """Node → its MACs, those on padding included, in graph order; 0 for all but convolutions and matrix products.
 
-    shapes: of the model's inputs, by name; what is left out has the shape that the graph tells. Subgraphs of control
-    flow are not counted. Raises ModelError where the inputs do not fit the model.
+    shapes: of the model's inputs, by name; an input left out has its static shape. Subgraphs of control flow are not
+    counted. Raises ModelError where the inputs do not fit the model.
     """
     model = prepared.model
     read = {node: (*node.inputs[:2], node.outputs[0]) for node in model.graph if is_product(node.op_type)}
@@ -40,7 +39,7 @@ def multiply_accumulates(prepared: Prepared, shapes: Mapping[str, Sequence[int]]
 
 
 def numbers_of(prepared: Prepared, shapes: Mapping[str, Sequence[int]]) -> Mapping[str, int]:
-    """Tensor → how many numbers it holds: the graph's inputs and all that its nodes make, in the graph's order.
+    """Tensor → its number of elements, for the graph's inputs and all node outputs, in graph order.
 
     shapes: see `multiply_accumulates`. Raises ModelError where the inputs do not fit the model.
     """
@@ -60,7 +59,7 @@ def _static(value: ir.Value) -> Shape | None:
 
 
 def _computed(model: ir.Model, names: Iterable[str], shapes: Mapping[str, Sequence[int]]) -> dict[str, Shape]:
-    """The shapes of these tensors when the inputs are zeros of these shapes."""
+    """The shapes of the tensors `names`, found by running the model on zero inputs of these shapes."""
     clone = model.clone()
     values = {value.name: value for value in (*clone.graph.inputs, *(o for n in clone.graph for o in n.outputs))}
     asked = {name: ir.node("Shape", [values[name]], name=f"{name}_size") for name in names}

@@ -1,4 +1,4 @@
-"""How much memory a model takes: measured in a process of its own, which holds nothing else."""
+"""Peak memory of a model, measured in a separate process."""
 
 import re
 import sys
@@ -19,12 +19,12 @@ _RUNS = 3
 
 
 def peak_memory(model: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: Runtime, threads: int) -> int | None:
-    """Bytes that opening the model and running it three times takes; None where the system cannot tell.
+    """Bytes needed to open the model and run it three times; None where the system does not report memory.
 
-    The highest resident memory of a fresh process, less what it held with runtime and feeds loaded but no
-    model yet. Raises ModelError where the model does not run or the process is killed.
+    The peak resident memory of a new process, minus what it used with runtime and feeds loaded but no model yet.
+    Raises ModelError where the model does not run or the process is killed.
     """
-    # Spawned, not forked: a fork starts with its parent's memory and would report that.
+    # Spawned, not forked: a fork would start with its parent's memory and count it.
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
         try:
             return process.submit(_growth, model, dict(feeds), runtime, threads).result()
@@ -35,7 +35,7 @@ def peak_memory(model: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: Runt
 
 
 def _growth(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, threads: int) -> int | None:
-    _ = runtime.version  # an extra is imported when it is asked for something: its memory is not the model's
+    _ = runtime.version  # imports the runtime, whose memory is not the model's
     before = psutil.Process().memory_info().rss
     session = runtime.open(model, threads=threads)
     for _ in range(_RUNS):
@@ -45,9 +45,9 @@ def _growth(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, th
 
 
 def peak_of_this_process() -> int | None:
-    """Highest resident memory of this process so far, in bytes."""
+    """Peak resident memory of this process so far, in bytes; None where the system does not report it."""
     if sys.platform == "linux":
-        # Not ru_maxrss: Linux hands the parent's down to a new program (getrusage(2), "Bugs").
+        # Not ru_maxrss: on Linux a new program inherits its parent's value (getrusage(2), "Bugs").
         found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
         return int(found[1]) * 1024 if found else None
     if sys.platform == "darwin":

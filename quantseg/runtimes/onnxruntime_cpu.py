@@ -1,4 +1,4 @@
-"""onnxruntime on the processor: sessions, and its errors in one line."""
+"""onnxruntime with its CPU execution provider; its exceptions become one-line ModelErrors."""
 
 import re
 import textwrap
@@ -34,16 +34,16 @@ _ERRORS = (
     RuntimeError,
 )
 _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
-"""Where a model that is given as bytes finds its external data."""
+"""Session option: the folder of the external data of a model that is given as bytes."""
 _FATAL = 4
-"""The severity from which onnxruntime writes to stderr; the same facts come as exceptions."""
+"""The log severity from which onnxruntime writes to stderr: errors are raised as exceptions anyway."""
 _NUMPY_NAMES = {"float": "float32", "double": "float64"}
 
 
 @final
 @dataclass(frozen=True)
 class OnnxRuntimeCpu:
-    """onnxruntime with its CPU kernels alone and every graph optimisation, but for those named in `without`."""
+    """onnxruntime's CPU execution provider, with all graph optimisations except those named in `without`."""
 
     name: str = "onnxruntime"
     version: str = onnxruntime.__version__
@@ -51,15 +51,15 @@ class OnnxRuntimeCpu:
     activation_types: frozenset[str] = frozenset({"uint8", "int8"})
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> "OnnxRuntimeSession":
-        """Loads a model; see `Runtime.open`. External data is read from beside a Path only."""
+        """Loads a model; see `Runtime.open`. External data is found only if the model is given as a Path."""
         return OnnxRuntimeSession(model, _options(threads, spinning), without=self.without)
 
     def executed(
         self, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], *, threads: int, runs: int
     ) -> tuple[ExecutedNode, ...]:
-        """The nodes of the optimised graph, as the profile of `runs` runs after a first shows them.
+        """The executed nodes of the optimised graph, from a profile of `runs` runs after one warm-up run.
 
-        Source: onnxruntime's documentation, "Profiling Tools"; its options are read in
+        Source: onnxruntime's documentation, "Profiling Tools"; session options:
         onnxruntime_session_options_config_keys.h.
         """
         named = with_names(model)
@@ -86,14 +86,16 @@ class OnnxRuntimeCpu:
 
 
 WEIGHTS_AS_WRITTEN = OnnxRuntimeCpu(without=("WeightBiasQuantization",))
-"""onnxruntime that leaves float weights as they are. By itself it (1.31) rounds those of a Conv that reads a
-DequantizeLinear, with one scale for the whole weight: fake quantisation of activations alone would show that instead.
+"""onnxruntime without its WeightBiasQuantization optimiser, so that float weights stay as written.
+
+With it, onnxruntime (1.31) quantises, per tensor, the float weight of a Conv that reads a DequantizeLinear, which would
+distort measurements with fake-quantised activations and float weights.
 """
 
 
 @final
 class OnnxRuntimeSession:
-    """A model open in onnxruntime. Feeds are checked before it sees them, so that messages name the input."""
+    """A model open in onnxruntime. Feeds are checked beforehand, so that error messages name the input."""
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class OnnxRuntimeSession:
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
-        """The named outputs, or all, for one set of inputs; see `Session.run`."""
+        """The named outputs (all by default) for one set of inputs; see `Session.run`."""
         assert self._session is not None, "the session is closed"
         check_feeds(self._name, self.inputs, feeds)
         with _one_line(self._name, "failed while running it", "try another input size"):
@@ -120,7 +122,7 @@ class OnnxRuntimeSession:
         return results
 
     def close(self) -> None:
-        """Frees the native session and its threads; a profile is written then."""
+        """Frees the native session and its threads, and writes the profile if profiling is on."""
         self._session = None
 
 
@@ -147,7 +149,7 @@ def _spec(argument: Any) -> TensorSpec:
 
 @contextmanager
 def _one_line(model: str, fact: str, remedy: str) -> Iterator[None]:
-    """Turns onnxruntime's exceptions into ModelError; their text names the node where there is one."""
+    """Turns onnxruntime's exceptions into one-line ModelErrors; onnxruntime's text names the node if there is one."""
     try:
         yield
     except _ERRORS as error:

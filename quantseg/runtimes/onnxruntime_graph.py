@@ -1,6 +1,6 @@
-"""What a graph tells of its nodes that onnxruntime's profile does not: domains, attributes, shapes of constants.
+"""Facts about nodes that onnxruntime's profile lacks, read from the graph: domains, attributes, shapes of constants.
 
-The profile knows a node by its operator and its name, so each node needs a name of its own.
+The profile identifies a node by operator and name, so each node needs a unique name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from quantseg.runtimes.products import Shape
 
 BLOCKED = "com.microsoft.nchwc"
-"""The domain of kernels that hold 8 or 16 channels side by side."""
+"""The domain of onnxruntime's NCHWc kernels, whose layout has blocks of 8 or 16 adjacent channels."""
 _BLOCKED_NAME = "_nchwc"
 _PLAIN_ATTRIBUTES = (onnx.AttributeProto.INT, onnx.AttributeProto.STRING)
 
@@ -24,7 +24,7 @@ NodeKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """One node of a graph. attributes: its numbers and words. constants: shapes of stored inputs, by position."""
+    """One node of a graph. attributes: by name. constants: shapes of its constant inputs, by position."""
 
     domain: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -33,15 +33,15 @@ class NodeFacts:
 
 
 def node_facts(graph: onnx.GraphProto) -> dict[NodeKey, NodeFacts]:
-    """Every node, those in the bodies of others included."""
+    """The facts of every node, those in subgraphs (bodies of If, Loop, Scan) included."""
     return dict(_facts(graph, {}))
 
 
 def as_asked(blocked: Mapping[NodeKey, NodeFacts], plain: Mapping[NodeKey, NodeFacts]) -> dict[NodeKey, NodeFacts]:
-    """`blocked`, but its blocked nodes with the weights that they have in the `plain` graph.
+    """The facts in `blocked`, with attributes and weight shapes of NCHWc nodes taken from the `plain` graph.
 
-    Blocks of channels are filled up with zeros, so more is computed than the model asks for. A blocked node's name
-    is that of its output before. One that `plain` lacks keeps its filled weight.
+    The NCHWc layout pads channels with zeros to whole blocks, so weights are larger than in the model. An NCHWc node
+    is named after its output in the plain graph; a node that is not found there keeps its padded weight.
     """
     before = {facts.output: facts for facts in plain.values()}
 
@@ -53,9 +53,9 @@ def as_asked(blocked: Mapping[NodeKey, NodeFacts], plain: Mapping[NodeKey, NodeF
 
 
 def with_names(model: Path | bytes) -> bytes | None:
-    """The model with every node named apart from the others; None where that is so already.
+    """The serialised model with unique node names; None if they are unique already.
 
-    The bytes refer to external data as the model does. None too for what is no ONNX file: the runtime says so.
+    External data stays external. Also None for a file that is not ONNX: the runtime then raises the error.
     """
     try:
         proto = onnx.load_from_string(model if isinstance(model, bytes) else model.read_bytes())
@@ -90,7 +90,7 @@ def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _facts(graph: onnx.GraphProto, outer: Mapping[str, Shape]) -> Iterator[tuple[NodeKey, NodeFacts]]:
-    """outer: shapes of the constants that the body of a node sees around it."""
+    """outer: shapes of the constants of enclosing graphs, which a subgraph can read."""
     shapes = {**outer, **{tensor.name: tuple(tensor.dims) for tensor in graph.initializer}}
     for node in graph.node:
         attributes = {

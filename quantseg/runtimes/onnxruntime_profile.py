@@ -1,8 +1,8 @@
-"""The profile and the optimised graph that an onnxruntime session leaves, joined into executed nodes.
+"""Joins the profile and the optimised graph, both written by an onnxruntime session, into executed nodes.
 
-The profile has what ran, for how long and on which shapes and element types; the graph alone has the operator
-domains, which tell the kernels of ONNX from onnxruntime's own (com.microsoft, com.microsoft.nchwc), the attributes,
-and the shapes of weights, which are gone from the profile where onnxruntime packed them at load.
+The profile has the executed kernels with times, shapes and element types. The graph has the operator domains, which
+tell ONNX's operators from onnxruntime's own (com.microsoft, com.microsoft.nchwc), the attributes, and the shapes of
+weights, which the profile lacks where onnxruntime prepacked them.
 """
 
 import json
@@ -25,7 +25,7 @@ _GRAPH = "optimized.onnx"
 _PLAIN_GRAPH = "plain.onnx"
 _KERNEL = "_kernel_time"
 _CONTAINERS = frozenset({"If", "Loop", "Scan"})
-"""Their time is that of the nodes in their bodies, which the profile lists one by one."""
+"""Control flow: their time is that of the nodes in their bodies, which the profile lists individually."""
 
 Event = Mapping[str, Any]
 _Key = tuple[str, str, str]
@@ -33,7 +33,7 @@ _Key = tuple[str, str, str]
 
 @contextmanager
 def profiled(options: onnxruntime.SessionOptions) -> Iterator[tuple[onnxruntime.SessionOptions, Path]]:
-    """The options, with profile and optimised graph sent to a temporary folder that goes at the end."""
+    """Adds to the options that profile and optimised graph are written to a folder, which is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="quantseg-") as name:
         folder = Path(name)
         options.enable_profiling = True
@@ -43,7 +43,7 @@ def profiled(options: onnxruntime.SessionOptions) -> Iterator[tuple[onnxruntime.
 
 
 def save_graph(options: onnxruntime.SessionOptions, file: Path) -> None:
-    """Has a session with these options write the graph that it made of its model."""
+    """Adds to the options that the session writes its optimised graph to `file`."""
     options.optimized_model_filepath = str(file)
     # Weights go to a file of their own: a protobuf message cannot hold 2 GB, and only nodes are read.
     prefix = "session.optimized_model_external_initializers_"
@@ -52,9 +52,9 @@ def save_graph(options: onnxruntime.SessionOptions, file: Path) -> None:
 
 
 def read_profile(folder: Path, save_plain: Callable[[Path], None]) -> tuple[ExecutedNode, ...]:
-    """The nodes that ran, from the files of one closed session.
+    """The executed nodes, from the files of one closed session.
 
-    save_plain: writes the graph as it is before channels are laid out in blocks; called where they are.
+    save_plain: writes the graph as optimised without the NCHWc layout; called only if the graph has NCHWc nodes.
     """
     (profile,) = folder.glob("profile*.json")
     events = json.loads(profile.read_text(encoding="utf-8"))
@@ -72,9 +72,9 @@ def _read_facts(file: Path) -> dict[NodeKey, NodeFacts]:
 def executed_nodes(events: Sequence[Event], facts: Mapping[NodeKey, NodeFacts]) -> tuple[ExecutedNode, ...]:
     """The kernels of all runs but the first, in the order of execution, with their median time.
 
-    `events`: the profile, times in microseconds; `facts`: what the graph tells of a node. One that runs several
-    times in one run, in the body of a loop, is timed as their sum, and its multiply-accumulates are added up.
-    Of one that onnxruntime left without a name, only the domain is known, by its operator.
+    `events`: the profile, times in microseconds. `facts`: from the graph. Times and MACs of a node that is executed
+    several times in one run (the body of a loop) are added up. For a node without a name only the domain is known,
+    looked up by its operator.
     """
     runs = list(_runs(events))[1:]
     times: dict[_Key, list[int]] = {}
@@ -104,7 +104,7 @@ def executed_nodes(events: Sequence[Event], facts: Mapping[NodeKey, NodeFacts]) 
 
 
 def _runs(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """The kernels of each run: onnxruntime writes them before the event of the run that they belong to."""
+    """The kernel events of each run: onnxruntime writes them before the event of their run."""
     kernels: list[Event] = []
     for event in events:
         if event["name"] == "model_run":
@@ -115,19 +115,23 @@ def _runs(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 def _key(event: Event) -> _Key:
-    """Operator, name and index: names may repeat, and the indices of two subgraphs do."""
+    """(operator, name, node index): names may repeat, and indices repeat between subgraphs."""
     arguments = event["args"]
     return arguments["op_name"], event["name"].removesuffix(_KERNEL), arguments["node_index"]
 
 
 def _kind(event: Event) -> Kind:
-    """From the element types in the profile; a weight that onnxruntime packed at load is not listed there."""
+    """The kind of a kernel, from the element types in the profile, which omits weights that were prepacked."""
     inputs, outputs = ([element for element, _ in _tensors(event, side)] for side in ("input", "output"))
     return kind_of(event["args"]["op_name"], inputs, outputs)
 
 
 def _product(event: Event, facts: NodeFacts) -> Product | None:
-    """A weight that is computed is listed at its place; a stored one may be packed, and those after it move up."""
+    """The size of a convolution or matrix product.
+
+    A constant weight's shape comes from the graph: it may be prepacked, and the profile then omits it and shifts the
+    inputs after it. A computed weight is listed at its own position.
+    """
     inputs, outputs = ([shape for _, shape in _tensors(event, side)] for side in ("input", "output"))
     if not inputs or not outputs:
         return None

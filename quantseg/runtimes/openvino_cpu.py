@@ -1,4 +1,4 @@
-"""OpenVINO on the processor: sessions, and its errors in one line. It is imported when it is first needed."""
+"""OpenVINO's CPU plugin; its exceptions become one-line ModelErrors. OpenVINO is imported on first use."""
 
 import re
 import textwrap
@@ -20,19 +20,19 @@ from quantseg.runtimes.feeds import check_feeds
 from quantseg.runtimes.openvino_profile import executed_nodes, layers, seconds_by_node
 
 _SINK = "/sink_port_0"
-"""What OpenVINO appends to the name of a model output."""
+"""The suffix that OpenVINO appends to the name of a model output."""
 _ELEMENTS = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64", "boolean": "bool"}
 _READING_ERRORS = (
     *("GeneralFailure", "InitializationFailure", "NotImplementedFailure", "OpConversionFailure", "OpValidationFailure"),
 )
 _PLACES = re.compile(r"Exception from \S+:\s|Check '.*' failed at \S+:\s|FrontEnd API failed with \w+:\s|^-- ", re.M)
-"""Where in its own source OpenVINO found a fault: the head of each line of a message, and not the fault."""
+"""Source locations in OpenVINO's messages, at the head of each line: removed from our messages."""
 _ASIDE = re.compile(r"Failed operations detailed log:.*?Summary:|Summary:|To facilitate the conversion.*", re.DOTALL)
-"""What a message says beside the fault itself: what follows from it, and where to read on."""
+"""Headings and hints in OpenVINO's messages: removed from our messages."""
 
 
 def openvino() -> ModuleType:
-    """The package. Raises MissingExtraError where it is not installed."""
+    """The openvino package. Raises MissingExtraError where it is not installed."""
     try:
         import openvino
         import openvino.frontend
@@ -44,12 +44,12 @@ def openvino() -> ModuleType:
 @final
 @dataclass(frozen=True)
 class OpenVinoCpu:
-    """OpenVINO's CPU plugin, set for the latency of one inference at a time.
+    """OpenVINO's CPU plugin, configured for latency.
 
-    Float means float32: on processors with AMX or AVX-512 bfloat16 instructions the plugin would otherwise compute
-    float models in bfloat16 without a word, and so gain speed at the price of half of the significant digits. Work
-    that the model file declares as integers runs in integers all the same. A model of dynamic size is compiled for
-    the sizes that it is first fed, as OpenVINO's guide advises, and again when they change.
+    The inference precision is set to float32: on processors with AMX or AVX-512 bfloat16 instructions the plugin would
+    by default run float models in bfloat16, faster but with half of the significant digits. Quantised operators run in
+    integers all the same. A model of dynamic size is compiled for the sizes of its first inputs, as OpenVINO's guide
+    advises, and again when they change.
     Source: OpenVINO documentation, "CPU Device" and "Precision Control".
     """
 
@@ -58,21 +58,21 @@ class OpenVinoCpu:
 
     @property
     def version(self) -> str:
-        """The installed version, without its build. Raises MissingExtraError."""
+        """The installed version, without build number. Raises MissingExtraError."""
         version: str = openvino().__version__
         return version.split("-")[0]
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> "OpenVinoSession":
         """Loads an ONNX model or OpenVINO IR (.xml); see `Runtime.open`. Raises MissingExtraError too.
 
-        `spinning` changes nothing: OpenVINO's threads sleep between inferences, and it has no such setting.
+        `spinning` has no effect: OpenVINO's threads sleep between inferences, and there is no such setting.
         """
         return OpenVinoSession(model, threads)
 
     def executed(
         self, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], *, threads: int, runs: int
     ) -> tuple[ExecutedNode, ...]:
-        """The nodes of the compiled graph, as the performance counters of `runs` runs after a first show them."""
+        """The executed nodes of the compiled graph, from the performance counters of `runs` runs after one warm-up."""
         session = OpenVinoSession(model, threads, counting=True)
         try:
             times = []
@@ -86,7 +86,7 @@ class OpenVinoCpu:
 
 @final
 class OpenVinoSession:
-    """A model open in OpenVINO. Feeds are checked before it sees them, so that messages name the input."""
+    """A model open in OpenVINO. Feeds are checked beforehand, so that error messages name the input."""
 
     def __init__(self, model: Path | bytes, threads: int, *, counting: bool = False) -> None:
         self._name = "model" if isinstance(model, bytes) else str(model)
@@ -109,11 +109,11 @@ class OpenVinoSession:
                 self._request = self._compiled()
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
-        """The named outputs, or all, for one set of inputs; see `Session.run`. The arrays are the caller's own."""
+        """The named outputs (all by default), see `Session.run`. Later runs do not overwrite the arrays."""
         check_feeds(self._name, self.inputs, feeds)
         with _one_line(self._name, "failed while running it", "try another input size"):
             request = self.request(feeds)
-            # It writes into these arrays and reads those of the feeds: nothing is copied, as in onnxruntime.
+            # OpenVINO writes into these arrays and reads the feeds in place: nothing is copied, as in onnxruntime.
             results = [self._target(request, index) for index in range(len(self.outputs))]
             request.infer([feeds[spec.name] for spec in self.inputs], share_inputs=True, share_outputs=True)
             given = [
@@ -124,7 +124,7 @@ class OpenVinoSession:
         return given if outputs is None else [given[names.index(name)] for name in outputs]
 
     def request(self, feeds: Mapping[str, NDArray[Any]]) -> Any:
-        """OpenVINO's inference request for feeds of these sizes; the model is compiled for them where it is not yet."""
+        """OpenVINO's inference request for feeds of these shapes; compiles the model for them if needed."""
         assert self._model is not None, "the session is closed"
         shapes = [feeds[spec.name].shape for spec in self.inputs]
         if self._dynamic and shapes != self._shapes:
@@ -140,7 +140,7 @@ class OpenVinoSession:
         return self._core.compile_model(self._model, "CPU", self._config).create_infer_request()
 
     def _target(self, request: Any, index: int) -> NDArray[Any] | None:
-        """A new array for an output, in the request's hands; None where its size is known after the run only."""
+        """A new array that the request writes an output into; None if its shape is known only after the run."""
         output = request.model_outputs[index]
         if output.get_partial_shape().is_dynamic:
             return None
@@ -150,10 +150,10 @@ class OpenVinoSession:
 
 
 def read_model(model: Path | bytes) -> Any:
-    """An ONNX model, or OpenVINO IR from a path that ends in .xml, as OpenVINO's own model.
+    """Reads an ONNX model, or OpenVINO IR from a path that ends in .xml, as an openvino.Model.
 
-    Its ONNX reader is called by name: asked to find out what a file is, it lets all its readers try, and some write
-    to standard error. Raises MissingExtraError, and what OpenVINO raises.
+    OpenVINO's ONNX front end is named explicitly: otherwise all front ends try the file, and some write to standard
+    error. Raises MissingExtraError, and OpenVINO's own exceptions.
     """
     package = openvino()
     if isinstance(model, Path) and model.suffix == ".xml":
@@ -166,7 +166,7 @@ def read_model(model: Path | bytes) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """What an exception of OpenVINO's says, in one line, without the places in its source."""
+    """The message of an OpenVINO exception in one line, without source locations."""
     text = " ".join(_PLACES.sub("", _ASIDE.sub("", str(error))).split())
     return textwrap.shorten(text or type(error).__name__, 300, placeholder=" …")
 
@@ -180,7 +180,7 @@ def _spec(port: Any) -> TensorSpec:
 
 @contextmanager
 def _one_line(model: str, fact: str, remedy: str) -> Iterator[None]:
-    """Turns OpenVINO's exceptions into ModelError; its readers have some of their own."""
+    """Turns OpenVINO's exceptions into one-line ModelErrors; its front ends raise types of their own."""
     of_readers = (getattr(openvino().frontend, name) for name in _READING_ERRORS)
     errors: tuple[type[Exception], ...] = (RuntimeError, MemoryError, *of_readers)
     try:

@@ -1,7 +1,7 @@
-"""OpenVINO's compiled graph and its performance counters, joined into executed nodes.
+"""Joins OpenVINO's compiled graph and its performance counters into executed nodes.
 
-The graph has the layers as the plugin runs them, with the element types they compute on; the counters have the
-times. A layer that was fused into another, folded at compile time or left out is in one of the two alone.
+The graph has the plugin's layers with the element types that they compute in; the counters have the times. A layer that
+was fused into another, constant-folded or removed appears in only one of the two.
 Source: OpenVINO documentation, "Representation of low-precision models" and ov::ProfilingInfo.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 from quantseg.runtimes.execution import ExecutedNode, Kind
 
 _ONNX = {"Convolution": "Conv", "Deconvolution": "ConvTranspose", "Concatenation": "Concat"}
-"""Layers that ONNX has under another name: rows of two runtimes are added up alike."""
+"""OpenVINO layer type → ONNX operator, so that figures of different runtimes can be compared."""
 _ELEMENTWISE = frozenset({"Convert", "Eltwise", "FakeQuantize", "Reorder", "Subgraph"})
-"""Layers that read a tensor of one element type and write another. A Subgraph is a chain of them in one kernel."""
+"""Layers that may read one element type and write another. A Subgraph is a chain of them in one kernel."""
 _MOVEMENT = frozenset(
     {
         *("BatchToSpace", "Broadcast", "Concatenation", "DepthToSpace", "Gather", "GatherElements", "GatherND"),
@@ -30,9 +30,9 @@ _FLOAT = frozenset({"bf16", "f16", "f32", "f64"})
 
 @dataclass(frozen=True)
 class ProfiledLayer:
-    """A layer of the compiled graph. source, result: element types of its first input and output, None without.
+    """A layer of the compiled graph. source, result: element types of its first input and output; None without one.
 
-    precision: the element type that its kernel computes on, as the plugin tells it.
+    precision: the element type that its kernel computes in, as reported by the plugin.
     """
 
     name: str
@@ -43,12 +43,12 @@ class ProfiledLayer:
 
 
 def layers(runtime_model: Any) -> tuple[ProfiledLayer, ...]:
-    """The layers of a compiled model's `get_runtime_model()`, in the order of execution."""
+    """The layers of a compiled model, from its `get_runtime_model()`, in the order of execution."""
     return tuple(map(_layer, runtime_model.get_ordered_ops()))
 
 
 def seconds_by_node(profiling_info: Sequence[Any]) -> dict[str, float]:
-    """Node name -> seconds of one inference, of the nodes that were executed."""
+    """Node name → its seconds in one inference, for the executed nodes."""
     return {info.node_name: info.real_time.total_seconds() for info in profiling_info if info.status.name == "EXECUTED"}
 
 
@@ -89,9 +89,9 @@ def _operator(layer: ProfiledLayer) -> str:
 
 
 def _kind(layer: ProfiledLayer) -> Kind:
-    """What the kernel computes on decides; of an elementwise layer, what it reads and writes.
+    """The kind of a layer, from its kernel's element type; for an elementwise layer from its input and output types.
 
-    Between float and 8 bit that is a boundary, whatever arithmetic is fused into it.
+    An elementwise layer between float and 8-bit tensors is a boundary, whatever arithmetic is fused into it.
     """
     elementwise = layer.layer_type in _ELEMENTWISE
     sides = {layer.source, layer.result}

@@ -1,6 +1,6 @@
-"""Convolutions and matrix products: how large each is, and the multiply-accumulates that it asks for.
+"""Convolutions and matrix products: their size and their MACs (multiply-accumulates).
 
-All follows from shapes as they were when the node ran, so it holds for models whose inputs have any size.
+Computed from the shapes of an actual run, so it works for models of dynamic size.
 """
 
 import math
@@ -22,12 +22,11 @@ _MATRIX_PRODUCTS = frozenset(
 
 @dataclass(frozen=True)
 class Product:
-    """One convolution or matrix product as it ran.
+    """The size of one executed convolution or matrix product.
 
-    macs: multiply-accumulates, those with padding included. channels: read and written, over all groups; of a
-    matrix product the length of the sums and the columns of the result. kernel: () for a matrix product. size:
-    where the kernel stands, batch first: the pixels of the output, of a ConvTranspose those of its input; of a
-    matrix product the rows of the result.
+    macs: those on padding included. channels: (input, output), over all groups; for a matrix product the inner
+    dimension and the columns of the result. kernel: () for a matrix product. size: the positions of the kernel, batch
+    first: (N, H, W) of the output, for a ConvTranspose of the input, for a matrix product the rows of the result.
     """
 
     macs: int
@@ -38,12 +37,12 @@ class Product:
 
 
 def is_product(op_type: str) -> bool:
-    """Whether operators of this kind compute convolutions or matrix products."""
+    """Whether the operator is a convolution or matrix product."""
     return op_type in CONVOLUTIONS or op_type in _MATRIX_PRODUCTS
 
 
 def weight_position(op_type: str) -> int | None:
-    """Which input of a convolution is its weight; None for other operators."""
+    """The index of a convolution's weight among its inputs; None for other operators."""
     if op_type not in CONVOLUTIONS:
         return None
     return 3 if op_type == "QLinearConv" else 1
@@ -52,11 +51,11 @@ def weight_position(op_type: str) -> int | None:
 def product_of(
     op_type: str, attributes: Mapping[str, Any], data: Shape, weight: Shape | None, output: Shape
 ) -> Product | None:
-    """The product that a node computes; None for an operator that is none. data, output: shapes as they ran.
+    """The Product of a node; None if it is no convolution or matrix product. data, output: shapes in the run.
 
-    weight: of a convolution alone, (out, in / groups, *kernel) in each of them, also where the images are
-    (N, H, W, C); of a ConvTranspose (in, out / groups, *kernel). Source: the operators' pages in the documentation
-    of ONNX and of onnxruntime's com.microsoft domain.
+    weight: its shape, needed for convolutions only: (out, in / groups, *kernel), also for operators on NHWC tensors;
+    for a ConvTranspose (in, out / groups, *kernel). Source: the operators' documentation in ONNX and in onnxruntime
+    (com.microsoft domain).
     """
     if op_type in CONVOLUTIONS and weight is not None:
         first, second, *kernel = weight
@@ -68,14 +67,14 @@ def product_of(
         return Product(math.prod(size) * math.prod(weight), channels, tuple(kernel), groups, size)
     if op_type in _MATRIX_PRODUCTS:
         depth = _depth(attributes, data)
-        # A vector on either side loses its dimension in the result; it is one row, or one column.
+        # A one-dimensional operand counts as one row or one column, a dimension that the result lacks.
         rows, columns = (output[:-1], output[-1]) if len(output) > 1 else ((1,), math.prod(output))
         return Product(math.prod(output) * depth, (depth, columns), (), 1, rows)
     return None
 
 
 def _depth(attributes: Mapping[str, Any], data: Sequence[int]) -> int:
-    """The length of the sums: the columns of the left matrix, or its rows where it is transposed."""
+    """The inner dimension: the columns of the left matrix, or its rows if it is transposed."""
     if not attributes.get("transA", 0) or len(data) < 2:
         return data[-1]
     return data[0] if attributes.get("transBatchA", 0) else data[-2]

@@ -1,7 +1,7 @@
-"""Where a figure comes from: the software and the processor that made it.
+"""Provenance of measurements: versions of the software, and the processor.
 
-Nothing here changes between two runs on one machine, and nothing names the machine or its user: no time, no
-host name, no path.
+The values are the same for all runs on one machine, and do not identify the machine or its user: no time, host name or
+path.
 """
 
 import dataclasses
@@ -17,20 +17,19 @@ from typing import Any
 from quantseg import __version__
 
 PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
-"""The distributions, beside quantseg, whose versions can change a figure."""
+"""The distributions, besides quantseg, whose versions can change a figure."""
 
 INSTRUCTION_SETS = ("amx_int8", "asimddp", "avx2", "avx512_vnni", "avx512f", "avx_vnni", "i8mm")
-"""The processor flags that decide how fast int8 kernels are, and on some how exact; Linux's spelling."""
+"""CPU flags, as Linux spells them, that decide how fast int8 kernels are and whether their sums saturate."""
 
 _CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """`packages`: distribution -> version. `cores`: that this process may use.
+    """`packages`: distribution → version. `cores`: the number that this process may use.
 
-    `instruction_sets`: those of `INSTRUCTION_SETS` that the processor has; None where the system does not
-    tell.
+    `instruction_sets`: those of `INSTRUCTION_SETS` that the processor has; None where the system does not report them.
     """
 
     python: str
@@ -41,12 +40,12 @@ class Provenance:
     instruction_sets: tuple[str, ...] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Values for JSON."""
         return dataclasses.asdict(self)
 
 
 def provenance(*more: str) -> Provenance:
-    """This interpreter, its packages and its processor. more: installed distributions that PACKAGES does not name."""
+    """The provenance of this process. more: further installed distributions, besides PACKAGES."""
     cpuinfo = _CPUINFO.read_text(encoding="utf-8", errors="replace") if _CPUINFO.is_file() else ""
     return Provenance(
         python=platform.python_version(),
@@ -59,7 +58,7 @@ def provenance(*more: str) -> Provenance:
 
 
 def _processor(cpuinfo: str) -> str:
-    """The marketing name; ARM's cpuinfo has none, so the architecture stands in."""
+    """The processor's model name; on ARM, where cpuinfo has none, the architecture."""
     return next(_values(cpuinfo, "model name"), None) or platform.processor() or platform.machine()
 
 

@@ -1,4 +1,4 @@
-"""The finished model against float in one run; and where it is not faster, the plan that is."""
+"""The speed-up check: times the int8 model against the float model, and other plans if int8 is not faster."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,9 +24,9 @@ Build = Callable[[], ir.Model]
 
 @dataclass(frozen=True)
 class SpeedCheck:
-    """Both models' times, in alternating rounds. offers: other plans' times, made only where int8 is not faster.
+    """Latencies in alternating rounds. reference: of the float model. made: of the int8 model. threads: of the runtime.
 
-    threads: of the runtime. A plan that cannot be made is left out.
+    offers: of models made with other plans, only if int8 is not faster; a plan that cannot be made is left out.
     """
 
     reference: Timing
@@ -36,17 +36,17 @@ class SpeedCheck:
 
     @property
     def is_faster(self) -> bool:
-        """Whether int8's median is below float's."""
+        """Whether the int8 model's median latency is below the float model's."""
         return self.made.median_ms < self.reference.median_ms
 
     @property
     def best(self) -> Timing | None:
-        """The fastest of the other plans; None where none is faster than float."""
+        """The fastest of the other plans' models; None if none is faster than the float model."""
         faster = [offer for offer in self.offers if offer.median_ms < self.reference.median_ms]
         return min(faster, key=lambda offer: offer.median_ms, default=None)
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
+        """Values for JSON."""
         timings = (self.reference, self.made, *self.offers)
         return {"threads": self.threads, "timings": [asdict(timing) for timing in timings]}
 
@@ -60,10 +60,10 @@ def check_speed(
     threads: int,
     track: Track = quiet,
 ) -> SpeedCheck:
-    """Times float and int8 in turns; where int8 is not faster, once more with the other plans beside them.
+    """Times the float and the int8 model in turns; if int8 is not faster, once more together with the other plans.
 
-    models: the float and the int8 one. feeds: inputs of the former and of the int8 ones. others: name → what makes the
-    model. Raises ModelError.
+    models: (float, int8). feeds: inputs of the float model, and of all int8 models. others: name of a plan → function
+    that makes its model. Raises ModelError.
     """
     first = _timed(dict(zip((FLOAT, INT8), models, strict=True)), feeds, runtime=runtime, threads=threads, track=track)
     outcome = SpeedCheck(first[0], first[1], threads)
@@ -75,7 +75,7 @@ def check_speed(
             path = Path(folder) / f"{number}.onnx"
             try:
                 graph.save(build(), path)
-            except QuantSegError:  # a plan under which every node stays float, or that nothing here opens
+            except QuantSegError:  # a plan under which every node stays float, or whose model does not load here
                 continue
             tried[name] = path
         again = _timed(tried, feeds, runtime=runtime, threads=threads, track=track)

@@ -1,4 +1,5 @@
-"""A quantised model in the simulator: read as a program, run on images, compared, proved safe, explained.
+"""Bit-exact simulation of a quantised model: run it in numpy integers, compare it with a runtime, prove it safe.
 
-program → run → compared (judging), proved (proof), worked by hand (explaining); `examining` does it all in one pass.
+program.py reads the model, running.py executes it, judging.py compares its tensors with another computation, proof.py
+bounds the accumulators, explaining/ shows the calculation of one value; examining.py does all of it in one pass.
 """

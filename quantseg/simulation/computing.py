@@ -1,4 +1,4 @@
-"""One step on its operands, and what goes wrong with it in words that name it."""
+"""Executes one step; its errors name the node."""
 
 from contextlib import AbstractContextManager
 from functools import cache
@@ -21,13 +21,13 @@ def _libraries() -> ThreadpoolController:
 
 
 def _one_thread_each() -> AbstractContextManager[Any]:
-    """BLAS on one thread: the simulator has threads of its own, and BLAS's wait for each other in busy loops."""
+    """Limits BLAS to one thread: the simulator has its own threads, and BLAS's would busy-wait beside them."""
     controller: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
     return controller
 
 
 def computed(step: Step, call: Call) -> tuple[Array, ...]:
-    """The step's results. Raises ModelError with its name where the operands do not fit."""
+    """The step's outputs. Raises ModelError that names the step where the inputs do not fit."""
     try:
         with np.errstate(over="ignore"), _one_thread_each():
             return OPERATORS[step.op_type](call)

@@ -11,12 +11,12 @@ from quantseg.simulation.step import Step
 
 Array = NDArray[Any]
 SHOWN = 5
-"""Values that are shown of a difference."""
+"""How many differing values are kept as examples."""
 
 
 @dataclass(frozen=True)
 class DifferingValue:
-    """One value that differs: where it stands, what the simulator says, what the other says."""
+    """One value that differs. place: its index. mine: the simulator's value. other: the compared computation's."""
 
     place: tuple[int, ...]
     mine: float
@@ -25,9 +25,10 @@ class DifferingValue:
 
 @dataclass(frozen=True)
 class Difference:
-    """One tensor that differs. values: how many of `size`; largest: the largest absolute difference.
+    """One tensor that differs. values: how many of its `size` values differ; largest: the largest |difference|.
 
-    integer: whether an integer operator made it, or one that moves numbers; else one that computes in float.
+    integer: whether an integer operator, or one that only moves values, made it, rather than a float operator. image:
+    the first image on which it differs.
     """
 
     tensor: str
@@ -41,7 +42,7 @@ class Difference:
     examples: tuple[DifferingValue, ...]
 
     def __add__(self, other: "Difference") -> "Difference":
-        """The same tensor on more images; the examples are the first image's."""
+        """The difference over the images of both; the examples are those of the first."""
         return replace(
             self,
             values=self.values + other.values,
@@ -51,7 +52,7 @@ class Difference:
 
 
 def difference(step: Step, tensor: str, mine: Array, other: Array, *, image: str) -> Difference | None:
-    """None where both are equal bit for bit. Raises ModelError where the shapes differ."""
+    """The difference of two arrays of one tensor; None if bit-identical. Raises ModelError where the shapes differ."""
     if mine.shape != other.shape:
         raise ModelError(
             f"node {step.name!r}: {tensor!r} has shape {list(mine.shape)} here and {list(other.shape)} there; "

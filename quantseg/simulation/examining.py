@@ -1,4 +1,4 @@
-"""One pass over the images: each is computed once, compared, proved, saved, and forgotten."""
+"""One streaming pass over the images: simulate, compare, record accumulators, save."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,9 +24,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for.
+    """Options of `examine`.
 
-    rounding: a name in ROUNDINGS; proof: also the sums; other: to compare with; save: a file; processor: simulated.
+    rounding: a name in ROUNDINGS. proof: whether accumulators are recorded. other: the computation to compare with.
+    save: a file for every tensor. processor: the processor whose kernels are simulated.
     """
 
     rounding: str = "onnxruntime"
@@ -38,15 +39,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found. sums: product node → its accumulators, in the program's order."""
+    """The result. sums: node of a convolution or matrix product → its accumulators, in execution order."""
 
     judgement: Judgement
     sums: Mapping[str, Sums] = field(default_factory=dict)
 
 
 def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, *, track: Track = quiet) -> Examined:
-    """Runs the program on every image. Raises DataError without images and where both have no tensor in common;
-    ModelError, PlanError as `run` does.
+    """Runs the program on every image.
+
+    Raises DataError without images or where the compared computation shares no tensor; ModelError and PlanError as
+    `run` does.
     """
     if not images.names:
         raise DataError("no images to simulate on; give a folder that holds some")

@@ -1,4 +1,4 @@
-"""One node of a program, and the same tensor in the float model."""
+"""Finds a node of a program, and the value of its tensor in the float model."""
 
 import difflib
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from quantseg.simulation.running import TakenStep, run
 
 Array = NDArray[Any]
 STORED = "_quantized"
-"""What the name of a tensor's integers ends in, after the float tensor's name."""
+"""The suffix of a quantised tensor's name: the integers of tensor x are named x_quantized."""
 
 
 def find(program: Program, feeds: Mapping[str, Array], node: str, *, rounding: str = "onnxruntime") -> TakenStep:
-    """The step of this node, or that makes a tensor of this name, taken with its operands.
+    """Runs the program up to the step with this node name or output tensor, and returns that step with its arrays.
 
-    Raises ModelError where there is none, naming those that are like it.
+    Raises ModelError where there is none, with similar names.
     """
     names = {name: step for step in program.steps for name in (*step.outputs, step.name) if name}
     if node not in names:
@@ -36,7 +36,7 @@ def find(program: Program, feeds: Mapping[str, Array], node: str, *, rounding: s
 
 
 def place_of(text: str) -> tuple[int, ...]:
-    """0,5,12,30 as numbers. Raises PlanError for anything else."""
+    """Parses an index such as "0,5,12,30". Raises PlanError for anything else."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
@@ -44,10 +44,10 @@ def place_of(text: str) -> tuple[int, ...]:
 
 
 def beside(reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Mapping[str, Array]) -> float:
-    """What the float model has at the same place of the same tensor, its normalisations folded as for quantising.
+    """The float model's value at the same index of the same tensor, after the rewrites that precede quantisation.
 
-    Channels that quantising equalised (any effort but fast) have another scale inside the network. Raises ModelError
-    where it has no such tensor, or one of another shape: quantising may have rewritten that part.
+    Not comparable inside the network where cross-layer equalisation rescaled channels (any effort but fast). Raises
+    ModelError where the float model has no such tensor, or one of another shape: the rewrites may differ.
     """
     model = prepare(load(reference)).model
     tensor = taken.step.outputs[0].removesuffix(STORED)

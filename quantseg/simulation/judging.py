@@ -1,4 +1,4 @@
-"""The simulator beside another computation, tensor by tensor, in the order in which they are made."""
+"""Compares the simulator's tensors with those of another computation, in execution order."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,11 +15,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was compared and what differs. Two add up, in the order in which they were made.
+    """What was compared and what differs. Judgements of several tensors or images add up with +.
 
-    integers, floats: tensors of integer operators and of those that move numbers; of those that compute in float.
-    values: of the former, over all images. differences: one for each tensor that differs. outputs: the same of the
-    model as users run it, without its inner tensors as outputs; whole: whether there was such a run.
+    integers: compared tensors that integer operators, or operators that only move values, made; floats: those of float
+    operators. values: how many integer values were compared, over all images. differences: tensor → how it differs.
+    outputs: the same for the outputs of a run of the original model, without inner tensors as outputs (which may stop
+    a runtime from fusing nodes). whole: whether there was such a run.
     """
 
     integers: frozenset[str] = frozenset()
@@ -30,7 +31,7 @@ class Judgement:
     whole: bool = False
 
     def __add__(self, other: "Judgement") -> "Judgement":
-        """Both."""
+        """What either compared."""
         return Judgement(
             self.integers | other.integers,
             self.floats | other.floats,
@@ -41,18 +42,18 @@ class Judgement:
         )
 
     def in_order(self, program: Program, *, integer: bool) -> tuple[Difference, ...]:
-        """Those that integer arithmetic answers for, or those of float kernels, in the order of the program's steps."""
+        """The differences in execution order: those of integer operators, or those of float operators."""
         order = {tensor: i for i, step in enumerate(program.steps) for tensor in step.outputs}
         found = (one for one in self.differences.values() if one.integer == integer)
         return tuple(sorted(found, key=lambda one: order[one.tensor]))
 
     @property
     def is_exact(self) -> bool:
-        """Whether every integer tensor is equal bit for bit."""
+        """Whether every compared integer tensor is bit-identical."""
         return not any(found.integer for found in self.differences.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return {
             "integer_tensors": len(self.integers),
             "float_tensors": len(self.floats),
@@ -64,7 +65,7 @@ class Judgement:
 
 
 def compared(taken: TakenStep, theirs: Mapping[str, Array], *, image: str) -> Judgement:
-    """The results of one step beside the other's tensors; those that the other does not know are passed over."""
+    """Compares the outputs of one step with the other computation's tensors; tensors it lacks are skipped."""
     judgement = Judgement()
     for tensor, mine in taken.named:
         if tensor not in theirs:
@@ -83,7 +84,7 @@ def compared(taken: TakenStep, theirs: Mapping[str, Array], *, image: str) -> Ju
 def as_users_run_it(
     program: Program, mine: Mapping[str, Array], theirs: Mapping[str, Array], *, image: str
 ) -> Judgement:
-    """The model's outputs beside those of a run without inner tensors."""
+    """Compares the model's outputs with those of a run of the original model, without inner tensors as outputs."""
     makers = {tensor: step for step in program.steps for tensor in step.outputs}
     found = {
         tensor: difference(makers[tensor], tensor, mine[tensor], result, image=image)
@@ -94,10 +95,10 @@ def as_users_run_it(
 
 
 def given_floats(program: Program, theirs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """What the other made in float.
+    """The other computation's tensors that float steps made.
 
-    After a step that computes in float both go on with these: so a float kernel that adds in an order of its own does
-    not hide what the integer kernels behind it do. A ConvTranspose counts as one: no runtime has it in integers.
+    The simulation continues with them after each float step: so the rounding differences of a float kernel do not mask
+    what the integer kernels behind it do. A ConvTranspose counts as float: no runtime has it in integers.
     """
     found: dict[str, Array] = {}
     for step in program.steps:

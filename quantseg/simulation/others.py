@@ -1,4 +1,4 @@
-"""What a simulation is compared with: a runtime, another model, a run that was saved."""
+"""What a simulation can be compared with: a runtime, another quantised model, or a saved run."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -16,23 +16,23 @@ Array = NDArray[Any]
 
 
 class Other(Protocol):
-    """Gives the tensors that it computed for an image, by name; those that it does not know are left out."""
+    """Another computation of the same tensors. It may lack some of them."""
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """All tensors of one image."""
+        """All its tensors for one image, by name."""
 
     def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The model's outputs as users get them, where that is another run; else nothing."""
+        """The outputs of a separate run of the original model, if there is one; else an empty mapping."""
 
     def close(self) -> None:
-        """Frees what is open."""
+        """Closes sessions and files."""
 
 
 class InRuntime:
-    """A runtime with its optimisations on. Its inner tensors are outputs of a second session of the same model."""
+    """A runtime with its graph optimisations on. A second session of the model has the inner tensors as outputs."""
 
     def __init__(self, model: ir.Model, program: Program, runtime: Runtime, *, threads: int) -> None:
-        """Raises ModelError where the runtime does not take the model."""
+        """Raises ModelError where the runtime cannot load the model."""
         clone = model.clone()
         make_unique(clone)
         self._names = tuple(name for step in program.steps for name in step.outputs if name)
@@ -45,11 +45,11 @@ class InRuntime:
             raise
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Every tensor that a step makes."""
+        """The output tensors of every step."""
         return dict(zip(self._names, self._exposed.run(feeds), strict=True))
 
     def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The outputs of the model as it is."""
+        """The outputs of the unmodified model."""
         return dict(zip(self._final, self._plain.run(feeds), strict=True))
 
     def close(self) -> None:
@@ -64,19 +64,19 @@ def _opened(model: ir.Model, runtime: Runtime, threads: int) -> Session:
 
 
 class Simulated:
-    """Another program, or the same one that rounds in another way, in the simulator."""
+    """The simulator itself, with another program or another rounding mode."""
 
     def __init__(self, program: Program, rounding: str, processor: SimulatedProcessor = EXACT) -> None:
         self._program, self._rounding, self._processor = program, rounding, processor
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Every tensor that a step of that program makes. Its input may have another name."""
+        """The output tensors of every step of that program, whose input may have another name."""
         fed = dict(zip(self._program.inputs, feeds.values(), strict=False))
         taken = run(self._program, fed, rounding=self._rounding, processor=self._processor)
         return {name: found for one in taken for name, found in one.named}
 
     def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Nothing: its outputs are among its tensors."""
+        """Empty: there is no separate run."""
         return {}
 
     def close(self) -> None:

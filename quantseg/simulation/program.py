@@ -1,4 +1,4 @@
-"""A quantised graph as a list of steps that the simulator can take, checked before anything is computed."""
+"""A quantised graph as a list of steps for the simulator, checked before anything is computed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from quantseg.simulation.step import Step
 
 Array = NDArray[Any]
 _STORED = ("DequantizeLinear", "QuantizeLinear")
-"""They stay: a pattern may need them."""
+"""Not folded even if their inputs are constants: they may be part of a QDQ pattern."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """Steps in an order in which each finds its operands. constants: what the model stores, by name."""
+    """Steps in topological order. constants: the model's initializers and folded constants, by name."""
 
     steps: tuple[Step, ...]
     constants: Mapping[str, Array]
@@ -33,9 +33,9 @@ class Program:
 
 
 def program(model: ir.Model, *, what: str = "the model") -> Program:
-    """Reads a model; QDQ patterns become the integer operators that they stand for. The model is not changed.
+    """The program of a model, with QDQ patterns replaced by integer operators. The model is not changed.
 
-    Raises ModelError where an operator is unknown to the simulator, naming it and its node.
+    Raises ModelError that names the operator and its node where the simulator does not implement it.
     """
     model = model.clone()
     make_unique(model)
@@ -69,14 +69,14 @@ def require_quantised(model: ir.Model, what: str) -> None:
 
 
 def _folded(step: Step, constants: Mapping[str, Array], opset: int) -> dict[str, Array]:
-    """What a step makes of constants alone: a weight of four bits in eight, a shape, a Constant."""
+    """The outputs of a step whose inputs are all constant, such as a Constant or a 4-bit weight cast to 8 bits."""
     operands = tuple(constants[name] if name else None for name in step.inputs)
     found = computed(step, Call(operands, step.attributes, opset, outputs=sum(map(bool, step.outputs))))
     return {name: values for name, values in zip(step.outputs, found, strict=False) if name}
 
 
 def needed(steps: tuple[Step, ...], outputs: tuple[str, ...], known: Mapping[str, Array]) -> tuple[Step, ...]:
-    """Those that an output depends on, in the same order, but for those that make what is known already."""
+    """The steps that the outputs depend on, in the same order, without those whose outputs are in `known`."""
     wanted, kept = set(outputs), []
     for step in reversed(steps):
         if wanted.intersection(set(step.outputs) - known.keys()):
@@ -95,7 +95,7 @@ def _step(node: ir.Node) -> Step:
 
 
 def _plain(name: str, attribute: ir.Attr) -> Any:
-    """An attribute as Python or numpy has it; types as numpy's."""
+    """An attribute as a Python or numpy value; ONNX types become numpy dtypes."""
     value = attribute.value
     if attribute.type == ir.AttributeType.TENSOR:
         return value.numpy()

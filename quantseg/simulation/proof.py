@@ -1,4 +1,4 @@
-"""Proof of safety: no accumulator of a program can overflow, and which pair sums saturate on some processors."""
+"""Overflow proof: the range of every int32 accumulator, and the 16-bit pair sums that saturate on some processors."""
 
 import json
 from collections.abc import Mapping
@@ -18,14 +18,15 @@ from quantseg.simulation.running import TakenStep
 
 Whole = NDArray[np.int64]
 _CONVOLUTIONS = CONVOLUTIONS | {"QLinearConvTranspose"}
-"""Their second factor is a weight, whatever makes it."""
+"""Operators whose second factor counts as a weight even if other nodes compute it."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """The accumulators of one product, per output channel.
+    """The accumulators of one convolution or matrix product, per output channel.
 
-    least, largest: seen. bounds: possible. saturation: None where no kernel adds pairs in 16 bits.
+    least, largest: observed on the images. bounds: possible for any input. saturation: None where no kernel adds its
+    products in 16-bit pairs.
     """
 
     node: str
@@ -37,22 +38,22 @@ class Sums:
 
     @property
     def seen(self) -> int:
-        """The largest magnitude seen in any channel."""
+        """The largest observed magnitude, over all channels."""
         return int(max(self.largest.max(initial=0), -self.least.min(initial=0)))
 
     @property
     def possible(self) -> int:
-        """The largest magnitude that weights and zero-points allow."""
+        """The largest possible magnitude, given weights and zero-points, over all channels."""
         return int(max(self.bounds.largest.max(initial=0), -self.bounds.least.min(initial=0)))
 
     @property
     def bits(self) -> int:
-        """Bits of a signed integer that holds all that is possible."""
+        """Bits of a signed integer that holds every possible accumulator."""
         return int(self.bounds.bits.max(initial=1))
 
     @property
     def overflowing(self) -> tuple[int, ...]:
-        """Channels in which a kernel may hold more than int32."""
+        """Channels in which a kernel's intermediate sums may overflow int32."""
         return tuple(map(int, np.nonzero(self.bounds.held > LARGEST)[0]))
 
     @property
@@ -61,7 +62,7 @@ class Sums:
         return () if self.saturation is None else tuple(map(int, np.nonzero(self.saturation.pairs)[0]))
 
     def __add__(self, other: "Sums") -> "Sums":
-        """The same product on more images."""
+        """The same node over the images of both."""
         both = self.saturation
         if both is not None and other.saturation is not None:
             both = both + other.saturation
@@ -74,7 +75,7 @@ class Sums:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, channel by channel."""
+        """Values for JSON, one entry for each channel."""
         pairs = self.saturation
         return {
             "node": self.node,
@@ -92,9 +93,9 @@ class Sums:
 
 
 def sums_of(program: Program, taken: TakenStep, known: Sums | None = None) -> Sums | None:
-    """The accumulators of one step on one image; None where it is no product.
+    """The accumulators of one step on one image; None if it is no convolution or matrix product.
 
-    known: what was found on another image, whose bounds are the same.
+    known: the step's Sums on an earlier image, whose bounds are reused.
     """
     step, call = taken.step, taken.call
     if step.op_type not in PRODUCTS:
@@ -113,7 +114,7 @@ def sums_of(program: Program, taken: TakenStep, known: Sums | None = None) -> Su
 
 
 def added(known: Mapping[str, Sums], new: Sums | None) -> Mapping[str, Sums]:
-    """What is known of each product, and one more image of one of them."""
+    """Adds the Sums of one node on one more image; None changes nothing."""
     if new is None:
         return known
     return {**known, new.node: known[new.node] + new if new.node in known else new}

@@ -1,9 +1,8 @@
-"""QDQ patterns, read as the integer operators that they stand for.
+"""Replaces QDQ patterns by integer operators, as runtimes do.
 
     Q(op(DQ(a), DQ(b), …)) = QLinear_op(a, b, …)
-A runtime fuses the same pattern into the same kernel. Where the pattern is not complete (an operand that is float, a
-result that something else reads as well, integers of other than 8 bits), the nodes stay as they are, and the operator
-computes in float.
+Where the pattern is incomplete (a float input, a float result with other consumers, integers of other than 8 bits),
+the nodes stay as they are, and the operator computes in float.
 """
 
 from collections import Counter
@@ -23,7 +22,7 @@ Operand = tuple[str, str, str]
 
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 _MOVING = MOVEMENTS | SELECTIONS | {"Resize"}
-"""They give numbers that they read, so on one grid they work on the integers."""
+"""Operators that run on the integers themselves where input and output have the same scale and zero-point."""
 
 
 def _convolution(operands: Sequence[Operand], wanted: tuple[str, str]) -> tuple[str, ...]:
@@ -64,7 +63,7 @@ _FORMS: dict[str, tuple[str, Arranging]] = {
 
 
 def grouped(steps: tuple[Step, ...], constants: Mapping[str, Array], outputs: frozenset[str]) -> tuple[Step, ...]:
-    """The steps with each complete pattern as one integer step, in the place of its operator."""
+    """The steps, with each complete pattern replaced by one integer step at the position of its operator."""
     return _Reader(steps, constants, outputs).read()
 
 
@@ -105,7 +104,7 @@ class _Reader:
         return replace(step, op_type=op_type, inputs=inputs, outputs=results[0].outputs)
 
     def _moved(self, step: Step, results: Sequence[Step | None]) -> Step | None:
-        """The operator on integers, where all its results lie on the grid of what it moves."""
+        """The operator on integers, if all its outputs have the scale and zero-point of its input; else None."""
         operand = self._dequantised(step.inputs[0]) if step.inputs else None
         if operand is None or not results or self._kind(operand) not in _BYTES:
             return None
@@ -119,14 +118,17 @@ class _Reader:
         return replace(step, inputs=(operand[0], *step.inputs[1:]), outputs=outputs)
 
     def _dequantised(self, name: str) -> Operand | None:
-        """The integers behind a DequantizeLinear; also those that a runtime would dequantise along an axis."""
+        """The input of the DequantizeLinear that makes this tensor, per tensor or per channel; else None."""
         maker = self._makers.get(name)
         if maker is None or maker.op_type != "DequantizeLinear" or maker.attributes.get("block_size", 0):
             return None
         return (maker.inputs[0], maker.inputs[1], maker.inputs[2] if len(maker.inputs) > 2 else "")
 
     def _quantised(self, name: str) -> Step | None:
-        """The QuantizeLinear that alone reads a tensor, past a clamp that its saturation does anyway."""
+        """The QuantizeLinear that is the only consumer of a tensor, if need be behind a redundant Relu or Clip.
+
+        A clamp is redundant where the saturation of QuantizeLinear has the same effect.
+        """
         if self._readers[name] != 1 or name not in self._reading:
             return None
         reader = self._reading[name]
@@ -137,7 +139,7 @@ class _Reader:
         return reader if reader.op_type == "QuantizeLinear" and per_tensor else None
 
     def _is_saturation(self, clamp: Step, stored: Step) -> bool:
-        """Whether the grid holds nothing that the clamp would change."""
+        """Whether the clamp is redundant: no integer of the quantised tensor stands for a value that it changes."""
         scale, zero = (self._constants.get(name) for name in stored.inputs[1:3])
         if scale is None or zero is None:
             return False
@@ -149,7 +151,7 @@ class _Reader:
         return (low is None or least >= float(low.reshape(()))) and (high is None or most <= float(high.reshape(())))
 
     def _fits(self, step: Step, operands: Sequence[Operand | None], result: Step) -> bool:
-        """Whether a kernel takes this pattern: 8-bit integers, one scale for each tensor that is no weight."""
+        """Whether an integer kernel supports this pattern: 8-bit integers, per-tensor scales except for weights."""
         kinds = [self._kind(operand) for operand in operands if operand is not None]
         wanted = self._kind((result.outputs[0], result.inputs[1], result.inputs[2]))
         weighted = step.op_type in PRODUCTS
@@ -170,7 +172,7 @@ class _Reader:
         )
 
     def _kind(self, operand: Operand | None) -> np.dtype[Any] | None:
-        """The type of the integers, where their zero-point or a constant tells it."""
+        """The integer type, if the zero-point or a constant shows it; else None."""
         if operand is None:
             return None
         found = self._constants.get(operand[2])

@@ -1,4 +1,4 @@
-"""Takes the steps of a program on one image, and forgets each array after its last reader."""
+"""Runs the steps of a program on one image; each array is freed after its last use."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class TakenStep:
-    """A step with the arrays that it read and made."""
+    """An executed step, with its input and output arrays."""
 
     step: Step
     call: Call
@@ -28,7 +28,7 @@ class TakenStep:
 
     @property
     def named(self) -> tuple[tuple[str, Array], ...]:
-        """Each result that something may read, with its name."""
+        """The outputs that have a name, as (name, array)."""
         return tuple((name, found) for name, found in zip(self.step.outputs, self.results, strict=False) if name)
 
 
@@ -40,11 +40,11 @@ def run(
     processor: SimulatedProcessor = EXACT,
     given: Mapping[str, Array] | None = None,
 ) -> Iterator[TakenStep]:
-    """Each step as it is taken, in order. feeds: input → array. given: what later steps read instead of some results.
+    """Executes the steps and yields each one. feeds: input → array. rounding: a name in ROUNDINGS.
 
-    processor: whose kernels are simulated.
-
-    Raises ModelError where operands do not fit, with the node and the shapes; PlanError for an unknown rounding.
+    processor: the processor whose kernels are simulated. given: arrays that replace computed tensors of the same name
+    for all later steps. Raises ModelError with node and shapes where inputs do not fit; PlanError for an unknown
+    rounding.
     """
     check(rounding)
     missing = [name for name in program.inputs if name not in feeds]
@@ -73,7 +73,7 @@ def outputs(
     rounding: str = "onnxruntime",
     processor: SimulatedProcessor = EXACT,
 ) -> dict[str, Array]:
-    """The model's outputs for one set of inputs; errors as of `run`."""
+    """The model's outputs for one set of inputs. Arguments and errors as for `run`."""
     found = {name: feeds[name] for name in program.outputs if name in feeds}
     found |= {name: program.constants[name] for name in program.outputs if name in program.constants}
     for taken in run(program, feeds, rounding=rounding, processor=processor):

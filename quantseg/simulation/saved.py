@@ -1,7 +1,7 @@
-"""A run in a file: every tensor of every image, and of what model it is.
+"""A simulation saved in a file: every tensor of every image, with a description of the model.
 
-A zip archive of .npy files, N/TENSOR for image number N, and run.json: any numpy reads it. The same run gives the same
-bytes.
+The format is .npz: a zip archive of .npy files named N/TENSOR for image number N, and run.json. The same run gives the
+same bytes.
 """
 
 import io
@@ -40,7 +40,7 @@ class Writing:
         self._store(f"{image}/{tensor}.npy", buffer.getvalue())
 
     def about(self, facts: Mapping[str, Any]) -> None:
-        """Stores what the run is of."""
+        """Stores the description of the run."""
         self._store(_ABOUT, json.dumps(facts, indent=1, sort_keys=True).encode())
 
     def _store(self, name: str, content: bytes) -> None:
@@ -51,16 +51,16 @@ class Writing:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Writing]:
-    """An archive that is whole or absent. Raises OutputError where it cannot be written."""
+    """Opens a new archive; the file appears only once it is complete. Raises OutputError where it cannot be written."""
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         yield Writing(archive)
 
 
 class SavedRun:
-    """A run from a file, compared with image by image."""
+    """A saved run, to compare a simulation with."""
 
     def __init__(self, path: Path, images: Sequence[str]) -> None:
-        """Raises DataError where the file is no run, or of other images."""
+        """Raises DataError where the file is no saved run, or one on other images."""
         self._path = path
         try:
             self._archive = zipfile.ZipFile(path)
@@ -83,11 +83,11 @@ class SavedRun:
         self._numbers = {name: number for number, name in enumerate(known)}
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The stored tensors, each read when it is asked for."""
+        """The stored tensors of one image, each read when accessed."""
         return _Stored(self._archive, self._path, f"{self._numbers[image]}/")
 
     def outputs(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Nothing: the outputs are among the tensors."""
+        """Empty: there is no separate run."""
         return {}
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A quantised model in the simulator on images, beside another computation of them."""
+"""Simulates a quantised model on images and compares it with another computation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -29,11 +29,12 @@ ONNXRUNTIME = "onnxruntime"
 
 @dataclass(frozen=True)
 class Simulating:
-    """How a model is simulated.
+    """Options of `simulate`.
 
-    against: what is compared with, bit for bit: onnxruntime, a quantised model's .onnx file, a run that was saved.
-    rounding: of sums, a name in ROUNDINGS. processor: whose kernels, a name in PROCESSORS; None is this machine's
-    beside onnxruntime and exact else. proof: also the sums. save: a file for every tensor.
+    against: what to compare with, bit for bit: "onnxruntime", the .onnx file of a quantised model, or a saved run.
+    rounding: of requantisation, a name in ROUNDINGS. processor: whose kernels are simulated, a name in PROCESSORS; None
+    means this machine's when compared with onnxruntime, else "exact". proof: whether accumulators are recorded. save: a
+    file for every tensor.
     """
 
     against: Path | str | None = None
@@ -45,10 +46,10 @@ class Simulating:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a simulation found.
+    """The result of a simulation.
 
-    program: the operators that were taken. images: their names. found: the comparison and the sums. processor: whose
-    kernels were simulated. against: what was compared with.
+    program: the simulated operators. images: names of the images. found: comparison and accumulators. processor: the
+    processor whose kernels were simulated. against: what it was compared with.
     """
 
     program: Program
@@ -59,7 +60,7 @@ class Simulation:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every integer tensor is equal bit for bit to the other's; so without another."""
+        """Whether every compared integer tensor is bit-identical; true if nothing was compared."""
         return self.found.judgement.is_exact
 
     def __str__(self) -> str:
@@ -79,7 +80,7 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Subject:
-    """A quantised model, as a program, and the images for it."""
+    """A quantised model, its program, and its input images."""
 
     model: ir.Model
     program: Program
@@ -88,7 +89,7 @@ class Subject:
 
 
 def opened(path: Path, images: Opener, source: RecipeSource) -> Subject:
-    """Reads all of it. Raises ModelError for a float model and for an unknown operator, before anything is computed."""
+    """Reads model and images. Raises ModelError for a float model or an unknown operator, before computing anything."""
     loaded, steps = _read(path)
     recipe = resolve_recipe(loaded, str(path), source)
     spec = image_input(graph.signature(loaded)[0], recipe.input)
@@ -101,7 +102,7 @@ def read_program(path: Path) -> Program:
 
 
 def simulate(path: Path, images: Opener, source: RecipeSource, how: Simulating, context: Context) -> Simulation:
-    """Runs a quantised model on images, beside what it is compared with. Raises ModelError, DataError, PlanError."""
+    """Simulates a quantised model on images, with the comparison asked for. Raises ModelError, DataError, PlanError."""
     against = None if how.against is None else str(how.against)
     processor = known_processor(how.processor, against)
     subject = opened(path, images, source)
@@ -116,13 +117,13 @@ def simulate(path: Path, images: Opener, source: RecipeSource, how: Simulating, 
 
 
 def first_feeds(path: Path, images: Opener, source: RecipeSource) -> tuple[Program, Mapping[str, NDArray[Any]]]:
-    """The program and the first image for it."""
+    """The program, and the feeds of the first image."""
     subject = opened(path, images, source)
     return subject.program, {subject.input_name: subject.images.load(0).tensor}
 
 
 def known_processor(name: str | None, against: str | None) -> SimulatedProcessor:
-    """The processor of this name; without one this machine's, found by trying, where onnxruntime is compared with.
+    """The processor of this name. None means the one found on this machine if `against` is onnxruntime, else "exact".
 
     Raises PlanError for an unknown name.
     """
@@ -135,7 +136,7 @@ def known_processor(name: str | None, against: str | None) -> SimulatedProcessor
 def _other(
     against: str, subject: Subject, rounding: str, threads: int, processor: SimulatedProcessor
 ) -> Iterator[Other]:
-    """What is compared with: a runtime by name, a model by its .onnx, else a saved run."""
+    """Opens what to compare with: a runtime by name, a model by its suffix .onnx, else a saved run."""
     if against == ONNXRUNTIME:
         opened: Other = InRuntime(subject.model, subject.program, RUNTIMES[against], threads=threads)
     elif against.endswith(".onnx"):

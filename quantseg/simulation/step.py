@@ -1,4 +1,4 @@
-"""One operator of a program: which arrays it reads and makes, by name."""
+"""One operator of a program, with the names of its input and output tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ _INTEGER = frozenset(PRODUCTS) | {
 
 @dataclass(frozen=True)
 class Step:
-    """A node, or a QDQ pattern as the operator that it stands for.
+    """A node, or a QDQ pattern read as one integer operator.
 
-    op_type: a key of the simulator's OPERATORS. inputs: names, "" where left out. stands_for: the node's own type.
+    op_type: a key of the simulator's OPERATORS. inputs: tensor names, "" for an omitted input. stands_for: the ONNX
+    operator of the node itself, such as Conv for QLinearConv.
     """
 
     name: str
@@ -31,23 +32,23 @@ class Step:
 
     @property
     def is_integer(self) -> bool:
-        """Whether it computes with integers and scales."""
+        """Whether it is an integer operator with scales."""
         return self.op_type in _INTEGER
 
     @property
     def is_float(self) -> bool:
-        """Whether it computes in float: what it makes depends on the order in which a kernel adds."""
+        """Whether it computes in float, so that its result depends on a kernel's order of additions."""
         return self.op_type in ROUNDING
 
     @property
     def may_differ(self) -> bool:
-        """Whether a kernel may make something else: float arithmetic, interpolation among it.
+        """Whether a kernel's result may differ: float arithmetic, interpolation included.
 
-        A ConvTranspose counts as such, since no runtime has it in integers.
+        A ConvTranspose counts as float, since no runtime has it in integers.
         """
         interpolates = self.op_type == "Resize" and self.attributes.get("mode", "nearest") != "nearest"
         return self.is_float or interpolates or self.op_type == "QLinearConvTranspose"
 
     def is_exact(self, result: NDArray[Any]) -> bool:
-        """Whether every kernel has to make this very result: integers, and numbers that are only moved."""
+        """Whether every kernel must give this very result: integer results, and values that are only moved."""
         return not self.may_differ or (self.op_type == "Resize" and result.dtype.kind in "iu")

@@ -1,10 +1,9 @@
-"""Measures of two masks, each a sum over images: counts of one image, added up, then read.
+"""Metrics of two masks. Each is computed from counts (a tally) that are summed over images.
 
-A mask is a class map, integers (height, width), or a stack of channels, booleans (classes, height, width),
-for models whose classes may overlap. A metric turns two masks into a tally. Tallies of any images add in
-any order to the tally of the whole set (`sum` of tallies = tally of the concatenation), so a set is scored
-in one streaming pass. A new metric is a file here and a line in METRICS; evaluation, JSON and report
-follow.
+A mask is a class map, integers (height, width), or a stack of channels, booleans (classes, height, width), for models
+whose classes may overlap. A metric turns two masks into a tally. Tallies add, in any order, to the tally of the whole
+set (`sum` of tallies = tally of the concatenation), so a set is scored in one streaming pass. A new metric is a file
+here and a line in METRICS; evaluation, JSON and report pick it up.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ T = TypeVar("T", bound="Tally")
 
 
 class Tally(Protocol):
-    """What a metric counted: an immutable value with an associative, commutative `+`."""
+    """The counts of a metric: an immutable value with an associative, commutative `+`."""
 
     def __add__(self: T, other: T, /) -> T: ...
 
@@ -31,8 +30,8 @@ class Tally(Protocol):
 
 
 Metric = Callable[[NDArray[Any], NDArray[Any], int, int | None], Tally]
-"""From truth, prediction, number of classes and ignore index to a tally. Both masks have one shape; pixels
-whose truth is the ignore index never count. Raises DataError for masks that do not fit, ids out of range."""
+"""(truth, prediction, number of classes, ignore index) → tally. Both masks have the same shape; pixels whose truth is
+the ignore index do not count. Raises DataError for differing shapes or class ids out of range."""
 
 METRICS: Mapping[str, Metric] = {
     "region": region,

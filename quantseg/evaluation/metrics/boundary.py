@@ -1,10 +1,9 @@
-"""Boundary IoU: the overlap of two masks' inner borders, which large smooth interiors cannot hide.
+"""Boundary IoU: the IoU of two masks' inner borders, which unlike mask IoU is sensitive to errors at boundaries.
 
-The border of a class is the part of it within d pixels of its contour, d = 2 % of the image diagonal; the
-edge of the image counts as contour. Source: Cheng et al., Boundary IoU, CVPR 2021, arXiv:2103.16562. There
-the mask is eroded d times by a 3x3 square, class by class. The same pixels come out for all classes at
-once: a pixel survives erosion exactly if its (2d + 1)² window holds one class only, so its minimum equals
-its maximum.
+The border of a class is the part of it within d pixels of its contour, d = 2 % of the image diagonal; the edge of the
+image counts as contour. Source: Cheng et al., Boundary IoU, CVPR 2021, arXiv:2103.16562. The paper erodes the mask of
+each class d times by a 3x3 square. Here the same pixels are found for all classes at once: a pixel survives erosion
+exactly if its (2d + 1)² window holds one class only, that is if the window's minimum equals its maximum.
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ class ConfusionMatrix:
         return ConfusionMatrix(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        """Counts of both sets; the one with fewer classes is taken to hold none of the others."""
+        """Counts of both sets; the smaller matrix is padded with zeros."""
         size = max(len(self.counts), len(other.counts))
         return ConfusionMatrix(grown(self.counts, size) + grown(other.counts, size))
 

@@ -1,4 +1,4 @@
-"""What makes two masks comparable: one shape, and class ids that exist."""
+"""Checks that two masks are comparable: the same shape, and valid class ids."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def counted(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore_
 
 
 def check_shapes(truth: NDArray[Any], prediction: NDArray[Any]) -> None:
-    """Raises DataError unless both masks have one shape."""
+    """Raises DataError unless both masks have the same shape."""
     if truth.shape != prediction.shape:
         raise DataError(
             f"mask of shape {truth.shape} beside a prediction of shape {prediction.shape}; they must be equal"

@@ -30,7 +30,7 @@ class Overlap:
         return Overlap(nothing, nothing, nothing)
 
     def __add__(self, other: "Overlap") -> "Overlap":
-        """Counts of both sets; the one with fewer classes is taken to hold none of the others."""
+        """Counts of both sets; the one with fewer classes is padded with zeros."""
         size = max(len(self.both), len(other.both))
         pairs = ((self.both, other.both), (self.truth, other.truth), (self.prediction, other.prediction))
         return Overlap(*(grown(a, size) + grown(b, size) for a, b in pairs))

@@ -1,7 +1,7 @@
-"""Region metrics: the masks compared pixel by pixel.
+"""Region metrics (IoU, Dice, precision, recall): the masks compared pixel by pixel.
 
-A class map gives a confusion matrix. Channels may overlap, so a pixel has no single class and only the
-overlap of each channel is counted.
+Class maps give a confusion matrix. Channels may overlap, so a pixel has no single class, and only the overlap of each
+channel is counted.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ def region(
 ) -> ConfusionMatrix | Overlap:
     """Tally of two class maps (height, width) or of two stacks of channels (classes, height, width).
 
-    `ignore_index` means nothing for channels. Raises DataError for differing shapes or ids out of range.
+    `ignore_index` is not used for channels. Raises DataError for differing shapes or ids out of range.
     """
     if truth.ndim == 2:
         return ConfusionMatrix.from_masks(truth, prediction, classes, ignore_index)

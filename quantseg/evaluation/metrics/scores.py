@@ -1,4 +1,4 @@
-"""Scores: every metric of METRICS over any number of mask pairs: tallies that add, figures to read."""
+"""Scores: the values of every metric in METRICS, computed from tallies that are summed over images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ Tallies = Mapping[str, Tally]
 
 @dataclass(frozen=True)
 class Scores:
-    """How one set of masks fits another.
+    """How well one set of masks matches another.
 
-    summary: figure → value, such as mean_iou, pixel_accuracy, boundary_iou. per_class: figure → one value per
-    class, such as iou, dice, precision, recall. All are 0…1, and None where nothing was counted.
+    summary: name → value, such as mean_iou, pixel_accuracy, boundary_iou. per_class: name → one value per class, such
+    as iou, dice, precision, recall. All are 0…1, or None where nothing was counted.
     """
 
     summary: Mapping[str, float | None]
@@ -26,7 +26,7 @@ class Scores:
 
     @staticmethod
     def of(tallies: Tallies) -> "Scores":
-        """Reads the figures of every tally."""
+        """The values of every tally."""
         return Scores(
             {name: value for tally in tallies.values() for name, value in tally.summary().items()},
             {name: values for tally in tallies.values() for name, values in tally.per_class().items()},
@@ -39,7 +39,7 @@ class Scores:
 
 
 def tally(truths: NDArray[Any], masks: NDArray[Any], classes: int, ignore_index: int | None) -> Tallies:
-    """Every metric's tally of a batch of mask pairs: leading axis images, then as in quantseg.evaluation.metrics.
+    """Every metric's tally of a batch of mask pairs: first axis images, the others as in quantseg.evaluation.metrics.
 
     Raises DataError for differing shapes or class ids out of range.
     """

@@ -1,7 +1,7 @@
 """Signal to quantisation noise ratio of an output: 10·log10(Σ r² / Σ (r − q)²) in decibels.
 
-r is the float model's output, q the int8 model's. 6 dB are about one bit. Equal outputs have no noise: the
-ratio is infinite.
+r is the float model's output, q the int8 model's. 6 dB correspond to about one bit. For equal outputs the ratio is
+infinite.
 """
 
 import math
@@ -21,7 +21,7 @@ class Sqnr:
 
     @staticmethod
     def from_outputs(reference: NDArray[Any], candidate: NDArray[Any]) -> "Sqnr":
-        """Sums over two tensors of one shape."""
+        """The sums of two tensors of the same shape."""
         r = reference.astype(np.float64)
         return Sqnr(float(np.square(r).sum()), float(np.square(r - candidate).sum()))
 
@@ -29,7 +29,7 @@ class Sqnr:
         return Sqnr(self.signal + other.signal, self.noise + other.noise)
 
     def decibels(self) -> float:
-        """The ratio in dB: +inf without noise, −inf where noise stands against no signal."""
+        """The ratio in dB: +inf without noise, −inf for noise without signal."""
         if self.noise == 0:
             return math.inf
         return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf

@@ -1,7 +1,7 @@
-"""Other quantizers, at settings like ours, to stand beside in a comparison: one module each.
+"""Other quantizers (peers) for the tool comparison, at settings like ours: one module each.
 
-A peer writes a model file from a float model and the inputs that ours is calibrated on, and raises PeerError
-where it cannot.
+A peer writes a quantised model file, given the float model and our calibration inputs. Raises PeerError where it
+cannot.
 """
 
 from quantseg.errors import PeerError

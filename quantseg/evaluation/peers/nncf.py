@@ -1,9 +1,9 @@
-"""NNCF's post-training quantisation, the one for OpenVINO, to stand beside in a comparison.
+"""NNCF's post-training quantisation for OpenVINO, as a peer in the tool comparison.
 
-It is given what it needs to do well: the model as OpenVINO's own reader reads it, with the sizes of the images fixed;
-the processor as its target; every calibration image; and the preset that its documentation recommends, which is
-"mixed" (asymmetric activations) for networks with activations other than ReLU and "performance" (symmetric), its
-default, for all others. The rest is its default, bias correction included.
+For a fair comparison NNCF gets the model as OpenVINO's own reader reads it, with static image sizes; the CPU as target
+device; every calibration image; and the preset that its documentation recommends: "mixed" (asymmetric activations) for
+networks with activations other than ReLU, else its default, "performance" (symmetric). All other settings are
+defaults, bias correction included.
 Source: OpenVINO documentation, "Basic Quantization Flow".
 """
 
@@ -23,18 +23,18 @@ from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.openvino_cpu import openvino, read_model, reason
 
 _OFF = "NNCF_CI"
-"""By default NNCF reports its use to its makers over the network; not where this is set when it is imported."""
+"""Environment variable that, set before the import, turns off NNCF's telemetry."""
 _NOT_RELU = frozenset(
     {
         *("Elu", "Erf", "Gelu", "HSigmoid", "HSwish", "HardSigmoid", "Mish", "PRelu", "Selu", "Sigmoid", "SoftPlus"),
         *("SoftSign", "Swish", "Tanh"),
     }
 )
-"""OpenVINO's names of them. A leaky ReLU is a PRelu there; a ReLU6 is a Clamp."""
+"""Activations other than ReLU, by OpenVINO's names. A leaky ReLU is a PRelu there; a ReLU6 is a Clamp."""
 
 
 def nncf() -> ModuleType:
-    """The package, silent and without its telemetry. Raises MissingExtraError where it is not installed."""
+    """The nncf package, silent and without telemetry. Raises MissingExtraError where it is not installed."""
     kept = logging.getLoggerClass()
     with _set(_OFF, "1"), silence():
         try:
@@ -42,15 +42,15 @@ def nncf() -> ModuleType:
         except ImportError as error:
             raise MissingExtraError('NNCF is not installed; pip install "quantseg[openvino]"') from error
         finally:
-            logging.setLoggerClass(kept)  # it puts its own in for everybody
+            logging.setLoggerClass(kept)  # importing NNCF replaces the logger class of the whole process
     return nncf  # type: ignore[no-any-return]
 
 
 def quantize_with_nncf(model: Path, output: Path, feeds: Iterable[Mapping[str, NDArray[Any]]], *, images: int) -> None:
-    """Writes `model`, calibrated on `feeds`, as NNCF makes it: OpenVINO IR, `output` (.xml) and a .bin beside it.
+    """Quantises `model` with NNCF and writes OpenVINO IR: `output` (.xml) and a .bin beside it.
 
-    feeds: `images` sets of inputs, which NNCF may go through more than once. Weights that stay float keep all their
-    digits. Raises PeerError with NNCF's own reason, MissingExtraError without the extra.
+    feeds: `images` sets of calibration inputs, iterable more than once. Weights that stay float are written as
+    float32, not compressed. Raises PeerError with NNCF's own reason, MissingExtraError without the extra.
     """
     tool, package = nncf(), openvino()
     with silence():
@@ -68,16 +68,16 @@ def quantize_with_nncf(model: Path, output: Path, feeds: Iterable[Mapping[str, N
             RUNTIMES["openvino"].open(output, threads=1).close()
         except QuantSegError:
             raise
-        except Exception as error:  # it raises whatever its many parts raise, AssertionError included
+        except Exception as error:  # NNCF may raise any exception, AssertionError included
             for part in (output, output.with_suffix(".bin")):
                 part.unlink(missing_ok=True)
             raise PeerError(f"{model}: NNCF failed ({reason(error)})") from error
 
 
 def preset(model: Any) -> str:
-    """The preset for a network: "mixed" where an activation other than ReLU stands inside it, else "performance".
+    """The preset for a network: "mixed" if it has a hidden activation other than ReLU, else "performance".
 
-    model: as OpenVINO reads it. An activation that ends the network, as the sigmoid of a mask does, is not inside.
+    model: an openvino.Model. A final activation, such as the sigmoid of a mask, is not a hidden one.
     """
     inside = any(
         operation.get_type_name() in _NOT_RELU
@@ -89,7 +89,7 @@ def preset(model: Any) -> str:
 
 @contextmanager
 def _set(name: str, value: str) -> Iterator[None]:
-    """An environment variable for a while."""
+    """Sets an environment variable inside a `with` block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

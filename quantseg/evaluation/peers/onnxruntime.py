@@ -1,9 +1,9 @@
-"""onnxruntime's own static quantizer, at settings like ours, to stand beside in a comparison.
+"""onnxruntime's static quantizer (`quantize_static`), at settings like ours, as a peer in the tool comparison.
 
-It is given what it needs to do well: the model at opset 13 at least, since below that it writes per-channel
-models that do not load, and the pre-processing that its documentation recommends (onnxruntime.ai, "Quantize
-ONNX models"), without which it leaves weights in Constant nodes alone. Only the symbolic shape inference of
-that is left out: it fails on segmentation models of dynamic size.
+For a fair comparison it gets the model converted to opset 13 or later, since below that its per-channel models do not
+load, and the pre-processing that its documentation recommends (onnxruntime.ai, "Quantize ONNX models"), without which
+it does not quantise weights in Constant nodes. Only symbolic shape inference is skipped: it fails on segmentation
+models of dynamic size.
 """
 
 import tempfile
@@ -47,7 +47,7 @@ _WARNING, _FATAL = 2, 4
 
 @dataclass(frozen=True)
 class PeerSettings:
-    """Settings of `quantize_static`, in our words. percentile: of the calibrator of that name, onnxruntime 1.22."""
+    """Settings of `quantize_static`, under our names. percentile: of calibrator "percentile"; default: as in 1.22."""
 
     per_channel: bool = True
     calibrator: str = "minmax"
@@ -60,7 +60,7 @@ class PeerSettings:
     percentile: float = 99.999
 
     def words(self) -> dict[str, Any]:
-        """Its own words. Raises PeerError for what it does not have."""
+        """The same settings as keyword arguments of `quantize_static`. Raises PeerError for what it does not offer."""
         return {
             "quant_format": _chosen(FORMATS, self.qformat, "format"),
             "activation_type": _chosen(TYPES, self.activation_type, "activation type"),
@@ -79,14 +79,15 @@ class PeerSettings:
 def quantize_with_onnxruntime(
     model: Path, output: Path, feeds: Iterable[Mapping[str, NDArray[Any]]], settings: PeerSettings | None = None
 ) -> None:
-    """Writes `model`, calibrated on `feeds`, as onnxruntime's `quantize_static` makes it. Models up to 2 GB.
+    """Quantises `model`, calibrated on `feeds`, with onnxruntime's `quantize_static`, and writes it to `output`.
 
-    Raises PeerError with the quantizer's own reason; ModelError where the float model itself is unsound.
+    For models up to 2 GB. Raises PeerError with the quantizer's own reason; ModelError where the float model itself is
+    invalid.
     """
     words = (settings or PeerSettings()).words()
     source = load(model)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder, replacing(output) as temporary:
-        # It leaves files beside the model that it reads, so it reads a copy.
+        # The quantizer leaves files beside the model that it reads, so it gets a copy.
         modern, prepared = Path(folder) / "modern.onnx", Path(folder) / "prepared.onnx"
         with _silence():
             try:
@@ -96,13 +97,13 @@ def quantize_with_onnxruntime(
                 RUNTIMES["onnxruntime"].open(temporary.read_bytes(), threads=1).close()
             except QuantSegError:
                 raise
-            except Exception as error:  # it raises whatever its many parts raise, AssertionError included
+            except Exception as error:  # it may raise any exception, AssertionError included
                 reason = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
                 raise PeerError(f"{model}: onnxruntime's quantizer failed ({reason})") from error
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """The feeds, one at a time; None after the last."""
+    """Feeds as a CalibrationDataReader: one at a time, None after the last."""
 
     def __init__(self, feeds: Iterable[Mapping[str, NDArray[Any]]]) -> None:
         self._feeds = iter(feeds)

@@ -1,4 +1,4 @@
-"""Keeps another tool off our terminal: what it has to say comes back as its result or its error."""
+"""Suppresses the terminal output of another tool; its result or its exception is all that is passed on."""
 
 import io
 import logging
@@ -9,9 +9,9 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Nothing printed to standard output, logged or warned inside is seen; all is as before afterwards.
+    """Suppresses standard output, logging and warnings inside a `with` block, and restores them afterwards.
 
-    The handler is there because `logging.warning` would otherwise set up the root logger for good.
+    The root logger gets a handler because `logging.warning` would otherwise configure it permanently.
     """
     root, hush, disabled = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
     root.addHandler(hush)

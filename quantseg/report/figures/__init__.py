@@ -1,7 +1,7 @@
-"""Figures of the report: each module draws one, from the report to SVG, the same report to the same bytes.
+"""Figures of the report: each module draws one as SVG; the same report gives the same bytes.
 
-A new figure is a file here, a line in FIGURES, and its name in the section that shows it. `contest` is the one
-that draws many reports, for the index.
+A new figure is a file here, a line in FIGURES, and its name in the section that shows it. `contest`, the tool
+comparison of many reports, is drawn for the index.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from quantseg.report.figures.tool_comparison import contest
 __all__ = ["FIGURES", "Draw", "contest"]
 
 Draw = Callable[[Report], tuple[Figure, ...]]
-"""Draws a report's figures of one kind; none where there is nothing to draw."""
+"""Draws the figures of one kind; returns none where there is nothing to draw."""
 
 FIGURES: Mapping[str, Draw] = {
     "agreement": agreement,

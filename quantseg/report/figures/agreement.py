@@ -1,4 +1,4 @@
-"""Agreement of every image, sorted: whether the whole set agrees or a few images do not."""
+"""Agreement of every image, sorted: shows whether a few outliers or all images differ."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,8 +1,7 @@
-"""The drawing board: matplotlib's object interface, and SVG that takes its colours and font from the page.
+"""Draws with matplotlib's object interface, as SVG that takes its colours and font from the HTML page.
 
-Colours are drawn as placeholders and replaced by CSS variables, so that one figure serves light and dark
-pages. The text stays text. Ids come from a fixed salt and no date is written: equal drawings are equal
-bytes.
+Colours are drawn as placeholders and replaced by CSS variables, so that one figure serves light and dark pages. Text is
+kept as text, not as paths. Ids come from a fixed salt and no date is written, so equal drawings give equal bytes.
 """
 
 import io
@@ -39,7 +38,7 @@ _VARIABLES = {
 }
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a tensor may well be called $x
+    "text.parse_math": False,  # tensor names may contain $
     "svg.hashsalt": "quantseg",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -60,16 +59,16 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(paint: Callable[[Axes], None], *, height: float, caption: str, alt: str, width: float = 7.2) -> Figure:
-    """Lets `paint` draw on fresh axes of width x height inches; the SVG is for use inside an HTML page."""
+    """A figure of width x height inches, drawn by `paint` on new axes; the SVG is to be inlined in an HTML page."""
     return draw_row([paint], height=height, caption=caption, alt=alt, width=width)
 
 
 def draw_row(
     paints: Sequence[Callable[[Axes], None]], *, height: float, caption: str, alt: str, width: float = 7.2
 ) -> Figure:
-    """Panels side by side that share their y axis, drawn each by its `paint`.
+    """Panels side by side that share the y axis, each drawn by its `paint`.
 
-    Of several panels, what the first has labelled is explained above all of them.
+    With several panels, the legend above them is that of the first.
     """
     with mpl.rc_context(_STYLE):
         drawing = Drawing(figsize=(width, height), layout="constrained")
@@ -88,7 +87,7 @@ def draw_row(
 
 
 def _inline(document: str, alt: str) -> str:
-    """The <svg> element without prolog and style rules; its ids are its own, as a page holds many figures."""
+    """The <svg> element without prolog and style rules, with ids that are unique among the figures of a page."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)

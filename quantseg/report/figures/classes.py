@@ -13,7 +13,7 @@ _NAME_WIDTH = 22
 
 
 def classes(report: Report) -> tuple[Figure, ...]:
-    """Two bars for each class that has a value, or one where there are no labels."""
+    """Two bars (float, int8) for each class that has a value; without labels one bar, the agreement."""
     e = report.evaluation
     if e.float_scores is None or e.int8_scores is None:
         series = {"int8 with float": e.between.per_class["iou"]}

@@ -16,11 +16,11 @@ _COLOURS: dict[Kind, str] = {
     "other": FAINT,
 }
 _NARROW = 0.06
-"""A share below this is too narrow a bar to hold its own number."""
+"""Below this share a bar is too narrow to hold its label."""
 
 
 def execution(report: Report) -> tuple[Figure, ...]:
-    """Stacked bars whose whole is all time spent in nodes."""
+    """One stacked bar for each model; the full bar is all time spent in nodes."""
     if not report.executed:
         return ()
 

@@ -1,4 +1,4 @@
-"""What each judged model of a search costs and loses: the front that nothing dominates, and the one that was chosen."""
+"""Cost and accuracy loss of every model that a search evaluated, with the Pareto front and the chosen model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +16,10 @@ _ROOM = 0.08
 def pareto(
     points: Sequence[Point], chosen: Point, budget: Budget, best: Sequence[Point], *, timed: bool = False
 ) -> Figure:
-    """One mark for each point. chosen: one of them. best: those that none dominates, the cheapest first.
+    """One mark for each point. chosen: one of them. best: the Pareto front, the cheapest first.
 
-    timed: whether costs are times; else the shares in int8 are drawn. Where classes have budgets of their own, what is
-    drawn is by how many points the tightest of all budgets is missed.
+    timed: whether costs are latencies; if not, the share of int8 is drawn. With per-class budgets the loss that is
+    drawn is the number of points by which the most violated budget is missed.
     """
     of_classes = bool(budget.classes)
     allowed = 0.0 if of_classes else budget.mean

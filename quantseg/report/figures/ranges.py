@@ -1,4 +1,4 @@
-"""Histograms of the worst tensors, with the clip range of their grids."""
+"""Histograms of the tensors with the lowest estimated SQNR, with their clip ranges."""
 
 from matplotlib.axes import Axes
 

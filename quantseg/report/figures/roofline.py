@@ -1,4 +1,4 @@
-"""The slowest convolutions of the int8 model: the time that each takes, and the part that the roof would allow it."""
+"""The slowest convolutions of the int8 model: the time that each takes, and the time it would take at the roof."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ _SHOWN = 20
 _NAME_WIDTH = 30
 
 _Bar = tuple[str, str | None, tuple[ExecutedNode, ...]]
-"""Name, shape, and the convolutions that the bar is of."""
+"""Name, shape, and the convolutions that the bar stands for."""
 
 
 def roofline(report: Report) -> tuple[Figure, ...]:
-    """One bar for each convolution, and one for what is left of them; dark is what the roof would allow."""
+    """One bar for each of the slowest convolutions, and one for all others; its dark part is the time at the roof."""
     found = convolutions(report.convolutions.get(INT8, ()))
     if report.roofs is None or not found:
         return ()

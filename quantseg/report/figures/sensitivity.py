@@ -1,4 +1,4 @@
-"""The most harmful nodes of a plan: what each loses quantised alone, and what leaving it float gives back."""
+"""The most sensitive nodes of a plan: the loss with the node alone quantised, and the gain with it alone left float."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _BAR = 0.62
 
 
 def sensitivity(measured: Sensitivity, *, top: int) -> Figure:
-    """A line for each of the `top` most harmful nodes, the worst first. What is infinite has no mark and no bar."""
+    """A line for each of the `top` most sensitive nodes, the worst first. Infinite values are not drawn."""
     ranked = measured.ranked()
     nodes, names = ranked[:top], telling([node.node for node in ranked], _NAME_WIDTH)[:top]
     gains = [gain for node in nodes if (gain := measured.gain_db(node)) is not None]
@@ -65,7 +65,7 @@ def _decibels(nodes: Sequence[NodeSensitivity], whole: Loss, names: Sequence[str
 
 
 def _bars(values: Sequence[float], label: str, colour: str = INT8_COLOUR) -> Callable[[Axes], None]:
-    """A bar for each value; what lies below zero in the colour of a warning."""
+    """A bar for each value; negative ones in a warning colour."""
 
     def paint(axes: Axes) -> None:
         drawn = [value if math.isfinite(value) else 0.0 for value in values]

@@ -1,4 +1,4 @@
-"""Both quantizers' models beside the float model: a line for each model, in accuracy, agreement and speed."""
+"""The tool comparison as a figure: accuracy, agreement and speed of both quantizers, one line for each float model."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,21 +14,21 @@ from quantseg.report.tables import NOTHING, percent, points, ratio, shortened
 
 _NAME_WIDTH = 24
 _AGREEMENTS = (90, 99, 99.9, 0, 50, 95, 98, 80, 99.5)
-"""Where the scale of agreement may have ticks, the most wanted first; each step halves or so the disagreement."""
+"""Possible ticks of the agreement axis (logarithmic in the disagreement), by priority."""
 _TICK_ROOM = 0.12
-"""Ticks stand at least this share of the axis apart."""
+"""The least distance between ticks, as a share of the axis."""
 _CLOSEST = 5e-4
-"""A disagreement below this is drawn as this: a logarithm has no place for none."""
+"""Smaller disagreements are drawn as this one, since a logarithmic axis has no zero."""
 
 Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One figure of all models. place: where on the axis a value lies. level: the float model's own value.
+    """One measure of all models. place: maps a value to its axis position. level: the float model's own value.
 
-    ticks: values to mark on the axis where there is room; none leaves them to the axis. around: how far to each side
-    of the level the axis reaches at least, so that differences which mean nothing look small.
+    ticks: values to mark where there is room, by priority; empty means matplotlib's. around: the least extent of the
+    axis to each side of the level, so that negligible differences look small.
     """
 
     label: str
@@ -43,7 +43,7 @@ class _Panel:
 
 
 def contest(summaries: Sequence[Summary]) -> tuple[Figure, ...]:
-    """From the other quantizer's model to this tool's, a line for each report that has both; nothing for none."""
+    """One line for each report that has both models, from the other quantizer's to ours; no figure for none."""
     if not any(s.peer is not None for s in summaries):
         return ()
     panels, names = _panels(summaries), [shortened(s.name, _NAME_WIDTH) for s in summaries]
@@ -131,7 +131,7 @@ def _painter(panel: _Panel, names: Sequence[str] | None) -> Callable[[Axes], Non
 
 
 def _with_room(panel: _Panel, low: float, high: float) -> list[float]:
-    """The panel's ticks between the ends of its axis that do not stand too near to one more wanted."""
+    """The panel's ticks within the axis limits, without those too close to one of higher priority."""
     chosen = list[float]()
     for tick in panel.ticks:
         place = panel.place(tick)

@@ -1,4 +1,4 @@
-"""What a report says: each section is a function from the report to a Section, or None without content.
+"""The sections of a report: each is a function from the Report to a Section, or None without content.
 
 A new section is a function here and a line in SECTIONS, which is the reading order.
 """
@@ -30,6 +30,6 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
 
 
 def sections(report: Report) -> tuple[Section, ...]:
-    """The sections that have something to say, in reading order."""
+    """The sections with content, in reading order."""
     made = (section(report) for section in SECTIONS)
     return tuple(section for section in made if section is not None)

@@ -1,4 +1,4 @@
-"""Sections on cost: what the two models take in time and space, and where the time goes."""
+"""Sections on cost: latency, memory and file size of the models, and where the time goes."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ _KIND_MEANS = {
 
 
 def speed(report: Report) -> Section | None:
-    """Latency of each model, timed side by side."""
+    """Latency of each model, timed in the same rounds."""
     if not report.latency:
         return None
     rows = tuple(
@@ -47,7 +47,7 @@ def speed(report: Report) -> Section | None:
 
 
 def size(report: Report) -> Section:
-    """The files of the models."""
+    """File sizes of the models."""
     files = {FLOAT: report.float_model, INT8: report.int8_model}
     if report.peer is not None and report.peer.model is not None:
         files[PEER] = report.peer.model
@@ -65,7 +65,7 @@ def size(report: Report) -> Section:
 
 
 def execution(report: Report) -> Section | None:
-    """What the runtime really ran, by kind of work."""
+    """The nodes that the runtime executed, by kind: int8, float, boundary, movement, other."""
     if not report.executed:
         return None
     own = {name: summary for name, summary in report.executed.items() if name != PEER}

@@ -1,4 +1,4 @@
-"""Sections on decisions: what the plan did, and what made this report."""
+"""Sections on decisions: the plan, the ranges, and how the report was made."""
 
 from quantseg.report.content import Report
 from quantseg.report.document import Section, Table
@@ -23,7 +23,7 @@ def kept_float(report: Report) -> Section:
 
 
 def ranges(report: Report) -> Section | None:
-    """The tensors that lose most in their grids."""
+    """The tensors with the lowest estimated SQNR."""
     if not report.ranges:
         return None
     rows = tuple(
@@ -49,7 +49,7 @@ def ranges(report: Report) -> Section | None:
 
 
 def plan(report: Report) -> Section:
-    """The settings of the plan, what was rewritten before it, and what a reader may not expect of it."""
+    """The settings of the plan, the rewrites before it, and its notes."""
     settings = tuple((key.replace("_", " "), _setting(value)) for key, value in report.plan.settings.items())
     lowered = [f"{title(rewrite)}: {count} nodes rewritten" for rewrite, count in report.plan.lowered.items()]
     return Section(
@@ -61,7 +61,7 @@ def plan(report: Report) -> Section:
 
 
 def provenance(report: Report) -> Section:
-    """How to make the report again."""
+    """How to reproduce the report."""
     rows = tuple((key, value) for key, value in report.provenance.items())
     tables = [Table("Made with", ("what", "value"), rows)] if rows else []
     return Section("How it was made", "", tables, commands=report.commands)

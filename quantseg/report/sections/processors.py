@@ -1,4 +1,4 @@
-"""The section on processors: where the integer sums of the int8 model are exact, and how that is known."""
+"""The section on processors: on which of them the int8 model's integer sums are exact, with the evidence."""
 
 from quantseg.report.content import Report
 from quantseg.report.document import Section, Table
@@ -8,7 +8,7 @@ _NODES_SHOWN = 8
 
 
 def processors(report: Report) -> Section | None:
-    """Each kind of processor: how it adds, whether that is exact for this model, how that is known."""
+    """One row for each kind of processor: how it adds, whether that is exact for this model, and the evidence."""
     found = report.sums
     if found is None or not found.products:
         return None

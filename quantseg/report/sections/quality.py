@@ -1,4 +1,4 @@
-"""Sections on quality: what the int8 model draws, beside the float model and the labels."""
+"""Sections on quality: the int8 model's masks, compared with the float model's and with the labels."""
 
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Legend, Section, Table
@@ -11,7 +11,7 @@ _THICKER = " In the pictures, pixels that differ are drawn three pixels wide, so
 
 
 def accuracy(report: Report) -> Section:
-    """Both models against the labels, and the int8 masks against the float masks; the peer's likewise."""
+    """Both models against the labels, and the int8 masks against the float masks; the same for the peer's model."""
     e = report.evaluation
     text = f"Over {e.images} images. Agreement compares the int8 masks with the float masks and needs no labels."
     if e.identical:
@@ -70,7 +70,7 @@ def classes(report: Report) -> Section:
 
 
 def images(report: Report) -> Section:
-    """The images that agree least, with their images where there are any."""
+    """The images with the lowest agreement, with their panels if they were drawn."""
     worst = report.evaluation.worst(_WORST_IMAGES)
     rows = tuple((image.name, percent(image.agreement), percent(image.changed_pixels)) for image in worst)
     shown = sorted({k for picture in report.pictures for k in picture.present})

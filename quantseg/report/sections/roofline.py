@@ -1,4 +1,4 @@
-"""The section on convolutions: how near they come to this machine's best matrix product."""
+"""The section on the roofline: the convolutions' speed as a share of this machine's fastest matrix product."""
 
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Section, Table
@@ -18,7 +18,7 @@ _EXPLANATION = (
 
 
 def roofline(report: Report) -> Section | None:
-    """The line of the int8 model, every model's totals, and the convolutions that take longest."""
+    """The int8 model's line, the totals of every model, and the slowest convolutions."""
     nodes = report.convolutions.get(INT8, ())
     if report.roofs is None or not nodes:
         return None

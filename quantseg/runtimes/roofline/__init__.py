@@ -1,6 +1,6 @@
-"""The roofline: what convolutions reach of this machine's best matrix product, measured in the same run.
+"""The roofline: the convolutions' speed as a share of this machine's fastest matrix product, measured in the same run.
 
-In words: quantseg.report.roofline.
+As text: quantseg.report.roofline.
 """
 
 from quantseg.runtimes.roofline.roofs import Roof, Roofs, beside_roofs, convolutions, fraction_of_roof, measure_roofs

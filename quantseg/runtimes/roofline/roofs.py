@@ -1,10 +1,10 @@
-"""How near convolutions come to this machine's best matrix product: multiply-accumulates per second over the best.
+"""The roof: the MACs per second of this machine's fastest matrix product, with which convolutions are compared.
 
-The roof is measured, not read from a data sheet: products of several sizes, run by the same runtime with as many
-threads, in the same run as what is held against it. A convolution is a matrix product with more to look up, so what
-is missing to the roof is what its shape costs, or its kernel.
-Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009; of its two roofs only
-the arithmetic one is drawn, as convolutions reuse what they read.
+The roof is measured, not taken from a data sheet: matrix products of several sizes, in the same runtime, with as many
+threads, right before and after the convolutions. A convolution is a matrix product with indirect addressing, so the gap
+to the roof is the cost of its shape or of its kernel.
+Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009. Only the compute roof is
+used, not the bandwidth roof, since convolutions reuse their data.
 """
 
 import math
@@ -21,10 +21,10 @@ from quantseg.runtimes import Runtime
 from quantseg.runtimes.execution import ExecutedNode, Kind
 
 SIZES = ((512, 512, 512), (1024, 1024, 1024), (2048, 1024, 512), (4096, 576, 64), (4096, 2304, 256))
-"""Rows, length of the sums, columns. The long ones are what 3x3 convolutions over 64x64 pixels multiply."""
+"""(rows, inner dimension, columns). 4096 rows correspond to 3x3 convolutions over 64x64 pixels."""
 _RUNS = 4
 _SECONDS = 0.25
-"""How long the products of one kind are run over and over: another program on the machine must not lower the roof."""
+"""How long the products of one kind are repeated, so that other programs on the machine do not lower the roof."""
 _INT8, _FLOAT = "int8", "float"
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Roof:
-    """The best matrix product of one kind. kind: "int8" or "float". size: rows, length of the sums, columns."""
+    """The fastest matrix product of one kind. kind: "int8" or "float". size: (rows, inner dimension, columns)."""
 
     kind: str
     macs_per_second: float
@@ -42,18 +42,18 @@ class Roof:
 
 @dataclass(frozen=True)
 class Roofs:
-    """The roof of 8-bit products (uint8 by int8, requantised to uint8) and that of float32."""
+    """The roofs of int8 products (uint8 by int8, requantised to uint8) and of float32 products."""
 
     int8: Roof
     float32: Roof
 
     def over(self, kind: Kind) -> Roof:
-        """The roof over nodes of a kind: what is not in 8 bits computes in float."""
+        """The roof for nodes of a kind: `int8` for "int8", else `float32`."""
         return self.int8 if kind == "int8" else self.float32
 
 
 def measure_roofs(runtime: Runtime, *, threads: int) -> Roofs:
-    """Runs every size in both types, in rounds, and keeps the fastest of each by the median of a round's runs.
+    """Times every size in both types, in rounds; a roof is the fastest size in its fastest round, by median of runs.
 
     Takes about half a second. Raises ModelError where the runtime lacks one of the operators.
     """
@@ -61,7 +61,7 @@ def measure_roofs(runtime: Runtime, *, threads: int) -> Roofs:
 
 
 def beside_roofs(work: Callable[[], T], runtime: Runtime, *, threads: int) -> tuple[T, Roofs]:
-    """What `work` gives, and the better of the roofs before and after it: a busy moment must not lower them."""
+    """The result of `work`, and the higher of the roofs measured before and after: so a busy moment does not matter."""
     before = measure_roofs(runtime, threads=threads)
     done = work()
     after = measure_roofs(runtime, threads=threads)
@@ -69,15 +69,15 @@ def beside_roofs(work: Callable[[], T], runtime: Runtime, *, threads: int) -> tu
 
 
 def convolutions(nodes: Iterable[ExecutedNode]) -> tuple[ExecutedNode, ...]:
-    """Those nodes that are convolutions, the one that took longest first."""
+    """The convolutions among the nodes, the slowest first."""
     found = [node for node in nodes if node.is_convolution]
     return tuple(sorted(found, key=lambda node: (-node.seconds, node.name)))
 
 
 def fraction_of_roof(nodes: Iterable[ExecutedNode], roofs: Roofs) -> float | None:
-    """The time that the roofs would allow over the time that the nodes took; above 1 where they are faster.
+    """The nodes' time at the roof divided by their measured time; above 1 if they are faster than the roof.
 
-    Nodes whose shapes are not known are left out; None where no other is there.
+    Nodes whose shapes are unknown are left out; None if there are no others.
     """
     known = [(node, node.product) for node in nodes if node.product is not None]
     spent = sum(node.seconds for node, _ in known)
@@ -100,7 +100,7 @@ def _higher(*roofs: Roof) -> Roof:
 
 
 def _products(kind: str) -> tuple[ModelProto, dict[str, Array]]:
-    """A graph of one product for each size, beside each other, with stored weights as convolutions have them."""
+    """A model with one matrix product for each size, in parallel, with constant weights; and its feeds."""
     rng = np.random.default_rng(0)
     element = TensorProto.UINT8 if kind == _INT8 else TensorProto.FLOAT
     inputs, outputs, nodes, feeds = [], [], [], {}

@@ -1,8 +1,8 @@
 """Integer arithmetic, operator by operator, in numpy alone: what a quantised model computes, to the last bit.
 
-An operator takes a Call (arrays and attributes) and gives arrays; which ways it may round is in `rounding.py`. A new
-operator is a function and a line in its family's table. Beside ONNX's own names are those of onnxruntime's domain
-com.microsoft, and QLinearConvTranspose, which neither has.
+An operator takes a Call (arrays and attributes) and returns arrays; the rounding modes are in
+quantseg.quantization.rounding. A new operator is a function and a line in its family's table. Operators have their
+ONNX names, or those of onnxruntime's domain com.microsoft; QLinearConvTranspose is ours, since neither defines it.
 """
 
 from collections.abc import Mapping
@@ -39,6 +39,6 @@ OPERATORS: Mapping[str, Operator] = {
     **choosing.OPERATORS,
     **storage.OPERATORS,
 }
-"""Operator type → what computes it."""
+"""Operator type → the function that computes it."""
 
 __all__ = ["OPERATORS", "Call", "Operator"]

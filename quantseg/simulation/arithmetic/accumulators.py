@@ -1,8 +1,8 @@
-"""The int32 accumulators of a product: what they can become, what they became.
+"""The int32 accumulators of a product (convolution or matrix product): their possible range, and their values.
 
     a = b + Σ_k (x_k − Z_x) · w_k,    qmin ≤ x_k ≤ qmax
-lies between b + Σ_k min(w_k (qmin − Z_x), w_k (qmax − Z_x)) and the same with max. A kernel adds in an order of its own
-and subtracts zero-points at the end, so on its way it may hold up to |b| + Σ_k (|w_k| + |Z_w|) · largest |x_k| · 2.
+lies between b + Σ_k min(w_k (qmin − Z_x), w_k (qmax − Z_x)) and the same with max. A kernel may add the terms in any
+order and subtract zero-points at the end, so its intermediate sums may reach |b| + Σ_k (|w_k| + |Z_w|) · max|x| · 2.
 """
 
 from collections.abc import Iterator
@@ -24,19 +24,22 @@ Array = NDArray[Any]
 Whole = NDArray[np.int64]
 
 LARGEST = (1 << 31) - 1
-"""What int32 holds."""
+"""The largest int32."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of each output channel, shape (channels,): the least and the largest accumulator, and what a kernel may hold."""
+    """Bounds of each output channel's accumulator, each of shape (channels,).
+
+    least, largest: of the final accumulator. held: the largest magnitude of an intermediate sum in a kernel.
+    """
 
     least: Whole
     largest: Whole
     held: Whole
 
     def __or__(self, other: "Bounds") -> "Bounds":
-        """What either allows: two tensors that are multiplied may be larger for another picture."""
+        """The union of both bounds: a product of two activations may have other shapes for another image."""
         return Bounds(
             np.minimum(self.least, other.least),
             np.maximum(self.largest, other.largest),
@@ -45,15 +48,15 @@ class Bounds:
 
     @property
     def bits(self) -> NDArray[np.int64]:
-        """Bits of a signed integer that holds any accumulator of the channel."""
+        """For each channel, the bits of a signed integer that holds every possible accumulator."""
         widest = np.maximum(self.largest, -self.least - 1)
         return np.array([int(value).bit_length() + 1 for value in np.maximum(widest, 0)], np.int64)
 
 
 def bounds(op_type: str, call: Call, *, constant: bool = True) -> Bounds:
-    """What weights and zero-points allow, whatever the picture. constant: whether the second factor is a weight.
+    """The bounds that weights and zero-points imply for any image. constant: whether the second factor is a weight.
 
-    Where it is not, both factors may be anything that their types hold, and all columns count as one channel.
+    If it is an activation, both factors may take any value of their types, and all columns count as one channel.
     """
     x = call.array(0)
     if not constant:
@@ -69,7 +72,7 @@ def bounds(op_type: str, call: Call, *, constant: bool = True) -> Bounds:
 
 
 def _lost(op_type: str, call: Call) -> tuple[Whole, Whole]:
-    """By how much the processor's saturating sums may lie below and above the exact ones, for each channel."""
+    """For each channel, by how much the processor's saturating sums may lie below and above the exact sums."""
     x = call.array(0)
     low, high = (0, 255) if x.dtype == np.uint8 else (-128, 127)
     if op_type in CONVOLUTIONS:
@@ -86,7 +89,7 @@ def _lost(op_type: str, call: Call) -> tuple[Whole, Whole]:
 
 
 def _largest_zero_point(op_type: str, call: Call) -> int:
-    """Of the weight, which a kernel multiplies as it is stored."""
+    """The weight's largest |zero-point|: kernels multiply the stored weight and subtract the zero-point later."""
     zero = call.maybe(PRODUCTS[op_type].zero_point)
     return 0 if zero is None else int(np.abs(zero.astype(np.int64)).max(initial=0))
 
@@ -107,7 +110,7 @@ def _of_two_tensors(op_type: str, call: Call) -> Bounds:
 
 
 def weight_rows(op_type: str, call: Call) -> tuple[Whole, Whole]:
-    """The weight as (channels, inner) integers without zero-point, and the bias of each channel."""
+    """The weight minus its zero-point, as (channels, inner) integers, and the bias of each channel."""
     if op_type in CONVOLUTIONS:
         weights = convolution.integer_weights(call, PRODUCTS[op_type].weight)
         rows = weights.kernel.reshape(weights.shape[0], -1).astype(np.int64)
@@ -136,7 +139,7 @@ def _bias(bias: Array | None, channels: int) -> Whole:
 
 
 def accumulated(op_type: str, call: Call) -> Iterator[Array]:
-    """The accumulators of one call as (channels, many), part by part: whole numbers of any type."""
+    """The accumulators of one call as (channels, positions), chunk by chunk: whole numbers of any dtype."""
     if op_type in CONVOLUTIONS:
         index = PRODUCTS[op_type].weight
         x, weight = pictures(call), call.array(index)
@@ -160,14 +163,14 @@ def _matrix_sums(op_type: str, call: Call) -> Array:
 
 
 def pictures(call: Call) -> Array:
-    """What a convolution reads, its channels on axis 1."""
+    """The data input of a convolution as (N, C, …); an NHWC tensor is transposed."""
     return np.moveaxis(call.array(0), -1, 1) if call.number("channels_last", 0) else call.array(0)
 
 
 def columns(op_type: str, call: Call) -> Iterator[tuple[slice, F32]]:
-    """What the rows of the weight are multiplied with, as stored and unsigned: (outputs, (inner, many)), part by part.
+    """The data that the weight's rows are multiplied with, chunk by chunk: (output channels, (inner, positions)).
 
-    int8 is moved up by 128, as kernels for uint8 times int8 do.
+    The values are as stored and unsigned: 128 is added to int8 data, as kernels for uint8 times int8 do.
     """
     raw = np.asarray(pictures(call) if op_type in CONVOLUTIONS else call.array(0))
     up = 128 if raw.dtype.kind == "i" else 0

@@ -17,9 +17,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Call:
-    """Operands (None where left out), attributes by their ONNX names, the opset, and the way to requantise.
+    """One operator with its inputs (None for an omitted one), its attributes by ONNX name and the opset.
 
-    outputs: how many results are wanted. rounding: a name in ROUNDINGS. processor: whose kernels add and round.
+    rounding: how results are requantised, a name in ROUNDINGS. outputs: how many outputs are wanted. processor: the
+    processor whose kernels are simulated.
     """
 
     inputs: tuple[Array | None, ...]
@@ -31,33 +32,33 @@ class Call:
 
     @property
     def as_onnxruntime(self) -> bool:
-        """Whether kernels round as onnxruntime's do, whatever its layout."""
+        """Whether kernels round as onnxruntime's do, in its NCHW or its NHWC layout."""
         return self.rounding in ("onnxruntime", CHANNELS_LAST)
 
     def has(self, index: int) -> bool:
-        """Whether this operand is there."""
+        """Whether this input is present."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def array(self, index: int) -> Array:
-        """An operand that must be there. Raises ModelError where it is not."""
+        """A required input. Raises ModelError if it is missing."""
         found = self.inputs[index] if index < len(self.inputs) else None
         if found is None:
             raise ModelError(f"input {index} is missing")
         return found
 
     def maybe(self, index: int) -> Array | None:
-        """An operand that may be left out."""
+        """An optional input; None if it is omitted."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def scale(self, index: int) -> F32:
-        """A scale for a whole tensor, shape (). Raises ModelError for any other."""
+        """A per-tensor scale, shape (). Raises ModelError for any other shape."""
         found = self.array(index)
         if found.size != 1:
             raise ModelError(f"input {index}, a scale for the whole tensor, has shape {list(found.shape)}")
         return np.asarray(found.reshape(()), np.float32)
 
     def zero_point(self, index: int, kind: Any = np.uint8) -> Ints:
-        """A zero-point for a whole tensor, shape (); zero of this type where it is left out."""
+        """A per-tensor zero-point, shape (); 0 of type `kind` if it is omitted."""
         found = self.maybe(index)
         if found is None:
             return np.zeros((), kind)
@@ -66,11 +67,11 @@ class Call:
         return found.reshape(())
 
     def number(self, name: str, default: int) -> int:
-        """A whole-number attribute."""
+        """An integer attribute."""
         return int(self.attributes.get(name, default))
 
     def axis(self, default: int, ndim: int, name: str = "axis") -> int:
-        """An axis attribute, counted from the front. Raises ModelError where the tensor has no such axis."""
+        """An axis attribute as a non-negative index. Raises ModelError where the tensor has no such axis."""
         axis = self.number(name, default)
         if not -ndim <= axis < max(ndim, 1):
             raise ModelError(f"axis {axis} of a tensor of {ndim} axes")

@@ -1,4 +1,4 @@
-"""Pools of images whose channels come last, onnxruntime's own: the same arithmetic, axes moved."""
+"""onnxruntime's pooling operators on NHWC tensors: the NCHW arithmetic between two transpositions."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from quantseg.simulation.arithmetic.call import Array, Call, Operator
 
 
 def _moved(operator: Operator, *, always: bool) -> Operator:
-    """The operator with the channels moved to the front before it and back behind it, where they are last."""
+    """The operator on NHWC tensors, by way of NCHW. always: if not, only where its attribute `channels_last` is set."""
 
     def wrapped(call: Call) -> tuple[Array, ...]:
         if not always and not call.number("channels_last", 0):

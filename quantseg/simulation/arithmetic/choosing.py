@@ -1,4 +1,4 @@
-"""Operators that choose among numbers: parts, places, borders, the largest along an axis."""
+"""Operators that select or reduce along axes: Slice, Split, Gather, Pad, ArgMax, ReduceMax, ReduceMean …"""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from quantseg.simulation.arithmetic.sizes import checked
 
 
 def slice_(call: Call) -> tuple[Array, ...]:
-    """Slice; before opset 10 its limits are attributes."""
+    """Slice; before opset 10 starts, ends and axes are attributes."""
     x = call.array(0)
     if call.opset < 10:
         starts, ends = call.attributes["starts"], call.attributes["ends"]
@@ -55,7 +55,7 @@ def gather(call: Call) -> tuple[Array, ...]:
 
 
 def pad(call: Call) -> tuple[Array, ...]:
-    """Pad: with a constant, the border's own numbers, a reflection, or the other side."""
+    """Pad in the modes constant, edge, reflect and wrap."""
     x = call.array(0)
     flat = call.array(1).tolist() if call.has(1) else list(call.attributes["pads"])
     axes = axes_of(call, 3, x.ndim)
@@ -76,7 +76,7 @@ def pad(call: Call) -> tuple[Array, ...]:
 
 
 def arg_max(call: Call) -> tuple[Array, ...]:
-    """ArgMax: of equal numbers the first, or the last where `select_last_index` says so."""
+    """ArgMax: the first of equal maxima, or the last with `select_last_index`."""
     x = call.array(0)
     axis = call.axis(0, x.ndim)
     if call.number("select_last_index", 0):

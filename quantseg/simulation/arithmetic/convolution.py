@@ -1,9 +1,9 @@
-"""Convolutions of integers, with the int32 accumulators in sight.
+"""Integer convolutions, with access to their int32 accumulators.
 
     a[n, m, y, x] = b[m] + Σ_c,u,v (q[n, c, s·y + d·u − p, s·x + d·v − p] − Z_x) · (w[m, c, u, v] − Z_w)
 
-A border holds Z_x, which is real zero. Windows are gathered tile by tile into a matrix and multiplied exactly through
-BLAS; channelwise convolutions multiply and add one place of the kernel after the other. Source: ONNX, QLinearConv.
+Padding holds Z_x, which stands for 0. Windows are gathered tile by tile into a matrix (im2col) and multiplied exactly
+through BLAS; depthwise convolutions multiply and add one kernel position after the other. Source: ONNX, QLinearConv.
 """
 
 import math
@@ -26,21 +26,20 @@ from quantseg.simulation.arithmetic.workers import count, side_by_side
 
 Array = NDArray[Any]
 Place = tuple[slice, slice, slice]
-"""Images, output channels, rows of the result."""
+"""Where a tile lies in the result: slices of images, output channels and rows."""
 
 TILE = 1 << 20
-"""Numbers in one tile's matrix: 4 MB of float32; larger ones leave the processor's caches."""
+"""Most values in one tile's matrix: 4 MB of float32; a larger matrix does not fit the processor's caches."""
 SMALL = 1 << 17
-"""Numbers in the matrix of a whole image below which threads do not pay."""
+"""An image whose whole matrix has fewer values than this is computed on one thread: more do not pay."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Integer weights without their zero-point, ready for BLAS.
+    """Integer weights minus their zero-point, as matrices for BLAS.
 
-    kernel: (groups, outputs, inner) whole numbers; the inner axis runs over kernel places, then channels. bias: int64,
-    (groups · outputs,). total, size: the sum of each output's weights, and of their magnitudes. shape: of the weight as
-    ONNX has it, (M, C/groups, …).
+    kernel: (groups, outputs, inner) whole numbers; inner axis: kernel positions, then channels (fastest). bias: int64,
+    (groups · outputs,). total, size: Σ w and Σ |w| of each output channel. shape: the ONNX weight's, (M, C/groups, …).
     """
 
     kernel: F32
@@ -52,7 +51,7 @@ class Filter:
 
 
 def filter_of(weight: Array, zero_point: Array | None, bias: Array | None, groups: int) -> Filter:
-    """The weight of a convolution. Raises ModelError where groups or bias do not fit it."""
+    """The Filter of an ONNX weight (M, C/groups, …). Raises ModelError where groups or bias do not fit it."""
     outputs, channels = weight.shape[:2]
     if groups < 1 or outputs % groups:
         raise ModelError(f"weight {list(weight.shape)} does not split into {groups} groups")
@@ -67,7 +66,7 @@ def filter_of(weight: Array, zero_point: Array | None, bias: Array | None, group
 
 
 def centre(values: Array, zero_point: Array | None, axis: int) -> F32:
-    """q − Z in float32, exactly; a Z per channel runs along `axis`."""
+    """q − Z in float32, exactly; a per-channel Z lies along `axis`."""
     single = values.astype(np.float32)
     if zero_point is None or not zero_point.any():
         return single
@@ -97,10 +96,11 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
 
 @dataclass(frozen=True)
 class Paired:
-    """A weight whose products a kernel adds in pairs of 16 bits.
+    """A weight whose products a kernel adds two at a time in 16 bits, which saturate.
 
-    rows: as stored, (groups, outputs, inner), pairs side by side. up: what a image without its middle lacks of what
-    is stored. order: places on a filter's inner axis, in the order of the pairs; None for its own.
+    rows: the stored weight, (groups, outputs, inner), the two of a pair adjacent. up: what is added to the gathered
+    data, from which 128 was subtracted, to get the stored values again. order: permutation of the Filter's inner axis
+    that puts pairs side by side; None if they already are.
     """
 
     rows: F32
@@ -108,7 +108,10 @@ class Paired:
     order: NDArray[np.int64] | None = None
 
     def saturated(self, sums: Array, gathered: F32) -> Array:
-        """Exact sums as the kernel has them. sums: (groups, outputs, pixels); gathered: (groups, inner, pixels)."""
+        """The kernel's saturated sums from the exact ones.
+
+        sums: (groups, outputs, pixels); gathered: (groups, inner, pixels).
+        """
         parts = list(sums)
         found = [
             saturated(part, rows, (factors if self.order is None else factors[self.order]) + np.float32(self.up))
@@ -118,11 +121,12 @@ class Paired:
 
 
 def paired(call: Call, index: int) -> Paired | None:
-    """The weight of a QLinearConv (index 3) or ConvInteger (index 1) where pairs of its products may saturate.
+    """The weight of a QLinearConv (index 3) or ConvInteger (index 1) if pairs of its products may saturate, else None.
 
-    QLinearConv multiplies the image by the weight, its channels innermost; a depthwise one adds in 32 bits.
-    ConvInteger multiplies the weight by the image, the places of the kernel innermost: there it is images of int8
-    and weights of uint8. onnxruntime has no such kernel for int8 times int8. Source: qlinearconv.cc, conv_integer.cc.
+    QLinearConv computes data · weight with channels innermost, and saturates for uint8 data and int8 weights; its
+    depthwise kernel adds in 32 bits. ConvInteger computes weight · data with kernel positions innermost, and saturates
+    for uint8 weights and int8 data. onnxruntime has no such kernel for int8 times int8.
+    Source: qlinearconv.cc, conv_integer.cc.
     """
     weight, groups, turned = call.array(index), call.number("group", 1), index == 1
     unsigned, signed = (weight, call.array(0)) if turned else (call.array(0), weight)
@@ -150,12 +154,11 @@ def tiles(
     *,
     pairs: Paired | None = None,
 ) -> Iterator[tuple[Place, Array]]:
-    """The accumulators, tile by tile: where in (N, M, rows, …), and whole numbers of a type that holds them.
+    """The accumulators, tile by tile: a tile's slices of (N, M, rows, …), and its values as exact whole numbers.
 
-    finish: what becomes of a tile's accumulators, (1, M, rows, …), in the thread that has them. pairs: the weight of a
-    kernel that saturates.
-    The middle of x's type is taken from x rather than Z_x, and put right in the bias: so no factor is larger than 128,
-    and more products fit an exact float32 sum.
+    finish: applied to a tile's accumulators, (1, M, rows, …), in the thread that computed them. pairs: the weight, if
+    the kernel's pair sums saturate. Instead of Z_x the middle of x's type is subtracted from x, and the bias corrected
+    for it: so no factor exceeds 128, and more products fit an exact float32 sum.
     """
     middle = 0 if x.dtype.kind == "i" else 128
     bias = weights.bias + (middle - zero_point) * weights.total
@@ -180,7 +183,7 @@ def tiles(
 
 
 def places(images: int, weights: Filter, view: Windows) -> Iterator[Place]:
-    """Some rows of one image at a time, few enough for the caches, and for every thread to have a part."""
+    """Splits the result into tiles: rows of one image, few enough to fit the caches and to occupy every thread."""
     checked((images, weights.shape[0], *view.shape))
     inner = max(weights.groups * weights.kernel.shape[2] * math.prod(view.shape[1:]), 1)
     rows = view.shape[0] if inner * view.shape[0] < SMALL else -(-view.shape[0] // count())
@@ -196,7 +199,7 @@ def columns(padded: F32, weights: Filter, view: Windows, place: Place) -> F32:
 
 
 def _gathered(picture: F32, weights: Filter, view: Windows, rows: slice) -> F32:
-    """(C, …) → (groups, kernel places · channels, pixels)."""
+    """im2col of one image: (C, …) → (groups, kernel positions · channels, pixels)."""
     channels, places = picture.shape[0], math.prod(view.kernel)
     shape = (rows.stop - rows.start, *view.shape[1:])
     if places == 1 and weights.groups == 1:
@@ -210,13 +213,13 @@ def _gathered(picture: F32, weights: Filter, view: Windows, rows: slice) -> F32:
 
 
 def integer_weights(call: Call, index: int) -> Filter:
-    """The weight of a QLinearConv (index 3) or ConvInteger (index 1)."""
+    """The Filter of a QLinearConv (index 3) or ConvInteger (index 1)."""
     zero = call.maybe(5 if index == 3 else 3)
     return filter_of(call.array(index), zero, call.maybe(8) if index == 3 else None, call.number("group", 1))
 
 
 def qlinear_conv(call: Call) -> tuple[Array, ...]:
-    """QLinearConv, and com.microsoft's with the channels last."""
+    """QLinearConv, and com.microsoft's QLinearConv, which may be NHWC."""
     last = bool(call.number("channels_last", 0))
     x = np.moveaxis(call.array(0), -1, 1) if last else call.array(0)
     weight, z_y = call.array(3), call.zero_point(7, x.dtype)
@@ -234,7 +237,7 @@ def qlinear_conv(call: Call) -> tuple[Array, ...]:
 
 
 def per_channel(scale: Array, channels: int, axes: int) -> F32:
-    """A scale for all channels or one for each, (channels, 1, …). Raises ModelError for another number of them."""
+    """A per-tensor or per-channel scale as (channels, 1, …). Raises ModelError for any other number of scales."""
     if scale.size not in (1, channels):
         raise ModelError(f"{scale.size} scales for {channels} channels")
     return scale.astype(np.float32).reshape(() if scale.size == 1 else (channels, *[1] * axes))
@@ -252,7 +255,7 @@ def conv_integer(call: Call) -> tuple[Array, ...]:
 
 
 def conv(call: Call) -> tuple[Array, ...]:
-    """Conv of plain numbers, in float32."""
+    """Conv in float32."""
     x, weight, bias = call.array(0).astype(np.float32), call.array(1), call.maybe(2)
     view = geometry(x, weight.shape, call.attributes)
     kernel = filter_of(weight, None, None, call.number("group", 1))

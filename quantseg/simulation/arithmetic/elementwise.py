@@ -1,8 +1,8 @@
-"""Sums and products of integer tensors, number by number, and plain float arithmetic.
+"""Elementwise sums and products of integer tensors, and elementwise float operators.
 
     Add: q = (q_a − Z_a)·S_a/S_y + (q_b − Z_b)·S_b/S_y + Z_y,     Mul: q = (q_a − Z_a)(q_b − Z_b)·S_a·S_b/S_y + Z_y
 
-Both operands have 256 values, so of a large tensor every pair is computed once and then looked up.
+8-bit operands take 256 values each, so for a large tensor all 65536 pairs are computed once and then looked up.
 """
 
 from collections.abc import Callable
@@ -30,11 +30,11 @@ from quantseg.simulation.arithmetic.call import Array, Call, Operator
 from quantseg.simulation.arithmetic.sizes import checked
 
 PAIRS = 1 << 16
-"""Pairs of two 8-bit integers."""
+"""How many pairs of 8-bit integers there are."""
 
 
 def _pairwise(compute: Callable[[Ints, Ints], Ints], a: Ints, b: Ints) -> Ints:
-    """compute(a, b) with broadcasting; for large tensors by looking up each pair of values."""
+    """compute(a, b) with broadcasting; for large tensors through a table of all pairs of values."""
     try:
         shape = checked(np.broadcast_shapes(a.shape, b.shape), 1)
     except ValueError as error:
@@ -73,15 +73,15 @@ def qlinear_add(call: Call) -> tuple[Array, ...]:
 
 
 def _laid_out(shape: tuple[int, ...], call: Call) -> tuple[int, ...]:
-    """The shape as the kernel finds it."""
+    """The shape in the kernel's layout: NHWC where the rounding mode is onnxruntime-channels-last."""
     first = len(shape) == 4 and call.rounding == CHANNELS_LAST
     return tuple(shape[i] for i in (0, 2, 3, 1)) if first else shape
 
 
 def _is_scalar_in_kernel(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    """Whether onnxruntime hands its kernel one number of the first operand for many of the second.
+    """Whether onnxruntime calls its kernel with a scalar of the first operand and a vector of the second.
 
-    It walks along the innermost axis that either has more than one number on.
+    Decided by the innermost axis on which either operand is longer than 1: whether the first is broadcast along it.
     """
     pairs = [pair for pair in zip_longest(reversed(a), reversed(b), fillvalue=1) if pair != (1, 1)]
     return bool(pairs) and pairs[0][0] == 1
@@ -98,7 +98,10 @@ def _exact_sum(a: NDArray[np.int64], b: NDArray[np.int64], scales: tuple[F32, F3
 
 
 def _fixed_sum(a: NDArray[np.int64], b: NDArray[np.int64], scales: tuple[F32, F32, F32], rounding: str) -> Array:
-    """TensorFlow Lite's Add: both operands 20 bits higher, on twice the larger scale; their sum on the result's."""
+    """TensorFlow Lite's Add in fixed point.
+
+    Both operands, shifted left by 20 bits, are rescaled to twice the larger scale; the sum to the output's scale.
+    """
     twice = 2 * max(float(scales[0]), float(scales[1]))
 
     def scaled(values: Any, multiplier: float) -> Any:
@@ -127,7 +130,7 @@ def qlinear_mul(call: Call) -> tuple[Array, ...]:
 
 
 def _float(function: Callable[..., Any]) -> Operator:
-    """An operator on plain numbers, with numpy's broadcasting."""
+    """A float operator, with numpy's broadcasting."""
 
     def operator(call: Call) -> tuple[Array, ...]:
         arrays = [call.array(i) for i in range(len(call.inputs))]
@@ -143,7 +146,7 @@ def _float(function: Callable[..., Any]) -> Operator:
 
 
 def _divide(a: Array, b: Array) -> Array:
-    """Whole numbers are divided towards zero."""
+    """Division; integers are truncated towards zero."""
     return a / b if a.dtype.kind == "f" else np.asarray(np.trunc(a / b), a.dtype)
 
 

@@ -16,7 +16,10 @@ from quantseg.simulation.arithmetic.storage import dequantize_linear, quantize_l
 
 
 def table(function: Callable[[F32], F32], grid: tuple[F32, Ints], wanted: tuple[F32, Ints]) -> Ints:
-    """f at every integer of a grid, in the order of their bytes, on the grid that is wanted."""
+    """f at all 256 integers, quantised to the output's grid, indexed by the input's byte.
+
+    grid, wanted: (scale, zero-point) of the input and of the output.
+    """
     values = np.arange(256, dtype=np.uint8).view(grid[1].dtype)
     (real,) = dequantize_linear(Call((values, *grid), {}))
     (found,) = quantize_linear(Call((function(real), *wanted), {}))
@@ -24,7 +27,7 @@ def table(function: Callable[[F32], F32], grid: tuple[F32, Ints], wanted: tuple[
 
 
 def looked_up(x: Ints, results: Ints) -> Ints:
-    """The result for each integer of x."""
+    """The table entry for each integer of x."""
     if x.itemsize != 1:
         raise ModelError(f"integers of type {x.dtype}; a table has an entry for each of 8 bits")
     return np.take(results, x.view(np.uint8))
@@ -56,7 +59,7 @@ def _unary(function: Callable[[Call], Callable[[F32], F32]]) -> Operator:
 
 
 def qlinear_concat(call: Call) -> tuple[Array, ...]:
-    """com.microsoft.QLinearConcat: each operand's integers on the grid of the result."""
+    """com.microsoft.QLinearConcat: each input is requantised to the output's grid."""
     wanted, parts = (call.scale(0), call.zero_point(1)), []
     for first in range(2, len(call.inputs), 3):
         x = call.array(first)

@@ -1,4 +1,4 @@
-"""Matrix products of integers: QLinearMatMul, MatMulInteger, QGemm, and the float ones.
+"""Matrix products: QLinearMatMul, MatMulInteger and QGemm on integers; MatMul and Gemm in float.
 
 a[i, j] = c[j] + Σ_k (q_A[i, k] − Z_A)(q_B[k, j] − Z_B)        Source: ONNX, QLinearMatMul; onnxruntime, QGemm.
 """
@@ -17,7 +17,7 @@ from quantseg.simulation.arithmetic.sizes import checked
 
 
 def centred(values: Array, zero_point: Array | None, axis: int) -> F32:
-    """q − Z in float32; a Z per row or column runs along `axis`, one of more axes is broadcast as it is."""
+    """q − Z in float32; a one-dimensional Z lies along `axis` (rows or columns), any other is broadcast as it is."""
     single = values.astype(np.float32)
     if zero_point is None:
         return single
@@ -31,7 +31,7 @@ def centred(values: Array, zero_point: Array | None, axis: int) -> F32:
 
 
 def accumulated(a: F32, b: F32) -> Array:
-    """a @ b of whole numbers, exactly. Raises ModelError where the shapes do not fit."""
+    """The exact a @ b of whole numbers. Raises ModelError where the shapes do not fit."""
     if min(a.ndim, b.ndim) < 1 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ModelError(f"matrices {list(a.shape)} and {list(b.shape)} do not fit")
     left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
@@ -46,15 +46,16 @@ def accumulated(a: F32, b: F32) -> Array:
 
 
 def saturates(call: Call, a: Array, b: Array) -> bool:
-    """Whether the kernel for a @ b adds pairs of products in 16 bits: uint8 times int8, a weight or not.
+    """Whether the kernel for a @ b adds pairs of products in 16 bits, which saturate.
 
-    onnxruntime has no such kernel for int8 times int8.
+    On such a processor it does for uint8 times int8, whether b is a weight or an activation; onnxruntime has no such
+    kernel for int8 times int8.
     """
     return call.processor.saturates and a.dtype == np.uint8 and b.dtype == np.int8
 
 
 def _in_pairs(sums: Array, a: Array, b: Array, call: Call) -> Array:
-    """Exact sums a @ b as the processor's kernel has them. a, b: as stored."""
+    """The sums of the processor's kernel, saturated if it saturates, from the exact a @ b. a, b: as stored."""
     if not sums.size or not saturates(call, a, b):
         return sums
     left, right = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
@@ -74,13 +75,13 @@ def _in_pairs(sums: Array, a: Array, b: Array, call: Call) -> Array:
 
 
 def _sized(a: Array, b: Array) -> None:
-    """Raises ModelError where the product would be too large, ValueError where it does not exist."""
+    """Raises ModelError where the product would be too large, ValueError where the shapes do not multiply."""
     if min(a.ndim, b.ndim) >= 2:
         checked((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), 8)
 
 
 def _scale_of(values: Array, like: Array, axis: int) -> Array:
-    """A scale per row (axis −2) or column (axis −1) in a shape that broadcasts against the product."""
+    """A per-row (axis −2) or per-column (axis −1) scale, reshaped to broadcast against the product."""
     if values.size == 1:
         return values.reshape(()).astype(np.float32)
     if values.ndim > 1:
@@ -89,7 +90,7 @@ def _scale_of(values: Array, like: Array, axis: int) -> Array:
 
 
 def matmul_accumulators(call: Call, index: int) -> Array:
-    """The int32 sums of a QLinearMatMul (index of the second matrix: 3) or MatMulInteger (1)."""
+    """The accumulators of a QLinearMatMul or MatMulInteger. index: of the second matrix in its inputs, 3 or 1."""
     a, b = call.array(0), call.array(index)
     zeros = (call.maybe(2), call.maybe(5 if index == 3 else 3))
     sums = accumulated(centred(a, zeros[0], -2), centred(b, zeros[1], -1))
@@ -97,7 +98,7 @@ def matmul_accumulators(call: Call, index: int) -> Array:
 
 
 def qlinear_matmul(call: Call) -> tuple[Array, ...]:
-    """QLinearMatMul. A may have a scale for each row, B one for each column."""
+    """QLinearMatMul. A may have per-row scales, B per-column ones."""
     a, sums = call.array(0), matmul_accumulators(call, 3)
     ratio = Ratio((_scale_of(call.array(1), sums, -2), _scale_of(call.array(4), sums, -1)), (call.scale(6),))
     return (requantised(sums, ratio, call.zero_point(7, a.dtype), call.rounding),)
@@ -109,12 +110,12 @@ def matmul_integer(call: Call) -> tuple[Array, ...]:
 
 
 def wrapped(sums: Array) -> Array:
-    """Accumulators as int32 holds them: modulo 2^32."""
+    """Accumulators wrapped around to int32: modulo 2^32."""
     return sums.astype(np.int64).astype(np.int32)
 
 
 def qgemm_accumulators(call: Call) -> Array:
-    """The int32 sums of a QGemm, bias in."""
+    """The accumulators of a QGemm, bias included."""
     a, b = (
         call.array(index).T if call.number(name, 0) else call.array(index)
         for index, name in ((0, "transA"), (3, "transB"))
@@ -127,7 +128,7 @@ def qgemm_accumulators(call: Call) -> Array:
 
 
 def qgemm(call: Call) -> tuple[Array, ...]:
-    """com.microsoft.QGemm; without a scale for the result it is float."""
+    """com.microsoft.QGemm; its output is float where the output scale is omitted."""
     sums = qgemm_accumulators(call)
     alpha = np.float32(call.attributes.get("alpha", 1.0))
     over = (call.scale(7),) if call.has(7) else (np.asarray(1, np.float32),)
@@ -138,7 +139,7 @@ def qgemm(call: Call) -> tuple[Array, ...]:
 
 
 def matmul(call: Call) -> tuple[Array, ...]:
-    """MatMul of plain numbers."""
+    """MatMul in float."""
     a, b = call.array(0), call.array(1)
     try:
         _sized(a, b)
@@ -148,7 +149,7 @@ def matmul(call: Call) -> tuple[Array, ...]:
 
 
 def gemm(call: Call) -> tuple[Array, ...]:
-    """Gemm of plain numbers: alpha · A · B + beta · C."""
+    """Gemm in float: alpha · A · B + beta · C."""
     a, b = (
         call.array(index).T if call.number(name, 0) else call.array(index)
         for index, name in ((0, "transA"), (1, "transB"))

@@ -1,4 +1,4 @@
-"""Operators that move numbers and change none: shapes, axes, copies, pixel shuffles; and constants."""
+"""Operators that move values without changing them: Reshape, Transpose, Concat, pixel shuffles …; and constants."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from quantseg.simulation.arithmetic.sizes import checked
 
 
 def axes_of(call: Call, index: int, ndim: int, default: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Axes from an operand, or from an attribute as older opsets have it."""
+    """The axes of an operator, non-negative: from input `index`, or in older opsets from the attribute."""
     given = call.maybe(index)
     found = call.attributes.get("axes", default) if given is None else given.tolist()
     if found is None:
@@ -30,7 +30,9 @@ def concat(call: Call) -> tuple[Array, ...]:
 
 
 def depth_to_space(call: Call) -> tuple[Array, ...]:
-    """DepthToSpace in both orders: DCR takes channel (r·s + c)·C + o, CRD o·s² + r·s + c, to row r, column c."""
+    """DepthToSpace with block size s: output channel o at row r, column c of a block is input channel (r·s + c)·C + o
+    in mode DCR, and o·s² + r·s + c in mode CRD.
+    """
     x, size = call.array(0), call.number("blocksize", 1)
     if x.ndim != 4 or size < 1 or x.shape[1] % size**2:
         raise ModelError(f"input {list(x.shape)} does not split into blocks of {size}x{size}")
@@ -123,7 +125,7 @@ def shape(call: Call) -> tuple[Array, ...]:
 
 
 def cast(call: Call) -> tuple[Array, ...]:
-    """Cast to another type of number."""
+    """Cast."""
     return (call.array(0).astype(call.attributes["to"]),)
 
 
@@ -139,7 +141,7 @@ def constant_of_shape(call: Call) -> tuple[Array, ...]:
 
 
 def identity(call: Call) -> tuple[Array, ...]:
-    """Identity, and Dropout as it is in use."""
+    """Identity, and Dropout at inference."""
     return (call.array(0),)
 
 

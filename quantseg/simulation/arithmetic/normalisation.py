@@ -1,4 +1,4 @@
-"""Normalisations in float: by statistics that the model stores, or of each picture.
+"""Normalisations in float, with statistics stored in the model or computed from each image.
 
 y = (x − mean) / √(variance + ε) · scale + bias
 """
@@ -22,7 +22,7 @@ def _along_channels(values: Array, x: Array) -> Array:
 
 
 def batch_normalization(call: Call) -> tuple[Array, ...]:
-    """BatchNormalization as it is in use."""
+    """BatchNormalization at inference."""
     x = call.array(0)
     scale, bias, mean, variance = (_along_channels(call.array(i), x) for i in range(1, 5))
     found = _normalised(x, mean, variance, call.attributes.get("epsilon", 1e-5))
@@ -30,7 +30,7 @@ def batch_normalization(call: Call) -> tuple[Array, ...]:
 
 
 def instance_normalization(call: Call) -> tuple[Array, ...]:
-    """InstanceNormalization: each channel of each image by its own statistics."""
+    """InstanceNormalization: each channel of each image with its own statistics."""
     x, axes = call.array(0), tuple(range(2, call.array(0).ndim))
     scale, bias = (_along_channels(call.array(i), x) for i in (1, 2))
     statistics = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
@@ -38,7 +38,7 @@ def instance_normalization(call: Call) -> tuple[Array, ...]:
 
 
 def layer_normalization(call: Call) -> tuple[Array, ...]:
-    """LayerNormalization: over all axes from `axis` on."""
+    """LayerNormalization over all axes from `axis` on."""
     x = call.array(0)
     axes = tuple(range(call.axis(-1, x.ndim), x.ndim))
     statistics = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)

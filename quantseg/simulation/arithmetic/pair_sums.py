@@ -1,9 +1,9 @@
-"""Sums of two products that 16 bits do not hold, and what saturation takes from them.
+"""Pair sums that saturate at 16 bits, and by how much they change the sums of a product.
 
-A processor with AVX2 and without VNNI multiplies uint8 by int8 and adds two neighbours in one instruction (VPMADDUBSW)
-whose result saturates at 16 bits:  s = x_0 w_0 + x_1 w_1,  held within ±32767 although 2 · 255 · 127 = 64770.
-Neighbours are those on the inner axis of the product, in the kernel's order. So a saturating sum is the exact one and
-Σ (clip(s) − s) over the few pairs that can leave 16 bits, which are all that is computed here.
+A processor with AVX2 and without VNNI multiplies uint8 by int8 and adds two adjacent products in one instruction
+(VPMADDUBSW), which saturates at int16:  s = x_0 w_0 + x_1 w_1  is clipped to ±32767, although 2 · 255 · 127 = 64770.
+Pairs are adjacent on the product's inner axis, in the kernel's order. The saturated sum is the exact sum plus
+Σ (clip(s) − s); only the few pairs whose s can exceed int16 are computed here.
 Sources: Intel, Intrinsics Guide; onnxruntime's documentation, "Quantize ONNX models"; MLAS, QgemmU8X8KernelAvx2.
 """
 
@@ -19,14 +19,14 @@ from quantseg.quantization.pairs import orders
 
 Array = NDArray[Any]
 LEAST, LARGEST = -(1 << 15), (1 << 15) - 1
-"""What 16 bits hold."""
+"""The range of int16."""
 
 
 @dataclass(frozen=True)
 class Beyond:
-    """One pair of neighbours on the inner axis, where its sums may leave 16 bits.
+    """One pair on the inner axis, at the channels and columns where its sum s may exceed int16.
 
-    channels, columns: places of rows and columns. lost: clip(s) − s of each, (channels, columns).
+    channels, columns: their indices. lost: clip(s) − s, (channels, columns).
     """
 
     channels: NDArray[np.int64]
@@ -35,20 +35,21 @@ class Beyond:
 
 
 def neighbours(matrix: F32) -> tuple[F32, F32]:
-    """First and second of each two neighbours on the last axis; a last one alone has a zero beside it."""
+    """The first and the second elements of the pairs on the last axis, padded with a zero if its length is odd."""
     ((first, second),) = orders(matrix.shape[1], 1)
     return matrix[:, first], np.where(first == second, np.float32(0), matrix[:, second])
 
 
 def possible(rows: F32) -> NDArray[np.bool_]:
-    """Whether a channel's int8 weights let a pair saturate, with both uint8 factors at 255. rows: (channels, inner)."""
+    """For each channel, whether its int8 weights can make a pair sum saturate. rows: (channels, inner)."""
     return np.asarray(_suspects(rows, 0, 255).any(axis=1))
 
 
 def beyond(rows: F32, values: F32) -> Iterator[Beyond]:
-    """Each pair that may saturate. rows: (channels, inner), values: (inner, many), whole numbers as they are stored.
+    """The pairs that may saturate. rows: (channels, inner), values: (inner, columns), whole numbers as stored.
 
-    Only pairs that the largest factors of this matrix could saturate are multiplied out, and only where they are large.
+    Only pairs that can saturate with the extreme values of this matrix are multiplied, and only in columns where their
+    values are large enough.
     """
     if not values.size:
         return
@@ -67,29 +68,29 @@ def beyond(rows: F32, values: F32) -> Iterator[Beyond]:
 
 
 def _reach(rows: F32, least: F32 | float, most: F32 | float) -> tuple[F32, F32]:
-    """The least and the largest sum of each channel and pair, of factors from `least` to `most`, (inner,)."""
+    """The least and the largest sum of each (channel, pair), for values between `least` and `most`, (inner,)."""
     ends = rows * np.float32(least), rows * np.float32(most)
     down, up = (np.add(*neighbours(each(*ends))) for each in (np.minimum, np.maximum))
     return down, up
 
 
 def _suspects(rows: F32, least: F32 | float, most: F32 | float) -> NDArray[np.bool_]:
-    """Of each channel and pair, whether factors from `least` to `most`, (inner,), take its sum out of 16 bits."""
+    """For each (channel, pair), whether values between `least` and `most`, (inner,), can take its sum beyond int16."""
     down, up = _reach(rows, least, most)
     return np.asarray((up > LARGEST) | (down < LEAST))
 
 
 def most_lost(rows: F32, least: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """By how much saturation may make a channel's sums smaller, and larger, for factors from `least` to `most`."""
+    """By how much saturation may lower and raise the sums of each channel, for values between `least` and `most`."""
     down, up = _reach(rows, least, most)
     smaller, larger = np.maximum(up - LARGEST, 0), np.maximum(LEAST - down, 0)
     return smaller.sum(axis=1, dtype=np.float64).astype(np.int64), larger.sum(axis=1, dtype=np.float64).astype(np.int64)
 
 
 def saturated(sums: Array, rows: F32, values: F32) -> Array:
-    """Exact sums (channels, many), which may have more added, as a kernel has them that saturates.
+    """The sums of a saturating kernel from the exact ones, (channels, columns), which may include a bias.
 
-    rows, values: as of `beyond`. The sums themselves where nothing saturates, else new ones in int64.
+    rows, values: as for `beyond`. Returns `sums` itself where nothing saturates, else a new int64 array.
     """
     found = sums
     for pair in beyond(rows, values):

@@ -1,7 +1,8 @@
-"""Pools: the largest of a window, its average, and the average of a whole picture.
+"""Pooling: MaxPool and MaxUnpool, average pooling and global average pooling.
 
-onnxruntime's integer average adds dequantised float32 numbers one after the other and divides; its global average adds
-integers and requantises by S_x / (S_y · count). Sources: onnxruntime, qlinear_pool.cc; MLAS, qlgavgpool.cpp.
+onnxruntime's QLinearAveragePool adds dequantised float32 values one after the other and divides; its global average
+pooling adds integers and requantises by S_x / (S_y · count). Sources: onnxruntime, qlinear_pool.cc; MLAS,
+qlgavgpool.cpp.
 """
 
 import math
@@ -27,15 +28,15 @@ def _view(call: Call, x: Array) -> Windows:
 
 
 def lowest(kind: np.dtype[Any]) -> float:
-    """What no number of a type is below."""
+    """The lowest value of a type, used as padding: −∞ for float."""
     return float(np.finfo(kind).min if kind.kind == "f" else np.iinfo(kind).min)
 
 
 def max_pool(call: Call) -> tuple[Array, ...]:
-    """MaxPool; its second output, the places of the largest, only where it is asked for."""
+    """MaxPool; its second output, the indices of the maxima, only where it is asked for."""
     x = call.array(0)
     view = _view(call, x)
-    if call.outputs > 1 and x.dtype.kind in "iu":  # wider, so that no pixel is as low as a border
+    if call.outputs > 1 and x.dtype.kind in "iu":  # wider, so that no pixel is as low as the padding
         found, places = max_pool(replace(call, inputs=(x.astype(np.float64),)))
         return np.maximum(found, lowest(x.dtype)).astype(x.dtype), places
     padded = view.padded(x, lowest(x.dtype))
@@ -50,7 +51,7 @@ def max_pool(call: Call) -> tuple[Array, ...]:
 
 
 def _place(tap: tuple[int, ...], view: Windows, shape: tuple[int, ...], column_major: int) -> Array:
-    """Each window's number of the pixel at this place of the kernel, counted through the whole tensor."""
+    """For each window the index, in the flattened tensor, of the pixel at this kernel position."""
     axes, sizes = len(view.shape), shape[2:]
     coordinates = [
         np.arange(count).reshape([-1 if i == axis else 1 for i in range(axes)]) * stride + step * dilation - low
@@ -67,7 +68,7 @@ def _place(tap: tuple[int, ...], view: Windows, shape: tuple[int, ...], column_m
 
 
 def max_unpool(call: Call) -> tuple[Array, ...]:
-    """MaxUnpool: each number where its place says, counted through the result as onnxruntime does; zero elsewhere."""
+    """MaxUnpool: each value goes to its index in the flattened output, as in onnxruntime; 0 elsewhere."""
     x, places = call.array(0), call.array(1)
     if x.shape != places.shape or x.ndim < 3:
         raise ModelError(f"inputs {list(x.shape)} and {list(places.shape)} do not fit")
@@ -89,7 +90,7 @@ def max_unpool(call: Call) -> tuple[Array, ...]:
 
 
 def _sums(x: Array, view: Windows, *, with_pads: bool) -> tuple[Array, Array]:
-    """The sum of each window, in x's type, and the number of pixels it counts."""
+    """The sum of each window, in x's type, and the number of pixels that it is divided by."""
     padded = view.padded(x, 0)
     counted = _with_pads(view, x) if with_pads else view.padded(np.ones((1, 1, *x.shape[2:]), x.dtype), 0)
     total, count = None, None
@@ -102,7 +103,7 @@ def _sums(x: Array, view: Windows, *, with_pads: bool) -> tuple[Array, Array]:
 
 
 def _with_pads(view: Windows, x: Array) -> Array:
-    """Ones where pixels or declared pads are; what ceil_mode reads beyond them does not count."""
+    """Ones over pixels and declared pads; what ceil_mode reads beyond the pads does not count."""
     whole = view.padded(np.zeros((1, 1, *x.shape[2:]), x.dtype), 0)
     counted = np.zeros_like(whole)
     inside = (slice(0, size + low + high) for size, (low, high) in zip(x.shape[2:], view.pads, strict=True))
@@ -111,17 +112,17 @@ def _with_pads(view: Windows, x: Array) -> Array:
 
 
 def average_pool(call: Call) -> tuple[Array, ...]:
-    """AveragePool of plain numbers."""
+    """AveragePool in float."""
     x = call.array(0)
     total, count = _sums(x, _view(call, x), with_pads=bool(call.number("count_include_pad", 0)))
-    return ((total / np.maximum(count, 1)).astype(x.dtype),)  # over nothing but pads it is 0, as onnxruntime says
+    return ((total / np.maximum(count, 1)).astype(x.dtype),)  # a window of pads alone gives 0, as in onnxruntime
 
 
 def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
     """com.microsoft.QLinearAveragePool, as onnxruntime computes it.
 
-    Z_y is added before rounding. count_include_pad divides by all places of the kernel, those that ceil_mode reads
-    beyond the pads too. A kernel as large as the image is a global average.
+    Z_y is added before rounding. count_include_pad divides by the full kernel size, positions that ceil_mode reads
+    beyond the pads included. A kernel as large as the image is computed as a global average.
     """
     x, scale, zero = call.array(0), call.scale(1), call.zero_point(2, call.array(0).dtype)
     s_y, z_y, view = call.scale(3), call.zero_point(4, x.dtype), _view(call, x)
@@ -139,13 +140,13 @@ def qlinear_average_pool(call: Call) -> tuple[Array, ...]:
 
 
 def global_average_pool(call: Call) -> tuple[Array, ...]:
-    """GlobalAveragePool of plain numbers."""
+    """GlobalAveragePool in float."""
     x = call.array(0)
     return (x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float64).astype(x.dtype),)
 
 
 def global_accumulators(call: Call) -> Array:
-    """The sums of q − Z over each channel's picture."""
+    """Σ (q − Z) over the pixels of each channel of each image."""
     x = call.array(0)
     axes = tuple(range(2, x.ndim))
     zero = int(call.zero_point(2, x.dtype))

@@ -1,8 +1,8 @@
-"""What onnxruntime's integer kernels do on each processor: how they add pairs of products, and where they round.
+"""Where onnxruntime's integer kernels differ between processors: how they add pairs of products, and where they round.
 
-Everything else that integer kernels do is the same everywhere, but for weights of −128 on ARM without the dot product:
-the sum of two products (−128)² wraps there, which is not simulated. Sources: onnxruntime 1.32, MLAS (qgemm.cpp,
-qladd.cpp, qladd_avx2.cpp, qlmul.cpp, platform.cpp); found equal by running all of them, most of them emulated.
+All other integer arithmetic is the same on every processor, with one exception: on ARM without the dot-product
+extension the sum of two products (−128)·(−128) wraps around, which is not simulated. Sources: onnxruntime 1.32, MLAS
+(qgemm.cpp, qladd.cpp, qladd_avx2.cpp, qlmul.cpp, platform.cpp); verified by running each, most of them emulated.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from quantseg.errors import PlanError
 class SimulatedProcessor:
     """One kind of processor.
 
-    means: in words. saturates: whether two products of uint8 and int8 are added in 16 bits that saturate (vpmaddubsw).
-    adds, multiplies: how QLinearAdd and QLinearMul compute, names in ADDERS and MULTIPLIERS. contracts: whether a
-    linear Resize adds products that are not rounded by themselves: the compiler's doing, found by trying.
+    means: a description. saturates: whether pairs of uint8 · int8 products are added in saturating 16 bits
+    (VPMADDUBSW). adds, multiplies: how QLinearAdd and QLinearMul compute, names in ADDERS and MULTIPLIERS. contracts:
+    whether the compiler turned the multiply and add of a linear Resize into fused multiply-adds, found by experiment.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Products of integer matrices through floating-point BLAS, exact to the last bit.
 
-A float32 sum of whole numbers is exact, in whatever order it is added, as long as no partial sum can reach 2^24. So the
-inner axis is cut into stretches whose sums of absolute products stay below; the stretches are added as integers.
+A float32 sum of whole numbers is exact in any order of addition as long as no partial sum can reach 2^24. So the inner
+axis is cut into stretches whose Σ |products| stays below 2^24; the sums of the stretches are added as integers.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ _BLOCK = 64
 
 
 def stretches(weights: F32, largest: int) -> tuple[slice, ...]:
-    """Cuts of the inner axis within which float32 sums are exact.
+    """Slices of the inner axis within which float32 sums are exact.
 
-    weights: (…, rows, inner), whole numbers. largest: no factor on the other side is larger in magnitude.
+    weights: (…, rows, inner), whole numbers. largest: the largest magnitude of the other matrix.
     Raises ValueError where a single product is too large.
     """
     inner = weights.shape[-1]
@@ -28,12 +28,12 @@ def stretches(weights: F32, largest: int) -> tuple[slice, ...]:
 
 
 def reach(sizes: F32) -> float:
-    """No less than the largest sum over the inner axis. sizes: (rows, inner), none negative."""
+    """An upper bound of every row's sum. sizes: magnitudes, (rows, inner)."""
     return float(sizes.sum(axis=1).max(initial=0)) * 1.001  # float32 may round a sum that is beyond 2^24 anyway
 
 
 def _cut(sizes: F32, largest: int, block: int) -> tuple[slice, ...]:
-    """Cuts at multiples of `block`, as few as there can be; none where a block is too large."""
+    """The fewest slices that begin at multiples of `block`; none where the sum of one block is too large."""
     inner = sizes.shape[1]
     edges = np.arange(0, inner, block)
     sums = np.add.reduceat(sizes, edges, axis=1).astype(np.float64).cumsum(axis=1)
@@ -52,9 +52,9 @@ def _cut(sizes: F32, largest: int, block: int) -> tuple[slice, ...]:
 
 
 def product(weights: F32, columns: F32, cuts: tuple[slice, ...]) -> NDArray[np.float32] | NDArray[np.int64]:
-    """weights (…, rows, inner) @ columns (…, inner, many), both whole numbers.
+    """weights (…, rows, inner) @ columns (…, inner, columns), both whole numbers. cuts: from `stretches`.
 
-    float32 where one stretch holds all, else int64: whole numbers either way.
+    The exact result: in float32 where a single slice covers the inner axis, else in int64.
     """
     if len(cuts) == 1:
         return np.asarray(np.matmul(weights, columns), np.float32)

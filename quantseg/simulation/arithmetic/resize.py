@@ -1,7 +1,7 @@
 """Resize in every mode of ONNX, axis by axis.
 
-An output pixel i lies at position p(i) of the input. Nearest takes one pixel; linear and cubic weigh those around p, in
-antialiased form those within a kernel stretched by the scale. Positions are float32, as in onnxruntime.
+An output pixel i lies at position p(i) of the input. Nearest takes one pixel; linear and cubic weight the pixels around
+p, with antialias those under a kernel stretched by 1/scale. Positions are float32, as in onnxruntime.
 Source: ONNX, Resize (opset 19). The cubic kernel: Keys, IEEE ASSP 29 (1981).
 """
 
@@ -23,11 +23,11 @@ from quantseg.simulation.arithmetic.sampling import SampledAxis, axes_of, positi
 from quantseg.simulation.arithmetic.sizes import checked
 
 _HALF = 1e-6
-"""So near to a half onnxruntime takes a position for one (found by trying version 1.32)."""
+"""A position this close to a half is treated as a half by onnxruntime (found by experiment with version 1.32)."""
 
 
 def resize(call: Call) -> tuple[Array, ...]:
-    """Resize. Integers in linear or cubic mode are computed in float32 and cut off, as onnxruntime does."""
+    """Resize. In linear and cubic mode integers are computed in float32 and truncated, as in onnxruntime."""
     x = call.array(0)
     mode = call.attributes.get("mode", "nearest")
     axes = axes_of(call, x)
@@ -72,7 +72,7 @@ def _nearest(at: F32, size: int, call: Call) -> NDArray[np.int64]:
 
 
 Neighbours = tuple[tuple[NDArray[np.int64], F32], tuple[NDArray[np.int64], F32]]
-"""The two pixels on an axis that an output pixel lies between, each with its weight."""
+"""For each output pixel of an axis, the two input pixels it lies between: (indices, weights) of each."""
 
 
 def _neighbours(at: F32, size: int) -> Neighbours:
@@ -85,11 +85,11 @@ def _neighbours(at: F32, size: int) -> Neighbours:
 
 
 _LAST = (0, 2, 3, 1)
-"""The axes of (N, C, H, W) with the channels last."""
+"""The permutation NCHW → NHWC."""
 
 
 def _linear(x: Array, neighbours: Sequence[Neighbours], scaled: Sequence[int], call: Call) -> F32:
-    """Linear interpolation as onnxruntime, which blends two axes of four even where only one is scaled."""
+    """Linear interpolation as in onnxruntime, which interpolates both spatial axes even if only one is scaled."""
     whole = x.ndim == 4 and x.dtype.kind in "iu"
     if whole and call.rounding == CHANNELS_LAST and set(scaled) <= {2, 3}:
         plain = replace(call, rounding="onnxruntime")
@@ -104,7 +104,7 @@ def _linear(x: Array, neighbours: Sequence[Neighbours], scaled: Sequence[int], c
 
 
 def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
-    """The axes of a image that onnxruntime's kernels for it blend; of other tensors those that are scaled."""
+    """The axes that are interpolated: an image's spatial axes, as in onnxruntime's kernels; else the scaled axes."""
     pictures: dict[int, list[tuple[int, ...]]] = {2: [(0, 1)], 3: [(0, 1, 2)], 4: [(2, 3), (1, 2)], 5: [(2, 3, 4)]}
     return next((axes for axes in pictures.get(ndim, []) if set(scaled) <= set(axes)), tuple(scaled))
 
@@ -112,9 +112,9 @@ def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
 def _blended(x: F32, axes: Mapping[int, Neighbours], *, contracted: bool) -> F32:
     """Linear interpolation in onnxruntime's order of float32 operations (upsample.h, version 1.32).
 
-    All neighbours at once, the innermost axis varying fastest, each times the product of its weights, which begins
-    with the innermost. contracted: a product that is added
-    is not rounded; of the first two it is the second that is.
+    The terms neighbour · weight are added with the innermost axis varying fastest; a weight is the product of the axes'
+    weights, the innermost first. contracted: sums are fused multiply-adds, whose product is not rounded; of the first
+    two terms the second is rounded.
     """
     terms: list[tuple[F32, F32]] = []
     order = sorted(axes)
@@ -135,7 +135,7 @@ def _blended(x: F32, axes: Mapping[int, Neighbours], *, contracted: bool) -> F32
 
 
 def _in_fixed_point(x: Array, axes: Mapping[int, Neighbours]) -> F32:
-    """Integers with the channels last, as onnxruntime: weights in steps of 1/1024, the sum cut off (upsample.h)."""
+    """Integer NHWC tensors as in onnxruntime (upsample.h): weights in steps of 1/1024, the sum truncated."""
     (top, _), (bottom, below) = axes[1]
     (left, _), (right, beside) = axes[2]
     total = np.zeros((len(x), len(top), len(left), x.shape[3]), np.int64)
@@ -151,7 +151,7 @@ def _steps(share: F32) -> NDArray[np.int64]:
 
 
 def _weights(at: F32, axis: SampledAxis, mode: str, call: Call) -> F32:
-    """(after, before): how much of each input pixel an output pixel takes."""
+    """The interpolation matrix of one axis, (output size, input size): the weight of each input pixel."""
     if mode not in ("linear", "cubic"):
         raise ModelError(f"mode {mode!r}")
     stretch = min(axis.scale, 1.0) if call.number("antialias", 0) else 1.0

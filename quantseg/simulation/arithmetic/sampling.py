@@ -17,7 +17,7 @@ from quantseg.simulation.arithmetic.call import Array, Call
 
 @dataclass(frozen=True)
 class SampledAxis:
-    """One axis: sizes before and after, the scale, the exact length (scale · before), and the region of interest."""
+    """One axis. before, after: input and output size. length: scale · before, unrounded. roi: (start, end)."""
 
     before: int
     after: int
@@ -27,7 +27,7 @@ class SampledAxis:
 
 
 def axes_of(call: Call, x: Array) -> list[SampledAxis]:
-    """Every axis of the tensor, resized or not. Raises ModelError where factors or sizes do not fit it."""
+    """Every axis of the tensor, resized or not. Raises ModelError where scales or sizes do not fit the tensor."""
     named = call.attributes.get("axes") or range(x.ndim)
     axes = [int(axis) % x.ndim for axis in named]
     old = call.opset < 11
@@ -65,7 +65,7 @@ def _keeping_aspect(call: Call, scales: Any, before: Sequence[int], sizes: Array
 
 
 def positions(axis: SampledAxis, call: Call) -> F32:
-    """Where each output pixel lies in the input."""
+    """The input position of each output pixel, (after,)."""
     i, one, half = np.arange(axis.after, dtype=np.float32), np.float32(1), np.float32(0.5)
     scale, before = np.float32(axis.scale), np.float32(axis.before)
     mode = call.attributes.get("coordinate_transformation_mode", "half_pixel") if call.opset >= 11 else "asymmetric"
@@ -74,7 +74,7 @@ def positions(axis: SampledAxis, call: Call) -> F32:
     if mode in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"):
         if mode == "pytorch_half_pixel" and axis.after <= 1:
             return i * 0
-        if mode == "half_pixel_symmetric":  # onnxruntime's only one in float64
+        if mode == "half_pixel_symmetric":  # the only mode that onnxruntime computes in float64
             shift = before / 2 * (one - np.float32(axis.after) / (scale * before))
             return np.asarray(shift + (i + half).astype(np.float64) / scale - 0.5, np.float32)
         return np.asarray((i + half) / scale - half, np.float32)

@@ -1,8 +1,8 @@
-"""Which pair sums of a product saturate on a processor with AVX2 and without VNNI, counted channel by channel.
+"""Which pair sums of a product saturate on a processor with AVX2 and without VNNI, counted for each channel.
 
-See pair_sums.py. Weights of 7 bits cannot saturate: 2 · 255 · 64 = 32640. Depthwise kernels and uint8 weights take
-wider instructions. Counted are all products that some library's kernel adds so: int8 images too, which oneDNN moves
-up by 128, and ConvInteger; onnxruntime adds those exactly (convolution.paired says what it does).
+See pair_sums.py. 7-bit weights cannot saturate: 2 · 255 · 64 = 32640. Kernels for depthwise convolutions and for uint8
+weights use wider instructions. Every product is counted that the kernels of some library add in 16 bits: also int8
+data, to which oneDNN adds 128, and ConvInteger, both of which onnxruntime adds exactly (see convolution.paired).
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from quantseg.simulation.arithmetic.pair_sums import beyond, possible
 
 @dataclass(frozen=True)
 class Saturation:
-    """Of each output channel: pair sums that saturated, results with such a sum in them, and whether one ever could.
+    """Counts for each output channel, (channels,).
 
-    sums: pair sums that were looked at, of all channels together.
+    pairs: pair sums that saturated. results: outputs that contain one. possible: whether any input could saturate a
+    pair sum. sums: the number of pair sums examined, over all channels.
     """
 
     pairs: NDArray[np.int64]
@@ -30,7 +31,7 @@ class Saturation:
     sums: int
 
     def __add__(self, other: "Saturation") -> "Saturation":
-        """Both together, of the same channels."""
+        """The counts of both, for the same channels."""
         return Saturation(
             self.pairs + other.pairs,
             self.results + other.results,
@@ -40,7 +41,7 @@ class Saturation:
 
 
 def saturation(op_type: str, call: Call) -> Saturation | None:
-    """Counts one call's saturated pair sums; None where the kernel adds no pairs in 16 bits."""
+    """Counts the saturated pair sums of one call; None where no kernel adds its products in 16-bit pairs."""
     rows = stored_rows(op_type, call)
     if rows is None:
         return None
@@ -55,7 +56,10 @@ def saturation(op_type: str, call: Call) -> Saturation | None:
 
 
 def count(rows: F32, values: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """rows: (channels, inner) int8 weights; values: (inner, many) uint8 factors. Saturated pairs, and results hit."""
+    """For each channel, the saturated pair sums and the results that contain one.
+
+    rows: int8 weights, (channels, inner). values: uint8 data, (inner, columns).
+    """
     pairs = np.zeros(len(rows), np.int64)
     touched = np.zeros((len(rows), values.shape[1]), bool)
     for pair in beyond(rows, values):
@@ -66,9 +70,9 @@ def count(rows: F32, values: F32) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def stored_rows(op_type: str, call: Call) -> F32 | None:
-    """The int8 weight as stored, (channels, inner), the inner axis in the kernel's order; None for other kernels."""
+    """The stored int8 weight as (channels, inner), inner axis in the kernel's order; None if it cannot saturate."""
     if op_type == "QLinearConvTranspose":
-        return None  # no kernel of any runtime
+        return None  # no runtime has an integer kernel for it
     weight = call.array(PRODUCTS[op_type].weight)
     if weight.dtype != np.int8 or weight.ndim < 2:
         return None

@@ -1,9 +1,10 @@
-"""Softmax of plain numbers and of integers.
+"""Softmax in float and on integers.
 
     y_i = e^(x_i) / Σ_j e^(x_j)
 
-onnxruntime's integer kernel reads e^(S (q − q_max)) from a table of float32, scaled up so that small terms count, and
-divides in float64 by their float32 sum. Source: onnxruntime, qlinear_softmax.cc; the types were found by trying 1.32.
+onnxruntime's integer kernel looks e^(S (q − q_max)) up in a float32 table, scaled up so that small terms keep their
+precision, and divides in float64 by their float32 sum. Source: onnxruntime, qlinear_softmax.cc; the element types were
+found by experiment with version 1.32.
 """
 
 import math
@@ -19,7 +20,7 @@ _LARGEST, _RESERVED = float(np.finfo(np.float32).max), 5
 
 
 def softmax(call: Call) -> tuple[Array, ...]:
-    """Softmax; before opset 13 over all axes from `axis` on."""
+    """Softmax in float; before opset 13 over all axes from `axis` on."""
     x = call.array(0)
     axes = _axes(call, x)
     shifted = np.exp(x - x.max(axis=axes, keepdims=True, initial=-np.inf))
@@ -50,15 +51,18 @@ def qlinear_softmax(call: Call) -> tuple[Array, ...]:
 
 
 def exponentials(scale: float, count: int) -> F32:
-    """e^(−S · step + a shift), for each step below the largest, in float32. count: how many are added up."""
-    room = float(np.float32(math.log(np.float32(_LARGEST) / np.float32(count))))  # a float32 logarithm, in the kernel
+    """The kernel's float32 table of e^(−S · step), scaled up, for step = q_max − q = 0…255.
+
+    count: the number of terms in a sum, which bounds the scaling.
+    """
+    room = float(np.float32(math.log(np.float32(_LARGEST) / np.float32(count))))  # a float32 logarithm, as the kernel
     shift = max(0.0, room - _RESERVED) / scale
     # math.exp is the C library's, as the kernel's is; numpy's own may differ in the last bit.
     return np.array([math.exp((shift - step) * scale) for step in range(256)], np.float32)
 
 
 def _summed(terms: F32, axes: tuple[int, ...]) -> F32:
-    """Added one after the other in float32, as a loop does."""
+    """Adds float32 terms one after the other, as the kernel's loop does."""
     moved = np.moveaxis(terms, axes, range(-len(axes), 0)).reshape(*_kept(terms.shape, axes), -1)
     total = np.cumsum(moved, axis=-1, dtype=np.float32)[..., -1]
     return total.reshape([1 if i in axes else n for i, n in enumerate(terms.shape)])

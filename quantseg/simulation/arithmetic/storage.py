@@ -1,6 +1,6 @@
-"""Between real numbers and integers: QuantizeLinear and DequantizeLinear, per tensor, per channel and per block.
+"""QuantizeLinear and DequantizeLinear, per tensor, per channel and per block.
 
-Source: ONNX, QuantizeLinear and DequantizeLinear (opset 25); as onnxruntime, x / S is rounded in float32.
+Source: ONNX, QuantizeLinear and DequantizeLinear (opset 25). As in onnxruntime, x / S is computed in float32.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ from quantseg.simulation.arithmetic.call import Array, Call, Operator
 
 
 def along(parameter: Array, like: Array, axis: int, block: int) -> Array:
-    """A scale or zero-point in a shape that broadcasts against a tensor.
+    """A scale or zero-point, reshaped to broadcast against the tensor `like`.
 
-    Raises ModelError where it has neither one number, nor one for each channel or block.
+    Raises ModelError where it is neither per tensor, per channel nor per block.
     """
     if parameter.size == 1:
         return parameter.reshape(())
@@ -55,7 +55,7 @@ def quantize_linear(call: Call) -> tuple[Array, ...]:
 
 
 def limits(kind: np.dtype[np.generic]) -> tuple[int, int]:
-    """Smallest and largest integer of a type, those of four and two bits included."""
+    """Smallest and largest integer of a type, 4-bit and 2-bit types included."""
     if kind.kind in "iu":
         info = np.iinfo(np.dtype(kind.name))
         return int(info.min), int(info.max)

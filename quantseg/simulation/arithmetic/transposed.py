@@ -1,10 +1,10 @@
-"""Transposed convolutions, done directly in two ways that are equal: by scattering, and as sub-pixel phases.
+"""Transposed convolutions, computed in two equivalent ways: by scattering products, and as sub-pixel phases.
 
     a[n, m, s·y + d·u − p] += x[n, c, y] · w[c, m, u]          each input pixel scatters a kernel's worth of products
 
-An output pixel o meets just those places u of the kernel for which s divides o + p − d·u. So the outputs of one residue
-o mod s are an ordinary convolution with those places, and s² of them, interleaved, are the whole picture.
-x and w come without zero-points: what lies outside the image adds nothing. Source: ONNX, ConvTranspose.
+Only kernel positions u for which s divides o + p − d·u contribute to output pixel o. So the outputs of one phase
+o mod s are an ordinary convolution with those positions, and the s² phases (in 2-D), interleaved, are the output.
+x and w are given minus their zero-points, so pixels outside the image add 0. Source: ONNX, ConvTranspose.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Scatter:
-    """Where the products go. pads: cut off at the (start, end) of each axis; shape: of the result."""
+    """Geometry of a transposed convolution. pads: (start, end) cropped from each axis; shape: spatial output sizes."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
@@ -39,7 +39,7 @@ class Scatter:
 
 
 def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any]) -> Scatter:
-    """The attributes of a ConvTranspose over this picture. Raises ModelError where they or the weight do not fit."""
+    """The geometry of a ConvTranspose of x. Raises ModelError where attributes or weight do not fit."""
     groups = int(attributes.get("group", 1))
     if x.ndim != len(weight_shape) or x.ndim < 3 or x.shape[1] != weight_shape[0] or weight_shape[0] % groups:
         raise ModelError(f"input {list(x.shape)} and weight {list(weight_shape)} do not fit in {groups} groups")
@@ -54,7 +54,7 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
     ]
     mode, wanted = attributes.get("auto_pad", "NOTSET"), attributes.get("output_shape")
     if wanted is None and mode in ("SAME_UPPER", "SAME_LOWER"):
-        # onnxruntime adds nothing where the kernel is smaller than the stride
+        # onnxruntime does not enlarge the output where the kernel is smaller than the stride
         wanted = [min(size * stride, most) for size, stride, most in zip(x.shape[2:], strides, full, strict=True)]
     if wanted is not None:
         half = "SAME_UPPER" if mode == "SAME_UPPER" else "SAME_LOWER"
@@ -67,10 +67,10 @@ def geometry(x: Array, weight_shape: Sequence[int], attributes: Mapping[str, Any
 
 
 def scattered(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool = True) -> Array:
-    """One product for each place of the kernel, added where it belongs.
+    """Scatters: for each kernel position one product with all pixels, added to the output pixels that it reaches.
 
-    x: (N, C, …); weight: (C, M/groups, …); whole: both are whole numbers, and so is the result, exactly. The result
-    is (N, M, …): float32 where that holds it, else int64.
+    x: (N, C, …); weight: (C, M/groups, …); whole: both are whole numbers, and the result is exact. Returns (N, M, …):
+    float32 where that is exact, else int64.
     """
     outputs = weight.shape[1]
     full = [
@@ -94,7 +94,7 @@ def scattered(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool =
 
 
 def phases(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool = True) -> Array:
-    """One ordinary convolution for each residue of the output's place. Arguments and result as of `scattered`."""
+    """One ordinary convolution for each phase o mod s of the output. Arguments and result as of `scattered`."""
     outputs, axes = weight.shape[1], x.ndim - 2
     kind = _type_of(x, weight, groups, whole)
     total = np.zeros(checked((len(x), groups * outputs, *place.shape), 8), kind)
@@ -119,7 +119,7 @@ def phases(x: F32, weight: F32, groups: int, place: Scatter, *, whole: bool = Tr
 
 
 def _at(weight: F32, tap: Sequence[int]) -> F32:
-    """The weight at one place of the kernel, (C, M/groups)."""
+    """The weight at one kernel position, (C, M/groups)."""
     place: tuple[Any, ...] = (Ellipsis, *tap)
     return np.asarray(weight[place])
 
@@ -134,7 +134,7 @@ def _meets(tap: Sequence[int], phase: Sequence[int], place: Scatter) -> bool:
 
 
 def _offset(tap: Sequence[int], phase: Sequence[int], place: Scatter) -> list[int]:
-    """How far from its own number the input pixel lies that an output pixel of this phase meets at this place."""
+    """Offset, on each axis, from an output pixel's index within its phase to the input pixel that it takes at `tap`."""
     return [
         (first + low - dilation * step) // stride
         for step, first, stride, dilation, (low, _) in zip(
@@ -144,7 +144,7 @@ def _offset(tap: Sequence[int], phase: Sequence[int], place: Scatter) -> list[in
 
 
 def _shifted(x: F32, offset: Sequence[int], counts: Sequence[int]) -> F32:
-    """x[…, offset : offset + count], zero outside the picture."""
+    """x[…, offset : offset + count], zero outside the image."""
     found = np.zeros((*x.shape[:2], *counts), np.float32)
     into, of = [], []
     for size, start, count in zip(x.shape[2:], offset, counts, strict=True):
@@ -175,7 +175,7 @@ def _cropped(total: Array, place: Scatter) -> Array:
 
 
 def qlinear_accumulators(call: Call) -> Array:
-    """The int32 sums of a QLinearConvTranspose, bias in."""
+    """The accumulators of a QLinearConvTranspose, bias included."""
     x, weight, bias = call.array(0), call.array(3), call.maybe(8)
     groups = call.number("group", 1)
     place = geometry(x, weight.shape, call.attributes)
@@ -190,7 +190,7 @@ def qlinear_accumulators(call: Call) -> Array:
 
 
 def centre_transposed(weight: Array, zero_point: Array | None, groups: int) -> F32:
-    """w − Z of a (C, M/groups, …) weight; a Z for each output channel differs from group to group."""
+    """w − Z of a (C, M/groups, …) weight; a per-channel Z has M entries, M/groups for each group."""
     if zero_point is None or zero_point.size == 1 or groups == 1:
         return centre(weight, zero_point, 1)
     parts = zip(np.split(weight, groups), np.split(zero_point, groups), strict=True)
@@ -198,9 +198,9 @@ def centre_transposed(weight: Array, zero_point: Array | None, groups: int) -> F
 
 
 def qlinear_conv_transpose(call: Call) -> tuple[Array, ...]:
-    """The integer form of a ConvTranspose between DequantizeLinear and QuantizeLinear; its inputs as of QLinearConv.
+    """The integer form of DequantizeLinear → ConvTranspose → QuantizeLinear, with the inputs of QLinearConv.
 
-    ONNX has no such operator, and onnxruntime computes it in float.
+    ONNX has no such operator; onnxruntime computes the pattern in float.
     """
     sums, z_y = qlinear_accumulators(call), call.zero_point(7, call.array(0).dtype)
     scale = per_channel(call.array(4), sums.shape[1], sums.ndim - 2)
@@ -208,7 +208,7 @@ def qlinear_conv_transpose(call: Call) -> tuple[Array, ...]:
 
 
 def conv_transpose(call: Call) -> tuple[Array, ...]:
-    """ConvTranspose of plain numbers, in float32."""
+    """ConvTranspose in float32."""
     x, weight, groups = call.array(0).astype(np.float32), call.array(1), call.number("group", 1)
     place = geometry(x, weight.shape, call.attributes)
     result = scattered(x, weight.astype(np.float32), groups, place, whole=False)

@@ -19,7 +19,7 @@ Index = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows over the spatial axes of (N, C, …). pads: (before, after) of each axis; shape: of the result."""
+    """Windows over the spatial axes of (N, C, …). pads: (before, after) of each axis; shape: spatial output sizes."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
@@ -28,7 +28,7 @@ class Windows:
     shape: tuple[int, ...]
 
     def padded(self, x: Array, fill: float) -> Array:
-        """x with its borders, those that ceil_mode reads beyond the pads included."""
+        """x with its padding, and what ceil_mode reads beyond that, set to `fill`."""
         after = [
             max(high, (out - 1) * stride + (kernel - 1) * dilation + 1 - size - low)
             for size, out, kernel, stride, dilation, (low, high) in zip(
@@ -45,11 +45,11 @@ class Windows:
         return whole
 
     def taps(self) -> Iterator[tuple[int, ...]]:
-        """Places in the kernel, the last axis fastest."""
+        """The kernel positions, the last axis fastest."""
         return product(*map(range, self.kernel))
 
     def seen_by(self, tap: Sequence[int], rows: slice = slice(None)) -> Index:
-        """What a place in the kernel reads of a padded image, for these rows of the result."""
+        """The index of the pixels of a padded image that one kernel position reads, for these rows of the output."""
         found: list[Any] = [Ellipsis]
         for axis, (place, stride, dilation, size) in enumerate(
             zip(tap, self.strides, self.dilations, self.shape, strict=True)
@@ -61,14 +61,14 @@ class Windows:
 
 
 def spatial(slices: Iterable[slice]) -> Index:
-    """These slices of the last axes."""
+    """An index that applies these slices to the last axes."""
     return (Ellipsis, *slices)
 
 
 def windows(sizes: Sequence[int], kernel: Sequence[int], attributes: Mapping[str, Any]) -> Windows:
     """The windows of Conv, MaxPool or AveragePool over spatial sizes. Source: ONNX operators, Conv and MaxPool.
 
-    Raises ModelError where the attributes contradict the kernel or the window is larger than the padded picture.
+    Raises ModelError where the attributes contradict the kernel or the window is larger than the padded image.
     """
     axes = len(sizes)
     strides = numbers(attributes, "strides", axes, 1)
@@ -95,7 +95,10 @@ def windows(sizes: Sequence[int], kernel: Sequence[int], attributes: Mapping[str
 
 
 def _count(room: int, stride: int, before_end: int, ceil: bool) -> int:
-    """Windows that begin within `room`; with ceil also one that reaches beyond, if it begins before the pads end."""
+    """How many windows fit on an axis; with ceil also a last one that reaches beyond, if it begins before the end pads.
+
+    room: the last position at which a window still fits. before_end: where the pads at the end begin.
+    """
     if room < 0:
         return -1
     if not ceil:
@@ -105,7 +108,7 @@ def _count(room: int, stride: int, before_end: int, ceil: bool) -> int:
 
 
 def numbers(attributes: Mapping[str, Any], name: str, count: int, default: int) -> tuple[int, ...]:
-    """A list attribute, or so many of the default. Raises ModelError where it has another length."""
+    """A list attribute of `count` integers, each `default` if it is omitted. Raises ModelError for another length."""
     found = tuple(int(n) for n in attributes.get(name) or (default,) * count)
     if len(found) != count:
         raise ModelError(f"{name} {list(found)} should be {count} numbers")
@@ -113,6 +116,6 @@ def numbers(attributes: Mapping[str, Any], name: str, count: int, default: int) 
 
 
 def split_pads(total: int, mode: str) -> tuple[int, int]:
-    """A total of pads as auto_pad halves it: SAME_UPPER has the odd one at the end."""
+    """Splits a total padding as auto_pad does, into (before, after): SAME_UPPER puts the odd pixel at the end."""
     small, large = total // 2, total - total // 2
     return (small, large) if mode == "SAME_UPPER" else (large, small)

@@ -1,4 +1,4 @@
-"""Parts of one operator side by side, on the cores that this process may use."""
+"""A thread pool for the parts of one operator, on the cores that this process may use."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,11 +10,11 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 MOST = 16
-"""Threads at most; each holds a part of its own in memory."""
+"""The most threads: each holds a part of its own in memory."""
 
 
 def side_by_side(work: Callable[[Job], Done], jobs: Iterable[Job]) -> Iterator[Done]:
-    """work(job) for each job, in their order, whatever thread does them. numpy lets others run while it computes."""
+    """work(job) of each job, computed in threads and yielded in order. numpy releases the GIL while it computes."""
     parts = list(jobs)
     if len(parts) < 2 or count() == 1:
         return map(work, parts)
@@ -23,7 +23,7 @@ def side_by_side(work: Callable[[Job], Done], jobs: Iterable[Job]) -> Iterator[D
 
 @cache
 def count() -> int:
-    """How many threads work."""
+    """The number of threads."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(allowed, MOST)
 

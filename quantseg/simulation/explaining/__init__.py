@@ -1,7 +1,7 @@
-"""One output value of one node, worked by hand: the integers that go in, what is done with them, what comes out.
+"""The calculation of one output value of one node, step by step: integers in, products, sum, requantisation, result.
 
-A family of operators is one file: from a call and a place to the terms of its sum. The working that follows (bias,
-multiplier, rounding, clamp, real value) is the same for all.
+Each family of operators is one file, which lists the terms of the sum for a call and an output index. What follows
+(bias, multiplier, rounding, clamp, real value) is the same for all operators.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ EXPLAINERS: Mapping[str, Callable[[str, Call, tuple[int, ...], int], Working]] =
     "QLinearLeakyRelu": combinations.looked_up,
     "QuantizeLinear": combinations.quantised,
 }
-"""Operator → what works one of its values by hand."""
+"""Operator → the function that lists the calculation of one output value."""
 
 
 def explain(taken: TakenStep, place: tuple[int, ...] | None = None) -> Working:
-    """The working of one value of a step's output.
+    """The calculation of one value of a step's output.
 
-    place: its index in the output; None is the largest value that does not saturate. Raises ModelError where the
-    operator computes nothing in integers, or has no such place.
+    place: its index in the output; None picks the largest value that does not saturate. Raises ModelError where the
+    operator does not compute in integers, or the output has no such index.
     """
     op_type, result = taken.step.op_type, taken.results[0]
     if op_type not in EXPLAINERS:
@@ -50,7 +50,7 @@ def explain(taken: TakenStep, place: tuple[int, ...] | None = None) -> Working:
 
 
 def telling(result: Array) -> tuple[int, ...]:
-    """The place of the largest value that is not at the end of its type; the first of equals."""
+    """The index of the largest value below its type's maximum; the first of equal values."""
     limit = np.iinfo(result.dtype).max
     ranked = np.where(result < limit, result.astype(np.int64), -(1 << 32))
     return tuple(int(i) for i in np.unravel_index(int(ranked.argmax()), result.shape))

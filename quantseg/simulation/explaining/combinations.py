@@ -1,4 +1,4 @@
-"""Sums, products, averages and functions of integers: how one value comes about."""
+"""The calculation of one value of QLinearAdd, QLinearMul, average pooling, lookup tables and QuantizeLinear."""
 
 import math
 
@@ -13,19 +13,19 @@ from quantseg.simulation.explaining.working import Array, Given, Term, Working, 
 
 
 def _at(values: Array, place: tuple[int, ...]) -> int:
-    """The value that broadcasting puts at a place of the result."""
+    """The value that broadcasting uses at this index of the result."""
     own = place[len(place) - values.ndim :]
     return int(values[tuple(i if n > 1 else 0 for i, n in zip(own, values.shape, strict=True))])
 
 
 def _of_pair(call: Call, result: int) -> Given:
-    """Of an operator on two tensors."""
+    """The grids and the result of an operator with two inputs."""
     scales = {name: float(call.scale(index)) for name, index in (("S_a", 1), ("S_b", 4), ("S_y", 6))}
     return Given(scales, call.zero_point(7, call.array(0).dtype), result)
 
 
 def added(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
-    """One value of a QLinearAdd: two operands on grids of their own."""
+    """One value of a QLinearAdd, whose inputs have different scales."""
     s_a, s_b, s_y = call.scale(1), call.scale(4), call.scale(6)
     a, b = _at(call.array(0), place), _at(call.array(3), place)
     left, right = a - int(call.zero_point(2)), b - int(call.zero_point(5))
@@ -60,7 +60,7 @@ def multiplied(op_type: str, call: Call, place: tuple[int, ...], result: int) ->
 
 
 def averaged(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
-    """One value of an average over a window or a whole picture."""
+    """One value of average pooling, over a window or the whole image."""
     x, last = pictures(call), bool(call.number("channels_last", 0))
     image, channel, *pixel = (place[0], place[-1], *place[1:-1]) if last else place
     zero, terms, count = int(call.zero_point(2, x.dtype)), [], 0
@@ -96,7 +96,7 @@ def averaged(op_type: str, call: Call, place: tuple[int, ...], result: int) -> W
 
 
 def looked_up(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
-    """One value of a function of one integer."""
+    """One value of an operator that is computed through a table of 256 values, such as QLinearSigmoid."""
     x, s_x, s_y = call.array(0), call.scale(1), call.scale(3)
     stored = int(x[place])
     left = stored - int(call.zero_point(2, x.dtype))
@@ -124,7 +124,7 @@ def quantised(op_type: str, call: Call, place: tuple[int, ...], result: int) -> 
 
 
 def _real(formula: str, terms: tuple[Term, ...], given: Given, exact: float, scaled: float) -> Working:
-    """The working of a value that has no integer accumulator: a real number on the result's grid."""
+    """The calculation of a value without integer accumulator: a real number, quantised to the output's grid."""
     info, zero, s_y = np.iinfo(given.zero_point.dtype), int(given.zero_point), given.scales["S_y"]
     return Working(
         formula=formula,

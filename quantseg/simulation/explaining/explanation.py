@@ -1,4 +1,4 @@
-"""One value of one node, worked by hand, and beside it what the float model has there."""
+"""The calculation of one value of one node, with the float model's value for comparison."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from quantseg.simulation.program import Program
 
 @dataclass(frozen=True)
 class Explanation:
-    """How one number comes about.
+    """How one output value is computed.
 
-    node: its name; stands_for, op_type: what it is, and the integer operator that computes it. tensor, shape: its
-    output. place: of the number in it. float_value: the float model's, where it was asked for.
+    node: the node's name. stands_for: its ONNX operator; op_type: the integer operator that computes it. tensor, shape:
+    its output. place: the value's index there. float_value: the float model's value, if a reference was given.
     """
 
     node: str
@@ -31,7 +31,7 @@ class Explanation:
     float_value: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         said = {"node": self.node, "place": list(self.place), "float_model": self.float_value}
         return said | self.working.to_json()
 
@@ -46,10 +46,10 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explaining:
-    """What is explained.
+    """Options of `explained`.
 
-    at: the value's index in the node's output; None is the largest that does not saturate. reference: the float model,
-    to stand beside. rounding: of sums, a name in ROUNDINGS.
+    at: the value's index in the node's output; None picks the largest that does not saturate. reference: the float
+    model to compare with. rounding: of requantisation, a name in ROUNDINGS.
     """
 
     at: Sequence[int] | None = None
@@ -58,7 +58,7 @@ class Explaining:
 
 
 def explained(program: Program, feeds: Mapping[str, NDArray[Any]], node: str, how: Explaining) -> Explanation:
-    """The working of one value of a node's output on these inputs. Raises ModelError, PlanError."""
+    """The calculation of one value of a node's output for these inputs. Raises ModelError, PlanError."""
     taken = find(program, feeds, node, rounding=how.rounding)
     step, result = taken.step, taken.results[0]
     working = explain(taken, None if how.at is None else tuple(how.at))

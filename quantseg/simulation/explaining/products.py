@@ -1,4 +1,4 @@
-"""Convolutions, transposed ones and matrix products: which integers meet in one accumulator."""
+"""The products that add up to one accumulator of a convolution, transposed convolution or matrix product."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -14,7 +14,7 @@ from quantseg.simulation.explaining.working import Array, Given, Term, Working, 
 
 
 def explained(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
-    """The working of one value of a QLinearConv, QLinearConvTranspose, QLinearMatMul or QGemm."""
+    """The calculation of one value of a QLinearConv, QLinearConvTranspose, QLinearMatMul or QGemm."""
     gemm = op_type == "QGemm"
     last = bool(call.number("channels_last", 0)) or op_type in ("QLinearMatMul", "QGemm")
     channel = place[-1] if last else place[1]
@@ -44,7 +44,7 @@ def explained(op_type: str, call: Call, place: tuple[int, ...], result: int) -> 
 
 
 def _of_channel(bias: Array, place: tuple[int, ...], channel: int) -> int:
-    """The bias of an output: one for each channel, or as QGemm broadcasts it."""
+    """The bias of one output value: per channel, or broadcast as in QGemm."""
     if bias.size == 1:
         return int(bias.reshape(()))
     return int(
@@ -53,7 +53,7 @@ def _of_channel(bias: Array, place: tuple[int, ...], channel: int) -> int:
 
 
 def _taken(values: Array, *place: int) -> int:
-    """The whole number at a place."""
+    """The value at an index, as a Python int."""
     return int(values[place])
 
 

@@ -1,4 +1,4 @@
-"""The steps from integers to one integer, as numbers."""
+"""The numbers of a calculation, from input integers to one output integer."""
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -14,9 +14,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Term:
-    """One summand. where: what it is of; left, right: the integers without zero-points; value: their product.
+    """One summand. where: a description of its origin. left, right: the factors, integers minus their zero-points.
 
-    stored: the integer as the tensor holds it, where there is one.
+    stored: the left factor as the tensor stores it.
     """
 
     where: str
@@ -32,12 +32,12 @@ class Term:
 
 @dataclass(frozen=True)
 class Working:
-    """How one value comes about.
+    """The calculation of one output value.
 
-    terms: summands of `total`. accumulator: total + bias. multiplier: of the accumulator, S_1 S_2 / S_y in float32.
-    fixed, shift: the same as q · 2^−31 · 2^−s; None where it cannot be. rounded: round(accumulator · multiplier).
-    result: rounded + zero_point, held in qmin…qmax. real: S_y (result − zero_point). exact: what the operator gives on
-    the same operands in real numbers, neither rounded nor held. scales: by name. formula: in words.
+    formula: as text. terms: summands of `total`. accumulator: total + bias. multiplier: S_1 S_2 / S_y in float32.
+    fixed, shift: the multiplier as fixed · 2^−31 · 2^−shift; None where it has no such form. scaled: accumulator ·
+    multiplier; rounded: scaled, rounded. result: rounded + zero_point, clamped to qmin…qmax. real: S_y (result −
+    zero_point). exact: the operator's result in real numbers, neither rounded nor clamped. scales: (name, scale).
     """
 
     formula: str
@@ -60,17 +60,17 @@ class Working:
 
     @property
     def steps_off(self) -> float:
-        """How far the result lies from the exact value, in steps of its grid."""
+        """The distance of the result from the exact value, in units of the output scale."""
         return (self.real - self.exact) / dict(self.scales)["S_y"]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return asdict(self) | {"terms": [asdict(t) | {"value": t.value} for t in self.terms]}
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """The grids and the result of a value that is worked out. scales: by name; S_y and zero_point are the result's."""
+    """The known quantities of a calculation. scales: by name, S_y the output's. zero_point: the output's."""
 
     scales: dict[str, float]
     zero_point: Array
@@ -78,7 +78,7 @@ class Given:
 
 
 def work(formula: str, terms: tuple[Term, ...], bias: int | None, ratio: Ratio, given: Given, rounding: str) -> Working:
-    """The working of a sum of products that is requantised. ratio: for this value, its parts of shape ()."""
+    """The calculation of a requantised sum of products. ratio: this value's multiplier, its parts of shape ()."""
     total = sum(term.value for term in terms)
     accumulator = total + (bias or 0)
     rounded = int(ROUNDINGS[rounding](np.asarray(accumulator), ratio))

@@ -1,7 +1,7 @@
-"""On which processors the integer sums of a written model are exact: decided here, and everybody asks here.
+"""On which processors the integer sums of a quantised model are exact: the one place where this is decided.
 
-A file is read as it stands, whatever tool wrote it: each product of activations with a constant int8 weight is held
-against the pairs that kernels add in 16 bits (quantization/pairs.py). What this processor does is found by trying.
+The model may come from any tool: the constant int8 weight of each convolution or matrix product is checked for 16-bit
+pair sums that can saturate (quantization/pairs.py). Whether this machine saturates is found by running a small model.
 """
 
 from quantseg.simulation.saturation.machine import saturates, this_processor

@@ -1,6 +1,6 @@
-"""Whose kernels onnxruntime takes on this machine: found by trying, since it depends on processor and build.
+"""Which processor's kernels onnxruntime uses here: found by running a small model, as it depends on CPU and build.
 
-Two products with sums beyond 16 bits and every sum of two 8-bit integers tell the rows of PROCESSORS apart.
+Two products with pair sums beyond int16, and QLinearAdd of all pairs of 8-bit integers, tell the PROCESSORS apart.
 """
 
 from contextlib import closing
@@ -27,7 +27,7 @@ probe (uint8[1,256] a, int8[256,2] w, uint8[65536] p, uint8[65536] q,
 
 
 def _feeds() -> dict[str, Array]:
-    """Scales and zero-points with which each way to add gives some hundreds of sums otherwise than the others."""
+    """Inputs whose scales and zero-points make the ADDERS differ from each other in some hundreds of sums."""
     both = np.arange(256, dtype=np.uint8)
     p, q = (np.ascontiguousarray(each).reshape(-1) for each in np.meshgrid(both, both, indexing="ij"))
     grids = {"s_p": 0.32, "z_p": 246, "s_q": 0.12, "z_q": 11, "s_y": 0.56, "z_y": 205}
@@ -37,20 +37,20 @@ def _feeds() -> dict[str, Array]:
 
 
 def saturates(runtime: Runtime) -> bool:
-    """Whether a sum of products of the largest integers comes out wrong here. Raises ModelError."""
+    """Whether the runtime's pair sums saturate on this machine. Raises ModelError."""
     feeds = _feeds()
     exact = feeds["a"].astype(np.int64) @ feeds["w"].astype(np.int64)
     return not np.array_equal(_found(runtime, feeds)[0], exact)
 
 
 def _found(runtime: Runtime, feeds: dict[str, Array]) -> list[Array]:
-    """Sums and additions as the runtime computes them."""
+    """The runtime's outputs: MatMulInteger sums, and QLinearAdd results."""
     with closing(runtime.open(parser.parse_model(_MODEL).SerializeToString(), threads=1, spinning=False)) as session:
         return session.run(feeds)
 
 
 def this_processor(runtime: Runtime) -> SimulatedProcessor:
-    """The processor whose kernels the runtime takes here. Raises ModelError where it is none that is known."""
+    """The processor whose kernels the runtime uses here. Raises ModelError where results match none of PROCESSORS."""
     feeds = _feeds()
     found = _found(runtime, feeds)
     product = Call((feeds["a"], feeds["w"]), {})

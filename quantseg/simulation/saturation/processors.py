@@ -1,7 +1,7 @@
-"""How processors add the products of uint8 and int8, as onnxruntime's and OpenVINO's kernels use them.
+"""How kernels of onnxruntime and OpenVINO add products of uint8 and int8 on each kind of processor.
 
 Sources: onnxruntime 1.32, MLAS (QgemmU8X8KernelAvx2, -Avx512Core, -Avx512Vnni, qgemm_kernel_sse, _neon, _sdot, _udot,
-_ummla, _wasmsimd, _amx); oneDNN, "Nuances of int8 computations". What was emulated: tests/processors, README.md there.
+_ummla, _wasmsimd, _amx); oneDNN, "Nuances of int8 computations". What was emulated: see tests/processors/README.md.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Processor:
-    """A kind of processor. instruction: what its kernels multiply and add with. in_16_bits: whether two products are
-    added in 16 bits, which saturate. known: how that is known, where it was not measured on the machine at hand.
+    """A kind of processor.
+
+    instruction: the one that kernels multiply and add with. in_16_bits: whether it adds two products in 16 bits, which
+    saturate. known: the evidence for that, for use where it was not measured on the machine at hand.
     """
 
     name: str
@@ -32,7 +34,7 @@ PROCESSORS = (
     Processor("i8mm", "ummla", False, EMULATED),
     Processor("WASM SIMD", "i32x4.dot_i16x8", False, EMULATED),
 )
-"""Those that are told apart; AVX-512 is that without VNNI."""
+"""All kinds; "AVX-512" means without VNNI."""
 
 _FLAGS = (
     ("AMX", ("amx_int8",)),
@@ -44,9 +46,9 @@ _FLAGS = (
     ("dot product", ("asimddp",)),
     ("NEON", ("asimd",)),
 )
-"""Linux's words for what a processor can do; kernels take the first that it has."""
+"""(Linux CPU flag, processor name); kernels use the first flag that the CPU has."""
 
 
 def named(flags: frozenset[str]) -> str | None:
-    """The name of the processor that says it can do this; None for one that says nothing known."""
+    """The name in PROCESSORS of a CPU with these flags; None where no flag is known."""
     return next((name for name, words in _FLAGS if flags & set(words)), None)

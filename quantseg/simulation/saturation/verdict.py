@@ -1,4 +1,4 @@
-"""What is said of a written model: on which processors its integer sums are exact, and what mends it where not."""
+"""The verdict on a quantised model: on which processors its integer sums are exact, and what to do where not."""
 
 import functools
 from collections import Counter
@@ -21,9 +21,9 @@ REMEDY = "quantseg quantize FLOAT_MODEL data=DIR (without full_range_weights=Tru
 
 @dataclass(frozen=True)
 class ExactnessVerdict:
-    """The products of a model. here: the name of this machine's processor, None where the system does not tell.
+    """products: the checked convolutions and matrix products. here: this machine's processor, a name in PROCESSORS.
 
-    saturates_here: whether this machine saturates what can be; found by trying.
+    `here` is None where the system does not tell. saturates_here: whether pair sums saturate on this machine, measured.
     """
 
     products: tuple[CheckedProduct, ...]
@@ -32,22 +32,22 @@ class ExactnessVerdict:
 
     @property
     def channels(self) -> int:
-        """Output channels of all products that were judged."""
+        """The number of output channels of all checked products."""
         return sum(one.channels for one in self.products)
 
     @property
     def unsafe(self) -> dict[str, tuple[int, ...]]:
-        """Node → its channels that could saturate."""
+        """Node → the channels whose pair sums could saturate."""
         return {one.node: one.unsafe for one in self.products if one.unsafe}
 
     @property
     def unsafe_channels(self) -> int:
-        """How many channels could saturate."""
+        """The number of channels whose pair sums could saturate."""
         return sum(map(len, self.unsafe.values()))
 
     @property
     def unknown(self) -> dict[str, int]:
-        """Why products could not be judged, and how many for each reason."""
+        """Reason why products could not be checked → how many."""
         return dict(Counter(one.unknown for one in self.products if one.unknown is not None))
 
     @property
@@ -56,16 +56,16 @@ class ExactnessVerdict:
         return not self.unsafe and not self.unknown
 
     def exact_on(self, processor: Processor) -> bool:
-        """Whether no sum of the products that were judged can saturate there."""
+        """Whether no checked product can saturate on this kind of processor."""
         return not (processor.in_16_bits and self.unsafe)
 
     def known(self, processor: Processor) -> str:
-        """How that is known: measured here, emulated, from source."""
+        """The evidence for `exact_on`: measured here, emulated, or read from source code."""
         return MEASURED if processor.name == self.here else processor.known
 
     @property
     def sentence(self) -> str:
-        """All of it in one or two sentences."""
+        """The verdict in one or two sentences."""
         if not self.products:
             return "no product of this model is computed in integers"
         left_out = "".join(f"; {count} not judged: {reason}" for reason, count in self.unknown.items())
@@ -79,7 +79,7 @@ class ExactnessVerdict:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Values for JSON."""
         return {
             "exact": self.is_exact,
             "channels": self.channels,
@@ -95,18 +95,18 @@ class ExactnessVerdict:
 
 
 def verdict(model: ir.Model) -> ExactnessVerdict:
-    """Of a quantised model as it is written."""
+    """The verdict on a quantised model."""
     return ExactnessVerdict(judge(model), *_this_machine())
 
 
 @functools.cache
 def _this_machine() -> tuple[str | None, bool]:
-    """Its name among PROCESSORS, where the system tells, and whether onnxruntime's sums saturate on it."""
+    """This machine's name in PROCESSORS (None if unknown), and whether onnxruntime's pair sums saturate on it."""
     flags = Path("/proc/cpuinfo")
     here = named(frozenset(flags.read_text(encoding="utf-8", errors="replace").split())) if flags.is_file() else None
     return here, saturates(DEFAULT)
 
 
 def verdict_of(path: Path) -> ExactnessVerdict:
-    """Of a model's file. Raises ModelError."""
+    """The verdict on a model file. Raises ModelError."""
     return verdict(graph.load(path))
