@@ -16,7 +16,7 @@ from onnx import numpy_helper
 RENAMED: Mapping[str, str] = {}
 """JSON key of the older side → key of the newer side."""
 
-TIMES = ("seconds", "float_ms", "int8_ms", "median_ms", "minimum_ms", "p10_ms", "p90_ms", "ratio")
+TIMES = ("seconds", "ms", "float_ms", "int8_ms", "median_ms", "minimum_ms", "p10_ms", "p90_ms", "ratio")
 PROFILE = ("share", "convolution_share", "convolution_macs_per_second", "roofline", "peak_memory_bytes")
 ORIGIN = ("provenance", "commands")
 PROSE = ("note", "notes", "reason")
