@@ -1,7 +1,7 @@
 """The public functions, and the whole job composed once: the command line calls the same functions.
 
 Each function takes a model and images in any of the accepted forms. Options are given as keyword arguments (see
-`quantseg.refinement.options.Options.of`) or as one `Options` value, options=. The stages `calibrated`, `refined`, `folded` and
+`refinement.options.Options.of`) or as one `Options` value, options=. The stages `calibrated`, `refined`, `folded` and
 `fitted` follow each other; each returns a new value and changes none. report, compare and search evaluate exactly the
 model that `quantize` writes with the same options.
 
@@ -32,12 +32,12 @@ from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
-from quantseg.refinement.options import Options, chosen, parted
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
+from quantseg.refinement.options import Options, chosen, parted
 from quantseg.refinement.steps import fold_in
 from quantseg.report import Report, Reporting, report_on
 from quantseg.runtimes import inspection, latency, runtime_named

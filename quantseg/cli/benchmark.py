@@ -24,7 +24,7 @@ def benchmark(
     json: Json = None,
 ) -> None:
     """Time models in turns, with one session open at a time: median, spread, ratio, memory and file size."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from quantseg import api
     from quantseg.cli import exactness
@@ -45,7 +45,8 @@ def benchmark(
     timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, rounds=rounds, runs=runs)
     count = options.context().threads
     _show(timings)
-    machine = provenance(runtime)
+    here = provenance()
+    machine = replace(here, packages={**here.packages, runtime: version})
     console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
     sums = {name: exactness.say(path, path.name) for name, path in named.items() if path.suffix != ".xml"}
     if json is not None:

@@ -67,7 +67,7 @@ def test_an_engine_is_named_with_its_workers():
     assert engine_named("processes").workers == Serial().workers == 1
 
 
-@pytest.mark.parametrize("words", ["", "threads", "processes:", "processes:0", "processes:two", "processes:-1"])
+@pytest.mark.parametrize("words", ["", "thread", "processes:", "processes:0", "processes:two", "processes:-1"])
 def test_another_word_is_no_engine(words):
-    with pytest.raises(CalibrationError, match=r"is no engine; choose serial or processes, .* processes:4"):
+    with pytest.raises(CalibrationError, match=r"is no engine; choose serial, threads, processes, .* processes:4"):
         engine_named(words)

@@ -14,6 +14,7 @@ from quantseg.graph import TensorSpec, signature
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.folding import Fold, fold
 from tests.support import graphs
+from tests.support.candidates import candidate
 
 PICTURE = TensorSpec("x", "float32", (1, 3, 6, 8))
 MAPS = ("argmax", "threshold", "multilabel", "labels")
@@ -126,10 +127,11 @@ def test_the_folded_graph_gives_the_masks_of_the_outputs(name, seed):
     )
     wanted = OutputRecipe(head=name, classes=() if name == "threshold" else tuple("abcd"))
     recipe = complete(Recipe(output=wanted), *signature(model), model="m.onnx")
-    made = fold(prepare(model), recipe, {}, Fold(argmax=True), None)
-    assert complete(made.recipe, *signature(made.prepared.model), model="m.onnx") == made.recipe
+    made = fold(candidate(prepare(model), {}, recipe=recipe), Fold(argmax=True), rounded=False)
+    given = made.model.recipe
+    assert complete(given, *signature(made.prepared.model), model="m.onnx") == given
     tensor = rng.normal(size=(1, 3, 6, 8)).astype(np.float32)
-    found = class_map(graphs.run(made.prepared.model, {"x": tensor}), made.recipe.output)
+    found = class_map(graphs.run(made.prepared.model, {"x": tensor}), given.output)
     np.testing.assert_array_equal(found, class_map(graphs.run(model, {"x": tensor}), recipe.output))
 
 
@@ -195,7 +197,7 @@ def test_folding_leaves_the_other_outputs_alone():
         w=np.ones((2, 3, 1, 1), np.float32),
     )
     recipe = complete(Recipe(output=OutputRecipe(name="y")), *signature(model), model="m.onnx")
-    made = fold(prepare(model), recipe, {}, Fold(argmax=True), None)
+    made = fold(candidate(prepare(model), {}, recipe=recipe), Fold(argmax=True), rounded=False)
     assert [spec.name for spec in signature(made.prepared.model)[1]] == ["mask", "z"]
 
 
@@ -208,5 +210,5 @@ def test_classes_of_unknown_number_cannot_be_folded():
         w=np.ones((2, 3, 1, 1), np.float32),
     )
     recipe = complete(Recipe(), *signature(model), model="m.onnx")
-    with pytest.raises(PlanError, match="give --classes"):
-        fold(prepare(model), recipe, {}, Fold(argmax=True), None)
+    with pytest.raises(PlanError, match="give classes="):
+        fold(candidate(prepare(model), {}, recipe=recipe), Fold(argmax=True), rounded=False)
