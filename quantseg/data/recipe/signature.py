@@ -66,7 +66,7 @@ def _complete_input(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
 
 
 def _input_layout(spec: TensorSpec) -> str:
-    """The layout: channels are on the axis of size 1, 3 or 4, else on the smaller of axes 1 and 3. Raises RecipeError."""
+    """The layout: channels are on the axis of size 1, 3 or 4, else on the smaller one. Raises RecipeError."""
     first, last = spec.shape[1], spec.shape[3]
     if first in (1, 3, 4):
         return "NCHW"
