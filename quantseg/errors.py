@@ -1,18 +1,18 @@
-"""What can go wrong, in words a user can act on: each message names the thing, the fact and the remedy.
+"""Errors that the user can act on: each message names the thing, the fact and the remedy.
 
-A message names a parameter as NAME=VALUE. The command line turns that into its flag, prints the message as one line,
+A message names a parameter as NAME=VALUE. The command line turns that into its flag, prints the message on one line,
 and exits with `exit_code`.
 """
 
 
 class QuantSegError(Exception):
-    """Any problem that the user can mend. Bugs raise ordinary Python exceptions instead."""
+    """Base class of all errors that the user can fix. Bugs raise ordinary Python exceptions instead."""
 
     exit_code = 2
 
 
 class ModelError(QuantSegError):
-    """A model file that cannot be read, is not what it should be, or asks for too much."""
+    """A model that cannot be read, is invalid or of the wrong kind, or has a feature that is not supported."""
 
 
 class DataError(QuantSegError):
@@ -20,7 +20,7 @@ class DataError(QuantSegError):
 
 
 class RecipeError(QuantSegError):
-    """A recipe or flag whose value does not exist or contradicts the model."""
+    """A recipe or flag whose value is not allowed or contradicts the model."""
 
 
 class CalibrationError(QuantSegError):
@@ -28,7 +28,7 @@ class CalibrationError(QuantSegError):
 
 
 class PlanError(QuantSegError):
-    """Settings under which no valid quantised model exists."""
+    """Settings with which no valid quantised model can be made."""
 
 
 class OutputError(QuantSegError):
@@ -40,10 +40,10 @@ class PeerError(QuantSegError):
 
 
 class MissingExtraError(QuantSegError):
-    """Something that was asked for needs an optional package that is not installed."""
+    """A feature that needs an optional package which is not installed."""
 
 
 class BudgetError(QuantSegError):
-    """A budget that no model which was tried holds. What was found is written all the same."""
+    """A budget that none of the models tried meets. The best one found is written all the same."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""Files are whole or absent: everything is written under a temporary name beside the target, then renamed."""
+"""Atomic writing: every file is written under a temporary name in the target's folder, then renamed."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Gives a temporary path in the target's folder; renames it to `target` on success, removes it on failure.
+    """Yields a temporary path in the target's folder; renames it to `target` on success, removes it on failure.
 
     Missing parent folders are made. Raises OutputError where the file cannot be written.
     """
@@ -42,9 +42,9 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:
-    """Fails now, not after minutes of work, where `target` could not be written; leaves nothing behind.
+    """Raises OutputError where `target` cannot be written, so that work fails before it begins; leaves nothing behind.
 
-    taken: files that the work reads or writes as well, so that `target` must be none of them. Raises OutputError.
+    taken: other files that the work reads or writes, which `target` must not be.
     """
     if target.resolve() in {path.resolve() for path in taken if path is not None}:
         raise OutputError(f"{target}: is another file of this command already; choose another name")
@@ -53,7 +53,7 @@ def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    """Hexadecimal SHA-256 of a file's bytes, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -63,9 +63,9 @@ def sha256_of_file(path: Path) -> str:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A temporary path in the target's folder, removed at the end, with the folders that were made for it in vain.
+    """A temporary path in the target's folder; removed at the end, with folders that were made for it and stayed empty.
 
-    What the system refuses becomes an OutputError.
+    Errors of the file system become OutputError.
     """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     missing: list[Path] = []
@@ -82,5 +82,5 @@ def _beside(target: Path) -> Iterator[Path]:
         raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         for remove in (temporary.unlink, *(folder.rmdir for folder in missing)):
-            with suppress(OSError):  # renamed already, never made, or a folder that now holds the target
+            with suppress(OSError):  # already renamed, never created, or a folder that now contains the target
                 remove()

@@ -1,6 +1,6 @@
-"""How long work tells that it is alive: a library function takes a `Track` and wraps its loop in it.
+"""Progress of long work: a library function takes a `Track` and wraps its loop in it.
 
-The library itself never prints; the command line passes a bar, tests and pipes pass `quiet`.
+The library itself never prints: the command line passes a progress bar, or `quiet` where no terminal is attached.
 """
 
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ class Track(Protocol):
     """Yields the items unchanged while showing how many of `total` are done."""
 
     def __call__(self, items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-        """The same items; `what` is done to them."""
+        """The same items. what: describes the work, for the display."""
 
 
 def quiet(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    """The progress display that shows nothing."""
+    """A Track that displays nothing."""
     return items

@@ -1,1 +1,1 @@
-"""Calibration: a pass over the images, histograms, and the calibrators that choose ranges from them."""
+"""Calibration: one pass over the images makes histograms of all tensors; calibrators choose ranges from them."""

@@ -1,4 +1,4 @@
-"""Calibration of a model: every image observed once, ranges chosen, unfinished work kept and continued."""
+"""Calibration of a model: every image observed once, ranges chosen, interrupted calibrations saved and continued."""
 
 import logging
 import time
@@ -21,19 +21,19 @@ from quantseg.quantization.ranges import RangeTable
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_SECONDS = 10.0
-"""How often an unfinished calibration is saved."""
+"""Seconds between two saves of an unfinished calibration."""
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A model that is calibrated and not yet refined. images: those that it was calibrated on, None without them."""
+    """A float model with its calibration. images: those that it was calibrated on; None if it was read from a file."""
 
     model: FloatModel
     calibration: Calibration
     images: Dataset | None = None
 
     def save(self, path: Path | str) -> Path:
-        """Writes the calibration file, which holds no images, and gives its path. Raises OutputError."""
+        """Writes the calibration file, which contains no images, and returns its path. Raises OutputError."""
         return self.calibration.save(path)
 
     def __str__(self) -> str:
@@ -43,8 +43,8 @@ class Calibrated:
 def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: Path | None = None) -> Calibration:
     """Observes every image of the context's data once and chooses the ranges.
 
-    partial: a file in which unfinished work is kept; where it fits model, recipe and data, it is continued.
-    The caller removes it once the result is safe. Raises CalibrationError, DataError.
+    partial: a file for the unfinished calibration; where it exists and fits model, recipe and data, it is continued.
+    The caller removes it once the result is saved. Raises CalibrationError, DataError.
     """
     names = observable(model.prepared.model.graph)
     if set(names) <= {model.input.name}:
@@ -64,12 +64,12 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
 
 
 def read_calibration(path: Path, model: FloatModel) -> Calibration:
-    """Reads a calibration file. Raises CalibrationError where it is none, or of another model or preprocessing."""
+    """Reads a calibration file. Raises CalibrationError where it is not one, or for another model or preprocessing."""
     return checked(file.read(path), model, name=str(path))
 
 
 def checked(calibration: Calibration, model: FloatModel, *, name: str = "the calibration") -> Calibration:
-    """The calibration, if it is of the model. Raises CalibrationError for another model or preprocessing."""
+    """The calibration, if it is of this model. Raises CalibrationError for another model or preprocessing."""
     if calibration.model != model.digest:
         raise CalibrationError(f"{name}: was made from another model than {model.name}; calibrate again")
     if calibration.recipe != model.recipe.to_toml():
@@ -78,9 +78,9 @@ def checked(calibration: Calibration, model: FloatModel, *, name: str = "the cal
 
 
 def ranges_of(calibration: Calibration, settings: QuantSettings, choice: Choice | None) -> RangeTable:
-    """The calibration's own ranges, or where grid or choice are others, ranges chosen anew from what it observed.
+    """The calibration's own ranges; chosen anew from its histograms where integer type, symmetry or calibrator differ.
 
-    choice: None takes the calibration's. Raises CalibrationError for a calibrator that does not exist.
+    choice: None keeps the calibration's calibrator. Raises CalibrationError for a calibrator that does not exist.
     """
     table = calibration.table
     if choice is None and table.fits(settings):
@@ -91,14 +91,14 @@ def ranges_of(calibration: Calibration, settings: QuantSettings, choice: Choice 
 
 @dataclass(frozen=True)
 class _Work:
-    """What an unfinished calibration must be of, to be continued. names: of the observed tensors."""
+    """What an unfinished calibration must match to be continued. names: of the observed tensors."""
 
     model: FloatModel
     context: Context
     names: tuple[str, ...]
 
     def unfinished(self, partial: Path) -> Observations | None:
-        """What an interrupted calibration has seen, if it was of the same model, recipe, images and threads."""
+        """The observations of an interrupted calibration, if model, recipe, images and threads are the same."""
         if not partial.exists():
             return None
         try:
@@ -116,9 +116,9 @@ class _Work:
         return kept.observations
 
     def saver(self, partial: Path | None, choice: Choice) -> Callable[[Observations], None]:
-        """Saves the running total every SAVE_EVERY_SECONDS."""
+        """A function that saves the observations so far, at most once in SAVE_EVERY_SECONDS."""
         last = time.monotonic()
-        cheapest = replace(choice, calibrator="minmax", percent=None)  # no range of an unfinished file is read back
+        cheapest = replace(choice, calibrator="minmax", percent=None)  # ranges of an unfinished file are not used
 
         def save(total: Observations) -> None:
             nonlocal last

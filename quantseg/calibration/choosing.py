@@ -10,13 +10,13 @@ from quantseg.quantization.qtypes import UINT8, QType
 from quantseg.quantization.ranges import RangeTable
 
 DEFAULT_CALIBRATOR = "minmax"
-"""In segmentation rare values are often the rare class: what a clip calls outliers may be the pixels that matter.
-On the real models that were measured, each clipping calibrator falls far behind on some of the images."""
+"""In segmentation, rare values often belong to a rare class, so clipped outliers may be the pixels that matter. On the
+real models measured, every calibrator that clips is much worse on some of the images."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How ranges are chosen, and for what integers. percent: of the calibrator percentile; None is its own."""
+    """How ranges are chosen, and for which integers. percent: of the percentile calibrator; None is its default."""
 
     calibrator: str = DEFAULT_CALIBRATOR
     percent: float | None = None
@@ -25,16 +25,16 @@ class Choice:
 
     @staticmethod
     def like(table: RangeTable, settings: QuantSettings) -> "Choice":
-        """As the table's ranges were chosen, for the activations of these settings."""
+        """The table's calibrator and percent, with the activation type and symmetry of these settings."""
         return Choice(table.calibrator, table.percent, settings.activation, settings.symmetric)
 
     def with_grid(self, settings: QuantSettings) -> "Choice":
-        """For the activations of these settings."""
+        """This choice with the activation type and symmetry of these settings."""
         return replace(self, qtype=settings.activation, symmetric=settings.symmetric)
 
 
 def choose_ranges(observations: Observations, model: str, choice: Choice) -> RangeTable:
-    """The ranges that a calibrator chooses. model: SHA-256 of the float model that was observed.
+    """The ranges that the choice's calibrator gives all tensors. model: SHA-256 of the float model that was observed.
 
     Raises CalibrationError for a calibrator that does not exist and where nothing was observed.
     """

@@ -1,4 +1,4 @@
-"""The collaborators of a step: where images come from, what runs models, how work is spread."""
+"""The collaborators of a step: the calibration images, the runtime, and the engine that spreads work."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,10 @@ from quantseg.runtimes.threads import default_threads
 
 @dataclass(frozen=True)
 class Context:
-    """What steps work with, passed in once.
+    """The collaborators of all steps, passed in once.
 
-    data: the calibration images. runtime: what runs float models and rounded ones. engine: where work on many images
-    is spread. threads: of the runtime. track: progress. seed: of what is random.
+    data: the calibration images. runtime: runs float and fake-quantised models. engine: spreads work over images.
+    threads: of the runtime. track: progress. seed: of everything random.
     """
 
     data: Dataset = field(default_factory=NoImages)
@@ -26,5 +26,5 @@ class Context:
 
     @property
     def beside(self) -> Engine:
-        """Where many models are measured side by side, each on one thread: the engine's workers, else our threads."""
+        """The engine for many models side by side, each on one thread: the context's, or threads where it is serial."""
         return self.engine if self.engine.workers > 1 else Threads(self.threads)

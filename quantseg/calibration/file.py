@@ -1,7 +1,7 @@
-"""From observations to ranges, and the calibration file that keeps both.
+"""The calibration file, with the observations and the ranges chosen from them.
 
-The file is JSON: what was observed (histograms and exact extrema), of which model and images (their digests), and what
-follows from it (range, scale and zero-point of each tensor). It can be read again, continued after a kill and merged.
+The file is JSON: histograms and exact extrema of all tensors, digests of model and images, and the range, scale and
+zero-point of each tensor. It can be read, continued after an interruption, and merged with others.
 """
 
 import hashlib
@@ -25,12 +25,15 @@ from quantseg.quantization.ranges import RangeTable
 _FORMAT = "quantseg.calibration"
 _VERSION = 1
 _NOT_OURS = (ArithmeticError, AttributeError, CalibrationError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading something else as a calibration file raises."""
+"""Exceptions that mean: the file is not a calibration file."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A calibration file. model: SHA-256 of the float model; recipe: the preprocessing that was used, as TOML."""
+    """The contents of a calibration file. model: SHA-256 of the float model. recipe: the preprocessing, as TOML.
+
+    threads: of the runtime that computed the tensors.
+    """
 
     model: str
     recipe: str
@@ -40,18 +43,18 @@ class Calibration:
 
     @property
     def data_digest(self) -> str:
-        """One SHA-256 for all images, whatever their order and names."""
+        """One SHA-256 for all images, independent of their order and names."""
         digests = sorted(image.digest for image in self.observations.images)
         return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     def save(self, path: Path | str) -> Path:
-        """Writes the file, and gives its path. Raises OutputError."""
+        """Writes the file and returns its path. Raises OutputError."""
         write(self, Path(path))
         return Path(path)
 
     @staticmethod
     def read(path: Path | str) -> "Calibration":
-        """Reads a file that `save` or `quantseg calibrate` wrote. Raises CalibrationError for anything else."""
+        """Reads a file written by `save` or `quantseg calibrate`. Raises CalibrationError for anything else."""
         return read(Path(path))
 
     def __str__(self) -> str:
@@ -62,7 +65,7 @@ class Calibration:
 
 
 def merge(a: Calibration, b: Calibration) -> Calibration:
-    """The calibration over the images of both; the ranges are chosen anew, by the calibrator of `a`.
+    """The calibration over the images of both; ranges are chosen anew by the calibrator of `a`.
 
     Raises CalibrationError where model or preprocessing differ, or an image is in both.
     """
@@ -79,7 +82,7 @@ def merge(a: Calibration, b: Calibration) -> Calibration:
 
 
 def write(calibration: Calibration, path: Path) -> None:
-    """Writes the file, atomically; one line for each tensor and image. The same calibration gives the same bytes."""
+    """Writes the file atomically, one line per tensor and image. The same calibration gives the same bytes."""
     table = calibration.table
     head = {
         "format": _FORMAT,
@@ -170,7 +173,7 @@ def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
 
 
 def _histogram(tensor: Mapping[str, Any]) -> Histogram:
-    """Raises ValueError where bins and counts are not such as the extrema lead to."""
+    """Raises ValueError where bins and counts are inconsistent with the extrema."""
     bins, low, high = tensor["histogram"], float(tensor["minimum"]), float(tensor["maximum"])
     counts, first = np.asarray(bins["counts"], np.int64), int(bins["first_bin"])
     exponent = exponent_of(low, high)

@@ -1,8 +1,8 @@
-"""A histogram that merges: bins of width 2^e at multiples of 2^e, so that coarsening is exact and order never matters.
+"""A mergeable histogram: bins of width 2^e at multiples of 2^e, so that merging is exact and independent of order.
 
-Bin k covers [k·2^e, (k+1)·2^e). The exponent is a function of the extrema alone: the smallest e at which they fit the
-bin budget. Widening the extrema can only raise e, and floor(floor(x/2^e)/2) = floor(x/2^(e+1)); hence the histogram of
-a union is the sum of the histograms, bit for bit, however the data was cut and in whatever order it came.
+Bin k covers [k·2^e, (k+1)·2^e). The exponent is a function of the extrema alone: the smallest e with which the bins
+between them fit the bin budget. Wider extrema can only raise e, and floor(floor(x/2^e)/2) = floor(x/2^(e+1)); hence the
+histogram of a union is the sum of the histograms, bit for bit, however the data is split and ordered.
 """
 
 import math
@@ -15,21 +15,21 @@ from quantseg.errors import CalibrationError
 from quantseg.quantization.affine import F32, F64, Range
 
 BIN_BUDGET = 4096
-"""Most bins that a histogram may span; a non-constant tensor then spans more than half as many."""
+"""Most bins of a histogram; that of a non-constant tensor then has more than half as many."""
 
 _FINEST = -161
-"""Of the exponents. Even [0, 2^-149], whose end is the smallest float32, spans half the budget at this one."""
+"""The smallest exponent. With it, even [0, 2^-149], whose end is the smallest float32, spans half the bin budget."""
 
 _INDEX_BITS = 40
-"""Bin numbers stay within ±2^40. Two neighbouring float32 values need 2^36; only a constant would ask for more."""
+"""Bin numbers stay within ±2^40. Two neighbouring float32 values need 2^36; only a constant tensor would need more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """Counts of values in bins of width 2^exponent, with the exact extrema.
 
-    counts: int64, shape (bins,); counts[i] belongs to bin first_bin + i. The counts may stand for a sample; minimum and
-    maximum are those of all values, zero without a sign. The empty histogram is the identity of `+`.
+    counts: int64, shape (bins,); counts[i] is that of bin first_bin + i. Only a sample of the values may be counted;
+    minimum and maximum are those of all values, with −0.0 as 0.0. The empty histogram is the identity of `+`.
     """
 
     exponent: int
@@ -45,13 +45,13 @@ class Histogram:
 
     @staticmethod
     def of(values: F32, minimum: float | None = None, maximum: float | None = None) -> "Histogram":
-        """Counts `values` (any shape); where they are a sample, pass the extrema of the whole.
+        """Counts `values` (any shape). minimum, maximum: of all values, where `values` is a sample of them.
 
         Raises CalibrationError if an extremum is NaN or infinite.
         """
         if values.size == 0:
             return Histogram.empty()
-        # Adding 0.0 makes −0.0 positive: which zero is the least would depend on the order.
+        # Adding 0.0 makes −0.0 positive; otherwise the sign of a zero extremum would depend on the order.
         low = (float(values.min()) if minimum is None else minimum) + 0.0
         high = (float(values.max()) if maximum is None else maximum) + 0.0
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -101,18 +101,18 @@ class Histogram:
 
     @property
     def centres(self) -> F64:
-        """Bin middles in real units, shape (bins,)."""
+        """Bin centres in real units, shape (bins,)."""
         return (self.edges[:-1] + self.edges[1:]) / 2
 
     def clipped(self, low: float, high: float) -> Range:
-        """[low, high] as far as there were values; the nearest of them where it holds none. Zero has no sign."""
+        """[low, high] intersected with the extrema; the nearest extremum where they are disjoint. −0.0 becomes 0.0."""
         return Range(
             min(max(low, self.minimum), self.maximum) + 0.0,
             max(min(high, self.maximum), self.minimum) + 0.0,
         )
 
     def reaching_zero(self) -> tuple["Histogram", int]:
-        """The same counts in bins coarse enough to span zero within the budget, and the index of the border at zero.
+        """The same histogram with bins coarse enough to span zero within the budget, and the index of the edge at zero.
 
         The index runs from 0 (nothing below zero) to the number of bins (nothing above).
         """
@@ -125,7 +125,7 @@ class Histogram:
         return Histogram(coarse.exponent, first, counts, self.minimum, self.maximum), -first
 
     def magnitudes(self) -> "Histogram":
-        """The histogram of |x|: bin −1−k folds onto bin k. Bins keep their width, finer ones cannot be had."""
+        """The histogram of |x|: bin −1−k is added to bin k. Bins keep their width."""
         bins = np.arange(self.first_bin, self.first_bin + self.counts.size)
         folded = np.where(bins < 0, -1 - bins, bins)
         first = int(folded.min())
@@ -145,7 +145,7 @@ def exponent_of(low: float, high: float) -> int:
     exponent = max(_FINEST, math.frexp(largest)[1] - _INDEX_BITS) if largest else _FINEST
     width = high / BIN_BUDGET - low / BIN_BUDGET
     if width > 0:
-        exponent = max(exponent, math.frexp(width)[1] - 2)  # a start from below; the test decides
+        exponent = max(exponent, math.frexp(width)[1] - 2)  # a lower bound, which the loop raises
     while bin_of(high, exponent) - bin_of(low, exponent) >= BIN_BUDGET:
         exponent += 1
     return exponent

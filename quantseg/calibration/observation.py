@@ -1,7 +1,7 @@
-"""One pass over the images, streaming: every tensor's histogram and extrema, in memory that does not grow.
+"""One streaming pass over the images: every tensor's histogram and extrema, in memory independent of their number.
 
-Observations form a commutative monoid: any order of images, any split over processes or machines and any interruption
-gives the same result, bit for bit.
+Observations form a commutative monoid: any order of images, any split over processes or machines, and any interruption
+give the same result, bit for bit.
 """
 
 import math
@@ -22,21 +22,21 @@ from quantseg.quantization.affine import F32
 from quantseg.runtimes import Runtime, Session
 
 SAMPLE_SIZE = 65_536
-"""Values counted per tensor and image, at least: tensors up to twice this size are counted whole."""
+"""Least number of values counted per tensor and image; tensors of up to twice this size are counted completely."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelExtrema:
     """Exact minimum and maximum of each channel (axis 1), float32, shape (channels,).
 
-    A tensor whose channel count differs between images has none: both arrays are empty, and stay so when merged.
+    A tensor whose number of channels differs between images has none: both arrays are empty, and stay so when merged.
     """
 
     minima: F32
     maxima: F32
 
     def __or__(self, other: "ChannelExtrema") -> "ChannelExtrema":
-        """The extrema of both."""
+        """The extrema of the union."""
         if self.minima.shape != other.minima.shape:
             nothing = np.zeros(0, np.float32)
             return ChannelExtrema(nothing, nothing)
@@ -45,7 +45,7 @@ class ChannelExtrema:
 
 @dataclass(frozen=True)
 class ImageId:
-    """Which image was seen: its name below the data folder, and the SHA-256 of its file."""
+    """An observed image: its name below the data folder, and the SHA-256 of its file."""
 
     name: str
     digest: str
@@ -53,7 +53,7 @@ class ImageId:
 
 @dataclass(frozen=True)
 class Observations:
-    """What a model's tensors were seen to hold. images: sorted by name, then digest."""
+    """Histograms and per-channel extrema of a model's tensors. images: those observed, by name, then digest."""
 
     histograms: Mapping[str, Histogram]
     channels: Mapping[str, ChannelExtrema]
@@ -61,11 +61,11 @@ class Observations:
 
     @staticmethod
     def empty() -> "Observations":
-        """What is known before the first image; the identity of `+`."""
+        """The observations of no image; the identity of `+`."""
         return Observations({}, {}, ())
 
     def __add__(self, other: "Observations") -> "Observations":
-        """What is known after both. Raises CalibrationError if an image is in both."""
+        """The observations of the images of both. Raises CalibrationError if an image is in both."""
         twice = set(self.images) & set(other.images)
         if twice:
             name = min(image.name for image in twice)
@@ -82,11 +82,11 @@ class Observations:
 
 @dataclass(frozen=True)
 class Watch:
-    """What each worker needs: a float model whose watched tensors are all outputs, and where the images are.
+    """What each worker needs: the images, and a float model whose outputs are the tensors to observe.
 
-    tensors: in the graph's order, so that the first bad one is where the trouble begins. threads: of the runtime, the
-    same in every worker, since kernels may sum in another order with another number of them. alone: whether one worker
-    has the machine to itself.
+    tensors: their names in the graph's order, so that the first one with NaN is where it arises. threads: of the
+    runtime, the same in every worker, as the order of float sums may depend on it. alone: whether a single worker has
+    the machine to itself.
     """
 
     model: bytes | Path
@@ -98,7 +98,7 @@ class Watch:
     alone: bool = True
 
     def __call__(self) -> Callable[[int], Observations]:
-        """Opens the model; gives the step that observes one image, by its index."""
+        """Opens the model; returns the step that observes the image at an index."""
         session = self.runtime.open(self.model, threads=self.threads, spinning=self.alone)
         return lambda index: self._observe(session, index)
 
@@ -125,7 +125,7 @@ class Watch:
 def sample(values: NDArray[Any]) -> NDArray[Any]:
     """Every k-th value in memory order, k the largest number coprime to the size that leaves SAMPLE_SIZE values.
 
-    Coprime, because a step that divides the image width would look at the same columns again and again.
+    Coprime, because a stride that divides the image's width would sample the same columns in every row.
     """
     flat = values.reshape(-1)
     step = max(flat.size // SAMPLE_SIZE, 1)
@@ -142,9 +142,9 @@ def observe(
     on_progress: Callable[[Observations], None] = lambda total: None,
     track: Track = quiet,
 ) -> Observations:
-    """Observes every image of the dataset that `seen` does not hold yet, and adds it to `seen`.
+    """Observes every image of the dataset that is not in `seen` yet, and adds it to `seen`.
 
-    on_progress is given the running total after each image (to save it). The result does not depend on the engine.
+    on_progress: called with all observations so far after each image. The result does not depend on the engine.
     Raises CalibrationError for NaN or infinity, naming tensor and image.
     """
     total = Observations.empty() if seen is None else seen
@@ -156,7 +156,7 @@ def observe(
     for part in track(run(make_step, todo), total=len(todo), what="Observing"):
         total = total + part
         on_progress(total)
-    # Parts come in any order; tensors are listed in the graph's.
+    # Results arrive in any order; tensors are listed in the graph's order.
     return Observations(
         {name: total.histograms[name] for name in watch.tensors if name in total.histograms},
         {name: total.channels[name] for name in watch.tensors if name in total.channels},
@@ -165,8 +165,8 @@ def observe(
 
 
 def _extrema(values: NDArray[Any]) -> ChannelExtrema:
-    """Per channel of (batch, channels, …); a vector or number counts as one channel. NaN stays NaN."""
+    """Extrema per channel of (batch, channels, …); a vector or scalar is one channel. NaN stays NaN."""
     batch, channels = values.shape[:2] if values.ndim > 1 else (1, 1)
     rows = values.reshape(batch, channels, -1)
-    # Adding 0.0 makes −0.0 positive: which zero is the least would depend on the order.
+    # Adding 0.0 makes −0.0 positive; otherwise the sign of a zero extremum would depend on the order.
     return ChannelExtrema(rows.min(axis=2).min(axis=0) + 0.0, rows.max(axis=2).max(axis=0) + 0.0)

@@ -1,7 +1,7 @@
-"""Data: a folder becomes labelled images, and these become model inputs.
+"""Data: a folder of images and masks becomes labelled images, and these become model inputs.
 
-A layout is how a folder of images and masks is arranged. A new one is a module and a line in LAYOUTS. Where data
-is, is said in one word, FOLDER or LAYOUT:FOLDER#SPLIT (`address.py`); most trees are recognised without the layout.
+A layout is how a folder of images and masks is arranged; a new one is a module and a line in LAYOUTS. A dataset is
+named by one string, FOLDER or LAYOUT:FOLDER#SPLIT (`address.py`); most layouts are recognised from the folder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,13 +54,13 @@ LAYOUTS: Mapping[str, Layout] = {
 def open_dataset(
     path: Path, recipe: Recipe, *, inputs: TensorSpec, limit: int | None = None, masks: bool = True
 ) -> Dataset:
-    """Data as a model takes it; hidden files and files of other kinds are passed over.
+    """The dataset as model inputs; hidden files and files of other kinds are skipped.
 
-    path: a folder, or LAYOUT:FOLDER#SPLIT. recipe: completed. inputs: the model's input that takes the data.
-    limit: at most so many, evenly spread over the sorted names. masks: whether to look for them; calibration does
-    without. Where the layout has an id for pixels that count for nothing, they get the recipe's ignore_index.
-    Raises DataError where the folder is missing, has no inputs, fits no layout or several, holds several splits of
-    which none is chosen, or lacks masks for some.
+    path: a folder, or LAYOUT:FOLDER#SPLIT. recipe: completed. inputs: the model's input that takes the image.
+    limit: at most so many images, evenly spread over the sorted names. masks: whether to look for masks; calibration
+    needs none. Where the layout has an id for ignored pixels, they get the recipe's ignore_index instead.
+    Raises DataError where the folder is missing, has no images or arrays, fits no layout or several, has several splits
+    of which none is chosen, or lacks the masks of some images.
     """
     name, where = locate(parse_address(path, LAYOUTS), LAYOUTS)
     find = LAYOUTS[name].find
@@ -81,9 +81,9 @@ def open_samples(
 ) -> Samples:
     """Labelled images at the resolution of their files, independent of any model; for training.
 
-    path: a folder, or LAYOUT:FOLDER#SPLIT. dataset: the layout; None is the one that the path names, or that is
-    recognised. classes: their names, in place of those that the layout knows. ignore_index: the id that pixels
-    which count for nothing come with; None is the layout's own. limit: at most so many, evenly spread.
+    path: a folder, or LAYOUT:FOLDER#SPLIT. dataset: the layout; None is the one that the path names or that is
+    recognised. classes: class names, instead of those of the layout. ignore_index: the id to give to ignored pixels;
+    None is the layout's own. limit: at most so many images, evenly spread.
     Raises DataError as `open_dataset` does, and where there are no masks.
     """
     name, where = locate(parse_address(path, LAYOUTS, layout=dataset, split=split), LAYOUTS)

@@ -1,6 +1,6 @@
-"""Where data is, in one word: FOLDER, or LAYOUT:FOLDER#SPLIT with either part left out.
+"""Addresses of datasets: FOLDER, or LAYOUT:FOLDER#SPLIT with LAYOUT or #SPLIT left out.
 
-One word, so that every parameter that takes a folder takes a layout and a split as well, each its own:
+One string holds all three, so that every parameter that takes a folder takes its own layout and split as well:
 `data="camvid:roads#val", calib="camvid:roads#train"`.
 """
 
@@ -16,7 +16,7 @@ _PREFIX = re.compile(r"([a-z][a-z0-9_]+):(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Address:
-    """A place, with the layout and the split if they are named."""
+    """A dataset's path, with the layout and the split where they are named. place: what the layout reads as a path."""
 
     place: Path
     layout: str | None = None
@@ -26,10 +26,10 @@ class Address:
 def parse_address(
     text: str | Path, layouts: Collection[str], *, layout: str | None = None, split: str | None = None
 ) -> Address:
-    """The address that a word means; a word that names an existing folder is that folder.
+    """Parses an address; a text that is the path of an existing folder means that folder.
 
-    layout, split: named beside the word, which then must not name another one.
-    Raises DataError for a layout that does not exist, and for two that differ.
+    layout, split: given in parameters of their own; the text must not name others.
+    Raises DataError for a layout that does not exist, and where text and parameters differ.
     """
     if layout is not None:
         _check_layout(layout, layouts, str(text))
@@ -50,7 +50,7 @@ def parse_address(
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name that is longer than the file system takes
+    except OSError:  # a name that is too long for the file system
         return False
 
 

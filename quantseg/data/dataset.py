@@ -1,4 +1,4 @@
-"""What a data set is: named items, each loaded when it is asked for."""
+"""Datasets: named items, each loaded on demand."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +14,9 @@ from quantseg.errors import DataError
 class Item:
     """One input of the model.
 
-    tensor: the model's input as it is fed, batch axis included.
-    image: the image at the model's size, uint8 (H, W, 3) RGB, or None where the item was an array.
-    mask: at the tensor's height and width, int64 class ids (H, W), or (classes, H, W) of zeros and ones
-    where the head's masks overlap; None without masks.
+    tensor: the model's input, batch axis included. image: the image at the model's size, uint8 (H, W, 3) RGB, or None
+    where the item was an array. mask: at the tensor's height and width, int64 class ids (H, W), or (classes, H, W) of
+    zeros and ones where the output head's masks overlap; None without masks.
     """
 
     name: str
@@ -27,7 +26,7 @@ class Item:
 
 
 class Dataset(Protocol):
-    """A folder seen as model inputs. Small and picklable: it holds names, not pixels."""
+    """A dataset as model inputs. Small and picklable: it holds names, not pixels."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,28 +41,28 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class Subset:
-    """Some items of a data set, in the order of `indices`."""
+    """The items of a dataset at `indices`, in their order."""
 
     dataset: Dataset
     indices: tuple[int, ...]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the items."""
         return tuple(self.dataset.names[index] for index in self.indices)
 
     def digest(self, index: int) -> str:
-        """As the whole data set's."""
+        """See Dataset.digest."""
         return self.dataset.digest(self.indices[index])
 
     def load(self, index: int) -> Item:
-        """As the whole data set's."""
+        """See Dataset.load."""
         return self.dataset.load(self.indices[index])
 
 
 @dataclass(frozen=True)
 class NoImages:
-    """A data set without items, for work that looks at no image."""
+    """A dataset without items, for steps that need no image."""
 
     names: tuple[str, ...] = ()
 

@@ -1,9 +1,9 @@
-"""Blood smears drawn from a seed: images with known masks for the demo, the tests and the reference models.
+"""Synthetic blood smears drawn from a seed: images with exact masks for the demo, tests and reference models.
 
 Light passes through stained cells and is absorbed (Beer-Lambert): each cell adds optical density per colour,
 so that overlapping red cells darken as on a slide. The thickness of a red cell is the biconcave disc of Evans
-and Fung (Microvascular Research 4, 1972). White cells of four kinds lie on top; platelets are there to
-mislead.
+and Fung (Microvascular Research 4, 1972). White cells of four kinds lie on top; platelets are distractors of the
+background class.
 """
 
 import math
@@ -25,7 +25,11 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _WhiteKind:
-    """What tells white cells apart: lobes of the nucleus, its share of the radius, stain of the cytoplasm."""
+    """One kind of white cell.
+
+    lobes: least and most lobes of the nucleus. nucleus: its radius as a share of the cell's. cytoplasm: its optical
+    density in red, green and blue light. grain: strength of its texture.
+    """
 
     lobes: tuple[int, int]
     nucleus: float
@@ -48,10 +52,10 @@ _LAMP = np.array([246.0, 241.0, 238.0])
 
 
 def cell_image(seed: int, size: tuple[int, int] = (192, 192)) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A image (H, W, 3) in RGB and its mask (H, W) of indices into CLASSES.
+    """An image (H, W, 3) in RGB and its mask (H, W) of indices into CLASSES.
 
-    The same seed and size give the same bytes. Cells keep their size in pixels (a red cell is about 26 wide),
-    a larger image holds more of them.
+    The same seed and size give the same bytes. Cells have the same size in pixels in every image (a red cell is about
+    26 wide); a larger image holds more of them.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     film = np.maximum(1 + 0.4 * _smooth_noise(rng, size, spacing=96), 0)
@@ -96,7 +100,7 @@ class _Place:
 def _scatter(
     rng: np.random.Generator, size: tuple[int, int], radii: list[float], *, avoid: list[_Place]
 ) -> list[_Place]:
-    """Places for cells, some of them half outside the image; cells of one call may overlap a little."""
+    """Random positions for cells of these radii, some half outside the image; they may overlap each other a little."""
     placed: list[_Place] = []
     for radius in radii:
         nearness = rng.choice([0.72, 0.95, 1.02], p=[0.15, 0.35, 0.5])
@@ -114,7 +118,7 @@ def _distance(y: float, x: float, place: _Place) -> float:
 
 
 def _window(place: _Place, size: tuple[int, int]) -> tuple[slice, slice]:
-    """The part of the image that a cell at `place` can touch; empty outside the picture."""
+    """The rows and columns of the image that a cell at `place` can touch; empty outside the image."""
     reach = 1.5 * place.radius + 3
     return (
         slice(max(0, int(place.y - reach)), max(0, min(size[0], int(place.y + reach)))),
@@ -130,7 +134,7 @@ def _relative_radius(
     squash: float,
     wobble: float,
 ) -> F64:
-    """Distance from the centre relative to the outline of a wobbly, turned ellipse: 1 on the outline."""
+    """Distance of each pixel from the centre, relative to the outline of a wobbly, turned ellipse: 1 on the outline."""
     rows, columns = np.mgrid[window]
     turn = rng.uniform(0, np.pi)
     dy, dx = rows - place.y, columns - place.x
@@ -192,7 +196,7 @@ def _draw_white_cell(
 
 
 def _nucleus(rng: np.random.Generator, window: tuple[slice, slice], place: _Place, kind: _WhiteKind) -> F64:
-    """Relative radius of the nucleus: that of the nearest of its lobes, which lie on an arc."""
+    """As `_relative_radius`, for a nucleus: relative to the nearest of its lobes, which lie on an arc."""
     count = int(rng.integers(kind.lobes[0], kind.lobes[1] + 1))
     radius = kind.nucleus * place.radius
     orbit = (1 - kind.nucleus) * place.radius * (0.85 if count > 1 else 0.35)
@@ -216,7 +220,7 @@ def _nucleus(rng: np.random.Generator, window: tuple[slice, slice], place: _Plac
 
 
 def _smooth_noise(rng: np.random.Generator, size: tuple[int, ...], *, spacing: int) -> F64:
-    """Noise of unit variance at its knots, which are `spacing` pixels apart, smooth between them."""
+    """Smooth noise: of unit variance at knots `spacing` pixels apart, interpolated between them."""
     height, width = size
     knots = rng.normal(0, 1, (height // spacing + 3, width // spacing + 3))
     smooth = Image.fromarray(knots.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
@@ -224,7 +228,7 @@ def _smooth_noise(rng: np.random.Generator, size: tuple[int, ...], *, spacing: i
 
 
 def _photograph(rng: np.random.Generator, density: F64) -> NDArray[np.uint8]:
-    """Light through the slide, an objective slightly out of focus, a dimmer rim, and a sensor with noise."""
+    """The image that a microscope takes: transmitted light, slight defocus, vignetting and sensor noise."""
     height, width, _ = density.shape
     light = _LAMP * rng.normal(1, 0.012, 3) * np.exp(-density)
     light = _blur(light, sigma=rng.uniform(0.5, 1.2))

@@ -1,6 +1,6 @@
-"""Which files of a folder are inputs, in which order, and which mask belongs to each.
+"""Which files of a folder are model inputs, in which order, and which mask belongs to each.
 
-A mask of .../images/a/b.jpg is .../masks/a/b.png: the same place and stem under the sibling folder `masks`.
+The mask of .../images/a/b.jpg is .../masks/a/b.png: the same relative path and stem in the sibling folder `masks`.
 """
 
 import os
@@ -28,7 +28,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class FolderDataset:
-    """A listing as a data set. read: makes an item of a name, its file and its mask, if any; picklable."""
+    """A listing as a dataset. read: (name, file, mask file or None) → item; picklable."""
 
     listing: Listing
     read: Callable[[str, Path, Path | None], Item]
@@ -52,9 +52,9 @@ class FolderDataset:
 
 
 def list_folder(folder: Path) -> Listing:
-    """Every visible file below `folder`, masks left out, sorted by name.
+    """Every visible file below `folder`, sorted by name, without folders of masks.
 
-    A subfolder `images` stands for the whole, and names are relative to it.
+    Where there is a subfolder `images`, only its files are listed, and names are relative to it.
     Raises DataError where the folder is missing, cannot be read or is a file.
     """
     check_folder(folder)
@@ -66,7 +66,7 @@ def check_folder(folder: Path) -> None:
     """Raises DataError where there is no such folder."""
     try:
         found = folder.exists()
-    except OSError:  # a name that is longer than the file system takes
+    except OSError:  # a name that is too long for the file system
         found = False
     if not found:
         raise DataError(f"{folder}: no such folder; give a folder of images or .npy arrays")
@@ -75,7 +75,7 @@ def check_folder(folder: Path) -> None:
 
 
 def files_below(root: Path, suffixes: frozenset[str] | None = None) -> tuple[str, ...]:
-    """Visible files at any depth, of the given lower-case suffixes, sorted, as posix paths. Raises DataError."""
+    """Visible files at any depth with these (lower-case) suffixes, sorted, as posix paths. Raises DataError."""
     return tuple(
         sorted(
             path.relative_to(root).as_posix()
@@ -95,9 +95,9 @@ def choose(names: tuple[T, ...], limit: int | None) -> tuple[T, ...]:
 
 
 def pair_masks(listing: Listing) -> Listing:
-    """The listing with the mask of each name; unchanged where no name has a folder of masks.
+    """The listing with the mask of each file; unchanged where no file has a folder of masks.
 
-    Raises DataError for a file without a mask where others have a folder of masks, or with two.
+    Raises DataError for a file without a mask where another has a folder of masks, and for a file with two masks.
     """
     folders = [_mask_folder(listing.root, name) for name in listing.names]
     if not any(folders):
@@ -112,7 +112,7 @@ def pair_masks(listing: Listing) -> Listing:
 
 
 def pair_by_stem(listing: Listing, folder: Path) -> Listing:
-    """The listing with the mask of each name: the same place and stem under `folder`.
+    """The listing with the mask of each file: the same relative path and stem under `folder`.
 
     Raises DataError for a file without a mask or with two.
     """
@@ -146,7 +146,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _mask_folder(root: Path, name: str) -> tuple[Path, str] | None:
-    """The folder of masks for a file, and the mask's place in it without suffix."""
+    """The folder of masks for a file, and the mask's path in it without suffix; None without such a folder."""
     path = (root / name).absolute()
     for ancestor in path.parents:
         if ancestor.name == "images" and (ancestor.parent / "masks").is_dir():

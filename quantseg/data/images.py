@@ -1,7 +1,7 @@
-"""Reading images as people have them, into Pillow mode RGB, L (grey) or F (grey as float in 0…255).
+"""Reading of image files into Pillow mode RGB, L (grey) or F (grey as float in 0…255).
 
-Alpha is dropped, not composited: no background is the right one to assume.
-Sixteen-bit grey is divided by 257, which brings 65535 to 255. EXIF rotation is applied.
+Alpha is dropped, not composited, as no background can be assumed.
+Sixteen-bit grey is divided by 257, which maps 65535 to 255. EXIF rotation is applied.
 """
 
 import warnings
@@ -31,7 +31,7 @@ def read_image(path: Path) -> Image.Image:
 
 
 def read_ids(path: Path) -> Image.Image:
-    """The image in the mode that its file has, as it lies. Raises DataError naming the file."""
+    """The image in its file's own mode, without EXIF rotation. Raises DataError naming the file."""
     with _decoding(path):
         return _opened(path)
 
@@ -45,7 +45,7 @@ def _decoding(path: Path) -> Iterator[None]:
             yield
     except DataError:
         raise
-    # Out of a damaged file Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error …
+    # For a damaged file Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error …
     except Exception as error:
         raise DataError(f"{path}: not an image that Pillow can read ({error}); remove or re-encode it") from error
 
@@ -58,7 +58,7 @@ def _opened(path: Path) -> Image.Image:
                 f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; cut or shrink it"
             )
         frames = getattr(image, "n_frames", 1)
-        # MPO is what some telephones write for a JPEG; its further images are previews.
+        # MPO is what some phones write as JPEG; its further images are previews.
         if frames > 1 and image.format != "MPO":
             raise DataError(f"{path}: holds {frames} pictures; save each as a file of its own")
         image.load()

@@ -1,4 +1,4 @@
-"""Samples become inputs of a model: resized and normalised as its recipe says, masks with them."""
+"""Samples as inputs of a model: images resized and normalised as its recipe says, masks resized with them."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from quantseg.graph import TensorSpec
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """Samples as a data set for a model. recipe: completed. dtype: of the model's input."""
+    """Samples as a dataset for a model. recipe: completed. dtype: of the model's input."""
 
     samples: Samples
     recipe: Recipe
@@ -29,7 +29,7 @@ class PictureInputs:
         return self.samples.rows[index].picture_digest()
 
     def load(self, index: int) -> Item:
-        """A image, and its mask resized to the same size. Raises DataError naming the file."""
+        """The image as a model input, and its mask resized to the same size. Raises DataError naming the file."""
         row, size, output = self.samples.rows[index], self.recipe.input.size, self.recipe.output
         assert size is not None
         picture = row.picture()
@@ -43,10 +43,10 @@ class PictureInputs:
 
 
 def open_inputs(samples: Samples, recipe: Recipe, inputs: TensorSpec, *, place: object) -> PictureInputs:
-    """Samples for the model's input; `place` opens every message.
+    """Samples as a dataset for the model's input. place: where they are from; error messages begin with it.
 
-    Raises DataError where no image has the model's channels, and where masks ignore pixels but the recipe does not
-    say how these are told.
+    Raises DataError where the model's number of channels is not that of images, and where masks have ignored pixels but
+    the recipe has no ignore_index.
     """
     if recipe.input.channels is None:
         raise DataError(f"{place}: pictures have 1 or 3 channels, input {inputs} has others; give .npy arrays")

@@ -1,7 +1,7 @@
 """Masks: a class id per pixel, in a single-channel or palette image (a palette's index is the id) or .npy.
 
-A head whose masks overlap, such as multilabel, turns ids into one plane per class; an .npy mask (classes, H, W) of
-zeros and ones lets classes overlap. A pixel of the ignored id belongs to no class then.
+For an output head whose masks overlap, such as multilabel, ids become one plane per class, and an .npy mask
+(classes, H, W) of zeros and ones may let classes overlap. A pixel of the ignored id then belongs to no class.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import DataError
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".npy"})
-"""Lossless formats only: in a JPEG the ids at the borders are noise."""
+"""Lossless formats only: JPEG would change ids at the borders of classes."""
 _ID_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -29,16 +29,16 @@ def read_mask(
     whose: str,
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.int64]:
-    """Ids (H, W), or planes (classes, H, W) where the head's masks overlap, at `size` or else at the mask's own.
+    """Ids (H, W), or planes (classes, H, W) where the head's masks overlap, resized to `size` if it is given.
 
-    extent: (height, width) that the mask must have, that of `whose` file. recipe: completed.
+    extent: the (height, width) that the mask must have. whose: the image of that size, for messages. recipe: completed.
     Raises DataError naming the file where it is unreadable, in colour, of another size or has an unknown id.
     """
     return fit_mask(read_values(path), str(path), recipe, extent=extent, whose=whose, size=size)
 
 
 def read_values(path: Path) -> NDArray[Any]:
-    """The whole numbers that a mask's file holds. Raises DataError naming it: unreadable, in colour, not whole."""
+    """The integers in a mask's file. Raises DataError naming it where it is unreadable, in colour, or not integers."""
     values = read_npy(path, max_items=MAX_PIXELS) if path.suffix.lower() == ".npy" else _read_picture(path)
     if not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
         raise DataError(f"{path}: {values.dtype} values; a mask holds class ids, save it as uint8")
@@ -54,7 +54,7 @@ def fit_mask(
     whose: str,
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.int64]:
-    """What `read_mask` gives, of values that were read already; `place` opens every message."""
+    """As `read_mask`, from values already read. place: error messages begin with it."""
     check_size(values, place, extent=extent, whose=whose)
     classes, overlapping = len(recipe.classes), head_of(recipe).overlapping
     if overlapping and values.ndim == 3:
@@ -71,7 +71,7 @@ def fit_mask(
 
 
 def check_size(values: NDArray[Any], place: str, *, extent: tuple[int, ...], whose: str) -> None:
-    """Raises DataError where a mask has not the height and width of its picture."""
+    """Raises DataError where a mask does not have the height and width of its image."""
     if values.shape[-2:] != extent:
         found, wanted = ("x".join(map(str, shape)) or "one value" for shape in (values.shape[-2:], extent))
         raise DataError(f"{place}: mask of {found} for {whose} of {wanted}; make them the same size")
@@ -80,7 +80,7 @@ def check_size(values: NDArray[Any], place: str, *, extent: tuple[int, ...], who
 def check_ids(values: NDArray[Any], place: str, classes: int, ignore_index: int | None) -> None:
     """Raises DataError for an id that is neither a class nor ignored.
 
-    Classes 0 means that their number is unknown; then only negative ids are wrong.
+    classes: 0 where their number is unknown; then only negative ids are wrong.
     """
     unknown = (values < 0) | ((values >= classes) if classes else False)
     if ignore_index is not None:

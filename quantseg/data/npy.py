@@ -1,4 +1,4 @@
-"""Reading .npy and .npz without pickles, the header judged before memory is taken for what it promises."""
+"""Reading of .npy and .npz files without pickle; the header is checked before memory is allocated for the array."""
 
 import zipfile
 import zlib
@@ -23,8 +23,8 @@ Check = Callable[[tuple[int, ...], np.dtype[Any]], None]
 def read_npy(path: Path, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
     """The array of an .npy file.
 
-    check: sees shape and dtype before memory is taken and raises DataError to refuse them. Raises DataError
-    naming the file where it is damaged, holds objects or more than `max_items` numbers.
+    check: is called with shape and dtype before memory is allocated, and raises DataError to refuse them. Raises
+    DataError naming the file where it is damaged, contains objects or has more than `max_items` elements.
     """
     return _read(path, lambda: path.open("rb"), max_items, check)
 

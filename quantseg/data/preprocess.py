@@ -1,4 +1,4 @@
-"""From a image to the model's input tensor: x = (pixel · scale − mean) / std, as the recipe declares it."""
+"""From an image to the model's input tensor: x = (pixel · scale − mean) / std, as the recipe declares."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _FILTERS = {
 
 
 def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image.Image:
-    """The image at (height, width), resampled by Pillow; the image itself where it has that size."""
+    """The image resized to (height, width) by Pillow; the same object where it already has that size."""
     height, width = size
     if image.size == (width, height):
         return image
@@ -26,9 +26,9 @@ def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image
 
 
 def to_tensor(image: Image.Image, recipe: InputRecipe, dtype: str) -> NDArray[Any]:
-    """The input tensor (1, C, H, W) or (1, H, W, C) of a image that already has the model's size.
+    """The input tensor (1, C, H, W) or (1, H, W, C) of an image that already has the model's size.
 
-    image: mode RGB, L or F. recipe: completed. An integer dtype gets the pixels themselves, rounded.
+    image: mode RGB, L or F. recipe: completed. dtype: of the tensor; an integer type gets the rounded pixels.
     """
     pixels = _pixels(image, recipe.channels or "RGB")
     if np.issubdtype(np.dtype(dtype), np.integer):
@@ -43,14 +43,14 @@ def to_tensor(image: Image.Image, recipe: InputRecipe, dtype: str) -> NDArray[An
 
 
 def shown(image: Image.Image) -> NDArray[np.uint8]:
-    """The image as people look at it: uint8 (H, W, 3) RGB."""
+    """The image for display: uint8 (H, W, 3) RGB."""
     if image.mode == "F":
         image = Image.fromarray(np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8))
     return np.array(image.convert("RGB"))
 
 
 def _pixels(image: Image.Image, channels: str) -> NDArray[np.float32]:
-    """float32 (H, W, C) in 0…255; grey from colour is ITU-R 601 luma, colour from grey has equal channels."""
+    """Pixels in the order `channels`, float32 (H, W, C) in 0…255. Colour becomes grey by ITU-R 601 luma."""
     if channels == "GRAY":
         grey = image.convert("L") if image.mode == "RGB" else image
         return np.asarray(grey, np.float32)[..., None]

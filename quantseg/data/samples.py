@@ -1,7 +1,7 @@
 """Samples: images with their masks at the resolution of their files, before any model's preprocessing.
 
-A layout finds rows; a row reads its own image and mask. Rows hold names, not pixels, so that samples are small
-and picklable, and the same folder gives the same samples in whatever order the system lists its files.
+A layout finds the samples of a folder; each reads its own image and mask. They hold paths, not pixels, so they are
+small and picklable. The same folder gives the same samples, in whatever order the system lists its files.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from quantseg.files import sha256_of_file
 from quantseg.progress import Track, quiet
 
 Decode = Callable[[NDArray[Any], Path], NDArray[Any]]
-"""From the values of a mask's file to class ids; raises DataError naming the file for a value without meaning."""
+"""(values of a mask's file, path) → class ids. Raises DataError naming the file for a value that is not a label."""
 
 
 class Sample(Protocol):
@@ -31,28 +31,28 @@ class Sample(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name, distinct within the samples: the image's posix path under the folder of pictures."""
+        """A name unique within the samples: the image's posix path under the folder of images."""
 
     @property
     def mask_place(self) -> str | None:
-        """Where the mask stands, for messages; None without a mask."""
+        """Where the mask is read from, for messages; None without a mask."""
 
     def picture(self) -> Image.Image:
         """The image, upright, in mode RGB, L or F. Raises DataError."""
 
     def mask(self) -> NDArray[Any]:
-        """Class ids as the layout counts them, (H, W); or planes (classes, H, W). Raises DataError."""
+        """Class ids of the layout, (H, W); or planes (classes, H, W). Raises DataError."""
 
     def picture_digest(self) -> str:
         """SHA-256 of the image, hexadecimal. Raises DataError."""
 
     def mask_digest(self) -> str:
-        """SHA-256 of what the mask is made of, hexadecimal. Raises DataError."""
+        """SHA-256 of the data that the mask is read from, hexadecimal. Raises DataError."""
 
 
 @dataclass(frozen=True)
 class FileSample:
-    """A image in a file, its mask in another. decode: turns the file's values into ids; None where they are."""
+    """An image file and a mask file. decode: from the mask file's values to class ids; None where they are ids."""
 
     name: str
     path: Path
@@ -65,11 +65,11 @@ class FileSample:
         return None if self.mask_path is None else str(self.mask_path)
 
     def picture(self) -> Image.Image:
-        """The image of the file. Raises DataError naming it."""
+        """The image of the file. Raises DataError naming the file."""
         return read_image(self.path)
 
     def mask(self) -> NDArray[Any]:
-        """The ids of the mask's file. Raises DataError naming it."""
+        """The class ids of the mask's file. Raises DataError naming the file."""
         assert self.mask_path is not None
         values = read_values(self.mask_path)
         return values if self.decode is None else self.decode(values, self.mask_path)
@@ -86,10 +86,10 @@ class FileSample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows sorted by name, and what their ids mean.
+    """Labelled images sorted by name, and the meaning of their class ids.
 
-    classes: their names, empty where the layout does not know them. void: the id that rows give to pixels that
-    count for nothing, None where they give none. ignore_index: the id that `read` gives to such pixels.
+    rows: the samples. classes: class names, empty where the layout does not know them. void: the id of ignored pixels
+    in the samples' masks, None where no pixels are ignored. ignore_index: the id that `read` gives to these pixels.
     """
 
     rows: tuple[Sample, ...]
@@ -102,14 +102,14 @@ class Samples:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the rows, sorted."""
+        """Names of the samples, sorted."""
         return tuple(row.name for row in self.rows)
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """A image (H, W, 3) in RGB and its mask (H, W) of ids, checked.
+        """An image (H, W, 3) in RGB and its mask (H, W) of ids, checked.
 
-        The mask is uint8 where all classes and the ignored id are known and fit, else int64, for every index alike.
-        Raises DataError that names the file: unreadable, sizes that differ, an unknown id, or no mask.
+        All masks are uint8 where the classes and the ignored id are known and fit uint8, else int64.
+        Raises DataError naming the file where it is unreadable, sizes differ, an id is unknown, or the mask is missing.
         """
         row = self.rows[index]
         if row.mask_place is None:
@@ -124,20 +124,20 @@ class Samples:
         return pixels, ids.astype(self._dtype)
 
     def digest(self, index: int) -> str:
-        """SHA-256 over a image and its mask, hexadecimal. Raises DataError."""
+        """SHA-256 over an image and its mask, hexadecimal. Raises DataError."""
         row = self.rows[index]
         parts = [row.picture_digest(), *([] if row.mask_place is None else [row.mask_digest()])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def fingerprint(self, *, track: Track = quiet) -> str:
-        """SHA-256 over all names and digests: what the data was. Raises DataError."""
+        """SHA-256 over all names and digests, which identifies the data. Raises DataError."""
         total = hashlib.sha256()
         for index in track(range(len(self)), total=len(self), what="digest"):
             total.update(f"{self.rows[index].name}\0{self.digest(index)}\n".encode())
         return total.hexdigest()
 
     def take(self, indices: Iterable[int]) -> "Samples":
-        """Some of the samples, in their own order."""
+        """The samples at these indices, sorted by name as before."""
         return replace(self, rows=tuple(self.rows[index] for index in sorted(set(indices))))
 
     @property
@@ -147,7 +147,7 @@ class Samples:
 
 
 def renamed(ids: NDArray[Any], void: int | None, ignore_index: int | None) -> NDArray[Any]:
-    """The ids with `ignore_index` in place of `void`; unchanged where either is None."""
+    """The ids with `void` replaced by `ignore_index`; unchanged where either is None."""
     if void is None or ignore_index is None or void == ignore_index:
         return ids
     return np.where(ids == void, np.int64(ignore_index), ids.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Images as a caller has them, opened as a model takes them: a folder, an address, a dataset, arrays in memory."""
+"""What callers may give as data (a folder, an address, a dataset, arrays in memory), opened as a Dataset."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -17,15 +17,15 @@ from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
 
 Opener = Callable[[Recipe, TensorSpec], Dataset]
-"""Opens images as the model with this recipe and this input takes them."""
+"""(completed recipe, the model's input) → the data as a Dataset for that model."""
 
 
 def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Opener:
-    """How `data` is opened: a path or an address (camvid:roads#train), a Dataset, or an iterable of arrays.
+    """The opener of `data`: a path, an address (camvid:roads#train), a Dataset, an iterable of arrays, or an opener.
 
-    An array is an input of the model, with or without its batch axis; a pair is an array and its mask; a torch
-    DataLoader gives batches of either. limit: at most so many items, evenly spread. masks: whether they are looked for.
-    What an opener gave is one already. Raises DataError for anything else, when it is opened.
+    An array is an input of the model, with or without a batch axis; a pair is an array and its mask; a torch DataLoader
+    yields batches of either. limit: at most so many items, evenly spread. masks: whether to look for masks. Anything
+    else raises DataError, some of it only when it is opened.
     """
     if callable(data):
         return cast("Opener", data)
@@ -59,22 +59,22 @@ class Arrays:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """By their number, so that their order stays."""
+        """Names from the position, so that sorting keeps the order."""
         return tuple(f"array {number:06d}" for number in range(len(self.tensors)))
 
     def digest(self, index: int) -> str:
-        """SHA-256 of type, shape and numbers."""
+        """SHA-256 of dtype, shape and elements."""
         tensor = self.tensors[index]
         head = f"{tensor.dtype} {tensor.shape}".encode()
         return hashlib.sha256(head + np.ascontiguousarray(tensor).tobytes()).hexdigest()
 
     def load(self, index: int) -> Item:
-        """The array as it is."""
+        """The array, unchanged, with its mask."""
         return Item(self.names[index], self.tensors[index], None, self.masks[index])
 
 
 def _items(entry: object, number: int) -> list[tuple[NDArray[Any], NDArray[np.int64] | None]]:
-    """The entry's arrays, one for each image of a batch."""
+    """The arrays and masks of one entry of the iterable, one pair for each image of its batch."""
     pair = isinstance(entry, (tuple, list)) and len(entry) == 2
     tensor = _array(entry[0] if pair else entry, number)  # type: ignore[index]
     labels = _array(entry[1], number) if pair else None  # type: ignore[index]
@@ -86,7 +86,7 @@ def _items(entry: object, number: int) -> list[tuple[NDArray[Any], NDArray[np.in
 
 
 def _masks(labels: NDArray[Any] | None, count: int, number: int) -> list[NDArray[np.int64] | None]:
-    """One for each of so many images. A single image's may come without a batch axis."""
+    """The masks of `count` images. The mask of a single image may lack the batch axis."""
     if labels is None:
         return [None] * count
     each = labels[None] if count == 1 and len(labels) != 1 else labels
@@ -96,7 +96,7 @@ def _masks(labels: NDArray[Any] | None, count: int, number: int) -> list[NDArray
 
 
 def _array(value: object, number: int) -> NDArray[Any]:
-    """A numpy array of an array or of a torch tensor, which gives itself through `numpy`."""
+    """A numpy array from an array, or from a torch tensor by its method `numpy`."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     array = np.asarray(value)

@@ -1,4 +1,4 @@
-"""Lists and indexes that come with a data set: read within bounds, and no name in them leads out of its folder."""
+"""Lists and indexes that come with a dataset, untrusted: their size is bounded, and file names stay in the folder."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,7 @@ _MAX_PATH, _MAX_NAME = 1024, 255
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """A UTF-8 file's text. Raises DataError naming it: unreadable, not text, or larger than `max_bytes`."""
+    """A UTF-8 file's text. Raises DataError naming it where it is unreadable, not text, or larger than `max_bytes`."""
     try:
         with path.open("rb") as stream:
             content = stream.read(max_bytes + 1)
@@ -26,10 +26,10 @@ def read_text(path: Path, *, max_bytes: int) -> str:
 
 
 def inside(name: str, *, listed_in: Path) -> PurePosixPath:
-    """A file's name from a list, as a path that stays below whatever folder it is put under.
+    """A file name from a list as a relative path that stays inside any folder it is joined to.
 
-    Refused by its letters alone: absolute names, "..", backslashes, drives, control characters, names
-    that are longer than file systems take. Raises DataError.
+    Raises DataError for absolute names, "..", backslashes, drives, control characters, and names that are too long for
+    file systems; the file system is not asked.
     """
     path = PurePosixPath(name)
     if not name or not name.isprintable() or path.is_absolute() or ".." in path.parts or not path.parts:

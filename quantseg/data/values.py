@@ -1,4 +1,4 @@
-"""The values of a recipe. None means: decided from the model by `recipe.complete`."""
+"""The values of a recipe. None means: resolved from the model by `recipe.signature.complete`."""
 
 import math
 import reprlib
@@ -13,7 +13,7 @@ MAX_SIDE = 16384
 INPUT_LAYOUTS = ("NCHW", "NHWC")
 OUTPUT_LAYOUTS = ("NCHW", "NHWC", "NHW")
 CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
-"""Channel orders and the number of channels that each makes."""
+"""Channel order → number of channels."""
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "box")
 CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
 SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2), "NHW": (1, 2)}
@@ -21,16 +21,16 @@ INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 
 
 def listing(specs: Sequence[TensorSpec]) -> str:
-    """The inputs or outputs in a line."""
+    """The inputs or outputs in one line, for messages."""
     return ", ".join(str(spec) for spec in specs) or "none"
 
 
 @dataclass(frozen=True)
 class InputRecipe:
-    """From a image to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
+    """From an image to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
 
-    size: (height, width) in pixels. mean, std: one number, or one per channel in the order of `channels`.
-    Raises RecipeError for a value that does not exist.
+    size: (height, width) in pixels. layout: NCHW or NHWC. channels: a key of CHANNELS. mean, std: one number, or one
+    per channel in the order of `channels`. resize: Pillow's filter. Raises RecipeError for a value that is not allowed.
     """
 
     size: tuple[int, int] | None = None
@@ -59,10 +59,9 @@ class InputRecipe:
 class OutputRecipe:
     """From an output tensor to classes.
 
-    head: a name in `heads.HEADS`. layout: "NHW" is an output without a channel axis. threshold: of the heads that have
-    one, in the units of the output.
-    ignore_index: the id of mask pixels that count for nothing.
-    Raises RecipeError for a value that does not exist.
+    name: of the output. layout: NCHW, NHWC, or NHW without a channel axis. head: a key of `heads.HEADS`. threshold: in
+    the units of the output, for the heads that have one. classes: class names. ignore_index: the id of ignored pixels
+    in masks. Raises RecipeError for a value that is not allowed.
     """
 
     name: str | None = None
@@ -81,7 +80,7 @@ class OutputRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the user wants: how the input is made and how the output is read."""
+    """How the model's input is made from an image and how its output is read."""
 
     input: InputRecipe = field(default_factory=InputRecipe)
     output: OutputRecipe = field(default_factory=OutputRecipe)

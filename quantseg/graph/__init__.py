@@ -1,4 +1,4 @@
-"""An ONNX graph in memory (onnx-ir): read it safely, ask what it is, write it back whole."""
+"""An ONNX graph in memory (onnx-ir): read and checked, described, edited, written atomically."""
 
 from quantseg.graph.exposing import expose
 from quantseg.graph.names import make_unique

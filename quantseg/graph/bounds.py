@@ -1,7 +1,6 @@
-"""What a model file claims, held against what it contains, before any of it is given memory.
+"""Checks of an untrusted model file: what each tensor declares against what it stores, before memory is allocated.
 
-A model comes from strangers: a tensor may declare more elements than it holds, or point at a file that is not
-its own.
+A tensor may declare more elements than it holds, or name an external data file outside the model's folder.
 """
 
 import math
@@ -43,7 +42,7 @@ def _node_tensors(nodes: list[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
 
 
 def check_tensor(tensor: onnx.TensorProto, folder: Path) -> None:
-    """Raises ModelError unless the tensor's dims are just what its bytes, or its external file, hold."""
+    """Raises ModelError unless the tensor's dims match the number of elements in its data or external file."""
     if any(dim < 0 for dim in tensor.dims):
         raise ModelError(f"tensor {tensor.name!r} has a negative size {list(tensor.dims)}; re-export the model")
     try:
@@ -92,8 +91,8 @@ def _typed_expected(dtype: ir.DataType, elements: int) -> int:
 def external_path(tensor: onnx.TensorProto, folder: Path) -> Path:
     """The file that holds an external tensor; ModelError unless it is an existing file inside `folder`.
 
-    Links are resolved first: neither "..", an absolute path nor a symbolic link leads out. A file with
-    several hard links is refused as well, as onnx-ir does: it may be a link to something outside.
+    Links are resolved first, so neither "..", an absolute path nor a symbolic link can lead out of `folder`. A file
+    with several hard links is refused as well, as onnx-ir does: one of them may lie outside.
     """
     location = str({entry.key: entry.value for entry in tensor.external_data}.get("location", ""))
     try:

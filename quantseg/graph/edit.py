@@ -1,4 +1,4 @@
-"""The few edits that rewrites are made of. A tensor is never changed: a new initializer takes its place."""
+"""Building blocks of the rewrites. Constants are never edited in place: a new initializer replaces the old one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """The value's content where it is an initializer or made by a Constant node, else None."""
+    """The array that the value holds where it is an initializer or the output of a Constant node, else None."""
     if value is None or value.is_graph_input():
         return None
     maker = value.producer()
@@ -20,13 +20,13 @@ def constant(value: ir.Value | None) -> NDArray[Any] | None:
 
 
 def scalar(value: ir.Value | None) -> float | None:
-    """The one number that a constant holds, else None."""
+    """The number in a constant of one element, else None."""
     array = constant(value)
     return float(array.reshape(())) if array is not None and array.size == 1 else None
 
 
 def input_at(node: ir.Node, index: int) -> ir.Value | None:
-    """The node's input at a place, None where it is left out."""
+    """The node's input at an index, None where it is omitted."""
     return node.inputs[index] if index < len(node.inputs) else None
 
 
@@ -50,7 +50,7 @@ def ints(graph: ir.Graph, stem: str, numbers: Sequence[int]) -> ir.Value:
 
 
 def owner(node: ir.Node) -> ir.Graph:
-    """The graph that the node stands in."""
+    """The graph that contains the node."""
     graph = node.graph
     if not isinstance(graph, ir.Graph):
         raise TypeError(f"{node.name!r} stands in no graph")  # functions are inlined before any rewrite
@@ -58,9 +58,9 @@ def owner(node: ir.Node) -> ir.Graph:
 
 
 def replace(old: ir.Node, new: Sequence[ir.Node], *, also: Sequence[ir.Node] = ()) -> None:
-    """Puts `new` where `old` stands; the last new node's first output takes over name and users of old's.
+    """Replaces `old` by `new`; the first output of the last new node takes over the name and consumers of old's output.
 
-    `also` are nodes that only fed `old` and go with it.
+    also: nodes that fed only `old` and are removed with it.
     """
     graph = owner(old)
     for node in new[:-1]:
@@ -70,9 +70,9 @@ def replace(old: ir.Node, new: Sequence[ir.Node], *, also: Sequence[ir.Node] = (
 
 
 def bypass(node: ir.Node, source: ir.Value) -> bool:
-    """Removes `node`; its users read `source`, which holds the same numbers. False where that cannot be.
+    """Removes `node` and lets its consumers read `source`, which holds the same numbers; whether that was possible.
 
-    It cannot be where the node gives a graph output and `source` must keep a name of its own.
+    It is not where the node produces a graph output and `source`, as a graph input or output, must keep its own name.
     """
     target = node.outputs[0]
     if target.is_graph_output():
@@ -90,13 +90,13 @@ def bypass(node: ir.Node, source: ir.Value) -> bool:
 
 
 def only_user(value: ir.Value) -> ir.Node | None:
-    """The node that reads the value, where exactly one does, once, and it is no graph output."""
+    """The only consumer of a value that is read exactly once and is not a graph output; else None."""
     uses = list(value.uses())
     return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
 
 
 def only_producer(value: ir.Value | None, user: ir.Node, *op_types: str) -> ir.Node | None:
-    """The node of one of these types that makes `value` for `user` alone, in the same graph; else None."""
+    """The producer of `value`, if it has one of these types, is in the same graph and feeds only `user`; else None."""
     producer = value.producer() if value is not None else None
     if value is None or producer is None or producer.domain != "" or producer.op_type not in op_types:
         return None
@@ -111,5 +111,5 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
 
 
 def rank(value: ir.Value | None) -> int | None:
-    """How many axes the value has, None where unknown."""
+    """The number of axes of the value, None where unknown."""
     return None if value is None or value.shape is None else len(value.shape)

@@ -1,4 +1,4 @@
-"""Inner tensors made outputs, so that a runtime hands them out."""
+"""Intermediate tensors as graph outputs, so that a runtime returns their values."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Names that plans, reports and users' patterns refer to: each node and value has one, no two the same."""
+"""Unique names for all nodes and values: plans, reports and the user's patterns refer to them."""
 
 from collections.abc import Container, Iterator
 
@@ -8,9 +8,9 @@ import onnx_ir as ir
 def make_unique(model: ir.Model) -> None:
     """Names nameless nodes and values, and renames all but the first of those that share a name.
 
-    A nameless node becomes its type and its place in the graph (Conv_12), whatever other nodes are called;
-    names that are unique already, and those of inputs and outputs, never change. Subgraphs count: ONNX scopes
-    names across them.
+    A nameless node is named after its operator type and its index in the graph (Conv_12). Names that are unique
+    already, and those of graph inputs and outputs, never change. Names are unique over all subgraphs too, since ONNX
+    scopes names across them.
     """
     graphs = list(model.graphs())
     nodes = [node for graph in graphs for node in graph]
@@ -44,7 +44,7 @@ def _name_values(graphs: list[ir.Graph]) -> None:
 def _inner_values(graph: ir.Graph) -> Iterator[ir.Value]:
     yield from list(graph.initializers.values())
     for node in graph:
-        yield from (value for value in node.outputs if value.name or value.uses())  # neither: an output left out
+        yield from (value for value in node.outputs if value.name or value.uses())  # neither: an omitted output
 
 
 def _free(stem: str, taken: Container[str | None]) -> str:

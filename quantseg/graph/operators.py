@@ -1,9 +1,9 @@
-"""Facts about the operators of ONNX, one row each, and the sets that follow from them.
+"""Facts about the operators of ONNX, one row each, and the sets of operators derived from them.
 
-A row holds what is true of an operator wherever it stands. What depends on an attribute (Resize, Pad) or on a runtime
-is not here, and an operator without a row is one of which nothing is known. Rules, arithmetic and writers, which are
-functions, have tables of their own in their rooms. Source: ONNX's operator documentation; checked against its
-reference implementation.
+A row holds what is true of an operator in every graph. What depends on an attribute (Resize, Pad) or on a runtime is
+not here, and nothing is assumed of an operator without a row. Functions by operator (quantization rules, simulated
+arithmetic, format writers) are in tables of their own packages. Source: ONNX's operator documentation; checked against
+its reference implementation.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,20 +12,20 @@ from enum import Enum
 
 
 class Family(Enum):
-    """Where each output number comes from. No operator is of two families."""
+    """How an output element depends on the inputs. Each operator is in exactly one family."""
 
     PRODUCT = "product"
-    """Sums of products of the first two inputs: linear in each."""
+    """Sums of products of elements of the first two inputs: linear in each input."""
     MOVEMENT = "movement"
-    """It is a number of the first input; which one depends on shapes and indices alone."""
+    """A copy of an element of the first input; which one depends on shapes and indices alone."""
     UNARY = "unary"
-    """It is a function of the number at the same place of the first input."""
+    """A function of the element at the same index of the first input."""
     BROADCAST = "broadcast"
-    """It is a function of the numbers at the same place of all inputs, which are broadcast."""
+    """A function of the elements at the same index of all inputs, after broadcasting."""
     POOL = "pool"
-    """It is a function of a window of one channel of the first input, (N, C, …)."""
+    """A function of a window in one channel of the first input, (N, C, …)."""
     REDUCTION = "reduction"
-    """It is a function of all numbers of the first input along some axes."""
+    """A function of all elements of the first input along some axes."""
     OTHER = "other"
 
 
@@ -33,10 +33,10 @@ class Family(Enum):
 class Facts:
     """What is true of one operator.
 
-    rounds: it makes numbers that float cannot hold exactly, so kernels may differ. selects: of a pool or a reduction,
-    each output number is one that it read. repeats: of a movement, one number may come out several times. clamps: it is
-    min(max(x, low), high). biased: of a product, a third input is added. integer: of a product, some runtime has an
-    integer kernel.
+    rounds: results are rounded in float, so kernels may differ in the last bits. selects: a pool or reduction whose
+    output elements are elements of its input, as maxima are. repeats: a movement that may copy an element several
+    times. clamps: min(max(x, low), high). biased: a product whose third input is a bias. integer: a product for which
+    some runtime has an integer kernel.
     """
 
     family: Family
@@ -128,7 +128,7 @@ FACTS: Mapping[str, Facts] = {
     "LogSoftmax": Facts(Family.OTHER, rounds=True),
     "Softmax": Facts(Family.OTHER, rounds=True),
 }
-"""Operator type of ONNX's own domain → its facts."""
+"""Operator type (of ONNX's default domain) → its facts."""
 
 
 def _those(hold: Callable[[Facts], bool]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""From any float model to the graph that is observed, planned and quantised: same numbers, fewer kinds."""
+"""From any float model to the prepared graph that is calibrated and quantised: same results, fewer operators."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,11 @@ _OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 @dataclass(frozen=True)
 class Fusing:
-    """Activations that a runtime computes in float within the kernel of the product before them, at no cost.
+    """Activations that a runtime fuses, in float and at no cost, into the kernel of the product before them.
 
-    activations: their operators. without: rewrites of LOWERINGS that would write them as integer operators.
-    opset: the first one that has an operator for each. Raises PlanError for a rewrite that does not exist.
+    activations: their operator types. without: the rewrites of LOWERINGS to skip, as they would replace these
+    activations by integer operators. opset: the first that has all these operators. Raises PlanError for a rewrite
+    that does not exist.
     """
 
     activations: frozenset[str] = frozenset()
@@ -32,9 +33,9 @@ class Fusing:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The lowered model, what each rewrite changed, and what each would not change and why.
+    """The lowered model, with the changes and refusals of all rewrites.
 
-    fused: operators that the runtime computes within a product before them, for the plan; None: for any runtime.
+    fused: activation types that the target's runtime fuses into the product before them; None for no single target.
     """
 
     model: ir.Model
@@ -44,13 +45,13 @@ class Prepared:
 
 
 def prepare(model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None) -> Prepared:
-    """Lowers a copy of the model; the model given never changes, and the same one gives the same copy.
+    """Lowers a copy of the model, deterministically; the model given is not changed.
 
-    opset: at least this one; a model of a newer opset keeps its own. fusing: of the one runtime that the model is for.
-    In the result every constant is an initializer, none of them a graph input; every node and value has a
-    name of its own; shapes are inferred where they can be. Subgraphs are converted to the opset and otherwise
-    left alone. Raises ModelError for weights that are not float32 and for a node that the opset has no equal
-    of.
+    opset: the least opset of the result; a model of a newer one keeps its own. fusing: what the target's runtime fuses,
+    if there is a single target. In the result every constant is an initializer and none a graph input, every node and
+    value has a unique name, and shapes are inferred where possible. Subgraphs are converted to the opset and otherwise
+    left alone. Raises ModelError for inputs or weights that are not float32, and for a node without an equivalent in
+    the opset.
     """
     copy = model.clone()
     InlinePass()(copy)
@@ -72,7 +73,7 @@ def prepare(model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None) -
 
 
 def _check_float32(model: ir.Model) -> None:
-    """The network itself must compute in float32: inputs and the weights of its linear nodes."""
+    """Raises ModelError where a graph input, or an operand of a product, is of another float type than float32."""
     values = list(model.graph.inputs)
     for node in model.graph:
         if node.op_type in PRODUCTS:

@@ -1,4 +1,4 @@
-"""From a file that may be anything to an ONNX graph that is safe to work on."""
+"""Reading of an untrusted model file: parsed, checked, and returned as an ONNX graph."""
 
 import hashlib
 import logging
@@ -14,20 +14,19 @@ from quantseg.graph.bounds import check_tensor, external_path, tensors_of
 from quantseg.graph.weightless import check
 
 FIRST_OPSET = 7
-"""The oldest ONNX opset that is read: the first with numpy's broadcasting, and onnxruntime's oldest."""
+"""The oldest ONNX opset that is read: the first with numpy's broadcasting, and the oldest that onnxruntime supports."""
 
-logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # what it warns of is raised here as an error
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its warnings are raised here as errors
 
 PROTOBUF_LIMIT = (1 << 31) - 1
-"""Bytes in one protobuf message; a bigger model keeps its weights in external files."""
+"""Most bytes of one protobuf message; a larger model keeps its weights in external files."""
 
 
 def load(source: Path | bytes) -> ir.Model:
-    """The model in a file, or in memory, as it stands: checked, its nodes in topological order.
+    """Reads a model from a file's path or bytes: checked, its nodes in topological order, otherwise unchanged.
 
-    External weights are mapped, not read, and each must lie inside the model's folder.
-    Raises ModelError where the file is missing, empty, not ONNX, damaged, or of an opset that is not
-    supported.
+    External weights are memory-mapped, not read, and each must lie inside the model's folder.
+    Raises ModelError where the file is missing, empty, not ONNX, damaged, or of an unsupported opset.
     """
     name = str(source) if isinstance(source, Path) else "the model"
     proto = _parse(source) if isinstance(source, Path) else _decoded(source, name)
@@ -94,7 +93,7 @@ def _decoded(content: bytes, name: str) -> onnx.ModelProto:
 
 def _check_opset(proto: onnx.ModelProto) -> None:
     for entry in proto.opset_import:
-        if entry.domain == "ai.onnx":  # the long spelling of the default domain
+        if entry.domain == "ai.onnx":  # the long name of the default domain
             entry.domain = ""
     versions = [entry.version for entry in proto.opset_import if entry.domain == ""]
     newest = onnx.defs.onnx_opset_version()
@@ -112,7 +111,7 @@ def _deserialise(proto: onnx.ModelProto) -> ir.Model:
     try:
         model = ir.serde.deserialize_model(proto)
         model.graph.sort()
-    except Exception as error:  # onnx-ir raises many kinds for graphs that contradict themselves
+    except Exception as error:  # onnx-ir raises many types for inconsistent graphs
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ModelError(f"is not a valid ONNX graph ({reason}); export it again") from error
     for node in ir.traversal.RecursiveGraphIterator(model.graph):

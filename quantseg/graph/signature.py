@@ -1,4 +1,4 @@
-"""What a model is, seen from outside: the tensors that it takes and gives, and whether it is quantised."""
+"""A model's signature: its inputs and outputs, and whether it is quantised."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _QUANTISED = frozenset(
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A model's input or output as its file declares it. In `shape`, None is a dynamic dimension."""
+    """A model's input or output as its file declares it. dtype: a numpy name. shape: None for a dynamic dimension."""
 
     name: str
     dtype: str
@@ -33,7 +33,7 @@ class TensorSpec:
 
 
 def signature(model: ir.Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The model's inputs and outputs, in its own order; initializers that are listed as inputs are left out.
+    """The model's inputs and outputs, in the graph's order, without initializers that are also listed as inputs.
 
     A dynamic size is None; a value of unknown rank has shape (). Raises ModelError for a value that is not a
     tensor.
@@ -43,7 +43,7 @@ def signature(model: ir.Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec
 
 
 def is_quantised(model: ir.Model) -> bool:
-    """Whether any node quantises, dequantises or computes on quantised integers, of whatever domain."""
+    """Whether any node, of any domain, quantises, dequantises or computes on quantised integers."""
     return any(
         node.op_type in _QUANTISED or node.op_type.startswith("QLinear") for graph in model.graphs() for node in graph
     )

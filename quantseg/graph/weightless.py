@@ -1,8 +1,7 @@
-"""A model without its weights, small enough for onnx's C++ checker and shape inference at any model size.
+"""A weightless model, small enough for onnx's C++ checker and shape inference whatever the size of the model.
 
-Both take one serialised message, which may not exceed 2 GB. Big weights therefore become graph inputs of the
-same type and shape; small ones stay, since shapes are computed from them. The idea is that of onnx-ir's own
-passes.
+Both take one serialised message, which may not exceed 2 GB. Large weights therefore become graph inputs of the same
+type and shape; small constants stay, since shapes are computed from them. onnx-ir's own passes do the same.
 """
 
 import onnx
@@ -11,11 +10,11 @@ import onnx_ir as ir
 from quantseg.errors import ModelError
 
 _SMALL = 1024
-"""Bytes up to which a constant stays in the skeleton: shapes, axes and scales do, weights do not."""
+"""Most bytes of a constant that stays in the weightless model: shapes, axes and scales do, weights do not."""
 
 
 def skeleton(model: ir.Model) -> onnx.ModelProto:
-    """The model as a message whose big weights are inputs instead. The model itself is not changed."""
+    """The weightless model: a message in which large weights are graph inputs. The model given is not changed."""
     bare = model.clone()
     graph = bare.graph
     for name, value in list(graph.initializers.items()):
@@ -23,7 +22,7 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
         if tensor is None:
             continue
         if tensor.nbytes <= _SMALL:
-            if isinstance(tensor, ir.ExternalTensor):  # the checker would look for its file in the current folder
+            if isinstance(tensor, ir.ExternalTensor):  # the checker would look for its data file in the current folder
                 value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=value.name)
             continue
         value.shape = ir.Shape(tensor.shape.numpy())
@@ -32,15 +31,15 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
         value.const_value = None
         if not value.is_graph_input():
             graph.inputs.append(value)
-    bare.ir_version = max(bare.ir_version, 4)  # before 4, every initializer had to be an input too
+    bare.ir_version = max(bare.ir_version, 4)  # before IR version 4, every initializer had to be an input too
     return ir.serde.serialize_model(bare)
 
 
 def check(model: ir.Model, *, full: bool = False) -> None:
-    """Raises ModelError with the checker's first line where the graph is not valid ONNX; `full` infers shapes too."""
+    """Raises ModelError, with the checker's first line, where the graph is not valid ONNX. full: infers shapes too."""
     proto = skeleton(model)
     for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.SetInParent()  # runtimes do without a shape, the checker does not
+        value.type.tensor_type.shape.SetInParent()  # runtimes accept an absent shape, the checker does not
     try:
         onnx.checker.check_model(proto, full_check=full)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
@@ -49,7 +48,7 @@ def check(model: ir.Model, *, full: bool = False) -> None:
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Sets type and shape of what onnx can infer in the main graph; names of dynamic dims are kept."""
+    """Sets type and shape of the main graph's values where onnx can infer them; names of dynamic dims are kept."""
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
     found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:

@@ -1,4 +1,4 @@
-"""From a graph to a file, whole or not at all, and to whatever a runtime opens."""
+"""From a graph to a file, written atomically, and to what a runtime opens."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,23 +11,23 @@ import onnx_ir as ir
 from quantseg.files import replacing, write_bytes
 
 SINGLE_FILE_LIMIT = 2_000_000_000
-"""Bytes of weights above which they go to a second file: one message ends at 2^31 − 1, graph included."""
+"""Bytes of weights above which they go to a second file: a protobuf message holds at most 2^31 − 1 bytes."""
 
 _INLINE = 1024
-"""Bytes up to which a tensor stays in the model file even then."""
+"""Most bytes of a tensor that stays in the model file even then."""
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Writes the model, atomically: one file, or above SINGLE_FILE_LIMIT its weights to `path` + ".data".
+    """Writes the model atomically, as one file, or above SINGLE_FILE_LIMIT with its weights in `path` + ".data".
 
-    The model is not changed. Raises OutputError where the place cannot be written.
+    The model is not changed. Raises OutputError where the path cannot be written.
     """
     if _weight_bytes(model) <= SINGLE_FILE_LIMIT:
         write_bytes(path, _serialise(_in_memory(model)))
         return
     data = path.with_name(f"{path.name}.data")
     with ExitStack() as stack:
-        temporary_model = stack.enter_context(replacing(path))  # left last, so renamed last: never a model without data
+        temporary_model = stack.enter_context(replacing(path))  # renamed last: never a model without its data
         temporary_data = stack.enter_context(replacing(data))
         with temporary_data.open("wb") as stream:
             external = _external(model, stream, data)
@@ -35,7 +35,7 @@ def save(model: ir.Model, path: Path) -> None:
 
 
 def to_bytes(model: ir.Model) -> bytes:
-    """The model as one message, weights included; the same model gives the same bytes."""
+    """The model as one serialised message, weights included; the same model gives the same bytes."""
     return _serialise(_in_memory(model))
 
 
@@ -62,7 +62,7 @@ def _serialise(model: ir.Model) -> bytes:
 
 
 def _in_memory(model: ir.Model) -> ir.Model:
-    """A clone whose external weights are mapped into memory, so that the written file stands alone."""
+    """A clone whose external weights are memory-mapped tensors, so that the written file contains them."""
     clone = model.clone()
     for graph in clone.graphs():
         for value in graph.initializers.values():
@@ -73,7 +73,7 @@ def _in_memory(model: ir.Model) -> ir.Model:
 
 
 def _external(model: ir.Model, stream: BinaryIO, data: Path) -> ir.Model:
-    """A clone whose weights are written to `stream`, one after another, and referred to as `data`."""
+    """A clone whose weights are written to `stream`, one after another, and refer to the external file `data`."""
     clone = model.clone()
     for value in clone.graph.initializers.values():
         tensor = value.const_value

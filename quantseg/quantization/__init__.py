@@ -1,1 +1,1 @@
-"""Quantization: affine numbers and integer types, operator rules, the plan, output formats, and what is folded in."""
+"""Quantization: affine mapping and integer types, operator rules, the plan, output formats, folding."""

@@ -1,7 +1,7 @@
-"""Affine quantisation, r = S (q − Z): from a range to scale and zero-point, and the two maps between real and integer.
+"""Affine quantisation, r = S (q − Z): scale and zero-point from a range, and the maps between real and integer.
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", arXiv:1712.05877, section 2.1. Some slides print S = (rmax + rmin) / (qmax + qmin); that is a slip.
+Inference", arXiv:1712.05877, section 2.1. Some slides print S = (rmax + rmin) / (qmax + qmin), which is a mistake.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Ints = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of real values, minimum ≤ maximum, both finite. It need not contain zero; its grid will."""
+    """An interval of real values, minimum ≤ maximum, both finite. It need not contain zero, but its grid will."""
 
     minimum: float
     maximum: float
@@ -34,7 +34,7 @@ class Range:
         return Range(min(self.minimum, other.minimum), max(self.maximum, other.maximum))
 
     def with_zero(self) -> "Range":
-        """The range widened to contain zero, as every grid must (padding and ReLU need an exact zero)."""
+        """The range extended to zero, which every grid must represent exactly (for padding and ReLU)."""
         return Range(min(self.minimum, 0.0), max(self.maximum, 0.0))
 
     @property
@@ -45,10 +45,10 @@ class Range:
 
 @dataclass(frozen=True, eq=False)
 class QuantParams:
-    """How one tensor is stored.
+    """The grid of a tensor: scale, zero-point and integer type.
 
-    scale: float32, shape () or (channels,), positive. zero_point: the type's integers, same shape.
-    axis: the channel axis of the tensor that `scale` runs along; None means one scale for the whole tensor.
+    scale: float32, shape () or (channels,), positive. zero_point: integers of the type, same shape.
+    axis: the tensor's channel axis where scale and zero-point are per channel; None where they are per tensor.
     """
 
     scale: F32
@@ -69,7 +69,7 @@ class QuantParams:
 
     @property
     def representable(self) -> Range:
-        """The real interval of a per-tensor grid, from qmin to qmax; what lies outside saturates."""
+        """The real values from qmin to qmax of a per-tensor grid; values outside saturate."""
         scale, zero = float(self.scale), int(self.zero_point)
         return Range(scale * (self.qtype.qmin - zero), scale * (self.qtype.qmax - zero))
 
@@ -77,10 +77,10 @@ class QuantParams:
 def integer_limits(qtype: QType, *, symmetric: bool, reduced: bool) -> tuple[int, int]:
     """The integers that a range is mapped onto.
 
-    symmetric: a signed type leaves out its lowest value, so that −r and r are equally representable.
-    reduced: one bit less, for machines whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
-    For 8 and 16 bits these are onnxruntime's conventions; it keeps −8 in symmetric int4, where 7 then stands for less
-    than r. Raises PlanError for a reduced range below 8 bits.
+    symmetric: a signed type omits its lowest value, so that −r and r are both representable.
+    reduced: one bit less, for processors whose u8·s8 pair sums saturate at 16 bits (AVX2 without VNNI).
+    For 8 and 16 bits these are onnxruntime's conventions; in symmetric int4 it keeps −8, so that 7 represents less than
+    r. Raises PlanError for a reduced range below 8 bits.
     """
     if reduced and qtype.bits < 8:
         raise PlanError(f"{qtype.name}: a reduced range needs at least 8 bits; drop reduce_range=True")
@@ -97,8 +97,8 @@ def params_per_channel(
 ) -> QuantParams:
     """Scale and zero-point for each [minimum, maximum] pair: S = (rmax − rmin)/(qmax − qmin), Z = round(qmin − rmin/S).
 
-    minima, maxima: real units, shape () or (channels,). Ranges are widened to contain zero; symmetric ones become
-    [−a, a] with Z fixed at the middle. Where S would not be a normal float32 (a dead channel), S = 1 and Z = 0.
+    minima, maxima: real units, shape () or (channels,). Ranges are extended to zero; symmetric ones become [−a, a] with
+    Z in the middle of the integers. Where S would not be a normal float32 (a dead channel), S = 1 and Z = 0.
     """
     qmin, qmax = integer_limits(qtype, symmetric=symmetric, reduced=reduced)
     low = np.minimum(minima, np.float32(0)).astype(np.float64)
@@ -115,7 +115,7 @@ def params_per_channel(
 
 
 def params_from_range(span: Range, qtype: QType, *, symmetric: bool = False, reduced: bool = False) -> QuantParams:
-    """Scale and zero-point of a whole tensor whose values are expected in `span`."""
+    """Per-tensor scale and zero-point for a range of values."""
     low, high = np.float32(span.minimum), np.float32(span.maximum)
     return params_per_channel(np.asarray(low), np.asarray(high), qtype, axis=None, symmetric=symmetric, reduced=reduced)
 
@@ -123,7 +123,7 @@ def params_from_range(span: Range, qtype: QType, *, symmetric: bool = False, red
 def params_of_weights(
     weights: F32, qtype: QType, *, axis: int | None, symmetric: bool = True, reduced: bool = False
 ) -> QuantParams:
-    """Scale and zero-point that cover constant values exactly, per channel along `axis` or (None) per tensor."""
+    """Scale and zero-point from the extrema of constants: per channel along `axis`, or per tensor where it is None."""
     if axis is None:
         minima, maxima = np.asarray(weights.min(initial=0.0)), np.asarray(weights.max(initial=0.0))
     else:
@@ -133,7 +133,7 @@ def params_of_weights(
 
 
 def _along_axis(values: NDArray[Any], params: QuantParams, ndim: int) -> NDArray[Any]:
-    """Per-channel values shaped to broadcast against a tensor of `ndim` axes."""
+    """Per-channel values reshaped to broadcast against a tensor of `ndim` axes."""
     if params.axis is None:
         return values
     return values.reshape([-1 if i == params.axis % ndim else 1 for i in range(ndim)])
@@ -142,11 +142,11 @@ def _along_axis(values: NDArray[Any], params: QuantParams, ndim: int) -> NDArray
 def quantize(x: F32, params: QuantParams) -> Ints:
     """q = clip(round(x / S) + Z, qmin, qmax), ties to even, as ONNX QuantizeLinear.
 
-    x: real units, any shape; with per-channel parameters, channels stand on `params.axis`.
+    x: real units, any shape; with per-channel parameters, the channels are on `params.axis`.
     """
     scale = _along_axis(params.scale, params, x.ndim)
     zero = _along_axis(params.zero_point, params, x.ndim).astype(np.int64)
-    with np.errstate(over="ignore"):  # a quotient beyond float32 is infinite, and saturates
+    with np.errstate(over="ignore"):  # a quotient beyond float32 is infinite and saturates
         q = np.rint(x / scale).astype(np.float64) + zero
     stored: Ints = np.clip(q, params.qtype.qmin, params.qtype.qmax).astype(params.qtype.dtype)
     return stored

@@ -1,4 +1,4 @@
-"""A model as it will be quantised: the float network, and all that is decided about it so far."""
+"""A model to be quantised: the prepared float graph and everything decided about it so far."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ from quantseg.quantization.ranges import RangeTable
 
 @dataclass(frozen=True)
 class Candidate:
-    """A float network on its way to integers. A step makes a new one; none is changed.
+    """A float model and all decisions about its quantization so far. A step returns a new one; none is changed.
 
-    ranges: of its tensors. settings: what the user wants. overrides: what was decided beside the rules. notes: what was
-    done to it, one line each.
+    ranges: the range of each tensor. settings: what the user wants. overrides: decisions that take precedence over the
+    plan's rules. notes: what the steps did, one line each.
     """
 
     model: FloatModel
@@ -29,9 +29,10 @@ class Candidate:
 
     @cached_property
     def plan(self) -> QuantPlan:
-        """Every decision about its nodes and tensors; its notes come first.
+        """The plan that follows from the candidate, with the candidate's notes before the plan's own.
 
-        Raises CalibrationError for ranges of another model or grid, PlanError and CalibrationError as `plan` does.
+        Raises CalibrationError for ranges of another model, integer type or symmetry; PlanError and CalibrationError as
+        `plan` does.
         """
         self.ranges.require(self.model.digest, self.settings)
         decided = plan(self.model.prepared, self.ranges.ranges, self.settings, self.overrides)
@@ -39,22 +40,22 @@ class Candidate:
 
     @property
     def prepared(self) -> Prepared:
-        """Its float graph."""
+        """The prepared float graph."""
         return self.model.prepared
 
     def with_prepared(self, prepared: Prepared) -> "Candidate":
-        """With another float graph."""
+        """The candidate with another float graph."""
         return replace(self, model=replace(self.model, prepared=prepared))
 
     def with_weights(self, model: ir.Model, grids: Mapping[str, QuantParams]) -> "Candidate":
-        """With a graph whose weights lie on these grids. grids: node → grid of its weight, also of those before."""
+        """The candidate with a graph whose weights are rounded already. grids: node → grid, for all such weights."""
         prepared = replace(self.prepared, model=model)
         return replace(self.with_prepared(prepared), overrides=replace(self.overrides, weights=grids))
 
     def left_float(self, nodes: Iterable[str], reason: str) -> "Candidate":
-        """With the nodes in float for that reason."""
+        """The candidate with these nodes kept in float, for `reason`."""
         return replace(self, overrides=self.overrides.left_float(nodes, reason))
 
     def noted(self, *notes: str) -> "Candidate":
-        """With notes more."""
+        """The candidate with more notes."""
         return replace(self, notes=(*self.notes, *notes))

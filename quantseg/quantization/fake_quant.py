@@ -1,7 +1,7 @@
-"""Fake quantisation: the float graph with the rounding of a plan in it, all of it or any part.
+"""Fake quantisation: the float graph with the rounding of a plan, for all nodes and tensors or for some.
 
-A runtime computes it in float, so parts can be rounded one at a time and every inner tensor can be read. Source: Jacob
-et al., arXiv:1712.05877, section 3.
+A runtime computes it in float, so single weights and tensors can be rounded, and every intermediate tensor can be read.
+Source: Jacob et al., arXiv:1712.05877, section 3.
 """
 
 from collections.abc import Container
@@ -20,11 +20,11 @@ from quantseg.quantization.plan.grids import name_of
 def fake_quantised(
     model: ir.Model, plan: QuantPlan, *, weights: Container[str] | None = None, tensors: Container[str] | None = None
 ) -> ir.Model:
-    """A clone of the prepared model that rounds as the plan says.
+    """A clone of the prepared model with fake quantisation.
 
-    weights: nodes whose weight and bias are rounded; None: all that the plan has. tensors: names in
-    `rounded_tensors(model, plan)`; None: all of them. Under its own name a tensor is rounded, as those read it that
-    compute in integers; the name with `_unrounded` appended is what its node computed.
+    weights: nodes whose weight and bias are rounded; None: all that the plan quantises. tensors: names from
+    `rounded_tensors(model, plan)`; None: all of them. A rounded tensor keeps its name; NAME_unrounded is what its node
+    computed, before rounding.
     """
     clone = model.clone()
     integer = frozenset(node.name for node in plan.quantised)
@@ -37,16 +37,16 @@ def fake_quantised(
     for name in points:
         if tensors is None or name in tensors:
             _round_tensor(clone.graph, values[name], plan, integer)
-    make_unique(clone)  # a node and the tensor that it makes may have one name
+    make_unique(clone)  # a node and its output may share a name
     return clone
 
 
 def rounded_tensors(model: ir.Model, plan: QuantPlan) -> tuple[str, ...]:
-    """Where the plan rounds, in the graph's order: graph inputs and outputs of nodes.
+    """The tensors that the plan rounds, in the graph's order: graph inputs and outputs of nodes.
 
-    Left out are tensors that lie on their grid already, since a node only moved them there, and those whose clamp is
-    the saturation of the grid: what comes out of the clamp is rounded. (Rounding twice in a row is more than waste:
-    onnxruntime 1.31 merges two such pairs wrongly.)
+    Omitted are tensors that are on their grid already, as outputs of movements are, and inputs of a clamp that is
+    replaced by the saturation of the grid: the output of the clamp is rounded instead. (Rounding twice in a row would
+    be worse than useless: onnxruntime 1.31 merges two such Q/DQ pairs wrongly.)
     """
     integer = frozenset(node.name for node in plan.quantised)
     found = []
@@ -77,7 +77,7 @@ def _round_weights(graph: ir.Graph, node: ir.Node, plan: QuantPlan) -> None:
 
 
 def _round_tensor(graph: ir.Graph, value: ir.Value, plan: QuantPlan, integer: Container[str | None]) -> None:
-    """Rounds the tensor for all that read it; one that a float node makes, for the integer nodes alone."""
+    """Rounds the tensor for all its consumers; the output of a float node for its integer consumers only."""
     name, producer = str(value.name), value.producer()
     params = plan.tensors[name]
     of_integers = producer is not None and producer.name in integer

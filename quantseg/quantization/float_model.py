@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RecipeSource:
-    """Where the preprocessing is declared: a TOML file, else the model's metadata; flags override either."""
+    """Where the recipe comes from: a TOML file, else the model's metadata; flags override either."""
 
     file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
 
     @staticmethod
     def of(recipe: "RecipeSource | Path | str | None") -> "RecipeSource":
-        """From a file's path; None is the metadata."""
+        """From a TOML file's path; None is the model's metadata."""
         if isinstance(recipe, RecipeSource):
             return recipe
         return RecipeSource(None if recipe is None else Path(recipe))
@@ -36,8 +36,8 @@ class RecipeSource:
 class FloatModel:
     """A float model, read and prepared.
 
-    source: its file, or its bytes where it came from memory. digest: SHA-256 of that. recipe: completed. input: the
-    tensor that takes the image.
+    source: the path of its file, or its bytes. digest: SHA-256 of the source. recipe: completed. input: the tensor that
+    takes the image.
     """
 
     source: Path | bytes
@@ -48,7 +48,7 @@ class FloatModel:
 
     @property
     def name(self) -> str:
-        """Its file as it was named, for messages."""
+        """The path as it was given, for messages."""
         return str(self.source) if isinstance(self.source, Path) else "the model"
 
     def __str__(self) -> str:
@@ -59,9 +59,9 @@ class FloatModel:
 def read_float_model(
     source: Path | bytes, recipe: RecipeSource | None = None, *, fusing: Fusing | None = None
 ) -> FloatModel:
-    """Reads a float model and prepares it for quantization. Raises ModelError, also for one quantised already.
+    """Reads a float model and prepares it for quantization. Raises ModelError, also for a quantised model.
 
-    fusing: of the one runtime that the model is for; None: for any runtime.
+    fusing: what the target's runtime fuses; None without a single target.
     """
     model = graph.load(source)
     name = str(source) if isinstance(source, Path) else "the model"
@@ -75,7 +75,7 @@ def read_float_model(
 
 
 def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
-    """The completed recipe of a model, float or quantised; `name` opens messages. Raises RecipeError or ModelError."""
+    """The completed recipe of a float or quantised model. name: begins messages. Raises RecipeError, ModelError."""
     if source.file is not None:
         try:
             text = source.file.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Where integer products have their operands: places among the inputs, by operator.
+"""Input indices of the operands of integer products, by operator.
 
-Source: ONNX's operator documentation, and onnxruntime's ContribOperators.md for QGemm. QLinearConvTranspose, which
-neither has, is laid out like QLinearConv.
+Source: ONNX's operator documentation, and onnxruntime's ContribOperators.md for QGemm. QLinearConvTranspose, which is
+in neither, has the inputs of QLinearConv.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Places:
-    """The second factor, its zero-point, and the int32 bias; bias is None where there is none."""
+    """Input indices of the weight (or second factor), its zero-point, and the int32 bias; bias None without one."""
 
     weight: int
     zero_point: int
@@ -28,4 +28,4 @@ PRODUCTS: Mapping[str, Places] = {
 """Operators with int32 accumulators."""
 
 CONVOLUTIONS = frozenset({"ConvInteger", "QLinearConv"})
-"""Products with a kernel that moves over the image; the transposed one is apart, as its pixels spread."""
+"""Convolutions, without the transposed one."""

@@ -1,4 +1,4 @@
-"""A model as callers have it, float or quantised, as a file: for what opens, times and profiles files."""
+"""Any form in which callers have a model, as a file for the code that opens, times and profiles files."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.writing import QuantizedModel
 
 AnyModel = FloatModel | QuantizedModel | onnx.ModelProto | bytes | Path | str
-"""A float model or a quantised one: a value of this library, a model of onnx, the bytes of a file, or its path."""
+"""A float or quantised model: a value of this library, an onnx.ModelProto, the bytes of a file, or its path."""
 
 
 @contextmanager
 def as_file(model: AnyModel, name: str = "model") -> Iterator[Path]:
-    """The model's own file; one in memory is written to a temporary one of this name, removed afterwards.
+    """The model's own file; a model in memory is written to a temporary file of this name, removed afterwards.
 
-    Raises ModelError for a value that is no model.
+    Raises ModelError for a value that is not a model.
     """
     source = model.source if isinstance(model, FloatModel) else model
     if isinstance(source, (str, Path)):

@@ -1,4 +1,4 @@
-"""The products of a quantised model as its file has them, and which of their channels could saturate a 16-bit sum."""
+"""The integer products in a quantised model's file, and which of their output channels could saturate a pair sum."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,10 @@ _WEIGHT = {
     "MatMulIntegerToFloat": Places(1, 5),
     "DynamicQuantizeMatMul": Places(1, 3),
 }
-"""Integer operators of ONNX and of onnxruntime that a file may hold."""
+"""Integer products of ONNX and onnxruntime that a file may contain."""
 _CONVOLUTIONS = CONVOLUTIONS | {"Conv"}
 _MOST_STEPS = 8
-"""Nodes that are followed back from a product to the numbers that are stored."""
+"""Most nodes to follow upstream from a product to its stored weight."""
 
 
 UNSIGNED = "its weights are unsigned, whose kernels add in wider registers"
@@ -32,9 +32,10 @@ DEPTHWISE = "depthwise, whose kernels add in wider registers"
 
 @dataclass(frozen=True)
 class CheckedProduct:
-    """One product. channels: its output channels. unsafe: those of which a pair sum can saturate.
+    """One product. channels: number of output channels. unsafe: those in which a pair sum can saturate.
 
-    exempt: why no pair of it is added in 16 bits, where that is so. unknown: why it could not be judged.
+    exempt: why no kernel adds its products in 16 bits; None otherwise. unknown: why it could not be checked; None
+    otherwise.
     """
 
     node: str
@@ -46,7 +47,7 @@ class CheckedProduct:
 
 
 def judge(model: ir.Model) -> tuple[CheckedProduct, ...]:
-    """All products of the main graph that runtimes compute in integers, in its order."""
+    """The check of every product of the main graph that runtimes compute in integers, in the graph's order."""
     found = []
     for node in model.graph:
         if node.op_type in _WEIGHT and node.domain in ("", "ai.onnx", "com.microsoft"):
@@ -60,7 +61,7 @@ def judge(model: ir.Model) -> tuple[CheckedProduct, ...]:
 
 
 def require_safe(model: ir.Model) -> None:
-    """Raises PlanError for a model some of whose sums could saturate: it must not be written."""
+    """Raises PlanError for a model in which a pair sum could saturate: it must not be written."""
     for product in judge(model):
         if product.unsafe:
             raise PlanError(
@@ -70,13 +71,13 @@ def require_safe(model: ir.Model) -> None:
 
 
 def _dequantize(value: ir.Value | None) -> ir.Node | None:
-    """The DequantizeLinear that makes a tensor; None for any other tensor."""
+    """The DequantizeLinear that produces a tensor; None for any other tensor."""
     maker = None if value is None else value.producer()
     return maker if maker is not None and maker.op_type == "DequantizeLinear" else None
 
 
 def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None) -> CheckedProduct:
-    """zero_point: of the weight, whose type it has; inner tensors of a file need not declare theirs."""
+    """The check of one product. zero_point: the weight's, which tells its type, as weights need not declare theirs."""
     name = str(node.name or node.outputs[0].name)
     dtype = next((v.dtype for v in (weight, zero_point) if v is not None and v.dtype is not None), None)
     if dtype in (ir.DataType.UINT8, ir.DataType.UINT4, ir.DataType.UINT2):
@@ -96,9 +97,9 @@ def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None)
 
 
 def _numbers(value: ir.Value | None, most: int) -> Array | None:
-    """What the file stores, through a Cast, an Identity or a QuantizeLinear of constants; None where it is computed.
+    """The stored integers behind a value, through Cast, Identity, Transpose and QuantizeLinear; None if computed.
 
-    Weights of four bits or fewer are given in int8 or uint8.
+    Weights of four bits or fewer are returned in int8 or uint8.
     """
     found = constant(value)
     if found is not None:
@@ -122,7 +123,7 @@ def _is_narrow(kind: np.dtype[Any]) -> bool:
 
 
 def _quantised(node: ir.Node) -> Array | None:
-    """What QuantizeLinear makes of constants: tools may leave weights in float before one."""
+    """The output of a QuantizeLinear of constants, as some tools store float weights before one; else None."""
     values, scale, zero = (constant(input_at(node, index)) for index in range(3))
     if values is None or scale is None or (input_at(node, 2) is not None and zero is None) or values.ndim == 0:
         return None

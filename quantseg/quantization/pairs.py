@@ -1,16 +1,16 @@
-"""Pair sums: the two products that an int8 kernel adds in 16 bits, and integers with which no such sum saturates.
+"""Pair sums: int8 kernels may add two products in 16 bits; here weights are chosen so that no such sum saturates.
 
-Without VNNI an x86 processor multiplies uint8 by int8 and adds two neighbours in one instruction (vpmaddubsw) that
-saturates at 16 bits. A sum of two products is exact for every activation where the weights of one sign add up to no
-more than 128: 255 · 128 = 32,640 ≤ 32,767. Which two weights are neighbours depends on the library:
+Without VNNI an x86 processor multiplies uint8 by int8 and adds two adjacent products in one instruction (vpmaddubsw)
+that saturates at 16 bits. The pair sum is exact for all activations if the pair's positive weights add up to at most
+128: 255 · 128 = 32,640 ≤ 32,767. Which two weights are a pair depends on the library:
 
-    MLAS (onnxruntime):  the flattened (taps, channels) axis, two by two; a last odd one beside zero
-    oneDNN (OpenVINO):   two channels of one tap; the last of an odd number beside zero
+    MLAS (onnxruntime):  two adjacent ones on the flattened (taps, channels) axis; an odd last one with zero
+    oneDNN (OpenVINO):   two adjacent channels of one tap; an odd last one with zero
 
-The negative ones add up to no less than -128, and to -126 where this tool chooses them: so each may also be stored one
-step lower with zero-point -1, as one of onnxruntime's kernels wants it. No weight is -128, whose square twice overflows
-the 16-bit sums of ARM's kernels without dot product.
-Depthwise kernels, and those of uint8 weights, add in wider registers and have no neighbours.
+The pair's negative weights add up to at least -128, and to at least -126 where this tool chooses them: then each may
+also be stored one lower with zero-point -1, which selects another of onnxruntime's kernels. No weight is -128: two
+products -128 · -128 overflow the 16-bit sums of ARM kernels without dot product.
+Depthwise kernels, and kernels for uint8 weights, add in wider registers and have no pairs.
 Sources: Intel, Intrinsics Guide (_mm256_maddubs_epi16); onnxruntime, "Quantize ONNX models"; MLAS, QgemmU8X8KernelAvx2;
 oneDNN, "Nuances of int8 computations".
 """
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from quantseg.quantization.affine import F32, F64, Ints
 
 MOST, LEAST = 128, -128
-"""What the positive stored weights of a pair may add up to at most, and the negative ones at least."""
+"""Limits of a pair: the greatest sum of its positive stored weights, and the least sum of its negative ones."""
 LEAST_CHOSEN = -126
-"""The same for negative weights that this tool chooses: two steps are left for storing both of them one lower."""
+"""The limit for negative weights that this tool chooses, which leaves room to store both of a pair one lower."""
 
 _GROWTH = 1.002
-"""By how much a scale grows where rounding pushed a pair beyond its limit once more."""
+"""Factor by which a scale grows again where rounding still leaves a pair beyond its limit."""
 
 Rows = NDArray[np.floating] | Ints
 """Weights (output channels, input channels of a group, taps)."""
@@ -41,10 +41,10 @@ Number = TypeVar("Number", bound=np.generic)
 def rows_of(
     weight: NDArray[Number], *, groups: int | None = None, outputs_first: bool = False
 ) -> NDArray[Number] | None:
-    """A weight as (output channels, input channels of a group, taps); None for a depthwise one, without neighbours.
+    """A weight as (output channels, input channels of a group, taps); None for a depthwise one, which has no pairs.
 
-    weight: that of a convolution in so many groups, (output channels, input channels of a group, …), or, without
-    groups, of a matrix product: (inputs, outputs), (outputs, inputs) with outputs_first, (inputs,), or a stack of them.
+    weight: with groups, that of a convolution, (output channels, input channels of a group, …). Without groups, that of
+    a matrix product: (inputs, outputs), or (outputs, inputs) with outputs_first, or (inputs,), or a batch of these.
     """
     if groups is not None:
         depthwise = groups > 1 and weight.shape[:2] == (groups, 1)
@@ -56,11 +56,12 @@ def rows_of(
 
 
 def orders(channels: int, taps: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
-    """The ways in which libraries pair the weights of one output channel, each as places of first and second ones.
+    """The ways in which libraries pair the weights of an output channel, each as indices of first and second weights.
 
-    A place counts along a flat (channels, taps) axis. A weight beside zero is its own second, and counts once.
+    Indices are those of the flattened (channels, taps) axis. A weight that is paired with zero is its own second, and
+    counts once.
     """
-    flat = np.arange(channels * taps, dtype=np.int64).reshape(channels, taps).T  # (taps, channels) of places
+    flat = np.arange(channels * taps, dtype=np.int64).reshape(channels, taps).T  # indices, (taps, channels)
     along = _paired(flat.reshape(1, -1))
     if channels % 2 == 0 or taps == 1:
         return (along,)
@@ -68,16 +69,16 @@ def orders(channels: int, taps: int) -> tuple[tuple[NDArray[np.int64], NDArray[n
 
 
 def _paired(lines: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and second places of each two neighbours of a line; a last odd one is its own second."""
+    """First and second indices of the pairs along each row; an odd last one is its own second."""
     even = lines if lines.shape[1] % 2 == 0 else np.concatenate([lines, lines[:, -1:]], axis=1)
     return even[:, ::2].reshape(-1), even[:, 1::2].reshape(-1)
 
 
 def excess(rows: Rows, least: int = LEAST_CHOSEN) -> F64:
-    """How many times its limit the worst pair of each output channel has, (output channels,); safe up to 1.
+    """The largest ratio of a pair's sum to its limit in each output channel, (output channels,); safe up to 1.
 
-    rows: in steps of their grid, whole or not, (output channels, input channels of a group, taps). least: the limit
-    below zero.
+    rows: weights divided by their scale, rounded or not, (output channels, input channels of a group, taps). least: the
+    limit for negative weights.
     """
     found = np.zeros(len(rows))
     flat = rows.reshape(len(rows), rows.shape[1] * rows.shape[2])
@@ -101,7 +102,7 @@ def pair_sums(flat: Rows, first: NDArray[np.int64], second: NDArray[np.int64]) -
 
 
 def unsafe(stored: Ints) -> NDArray[np.bool_]:
-    """Whether a pair sum of the integers as a file stores them can saturate, for each output channel.
+    """For each output channel, whether a pair sum of these stored integers can saturate.
 
     stored: (output channels, input channels of a group, taps).
     """
@@ -111,9 +112,9 @@ def unsafe(stored: Ints) -> NDArray[np.bool_]:
 
 
 def pulled(rows: Ints) -> Ints:
-    """The integers with each pair beyond its limits moved towards zero until it fits, both by the same.
+    """The integers with both weights of each pair beyond its limit moved equally towards zero until the pair fits.
 
-    That is the least change in squares. rows: (output channels, input channels of a group, taps), integers.
+    This is the least change in squares. rows: (output channels, input channels of a group, taps), integers.
     """
     flat = rows.reshape(len(rows), rows.shape[1] * rows.shape[2]).copy()
     for first, second in orders(*rows.shape[1:]):
@@ -121,7 +122,7 @@ def pulled(rows: Ints) -> Ints:
             own = np.maximum(sign * flat[:, first], 0)
             other = np.where(first == second, 0, np.maximum(sign * flat[:, second], 0))
             much = np.maximum(own + other - limit, 0)
-            of_other = np.maximum(np.minimum(other, much // 2), much - own)  # none takes more than it has of this sign
+            of_other = np.maximum(np.minimum(other, much // 2), much - own)  # none changes its sign
             flat[:, first] -= sign * (much - of_other)
             flat[:, second] -= sign * of_other
     moved: Ints = flat.reshape(rows.shape)
@@ -129,10 +130,10 @@ def pulled(rows: Ints) -> Ints:
 
 
 def safe_scale(rows: F32, scale: F32) -> F32:
-    """The scales, each grown by just what its output channel needs for its nearest integers to be safe.
+    """The scales, each enlarged by what its output channel needs for no pair of its rounded weights to saturate.
 
-    rows: real units, (output channels, input channels of a group, taps). scale: float32, (output channels,), or () for
-    one of all channels. A scale that is safe already is given back as it is.
+    rows: real units, (output channels, input channels of a group, taps). scale: float32, (output channels,), or () per
+    tensor. A scale that is safe already is unchanged.
     """
     grown = np.broadcast_to(scale, (len(rows),)).astype(np.float32)
     first = True

@@ -1,4 +1,4 @@
-"""The integer types a tensor may be stored in: a fact is a row."""
+"""The integer types in which a tensor may be stored, one row each."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class QType:
-    """An integer type and the ONNX opset from which Quantize/DequantizeLinear accept it.
+    """An integer type and the first ONNX opset in which QuantizeLinear and DequantizeLinear accept it.
 
-    `bits` below 8 are packed two to a byte in the file and held one to a byte in memory.
+    Types of fewer than 8 bits are packed two to a byte in the file, and take a byte each in memory.
     """
 
     name: str
@@ -29,7 +29,7 @@ class QType:
 
     @property
     def dtype(self) -> np.dtype[np.integer]:
-        """The numpy type that holds one value in memory."""
+        """The numpy type of one value in memory."""
         width = max(8, self.bits)
         return np.dtype(f"{'int' if self.signed else 'uint'}{width}")
 

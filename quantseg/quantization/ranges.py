@@ -1,4 +1,4 @@
-"""The range of each tensor, and what it was chosen for: ranges of another model or another grid are refused."""
+"""The range of each tensor, with the model, integer type and symmetry that it was chosen for, which a plan checks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from quantseg.quantization.qtypes import QType
 class RangeTable:
     """The range chosen for each tensor, and how.
 
-    ranges: tensor → its range, in real units. model: SHA-256 of the float model. qtype, symmetric: the integers that it
-    was chosen for. calibrator, percent: what chose it. images: how many were observed.
+    ranges: tensor → range, in real units. model: SHA-256 of the float model. qtype, symmetric: the activation integers
+    that the ranges are for. calibrator, percent: how they were chosen. images: how many were observed.
     """
 
     ranges: Mapping[str, Range]
@@ -26,11 +26,11 @@ class RangeTable:
     images: int = 0
 
     def fits(self, settings: QuantSettings) -> bool:
-        """Whether it was chosen for the activations of these settings."""
+        """Whether the ranges are for the activation type and symmetry of these settings."""
         return (self.qtype, self.symmetric) == (settings.activation, settings.symmetric)
 
     def require(self, model: str, settings: QuantSettings) -> None:
-        """Raises CalibrationError where it was chosen for another model or another grid. model: SHA-256."""
+        """Raises CalibrationError where the ranges are for another model (SHA-256), activation type or symmetry."""
         if self.model != model:
             raise CalibrationError("the ranges were chosen for another model; calibrate this one")
         if not self.fits(settings):

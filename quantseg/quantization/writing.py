@@ -1,4 +1,4 @@
-"""From a candidate to the model that is written: emitted, checked, read again for sums that could saturate."""
+"""From a candidate to the quantised model: emitted, then checked for pair sums that could saturate."""
 
 import logging
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from quantseg.quantization.qtypes import INT8
 log = logging.getLogger(__name__)
 
 FLOAT_DIGEST_KEY = "quantseg.float_sha256"
-"""The key of a quantised model's metadata that holds the SHA-256 of the float model."""
+"""The key in a quantised model's metadata of the float model's SHA-256."""
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedModel:
-    """A candidate and the model that is written of it, in `qformat`."""
+    """A candidate and its quantised model in the output format `qformat`."""
 
     candidate: Candidate
     model: ir.Model
@@ -31,32 +31,32 @@ class QuantizedModel:
 
     @property
     def plan(self) -> QuantPlan:
-        """What the model follows."""
+        """The plan of the model."""
         return self.candidate.plan
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done and what to know, one line each: first what was measured, then the plan's."""
+        """Remarks, one line each: first the fallbacks and measurements, then the plan's notes."""
         return (*self.fallbacks, *self.plan.notes)
 
     @property
     def fit(self) -> Fit | None:
-        """What was measured for it on this machine, if anything was."""
+        """What was measured for the model on this machine; None without measurements."""
         return self.candidate.overrides.fit
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
-        """What this machine's runtime had to do without, and how whole models compared."""
+        """What this machine's runtime lacks, and how the latencies of whole models compared."""
         return () if self.fit is None else self.fit.notes
 
     def save(self, path: Path | str) -> Path:
-        """Writes the ONNX file, whole or not at all, and gives its path. Raises OutputError."""
+        """Writes the ONNX file atomically and returns its path. Raises OutputError."""
         target = Path(path)
         graph.save(self.model, target)
         return target
 
     def to_json(self) -> dict[str, object]:
-        """The whole plan as plain values, and what was measured for it, if anything was."""
+        """The plan and the measurements, if there are any, as plain values."""
         if self.fit is None:
             return self.plan.to_json()
         placed = {"format": self.qformat, "placed": "by parts" if self.fit.by_parts else "by rule"}
@@ -70,10 +70,10 @@ class QuantizedModel:
 
 
 def written(candidate: Candidate, qformat: str = "qdq") -> QuantizedModel:
-    """The model of a candidate: in the format that was measured to be the fastest, where one was, else in `qformat`.
+    """The quantised model of a candidate, in the format that was measured to be fastest if one was, else in `qformat`.
 
-    It has the recipe in its metadata, and has been read again: none of its pair sums can saturate, but with
-    full_range_weights. Raises PlanError, CalibrationError.
+    Its metadata contains the recipe. It has been checked that no pair sum can saturate, except with full_range_weights.
+    Raises PlanError, CalibrationError.
     """
     fit = candidate.overrides.fit
     wanted = qformat if fit is None else fit.qformat

@@ -1,4 +1,4 @@
-"""How a tensor's range is chosen from its histogram: one calibrator a file, all in one table."""
+"""How a tensor's range is chosen from its histogram: one calibrator per file, all in one table."""
 
 from functools import partial
 from typing import Protocol
@@ -11,10 +11,10 @@ from quantseg.quantization.qtypes import QType
 
 
 class Calibrator(Protocol):
-    """Chooses the range that the integers of `qtype` shall cover; values outside it will saturate.
+    """Chooses the range that the integers of `qtype` cover; values outside it saturate.
 
-    The result lies within the histogram's extrema, or those and zero. symmetric: the range will be widened to [−a, a],
-    so choose a.
+    The result lies within the histogram's extrema, extended to zero. symmetric: the range will be widened to [−a, a],
+    so that only a, the larger magnitude of its ends, matters.
     """
 
     def __call__(self, histogram: Histogram, qtype: QType, *, symmetric: bool) -> Range:

@@ -1,9 +1,10 @@
 """Entropy calibration: the clip that minimises KL(real ‖ quantised).
 
-For each candidate clip, P is the histogram with the outliers moved into the last kept bins, and Q is what the integers
-can say of the kept values: every level's count spread evenly over its occupied bins. The least divergence wins.
-Source: Migacz, "8-bit inference with TensorRT", GTC 2017. Here the two sides of an asymmetric range are searched in
-turn, coarse to fine, on up to 4096 bins. Why not MSE: see mse.py; entropy forgives large errors of rare values.
+For each candidate clip, P is the histogram with the outliers moved into the last kept bins, and Q is the kept part of
+the histogram after quantization: each integer level's count, spread evenly over its occupied bins. The clip with the
+least divergence is chosen.
+Source: Migacz, "8-bit inference with TensorRT", GTC 2017. Here the two ends of an asymmetric range are searched in
+turn, coarse to fine, on up to 4096 bins. In contrast to MSE (mse.py), large errors of rare values count little.
 """
 
 from collections.abc import Callable
@@ -17,18 +18,18 @@ from quantseg.quantization.affine import F64, Range, integer_limits
 from quantseg.quantization.qtypes import QType
 
 _CANDIDATES = 32
-"""Clips tried in each pass; a pass looks between the neighbours of the best one before it, down to single bins."""
+"""Clips tried in each pass; the next pass refines between the neighbours of the best one, down to single bins."""
 
 _SMOOTHING = 1e-6
 """Probability given to bins that hold values in P but none in Q, so that the divergence stays finite."""
 
 _MAY_SATURATE = 0.05
-"""Largest share of the values that a clip may cut on either side. Without it a narrow peak far from zero, all of it
-moved into the last bin, would look perfect."""
+"""Largest share of the values that may saturate at either end. Without this limit, a clip that moves all of a narrow
+peak far from zero into the last bin would have no divergence."""
 
 
 def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Range:
-    """The range that loses least information, within the extrema. Below one bin a level there is nothing to choose."""
+    """The range of least divergence, within the extrema; the extrema where there are fewer bins than integer levels."""
     qmin, qmax = integer_limits(qtype, symmetric=symmetric, reduced=False)
     levels = (qmax - qmin + 1) // 2 if symmetric else qmax - qmin + 1
     reaching, zero = (histogram.magnitudes() if symmetric else histogram).reaching_zero()
@@ -51,9 +52,9 @@ def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Rang
 
 
 def _without_spike(counts: NDArray[np.int64], zero: int) -> F64:
-    """The counts, with the bin of zero given its neighbour's.
+    """The counts, with the count of zero's bin replaced by its neighbour's.
 
-    Zero itself is exact on every grid, so the spike that ReLU and padding leave there says nothing about a clip.
+    Zero is exact on every grid, so the spike that ReLU and padding leave there must not influence the clip.
     """
     smooth = counts.astype(np.float64)
     if zero < counts.size:
@@ -62,7 +63,7 @@ def _without_spike(counts: NDArray[np.int64], zero: int) -> F64:
 
 
 def _search(first: int, last: int, cost: Callable[[int], float]) -> int:
-    """The cheapest whole number from first up or down to last, coarse to fine; of equals the one that clips least."""
+    """The integer of least cost from first up or down to last, searched coarse to fine; at ties the nearest to last."""
     while True:
         candidates = np.unique(np.linspace(first, last, _CANDIDATES).round().astype(int))
         if first > last:
@@ -75,7 +76,7 @@ def _search(first: int, last: int, cost: Callable[[int], float]) -> int:
 
 
 def _divergence(counts: F64, levels: int, low: int, high: int) -> float:
-    """KL(P ‖ Q) in nats when bins low … high−1 are kept and told apart by `levels` integers."""
+    """KL(P ‖ Q) in nats when bins low … high−1 are kept and quantised to `levels` integers."""
     kept = counts[low:high]
     p = kept.copy()
     p[0] += counts[:low].sum()

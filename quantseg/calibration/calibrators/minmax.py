@@ -1,4 +1,4 @@
-"""Min/max calibration: nothing saturates on the calibration data, and one outlier decides the step."""
+"""Min/max calibration: nothing saturates on the calibration data, but a single outlier sets the scale."""
 
 from quantseg.calibration.histogram import Histogram
 from quantseg.quantization.affine import Range

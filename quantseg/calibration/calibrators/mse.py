@@ -1,7 +1,7 @@
 """MSE calibration: the clip that minimises the mean squared error, rounding and saturation together.
 
-With step S the values inside [a, b] err by S²/12 on average and those outside by their distance to it. Both are sums of
-powers over a prefix or suffix of the histogram, so every pair of clips on a grid costs O(1).
+With scale S, the squared error of a value inside [a, b] is S²/12 on average, and outside the squared distance to
+[a, b]. Both are sums of powers over a prefix or suffix of the histogram, so every pair of candidate clips costs O(1).
 Source: Banner et al., "Post-training 4-bit quantization", arXiv:1810.05723 (for a given density);
 here for any histogram.
 """
@@ -13,7 +13,7 @@ from quantseg.quantization.affine import F64, Range, integer_limits
 from quantseg.quantization.qtypes import QType
 
 _CANDIDATES = 512
-"""Clips tried on each side; the best is within 1/512 of the range, a fraction of one 8-bit step."""
+"""Clips tried at each end; they are 1/512 of the range apart, less than one 8-bit step."""
 
 
 def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Range:
@@ -35,12 +35,12 @@ def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool) -> Rang
 
 
 def _clips(top: float) -> F64:
-    """Candidate clips in (0, top], or only 0 where there is nothing on that side."""
+    """Candidate clips in (0, top], or only 0 where there are no values on that side."""
     return np.linspace(top / _CANDIDATES, top, _CANDIDATES) if top > 0 else np.zeros(1)
 
 
 def _rounding(steps: F64, histogram: Histogram) -> F64:
-    """Squared rounding error summed over all values; zero is on every grid and does not err."""
+    """Squared rounding error summed over all values, for each scale; zero is exact on every grid."""
     holds_zero = histogram.first_bin <= 0 < histogram.first_bin + histogram.counts.size
     at_zero = histogram.counts[-histogram.first_bin] if holds_zero else 0
     return steps**2 / 12 * float(histogram.total - at_zero)
@@ -56,6 +56,6 @@ def _saturation(histogram: Histogram, tops: F64) -> F64:
 
 
 def _mirrored(histogram: Histogram) -> Histogram:
-    """The histogram of −x (bin borders change sides, which no moment notices)."""
+    """The histogram of −x. Bins are then closed at their other end, which changes no moment."""
     last = histogram.first_bin + histogram.counts.size - 1
     return Histogram(histogram.exponent, -1 - last, histogram.counts[::-1], -histogram.maximum, -histogram.minimum)

@@ -1,4 +1,4 @@
-"""Percentile calibration: a fixed share of the values may saturate, so that rare outliers do not set the step.
+"""Percentile calibration: a fixed share of the values may saturate, so that rare outliers do not set the scale.
 
 Source: McKinstry et al., arXiv:1809.04191, section 3.1; Wu et al., arXiv:2004.09602, section 3.3.
 """
@@ -11,9 +11,9 @@ from quantseg.quantization.qtypes import QType
 
 
 def choose_range(histogram: Histogram, qtype: QType, *, symmetric: bool, percent: float = 99.99) -> Range:
-    """The narrowest run of whole bins that keeps `percent` of the values.
+    """The range, in whole bins, that keeps `percent` of the values.
 
-    symmetric: that share of the magnitudes |x|; otherwise half of the rest is cut on each side.
+    symmetric: keeps that share of the magnitudes |x|; otherwise half of the rest is cut at each end.
     """
     if symmetric:
         top = _upper_edge(histogram.magnitudes(), percent / 100)

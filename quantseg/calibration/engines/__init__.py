@@ -1,6 +1,6 @@
-"""Where a step over many shards runs: one after the other, in threads, or in processes. Results never depend on it.
+"""Engines: a function runs on many shards serially, in threads, or in processes. Results do not depend on the engine.
 
-A new engine is a file, and a line in ENGINES.
+A new engine is a file and a line in ENGINES.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,18 +18,18 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """Runs one step on every shard and yields the results in any order, as they come.
+    """Runs a step on every shard and yields the results as they are completed, in any order.
 
     make_step is called once in each worker and must be picklable; it opens what the step needs (a session, a dataset).
-    The caller combines results by an operation whose order does not matter, so that any engine gives the same bytes.
+    Callers combine results by a commutative operation, so that every engine gives the same bytes.
     """
 
     @property
     def workers(self) -> int:
-        """How many shards are under way at a time."""
+        """How many shards run at a time."""
 
     def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]) -> Iterator[Result]:
-        """The results, as they come."""
+        """The results, as they are completed."""
 
 
 ENGINES: Mapping[str, Callable[[int], Engine]] = {
@@ -37,11 +37,11 @@ ENGINES: Mapping[str, Callable[[int], Engine]] = {
     "threads": Threads,
     "processes": Processes,
 }
-"""Name → what makes the engine with so many workers."""
+"""Name → (number of workers) → engine."""
 
 
 def engine_named(words: str) -> Engine:
-    """The engine of `NAME` or `NAME:WORKERS`, as in processes:4. Raises CalibrationError for another word."""
+    """The engine from `NAME` or `NAME:WORKERS`, as in processes:4. Raises CalibrationError for anything else."""
     name, colon, count = words.partition(":")
     if name not in ENGINES or (colon and (not count.isdecimal() or int(count) == 0)):
         raise CalibrationError(f"{words!r} is no engine; choose {', '.join(ENGINES)}, with workers as in processes:4")
@@ -49,7 +49,7 @@ def engine_named(words: str) -> Engine:
 
 
 def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:
-    """Numbered results, which come in any order, from number 0 on: what adds up floats adds them in one order."""
+    """Results sorted by their number, from 0 on, as soon as each is available: float sums depend on the order."""
     early: dict[int, Result] = {}
     wanted = 0
     for number, result in results:

@@ -15,7 +15,7 @@ Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 _make_step: Callable[[], Callable[[Any], Any]]
-"""How this worker process makes its step; set once when the process starts."""
+"""Makes this worker process's step; set once when the process starts."""
 
 
 def _start(make_step: Callable[[], Callable[[Any], Any]]) -> None:
@@ -29,12 +29,12 @@ def _work(shard: Any) -> Any:
 
 @dataclass(frozen=True)
 class Processes:
-    """So many worker processes."""
+    """An engine of `workers` processes."""
 
     workers: int
 
     def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]) -> Iterator[Result]:
-        """Yields results as they come. At most two shards a worker are under way: memory does not grow with the data.
+        """Yields results as they are completed. At most two shards per worker are in flight, which bounds memory.
 
         Raises the first exception of a shard, and CalibrationError where a worker dies (out of memory, for instance).
         """

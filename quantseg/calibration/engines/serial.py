@@ -1,4 +1,4 @@
-"""Every shard in this process, one after the other."""
+"""All shards in this process, one after the other."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Serial:
-    """This process alone."""
+    """The engine without parallelism."""
 
     @property
     def workers(self) -> int:

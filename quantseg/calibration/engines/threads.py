@@ -1,4 +1,4 @@
-"""Shards spread over threads of this process, for steps that leave Python's lock: sessions on one thread each."""
+"""Shards spread over threads of this process, for steps that release Python's global lock, as sessions do."""
 
 import itertools
 from collections import deque
@@ -13,14 +13,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Threads:
-    """So many threads, which share one step."""
+    """An engine of `workers` threads, which share one step."""
 
     workers: int
 
     def __call__(self, make_step: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]) -> Iterator[Result]:
-        """Yields the results in the order of the shards. At most two shards a worker are under way.
+        """Yields the results in the order of the shards. At most two shards per worker are in flight.
 
-        Raises the first exception of a shard; the shards after it are not begun.
+        Raises the first exception of a shard; shards that have not begun are cancelled.
         """
         step, waiting = make_step(), iter(shards)
         with ThreadPoolExecutor(self.workers) as pool:
@@ -32,4 +32,4 @@ class Threads:
                     yield running.popleft().result()
                     running.extend(pool.submit(step, shard) for shard in itertools.islice(waiting, 1))
             finally:
-                pool.shutdown(cancel_futures=True)  # of an error or Ctrl-C, do not do the rest first
+                pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, do not finish the rest

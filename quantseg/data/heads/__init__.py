@@ -1,9 +1,9 @@
-"""Heads: from a model's outputs to the masks that metrics compare. A new one is a file here and a line in HEADS.
+"""Output heads: from a model's outputs to the masks that metrics compare. A new one is a file here, a line in HEADS.
 
-argmax       one channel a class: the class with the largest number
+argmax       one channel per class: the class with the largest value
 threshold    one channel: class 1 above the threshold, else class 0
-multilabel   one channel a class: each class wherever its own number is above the threshold
-labels       the model gives class ids itself
+multilabel   one channel per class: each class where its own channel is above the threshold
+labels       the model's output is class ids
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,18 +43,18 @@ HEADS: Mapping[str, Head] = {
 
 @dataclass(frozen=True)
 class JudgedOutputs:
-    """The outputs that the masks come from, and the others that could be judged in their place."""
+    """The outputs that are evaluated, and other outputs of the model that could be evaluated instead."""
 
     outputs: tuple[str, ...]
     others: tuple[str, ...]
 
     def to_json(self) -> str | list[str]:
-        """The name, or the names where a head reads several outputs."""
+        """The name of the output, or a list of names where the head reads several."""
         return self.outputs[0] if len(self.outputs) == 1 else list(self.outputs)
 
     @property
     def note(self) -> str:
-        """A line for tables of figures; empty where nothing else could be judged."""
+        """A line for tables that says which output was evaluated; empty where there is no other choice."""
         names, others = (", ".join(map(repr, some)) for some in (self.outputs, self.others))
         return f"judged: output {names}, not {others}" if others else ""
 
@@ -67,7 +67,7 @@ def head_of(recipe: OutputRecipe) -> Head:
 
 
 def complete_output(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> OutputRecipe:
-    """The recipe with every None decided by its head, or by the one that recognises the outputs.
+    """The recipe with every None resolved by its head, or without one by the head that recognises the outputs.
 
     given: the completed recipe of the input. Raises ModelError and RecipeError as `Head.complete` does.
     """
@@ -78,15 +78,15 @@ def complete_output(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: 
 
 
 def class_map(outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
-    """Masks of a batch: int64 (images, height, width), or bool (images, classes, height, width) where they overlap.
+    """Masks of a batch: int64 (images, height, width), or bool (images, classes, height, width) where classes overlap.
 
-    outputs: those that the head reads. recipe: completed. Raises RecipeError where they do not fit each other.
+    outputs: the arrays that the head reads. recipe: completed. Raises RecipeError where they do not fit each other.
     """
     return head_of(recipe).masks(outputs, recipe)
 
 
 def judged_outputs(recipe: Recipe, specs: Sequence[TensorSpec]) -> JudgedOutputs:
-    """What is judged of a model with these outputs. recipe: completed."""
+    """Which of a model's outputs are evaluated. recipe: completed. specs: all outputs of the model."""
     names, size = head_of(recipe.output).outputs(recipe.output, specs), recipe.input.size
     assert size is not None
     others = (spec.name for spec in specs if spec.name not in names and can_be_map(spec, size))

@@ -1,6 +1,6 @@
-"""One channel a class: the class with the largest number; of equal ones the first.
+"""One channel per class: the class with the largest value; the first one at ties.
 
-Softmax, and whatever else keeps the order of the classes, changes no mask.
+Softmax, and every other function that keeps the order of the classes, leaves the masks unchanged.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,17 @@ from quantseg.graph import TensorSpec
 
 @final
 class Argmax:
-    """See Head. The lead of a pixel is that of its best class over the next: it can change where both err by half."""
+    """See Head. The margin of a pixel is its best class's value minus the next one's.
+
+    The mask can change only where both values are wrong by half of the margin.
+    """
 
     name = "argmax"
     gives_numbers = True
     overlapping = False
 
     def recognises(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> bool:
-        """Numbers in several channels, or in a number of them that the model leaves open."""
+        """A real-valued map with several channels, or with a dynamic number of them."""
         found = maps.find_map(recipe, outputs, given)
         return not found.holds_ids and found.channels != 1
 
@@ -38,11 +41,11 @@ class Argmax:
         return (str(recipe.name),)
 
     def class_names(self, classes: tuple[str, ...], count: int) -> tuple[str, ...]:
-        """The recipe's, then plain ones."""
+        """The recipe's names, then "class 3" and so on."""
         return maps.class_names(classes, count)
 
     def class_count(self, outputs: Sequence[Array], recipe: OutputRecipe) -> int | None:
-        """The channels."""
+        """The number of channels."""
         (output,) = outputs
         return int(maps.channels_first(output, recipe).shape[1])
 
@@ -52,7 +55,7 @@ class Argmax:
         return np.asarray(maps.channels_first(output, recipe).argmax(axis=1))
 
     def margins(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Margins:
-        """The best class of each pixel against the next; a single channel against zero."""
+        """The best class of each pixel against the next best; a single channel against zero."""
         (output,) = outputs
         places = maps.indices(output, recipe)
         if places.shape[1] == 1:
@@ -63,7 +66,7 @@ class Argmax:
         return maps.Leads(first, second, 0.0, flat[first] - flat[second], order[:, 0].reshape(-1))
 
     def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
-        """Classes compete."""
+        """One loss, in which the classes compete for each pixel."""
         return (OutputLoss(recipe.layout, competing=True, level=recipe.threshold),)
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:

@@ -1,4 +1,4 @@
-"""The model itself gives class ids."""
+"""The model's output is class ids."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -13,18 +13,18 @@ from quantseg.graph import TensorSpec
 
 @final
 class Labels:
-    """See Head. Ids have no noise and no gradient: any other id is as wrong as the next."""
+    """See Head. Ids have no quantization noise and no gradient: all wrong ids are equally wrong."""
 
     name = "labels"
     gives_numbers = False
     overlapping = False
 
     def recognises(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> bool:
-        """Integers."""
+        """A map of integers."""
         return maps.find_map(recipe, outputs, given).holds_ids
 
     def complete(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> OutputRecipe:
-        """The classes that the recipe names; without names their number stays open."""
+        """The classes are those that the recipe names; without names their number stays unknown."""
         found = maps.find_map(recipe, outputs, given)
         found.require_ids(self.name)
         found.require_one_channel(self.name)
@@ -35,15 +35,15 @@ class Labels:
         return (str(recipe.name),)
 
     def class_names(self, classes: tuple[str, ...], count: int) -> tuple[str, ...]:
-        """The recipe's, then plain ones."""
+        """The recipe's names, then "class 3" and so on."""
         return maps.class_names(classes, count)
 
     def class_count(self, outputs: Sequence[Array], recipe: OutputRecipe) -> int | None:
-        """The recipe's names, where it has any."""
+        """The number of names in the recipe; None where it has none."""
         return len(recipe.classes) or None
 
     def masks(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
-        """The ids."""
+        """The ids of the output."""
         (output,) = outputs
         return maps.one_channel(output, recipe).astype(np.int64)
 
@@ -58,6 +58,6 @@ class Labels:
         """None: ids have no gradient."""
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:
-        """A Cast, without the channel's axis."""
+        """A Cast to uint8, without the channel axis."""
         (output,) = outputs
         return output.ids(len(recipe.classes)), maps.read_as_ids(recipe)

@@ -1,4 +1,4 @@
-"""What heads share that read one output, a map over the image: which output that is, its layout, its leads."""
+"""Shared by heads that read one output with a value for each pixel (a map): its name, its layout, its margins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ MAX_CLASSES = 4096
 
 @dataclass(frozen=True)
 class Map:
-    """The output that holds the map. channels: how many; None where the model leaves it open."""
+    """The output that is the map. channels: their number, None where dynamic."""
 
     spec: TensorSpec
     layout: str
@@ -26,7 +26,7 @@ class Map:
 
     @property
     def holds_ids(self) -> bool:
-        """Whether its numbers are integers."""
+        """Whether the output's type is an integer."""
         return self.spec.dtype in INTEGERS
 
     def require_numbers(self, head: str) -> None:
@@ -40,7 +40,7 @@ class Map:
             self._refuse(head)
 
     def require_one_channel(self, head: str) -> None:
-        """Raises RecipeError for more."""
+        """Raises RecipeError for several channels."""
         if self.channels not in (1, None):
             raise RecipeError(
                 f"output.head: {head} needs one channel, output {self.spec} has {self.channels}; "
@@ -50,7 +50,7 @@ class Map:
     def completed(
         self, recipe: OutputRecipe, head: str, classes: int | None, names: tuple[str, ...] = ()
     ) -> OutputRecipe:
-        """The recipe for this output. classes: their number, None where it stays open. names: where it has none.
+        """The recipe for this output. classes: their number, None where unknown. names: default class names.
 
         Raises RecipeError where the recipe names more or fewer classes.
         """
@@ -69,9 +69,9 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Leads:
-    """Margins of one output: each lead is a difference of two of its numbers, or of one and a level.
+    """Margins of one output: each is the difference of two of its elements, or of an element and `level`.
 
-    first, second: indices into the flat output; second is None where `level` takes its place.
+    first, second: indices of these elements in the flattened output; second is None where `level` is subtracted.
     """
 
     first: NDArray[np.int64]
@@ -81,7 +81,7 @@ class Leads:
     classes: Array
 
     def of(self, outputs: Sequence[Array]) -> NDArray[np.float32]:
-        """The same leads in another output."""
+        """The same differences in another output of the same shape."""
         (output,) = outputs
         flat = output.reshape(-1).astype(np.float32)
         lead: NDArray[np.float32] = flat[self.first] - (
@@ -91,7 +91,7 @@ class Leads:
 
 
 def find_map(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> Map:
-    """The output that `recipe.name` names, else the first that can be a map of classes over a picture.
+    """The output that `recipe.name` names, else the first that can be a segmentation map (see `can_be_map`).
 
     Raises RecipeError for a name that the model does not have or a layout that does not fit, ModelError where no output
     is image-like.
@@ -106,17 +106,17 @@ def find_map(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRe
 
 
 def can_be_map(spec: TensorSpec, size: tuple[int, int]) -> bool:
-    """Whether an output can be a map of classes over a image of this size (height, width), in any layout."""
+    """Whether an output can be a segmentation map for an image of this size (height, width), in any layout."""
     return any(_fits(spec, layout, size) for layout in SPATIAL_AXES)
 
 
 def class_names(classes: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """`count` names: the recipe's, then plain ones."""
+    """`count` names: the recipe's, then "class 3" and so on."""
     return tuple(classes[k] if k < len(classes) else f"class {k}" for k in range(count))
 
 
 def channels_first(output: Array, recipe: OutputRecipe) -> Array:
-    """The output as (images, channels, height, width), whatever layout the recipe tells. Raises RecipeError."""
+    """The output as (images, channels, height, width), from the recipe's layout. Raises RecipeError."""
     dimensions = 3 if recipe.layout == "NHW" else 4
     if output.ndim != dimensions:
         raise RecipeError(
@@ -128,7 +128,7 @@ def channels_first(output: Array, recipe: OutputRecipe) -> Array:
 
 
 def one_channel(output: Array, recipe: OutputRecipe) -> Array:
-    """The output of one channel as (images, height, width). Raises RecipeError where it has more."""
+    """A single-channel output as (images, height, width). Raises RecipeError where it has more channels."""
     channels = channels_first(output, recipe)
     if channels.shape[1] != 1:
         raise RecipeError(
@@ -138,12 +138,12 @@ def one_channel(output: Array, recipe: OutputRecipe) -> Array:
 
 
 def indices(output: Array, recipe: OutputRecipe) -> NDArray[Any]:
-    """The place of each number in the flat output, as (images, channels, height, width). Raises RecipeError."""
+    """The index of each element in the flattened output, as (images, channels, height, width). Raises RecipeError."""
     return channels_first(np.arange(output.size).reshape(output.shape), recipe)
 
 
 def leads_over(level: float, output: Array, recipe: OutputRecipe) -> Leads:
-    """Every number against a level; of each channel, above and below are two classes. Raises RecipeError."""
+    """The margins of every element over a level; each channel has two classes, below and above. Raises RecipeError."""
     places = indices(output, recipe)
     first = places.reshape(-1)
     lead = output.reshape(-1).astype(np.float32)[first] - np.float32(level)
@@ -163,14 +163,17 @@ def _output(recipe: OutputRecipe, outputs: Sequence[TensorSpec], size: tuple[int
             raise RecipeError(f"output.name: no output {recipe.name!r}; the model has {listing(outputs)}")
         outputs = named
     for spec in outputs:
-        said = (recipe.name, recipe.layout) == (spec.name, "NHW") and len(spec.shape) == 3  # of whatever size
+        said = (recipe.name, recipe.layout) == (spec.name, "NHW") and len(spec.shape) == 3  # of any size
         if said or can_be_map(spec, size):
             return spec
     raise ModelError(f"no image-like output: it has {listing(outputs)}; quantseg needs a map of classes")
 
 
 def _layout(spec: TensorSpec, size: tuple[int, int], classes: int, input_layout: str) -> str:
-    """The one layout with the image's height and width, or with the classes' channels, else the input's."""
+    """The only layout that gives the image's height and width, else the number of classes, else the aspect ratio.
+
+    The input's layout where none of these decides.
+    """
     if len(spec.shape) == 3:
         return "NHW"
     spatial = {layout: tuple(spec.shape[axis] for axis in SPATIAL_AXES[layout]) for layout in CHANNEL_AXIS}
@@ -183,7 +186,7 @@ def _layout(spec: TensorSpec, size: tuple[int, int], classes: int, input_layout:
 
 
 def _same_aspect(found: tuple[int | None, ...], size: tuple[int, int]) -> bool:
-    """Whether a map has the image's proportions, give or take the rounding of one pixel."""
+    """Whether a map has the image's aspect ratio, up to one pixel of rounding."""
     height, width = found
     if height is None or width is None:
         return False

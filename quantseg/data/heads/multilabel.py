@@ -1,4 +1,4 @@
-"""One channel a class: each class wherever its own number is above the threshold, so that classes may overlap."""
+"""One channel per class: each class where its own channel is above the threshold, so that classes may overlap."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,14 +14,14 @@ from quantseg.graph import TensorSpec
 
 @final
 class Multilabel:
-    """See Head. Each channel of a pixel is a decision of its own, with its distance from the threshold as the lead."""
+    """See Head. Each channel of each pixel is a decision of its own; its margin is its distance from the threshold."""
 
     name = "multilabel"
     gives_numbers = True
     overlapping = True
 
     def recognises(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> bool:
-        """Never: from outside, argmax looks the same."""
+        """Never: the outputs of argmax models look the same."""
         return False
 
     def complete(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> OutputRecipe:
@@ -34,16 +34,16 @@ class Multilabel:
         return (str(recipe.name),)
 
     def class_names(self, classes: tuple[str, ...], count: int) -> tuple[str, ...]:
-        """The recipe's, then plain ones."""
+        """The recipe's names, then "class 3" and so on."""
         return maps.class_names(classes, count)
 
     def class_count(self, outputs: Sequence[Array], recipe: OutputRecipe) -> int | None:
-        """The channels."""
+        """The number of channels."""
         (output,) = outputs
         return int(maps.channels_first(output, recipe).shape[1])
 
     def masks(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
-        """One plane a class."""
+        """One bool plane per class."""
         (output,) = outputs
         return np.asarray(maps.channels_first(output, recipe) > recipe.threshold)
 
@@ -53,7 +53,7 @@ class Multilabel:
         return maps.leads_over(recipe.threshold, output, recipe)
 
     def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
-        """What is near the threshold weighs most."""
+        """One loss, in which values near the threshold weigh most."""
         return (OutputLoss(recipe.layout, level=recipe.threshold),)
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:

@@ -1,4 +1,4 @@
-"""One channel: class 1 where its number is above the threshold, else class 0."""
+"""One channel: class 1 where its value is above the threshold, else class 0."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,19 +14,19 @@ from quantseg.graph import TensorSpec
 
 @final
 class Threshold:
-    """See Head. The lead of a pixel is its distance from the threshold."""
+    """See Head. The margin of a pixel is its distance from the threshold."""
 
     name = "threshold"
     gives_numbers = True
     overlapping = False
 
     def recognises(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> bool:
-        """Numbers in one channel."""
+        """A real-valued map with one channel."""
         found = maps.find_map(recipe, outputs, given)
         return not found.holds_ids and found.channels == 1
 
     def complete(self, recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> OutputRecipe:
-        """Two classes; a single name is that of what is above the threshold."""
+        """Two classes; a single name in the recipe is that of the foreground."""
         found = maps.find_map(recipe, outputs, given)
         found.require_numbers(self.name)
         found.require_one_channel(self.name)
@@ -39,7 +39,7 @@ class Threshold:
         return (str(recipe.name),)
 
     def class_names(self, classes: tuple[str, ...], count: int) -> tuple[str, ...]:
-        """Background and foreground, whose name may stand alone."""
+        """The names of background and foreground; a single name is the foreground's."""
         if len(classes) < 2:
             return ("background", *(classes or ("foreground",)))
         return maps.class_names(classes, count)
@@ -59,10 +59,10 @@ class Threshold:
         return maps.leads_over(recipe.threshold, output, recipe)
 
     def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
-        """What is near the threshold weighs most."""
+        """One loss, in which values near the threshold weigh most."""
         return (OutputLoss(recipe.layout, level=recipe.threshold),)
 
     def fold(self, outputs: Sequence[GraphOutput], recipe: OutputRecipe) -> tuple[Any, OutputRecipe]:
-        """Greater, without the channel's axis."""
+        """Greater, without the channel axis."""
         (output,) = outputs
         return output.above(recipe.threshold, channels=False), maps.read_as_ids(recipe)

@@ -1,4 +1,4 @@
-"""Data as .npy or .npz files that are model inputs as they stand: batch axis included, no preprocessing."""
+"""Layout `arrays`: .npy or .npz files that are complete model inputs, batch axis included, without preprocessing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from quantseg.graph import TensorSpec
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 MAX_ITEMS = 1 << 28
-"""Larger arrays are refused before memory is taken (268 million numbers, 1 GiB of float32)."""
+"""Larger arrays are refused before memory is allocated (268 million elements, 1 GiB of float32)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ArrayReader:
     spec: TensorSpec
 
     def __call__(self, name: str, path: Path, mask: Path | None) -> Item:
-        """An array, and its mask of the same height and width. Raises DataError naming the file."""
+        """The item of an array file and its mask, of the same height and width. Raises DataError naming the file."""
         tensor = self._read(path)
         if mask is None:
             return Item(name, tensor, None, None)
@@ -52,7 +52,7 @@ class ArrayReader:
 def open_arrays(
     place: Path, recipe: Recipe, inputs: TensorSpec, *, limit: int | None = None, masks: bool = True
 ) -> FolderDataset:
-    """A folder of arrays for the model's input. Raises DataError where it has none, or lacks masks for some."""
+    """A folder of arrays as a dataset. Raises DataError where it has no arrays, or lacks the masks of some."""
     root = list_folder(place).root
     names = files_below(root, ARRAY_SUFFIXES)
     if not names:

@@ -24,7 +24,7 @@ _TREE = "NAME.tif beside NAME_mask.tif, in any folders and of any picture suffix
 
 
 def find_binary(place: Path, split: str | None, masks: bool) -> Samples:
-    """Every image that is no mask of another. Raises DataError where one has no mask, or two."""
+    """Every image that is not the mask of another. Raises DataError where one has no mask, or two."""
     files = _by_stem(place) if place.is_dir() else {}
     if not any(stem + _MASK in files for stem in files):
         not_of("binary", place, _TREE)
@@ -40,7 +40,7 @@ def find_binary(place: Path, split: str | None, masks: bool) -> Samples:
 
 
 def zero_one(values: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Ids 0 and 1 of a mask of 0 and 255, or of 0 and 1. Raises DataError naming the file."""
+    """Class ids 0 and 1 from a mask of 0 and 255, or of 0 and 1. Raises DataError naming the file."""
     if values.ndim == 2 and values.size and values.max() <= 1 and values.min() >= 0:
         return values
     odd = values[(values != 0) & (values != 255)]

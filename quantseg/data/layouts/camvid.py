@@ -2,8 +2,8 @@
 
     train/0001.png   trainannot/0001.png          or         train/images/0001.jpg   train/masks/0001.png
 
-A mask holds class ids, 11 for unlabelled. Folders named X and Xannot are the tree that SegNet's authors gave
-away; X/images beside X/masks is recognised only when it is asked for, since any data set may lie so.
+A mask holds class ids, 11 for unlabelled. Folders X and Xannot are how SegNet's authors published it. Folders X/images
+and X/masks are read only where the layout is named, since other datasets are arranged so too.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ _TREE = "train/ beside trainannot/, or train/images/ beside train/masks/"
 
 
 def find_camvid(place: Path, split: str | None, masks: bool) -> Samples:
-    """The images of one split; a folder that is itself images/ beside masks/ is one without a name."""
+    """The images of one split; a folder that itself has images/ and masks/ is a split without a name."""
     root = place if split is None else place / split
     if (root / "images").is_dir():
         pictures, labels = root / "images", root / "masks"
@@ -46,7 +46,7 @@ def _splits(place: Path) -> tuple[str, ...]:
 
 
 def _annotated(place: Path) -> tuple[str, ...]:
-    """Names X of folders with another beside them named Xannot."""
+    """Names X of the folders that have a sibling folder Xannot."""
     names = set(subfolders(place))
     return tuple(sorted(name for name in names if f"{name}annot" in names))
 

@@ -1,4 +1,4 @@
-"""Layout `cells`: blood smears that are drawn as they are needed, without files.
+"""Layout `cells`: synthetic blood smears, drawn on demand, without files.
 
 `cells:64` is images 0 to 63 of 192x192, `cells:64@256x320#1000` is 1000 to 1063 of 256x320 (height x width);
 image k is `cell_image(k)`.
@@ -27,7 +27,7 @@ _FIRST = re.compile("[0-9]{1,12}")
 
 @dataclass(frozen=True)
 class CellSample:
-    """Image `number` of a size (height, width), with its mask or without."""
+    """The drawn image of seed `number` and size (height, width). masked: whether it has a mask."""
 
     number: int
     size: tuple[int, int]
@@ -35,12 +35,12 @@ class CellSample:
 
     @property
     def name(self) -> str:
-        """The number, in ten digits so that names sort as numbers do."""
+        """The number in ten digits, so that names sort by number."""
         return f"{self.number:010d}"
 
     @property
     def mask_place(self) -> str | None:
-        """The image's name."""
+        """The image's name; None without a mask."""
         return f"cells {self.name}" if self.masked else None
 
     def picture(self) -> Image.Image:
@@ -48,7 +48,7 @@ class CellSample:
         return Image.fromarray(_drawn(self.number, self.size)[0])
 
     def mask(self) -> NDArray[Any]:
-        """Ids of CLASSES."""
+        """Indices into CLASSES."""
         return _drawn(self.number, self.size)[1]
 
     def picture_digest(self) -> str:
@@ -76,7 +76,7 @@ def draw_cells(place: Path, split: str | None, masks: bool) -> Samples:
 
 @functools.lru_cache(maxsize=2)
 def _drawn(number: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Kept for a moment, since image and mask are asked for one after the other; not to be written on."""
+    """Image and mask, cached because they are asked for one after the other; callers must not modify them."""
     image, mask = cell_image(number, size)
     image.setflags(write=False)
     mask.setflags(write=False)

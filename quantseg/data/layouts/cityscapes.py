@@ -2,7 +2,7 @@
 
     leftImg8bit/SPLIT/CITY/X_leftImg8bit.png   gtFine/SPLIT/CITY/X_gtFine_labelIds.png
 
-Masks hold labelIds; the classes that are trained and evaluated are trainIds, every other label is ignored.
+Masks hold labelIds; the classes that are trained and evaluated are the trainIds, all other labels are ignored.
 Source: cityscapesScripts, helpers/labels.py.
 """
 
@@ -33,7 +33,7 @@ _PICTURE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 def find_cityscapes(place: Path, split: str | None, masks: bool) -> Samples:
-    """The images of one split, of all its cities."""
+    """The images of all cities of one split."""
     if split is None:
         not_of("cityscapes", place, _TREE)
     pictures, labels = place / "leftImg8bit" / split, place / "gtFine" / split
@@ -46,7 +46,7 @@ def find_cityscapes(place: Path, split: str | None, masks: bool) -> Samples:
 
 
 def train_ids(label_ids: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    """The trainId of every labelId; `path` is named where one does not exist. Raises DataError."""
+    """The trainId of every labelId. Raises DataError, naming `path`, for a labelId that does not exist."""
     if label_ids.size and not 0 <= int(label_ids.min()) <= int(label_ids.max()) < _LABELS:
         unknown = int(label_ids.max() if label_ids.max() >= _LABELS else label_ids.min())
         raise DataError(f"{path}: label id {unknown} is not in 0…{_LABELS - 1}; give the *{_MASK} of Cityscapes")

@@ -2,8 +2,8 @@
 
     annotations/instances_SPLIT.json   and the images in SPLIT/, images/SPLIT/, images/ or the folder itself
 
-Categories are counted from 1 in the order of their ids, 0 is background. Where instances overlap, the one with fewer
-pixels lies on top; a crowd is ignored where no instance lies on it.
+Categories are class 1, 2, … in the order of their ids; class 0 is background. Where instances overlap, the one with
+fewer pixels is on top; pixels of a crowd are ignored where no instance covers them.
 """
 
 import hashlib
@@ -30,7 +30,10 @@ _TREE = "annotations/instances_SPLIT.json and the pictures in SPLIT/ or images/"
 
 @dataclass(frozen=True)
 class CocoSample:
-    """A image in a file, and what the index says about it; None where masks are not wanted."""
+    """An image file and its entry in the annotation file.
+
+    index: the annotation file. row: the entry. void: the id of ignored pixels. masked: whether masks are wanted.
+    """
 
     path: Path
     index: Path
@@ -40,20 +43,20 @@ class CocoSample:
 
     @property
     def name(self) -> str:
-        """The file's name as the index has it."""
+        """The file name in the annotation file."""
         return self.row.file_name
 
     @property
     def mask_place(self) -> str | None:
-        """The index and the image's name."""
+        """The annotation file and the image's name; None where masks are not wanted."""
         return f"{self.index}, {self.name}" if self.masked else None
 
     def picture(self) -> Image.Image:
-        """The image of the file. Raises DataError naming it."""
+        """The image of the file. Raises DataError naming the file."""
         return read_image(self.path)
 
     def mask(self) -> NDArray[Any]:
-        """Ids of the classes, background included. Raises DataError."""
+        """Class ids, background included. Raises DataError."""
         return paint(self.row, self.void, place=f"{self.index}, {self.name}")
 
     def picture_digest(self) -> str:
@@ -67,7 +70,7 @@ class CocoSample:
 
 
 def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
-    """Every image of an index. Raises DataError where one is missing, or pycocotools is."""
+    """Every image of a split's annotation file. Raises DataError where an image or pycocotools is missing."""
     if split is None:
         not_of("coco", place, _TREE)
     if masks:
@@ -75,7 +78,7 @@ def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
     source = place / "annotations" / f"{_PREFIX}{split}{_SUFFIX}"
     index = read_index(source, annotations=masks)
     classes = _classes(index, source)
-    # The ids of the classes end below; 255 is what other data sets use.
+    # An id above all class ids: 255, as in other datasets, where that is.
     void = 255 if len(classes) <= 255 else int(np.iinfo(np.uint16).max)
     folder = _folder(place, split, index.pictures[0], source)
     rows = []
@@ -95,7 +98,7 @@ def _classes(index: Index, source: Path) -> tuple[str, ...]:
 
 
 def _folder(place: Path, split: str, first: CocoImage, source: Path) -> Path:
-    """The folder of the pictures: of the usual ones the first that holds the first picture."""
+    """The folder of the images: the first of the usual ones that contains the first image."""
     name = inside(first.file_name, listed_in=source)
     folders = (place / split, place / "images" / split, place / "images", place)
     for folder in folders:

@@ -1,4 +1,4 @@
-"""Reading the JSON of COCO: what is in it is checked before it is believed, how much before memory is taken."""
+"""Reading of COCO's annotation files (JSON), untrusted: sizes are checked before memory is allocated, then contents."""
 
 import json
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from quantseg.data.untrusted import read_text
 from quantseg.errors import DataError
 
 MAX_BYTES = 1 << 29
-"""The largest index of COCO itself, instances_train2017, has 470 MB."""
+"""Largest annotation file that is read; COCO's own largest, instances_train2017, has 470 MB."""
 MAX_LISTS = 1 << 24
 MAX_VALUES = 1 << 27
-"""Bounds on lists with objects, and on all values: in Python they take many times the bytes that they take in JSON."""
+"""Most lists and objects together, and most values in all: in Python they take many times the bytes of their JSON."""
 MAX_CATEGORIES = 4096
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """A image of an index. annotations: JSON text [class id, crowd, segmentation] of each, sorted.
+    """An image entry. annotations: for each annotation the JSON text [class id, crowd, segmentation], sorted.
 
-    Kept as text, which is a fraction of its size as Python lists.
+    They are kept as text, which takes a fraction of the memory of Python lists.
     """
 
     file_name: str
@@ -33,16 +33,20 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class Index:
-    """categories: names in the order of their ids; the first is class 1. pictures: sorted by file name, not empty."""
+    """The contents of an annotation file.
+
+    categories: names in the order of their ids; the first is class 1. pictures: image entries sorted by file name, at
+    least one.
+    """
 
     categories: tuple[str, ...]
     pictures: tuple[CocoImage, ...]
 
 
 def read_index(path: Path, *, annotations: bool = True) -> Index:
-    """The images and categories of an instances_*.json, and the annotations if wanted; sorted, whatever its order.
+    """The images and categories of an instances_*.json, sorted. annotations: whether to read these as well.
 
-    Raises DataError naming the file where it is damaged, too large, or contradicts itself.
+    Raises DataError naming the file where it is damaged, too large or inconsistent.
     """
     document = _parsed(path)
     categories = {_whole(c, "id", path): _shown(c, "name", path) for c in _objects(document, "categories", path)}
@@ -116,7 +120,7 @@ def _text(row: Mapping[str, Any], key: str, path: Path) -> str:
 
 
 def _shown(row: Mapping[str, Any], key: str, path: Path) -> str:
-    """A text that a table or a recipe can hold: control characters and half surrogates are refused."""
+    """A text that can be printed and written to a recipe: control characters and lone surrogates are refused."""
     value = _text(row, key, path)
     if not value.isprintable():
         _damaged(path, f"{key} {value!r} is not printable")

@@ -1,6 +1,6 @@
-"""Class masks from COCO's segmentations: polygons become run lengths by pycocotools, and these a mask by numpy.
+"""Class masks from COCO's segmentations: pycocotools turns polygons into run lengths, numpy turns these into masks.
 
-pycocotools computes in C and takes memory for whatever it is told, so that sizes are judged before.
+pycocotools, written in C, allocates whatever sizes it is given, so sizes are checked before.
 Source of the run-length text: cocoapi, common/maskApi.c.
 """
 
@@ -16,7 +16,7 @@ from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.errors import DataError
 
 MAX_OUTLINE = 1 << 20
-"""Longest outline of an object in pixels; pycocotools takes memory for five points a pixel."""
+"""Longest outline of an object in pixels; pycocotools allocates five points per pixel."""
 
 
 def check_installed() -> None:
@@ -26,13 +26,13 @@ def check_installed() -> None:
 
 
 def paint(picture: CocoImage, void: int, *, place: str) -> NDArray[np.int64]:
-    """Ids (H, W) of the classes: 0 background, crowds void, over them instances, those with fewer pixels on top.
+    """Class ids (H, W): background 0, crowds `void`, and over them the instances, those with fewer pixels on top.
 
-    Of equal sizes the first in the image's sorted annotations is on top, whatever the order in the file.
-    Raises DataError; `place` opens its message.
+    Of instances with equally many pixels, the first of the image's sorted annotations is on top.
+    place: error messages begin with it. Raises DataError.
     """
     extent = (picture.height, picture.width)
-    # Runs go down the columns, so that columns lie together here.
+    # Runs go down the columns, so the array is column-major.
     ids = np.zeros(extent, np.int64, order="F")
     crowds = np.zeros(extent, np.bool_, order="F")
     size_on_top = np.full(extent, ids.size + 1, np.int32, order="F")
@@ -64,7 +64,7 @@ def _region(shape: Any, extent: tuple[int, int], place: str) -> NDArray[np.bool_
 
 
 def _runs(counts: Any, extent: tuple[int, int], place: str) -> NDArray[np.bool_]:
-    """What runs of zeros and ones in turn, zeros first, cover; they go down the columns."""
+    """The mask of uncompressed run lengths: runs of zeros and ones in turn, zeros first, down the columns."""
     whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
     if not whole or sum(counts) != extent[0] * extent[1]:
         _wrong(place, "run lengths do not add up to the picture")
@@ -94,8 +94,10 @@ def _polygons(polygons: list[Any], extent: tuple[int, int], place: str) -> NDArr
 
 
 def _run_lengths(text: str, place: str) -> list[int]:
-    """Numbers of five bits a character, a sixth bit for "more follows"; the fourth and later are differences to the
-    last but one.
+    """Decodes COCO's compressed run lengths.
+
+    Each character holds five bits of a number and a bit for "more follow"; from the fourth number on, numbers are
+    differences to the last but one.
     """
     counts: list[int] = []
     value = shift = 0

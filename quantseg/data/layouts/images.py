@@ -2,7 +2,7 @@
 
     images/a/b.jpg   masks/a/b.png        or        train/images/b.jpg   train/masks/b.png
 
-The subfolders that hold images/ are its splits; a folder without a chosen split means all of them.
+The subfolders that contain images/ are the splits; without a chosen split all of them are read.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from quantseg.errors import DataError
 
 
 def find_pictures(place: Path, split: str | None, masks: bool) -> Samples:
-    """The images below a folder, with masks where it has them; the number of their classes is not known."""
+    """The images below a folder, with masks where it has some; the number of classes is unknown."""
     root = list_folder(place if split is None else place / split).root
     listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
     if not listing.names:
@@ -24,7 +24,7 @@ def find_pictures(place: Path, split: str | None, masks: bool) -> Samples:
 
 
 def rows_of(listing: Listing, decode: Decode | None = None) -> tuple[FileSample, ...]:
-    """A row for each name of a listing."""
+    """A sample for each file of a listing. decode: see Decode."""
     masks = listing.masks or (None,) * len(listing.names)
     return tuple(
         FileSample(name, listing.root / name, mask, decode) for name, mask in zip(listing.names, masks, strict=True)

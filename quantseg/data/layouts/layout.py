@@ -1,4 +1,4 @@
-"""What a layout is: a tree of folders that people keep labelled images in."""
+"""The interface of a dataset layout: a folder structure in which labelled images are kept."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from quantseg.data.samples import Samples
 from quantseg.errors import DataError
 
 Find = Callable[[Path, str | None, bool], Samples]
-"""Folder, split, whether masks are wanted -> all samples of the split, sorted by name. Raises DataError.
+"""(folder, split, whether masks are wanted) → all samples of the split, sorted by name. Raises DataError.
 
-The split is one of those that the layout lists, or None where it lists none. With masks wanted, a sample lacks
-its mask only where all do: a image without a mask among others with theirs is an error.
+The split is one of those that the layout lists, or None where it lists none. With masks wanted, either all samples have
+a mask or none: an image without a mask among images with masks is an error.
 """
 
 
 def nothing(place: Path) -> tuple[str, ...]:
-    """The splits of a tree that has none."""
+    """The splits of a layout that has none."""
     return ()
 
 
 def never(place: Path) -> bool:
-    """Whether a folder is told by its tree, for a layout that is told otherwise."""
+    """`recognises` of a layout that cannot be told from the folder's structure."""
     return False
 
 
@@ -30,10 +30,10 @@ def never(place: Path) -> bool:
 class Layout:
     """One row of LAYOUTS.
 
-    tree: what the folder holds, in one line. recognises: whether a folder is of this layout beyond doubt.
-    splits: names of the splits in a folder, sorted; empty where the tree has none. splits_join: whether all
-    splits together are what a folder means when none is chosen. find: None for model inputs that are no pictures.
-    on_disk: whether the place is a folder at all; if not, `find` judges place and split by itself.
+    tree: the folder structure in one line. find: None where the files are arrays instead of images. recognises: whether
+    a folder certainly has this layout. splits: names of the splits in a folder, sorted; empty where the layout has
+    none. splits_join: whether a folder without a chosen split means all splits together. on_disk: whether the address
+    is a folder; if not, `find` checks address and split itself.
     """
 
     tree: str
@@ -45,7 +45,7 @@ class Layout:
 
 
 def subfolders(folder: Path) -> tuple[str, ...]:
-    """Names of the visible folders in a folder, sorted; none where it is no folder. Raises DataError."""
+    """Names of the visible subfolders, sorted; none where `folder` is not a folder. Raises DataError."""
     if not folder.is_dir():
         return ()
     try:
@@ -55,5 +55,5 @@ def subfolders(folder: Path) -> tuple[str, ...]:
 
 
 def not_of(layout: str, place: Path, tree: str) -> NoReturn:
-    """Says that a folder is not of the layout that was asked for. Raises DataError."""
+    """Raises DataError: the folder does not have the layout that was asked for."""
     raise DataError(f"{place}: is no {layout} folder; that holds {tree}")

@@ -1,4 +1,4 @@
-"""Which layout a folder has, and which of its splits is meant: named by the user, or told by the tree."""
+"""Which layout a folder has and which split is meant: named by the user, or recognised from the folder's structure."""
 
 import logging
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from quantseg.errors import DataError
 log = logging.getLogger(__name__)
 
 _SUFFIXES = {"pictures": IMAGE_SUFFIXES, "arrays": ARRAY_SUFFIXES}
-"""Layouts that are any folder of files of a kind."""
+"""File suffixes of the layouts that are any folder of such files."""
 
 
 def locate(address: Address, layouts: Mapping[str, Layout]) -> tuple[str, Address]:
-    """The layout's name, and the address with the split that is meant.
+    """The layout's name, and the address with layout and split resolved.
 
-    Raises DataError where no layout or several fit the folder, or its splits leave open which is meant.
+    Raises DataError where no layout or several fit the folder, or where a split must be chosen.
     """
     name = address.layout or _recognised(address, layouts)
     if not layouts[name].on_disk:
@@ -57,7 +57,7 @@ def _recognised(address: Address, layouts: Mapping[str, Layout]) -> str:
 
 
 def _split(address: Address, name: str, layout: Layout) -> str | None:
-    """The split that is meant. Raises DataError where there is none of that name, or several to choose from."""
+    """The split to read. Raises DataError where there is none of that name, or several and none is chosen."""
     splits, chosen = layout.splits(address.place), address.split
     listed = ", ".join(splits)
     if chosen is not None and chosen not in splits:

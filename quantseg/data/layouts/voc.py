@@ -2,7 +2,7 @@
 
     JPEGImages/ID.jpg   SegmentationClass/ID.png   ImageSets/Segmentation/train.txt, val.txt, trainval.txt
 
-The palette index of a mask is the class; 255, the border between objects, is ignored. A list has one ID a line.
+The palette index in a mask is the class id; 255, the border between objects, is ignored. A list has one ID per line.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ _LISTS = Path("ImageSets", "Segmentation")
 
 
 def find_voc(place: Path, split: str | None, masks: bool) -> Samples:
-    """The images that a split lists. Raises DataError where one that is listed is not there."""
+    """The images that a split lists. Raises DataError where a listed one is missing."""
     if split is None or not (place / "JPEGImages").is_dir():
         not_of("voc", place, _TREE)
     source = place / _LISTS / f"{split}.txt"

@@ -1,8 +1,8 @@
-"""Recipe: how images become the model's input and its output becomes classes, declared once.
+"""Recipe: how images become the model's input and how its outputs become classes, declared once.
 
-A recipe is read from TOML, overridden by flags (toml.py) and completed from the signature of the model
-(signature.py). The completed recipe travels in the metadata of the written model under `METADATA_KEY`, so
-that later commands need no flags. Ground floor: no ONNX, no runtime.
+A recipe is read from TOML, overridden by flags (toml.py) and completed from the model's signature (signature.py). The
+completed recipe is stored in the metadata of the written model under `METADATA_KEY`, so that later commands need no
+flags. This package depends on neither ONNX nor a runtime.
 """
 
 from quantseg.data.recipe.signature import complete, image_input

@@ -1,6 +1,6 @@
-"""What a model's signature says about its recipe: which tensor is the image, where channels are.
+"""Completion of a recipe from the model's signature: which input takes the image, its size and layout.
 
-Which output is read, and as what, is decided by the heads (`quantseg.data.heads`).
+Which output is read, and by which output head, is decided in `quantseg.data.heads`.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ _IMAGE_DTYPES = ("float32", "float16", "float64", "uint8")
 
 
 def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, model: str) -> Recipe:
-    """The recipe with every None decided from the model's signature; `model` (its file) opens every message.
+    """The recipe with every None resolved from the model's signature. model: its file; error messages begin with it.
 
-    Two fields may stay open: `channels`, None where no image has the model's channel count (such a model
-    takes arrays only), and `classes`, empty where an integer output does not tell their number. A model with
-    an integer input gets raw pixels (scale 1). Completing twice changes nothing.
-    Raises ModelError where no input or output is image-like, RecipeError where recipe and model contradict.
+    Two fields may stay open: `channels` is None where images do not have the model's number of channels (such a model
+    takes arrays only), and `classes` is empty where an integer output does not tell their number. A model with an
+    integer input gets raw pixels (scale 1). Completing twice changes nothing.
+    Raises ModelError where no input or output is image-like, RecipeError where recipe and model contradict each other.
     """
     try:
         completed = _complete_input(recipe.input, image_input(inputs, recipe.input))
@@ -30,7 +30,7 @@ def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[Ten
 
 
 def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec:
-    """The input that takes the image: four axes and a number type; one with 1 or 3 channels goes first.
+    """The input that takes the image: of four axes and a numeric type; inputs with 1 or 3 channels are preferred.
 
     Raises ModelError where there is none.
     """
@@ -66,7 +66,7 @@ def _complete_input(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
 
 
 def _input_layout(spec: TensorSpec) -> str:
-    """Where the channels stand: at the axis of 1, 3 or 4, else at the clearly smaller of the two axes."""
+    """The layout: channels are on the axis of size 1, 3 or 4, else on the smaller one. Raises RecipeError."""
     first, last = spec.shape[1], spec.shape[3]
     if first in (1, 3, 4):
         return "NCHW"

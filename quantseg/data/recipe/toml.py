@@ -1,4 +1,4 @@
-"""Recipes from text: TOML tables and command-line flags, both through one table of fields."""
+"""Recipes from TOML and from command-line flags, both checked by one table of fields."""
 
 import difflib
 import re
@@ -17,7 +17,7 @@ METADATA_KEY = "quantseg.recipe"
 
 
 def recipe_from_toml(text: str, *, source: str) -> Recipe:
-    """Reads a recipe; `source` (a file name) opens every message.
+    """Reads a recipe. source: a file name; error messages begin with it.
 
     Raises RecipeError for text that is not TOML, an unknown table or key, a value of the wrong type or range.
     """
@@ -33,9 +33,9 @@ def recipe_from_toml(text: str, *, source: str) -> Recipe:
 
 
 def override(recipe: Recipe, **flags: object) -> Recipe:
-    """The recipe with the flags that are not None in place of its own values.
+    """The recipe with the values of the flags that are not None.
 
-    A flag is a field's name; `output` and `output_layout` stand for the output's name and layout.
+    A flag has the name of its field; `output` and `output_layout` are the output's name and layout.
     Raises RecipeError for a value of the wrong type or range, TypeError for a flag that does not exist.
     """
     given: dict[str, dict[str, Any]] = {"input": {}, "output": {}}
@@ -52,7 +52,7 @@ def override(recipe: Recipe, **flags: object) -> Recipe:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) from "HxW" or one side of a square. Raises RecipeError."""
+    """(height, width) from "HxW", or from one number for a square. Raises RecipeError."""
     match = re.fullmatch(r"(\d{1,9})(?:[xX×](\d{1,9}))?", text.strip(), re.ASCII)
     if match is None:
         raise RecipeError(f"size: {text!r} is not a size; give HEIGHTxWIDTH, for example 256x320")
@@ -104,7 +104,7 @@ def _require_known(given: Iterable[str], known: Mapping[str, object], *, what: s
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int:  # a bool is not a number here
+    if type(value) is not int:  # a bool is not a number in a recipe
         raise TypeError
     return value
 
@@ -141,7 +141,7 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 class _Kind(NamedTuple):
-    """How a field is read from a TOML value, and what its value is called in a message."""
+    """How a field is read from a TOML value, and how messages describe its type."""
 
     read: Callable[[Any], Any]
     called: str

@@ -1,7 +1,6 @@
-"""Graph rewrites that leave the numbers as they are, one per file, in the order in which they are applied.
+"""Graph rewrites from float to float that keep what the model computes, one per file, in the order of application.
 
-Each edits the model that it is given and returns what it did and what it would not do. Shapes are inferred
-anew before each.
+Each edits the model in place and returns its changes and refusals. Shapes are inferred anew before each.
 """
 
 from collections.abc import Callable
@@ -37,26 +36,26 @@ Lowering = Callable[[ir.Model], RewriteOutcome]
 
 LOWERINGS: dict[str, Lowering] = {
     "fold_constants": fold_constants,
-    "fold_more_constants": fold_constants,  # of shapes that the first pass made known
+    "fold_more_constants": fold_constants,  # shapes that the first pass made constant
     "remove_identities": remove_identities,
     "recognise_channel_shuffles": recognise_channel_shuffles,
     "sink_transposes": sink_transposes,
-    "merge_clamps": merge_clamps,  # before the activations that hold a Relu6
-    "recognise_activations": recognise_activations,  # before folding: hard-swish has an Add and a Div
-    "fold_batch_norms": fold_batch_norms,  # before pads merge: a Pad may lie between
-    "recognise_normalisations": recognise_normalisations,  # what they hold stays, in the next two as well
+    "merge_clamps": merge_clamps,  # before the activations that contain a Relu6
+    "recognise_activations": recognise_activations,  # before folding: hard-swish contains an Add and a Div
+    "fold_batch_norms": fold_batch_norms,  # before merge_pads: a Pad may lie between
+    "recognise_normalisations": recognise_normalisations,  # the next two leave their nodes alone
     "lower_reductions": lower_reductions,
-    "lower_arithmetic": lower_arithmetic,  # after folding, which takes most of it
-    "fold_scales": fold_scales,  # those that lower_arithmetic makes as well
+    "lower_arithmetic": lower_arithmetic,  # after folding, which removes most of it
+    "fold_scales": fold_scales,  # also those that lower_arithmetic makes
     "lower_tanhs": lower_tanhs,
-    "lower_hard_swishes": lower_hard_swishes,  # after folding, so that a convolution stands before them
-    "lower_hard_sigmoids": lower_hard_sigmoids,  # those that lower_hard_swishes makes as well
+    "lower_hard_swishes": lower_hard_swishes,  # after folding, so that the convolution is their producer
+    "lower_hard_sigmoids": lower_hard_sigmoids,  # also those that lower_hard_swishes makes
     "lower_prelus": lower_prelus,
     "lower_conv_transposes": lower_conv_transposes,
     "lower_unpooling": lower_unpooling,
-    "move_clamps_early": move_clamps_early,  # past the pixel shuffle of what ConvTranspose became
+    "move_clamps_early": move_clamps_early,  # past the pixel shuffles that replaced ConvTranspose
     "lower_average_pools": lower_average_pools,
-    "merge_pads": merge_pads,  # into the convolutions that ConvTranspose became as well
+    "merge_pads": merge_pads,  # also into the convolutions that replaced ConvTranspose
     "write_all_axes": write_all_axes,
     "remove_dead": remove_dead,
 }

@@ -1,13 +1,13 @@
-"""Spellings of five activations, brought to one each, so that plan and runtime recognise them.
+"""Five activations that exporters decompose into several nodes, replaced by their operators.
 
     hard-swish    x·clip(x + 3, 0, 6)/6, with the division (or product) anywhere  ->  HardSwish (opset 14), or
                   x·HardSigmoid(x) with α = 1/6, β = 1/2 below
-    hard-sigmoid  clip(x + 3, 0, 6)/6, and its like with other numbers  ->  HardSigmoid
+    hard-sigmoid  clip(x + 3, 0, 6)/6, and the same with other constants  ->  HardSigmoid
     sigmoid       1/(1 + exp(−x))  ->  Sigmoid(x)
     SiLU          x/(1 + exp(−x))  ->  x·Sigmoid(x)
     PRelu         max(x, a·x) with every a <= 1, relu(x) − a·relu(−x)  ->  PRelu
-Sources: Howard et al., arXiv:1905.02244; Elfwing et al., arXiv:1702.03118; He et al., arXiv:1502.01852. The last two
-spellings are those of TensorFlow's exporters.
+Plan and runtimes recognise the operators only. The patterns of SiLU and PRelu are those of TensorFlow's exporters.
+Sources: Howard et al., arXiv:1905.02244; Elfwing et al., arXiv:1702.03118; He et al., arXiv:1502.01852.
 """
 
 import math
@@ -22,14 +22,14 @@ from quantseg.graph.edit import constant, initializer, input_at, only_producer, 
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 _HARD_SWISH_OPSET = 14
-_CLOSE = 1e-6  # relative: 1/6 is written in float32, in more than one rounding
-_DEPTH = 3  # products within products: hard-swish is written in two
+_CLOSE = 1e-6  # relative: exporters write 1/6 in float32, rounded in different ways
+_DEPTH = 3  # levels of nested products; hard-swish takes two
 
 
 def recognise_activations(model: ir.Model) -> RewriteOutcome:
-    """Rewrites every such spelling in the main graph."""
+    """Replaces every such pattern in the main graph."""
     changes = []
-    for node in reversed(list(model.graph)):  # from the end: the outermost factor of a product comes first
+    for node in reversed(list(model.graph)):  # from the end: of a nested product the outermost node first
         if node.graph is None or node.domain != "":
             continue
         change: Change | None = None
@@ -46,7 +46,10 @@ def recognise_activations(model: ir.Model) -> RewriteOutcome:
 
 @dataclass(frozen=True)
 class _Product:
-    """factor·leaf·leaf·…, each leaf with its reader, and the nodes that multiply, the outermost first."""
+    """factor·leaf·leaf·…: a tree of Mul and Div nodes.
+
+    leaves: each tensor factor with the node that reads it. nodes: the Mul and Div nodes, the outermost first.
+    """
 
     factor: float
     leaves: tuple[tuple[ir.Value, ir.Node], ...]
@@ -54,7 +57,7 @@ class _Product:
 
 
 def _product(node: ir.Node, depth: int = _DEPTH) -> _Product | None:
-    """The node's product, through products that only it reads; None where a tensor or 0 divides."""
+    """The product that a Mul or Div ends, nested ones included; None where the divisor is a tensor or 0."""
     factor, nodes = 1.0, [node]
     leaves: list[tuple[ir.Value, ir.Node]] = []
     for index, value in enumerate(node.inputs):
@@ -89,7 +92,7 @@ def _hard_swish(node: ir.Node, opset: int) -> Change | None:
     if opset >= _HARD_SWISH_OPSET:
         new = [ir.node("HardSwish", [x], name=node.name)]
     elif len(product.nodes) == 1 and inside[0].op_type == "HardSigmoid":
-        return None  # spelt so already
+        return None  # already in this form
     else:
         sigmoid = ir.node("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5}, name=f"{node.name}_gate")
         new = [sigmoid, ir.node("Mul", [x, sigmoid.outputs[0]], name=node.name)]
@@ -99,7 +102,7 @@ def _hard_swish(node: ir.Node, opset: int) -> Change | None:
 
 
 def _gate(x: ir.Value, gate: ir.Value, user: ir.Node, factor: float) -> list[ir.Node] | None:
-    """The nodes that make `gate` out of x for `user` alone, where factor·x·gate is hard-swish; else None."""
+    """The nodes that compute `gate` from x, if only `user` reads it and factor·x·gate is hard-swish; else None."""
     if sigmoid := only_producer(gate, user, "HardSigmoid"):
         alpha = sigmoid.attributes["alpha"].as_float() if "alpha" in sigmoid.attributes else 0.2
         beta = sigmoid.attributes["beta"].as_float() if "beta" in sigmoid.attributes else 0.5
@@ -137,7 +140,7 @@ def _hard_sigmoid(node: ir.Node) -> Change | None:
 
 
 def _silu(node: ir.Node) -> Change | None:
-    """x/(1 + exp(−x)), and the same with 1 instead of the first x."""
+    """SiLU x/(1 + exp(−x)), or sigmoid 1/(1 + exp(−x))."""
     if node.op_type not in ("Div", "Reciprocal"):
         return None
     dividend = node.inputs[0] if node.op_type == "Div" else None
@@ -171,7 +174,7 @@ def _prelu(node: ir.Node) -> Change | None:
 
 @dataclass(frozen=True)
 class _Bent:
-    """PRelu of x; nodes: those that are of no use any more."""
+    """A PRelu of x that was found. nodes: those that it replaces, but for the last."""
 
     x: ir.Value
     slopes: NDArray[Any]
@@ -206,7 +209,7 @@ def _two_halves(node: ir.Node) -> _Bent | None:
 
 
 def _times_constant(value: ir.Value | None, user: ir.Node) -> tuple[ir.Value, NDArray[Any], ir.Node] | None:
-    """The tensor and the float32 constant whose product `value` is, for `user` alone, and the Mul; else None."""
+    """The tensor and the float32 constant that a Mul multiplies for `user` alone, and the Mul; else None."""
     mul = only_producer(value, user, "Mul")
     if mul is None:
         return None
@@ -218,7 +221,7 @@ def _times_constant(value: ir.Value | None, user: ir.Node) -> tuple[ir.Value, ND
 
 
 def _spreads(slopes: NDArray[Any], x: ir.Value) -> bool:
-    """Whether the slopes broadcast to the shape of x, as those of a PRelu must, and leave it as it is."""
+    """Whether the slopes broadcast to the shape of x without changing it, as a PRelu requires."""
     if x.shape is None or slopes.ndim > len(x.shape):
         return False
     behind = x.shape[len(x.shape) - slopes.ndim :]

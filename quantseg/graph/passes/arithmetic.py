@@ -1,7 +1,7 @@
-"""Quotients, squares and sums as Add and Mul, which runtimes have integer kernels for.
+"""Quotients, negation, squares, sums and magnitudes as operators that runtimes have integer kernels for.
 
     x/c = x·(1/c)      −x = (−1)·x      x² = x·x      sum(a, b, …) = a + b + …      |x| = LeakyRelu(x), slope −1
-A product with one number costs nothing where scales.py brings it into a weight.
+A Mul by one number costs nothing where scales.py folds it into a weight.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from quantseg.graph.passes.reach import leading_to_product
 
 
 def lower_arithmetic(model: ir.Model) -> RewriteOutcome:
-    """Rewrites them in the main graph where a convolution or product comes after. Needs inferred shapes."""
+    """Rewrites them in the main graph where a convolution or matrix product follows. Needs inferred shapes."""
     useful, kept = leading_to_product(model.graph), normalising(model.graph)
     changes = []
     for node in list(model.graph):
@@ -32,7 +32,7 @@ def lower_arithmetic(model: ir.Model) -> RewriteOutcome:
 
 
 def _on_pixels(node: ir.Node) -> bool:
-    """Whether it computes float numbers from other nodes' answers; what it does with the image itself stays."""
+    """Whether the node computes floats from outputs of other nodes; arithmetic on the graph's inputs is left alone."""
     variable = [value for value in node.inputs if constant(value) is None]
     computed = all(value is not None and value.producer() is not None for value in variable)
     return computed and node.outputs[0].dtype == ir.DataType.FLOAT

@@ -1,14 +1,13 @@
-"""AveragePool as onnxruntime's integer kernel (1.31) wants it: without dilations, and without padding that it counts
-where it rounds its size up; that becomes a Pad.
+"""AveragePool in the forms that integer kernels compute correctly: no dilations, no ceil_mode with count_include_pad.
 
     pool(x, pads=p, count_include_pad) = pool(Pad(x, p))
-With ceil_mode a last window may reach beyond the padding. What lies there counts for nothing, but the integer kernel
-counts it along with the padding; without padding of its own it does not. A last window that would begin in the padding
-is left out, so the Pad ends where the last one that is there does.
-A dilated window, which opset 19 allows, is a depthwise Conv of equal weights; a dilation of 1 says nothing.
+With ceil_mode a last window may reach beyond the padding. ONNX does not count the pixels beyond it, but onnxruntime's
+integer kernel (1.31) does, together with the padding; a pool without padding of its own is right. So the padding
+becomes a Pad. ONNX leaves out a last window that would begin in the padding, so the Pad ends with the last window.
+A dilated window, which opset 19 allows, becomes a depthwise Conv of equal weights; dilations of 1 are dropped.
 
-A window as large as the image is a GlobalAveragePool. On AVX2 OpenVINO (2026.4) brings the mean of few channels onto
-its grid twice, which gives another number; a GlobalAveragePool is a ReduceMean there, which is right.
+A window as large as the image becomes a GlobalAveragePool: on AVX2, OpenVINO (2026.4) requantises the mean of few
+channels twice, which changes it; a GlobalAveragePool is a ReduceMean there, which is right.
 """
 
 import math
@@ -20,7 +19,7 @@ from quantseg.graph.edit import initializer, ints, owner, replace, static_shape
 from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 
 MOST_WEIGHTS = 1 << 24
-"""A wide window over many channels is a few bytes in a file and as many weights as their product once it is a Conv."""
+"""Most weights (window times channels) of a Conv that replaces a dilated pool, which itself has none in the file."""
 
 
 def lower_average_pools(model: ir.Model) -> RewriteOutcome:
@@ -32,7 +31,7 @@ def lower_average_pools(model: ir.Model) -> RewriteOutcome:
 
 
 def _undilate(node: ir.Node) -> Change | None:
-    """Drops dilations of 1; a window with others becomes a Conv, where it counts its padding or has none."""
+    """Drops dilations of 1; turns a dilated pool into a Conv, if it counts its padding or has none."""
     spread = node.attributes.pop("dilations", None)
     if spread is None or set(spread.as_ints()) == {1}:
         return None
@@ -60,7 +59,7 @@ def _undilate(node: ir.Node) -> Change | None:
 
 
 def _globalise(node: ir.Node) -> Change | None:
-    """A pool whose one window is the whole image becomes a GlobalAveragePool."""
+    """Turns a pool whose only window is the whole image into a GlobalAveragePool."""
     sizes, attributes = static_shape(node.inputs[0]), node.attributes
     pads, auto = attributes.get("pads"), attributes.get_string("auto_pad", "NOTSET")
     padded = auto.startswith("SAME") or (auto == "NOTSET" and pads is not None and any(pads.as_ints()))
@@ -91,7 +90,7 @@ def _separate(node: ir.Node) -> Change | Refusal:
 
 
 def _widths(node: ir.Node) -> tuple[list[int], list[int]] | str:
-    """What is added before and after each spatial axis, or why that is not known."""
+    """The padding before and after each spatial axis, or why it is not known."""
     window = node.attributes["kernel_shape"].as_ints()
     auto, ones = node.attributes.get_string("auto_pad", "NOTSET"), [1] * len(window)
     own = node.attributes.get("pads") if auto == "NOTSET" else None

@@ -1,7 +1,7 @@
-"""Pad and Resize that name the axes they work on, as they may since opset 18, written out for every axis.
+"""Pad and Resize with an `axes` input or attribute (opset 18), rewritten to name all axes.
 
     Pad(x, [p, q], axes=[2]) = Pad(x, [0, 0, p, 0, 0, 0, q, 0])        Resize likewise, with scale 1 elsewhere
-onnxruntime 1.31 moves Transposes past these nodes as if all axes were there, and then fails while it runs.
+onnxruntime 1.31 moves Transposes past these nodes as if they named all axes, and then fails at run time.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from quantseg.graph.passes.pad import widths
 
 
 def write_all_axes(model: ir.Model) -> RewriteOutcome:
-    """Writes them out in the main graph where widths, scales and sizes are constant. Needs inferred shapes."""
+    """Rewrites them in the main graph where pads, scales and sizes are constant. Needs inferred shapes."""
     changes = []
     for node in model.graph:
         rewrite = {"Pad": _pad, "Resize": _resize}.get(node.op_type) if node.domain == "" else None
@@ -36,7 +36,7 @@ def _pad(node: ir.Node) -> bool:
 
 
 def _resize(node: ir.Node) -> bool:
-    """Only where the image keeps its region (roi) and its proportions are nobody's business."""
+    """Only without a region of interest (roi), and with keep_aspect_ratio_policy "stretch"."""
     named, before = node.attributes.get("axes"), static_shape(node.inputs[0])
     policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
     if named is None or before is None or policy != "stretch" or input_at(node, 1):

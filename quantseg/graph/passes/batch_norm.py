@@ -1,11 +1,11 @@
-"""Scale and shift per channel (BatchNormalization above all) are folded into the convolution next to them.
+"""Per-channel scale and shift (BatchNormalization above all), folded into the convolution before or after it.
 
     before:  s·(W∗x + b) + t  =  (s·W)∗x + (s·b + t)
     through Pad:  s·Pad(y, v) + t  =  Pad(s·y + t, s·v + t), where s·v + t is one number for all channels
-    after:  W∗(s·x + t) + b  =  (W·s)∗x + (b + ΣW·t), where no zeros are padded between, or t = 0
+    after:  W∗(s·x + t) + b  =  (W·s)∗x + (b + ΣW·t), where the convolution does not pad, or t = 0
 
-A BatchNormalization that has no such neighbour is written as a 1x1 depthwise Conv, which runtimes have an
-integer kernel for. Source of the folding: Jacob et al., CVPR 2018, section 3.2.
+A BatchNormalization without such a neighbour becomes a 1x1 depthwise Conv, which runtimes have an integer kernel for.
+Source of the folding: Jacob et al., CVPR 2018, section 3.2.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ from quantseg.graph.passes.pad import fill_value, widths
 
 
 def fold_batch_norms(model: ir.Model) -> RewriteOutcome:
-    """Folds every scale and shift of the main graph that folds exactly. Needs inferred shapes."""
+    """Folds every per-channel scale and shift of the main graph where that is exact. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     for node in list(model.graph):
         affine = channelwise(node)
@@ -50,7 +50,7 @@ def _fold(affine: Channelwise) -> list[Change | Refusal]:
 
 
 def _into_producer(affine: Channelwise) -> ir.Node | None:
-    """Folds into the linear node before, maybe through a Pad; gives that node, None where it cannot."""
+    """Folds into the linear node before, through a Pad if need be; returns that node, None where it cannot."""
     pad = only_producer(affine.source, affine.node, "Pad")
     below, user = (pad.inputs[0], pad) if pad is not None else (affine.source, affine.node)
     producer = only_producer(below, user, *BIASED_PRODUCTS)
@@ -66,13 +66,13 @@ def _into_producer(affine: Channelwise) -> ir.Node | None:
 
 
 def _through_pad(pad: ir.Node, scale: F64, shift: F64) -> bool:
-    """Gives the Pad the value that the scaled and shifted border has, where that is one number."""
+    """Sets the Pad's value to scale·value + shift; False, and no change, where that is not one known number."""
     axes = rank(pad.inputs[0])
     added = widths(pad, axes) if axes is not None else None
     if added is None or any(added[0][:2]) or any(added[1][:2]):
         return False
     if "mode" in pad.attributes and pad.attributes["mode"].as_string() != "constant":
-        return True  # repeated pixels are scaled and shifted like their originals
+        return True  # copies of pixels are scaled and shifted with their originals
     value = fill_value(pad)
     if value is None:
         return False
@@ -87,7 +87,7 @@ def _through_pad(pad: ir.Node, scale: F64, shift: F64) -> bool:
 
 
 def _into_user(affine: Channelwise) -> ir.Node | None:
-    """Folds into the Conv behind, if its border sees what it saw; gives that node, None where it cannot."""
+    """Folds into the Conv after, if that leaves its borders right; returns that node, None where it cannot."""
     user = only_user(affine.node.outputs[0])
     if user is None or user.op_type != "Conv" or user.domain != "" or user.graph is not affine.node.graph:
         return None
@@ -103,7 +103,7 @@ def _into_user(affine: Channelwise) -> ir.Node | None:
 
 
 def _repeats(affine: Channelwise) -> bool:
-    """Whether one channel becomes several, each scaled and shifted in its own way."""
+    """Whether the node broadcasts one channel to several, each with its own scale and shift."""
     before, after = affine.source.shape, affine.node.outputs[0].shape
     return before is not None and after is not None and before[1] != after[1]
 

@@ -1,8 +1,8 @@
-"""A channel shuffle, written by exporters as Reshape, Transpose, Reshape, becomes a Gather of channels.
+"""A channel shuffle, exported as Reshape, Transpose, Reshape, becomes a Gather of channels.
 
     (N, g·c, H, W) → (N, g, c, H, W) → (N, c, g, H, W) → (N, c·g, H, W)        channel i·g + j is channel j·c + i
-One node tells what five axes hide: only the order of the channels changes, which the weights of what follows can take
-over. Source: Zhang et al., ShuffleNet, arXiv:1707.01083, section 3.1.
+A Gather shows that only the order of the channels changes, so that the weights of the next convolution can be
+permuted instead. Source: Zhang et al., ShuffleNet, arXiv:1707.01083, section 3.1.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 
 def recognise_channel_shuffles(model: ir.Model) -> RewriteOutcome:
-    """Rewrites each shuffle of the main graph whose channels are known. Needs inferred shapes."""
+    """Rewrites each shuffle of the main graph whose number of channels is known. Needs inferred shapes."""
     changes = []
     for node in list(model.graph):
         found = _shuffle(node)
@@ -30,7 +30,7 @@ def recognise_channel_shuffles(model: ir.Model) -> RewriteOutcome:
 
 
 def _shuffle(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:
-    """The Reshape and the Transpose before this Reshape, and the groups, where the three are a shuffle."""
+    """The Reshape and Transpose before this Reshape, and the number of groups, if the three are a shuffle."""
     if node.op_type != "Reshape" or node.domain != "":
         return None
     turned = only_producer(node.inputs[0], node, "Transpose")
@@ -48,7 +48,7 @@ def _shuffle(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:
 
 
 def _sizes(value: ir.Value | None) -> list[object]:
-    """The sizes: numbers or names; None for one of which nothing is known."""
+    """The value's dims: a number, a symbolic name, or None where unknown."""
     if value is None or value.shape is None:
         return []
     return [size if isinstance(size, int) else size.value for size in value.shape]

@@ -1,8 +1,7 @@
 """Nodes that scale and shift each channel by constants: y[c] = scale[c]·x[c] + shift[c].
 
 BatchNormalization at inference is one: scale = γ/√(σ² + ε), shift = β − μ·scale. So are Mul, Div, Add and Sub
-with a constant that has one number, or one number per channel. Computed in float64, rounded once when a
-weight is written.
+with a constant of one number or one number per channel. Computed in float64; rounded once, when a weight is written.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Channelwise:
-    """`node` gives scale·source + shift, both of shape (channels,), or (1,) for all channels alike."""
+    """`node` computes scale·source + shift. scale, shift: (channels,), or (1,) for all channels alike."""
 
     node: ir.Node
     source: ir.Value
@@ -27,14 +26,14 @@ class Channelwise:
     shift: F64
 
     def widened(self, channels: int) -> tuple[F64, F64] | None:
-        """Scale and shift with one number per channel; None where they would widen the tensor instead."""
+        """Scale and shift per channel, (channels,); None where theirs is another number of channels."""
         if any(vector.size not in (1, channels) for vector in (self.scale, self.shift)):
             return None
         return np.broadcast_to(self.scale, (channels,)), np.broadcast_to(self.shift, (channels,))
 
 
 def channelwise(node: ir.Node) -> Channelwise | None:
-    """Reads the node as scale and shift, None where it is no such node or the numbers are not finite."""
+    """The node as scale and shift; None where it is not of this kind or the constants are not finite."""
     if node.domain != "":
         return None
     found = _batch_norm(node) if node.op_type == "BatchNormalization" else _arithmetic(node)
@@ -53,7 +52,7 @@ def _batch_norm(node: ir.Node) -> Channelwise | None:
         return None
     gamma, beta, mean, variance = known
     epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
-    with np.errstate(all="ignore"):  # a variance below −ε gives NaN, which channelwise() turns down
+    with np.errstate(all="ignore"):  # a variance below −ε gives NaN, which channelwise() rejects
         scale = gamma / np.sqrt(variance + epsilon)
         return Channelwise(node, source, scale, beta - mean * scale)
 
@@ -73,12 +72,12 @@ def _arithmetic(node: ir.Node) -> Channelwise | None:
         return Channelwise(node, source, one, vector)
     if node.op_type == "Sub":
         return Channelwise(node, source, one, -vector) if left is None else Channelwise(node, source, -one, vector)
-    with np.errstate(all="ignore"):  # a division by zero is turned down by channelwise()
+    with np.errstate(all="ignore"):  # channelwise() rejects a division by zero
         return Channelwise(node, source, vector if node.op_type == "Mul" else 1 / vector, zero)
 
 
 def _per_channel(array: NDArray[Any] | None, axes: int | None) -> F64 | None:
-    """The constant as a vector along axis 1 of so many axes, None where it varies along another."""
+    """The constant as a vector along axis 1 of a tensor of `axes` axes; None where it varies along another axis."""
     if array is None or array.dtype != np.float32 or axes is None or axes < 2 or array.ndim > axes:
         return None
     sizes = (1,) * (axes - array.ndim) + array.shape

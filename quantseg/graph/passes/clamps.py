@@ -1,8 +1,8 @@
-"""Relu, Clip, Min and Max with a constant: each is a clamp, and clamps behind each other are one.
+"""Relu, Clip, and Min and Max with a constant are clamps; consecutive clamps become one.
 
     max(x, a) = clip(x, a, ∞)        min(x, b) = clip(x, −∞, b)
     clip(clip(x, a, b), c, d) = clip(x, clip(a, c, d), clip(b, c, d))
-So Relu6 has one spelling however it was written, and the activations that hold it are recognised.
+So Relu6 has one form however it was exported, and the activations that contain it are recognised.
 """
 
 import math
@@ -20,7 +20,7 @@ _CLAMPS = CLAMPS | {"Max", "Min"}
 
 @dataclass(frozen=True)
 class _Clamp:
-    """`node` gives min(max(x, low), high), with low <= high."""
+    """`node` computes min(max(x, low), high), with low <= high."""
 
     node: ir.Node
     x: ir.Value
@@ -60,7 +60,7 @@ def _clamp(node: ir.Node) -> _Clamp | None:
 
 
 def _extremum(node: ir.Node) -> _Clamp | None:
-    """Min or Max of a tensor and one number, which does not widen it."""
+    """Min or Max of a tensor and a constant of one number, in the tensor's shape."""
     if len(node.inputs) != 2:
         return None
     for x, other in (node.inputs, node.inputs[::-1]):
@@ -73,7 +73,7 @@ def _extremum(node: ir.Node) -> _Clamp | None:
 
 
 def _bound(node: ir.Node, index: int, absent: float) -> float | None:
-    """The bound at an input, None where it is computed."""
+    """The constant bound at this input, `absent` where it is omitted, None where it is computed."""
     return absent if input_at(node, index) is None else scalar(node.inputs[index])
 
 

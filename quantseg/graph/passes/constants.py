@@ -1,8 +1,7 @@
-"""Constant folding: what does not depend on the input is computed once, here.
+"""Constant folding: nodes that do not depend on the model's input are computed once, here.
 
-Shape of a value whose sizes are known is such a constant, and so is all that hangs on it. Only operators of a
-list are folded: deterministic, and no costlier than the bytes that they write, which are bounded before they
-are computed.
+The Shape of a tensor with static dims is such a constant. Only operators of a list are folded: deterministic ones
+whose cost is proportional to the bytes that they write, and that number is bounded before they are run.
 """
 
 import math
@@ -19,9 +18,9 @@ from quantseg.graph.edit import constant, initializer, owner, static_shape
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 SIZE_LIMIT = 1 << 26
-"""Bytes that one folded constant may take (64 MB): beyond, the node that makes it is the smaller file."""
+"""Most bytes of one folded constant (64 MB); beyond, keeping the node makes the smaller file."""
 
-_DYNAMIC = -1  # stands for a size that is not known
+_DYNAMIC = -1  # a dynamic dim
 
 _FOLDABLE = frozenset((
     "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Exp",
@@ -34,7 +33,7 @@ _FOLDABLE = frozenset((
 
 
 def fold_constants(model: ir.Model) -> RewriteOutcome:
-    """Replaces every node of the main graph whose outputs are known, Constant nodes too, by initializers.
+    """Replaces every node of the main graph whose outputs are constant, Constant nodes too, by initializers.
 
     Needs inferred shapes.
     """
@@ -53,7 +52,7 @@ def fold_constants(model: ir.Model) -> RewriteOutcome:
 
 
 def _evaluate(node: ir.Node, opset: int) -> list[NDArray[Any]] | None:
-    """The node's outputs, or None where they are not known, too big, or outputs of the graph."""
+    """The node's outputs; None where they are not constant, too big, or graph outputs."""
     if node.domain != "" or any(output.is_graph_output() for output in node.outputs):
         return None
     if node.op_type == "Constant":
@@ -77,13 +76,13 @@ def _evaluate(node: ir.Node, opset: int) -> list[NDArray[Any]] | None:
 
 
 def _sizes(value: ir.Value | None) -> NDArray[np.int64] | None:
-    """The sizes that a Shape node gives as `value`, None where no such node does."""
+    """The dims that `value` holds if a Shape node produces it, else None; see `_shape`."""
     maker = value.producer() if value is not None else None
     return _shape(maker) if maker is not None and maker.op_type == "Shape" and maker.domain == "" else None
 
 
 def _shape(node: ir.Node) -> NDArray[np.int64] | None:
-    """What the Shape node gives, with _DYNAMIC for sizes that are not known; None where the rank is not."""
+    """The output of a Shape node, with _DYNAMIC for dynamic dims; None where the rank is unknown."""
     source = node.inputs[0]
     if source is None or source.shape is None:
         return None
@@ -98,7 +97,7 @@ def _bounded(value: ir.Value) -> bool:
 
 
 def _run(node: ir.Node, arrays: list[NDArray[Any] | None], opset: int) -> list[NDArray[Any]] | None:
-    """One node in onnx's reference evaluator; None where it gives up, so that the runtime may say why."""
+    """The node's outputs by onnx's reference evaluator; None where it fails: the runtime will say why."""
     inputs = {f"x{index}": array for index, array in enumerate(arrays) if array is not None}
     names = [f"x{index}" if array is not None else "" for index, array in enumerate(arrays)]
     outputs = [f"y{index}" for index in range(len(node.outputs))]
@@ -115,6 +114,6 @@ def _run(node: ir.Node, arrays: list[NDArray[Any] | None], opset: int) -> list[N
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             results = ReferenceEvaluator(model).run(None, inputs)
-    except Exception:  # any operator may fail in its own way on a graph that was never run
+    except Exception:  # an operator may raise anything on a graph that was never run
         return None
     return [np.asarray(result) for result in results]

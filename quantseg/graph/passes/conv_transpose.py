@@ -1,7 +1,7 @@
-"""ConvTranspose becomes Conv + DepthToSpace + Slice, which run on integers; the arithmetic is in subpixel.py.
+"""ConvTranspose becomes Conv + DepthToSpace + Slice, which have integer kernels; the arithmetic is in subpixel.py.
 
-The Slice is left out where nothing is cut, DepthToSpace where the stride is 1. Unequal strides are
-interleaved by Reshape, Transpose, Reshape where all sizes but one are known, else one axis after the other.
+There is no Slice where nothing is cropped, and no DepthToSpace where the stride is 1. Unequal strides are interleaved
+by Reshape, Transpose, Reshape where at most one size is dynamic, else axis by axis.
 """
 
 import math
@@ -18,8 +18,8 @@ from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outco
 from quantseg.graph.passes.subpixel import Axis, Phases, phase_weights, phases
 
 COST_LIMIT = 3.0
-"""Arithmetic of the lowered form over that of the original up to which lowering pays: where the processor has
-dot-product instructions (AVX-VNNI), integer convolutions run three to four times as fast as float ones."""
+"""Largest ratio of MACs, lowered form to original, at which lowering pays: with dot-product instructions (AVX-VNNI),
+integer convolutions run three to four times as fast as float ones."""
 
 _TO_THE_END = np.iinfo(np.int64).max
 
@@ -38,7 +38,7 @@ def lower_conv_transposes(model: ir.Model) -> RewriteOutcome:
 
 
 def _lower(node: ir.Node) -> str:
-    """Puts the lowered form in the node's place and gives it in words. Raises NotLowered before any edit."""
+    """Replaces the node by its lowered form and describes that in words. Raises NotLowered before any edit."""
     weight, bias = constant(input_at(node, 1)), constant(input_at(node, 2))
     if weight is None or weight.dtype != np.float32 or (bias is None and input_at(node, 2) is not None):
         raise NotLowered("its weights are not float32 constants")
@@ -55,7 +55,7 @@ def _lower(node: ir.Node) -> str:
 
 
 def _check_cost(weight: NDArray[Any], axes: tuple[Axis, Axis], cheapest: tuple[Phases, Phases]) -> None:
-    """Multiplications for each input pixel: of the kernel before, of all phases after."""
+    """Raises NotLowered beyond COST_LIMIT. Compares MACs per input pixel: of the kernel, and of all phases."""
     pairs = weight.shape[0] * weight.shape[1]
     before = pairs * axes[0].kernel * axes[1].kernel
     after = pairs
@@ -70,7 +70,7 @@ def _check_cost(weight: NDArray[Any], axes: tuple[Axis, Axis], cheapest: tuple[P
 
 @dataclass(frozen=True)
 class _Form:
-    """The nodes that take a ConvTranspose's place; `channels` are its outputs, pairs are (rows, columns)."""
+    """The nodes that replace a ConvTranspose. channels: its output channels. Pairs are (vertical, horizontal)."""
 
     node: ir.Node
     channels: int
@@ -80,11 +80,11 @@ class _Form:
 
     @property
     def phases_first(self) -> bool:
-        """Whether all outputs of one phase stand together, so that whole pixels are moved where channels are last."""
+        """Whether the channels of one phase are adjacent; in an NHWC tensor the shuffle then copies whole pixels."""
         return self.groups == 1 and self.strides[0] == self.strides[1]
 
     def convolution(self, weight: NDArray[np.float32], bias: NDArray[Any] | None) -> ir.Node:
-        """All phases at once, on the channel axis."""
+        """The convolution that computes all phases, side by side on the channel axis."""
         graph, stem = owner(self.node), str(self.node.name)
         inputs = [self.node.inputs[0], initializer(graph, f"{stem}_phases", weight)]
         if bias is not None:
@@ -99,7 +99,7 @@ class _Form:
         return ir.node("Conv", inputs, attributes, name=stem)
 
     def interleave(self, conv: ir.Node) -> list[ir.Node]:
-        """The convolution, and what makes pixels of phases; the order of the channels is that of `phase_weights`."""
+        """The convolution and the nodes that interleave its phases; channels are ordered as in `phase_weights`."""
         stem, value = str(self.node.name), conv.outputs[0]
         if self.strides == (1, 1):
             return [conv]
@@ -116,9 +116,10 @@ class _Form:
         ]
 
     def _by_axis(self) -> list[tuple[str, list[int]]]:
-        """The interleaving without any size: a Reshape leaves one open (-1) and copies those in their place (0).
+        """The interleaving where several sizes are dynamic.
 
-        With the channels behind the pixels, (N, H, W, C, s, s) can be named; then each axis joins its phases last.
+        A Reshape can infer one size (-1) and copy others from the same axis (0). In NHWC order this is enough to split
+        the channels, (N, H, W, C, s, s), and then to merge the phases into one spatial axis at a time.
         """
         return [
             ("Transpose", [0, 2, 3, 1]),
@@ -131,7 +132,7 @@ class _Form:
         ]
 
     def _moved(self, value: ir.Value, steps: list[tuple[str, list[int]]]) -> list[ir.Node]:
-        """One node after another; the numbers are a Transpose's perm or a Reshape's shape."""
+        """A chain of Transposes and Reshapes. steps: operator type with its perm or its shape."""
         graph = owner(self.node)
         nodes: list[ir.Node] = []
         for number, (op_type, numbers) in enumerate(steps):
@@ -144,7 +145,7 @@ class _Form:
         return nodes
 
     def crop(self, value: ir.Value) -> list[ir.Node]:
-        """A Slice of what lies outside the original's output; none where nothing does."""
+        """A Slice that removes what lies outside the original's output; none where nothing does."""
         cut = [(axis, one) for axis, one in zip((2, 3), self.found, strict=True) if one.crop_begin or one.crop_end]
         if not cut:
             return []
@@ -158,7 +159,7 @@ class _Form:
         return [ir.node("Slice", [value, *inputs], name=f"{stem}_crop")]
 
     def _shapes(self) -> tuple[list[int], list[int]]:
-        """Shapes (N, C, s, s, H, W) and (N, C, s·H, s·W) of the interleaving, −1 for the one unknown size."""
+        """Shapes (N, C, s, s, H, W) and (N, C, s·H, s·W) of the interleaving, −1 for the one dynamic size."""
         batch, height, width = known_sizes(self.node)
         positions = [
             -1 if size is None else size + one.pad_begin + one.pad_end - one.count + 1

@@ -1,4 +1,4 @@
-"""What a ConvTranspose's attributes mean, axis by axis. Source: its entry in ONNX's list of operators."""
+"""A ConvTranspose's attributes, resolved for each axis. Source: ONNX's operator documentation, ConvTranspose."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from quantseg.graph.passes.subpixel import Axis
 
 
 class NotLowered(Exception):
-    """Why a node stays as it is, in words for the plan."""
+    """Why a node is not lowered, in words for the plan."""
 
 
 def spatial_axes(node: ir.Node, weight_shape: Sequence[int]) -> tuple[Axis, Axis]:
-    """The vertical and the horizontal axis, with auto_pad and output_shape worked out.
+    """The vertical and the horizontal axis, with auto_pad and output_shape resolved to pads.
 
     Raises NotLowered for 1-D and 3-D, dilation, negative pads, and output_shape where the input's size is
     dynamic.
@@ -47,19 +47,19 @@ def known_sizes(node: ir.Node) -> tuple[int | None, int | None, int | None]:
 
 
 def _wanted_sizes(node: ir.Node, axes: Sequence[Axis], auto: str) -> list[tuple[int, int]] | None:
-    """(input, output) pixels by axis where the node names a size and leaves the pads open, else None."""
+    """(input, output) pixels of each axis where pads follow from output_shape or auto_pad, else None."""
     if "output_shape" in node.attributes:
         _, height, width = known_sizes(node)
         if height is None or width is None:
             raise NotLowered("it asks for an output_shape, and the input's size is dynamic")
         return list(zip((height, width), node.attributes["output_shape"].as_ints()[-2:], strict=True))
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        return [(1, axis.stride) for axis in axes]  # stride times as big, at any size
+        return [(1, axis.stride) for axis in axes]  # stride times as large, at any size
     return None
 
 
 def _fitted(axis: Axis, size: int, wanted: int, auto: str, *, asked: bool) -> Axis:
-    """The axis with pads that give `wanted` pixels; if that is more than it has, lengthened at its end."""
+    """The axis with pads that give `wanted` output pixels; with output padding where that is more than without pads."""
     bare = Axis(axis.kernel, axis.stride, 0, 0, axis.output_padding)
     total = bare.length(size) - wanted
     if total < 0 and not asked:

@@ -1,4 +1,4 @@
-"""Nodes and initializers whose results nobody reads."""
+"""Removal of nodes and initializers that nothing reads."""
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass

@@ -1,4 +1,4 @@
-"""A scale and a shift per channel as a 1x1 depthwise Conv, which runtimes have an integer kernel for."""
+"""A per-channel scale and shift as a 1x1 depthwise Conv, which runtimes have an integer kernel for."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from quantseg.graph.edit import initializer
 def depthwise(
     graph: ir.Graph, source: ir.Value, scale: NDArray[Any], shift: ArrayLike | None = None, *, name: str
 ) -> ir.Node:
-    """The node scale·source + shift, not yet in the graph; its weights are.
+    """A node for scale·source + shift, not yet inserted; its weights are initializers of the graph already.
 
-    source: (batch, channels, …) of three axes or more. scale: (1, channels, 1, …), as many axes. shift: one number or
-    (channels,).
+    source: (batch, channels, …) of three axes or more. scale: (1, channels, 1, …), of the same rank. shift: one number
+    or (channels,).
     """
     channels, spatial = scale.shape[1], scale.ndim - 2
     weight = scale.astype(np.float32).reshape(channels, 1, *(1,) * spatial)

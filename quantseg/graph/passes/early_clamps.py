@@ -1,7 +1,7 @@
-"""Clamps travel towards the input, past nodes that only move numbers: max(0, move(x)) = move(max(0, x)).
+"""Clamps move towards the input, past nodes that only move elements: max(0, move(x)) = move(max(0, x)).
 
-A ConvTranspose becomes a convolution and a pixel shuffle; the Relu that stood behind it then stands behind the shuffle,
-where no integer kernel takes it up. At the convolution it costs nothing: the saturation of its grid cuts off.
+Once a ConvTranspose is a convolution and a pixel shuffle, the Relu after it follows the shuffle, where no integer
+kernel fuses it. Right after the convolution it costs nothing: the saturation of the output's grid clamps.
 """
 
 import onnx_ir as ir
@@ -10,11 +10,11 @@ from quantseg.graph.edit import constant, only_producer, replace
 from quantseg.graph.operators import CLAMPS, REARRANGEMENTS
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
-_MOVING = REARRANGEMENTS - {"Split"}  # whose other outputs would be clamped too
+_MOVING = REARRANGEMENTS - {"Split"}  # its other outputs would be clamped too
 
 
 def move_clamps_early(model: ir.Model) -> RewriteOutcome:
-    """Moves Relu and Clip of the main graph before the nodes that move numbers for them alone."""
+    """Moves Relu and Clip of the main graph before the movements whose output only they read."""
     changes: list[Change] = []
     moved = True
     while moved:  # every move brings a clamp nearer to the input, so this ends
@@ -30,7 +30,7 @@ def move_clamps_early(model: ir.Model) -> RewriteOutcome:
 
 
 def _is_clamp(node: ir.Node) -> bool:
-    """Relu, or Clip between constants; bounds that are computed may depend on the moved numbers."""
+    """Relu, or Clip with constant bounds; computed bounds may depend on the moved elements."""
     if node.domain != "" or node.op_type not in CLAMPS:
         return False
     return all(bound is None or constant(bound) is not None for bound in node.inputs[1:])

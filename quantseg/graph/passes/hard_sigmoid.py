@@ -1,9 +1,9 @@
 """HardSigmoid, which no runtime has an integer kernel for, as a linear operator and a Clip.
 
     HardSigmoid(x) = clip(α·x + β, 0, 1)
-The line α·x + β goes into the convolution that makes x, where nothing else reads x (the gate of a squeeze-excite
-block). Otherwise it is a 1x1 depthwise Conv, or a Mul and an Add of one number each where there are no channels. An
-integer Clip is the saturation of the grid before it.
+α·x + β is folded into the convolution that produces x, where nothing else reads x (as in the gate of a squeeze-excite
+block). Otherwise it becomes a 1x1 depthwise Conv, or a Mul and an Add of one number where there are no channels. The
+Clip costs nothing in integers: the saturation of its input's grid clamps.
 Source of squeeze-excite with this gate: Howard et al., arXiv:1905.02244, section 5.2.
 """
 
@@ -21,7 +21,7 @@ from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 
 def lower_hard_sigmoids(model: ir.Model) -> RewriteOutcome:
-    """Rewrites every HardSigmoid of the main graph that integers pay for. Needs inferred shapes."""
+    """Rewrites every HardSigmoid of the main graph where an integer form pays. Needs inferred shapes."""
     useful = leading_to_product(model.graph)
     gates = [node for node in model.graph if node.op_type == "HardSigmoid" and node.domain == ""]
     return outcome_of(*(_lower(node, useful=node in useful) for node in gates))
@@ -33,9 +33,10 @@ def slope_and_offset(node: ir.Node) -> tuple[float, float]:
 
 
 def scale_producer(value: ir.Value, readers: Collection[ir.Node], scale: float, shift: float) -> ir.Node | None:
-    """Makes the value scale·value + shift in the weights of the linear node that gives it; returns that node.
+    """Folds scale·value + shift into the weights of the linear node that produces `value`; returns that node.
 
-    readers: the nodes that may read the value; None, and no change, where others do or no such node gives it.
+    readers: the nodes that may read the value. Returns None, and changes nothing, where others read it or no linear
+    node produces it.
     """
     producer = value.producer()
     if producer is None or producer.domain != "" or producer.op_type not in BIASED_PRODUCTS or value.is_graph_output():
@@ -50,7 +51,7 @@ def scale_producer(value: ir.Value, readers: Collection[ir.Node], scale: float, 
 
 
 def clip(graph: ir.Graph, value: ir.Value, high: float, name: str) -> ir.Node:
-    """The node clip(value, 0, high), not yet in the graph."""
+    """A node for clip(value, 0, high), not yet inserted."""
     bounds = [initializer(graph, f"{name}_{end}", np.float32(number)) for end, number in (("low", 0), ("high", high))]
     return ir.node("Clip", [value, *bounds], name=name)
 
@@ -71,7 +72,7 @@ def _lower(node: ir.Node, *, useful: bool) -> Change | Refusal:
 
 
 def line(graph: ir.Graph, x: ir.Value, alpha: float, beta: float, name: str) -> list[ir.Node]:
-    """The nodes that make α·x + β, not yet in the graph: a depthwise Conv where x has channels, else Mul and Add."""
+    """Nodes for α·x + β, not yet inserted: a depthwise Conv where x has a channel axis, else Mul and Add."""
     axes = rank(x)
     channels = x.shape[1] if x.shape is not None and axes is not None and axes > 2 else None
     if axes is not None and isinstance(channels, int):

@@ -1,9 +1,9 @@
-"""Hard-swish, x·clip(α·x + β, 0, 1), behind a convolution: its scale goes into the weights.
+"""Hard-swish, x·clip(α·x + β, 0, 1), after a convolution: its scale is folded into the weights.
 
     x·clip(α·x + β, 0, 1) = z·clip(z + β/√α, 0, 1/√α),    z = √α·x
-so that Conv' = √α·Conv, an Add of one number (whose grid saturates as the clip does) and a Mul are all there is: two
-integer operators. α = 1/6, β = 1/2 in HardSwish. Where x is no convolution's, or others read it too, HardSwish becomes
-x·HardSigmoid(x), and hard_sigmoid.py takes over.
+So Conv' = √α·Conv is followed by an Add of one number (the clip is the saturation of its grid) and a Mul: two integer
+operators. HardSwish has α = 1/6, β = 1/2. Where no convolution produces x, or others read x too, HardSwish becomes
+x·HardSigmoid(x), which hard_sigmoid.py lowers.
 Source of hard-swish: Howard et al., arXiv:1905.02244; the identity is derived here.
 """
 
@@ -21,7 +21,7 @@ from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 @dataclass(frozen=True)
 class _Swish:
-    """`node` gives x·clip(α·x + β, 0, 1); gate: the HardSigmoid that does part of it, if that is a node of its own."""
+    """`node` computes x·clip(α·x + β, 0, 1). gate: the HardSigmoid before a Mul; None for a HardSwish node."""
 
     node: ir.Node
     x: ir.Value
@@ -31,7 +31,7 @@ class _Swish:
 
 
 def lower_hard_swishes(model: ir.Model) -> RewriteOutcome:
-    """Rewrites every HardSwish and x·HardSigmoid(x) of the main graph that integers pay for.
+    """Rewrites every HardSwish and x·HardSigmoid(x) of the main graph where an integer form pays.
 
     Needs inferred shapes.
     """

@@ -7,7 +7,7 @@ from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 
 def remove_identities(model: ir.Model) -> RewriteOutcome:
-    """Removes them from the main graph; one that alone joins a graph input to a graph output stays."""
+    """Removes them from the main graph; one directly between a graph input and a graph output stays."""
     changes = []
     for node in list(model.graph):
         source = _same_as(node)
@@ -26,7 +26,7 @@ def _same_as(node: ir.Node) -> ir.Value | None:
 
 
 def _at_inference(node: ir.Node) -> bool:
-    """training_mode is left out or a constant false, and nobody reads the mask."""
+    """Whether training_mode is omitted or constant false, and nothing reads the mask."""
     mode = input_at(node, 2)
     known = constant(mode)
     off = mode is None or (known is not None and not known.any())

@@ -1,4 +1,4 @@
-"""The weights of Conv, ConvTranspose and Gemm, seen alike: a kernel per output channel, and a bias."""
+"""One view of the weights of Conv, ConvTranspose and Gemm: a kernel for each output channel, and a bias."""
 
 from dataclasses import dataclass, replace
 
@@ -32,13 +32,16 @@ class Linear:
         return int(self.kernel.shape[0] * self.kernel.shape[2])
 
     def scaled(self, scale: F64, shift: F64) -> "Linear":
-        """scale·y + shift; both (output channels,)."""
+        """The weights that compute scale·y + shift. scale, shift: (output channels,)."""
         groups, outputs = self.kernel.shape[:2]
         factors = scale.reshape(groups, outputs, *(1,) * (self.kernel.ndim - 2))
         return Linear(self.kernel * factors, self.bias * scale + shift)
 
     def fed_by(self, scale: F64, shift: F64) -> "Linear":
-        """The same of scale·x + shift instead of x; both (input channels,). Exact without padding."""
+        """The weights that compute the same y from x where the input was scale·x + shift. Exact without padding.
+
+        scale, shift: (input channels,).
+        """
         groups, _, inputs = self.kernel.shape[:3]
         ones = (1,) * (self.kernel.ndim - 3)
         moved = self.kernel * shift.reshape(groups, 1, inputs, *ones)
@@ -59,7 +62,7 @@ def linear(node: ir.Node) -> Linear | None:
 
 
 def write(node: ir.Node, weights: Linear) -> None:
-    """Gives the node these weights, as new initializers: the old ones may have other users."""
+    """Sets the node's weights, as new initializers: the old ones may have other consumers."""
     graph = owner(node)
     if node.op_type == "Gemm":
         kernel = weights.kernel[0]
@@ -78,7 +81,7 @@ def write(node: ir.Node, weights: Linear) -> None:
 
 
 def _oriented(node: ir.Node, weight: F64) -> F64:
-    """(groups, outputs, inputs, …) of Conv's (outputs, inputs/groups, …), ConvTranspose's (inputs, …)."""
+    """Conv's weight (outputs, inputs/groups, …) or ConvTranspose's (inputs, …) as (groups, outputs, inputs, …)."""
     groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
     grouped = weight.reshape(groups, -1, *weight.shape[1:])
     return grouped.swapaxes(1, 2) if node.op_type == "ConvTranspose" else grouped

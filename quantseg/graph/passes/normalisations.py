@@ -1,7 +1,7 @@
-"""Normalisations that an exporter wrote as arithmetic: layer, group and instance normalisation before their operators.
+"""Layer, group, instance and RMS normalisation that an exporter decomposed into arithmetic.
 
-    d = x − mean(x),   y = d/√(mean(d²) + ε)        or of x itself, by its root mean square: y = x/√(mean(x²) + ε)
-Eight bits hold neither d² nor the root of its mean, so these nodes compute in float, whatever each could do alone.
+    d = x − mean(x),   y = d/√(mean(d²) + ε)        RMS: y = x/√(mean(x²) + ε)
+Eight bits resolve neither d² nor the root of its mean, so these nodes stay float, though some have integer kernels.
 Sources of the patterns: Ba et al., arXiv:1607.06450; Zhang and Sennrich, arXiv:1910.07467.
 """
 
@@ -18,14 +18,14 @@ _SCALE = ("Div", "Mul")
 
 
 def recognise_normalisations(model: ir.Model) -> RewriteOutcome:
-    """Names the reason at each node of such a normalisation in the main graph; changes nothing."""
+    """A refusal, which keeps it float, for each node of such a normalisation in the main graph; changes nothing."""
     found = normalising(model.graph)
     refusals = (Refusal("recognise_normalisations", str(node.name), _REASON) for node in model.graph if node in found)
     return RewriteOutcome(refusals=tuple(refusals))
 
 
 def normalising(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes of the graph from the mean to the division by the deviation."""
+    """The nodes of all such normalisations in the graph, from the mean to the division by the deviation."""
     found: set[ir.Node] = set()
     for node in graph:
         if _is(node, "Sub") and (mean := _own_mean(node)) is not None:
@@ -47,7 +47,7 @@ def _own_mean(difference: ir.Node) -> ir.Node | None:
 
 
 def _deviations(maker: ir.Node) -> Iterator[set[ir.Node]]:
-    """The nodes from d² to the division of d by a root of its mean, for each way from d's maker to there."""
+    """Node sets from d² to the division of d by √(mean(d²) + ε), one for each matching path. maker: of d."""
     d = maker.outputs[0]
     for square in _users(maker, *_SQUARE):
         if square.op_type == "Mul" and any(value is not d for value in square.inputs):

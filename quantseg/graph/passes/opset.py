@@ -1,10 +1,10 @@
 """Conversion to a newer ONNX opset, node by node.
 
-A node that the new operator reads the same way stays as it is, one whose spelling moved is respelt by a row
-of `spellings.py`, any other is refused.
+A node that means the same in the new opset stays as it is; one whose inputs or attributes changed is rewritten by an
+adapter of `opset_adapters.py`; any other is an error.
 
 Why not onnx.version_converter: it takes no model over 2 GB, drops what it does not know, and has no adapter
-for Upsample with weights as inputs or for Softmax of unknown rank.
+for Upsample with scales as an input or for Softmax of unknown rank.
 Source: the operator changelog of ONNX, read through onnx.defs.
 """
 
@@ -19,7 +19,7 @@ from quantseg.graph.passes.outcome import Change, RewriteOutcome
 def convert(model: ir.Model, opset: int) -> RewriteOutcome:
     """Raises the model's opset to `opset`, subgraphs included; a newer model stays as it is.
 
-    Edits the model. Raises ModelError for a node that has no equal in the new opset.
+    Edits the model. Raises ModelError for a node that has no equivalent in the new opset.
     """
     current = model.opset_imports[""]
     if current >= opset:
@@ -40,7 +40,7 @@ def _convert_node(node: ir.Node, current: int, opset: int) -> list[Change]:
     for since, respell in SPELLINGS.get(node.op_type, ()):
         if node.graph is not None and current < since <= opset:
             respell(node, current)
-    if node.graph is not None:  # else other nodes stand in its place
+    if node.graph is not None:  # else other nodes replaced it
         _check_same_reading(node, old, _schema(node, opset), current, opset)
         if _spelling(node) == before:
             return []
@@ -61,7 +61,7 @@ def _schema(node: ir.Node, opset: int) -> onnx.defs.OpSchema:
 def _check_same_reading(
     node: ir.Node, old: onnx.defs.OpSchema, new: onnx.defs.OpSchema, current: int, opset: int
 ) -> None:
-    """A node may stay where the newer operator accepts it and means the same by what the node leaves out."""
+    """Raises ModelError unless the new operator accepts the node and has the same defaults for what it omits."""
     if old.since_version == new.since_version:
         return
     inputs, outputs = len(node.inputs), len(node.outputs)

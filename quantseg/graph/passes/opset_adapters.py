@@ -1,7 +1,7 @@
-"""How operators are spelt in newer opsets: (first opset of the new spelling, rewrite) by operator.
+"""Opset adapters: operator → (first opset of the new form, rewrite).
 
-Targets are opset 13 and up, so each row writes the form of opset 13 at once. Each is tested against
-onnxruntime running the original. Source: the operator changelog of ONNX.
+Target opsets are 13 and up, so each adapter writes the form of opset 13 at once. Each is tested against onnxruntime
+running the original. Source: the operator changelog of ONNX.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def _set_inputs(node: ir.Node, *values: ir.Value | None) -> None:
 
 
 def _ints_to_input(attribute: str, index: int) -> Respell:
-    """Moves an ints attribute to the input at `index`; absent, it stays absent."""
+    """Moves an ints attribute to the input at `index`; an absent attribute stays an absent input."""
 
     def respell(node: ir.Node, current: int) -> None:
         attr = node.attributes.pop(attribute, None)
@@ -67,7 +67,7 @@ def _batch_normalization(node: ir.Node, current: int) -> None:
 
 
 def _inference_only(node: ir.Node, current: int) -> None:
-    """Statistics of training are dropped where nobody reads them."""
+    """Drops the outputs of training statistics where nothing reads them."""
     if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
         raise ModelError(f"{node.name!r}: BatchNormalization in training mode; export the model for inference")
     node.resize_outputs(1)
@@ -78,9 +78,9 @@ def _dropout(node: ir.Node, current: int) -> None:
 
 
 def _upsample(node: ir.Node, current: int) -> None:
-    """Upsample is Resize with asymmetric coordinates, and floor where nearest.
+    """Upsample becomes Resize with asymmetric coordinates, and nearest_mode floor where it is nearest.
 
-    Its scales were an attribute in opset 7 and are an input since 9.
+    Its scales are an attribute in opset 7 and an input since 9.
     """
     attr = node.attributes.pop("scales", None)
     graph, stem = owner(node), node.outputs[0].name
@@ -92,9 +92,10 @@ def _upsample(node: ir.Node, current: int) -> None:
 
 
 def _resize_10(node: ir.Node, current: int) -> None:
-    """Resize of opset 10 is asymmetric as well.
+    """Resize of opset 10 has asymmetric coordinates as well.
 
-    Where nearest shrinks an axis, onnxruntime, the judge here, rounds coordinates up; else down.
+    For nearest mode the standard left the rounding open: onnxruntime, followed here, rounds coordinates up where it
+    shrinks an axis, else down.
     """
     scales = constant(input_at(node, 1))
     nearest = "mode" not in node.attributes or node.attributes["mode"].as_string() == "nearest"
@@ -116,7 +117,7 @@ def _replace_by_resize(node: ir.Node, scales: ir.Value | None, rounding: str) ->
 
 
 def _resize_11(node: ir.Node, current: int) -> None:
-    """Opset 11 demands roi and scales even where they are empty; later a left-out input says so."""
+    """Opset 11 requires roi and scales, possibly empty; later opsets allow them to be omitted, which is done here."""
     kept = [
         None if index in (1, 2) and (array := constant(value)) is not None and array.size == 0 else value
         for index, value in enumerate(node.inputs)
@@ -125,7 +126,7 @@ def _resize_11(node: ir.Node, current: int) -> None:
 
 
 def _softmax(node: ir.Node, current: int) -> None:
-    """Before opset 13 all axes from `axis` on were flattened to one; since then `axis` is that one alone."""
+    """Before opset 13 Softmax flattened all axes from `axis` on; since then it works along `axis` alone."""
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
     axes = rank(node.inputs[0])
     if axes is not None and axis % axes == axes - 1:

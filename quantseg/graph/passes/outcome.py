@@ -1,4 +1,4 @@
-"""What a rewrite did and what it would not do: both are data, for the plan and the report."""
+"""The changes and refusals of rewrites, as data for the plan and the report."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The rewrite named `rewrite` looked at `node` and left it as it is."""
+    """The rewrite named `rewrite` left `node` as it is, for `reason`."""
 
     rewrite: str
     node: str
@@ -23,7 +23,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class RewriteOutcome:
-    """The sum of what rewrites did; `RewriteOutcome()` is its zero."""
+    """Changes and refusals of one or more rewrites; `RewriteOutcome()` is the identity of `+`."""
 
     changes: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()

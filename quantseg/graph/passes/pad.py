@@ -1,7 +1,6 @@
-"""A Pad of zeros belongs to the convolution that it feeds: one node and one copy of the image less.
+"""A Pad of zeros is merged into the convolution that it feeds, which saves a node and a copy of the tensor.
 
-Conv(Pad(x, p), pads=q) = Conv(x, pads=p + q), where p is constant, not negative, and touches spatial axes
-only.
+Conv(Pad(x, p), pads=q) = Conv(x, pads=p + q), where p is constant, not negative, and zero on all but spatial axes.
 """
 
 import onnx_ir as ir
@@ -11,7 +10,7 @@ from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outco
 
 
 def merge_pads(model: ir.Model) -> RewriteOutcome:
-    """Merges each Pad that only feeds a Conv into it. Needs inferred shapes."""
+    """Merges each Pad that feeds only a Conv into it. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     for node in list(model.graph):
         if node.op_type == "Conv" and node.domain == "":
@@ -22,9 +21,9 @@ def merge_pads(model: ir.Model) -> RewriteOutcome:
 
 
 def widths(pad: ir.Node, axes: int) -> tuple[list[int], list[int]] | None:
-    """What the Pad adds before and after each of `axes` axes; None where that is computed at run time.
+    """Elements that the Pad adds before and after each of `axes` axes; None where they are computed at run time.
 
-    Since opset 18 an input may name the axes that the widths speak of.
+    Since opset 18 an input may name the axes that the pads are for.
     """
     numbers, named = constant(input_at(pad, 1)), constant(input_at(pad, 3))
     if numbers is None or (named is None and input_at(pad, 3) is not None):
@@ -37,14 +36,14 @@ def widths(pad: ir.Node, axes: int) -> tuple[list[int], list[int]] | None:
 
 
 def fill_value(pad: ir.Node) -> float | None:
-    """The number that the Pad writes; None where it is not constant or the Pad repeats pixels instead."""
+    """The constant that the Pad writes; None where it is computed or the mode is not constant."""
     if "mode" in pad.attributes and pad.attributes["mode"].as_string() != "constant":
         return None
     return 0.0 if input_at(pad, 2) is None else scalar(pad.inputs[2])
 
 
 def _zero_pads(pad: ir.Node, axes: int) -> tuple[int, ...] | str:
-    """The pads that a Conv would write for this Pad of a tensor with so many axes, or why there are none."""
+    """This Pad as the `pads` of a Conv, or why it cannot be. axes: rank of the tensor."""
     if fill_value(pad) != 0.0:
         return "it writes something else than zeros"
     added = widths(pad, axes)

@@ -1,16 +1,16 @@
 """PRelu, which onnxruntime has no integer kernel for, as operators that have one.
 
     PRelu(x) = x for x >= 0, a·x below      one slope a for all:  LeakyRelu, or Relu where a = 0
-    every a <= 1:      x + Relu((a − 1)·x)  (a − 1)·x is positive exactly where x is negative
+    every a <= 1:      x + Relu((a − 1)·x)  (a − 1)·x is positive only where x is negative
     some a > 1:        x + (1 − a)·Relu(−x)
-    where x is made by a convolution so cheap that it may run twice, and nothing else reads x:
+    where a convolution so cheap that it may run twice produces x, and nothing else reads x:
     no a < 0:          Relu(x) + min(a·x, 0),  a·x by the second convolution
     no a > 0:          Relu(x) + Relu(a·x)
     both signs:        Relu(x) − a·Relu(−x),   −x by the second convolution
-The products are 1x1 depthwise Convs where there is one slope per channel, else Muls by a constant. An integer Relu or
-Clip is the saturation of the grid before it and costs nothing. Two halves are the most precise: each has a grid of its
-own, finer than that of x, which makes up for the rounding of the sum; the other forms lose 0.1 to 1 dB to a float
-PRelu between integers. Why not LeakyRelu with the largest slope, and a correction: x itself would be rounded twice.
+The products are 1x1 depthwise Convs where there is one slope per channel, else Muls by a constant. A Relu or Clip costs
+nothing in integers: the saturation of its input's grid clamps. The two halves are the most precise: each has its own
+grid, finer than that of x, which makes up for rounding the sum. The other forms lose 0.1 to 1 dB against a float PRelu
+between integer nodes. Why not LeakyRelu with the largest slope and a correction: x would be rounded twice.
 Source of PRelu: He et al., arXiv:1502.01852; the identities are derived here.
 """
 
@@ -29,15 +29,15 @@ from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outco
 from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 _TAPS, _INPUTS = 9, 64
-"""A Conv may run twice if it is depthwise with so many taps, or 1x1 with so many inputs: measured, it costs about as
-much as the 1x1 depthwise Conv that it saves."""
+"""A Conv may run twice if it is depthwise with at most so many taps, or 1x1 with at most so many input channels: as
+measured, it then costs about as much as the 1x1 depthwise Conv that it saves."""
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class _PRelu:
-    """The node, its input and its slopes; by_channel: these as (1, channels, 1, …) where x is an image and they fit."""
+    """A PRelu, its input and slopes. by_channel: the slopes as (1, channels, 1, …); None where they are not such."""
 
     node: ir.Node
     x: ir.Value
@@ -50,7 +50,7 @@ class _PRelu:
 
 
 def lower_prelus(model: ir.Model) -> RewriteOutcome:
-    """Rewrites every PRelu of the main graph with constant slopes that a convolution or product comes after.
+    """Rewrites every PRelu of the main graph with constant slopes before some convolution or matrix product.
 
     Needs inferred shapes.
     """
@@ -85,7 +85,7 @@ def _with_one_slope(node: ir.Node, x: ir.Value, slope: float) -> Change:
 
 
 def _bend(prelu: _PRelu) -> tuple[list[ir.Node], str]:
-    """The nodes of x and a bend at zero."""
+    """The nodes for x + Relu((a − 1)·x) or x + (1 − a)·Relu(−x), and which of the two in words."""
     name, one = prelu.name, np.float32(1)
     if (prelu.slopes <= 1).all():
         line = _scaled(prelu, prelu.x, prelu.slopes - one, f"{name}_line")
@@ -100,7 +100,7 @@ def _bend(prelu: _PRelu) -> tuple[list[ir.Node], str]:
 
 
 def _halves(prelu: _PRelu) -> tuple[list[ir.Node], str] | None:
-    """The nodes of a half above zero and a half below, by two convolutions; None where x allows no second one."""
+    """The nodes for both halves, from two convolutions; None where a second convolution is too costly."""
     conv = only_producer(prelu.x, prelu.node, "Conv")
     kernel = linear(conv) if conv is not None else None
     if conv is None or kernel is None or prelu.by_channel is None or not _is_cheap(kernel):
@@ -126,7 +126,7 @@ def _is_cheap(kernel: Linear) -> bool:
 
 
 def _copy(conv: ir.Node, kernel: Linear, factors: Array, name: str) -> ir.Node:
-    """A node that gives factors·conv, not yet in the graph; factors: (channels,)."""
+    """A node for factors·conv, not yet inserted. factors: (channels,)."""
     scaled, graph = kernel.scaled(factors.astype(np.float64), np.zeros(kernel.outputs)), owner(conv)
     weight = scaled.kernel.reshape(-1, *scaled.kernel.shape[2:]).astype(np.float32)
     inputs = [
@@ -138,7 +138,7 @@ def _copy(conv: ir.Node, kernel: Linear, factors: Array, name: str) -> ir.Node:
 
 
 def _scaled(prelu: _PRelu, value: ir.Value, factors: Array, name: str) -> ir.Node:
-    """factors·value, for factors of the slopes' shape: a depthwise Conv where they allow one."""
+    """A node for factors·value: a depthwise Conv where factors, shaped as the slopes, are per channel; else Mul."""
     graph, by_channel = owner(prelu.node), _by_channel(prelu.x, factors)
     if by_channel is not None:
         return depthwise(graph, value, by_channel, name=name)

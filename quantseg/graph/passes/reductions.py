@@ -1,9 +1,9 @@
-"""Means and maxima over axes, by operators that have integer kernels.
+"""Means and maxima over axes (ReduceMean, GlobalMaxPool) as operators that have integer kernels.
 
-    mean over all of a image   ->  GlobalAveragePool        maximum over all of a image  ->  ReduceMax
-    mean over rows or columns    ->  AveragePool as long as they are
+    mean over all pixels         ->  GlobalAveragePool        maximum over all pixels  ->  ReduceMax
+    mean over rows or columns    ->  AveragePool of that length
     mean over C channels         ->  1x1 Conv with weights 1/C
-A Squeeze follows where the axes go. GlobalMaxPool is such a maximum.
+A Squeeze follows where keepdims is 0.
 Sources: squeeze-excite, Hu et al., arXiv:1709.01507; means over channels, Woo et al., arXiv:1807.06521; over rows and
 columns, Hou et al., arXiv:2103.02907.
 """
@@ -18,9 +18,9 @@ from quantseg.graph.passes.reach import leading_to_product
 
 
 def lower_reductions(model: ir.Model) -> RewriteOutcome:
-    """Rewrites ReduceMean and GlobalMaxPool of the main graph where a convolution or product comes after.
+    """Rewrites ReduceMean and GlobalMaxPool of the main graph where a convolution or matrix product follows.
 
-    Needs inferred shapes. Normalisations keep their means.
+    Needs inferred shapes. The means of normalisations are left alone.
     """
     useful, kept = leading_to_product(model.graph), normalising(model.graph)
     changes = []
@@ -35,7 +35,7 @@ def lower_reductions(model: ir.Model) -> RewriteOutcome:
 
 
 def reduced_axes(node: ir.Node, axes: int) -> tuple[int, ...] | None:
-    """The axes, of so many, that a Reduce goes over, in order; None where they are computed."""
+    """The axes that a Reduce operator reduces, sorted; None where they are computed. axes: rank of its input."""
     if "axes" in node.attributes:
         named = [int(axis) for axis in node.attributes["axes"].as_ints()]
     elif input_at(node, 1) is not None:
@@ -80,7 +80,7 @@ def _mean(node: ir.Node) -> list[ir.Node]:
 
 
 def _pooled(node: ir.Node, x: ir.Value, over: tuple[int, ...], axes: int) -> ir.Node | None:
-    """The node that takes the mean over these axes and keeps them, each of size 1."""
+    """A node for the mean over these axes with keepdims, not yet inserted; None where there is no such form."""
     name, spatial = f"{node.name}_mean", tuple(range(2, axes))
     assert x.shape is not None
     sizes = [dim if isinstance(dim, int) else None for dim in x.shape]

@@ -1,9 +1,9 @@
-"""A product with one number belongs into the weights that make what it multiplies.
+"""A Mul or Div by one number is folded into the weights upstream of it.
 
     c·move(x) = move(c·x)      c·mean(x) = mean(c·x)      c·(A·B) = (c·A)·B      c·(x + b) = c·x + c·b
-    c·relu(x) = relu(c·x), and likewise each maximum, for c > 0
-It travels towards the input over nodes that nobody else reads, until it meets a convolution or matrix product with
-constant weights. So the 1/√d of attention, which multiplies a image as large as all pairs of pixels, costs nothing.
+    c·relu(x) = relu(c·x), and likewise for each maximum, where c > 0
+The factor moves towards the input, over nodes with a single consumer, to a convolution or matrix product with constant
+weights. So the 1/√d of attention, which multiplies a tensor with a number for each pair of pixels, costs nothing.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from quantseg.graph.operators import BIASED_PRODUCTS, MOVEMENTS, PRODUCTS, SELEC
 from quantseg.graph.passes.linear import linear, write
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
-_MOVING = MOVEMENTS - {"Gather", "Split"}  # which part what several nodes read: each scales its own
+_MOVING = MOVEMENTS - {"Gather", "Split"}  # several may read one tensor, each with its own factor
 _AVERAGING = ("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum")
 _RISING = (SELECTIONS - {"GlobalMaxPool"}) | {"LeakyRelu", "Relu"}
-"""They keep the order of numbers, so a positive factor passes."""
+"""Homogeneous for positive factors: f(c·x) = c·f(x) where c > 0."""
 _TRAVELLED = PRODUCTS | _MOVING | _RISING | {*_AVERAGING, "Add", "Pad", "Resize"}
 
 
 def fold_scales(model: ir.Model) -> RewriteOutcome:
-    """Folds each Mul and Div by one number of the main graph that finds its weights. Needs inferred shapes."""
+    """Folds each Mul and Div by one number in the main graph that leads to constant weights. Needs inferred shapes."""
     changes = []
     for node in list(model.graph):
         found = _scaled(node)
@@ -43,14 +43,14 @@ def fold_scales(model: ir.Model) -> RewriteOutcome:
 
 @dataclass
 class _Edits:
-    """What is to be done at the end of a way that leads to weights; end: the node that holds them."""
+    """Edits to apply once a path to constant weights is found. end: the name of the node that holds them."""
 
     all: list[Callable[[], None]] = field(default_factory=list)
     end: str = ""
 
 
 def _scaled(node: ir.Node) -> tuple[ir.Value, float] | None:
-    """x and c, where the node gives c·x in x's shape, with c finite and not 0."""
+    """x and c, where the node computes c·x in the shape of x, with c finite and not 0."""
     if node.domain != "" or node.op_type not in ("Mul", "Div") or node.outputs[0].dtype != ir.DataType.FLOAT:
         return None
     sides = [node.inputs, node.inputs[::-1]] if node.op_type == "Mul" else [node.inputs]
@@ -64,7 +64,7 @@ def _scaled(node: ir.Node) -> tuple[ir.Value, float] | None:
 
 
 def _travel(value: ir.Value, user: ir.Node, factor: float, edits: _Edits) -> bool:
-    """Whether weights make `value`, which only `user` reads; then `edits` multiplies them by the factor."""
+    """Whether the factor can be moved from `value`, read only by `user`, into weights; adds the edits to `edits`."""
     maker = only_producer(value, user, *_TRAVELLED)
     if maker is None:
         return False
@@ -81,7 +81,7 @@ def _travel(value: ir.Value, user: ir.Node, factor: float, edits: _Edits) -> boo
 
 
 def _passes(node: ir.Node) -> bool:
-    """Whether a Pad or Resize writes nothing but numbers of its input and zeros; the others do."""
+    """Whether a factor can move past the node: a Pad or Resize must not write constants other than zero."""
     if node.op_type == "Pad":
         filled = node.attributes.get_string("mode", "constant") == "constant"
         return not filled or input_at(node, 2) is None or scalar(node.inputs[2]) == 0
@@ -101,7 +101,7 @@ def _into_weights(node: ir.Node, factor: float, edits: _Edits) -> bool:
 
 
 def _into_product(node: ir.Node, factor: float, edits: _Edits) -> bool:
-    """The constant side of a MatMul, else the first side that leads to weights."""
+    """Into the constant operand of a MatMul, else into the first operand that leads to weights."""
     for index, value in enumerate(node.inputs):
         array = constant(value)
         if array is not None and array.dtype == np.float32:
@@ -121,7 +121,7 @@ def _past_constant(node: ir.Node, factor: float, edits: _Edits) -> bool:
 
 
 def _multiply(node: ir.Node, index: int, factor: float) -> None:
-    """Gives the node a new constant at an input, `factor` times the old."""
+    """Replaces the node's constant input by a new constant, `factor` times the old."""
     array = constant(node.inputs[index])
     assert array is not None
     scaled = (array.astype(np.float64) * factor).astype(np.float32)

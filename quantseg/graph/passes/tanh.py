@@ -1,8 +1,8 @@
-"""Tanh behind a convolution as Sigmoid, which has an integer kernel.
+"""Tanh after a convolution as Sigmoid, which has an integer kernel.
 
     tanh(x) = 2·σ(2x) − 1
-The 2 inside goes into the weights that make x; the line outside is a 1x1 depthwise Conv, or a Mul and an Add where
-there are no channels. Sigmoid's grid is [0, 1] in all its steps, and so is that of Tanh from −1 to 1.
+The inner factor 2 is folded into the weights that produce x; 2·σ − 1 becomes a 1x1 depthwise Conv, or a Mul and an Add
+where there are no channels. Nothing is lost: the grid of σ spans just [0, 1], as that of Tanh would span [−1, 1].
 """
 
 import onnx_ir as ir
@@ -14,7 +14,7 @@ from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
 
 
 def lower_tanhs(model: ir.Model) -> RewriteOutcome:
-    """Rewrites every Tanh of the main graph that a convolution makes and another comes after. Needs inferred shapes."""
+    """Rewrites every Tanh of the main graph after one convolution and before another. Needs inferred shapes."""
     useful = leading_to_product(model.graph)
     found = [node for node in model.graph if node.op_type == "Tanh" and node.domain == ""]
     return outcome_of(*(_lower(node, useful=node in useful) for node in found))

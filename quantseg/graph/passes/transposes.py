@@ -1,9 +1,9 @@
-"""Transposes travel towards the output, past nodes that work number by number, until they meet their inverse.
+"""Transposes move towards the output, past elementwise nodes, until they meet their inverse and both vanish.
 
     f(Transpose(x, p), c) = Transpose(f(x, Transpose(c, p⁻¹)), p)
 Models converted from channels-last frameworks wrap each convolution in two Transposes, with bias and activation
-between one convolution's second and the next one's first. Once a pair is gone, bias and activation stand at the
-convolution, where they fold. Transposes pass Concat and Pad as well, whose axes are renumbered, and means and maxima:
+outside of them. Once these Transposes are gone, bias and activation directly follow the convolution and can be folded
+into it. Transposes also move past Concat and Pad, whose axes are renumbered, and past means and maxima:
     mean(Transpose(x, p), axes) = Transpose(mean(x, p[axes]), p)
 """
 
@@ -29,7 +29,7 @@ _BY_NUMBER = frozenset((
 def sink_transposes(model: ir.Model) -> RewriteOutcome:
     """Moves and cancels Transposes of the main graph until none can move. Needs inferred shapes."""
     changes: list[Change] = []
-    normalisations = normalising(model.graph)  # they are recognised as they are
+    normalisations = normalising(model.graph)  # recognised before any Transpose moves
     moved = True
     while moved:  # every move brings a Transpose nearer to the output, so this ends
         moved = False
@@ -48,7 +48,7 @@ def sink_transposes(model: ir.Model) -> RewriteOutcome:
 
 
 def _undone(node: ir.Node) -> ir.Value | None:
-    """The value that the Transpose gives back in its first order, None where it is in another."""
+    """What the Transpose equals, if it undoes the Transpose before it or changes nothing; else None."""
     second, source = _permutation(node), node.inputs[0]
     before = source.producer() if source is not None else None
     if second and second == tuple(sorted(second)):
@@ -61,12 +61,12 @@ def _undone(node: ir.Node) -> ir.Value | None:
 
 
 def _permutation(node: ir.Node) -> tuple[int, ...]:
-    """perm, () where it is left out: then the order is reversed, which no channels-last model does."""
+    """perm; () where it is omitted, which reverses the axes: no channels-last conversion writes that."""
     return tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else ()
 
 
 def _sink(node: ir.Node) -> Change | None:
-    """Moves the Transposes that alone feed the node behind it; None where it has none, or minds the order."""
+    """Moves the Transposes that feed only this node behind it; None where there are none, or it cannot take them."""
     if len(node.outputs) != 1 or node.op_type not in _BY_NUMBER | {"Concat", "Pad"}:
         return None
     before = [only_producer(value, node, "Transpose") for value in node.inputs]
@@ -84,7 +84,7 @@ def _sink(node: ir.Node) -> Change | None:
 
 
 def _reduce_before(node: ir.Node) -> Change | None:
-    """Reduces what the Transpose before reads, which others may read as well; the Transpose of the answer is small."""
+    """Moves a reduction before the Transpose that feeds it, even one with other consumers: its result is small."""
     source = node.inputs[0] if node.op_type in REDUCTIONS else None
     transpose = source.producer() if source is not None else None
     if transpose is None or transpose.op_type != "Transpose" or transpose.domain != "":
@@ -96,7 +96,7 @@ def _reduce_before(node: ir.Node) -> Change | None:
     axes = sorted(order[axis] for axis in over)
     attributes = {name: value for name, value in node.attributes.items() if name != "axes"}
     named = [ints(owner(node), f"{node.name}_axes", axes)] if len(node.inputs) > 1 else []
-    if "axes" in node.attributes:  # without axes all are meant, in any order
+    if "axes" in node.attributes:  # without axes it reduces all of them
         attributes["axes"] = ir.AttrInt64s("axes", axes)
     inner = ir.node(node.op_type, [transpose.inputs[0], *named], attributes, name=node.name)
     left = [axis for axis in order if axis not in axes]
@@ -107,7 +107,7 @@ def _reduce_before(node: ir.Node) -> Change | None:
 
 
 def _reordered(node: ir.Node, sources: list[ir.Value | None], order: tuple[int, ...]) -> ir.Node | None:
-    """The node on the Transposes' sources; None where another input is neither constant nor one number."""
+    """The node on the inputs of the Transposes (sources); None where another input is not a constant that fits."""
     attributes = dict(node.attributes)
     inputs = [
         source if source is not None else _constant_reordered(node, value, order)
@@ -128,7 +128,7 @@ def _reordered(node: ir.Node, sources: list[ir.Value | None], order: tuple[int, 
 
 
 def _constant_reordered(node: ir.Node, value: ir.Value | None, order: tuple[int, ...]) -> ir.Value | None:
-    """The constant with its axes where the Transposes' sources have them; one number fits any order."""
+    """The constant with its axes in the order that the inputs of the Transposes have; a scalar stays as it is."""
     array: NDArray[Any] | None = constant(value)
     if value is None or array is None or array.ndim > len(order):
         return None

@@ -1,12 +1,13 @@
-"""MaxUnpool on the indices of a MaxPool becomes masks: comparison, selection and movement, which run on integers.
+"""MaxUnpool with the indices of a MaxPool becomes masks: Equal, Where and movements, which have integer kernels.
 
-Where windows do not overlap, x and the pooled p fall into one image for each place in the window, of p's size:
-    m_k = (x_k = p)                     the maximum is at place k, or an equal one comes before it
+Where windows do not overlap, let x_k be the pooled input x at offset k of every window; it has the shape of the
+maxima p. With v, the values to unpool:
+    m_k = (x_k = p)                     the maximum is at offset k, or an equal one is at an earlier offset
     y_k = v if m_k and no m_j with j < k, else 0
-where v is what is unpooled; ties go to the first place, row by row, as MaxPool's indices do. NaN is left out.
-With the channels last, a image is taken out and put back by copying whole pixels, which is several times faster
-than MaxPool with indices, ScatterElements or DepthToSpace.
-Source: ONNX's entries MaxPool and MaxUnpool; the masks are derived here.
+Ties go to the first offset, row by row, as MaxPool's indices do. NaN is not considered. In NHWC tensors x_k is read
+and y_k written by copying whole pixels, which is several times faster than MaxPool with indices, ScatterElements or
+DepthToSpace.
+Source: ONNX's operator documentation, MaxPool and MaxUnpool; the masks are derived here.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def lower_unpooling(model: ir.Model) -> RewriteOutcome:
-    """Lowers each MaxUnpool of the main graph and the MaxPool behind it, or says why not. Needs inferred shapes."""
+    """Lowers each MaxUnpool of the main graph with its MaxPool, or says why not. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     masks: dict[ir.Node, _Masks] = {}
     for node in list(model.graph):
@@ -53,7 +54,7 @@ def _pool(unpool: ir.Node) -> ir.Node | None:
 
 
 def _obstacle(pool: ir.Node, unpool: ir.Node) -> str:
-    """Why the pair is not lowered, "" where it is."""
+    """Why the pair cannot be lowered; "" where it can."""
     window, sizes = _window(pool), _sizes(pool.inputs[0])
     if len(window) != 2:
         return f"only two spatial axes are lowered, it has {len(window)}"
@@ -74,7 +75,7 @@ def _obstacle(pool: ir.Node, unpool: ir.Node) -> str:
 
 
 def _restores(unpool: ir.Node, pool: ir.Node) -> bool:
-    """Whether output_shape, if there is one, asks for the shape that was pooled."""
+    """Whether output_shape, if there is one, is the shape of the MaxPool's input."""
     asked, source = input_at(unpool, 2), pool.inputs[0]
     if asked is None:
         return True
@@ -88,9 +89,9 @@ def _restores(unpool: ir.Node, pool: ir.Node) -> bool:
 
 @dataclass(frozen=True)
 class _Masks:
-    """Where the maxima were: for each place of the window but the last, whether that is one. Channels last.
+    """Where the maxima are. equal: m_k, an NHWC tensor, for each offset k of the window but the last.
 
-    sizes: channels, height and width of what was pooled.
+    sizes: channels, height and width of the MaxPool's input.
     """
 
     equal: tuple[ir.Value, ...]
@@ -99,7 +100,7 @@ class _Masks:
 
 
 def _written_masks(pool: ir.Node) -> _Masks:
-    """Inserts, behind the MaxPool, the comparison of each place of its windows with the maximum."""
+    """Inserts, after the MaxPool, the comparison of each offset of its windows with the maximum."""
     window, sizes = _window(pool), _sizes(pool.inputs[0])
     assert sizes is not None
     channels, height, width = sizes
@@ -135,7 +136,7 @@ def _written_masks(pool: ir.Node) -> _Masks:
 
 
 def _select(unpool: ir.Node, masks: _Masks) -> None:
-    """Puts the selection by masks in the MaxUnpool's place."""
+    """Replaces the MaxUnpool by selection with the masks."""
     graph, stem = owner(unpool), str(unpool.name)
     rows, columns = masks.window
     channels, height, width = masks.sizes
@@ -166,7 +167,7 @@ def _window(node: ir.Node) -> tuple[int, ...]:
 
 
 def _sizes(value: ir.Value | None) -> tuple[int, int, int] | None:
-    """Channels, height and width; None where one is dynamic or the value is no stack of pictures."""
+    """Channels, height and width; None where one is dynamic or the value does not have four axes."""
     dims = [] if value is None or value.shape is None else list(value.shape)
     known = [dim for dim in dims[1:] if isinstance(dim, int)]
     return (known[0], known[1], known[2]) if len(dims) == 4 and len(known) == 3 else None

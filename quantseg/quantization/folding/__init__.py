@@ -1,7 +1,7 @@
-"""Image in, mask out: preprocessing and the output head's head become part of the graph; an app has code for neither.
+"""Folding: preprocessing and output head become part of the graph, so that an application needs code for neither.
 
-A prepared float graph that computes on float images becomes one that takes uint8 pixels and gives a uint8 class map.
-Folding comes after calibration: tensors that both graphs have hold the same numbers, so their ranges stay true.
+A prepared float graph that takes preprocessed float images becomes one that takes uint8 pixels and returns uint8 masks.
+Folding comes after calibration: tensors in both graphs hold the same values, so their ranges stay valid.
 """
 
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from quantseg.quantization.folding.preprocess import fold_preprocess
 __all__ = ["FLOAT_RECIPE_KEY", "Fold", "float_recipe", "fold"]
 
 FLOAT_RECIPE_KEY = f"{METADATA_KEY}.float"
-"""The key of a folded model's metadata that holds the recipe of the float model it was made from."""
+"""The key in a folded model's metadata of the original float model's recipe."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What becomes part of the graph. preprocess: from pixels to the input. argmax: from the output to classes."""
+    """What to fold. preprocess: from pixels to the model's input. argmax: the output head, from outputs to the mask."""
 
     preprocess: bool = False
     argmax: bool = False
 
 
 def fold(candidate: Candidate, wanted: Fold, *, rounded: bool = True) -> Candidate:
-    """Folds what is wanted into a copy of the graph; its metadata keeps the recipe of the float model.
+    """Folds what is wanted into a copy of the graph; its metadata keeps the recipe of the original float model.
 
-    The ranges were calibrated on the graph given. rounded: whether weights for pixels are rounded, by the candidate's
-    settings; False for a graph that stays float. Raises PlanError where the model's input is no float image or its
-    output does not fit uint8.
+    The candidate's ranges are those of the graph before folding. rounded: whether the new first-layer weights are
+    rounded, by the candidate's settings; False for a graph that stays float. Raises PlanError where the model's input
+    is not a float image or its classes do not fit uint8.
     """
     if wanted == Fold():
         return candidate
@@ -45,10 +45,10 @@ def fold(candidate: Candidate, wanted: Fold, *, rounded: bool = True) -> Candida
 
 
 def float_recipe(metadata: Mapping[str, str], folded: Recipe, *, source: str) -> Recipe | None:
-    """The recipe of the float model that a folded one was made from; None where nothing was folded.
+    """The recipe of the float model that a folded model was made from; None where nothing was folded.
 
-    folded: the folded model's recipe. Images are resized alike for both, and the same pixels count.
-    source: opens every message. Raises RecipeError for metadata that is no recipe.
+    folded: the folded model's recipe; its resizing and ignore_index are used for both models. source: error messages
+    begin with it. Raises RecipeError for metadata that is not a recipe.
     """
     text = metadata.get(FLOAT_RECIPE_KEY)
     if text is None:

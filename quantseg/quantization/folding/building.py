@@ -1,4 +1,4 @@
-"""New nodes and constants in a graph that is being folded, under names that nothing in it has."""
+"""Insertion of nodes and constants into a graph that is being folded, under unused names."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from quantseg.graph.edit import initializer
 
 
 class Builder:
-    """Puts nodes before `position`, or behind all others, and names them after `stem`."""
+    """Inserts nodes before `position`, or at the end of the graph, and names them after `stem`."""
 
     def __init__(self, graph: ir.Graph, stem: str, position: ir.Node | None = None) -> None:
         self._graph, self._stem, self._position = graph, stem, position
@@ -22,7 +22,7 @@ class Builder:
         self._taken = {str(value.name) for value in values} | {str(node.name) for node in nodes}
 
     def free(self, name: str) -> str:
-        """The name, or the first of name_1, name_2, … that is free; taken from now on."""
+        """The name, or the first of name_1, name_2, … that is unused; used from now on."""
         found, number = name, 0
         while found in self._taken:
             number += 1
@@ -31,7 +31,7 @@ class Builder:
         return found
 
     def node(self, op_type: str, inputs: Sequence[ir.Value | None], **attributes: Any) -> ir.Value:
-        """The only output of a new node."""
+        """Inserts a node and returns its only output."""
         name = self.free(f"{self._stem}_{op_type}")
         made = ir.node(op_type, inputs, attributes, name=name)
         made.outputs[0].name = self.free(f"{name}_out")

@@ -1,9 +1,9 @@
-"""The masks themselves as output: the recipe's head becomes part of the graph.
+"""Folding of the output head: the model's output becomes the mask.
 
-A class map needs no probabilities: Softmax and other functions that keep the order of the classes are left out, and
-a sigmoid moves into its threshold, sigmoid(x) > t where x > ln(t / (1 − t)). What only moves pixels is done with the
-class map, which has one channel, instead of with all classes: argmax(move(x)) = move(argmax(x)). Linear interpolation
-does not commute, so the head comes behind it.
+A mask needs no probabilities: Softmax and other functions that keep the order of the classes are removed, and a
+sigmoid is folded into the threshold, sigmoid(x) > t where x > ln(t / (1 − t)). Movements of pixels are applied to the
+mask, which has one channel, instead of to all classes: argmax(move(x)) = move(argmax(x)). Linear interpolation does not
+commute with ArgMax, so the head comes after it.
 """
 
 import math
@@ -24,7 +24,7 @@ from quantseg.quantization.folding.building import Builder
 from quantseg.quantization.folding.moves import MovingNode, move_of
 
 MASK = "mask"
-"""Name of the folded output. Not the float model's: numbers and class ids are read differently."""
+"""Name of the folded output; other than the float model's, since a mask is not read as its output was."""
 
 MOST_CLASSES = 256
 _OVER_CLASSES = ("LogSoftmax", "Softmax")
@@ -33,14 +33,14 @@ _ORDER_KEEPING = ("Exp", "Identity", "Log", "Sigmoid", "Softplus", "Sqrt", "Tanh
 
 @dataclass(frozen=True)
 class FoldedOutput:
-    """An output that is replaced by a mask; see GraphOutput. axis: of its channels, None without one."""
+    """An output that is replaced by a mask; see GraphOutput. axis: the channel axis; None without one."""
 
     build: Builder
     value: ir.Value
     axis: int | None
 
     def best_class(self, classes: int) -> ir.Value:
-        """ArgMax, before the moves; of equal classes the first, as in float; on integers more of them are equal."""
+        """ArgMax before the movements. At ties the first class, as in float; integers have more ties."""
         assert self.axis is not None
         size = None if self.value.shape is None else self.value.shape[self.axis]
         self._check(size if isinstance(size, int) else classes)
@@ -50,7 +50,7 @@ class FoldedOutput:
         return self._without_channels(self.build.node("Cast", [best], to=ir.DataType.UINT8), moves)
 
     def above(self, threshold: float, *, channels: bool) -> ir.Value:
-        """Greater, before the moves."""
+        """Greater before the movements."""
         numbers, axis, moves, level = _origin(self.value, self.axis, threshold=threshold)
         greater = self.build.node("Greater", [numbers, self.build.constant("threshold", level, np.float32)])
         mask = self.build.node("Cast", [greater], to=ir.DataType.UINT8)
@@ -61,7 +61,7 @@ class FoldedOutput:
         return mask
 
     def ids(self, classes: int) -> ir.Value:
-        """A Cast."""
+        """A Cast to uint8."""
         self._check(classes)
         is_uint8 = self.value.dtype == ir.DataType.UINT8
         mask = self.value if is_uint8 else self.build.node("Cast", [self.value], to=ir.DataType.UINT8)
@@ -89,9 +89,9 @@ class FoldedOutput:
 
 
 def fold_head(float_model: FloatModel) -> FloatModel:
-    """Edits the graph to give a mask, uint8, in place of the outputs that the head reads; the recipe follows.
+    """Edits the graph: a uint8 mask replaces the outputs that the recipe's head reads. The recipe is adapted.
 
-    The head says what the mask is. Raises PlanError for more classes than uint8 holds.
+    Raises PlanError for more classes than uint8 holds.
     """
     prepared, recipe = float_model.prepared, float_model.recipe
     model, given = prepared.model, recipe.output
@@ -115,9 +115,10 @@ def fold_head(float_model: FloatModel) -> FloatModel:
 def _origin(
     output: ir.Value, axis: int | None, *, over_classes: bool = False, threshold: float = 0.0
 ) -> tuple[ir.Value, int | None, list[MovingNode], float]:
-    """Where the head can be taken: the tensor, its axis of classes, the moves from there on, and the threshold there.
+    """The tensor furthest upstream on which the head can be computed.
 
-    over_classes: the head compares the classes with each other, else each number with the threshold.
+    Returns that tensor, its class axis, the movements from there to the output, and the threshold for that tensor.
+    over_classes: whether the head compares classes with each other; else each element with the threshold.
     """
     value, moves = output, list[MovingNode]()
     while (node := value.producer()) is not None and node.domain == "" and node.inputs[0] is not None:
@@ -142,7 +143,7 @@ def _is_over(node: ir.Node, axis: int | None) -> bool:
 
 
 def _logit(probability: float) -> float:
-    """ln(p / (1 − p)): −∞ and ∞ outside of (0, 1), where a sigmoid is always above and never."""
+    """ln(p / (1 − p)); −∞ for p <= 0 and ∞ for p >= 1, as a sigmoid is always above 0 and never above 1."""
     if not 0 < probability < 1:
         return -math.inf if probability <= 0 else math.inf
     return math.log(probability / (1 - probability))

@@ -1,7 +1,7 @@
-"""What a model does with the image before its first convolution: scale, shift, turn axes, swap channels.
+"""What a model does with the image before its first convolutions: scale, shift, transpose axes, reorder channels.
 
-Each is followed from the input towards the convolutions, so that all of it, the recipe's part included, is one scale,
-one shift and one source for each channel that a convolution reads.
+These nodes are traced from the input to the convolutions, and summed up, with the recipe's preprocessing, as one scale,
+one shift and one source channel of the image for each channel that a convolution reads.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 1, 2, 3)
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A tensor whose channel c is scale[c]·pixel[source[c]] + shift[c] everywhere.
+    """A tensor whose channel c is scale[c]·pixel[source[c]] + shift[c] at every pixel.
 
-    axes: which axis of the image (N, H, W, C) each of its axes is.
+    axes: for each axis of the tensor the corresponding axis of the image (N, H, W, C).
     """
 
     value: ir.Value
@@ -32,7 +32,7 @@ class View:
 
 
 def convolutions(view: View) -> list[tuple[ir.Node, View]] | None:
-    """The convolutions that read the image, each with what it reads; None where something else reads it too."""
+    """The convolutions that read the image, each with its view of it; None where other nodes read it too."""
     found: list[tuple[ir.Node, View]] = []
     for node, index in view.value.uses():
         reached = reached_by(view, node, index)
@@ -43,7 +43,7 @@ def convolutions(view: View) -> list[tuple[ir.Node, View]] | None:
 
 
 def reached_by(view: View, node: ir.Node, index: int) -> list[tuple[ir.Node, View]] | None:
-    """The convolutions behind one reader of the image, or the reader itself; None where it is nothing such."""
+    """The convolutions reached through one consumer of the image, or that consumer; None where there are others."""
     behind = _behind(view, node)
     inner = None if behind is None else convolutions(behind)
     if inner is not None:
@@ -57,7 +57,7 @@ def _is_convolution(view: View, node: ir.Node) -> bool:
 
 
 def _behind(view: View, node: ir.Node) -> View | None:
-    """The view that the node makes of a view; None where it makes something else."""
+    """The node's output as a view, given its input as a view; None where it is not one."""
     if node.domain != "" or len(node.outputs) != 1:
         return None
     output = node.outputs[0]
@@ -73,7 +73,7 @@ def _behind(view: View, node: ir.Node) -> View | None:
 
 
 def _chosen(view: View, node: ir.Node) -> View | None:
-    """Channels in another order, or some of them."""
+    """The view after a node that reorders or selects channels; None for other nodes."""
     places = constant(node.inputs[1])
     if places is None or places.ndim != 1 or node.inputs[0] is not view.value:
         return None
@@ -89,7 +89,7 @@ def _chosen(view: View, node: ir.Node) -> View | None:
 
 
 def _depthwise(view: View, node: ir.Node) -> tuple[F64, F64] | None:
-    """A BatchNormalization that became a 1x1 depthwise convolution: it sees no border."""
+    """Scale and shift of a 1x1 depthwise convolution without padding, as BatchNormalization becomes; else None."""
     kernel = linear(node)
     channels = len(view.source)
     if kernel is None or view.axes[:2] != CHANNELS_FIRST[:2] or kernel.kernel.shape != (channels, 1, 1, 1, 1):
@@ -99,7 +99,7 @@ def _depthwise(view: View, node: ir.Node) -> tuple[F64, F64] | None:
 
 
 def _arithmetic(view: View, node: ir.Node) -> tuple[F64, F64] | None:
-    """Arithmetic with a constant for each channel, on whatever axis the channels stand."""
+    """Scale and shift of arithmetic with per-channel constants, whatever the channel axis; else None."""
     if node.op_type not in ("Add", "Sub", "Mul", "Div"):
         return None
     left, right = (constant(value) for value in node.inputs)

@@ -1,5 +1,6 @@
-"""Nodes that only move pixels, so that a class map may take their way in place of the classes: Transpose, nearest
-Resize, Reshape and Squeeze.
+"""Nodes that only move pixels, and so can be applied to a mask instead of to all classes.
+
+They are Transpose, nearest Resize, Reshape and Squeeze.
 """
 
 import math
@@ -14,18 +15,18 @@ from quantseg.quantization.folding.building import Builder
 
 @dataclass(frozen=True)
 class MovingNode:
-    """A node that moves pixels. before, after: the axis of the classes in what it reads and makes; None without one."""
+    """A node that moves pixels. before, after: the class axis of its input and its output; None without one."""
 
     node: ir.Node
     before: int | None
     after: int | None
 
     def whole(self, build: Builder, value: ir.Value) -> ir.Value:
-        """The same move of another tensor with the same axes."""
+        """The same movement applied to another tensor with the same axes."""
         return build.node(self.node.op_type, [value, *self.node.inputs[1:]], **self.node.attributes)
 
     def without_classes(self, build: Builder, value: ir.Value) -> ir.Value:
-        """The move of a tensor that lacks the axis of the classes."""
+        """The same movement applied to a tensor without the class axis."""
         if self.before is None or self.after is None:
             return self.whole(build, value)
         if self.node.op_type == "Transpose":
@@ -35,13 +36,13 @@ class MovingNode:
             sizes = list(static_shape(self.node.outputs[0]) or ())
             del sizes[self.after]
             return build.node("Reshape", [value, build.constant("sizes", sizes, np.int64)])
-        axis = build.constant("axis", [self.before], np.int64)  # of one class, with all axes: such have a fast kernel
+        axis = build.constant("axis", [self.before], np.int64)  # an axis of size 1, as four axes have a fast kernel
         resized = _resized(self.node, build, build.node("Unsqueeze", [value, axis]), self.before)
         return build.node("Squeeze", [resized, axis])
 
 
 def move_of(node: ir.Node, after: int | None) -> MovingNode | None:
-    """The node as a move, where the classes are on axis `after` of its output; None where it is no such."""
+    """The node as a movement, where the classes are on axis `after` of its output; None for other nodes."""
     if node.domain != "" or len(node.outputs) != 1:
         return None
     if node.op_type == "Transpose" and "perm" in node.attributes:
@@ -75,7 +76,7 @@ def _keeps(node: ir.Node, axis: int) -> bool:
 
 
 def _resized(node: ir.Node, build: Builder, value: ir.Value, axis: int) -> ir.Value:
-    """The Resize of one class; where it names the sizes, that of the classes becomes 1."""
+    """The Resize applied to a tensor with class axis of size 1; where it has explicit sizes, that axis's becomes 1."""
     inputs, sizes = [value, *node.inputs[1:]], input_at(node, 3)
     if sizes is not None:
         known = constant(sizes)
@@ -89,7 +90,7 @@ def _resized(node: ir.Node, build: Builder, value: ir.Value, axis: int) -> ir.Va
 
 
 def _same_axis(after: tuple[int, ...] | None, before: tuple[int, ...] | None, axis: int) -> int | None:
-    """The axis of `before` that a Reshape leaves where `axis` of `after` is; None where it takes it apart."""
+    """The axis of shape `before` that a Reshape keeps as `axis` of shape `after`; None where it splits or merges it."""
     if after is None or before is None:
         return None
     fits = (

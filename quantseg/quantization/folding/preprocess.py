@@ -1,12 +1,12 @@
-"""The image itself as input: x = (pixel · scale − mean) / std moves into the first convolutions.
+"""Folding of preprocessing: the pixels become the input, x = (pixel · scale − mean) / std goes into the first weights.
 
-With a = scale/std and b = −mean/std, a convolution sees  Σ W·(a·p + b)  inside the image and 0 where it pads. No
-pixel stands for that 0, so b cannot go into the bias. The image gets one more channel instead, u = 255 everywhere:
+With a = scale/std and b = −mean/std, a convolution computes  Σ W·(a·p + b)  inside the image and reads 0 in padding. No
+pixel value corresponds to that 0, so b cannot go into the bias. Instead the image gets a constant channel u = 255:
 
-    Σ W·(a·p + b) = Σ (W·a)·p + Σ (W·b/255)·u      and zero padding pads u as well, which adds nothing: exact borders
+    Σ W·(a·p + b) = Σ (W·a)·p + Σ (W·b/255)·u      and zero padding makes u zero as well, so borders are exact
 
-The integers of this image, of scale 1 and zero-point 0, are its pixels: nothing is computed before the convolution.
-Four channels are also what onnxruntime's fastest kernels want; three take about twice as long (onnxruntime 1.31).
+The integers of this tensor, with scale 1 and zero-point 0, are the pixels: nothing is computed before the convolution.
+Four channels also suit onnxruntime's fastest kernels; three take about twice as long (onnxruntime 1.31).
 """
 
 import logging
@@ -34,16 +34,16 @@ from quantseg.quantization.qtypes import UINT8
 log = logging.getLogger(__name__)
 
 PIXELS = "pixels"
-"""Name of the folded input. Not the float model's: who still feeds floats is told so by the name."""
+"""Name of the folded input; other than the float model's, so that callers who still feed floats get an error."""
 
 
 def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
-    """Edits the graph to take uint8 pixels (N, H, W, channels), RGB or grey; recipe, ranges and weights follow.
+    """Edits the graph to take uint8 pixels (N, H, W, channels), RGB or grey; recipe, ranges and weights are adapted.
 
     rounded: whether the new weights are rounded here, by the candidate's settings, or left exact for a float model.
-    Where other nodes than convolutions read the image, a 1x1 convolution computes what they read. Where integers of
-    the settings' kind cannot be pixels, or nothing that reads them computes in integers, float nodes do that.
-    Raises PlanError for an input that is no float picture.
+    Where other nodes than convolutions read the image, a 1x1 convolution computes their input. Where the activation
+    type cannot hold pixels (it is not asymmetric uint8), or no integer node reads them, float nodes preprocess instead.
+    Raises PlanError for an input that is not a float image.
     """
     prepared, recipe = candidate.prepared, candidate.model.recipe
     ranges, settings = candidate.ranges.ranges, candidate.settings if rounded else None
@@ -85,7 +85,7 @@ def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
 
 
 def _needs_float(old: ir.Value, ranges: Mapping[str, Range], settings: QuantSettings | None) -> str | None:
-    """Why the pixels cannot be the integers of the first layer; None where they can."""
+    """Why the pixels cannot be the first layer's integer input; None where they can."""
     if settings is not None and (settings.activation is not UINT8 or settings.symmetric):
         return "pixels are uint8 from zero, the integers that were asked for are not"
     return None if old.name in ranges else "nothing that reads it computes in integers"
@@ -103,7 +103,7 @@ def _axes(recipe: InputRecipe) -> tuple[int, ...]:
 
 
 def _view(old: ir.Value, recipe: InputRecipe) -> View:
-    """The float model's input as the recipe makes it of pixels."""
+    """The float model's input as a view of the pixels, by the recipe."""
     count = CHANNELS[str(recipe.channels)]
     mean, std = (np.broadcast_to(np.array(numbers, np.float64), (count,)) for numbers in (recipe.mean, recipe.std))
     source = (2, 1, 0) if recipe.channels == "BGR" else tuple(range(count))
@@ -111,7 +111,7 @@ def _view(old: ir.Value, recipe: InputRecipe) -> View:
 
 
 def _scaled_in_float(build: Builder, image: ir.Value, recipe: InputRecipe) -> ir.Value:
-    """The recipe's arithmetic in its own order, so that not one bit differs."""
+    """Nodes for the recipe's arithmetic, in the same order as in preprocess.py, so that every bit is the same."""
     value = build.node("Cast", [image], to=ir.DataType.FLOAT)
     if recipe.channels == "BGR":
         value = build.node("Gather", [value, build.constant("order", (2, 1, 0), np.int64)], axis=3)
@@ -125,8 +125,10 @@ def _scaled_in_float(build: Builder, image: ir.Value, recipe: InputRecipe) -> ir
 def _folded(
     build: Builder, image: ir.Value, old: ir.Value, recipe: InputRecipe, settings: QuantSettings | None
 ) -> tuple[str, dict[str, QuantParams | None]]:
-    """Rewrites what reads the input; gives the name of the tensor of pixels and planes, and the nodes with the grids
-    that their weights lie on, None in float.
+    """Rewrites the nodes that read the input.
+
+    Returns the name of the tensor of pixels and constant channels, and for each rewritten convolution the grid of its
+    weight (None in a float model).
     """
     view, channels = _view(old, recipe), CHANNELS[str(recipe.channels)]
     reached = [reached_by(view, node, index) for node, index in old.uses()]
@@ -168,7 +170,7 @@ def _folded(
 
 
 def _widened(build: Builder, image: ir.Value, planes: int) -> ir.Value:
-    """The image with so many constant channels behind its own."""
+    """The image with `planes` constant channels appended."""
     known = static_shape(image)
     if known is not None:
         shape = build.constant("plane_sizes", [*known[:3], 1], np.int64)
@@ -183,7 +185,7 @@ def _widened(build: Builder, image: ir.Value, planes: int) -> ir.Value:
 
 
 def _stand_in(old: ir.Value, value: ir.Value, build: Builder) -> None:
-    """Puts the value where the old input was read, under its name: by that its range is known."""
+    """Lets the old input's consumers read the value instead, under the old name, by which its range is known."""
     name = str(old.name)
     old.name = build.free(f"{name}_before")
     value.name, value.type, value.shape = name, old.type, old.shape

@@ -1,4 +1,4 @@
-"""Weights for pixels and constant channels, from those for what the recipe made of pixels."""
+"""First-layer weights for pixels and constant channels, from the weights for preprocessed images."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,21 +13,22 @@ from quantseg.quantization.pairs import safe_scale
 from quantseg.quantization.plan import QuantSettings, bounds_pairs
 
 INSIDE = 255
-"""What a constant channel holds. The largest pixel leaves its weights the smallest: they share the pixels' grid."""
+"""The value of a constant channel: the largest pixel, so that its weights, on the pixel weights' grid, are smallest."""
 
 LARGEST_RATIO = 2.0
-"""How many times the largest weight of a pixel that of a constant channel may be; above that there are more of them."""
+"""Largest ratio of a constant channel's weight to the largest pixel weight; beyond it, more channels share the load."""
 
 PIXEL_RANGE = Range(0.0, 255.0)
-"""In uint8, its grid has scale 1 and zero-point 0: integers are pixels."""
+"""In uint8 its grid has scale 1 and zero-point 0, so that the integers are the pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class PixelWeights:
-    """A convolution that reads pixels p and sees the offset only inside the image, which it pads with zeros or not.
+    """A first convolution rewritten for pixels: kernel·p + offset + bias, the offset only inside the image.
 
-    kernel: (outputs, image channels, …) for p. offset: (outputs, …), what each tap adds where it meets no border.
-    bias: (outputs,). grey: (image channels,), the pixels that the float model sees as zero.
+    kernel: (outputs, image channels, …). offset: (outputs, …), what each tap adds at pixels inside the image.
+    bias: (outputs,). grey: (image channels,), the pixel value that preprocessing maps to zero. is_padded: whether the
+    convolution pads with zeros.
     """
 
     kernel: F64
@@ -38,9 +39,10 @@ class PixelWeights:
 
     @staticmethod
     def of(node: ir.Node, view: View, channels: int) -> "PixelWeights":
-        """The weights of a convolution that reads the view of an image with so many channels, for the image itself.
+        """The weights for pixels of a convolution that reads `view`. channels: of the image.
 
-        Σ W·(a·p + b): a goes to the channel that p comes from. Groups are written out, as an image has few channels.
+        Of Σ W·(a·p + b), W·a belongs to the source channel of p. Groups are written as one dense kernel, as an image
+        has few channels.
         """
         found = linear(node)
         assert found is not None
@@ -58,9 +60,9 @@ class PixelWeights:
 
     @property
     def carriers(self) -> int:
-        """How many constant channels the offset is spread over, so that none needs weights far beyond those of pixels.
+        """Number of constant channels that the offset is spread over, so that their weights keep to LARGEST_RATIO.
 
-        No more than that: each of them is rounded, and what all of them err adds up.
+        No more than needed: each one's weights are rounded, and their errors add up.
         """
         if not self.is_padded:
             return 0
@@ -69,9 +71,9 @@ class PixelWeights:
         return max(1, math.ceil(ratio / LARGEST_RATIO))
 
     def stacked(self, planes: int) -> tuple[F64, F64]:
-        """Kernel for the image with so many constant channels behind its own, and bias.
+        """The kernel for the image with `planes` constant channels appended, and the bias.
 
-        Without a border all offsets are the same everywhere, so that the bias holds them, at no loss.
+        Without padding the sum of the offsets is the same at every pixel, so it goes into the bias, exactly.
         """
         taps = self.offset.shape[1:]
         shape = (len(self.bias), planes, *taps)
@@ -85,11 +87,11 @@ class PixelWeights:
 
 
 def settle(kernel: F64, bias: F64, pixels: F64, settings: QuantSettings) -> tuple[F64, F64, QuantParams]:
-    """The kernel as integers will hold it, the bias that makes up for the rounding at `pixels`, and the kernel's grid.
+    """The rounded kernel, the bias corrected for the rounding at `pixels`, and the kernel's grid.
 
-    Float images are around zero, so the error of a weight is seldom multiplied by much; pixels are all positive, and
-    the same error moves the whole output. With (w − w_rounded)·p of the pixels that were zero in the bias, both err
-    alike. pixels: (input channels,), the constant ones among them.
+    Preprocessed images are centred at zero, so that the rounding errors of weights average out; pixels are positive, so
+    that the same errors shift the output. Adding (w − w_rounded)·p to the bias, for the pixels p that preprocessing
+    maps to zero, makes the errors the same again. pixels: (input channels,), constant channels included.
     """
     params = params_of_weights(
         kernel.astype(np.float32),

@@ -1,4 +1,4 @@
-"""From a float graph and its plan to the graph that is written: one output format a file, all in one table."""
+"""From a float graph and its plan to the quantised graph: one output format per file, all in one table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from quantseg.quantization.plan import QuantPlan
 class Format:
     """How the integer nodes of a graph are written.
 
-    emit_node inserts the integer form of one node and gives the integers of each of its outputs. variants: the ways in
-    which it can write a node, of equal numbers and unequal speed, the default first; () where there is one way. finish:
-    what is done to the whole graph at the end.
+    emit_node: inserts the integer form of one node and returns the integers of each of its outputs. variants: the ways
+    to write a node, with the same results and different speed, the default first; () where there is only one. finish:
+    edits the whole graph at the end.
     """
 
     emit_node: Callable[[GraphEditor, ir.Node], Sequence[Stored]]
@@ -40,11 +40,10 @@ FORMATS: dict[str, Format] = {
 def emit(
     model: ir.Model, plan: QuantPlan, *, qformat: str = "qdq", metadata: Mapping[str, str] | None = None
 ) -> ir.Model:
-    """The quantised model; `model` (prepared, float) is not changed. Same input, same bytes.
+    """The quantised model; the same arguments give the same bytes. model: prepared and float, not changed.
 
-    metadata: entries for the model's metadata_props, beside those it has. Where the plan's integer types need a newer
-    opset, the result is of that. Raises PlanError for an unknown format, ModelError for a node that the opset has no
-    equal of.
+    metadata: entries to add to the model's metadata_props. Where the plan's integer types need a newer opset, the
+    result has that. Raises PlanError for an unknown format, ModelError for a node without an equivalent in that opset.
     """
     check(qformat)
     result = model.clone()
@@ -78,7 +77,7 @@ def _grids(plan: QuantPlan) -> tuple[QuantParams, ...]:
 
 
 def _forget_inner_shapes(graph: ir.Graph) -> None:
-    """Drops the shapes of inner tensors: every runtime infers them, and they cost a tenth of a small file."""
+    """Drops the shapes of intermediate tensors: every runtime infers them, and they are a tenth of a small file."""
     for node in graph:
         for value in node.outputs:
             if not value.is_graph_output():

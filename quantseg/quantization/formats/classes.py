@@ -1,7 +1,7 @@
-"""ArgMax over classes, plane by plane: onnxruntime's own, pixel by pixel, takes five times as long on integers
-(onnxruntime 1.31, eleven classes).
+"""ArgMax over classes by comparison of whole class planes.
 
-    m, class = x_0, 0      then for each k:  where x_k > m:  m, class = x_k, k      so of equal ones it is the first
+onnxruntime's own ArgMax works pixel by pixel and takes five times as long on integers (onnxruntime 1.31, 11 classes).
+    m, class = x_0, 0      then for each k:  where x_k > m:  m, class = x_k, k      so at ties the first class wins
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.qtypes import UINT8
 
 MOST_PLANES = 32
-"""With more classes it is one ArgMax again: a plane takes three operators."""
+"""Most classes for this form, which takes three operators per class; beyond, it is one ArgMax."""
 
 
 def argmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Value]:
-    """The class of each pixel as uint8, where only a Cast reads it; else ArgMax on the integers."""
+    """The class of each pixel as uint8, if only a Cast reads the result; else ArgMax on the integers."""
     data, axis = editor.inputs(node)[0], node.attributes.get_int("axis", 0)
     shape = () if data is None or data.shape is None else data.shape
     count = shape[axis] if shape else None
@@ -29,7 +29,7 @@ def argmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Val
     assert isinstance(count, int)
     name = str(node.outputs[0].name)
     attributes = [ir.AttrInt64("axis", axis)]
-    if editor.opset >= 18:  # since then a Split into equal parts says how many
+    if editor.opset >= 18:  # since then a Split into equal parts has num_outputs
         attributes.append(ir.AttrInt64("num_outputs", count))
     planes = [f"{name}_plane_{k}" for k in range(count)]
     largest, *others = editor.insert("Split", [editor.stored(data)], *planes, attributes=attributes)

@@ -1,7 +1,7 @@
-"""Convolutions of pictures: which channels they read and give, and the ways in which onnxruntime's kernels take them.
+"""Convolutions of NHWC tensors: which channel slots they read and fill, and the variants for onnxruntime's kernels.
 
-Channels are numbers that a weight multiplies: unused places get weights of zero, a shuffled order shuffled weights, and
-groups become blocks of one dense weight. None of that changes a result.
+The weights follow the channel slots: padding gets zero weights, another order of channels reordered weights, and groups
+become blocks of one dense weight. The results stay the same.
 """
 
 import math
@@ -22,21 +22,21 @@ from quantseg.quantization.pairs import rows_of, unsafe
 from quantseg.quantization.plan import bias_params, bounds_pairs, constant, weight_shape
 
 SYMMETRIC, SHIFTED = "symmetric", "shifted"
-"""Ways to write a convolution of one group. With zero-point 0 of the weights onnxruntime takes its convolution kernel;
-with any other it gathers the windows and takes its matrix product, which alone uses AMX."""
+"""Variants of a convolution of one group. With weight zero-point 0, onnxruntime uses its convolution kernel; with any
+other, im2col and its matrix product, the only one that uses AMX."""
 DENSE, GROUPED = "dense", "grouped"
-"""Ways to write one of several groups: as blocks of a single group, or as it is."""
+"""Variants of a grouped convolution: as blocks of a single group, or as it is."""
 
 READ_BY, GIVEN_BY = 4, 16
-"""onnxruntime's convolution kernel takes channels by these numbers; others go through slower ones (convsym.cpp)."""
+"""Input and output channels must be multiples of these for onnxruntime's fastest convolution kernel (convsym.cpp)."""
 MOST_DENSE = 1 << 20
-"""Input times output channels up to which groups may be written as one; the weights grow with it."""
+"""Most input times output channels of groups that are written as one dense weight, to bound its size."""
 DENSE_CHANNELS, DENSE_POINTWISE = 64, 48
-"""Most channels up to which blocks of one dense weight are faster than groups, and than a depthwise one of 1x1."""
+"""Most channels for which one dense weight is faster than groups, and than a 1x1 depthwise convolution."""
 
 
 def variants(node: ir.Node) -> tuple[str, ...]:
-    """The ways in which a convolution of images can be written, the default first."""
+    """The variants of a convolution of NHWC tensors, the default first; see Format."""
     if node.op_type != "Conv" or not is_picture(node.inputs[0]) or not is_picture(node.outputs[0]):
         return ()
     groups = node.attributes.get_int("group", 1)
@@ -52,7 +52,7 @@ def variants(node: ir.Node) -> tuple[str, ...]:
 
 
 def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
-    """QLinearConv on pictures."""
+    """QLinearConv on an NHWC tensor."""
     data, weight, *rest = editor.inputs(node)
     laid = _laid_out(editor, node)
     params = editor.plan.weights[str(node.name)]
@@ -77,8 +77,9 @@ def emit(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTens
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """A weight as it is stored. read: the image that it multiplies. given: the places that it fills. shift: what was
-    added to each integer and to the zero-point.
+    """How a convolution is written. read: its input. given: the channel slots of its output. stored: the weight.
+
+    shift: what was added to each of the weight's integers and to its zero-point.
     """
 
     read: SlotTensor
@@ -89,9 +90,9 @@ class _Layout:
 
 
 def _laid_out(editor: GraphEditor, node: ir.Node) -> _Layout:
-    """The fastest way to store the weight in which no pair of its integers can saturate a sum of 16 bits.
+    """The fastest way to write the convolution in which no pair sum of its weights can saturate at 16 bits.
 
-    Other places make other weights neighbours than the plan had in mind; channels in their own order never do.
+    Other channel slots pair other weights than those that the plan made safe; channels in their own order do not.
     """
     way = editor.plan.variants.get(str(node.name)) or (*variants(node), GROUPED)[0]
     qtype, settings = editor.plan.weights[str(node.name)].qtype, editor.plan.settings
@@ -105,7 +106,7 @@ def _laid_out(editor: GraphEditor, node: ir.Node) -> _Layout:
 
 
 def _as(way: str, editor: GraphEditor, node: ir.Node, *, own_places: bool) -> _Layout:
-    """The weight stored in one way. own_places: the image is read as it stands, else with channels in their order."""
+    """The convolution in one variant. own_places: whether it reads the input's slots as they are, else compact."""
     data, weight, *_ = editor.inputs(node)
     groups, outputs = node.attributes.get_int("group", 1), count_of(node.outputs[0])
     params = editor.plan.weights[str(node.name)]
@@ -124,7 +125,7 @@ def _as(way: str, editor: GraphEditor, node: ir.Node, *, own_places: bool) -> _L
         kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
     settings = editor.plan.settings
     reduced = settings.reduce_range or bool(settings.reduced_channels_of(str(node.name)))
-    wide = params.qtype.signed and not reduced  # one more would not fit 7 bits
+    wide = params.qtype.signed and not reduced  # a weight one lower might not fit 7 bits
     shift = -1 if way == SHIFTED and wide else 0
     stored = (spread(kernel, given, 0, zero) + shift).astype(params.qtype.dtype)
     return _Layout(picture, given, groups, stored, shift)
@@ -135,7 +136,7 @@ def _is_pointwise(node: ir.Node) -> bool:
 
 
 def _as_one_group(kernel: NDArray[Any], groups: int, zero: int) -> NDArray[Any]:
-    """Weights (M, C/groups, …) as (M, C, …): each block of outputs reads its own channels, and zero of the others."""
+    """Weights (M, C/groups, …) as (M, C, …): each block of outputs has zero weights for the other groups' channels."""
     if groups == 1:
         return kernel
     outputs, inputs = kernel.shape[:2]
@@ -147,14 +148,14 @@ def _as_one_group(kernel: NDArray[Any], groups: int, zero: int) -> NDArray[Any]:
 
 
 def _given(editor: GraphEditor, node: ir.Node, read: SlotTensor, *, as_read: bool) -> tuple[int, ...]:
-    """The places that the convolution fills: whole registers, or those in which others expect its channels.
+    """The channel slots of the convolution's output: padded to whole registers, or as other operands are laid out.
 
-    as_read: whether each channel comes from the one of its number.
+    as_read: whether output channel c depends on input channel c alone (depthwise).
     """
     outputs = count_of(node.outputs[0])
     channels = tuple(range(outputs))
     if len(read.channels) % READ_BY:
-        return channels  # the fast kernel does not take it, whatever it gives
+        return channels  # the fast kernel does not take such an input
     if as_read and len(read.channels) >= GIVEN_BY:
         return read.channels
     readers = editor.readers(node.outputs[0])
@@ -172,7 +173,7 @@ def _given(editor: GraphEditor, node: ir.Node, read: SlotTensor, *, as_read: boo
 
 
 def _by_phase(shuffle: ir.Node, outputs: int) -> tuple[int, ...]:
-    """Places for a pixel shuffle: those of each phase are alike, so that whole pixels are moved."""
+    """Channel slots for a pixel shuffle: the same in each phase, so that whole pixels are copied."""
     size = shuffle.attributes["blocksize"].as_int()
     count = outputs // size**2
     if shuffle.attributes.get_string("mode", "DCR") != "DCR":

@@ -1,4 +1,4 @@
-"""Operators that are written on the integers as they are in every format: no runtime fuses their QDQ form."""
+"""Operators that every format writes directly on integers, since no runtime fuses their QDQ form."""
 
 from collections.abc import Callable
 
@@ -21,10 +21,10 @@ def moved(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
 
 
 def _where(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
-    """Where with the zero-point for real zero, in zero's shape."""
+    """Where, with the zero-point instead of real zero, in the same shape."""
     form = editor.form(node)
     kept = form.data[0]
-    inputs = [node.inputs[0], *editor.inputs(node)[1:]]  # the condition may be of a node that was replaced
+    inputs = [node.inputs[0], *editor.inputs(node)[1:]]  # the condition may come from a replaced node
     zero = inputs[3 - kept]
     assert zero is not None
     assert zero.const_value is not None
@@ -45,14 +45,14 @@ def _pad(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
 
 
 def is_clamp_on_one_grid(editor: GraphEditor, node: ir.Node) -> bool:
-    """Whether a Relu or Clip can compare integers: its input and its output stand for numbers alike."""
+    """Whether a Relu or Clip can compare integers: its input and output have the same grid."""
     if editor.form(node).kind is not Kind.CLAMP:
         return False
     return editor.params(editor.inputs(node)[0]) == editor.params(node.outputs[0])
 
 
 def clamped(editor: GraphEditor, node: ir.Node, integers: ir.Value) -> list[ir.Value]:
-    """Clip of integers between those that stand for the bounds."""
+    """Clip of integers, between those that represent the bounds."""
     params = editor.params(node.outputs[0])
     low, high = (quantize(np.float32(bound), params) for bound in clamp_bounds(node))
     bounds = [editor.shared(f"{node.name}_{what}", np.asarray(value)) for what, value in (("low", low), ("high", high))]
@@ -60,14 +60,14 @@ def clamped(editor: GraphEditor, node: ir.Node, integers: ir.Value) -> list[ir.V
 
 
 def _above(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
-    """Greater than a number: the integers above the largest of those that stand for no more than it."""
+    """Greater than a constant t, on integers: greater than the largest integer that represents at most t."""
     data, threshold = editor.inputs(node)
     assert threshold is not None
     assert threshold.const_value is not None
     params = editor.params(data)
     grid = np.arange(params.qtype.qmin, params.qtype.qmax + 1).astype(params.qtype.dtype)
     below = grid[dequantize(grid, params) <= threshold.const_value.numpy().reshape(())]
-    # Where no integer stands for so little, all are above the least: no integer says so with Greater.
+    # Where every integer represents more than t, the result is always true, which no Greater on integers expresses.
     op_type, bound = ("Greater", below[-1:]) if below.size else ("GreaterOrEqual", grid[:1])
     name = str(node.outputs[0].name)
     inputs = [editor.stored(data), editor.constant(f"{name}_bound", bound.reshape(()))]
@@ -75,7 +75,7 @@ def _above(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
 
 
 def _already_stored(editor: GraphEditor, node: ir.Node) -> list[ir.Value]:
-    """What the node reads are the integers of what it makes."""
+    """A DequantizeLinear: its input already is the integers of its output."""
     pixels = editor.inputs(node)[0]
     assert pixels is not None
     return [pixels]
@@ -90,6 +90,6 @@ WRITERS: dict[str, Callable[[GraphEditor, ir.Node], list[ir.Value]]] = {
     "ReduceMax": moved,
     "ReduceMin": moved,
     "SpaceToDepth": moved,
-    "Split": moved,  # a runtime fuses it only where every part is read
+    "Split": moved,  # a runtime fuses it only if every output is read
     "Where": _where,
 }

@@ -1,8 +1,7 @@
 """A graph in which a tensor may exist in float, in integers, or in both.
 
-`stored` is a tensor's integers, `image` the same ones with the channels last, `rounded` the float values that they
-stand for. Each is made once, when a node first asks for it. After a node is replaced, all that read its float output
-read the rounded one.
+`stored` is a tensor's integers, `picture` the same integers in NHWC order, `rounded` the dequantised floats. Each is
+made once, when a node first asks for it. After a node is replaced, consumers of its float output read the rounded one.
 """
 
 from collections.abc import Sequence
@@ -24,11 +23,11 @@ TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 IMAGE_CHANNELS = 3
 
 Stored = ir.Value | SlotTensor
-"""Integers on the model's own axes, or with the channels last."""
+"""A tensor's integers, on the model's own axes or in NHWC order."""
 
 
 class GraphEditor(GraphWriter):
-    """Edits a model's graph by one plan. New nodes go in before the node that is being replaced."""
+    """Edits a model's graph by a plan. New nodes are inserted before the node that is being replaced."""
 
     def __init__(self, model: ir.Model, plan: QuantPlan) -> None:
         super().__init__(model)
@@ -43,16 +42,16 @@ class GraphEditor(GraphWriter):
         self._grids: dict[QuantParams, tuple[ir.Value, ir.Value]] = {}
 
     def inputs(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
-        """The node's inputs as they were before any edit."""
+        """The node's inputs as they were before any edit; from now on new nodes are inserted before this node."""
         self._position = node
         return self._inputs[node]
 
     def inputs_of(self, node: ir.Node) -> tuple[ir.Value | None, ...]:
-        """The inputs, before any edit, of a node that is not being replaced now; none of one in a subgraph."""
+        """The inputs, before any edit, of a node that is not the one being replaced; () for one in a subgraph."""
         return self._inputs.get(node, ())
 
     def readers(self, value: ir.Value) -> list[ir.Node]:
-        """The nodes that read a value, in place of dropped ones those that read their answer."""
+        """The consumers of a value; instead of a dropped clamp, the consumers of its output."""
         found: list[ir.Node] = []
         for user, _ in value.uses():
             dropped = str(user.name) in self.plan.dropped
@@ -60,15 +59,15 @@ class GraphEditor(GraphWriter):
         return found
 
     def form(self, node: ir.Node) -> IntegerForm:
-        """The integer form that the node had before any edit; it has one."""
+        """The node's integer form, as it was before any edit."""
         form = self._forms[node]
         assert isinstance(form, IntegerForm)
         return form
 
     def replace(self, node: ir.Node, integers: Sequence[Stored]) -> None:
-        """Removes the node, whose outputs now exist as `integers`; other readers get the rounded values.
+        """Removes the node, whose outputs now exist as `integers`; float consumers get the dequantised values.
 
-        An output without a grid is no number (the answer of a comparison) or is not read; it passes as it is.
+        An output without a grid (the result of a comparison, or one that nothing reads) is replaced as it is.
         """
         self._position = node
         for old, new in zip(node.outputs, integers, strict=True):
@@ -85,7 +84,7 @@ class GraphEditor(GraphWriter):
         self._graph.remove(node, safe=True)
 
     def stored(self, value: ir.Value | None) -> ir.Value:
-        """The integers of a tensor that has a grid; a float one is quantised here."""
+        """The integers of a tensor that has a grid; a tensor that exists only in float is quantised here."""
         assert value is not None
         if value not in self._stored:
             if value.is_initializer():
@@ -99,9 +98,9 @@ class GraphEditor(GraphWriter):
         return self._stored[value]
 
     def picture(self, value: ir.Value | None, *, filled_up: bool = False) -> SlotTensor:
-        """The integers of a stack of images with the channels last, in the places where they stand.
+        """The integers of a tensor (N, C, H, W) as an NHWC tensor, in the channel slots that it has.
 
-        filled_up: three channels, as images have, get a fourth place, for kernels that take four at once.
+        filled_up: whether three channels, as images have, get a fourth slot, for kernels that take four at once.
         """
         assert value is not None
         wants_place = filled_up and count_of(value) == IMAGE_CHANNELS
@@ -118,7 +117,7 @@ class GraphEditor(GraphWriter):
         return self._pictures[value]
 
     def _with_fourth(self, value: ir.Value, picture: SlotTensor) -> SlotTensor:
-        """By Concat: onnxruntime 1.31 pads the last axis number by number, seven times as long."""
+        """Appends a slot by Concat: onnxruntime 1.31 pads the last axis element by element, seven times as slow."""
         name, (_, zero_point) = str(value.name), self.grid(value)
         limits = [
             self.shared(f"sizes_{what}", np.array([number], np.int64)) for what, number in (("from", 0), ("to", 3))
@@ -134,7 +133,7 @@ class GraphEditor(GraphWriter):
         return SlotTensor(wide, (*picture.channels, UNUSED))
 
     def channels_last(self, value: ir.Value | None) -> ir.Value:
-        """The integers as (N, H, W, C), every channel in its place."""
+        """The integers as a compact NHWC tensor: all channels in order, without padding."""
         assert value is not None
         picture = self.picture(value)
         if picture.is_compact:
@@ -145,7 +144,7 @@ class GraphEditor(GraphWriter):
         return self._compact[value]
 
     def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> SlotTensor:
-        """A constant operand with the channels last: in these places; as it is where it has fewer, or for ()."""
+        """A constant operand in NHWC order with these channel slots; compact where it has other channels, or for ()."""
         integers = quantize(constant(value), self.params(value))
         turned = integers.reshape((1,) * (4 - integers.ndim) + integers.shape).transpose(TO_CHANNELS_LAST)
         fits = turned.shape[LAST] == 1 + max(channels, default=-1)
@@ -154,31 +153,31 @@ class GraphEditor(GraphWriter):
         return SlotTensor(self.shared(f"{value.name}_quantized", placed), places)
 
     def is_channels_last(self, value: ir.Value | None) -> bool:
-        """Whether the integers of a tensor exist with the channels last already."""
+        """Whether the integers of a tensor exist as an NHWC tensor already."""
         return value in self._pictures
 
     def at_hand(self, value: ir.Value | None) -> Stored:
-        """The integers of a tensor with the channels last where they exist so, else on the model's own axes."""
+        """The integers of a tensor as an NHWC tensor if that exists, else on the model's own axes."""
         return self.picture(value) if self.is_channels_last(value) else self.stored(value)
 
     def cut_out(self, value: ir.Value | None, wanted: Sequence[int]) -> SlotTensor:
-        """Some channels of a image alone, in this order."""
+        """A compact NHWC tensor of the wanted channels only, in this order."""
         assert value is not None
         picture = self.picture(value)
         places = picture.places[np.array(wanted, np.int64)]
         return compact(self.selected(picture.value, places, LAST, f"{value.name}_cut"), len(wanted))
 
     def _planes(self, value: ir.Value, name: str) -> ir.Value:
-        """The image of a tensor as (N, C, H, W)."""
+        """The integers of an NHWC tensor as (N, C, H, W)."""
         picture, selected = self._pictures[value], name
         name = name if picture.is_compact else f"{name}_all"
-        if picture.value not in self._turned:  # two tensors may be other channels of one image
+        if picture.value not in self._turned:  # two tensors may be different channels of it
             self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
         planes = self._turned[picture.value]
         return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)
 
     def rounded(self, value: ir.Value | None) -> ir.Value:
-        """The float values that the tensor's integers stand for."""
+        """The tensor, dequantised from its integers."""
         assert value is not None
         if value not in self._rounded:
             inputs = (self.stored(value), *self.grid(value))
@@ -193,7 +192,7 @@ class GraphEditor(GraphWriter):
         return self.plan.tensors[str(value.name)]
 
     def grid(self, value: ir.Value | None) -> tuple[ir.Value, ir.Value]:
-        """Scale and zero-point of a tensor as constants, which all tensors on one grid share."""
+        """Scale and zero-point of a tensor as constants, shared by all tensors with the same grid."""
         assert value is not None
         params = self.params(value)
         if params not in self._grids:
@@ -201,10 +200,10 @@ class GraphEditor(GraphWriter):
         return self._grids[params]
 
     def weight(self, node: ir.Node, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Integers, scale and zero-point of the node's weight: constants of its own, that no other node reads.
+        """Integers, scale and zero-point of the node's weight, as constants that no other node reads.
 
-        onnxruntime's session.x64quantprecision turns each weight into uint8 where it stands, and does not open a model
-        in which two nodes share one, or two weights their zero-point.
+        With session.x64quantprecision, onnxruntime converts each weight to uint8 in place, and does not open a model in
+        which two nodes share a weight, or two weights a zero-point.
         """
         params = self.plan.weights[str(node.name)]
         integers = packed(quantize(constant(value), params), params.qtype)
@@ -213,7 +212,7 @@ class GraphEditor(GraphWriter):
     def weight_constants(
         self, node: ir.Node, value: ir.Value | None, integers: NDArray[Any], scale: F32, zero_point: Ints
     ) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """These numbers as weight, scale and zero-point of the node. value: the operand that they are of."""
+        """These arrays as weight, scale and zero-point of the node. value: the float weight."""
         assert value is not None
         stored = self.widened(self.constant(f"{value.name}_quantized", integers))
         return (
@@ -223,7 +222,7 @@ class GraphEditor(GraphWriter):
         )
 
     def bias(self, node: ir.Node, data: ir.Value | None, value: ir.Value | None) -> tuple[ir.Value, QuantParams]:
-        """The int32 integers of the node's bias, flat, and their grid."""
+        """The int32 integers of the node's bias, flattened, and their grid."""
         params = bias_params(self.params(data), self.plan.weights[str(node.name)])
         integers = quantize(constant(value).reshape(-1), params)
         return self.constant(f"{node.name}_bias_quantized", integers), params
@@ -232,5 +231,5 @@ class GraphEditor(GraphWriter):
         return self.constant(f"{name}_scale", params.scale), self.zero_point(params.zero_point)
 
     def zero_point(self, values: Ints) -> ir.Value:
-        """A zero-point as a constant; most of them are zero."""
+        """A zero-point as a constant; equal ones are shared."""
         return self.shared("zero_point", values)

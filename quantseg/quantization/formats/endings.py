@@ -1,12 +1,12 @@
-"""The Transpose behind a float Resize moves before it, where there are fewer numbers to move.
+"""A Transpose after an enlarging float Resize is moved before it, where there are fewer elements to move.
 
     Transpose(Resize(x, s), p) = Resize(Transpose(x, p), s[p])
-Models converted from channels-last frameworks end so: a image is enlarged, then its channels go last. It moves only
-behind a float operator, a last convolution say: onnxruntime does the same by itself where the image comes from
-integers, whose channels are last anyway.
+Models converted from channels-last frameworks end so: logits are enlarged, then transposed to NHWC. The Transpose moves
+only where a float operator feeds the Resize: where its input is dequantised from an NHWC tensor, onnxruntime does the
+same by itself.
 
-The Resize then names its two axes, as opset 18 can, and the model is of that. Told of all four axes OpenVINO does not
-see a image with its channels last, and takes twelve times as long for it (30 ms of a DeepLab's 65, on AVX2).
+The Resize then names its two spatial axes, which needs opset 18. With all four axes named, OpenVINO does not recognise
+an NHWC tensor and takes twelve times as long (30 ms of a DeepLab's 65, on AVX2).
 """
 
 import numpy as np
@@ -18,15 +18,15 @@ from quantseg.graph.passes import convert
 CHANNELS_LAST = (0, 2, 3, 1)
 _SCALES, _SIZES = 2, 3
 _PICTURE = (1, 2)
-"""Rows and columns, where channels are last."""
+"""The axes of rows and columns in NHWC."""
 _NAMED_AXES = 18
-"""The opset that lets a Resize name its axes."""
+"""The first opset in which Resize has the attribute axes."""
 
 
 def transpose_before_enlarging(model: ir.Model) -> None:
-    """Edits the main graph. Left alone are Resizes that others read as well, and those whose factors are not known.
+    """Edits the main graph, except Resizes with other consumers and those whose factors are not constant.
 
-    Where one moves, the opset becomes at least 18. Raises ModelError for a node that has no equal in that.
+    If a Transpose moves, the opset becomes at least 18. Raises ModelError for a node without an equivalent in that.
     """
     if all(_resize_before(node) is None for node in model.graph):
         return
@@ -35,7 +35,7 @@ def transpose_before_enlarging(model: ir.Model) -> None:
         resize = _resize_before(transpose)
         if resize is None:
             continue
-        inputs: list[ir.Value | None] = [None] * len(resize.inputs)  # without regions: no mode that reads them
+        inputs: list[ir.Value | None] = [None] * len(resize.inputs)  # without roi, which none of these modes reads
         for index in (_SCALES, _SIZES):
             numbers = constant(input_at(resize, index))
             if numbers is not None and numbers.size:
@@ -48,7 +48,7 @@ def transpose_before_enlarging(model: ir.Model) -> None:
 
 
 def _resize_before(transpose: ir.Node) -> ir.Node | None:
-    """The Resize that the Transpose can move before, and gains by it."""
+    """The Resize before which the Transpose can be moved with a gain; None without one."""
     if transpose.op_type != "Transpose" or transpose.domain != "" or _order(transpose) != CHANNELS_LAST:
         return None
     resize = only_producer(transpose.inputs[0], transpose, "Resize")
@@ -56,7 +56,7 @@ def _resize_before(transpose: ir.Node) -> ir.Node | None:
 
 
 def _of_integers(node: ir.Node) -> bool:
-    """Whether what it reads is dequantised."""
+    """Whether the node's input is dequantised."""
     producer = node.inputs[0].producer() if node.inputs[0] is not None else None
     return producer is not None and producer.op_type == "DequantizeLinear"
 
@@ -66,11 +66,11 @@ def _order(node: ir.Node) -> tuple[int, ...]:
 
 
 def _enlarges(node: ir.Node) -> bool:
-    """Whether the rows and columns, and they alone, become more, by constant factors; in linear mode, on all axes."""
+    """Whether the Resize, linear and naming all axes, enlarges only rows and columns, by constant factors."""
     if node.attributes.get_string("mode", "nearest") != "linear" or "axes" in node.attributes:
         return False
     if node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        return False  # a region is cut out, whose axes would move as well
+        return False  # crops by roi, whose axes would have to move as well
     scales, sizes, known = (
         constant(input_at(node, _SCALES)),
         constant(input_at(node, _SIZES)),

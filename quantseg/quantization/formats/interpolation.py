@@ -1,8 +1,8 @@
-"""Linear Resize in integers: weighted sums of the image and its neighbours, or products with weights.
+"""Linear Resize in integers: weighted sums of each pixel and its neighbour, or products with a weight matrix.
 
-A weighted sum is one integer addition: a weight multiplies the scale of its operand and costs nothing. Columns come
-first, then rows, each rounded to the image's grid, so a result lies within one step of the exact one. The channels
-are last in between: phases are interleaved by copying whole pixels. The arithmetic is in ops/resampling.py.
+A weighted sum is one integer Add: the weights are multiplied into the operands' scales, at no cost. Columns are resized
+first, then rows, each rounded to the input's grid, so a result is within one step of the exact one. Intermediate
+tensors are NHWC, so that phases are interleaved by copying whole pixels. The arithmetic is in operators/resampling.py.
 """
 
 from typing import Protocol
@@ -21,16 +21,16 @@ Operand = tuple[ir.Value, Grid]
 
 
 class Calculate(Protocol):
-    """How a format writes arithmetic."""
+    """How an output format writes arithmetic."""
 
     def __call__(
         self, editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str
     ) -> ir.Value:
-        """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
+        """Inserts an Add or MatMul of two integer tensors, each with its grid, requantised to `grid`."""
 
 
 def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> list[SlotTensor]:
-    """Inserts the integer form of a linear Resize and gives its integers."""
+    """Inserts the integer form of a linear Resize and returns its integers."""
     form = interpolation(node)
     assert isinstance(form, Interpolation)
     return [_Writer(editor, node, calculate, form).picture()]
@@ -45,7 +45,7 @@ class _Writer:
         self._grid = editor.grid(self._source)
 
     def picture(self) -> SlotTensor:
-        """The resized image, its channels where they were."""
+        """The resized NHWC tensor, with the channel slots of the input."""
         form, (_, width), source = self._form, self._form.after, self._editor.picture(self._source)
         places = len(source.channels)
         value = self._resized(source.value, form.columns, 2, [-1, form.before[0], width, places])
@@ -54,7 +54,7 @@ class _Writer:
         return source.with_value(self._resized(value, form.rows, 1, [-1, *form.after, places]))
 
     def _resized(self, value: ir.Value, axis: Blend | Matrix, place: int, shape: list[int]) -> ir.Value:
-        """The value, axis `place` of it resized, in this shape."""
+        """The value with its axis `place` resized, in this shape."""
         what = {1: "rows", 2: "columns"}[place]
         if isinstance(axis, Matrix):
             value = self._product(axis, value, what)
@@ -66,7 +66,7 @@ class _Writer:
         return self._reshaped(joined, what, shape)
 
     def _phases(self, axis: Blend, value: ir.Value, place: int, what: str) -> list[ir.Value]:
-        """Each phase of the whole image: its weighted sum with the neighbours before or behind."""
+        """For each phase the weighted sums of all pixels with their neighbours before or after."""
         size = self._form.before[place - 1]
         steps = {phase.step for phase in axis.phases if phase.own < 1}
         pads = [0] * 8
@@ -91,7 +91,7 @@ class _Writer:
         ]
 
     def _weighted(self, values: tuple[ir.Value, ir.Value], own: float) -> tuple[Operand, Operand]:
-        """The image with this weight and its neighbour with the rest."""
+        """The pixels with weight `own` and their neighbours with 1 − own, as operands with scaled grids."""
         scales = blend_scales(self._editor.params(self._source), own)
         first, second = (
             (value, (self._editor.constant(self._name("scale"), np.asarray(scale)), self._grid[1]))
@@ -100,7 +100,7 @@ class _Writer:
         return first, second
 
     def _product(self, axis: Matrix, value: ir.Value, what: str) -> ir.Value:
-        """Weights times the value. They are stored in whole parts of an even number, so rows still sum to 1."""
+        """The weight matrix times the value. Weights are multiples of 1/n, n even, so that rows still sum to 1."""
         qtype = self._editor.params(self._source).qtype
         parts = qtype.qmax - qtype.qmax % 2
         whole = np.round(axis.weights * parts).astype(qtype.dtype)
@@ -116,7 +116,7 @@ class _Writer:
         return self._editor.constant(self._name(what), np.array(numbers, np.int64))
 
     def _insert(self, op_type: str, what: str, inputs: list[ir.Value], **attributes: int | str | list[int]) -> ir.Value:
-        """A node named after the Resize and what it makes."""
+        """Inserts a node named after the Resize and `what`; returns its output."""
         name = self._name(what)
         written = ir.convenience.convert_attributes(attributes)
         return self._editor.insert(op_type, inputs, name, name=name, attributes=written)[0]

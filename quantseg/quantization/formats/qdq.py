@@ -1,6 +1,6 @@
-"""QDQ: the float operator between DequantizeLinear and QuantizeLinear, which runtimes fuse into their integer kernels.
+"""QDQ: the float operator between DequantizeLinear and QuantizeLinear, which runtimes fuse into integer kernels.
 
-Standard ONNX, portable, and readable by every runtime that knows quantisation at all.
+Standard ONNX, for every runtime that supports quantised models.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from quantseg.quantization.operators import Kind
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
-    """The node on dequantised inputs, each output quantised again; what no runtime fuses so, on the integers."""
+    """The node with dequantised inputs and quantised outputs; directly on integers where no runtime fuses that."""
     form = editor.form(node)
     if node.op_type in direct.WRITERS:
         return direct.WRITERS[node.op_type](editor, node)
@@ -54,7 +54,7 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
 def _calculated(
     editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str
 ) -> ir.Value:
-    """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
+    """Inserts an Add or MatMul of two integer tensors, each with its grid, requantised to `grid`."""
     inputs = [
         editor.insert("DequantizeLinear", (value, *scale_and_zero), f"{name}_{side}")[0]
         for side, (value, scale_and_zero) in zip(("left", "right"), operands, strict=True)

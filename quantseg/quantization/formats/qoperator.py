@@ -1,7 +1,7 @@
-"""QOperator: every integer operator spelled out, with its scales and zero-points as inputs.
+"""QOperator: integer operators (QLinearConv, …) with scales and zero-points as inputs.
 
-Convolutions and matrix products have standard names; the rest of the integer operators belong to onnxruntime's
-domain com.microsoft. Operators that only move values run on the integers as they are.
+Those for convolutions and matrix products are standard ONNX; the others are in onnxruntime's domain com.microsoft.
+Operators that only move elements are applied to the integers directly.
 Source: onnxruntime, ContribOperators.md.
 """
 
@@ -19,7 +19,7 @@ Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[ir.Value]]
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
-    """The node as an integer operator; where no such operator exists, as in QDQ."""
+    """The node as an integer operator; as in QDQ where there is none."""
     form = editor.form(node)
     if node.op_type in _WRITERS:
         return _WRITERS[node.op_type](editor, node, form)
@@ -88,9 +88,10 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[ir.Va
 
 
 def on_grid_of(editor: GraphEditor, integers: ir.Value, value: ir.Value | None, wanted: ir.Value) -> ir.Value:
-    """The integers of a tensor, in any layout, on the grid of another; rounded where the two differ.
+    """The integers of a tensor, in any layout, requantised to the grid of `wanted` where the two grids differ.
 
-    By adding zero: onnxruntime 1.31's QLinearConcat looks every number up on one thread, three times as long.
+    This is done by adding zero: onnxruntime 1.31's QLinearConcat uses a lookup table on one thread, which takes three
+    times as long.
     """
     if editor.params(value) == editor.params(wanted):
         return integers
@@ -118,7 +119,7 @@ _WRITERS: dict[str, Writer] = {
 
 
 def calculated(editor: GraphEditor, op_type: str, operands: tuple[Operand, Operand], grid: Grid, name: str) -> ir.Value:
-    """Add or MatMul of two integer tensors, each on its grid, rounded to `grid`."""
+    """Inserts an Add or MatMul of two integer tensors, each with its grid, requantised to `grid`."""
     inputs = [part for value, scale_and_zero in operands for part in (value, *scale_and_zero)]
     domain = MICROSOFT if op_type == "Add" else ""
     return editor.insert(f"QLinear{op_type}", (*inputs, *grid), f"{name}_quantized", domain=domain, name=name)[0]

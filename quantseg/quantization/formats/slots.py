@@ -1,8 +1,8 @@
-"""Images as (N, H, W, places): integers whose channels stand in any order, with unused places between them.
+"""NHWC tensors with channel slots, (N, H, W, slots): channels in any order, with padding between them.
 
-onnxruntime's convolution kernels are two to three times as fast where the channels fill whole registers. A convolution
-can give more channels than it was asked for, and the next one can skip them: its weights are zero there. The same
-bookkeeping makes a shuffle or a selection of channels free, because only the map of places changes.
+onnxruntime's convolution kernels are two to three times as fast where the channels fill whole registers. So a
+convolution may write padding channels, which the next one ignores with zero weights. The same bookkeeping makes a
+shuffle or a selection of channels free, as only the map from slots to channels changes.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 UNUSED = -1
-"""A place that holds no channel. What stands there is never read."""
+"""Marks a padding slot, which holds no channel; its contents are never used."""
 LAST = 3
 AXES = {0: 0, 1: 3, 2: 1, 3: 2, -4: 0, -3: 3, -2: 1, -1: 2}
 """Axis of (N, C, H, W) → axis of (N, H, W, C)."""
@@ -22,45 +22,45 @@ AXES = {0: 0, 1: 3, 2: 1, 3: 2, -4: 0, -3: 3, -2: 1, -1: 2}
 
 @dataclass(frozen=True)
 class SlotTensor:
-    """Integers (N, H, W, places). channels: for each place the channel that stands there, or UNUSED."""
+    """Integers (N, H, W, slots). channels: for each slot the channel that it holds, or UNUSED for padding."""
 
     value: ir.Value
     channels: tuple[int, ...]
 
     @property
     def is_compact(self) -> bool:
-        """Whether the places are the channels, in their order."""
+        """Whether the slots are all channels in order, without padding."""
         return self.channels == tuple(range(len(self.channels)))
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """For each channel the place where it stands."""
+        """For each channel the index of its slot."""
         found = {channel: place for place, channel in enumerate(self.channels) if channel != UNUSED}
         return np.array([found[channel] for channel in range(len(found))], np.int64)
 
     def with_value(self, value: ir.Value) -> "SlotTensor":
-        """Other integers in the same places."""
+        """Other integers with the same channel slots."""
         return SlotTensor(value, self.channels)
 
 
 def compact(value: ir.Value, count: int) -> SlotTensor:
-    """So many channels in their order."""
+    """A value (N, H, W, C) of `count` channels as a compact SlotTensor."""
     return SlotTensor(value, tuple(range(count)))
 
 
 def is_picture(value: ir.Value | None) -> bool:
-    """Whether a tensor is a stack of images with a known number of channels."""
+    """Whether a tensor has four axes (N, C, H, W) and a static number of channels."""
     return value is not None and value.shape is not None and len(value.shape) == 4 and isinstance(value.shape[1], int)
 
 
 def can_be_picture(value: ir.Value | None) -> bool:
-    """Whether it is one or a constant, which can be given the axes that it lacks."""
+    """Whether it has four axes or is a constant, to which leading axes can be added."""
     constant = value is not None and value.const_value is not None and len(value.const_value.shape) <= 4
     return constant or is_picture(value)
 
 
 def count_of(value: ir.Value | None) -> int:
-    """The channels of a stack of images (N, C, H, W)."""
+    """The number of channels of a tensor (N, C, H, W)."""
     assert value is not None
     assert value.shape is not None
     count = value.shape[1]
@@ -69,12 +69,12 @@ def count_of(value: ir.Value | None) -> int:
 
 
 def filled(count: int, multiple: int) -> tuple[int, ...]:
-    """Channels in their order and unused places up to a multiple."""
+    """Slots for `count` channels in order, padded to a multiple of `multiple`."""
     return (*range(count), *(UNUSED,) * (-count % multiple))
 
 
 def spread(array: NDArray[Any], channels: Sequence[int], axis: int, fill: int) -> NDArray[Any]:
-    """The array with its channels, on `axis`, in their places, and `fill` in the unused ones."""
+    """The array with its channels, on `axis`, in these slots, and `fill` in padding."""
     order = np.array(channels, np.int64)
     taken = np.take(array, np.maximum(order, 0), axis)
     shape = [-1 if i == axis % array.ndim else 1 for i in range(array.ndim)]

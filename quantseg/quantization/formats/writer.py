@@ -1,4 +1,4 @@
-"""Insertion of nodes and constants into a graph, each under a name of its own."""
+"""Insertion of nodes and constants into a graph, under unique names."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MICROSOFT = "com.microsoft"
 
 
 class GraphWriter:
-    """Writes into a model's graph. New nodes go in before the node at the current position."""
+    """Inserts nodes into a model's graph, before the node at the current position."""
 
     def __init__(self, model: ir.Model) -> None:
         self._graph = model.graph
@@ -30,7 +30,7 @@ class GraphWriter:
         return self._graph.opset_imports[""]
 
     def constant(self, name: str, values: NDArray[np.generic]) -> ir.Value:
-        """A new initializer, under the name or the first free one after it."""
+        """A new initializer, under the name or the first unused one of name_1, name_2, …"""
         free = self._free(name)
         tensor = ir.Tensor(values, name=free)
         shape, kind = ir.Shape(values.shape), ir.TensorType(tensor.dtype)
@@ -47,7 +47,7 @@ class GraphWriter:
         name: str | None = None,
         attributes: Sequence[ir.Attr] = (),
     ) -> list[ir.Value]:
-        """Inserts a node, and gives its outputs: under these names or the first free ones after them."""
+        """Inserts a node and returns its outputs, under these names or unused ones with a number appended."""
         if domain:
             self._graph.opset_imports[domain] = 1
         names = [self._free(output) for output in outputs]
@@ -75,14 +75,14 @@ class GraphWriter:
         leave_out: tuple[str, ...] = (),
         **changed: int,
     ) -> list[ir.Value]:
-        """Inserts the integer form of a node in its name, with its attributes and those that are changed."""
+        """Inserts the integer form of a node under its name, with its attributes but for those changed or left out."""
         kept = {name: attribute for name, attribute in node.attributes.items() if name not in leave_out}
         attributes = (kept | {name: ir.AttrInt64(name, number) for name, number in changed.items()}).values()
         outputs = (f"{output.name}_quantized" for output in node.outputs)
         return self.insert(op_type, inputs, *outputs, domain=domain, name=node.name, attributes=tuple(attributes))
 
     def _free(self, name: str) -> str:
-        """The name, or the first of name_1, name_2, … that nothing in the graph has; taken from now on."""
+        """The name, or the first of name_1, name_2, … that is unused; used from now on."""
         free, number = name, 0
         while free in self._taken:
             number += 1
@@ -91,17 +91,17 @@ class GraphWriter:
         return free
 
     def shared(self, name: str, values: NDArray[np.generic]) -> ir.Value:
-        """A constant; equal ones are stored once, under the first one's name."""
+        """A constant; equal ones are stored once, under the name of the first."""
         key = (values.dtype.name, values.shape, hashlib.sha256(values.tobytes()).digest())
         if key not in self._shared:
             self._shared[key] = self.constant(name, values)
         return self._shared[key]
 
     def widened(self, value: ir.Value) -> ir.Value:
-        """The int8 numbers of a constant that is stored in fewer bits, by a Cast; any other is given as it is.
+        """A constant of fewer than 8 bits, cast to int8; any other constant unchanged.
 
-        A runtime does that once, when it loads the model, and then runs its int8 kernels. A DequantizeLinear that reads
-        int4 itself leaves the product in float (onnxruntime 1.31).
+        A runtime folds the Cast when it loads the model, and then runs its int8 kernels. With a DequantizeLinear of
+        int4 the product would stay float (onnxruntime 1.31).
         """
         if value.dtype != ir.DataType.INT4:
             return value
@@ -115,7 +115,7 @@ class GraphWriter:
         return self.insert("Transpose", [value], name, attributes=(ir.AttrInt64s("perm", order),))[0]
 
     def selected(self, value: ir.Value, places: NDArray[np.int64], axis: int, name: str) -> ir.Value:
-        """The entries at these places of an axis, by a Slice where they follow each other."""
+        """The elements at these indices of an axis, by a Slice where the indices are consecutive, else a Gather."""
         first, count = int(places[0]), len(places)
         if np.array_equal(places, np.arange(first, first + count)):
             limits = [
@@ -127,12 +127,12 @@ class GraphWriter:
 
 
 def packed(integers: Ints, qtype: QType) -> NDArray[np.generic]:
-    """Integers in the type of the file, which below 8 bits holds two of them in a byte."""
+    """Integers in the file's type, which packs two to a byte below 8 bits."""
     return integers if qtype.bits >= 8 else integers.astype(ir.DataType[qtype.name.upper()].numpy())
 
 
 def _names(model: ir.Model) -> set[str]:
-    """Every name in the graph and its subgraphs, of nodes and of values."""
+    """The names of all nodes and values in the graph and its subgraphs."""
     graphs = list(model.graphs())
     nodes = [node for graph in graphs for node in graph]
     values = [value for graph in graphs for value in (*graph.inputs, *graph.initializers.values())]

@@ -1,6 +1,6 @@
-"""What each operator needs in order to compute in integers: one rule per operator family, all in one table.
+"""What each operator needs to compute in integers: one rule per operator family, all in one table.
 
-A rule looks at one node and answers with an `IntegerForm` or, as data, with the reason why it stays float. An operator
+A rule takes one node and returns an `IntegerForm`, or `KeptFloat` with the reason why it stays float. An operator
 without a rule stays float.
 """
 
@@ -102,7 +102,7 @@ def integer_form(node: ir.Node) -> IntegerForm | KeptFloat:
     if rule is None:
         return KeptFloat(f"{node.op_type}: no integer rule")
     form = rule(node)
-    if isinstance(form, KeptFloat) or node.op_type == "DequantizeLinear":  # the one that reads integers
+    if isinstance(form, KeptFloat) or node.op_type == "DequantizeLinear":  # the only one whose input is integers
         return form
     for index in form.data:
         value = node.inputs[index]

@@ -1,4 +1,4 @@
-"""Activation functions: those that a grid's saturation replaces, those with an integer kernel, those without."""
+"""Activation functions: replaced by the saturation of a grid, with an integer kernel, or without one."""
 
 import onnx_ir as ir
 
@@ -6,7 +6,7 @@ from quantseg.quantization.affine import Range
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 FEW_IN_SOFTMAX = 32
-"""Numbers that a Softmax goes over on the grid of [0, 1]: all alike, they are 8 steps each, 29 dB above rounding."""
+"""Most elements of a Softmax on the grid of [0, 1]: if they are equal, each is 8 steps, 29 dB above the rounding."""
 
 
 def clamp(node: ir.Node) -> IntegerForm | KeptFloat:
@@ -18,7 +18,7 @@ def clamp(node: ir.Node) -> IntegerForm | KeptFloat:
 
 
 def clamp_bounds(node: ir.Node) -> tuple[float, float]:
-    """The interval, possibly infinite, that a node accepted by `clamp` leaves."""
+    """The bounds, possibly infinite, of a node that `clamp` accepts."""
     if node.op_type == "Relu":
         return 0.0, float("inf")
     low, high = (*node.inputs[1:], None, None)[:2]
@@ -29,19 +29,19 @@ def clamp_bounds(node: ir.Node) -> tuple[float, float]:
 
 
 def unary(node: ir.Node) -> IntegerForm:
-    """LeakyRelu: a table of 256 entries on its own grid."""
+    """LeakyRelu: a lookup table of 256 entries, with an output grid of its own."""
     return IntegerForm(Kind.ARITHMETIC)
 
 
 def bounded(node: ir.Node) -> IntegerForm:
-    """Sigmoid: the output lies in [0, 1] whatever the data, so no calibration is needed."""
+    """Sigmoid: the output's range is always [0, 1], without calibration."""
     return IntegerForm(Kind.ARITHMETIC, fixed=Range(0.0, 1.0))
 
 
 def softmax(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Softmax: over few numbers its grid is [0, 1] whatever the data; over many it is calibrated, as their mean is 1/n.
+    """Softmax: over few elements the output's range is [0, 1]; over many (n) it is calibrated, as their mean is 1/n.
 
-    A grid that ends below 2/n overflows onnxruntime's kernel (1.31), which then writes zeros; 4/n is far enough.
+    A range that ends below 2/n overflows onnxruntime's kernel (1.31), which then writes zeros; 4/n is large enough.
     """
     shape = node.inputs[0].shape if node.inputs[0] is not None else None
     size = None if shape is None else shape[node.attributes.get_int("axis", -1)]
@@ -53,5 +53,5 @@ def softmax(node: ir.Node) -> IntegerForm | KeptFloat:
 
 
 def without_kernel(node: ir.Node) -> KeptFloat:
-    """Activation functions without integer kernel in onnxruntime; of some, the lowering leaves only what it refuses."""
+    """Activation functions without an integer kernel in onnxruntime, unless a lowering has rewritten them."""
     return KeptFloat(f"{node.op_type}: no integer kernel in onnxruntime")

@@ -1,4 +1,4 @@
-"""Elementwise sums and products, and averages: new values on a grid of their own."""
+"""Elementwise sums and products, and averages: their outputs have grids of their own."""
 
 import onnx_ir as ir
 
@@ -6,7 +6,7 @@ from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 
 def binary(node: ir.Node) -> IntegerForm:
-    """Add, Sub and Mul, with broadcasting; a constant side is quantised to its own extrema."""
+    """Add, Sub and Mul, with broadcasting; a constant operand is quantised by its own extrema."""
     return IntegerForm(Kind.ARITHMETIC, data=(0, 1))
 
 

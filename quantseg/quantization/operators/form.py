@@ -1,4 +1,4 @@
-"""The answer of an operator rule."""
+"""The result of an operator rule."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,33 +7,33 @@ from quantseg.quantization.affine import Range
 
 
 class Kind(Enum):
-    """How an operator treats the numbers, which decides where integers pay and where grids are shared."""
+    """What an operator does with values; this decides where integers pay and where grids are shared."""
 
     PRODUCT = "product"
-    """Sums of products in int32: it pays for quantising its inputs, so it is worth a region of its own."""
+    """Sums of products in an int32 accumulator: so much faster that it is worth quantising its inputs for it alone."""
     ARITHMETIC = "arithmetic"
-    """Computes new values and rounds them to a grid of their own; worth it between integer neighbours only."""
+    """New values, requantised to a grid of their own; worth it only between integer neighbours."""
     CLAMP = "clamp"
-    """Cuts a range off; the saturation of a grid does that for nothing."""
+    """Clamps values, which the saturation of a grid does at no cost."""
     MOVEMENT = "movement"
-    """Moves or selects values: the output lives on the input's grid, exactly."""
+    """Moves or selects values: the output has the input's grid and is exact."""
     INTERPOLATION = "interpolation"
-    """Averages neighbours: the output lives on the input's grid, rounded."""
+    """Averages neighbours: the output has the input's grid and is rounded."""
     COMPARISON = "comparison"
-    """Compares two tensors on one grid: the answer is no number."""
+    """Compares two tensors on one grid: the output is boolean."""
     ANSWER = "answer"
-    """Orders the numbers of one tensor, whose integers are ordered alike: the answer is a class, exactly."""
+    """Compares the elements of one tensor: the output is class ids and is exact, as a grid keeps their order."""
     JOIN = "join"
-    """Puts several tensors into one, whose grid they share where that is cheap."""
+    """Concatenates tensors; they share the output's grid where that is cheap."""
 
 
 @dataclass(frozen=True)
 class IntegerForm:
-    """What a node needs in order to compute in integers.
+    """What a node needs to compute in integers.
 
-    data: positions of the activation inputs. weight: position of the constant int8 operand, quantised along
-    `weight_axis` (the axis of its output channels). bias: position of the int32 summand. fixed: the range that the
-    output has whatever the data is. least: the range that the grid of a calibrated output covers at least.
+    data: input indices of the activations. weight: input index of the constant weight, quantised per channel along
+    `weight_axis`, its axis of output channels. bias: input index of the int32 bias. fixed: the output's range where it
+    does not depend on the data. least: a range that a calibrated output's grid must cover.
     """
 
     kind: Kind
@@ -46,12 +46,12 @@ class IntegerForm:
 
     @property
     def shares_grid(self) -> bool:
-        """Whether output and input have the same scale and zero-point."""
+        """Whether output and input have the same grid."""
         return self.kind in (Kind.MOVEMENT, Kind.INTERPOLATION)
 
     @property
     def is_exact(self) -> bool:
-        """Whether integers lose nothing here: no value is computed anew."""
+        """Whether the operator rounds nothing in integers."""
         return self.kind in (Kind.MOVEMENT, Kind.CLAMP, Kind.COMPARISON, Kind.ANSWER)
 
 

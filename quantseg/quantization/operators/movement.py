@@ -6,35 +6,35 @@ from quantseg.graph.operators import REARRANGEMENTS, SELECTIONS
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 _PLAIN = (REARRANGEMENTS | SELECTIONS) - {"DepthToSpace", "GlobalMaxPool", "SpaceToDepth"}
-"""Operators whose outputs hold nothing but values of their first input."""
+"""Operators whose output elements are elements of the first input, without those that have a rule of their own."""
 
 
 def first_input(node: ir.Node) -> IntegerForm:
-    """Reshape, Transpose, Slice, DepthToSpace, ReduceMax and the like: input 0 is pixels, the rest says where to."""
+    """Reshape, Transpose, Slice, DepthToSpace, ReduceMax and the like: only input 0 is an activation."""
     return IntegerForm(Kind.MOVEMENT)
 
 
 def max_pool(node: ir.Node) -> IntegerForm | KeptFloat:
-    """MaxPool; where the second output (the indices that MaxUnpool reads) is read, ties would move it."""
+    """MaxPool; float where its indices (output 1, for MaxUnpool) are read, as integers have more ties."""
     if any(indices.uses() or indices.is_graph_output() for indices in node.outputs[1:]):
         return KeptFloat("MaxPool: its indices are read, and integers tie where floats do not")
     return IntegerForm(Kind.MOVEMENT)
 
 
 def max_unpool(node: ir.Node) -> KeptFloat:
-    """MaxUnpool that was not lowered to Equal and Where."""
+    """MaxUnpool that could not be lowered to Equal and Where."""
     return KeptFloat("MaxUnpool: no integer kernel in onnxruntime")
 
 
 def equal(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Equal of values of one tensor, a image with its maxima: they are on one grid, and equal there if in float."""
+    """Equal of a tensor and its own maxima: both have one grid, on which elements that are equal in float are equal."""
     if len({_origin(value) for value in node.inputs}) > 1:
         return KeptFloat("Equal: compares values of two tensors, which integers round to equal ones")
     return IntegerForm(Kind.COMPARISON, data=(0, 1))
 
 
 def _origin(value: ir.Value | None) -> ir.Value | None:
-    """The tensor that the value's numbers were taken from."""
+    """The tensor that the value's elements come from, through movements and selections."""
     while value is not None and (maker := value.producer()) is not None:
         if maker.domain not in ("", "ai.onnx") or maker.op_type not in _PLAIN:
             break
@@ -43,7 +43,7 @@ def _origin(value: ir.Value | None) -> ir.Value | None:
 
 
 def where(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Where that keeps values or writes zero, which is on every grid."""
+    """Where that chooses between a tensor and zero, which every grid represents."""
     zero = [_is_zero(value) for value in node.inputs[1:]]
     if zero.count(True) != 1:
         return KeptFloat("Where: chooses between two tensors, which need not share a grid")
@@ -51,7 +51,7 @@ def where(node: ir.Node) -> IntegerForm | KeptFloat:
 
 
 def pad(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Pad with zeros, or by reflection or repetition: zero is on every grid. Another constant might not be."""
+    """Pad with zero, which every grid represents, or by reflection or repetition; float for other constants."""
     if node.attributes.get_string("mode", "constant") != "constant":
         return IntegerForm(Kind.MOVEMENT)
     value = node.inputs[2] if len(node.inputs) > 2 else None

@@ -1,11 +1,11 @@
-"""Nearest Resize that repeats: whole factors, and coordinates that take pixel i // s for pixel i."""
+"""Nearest Resize that repeats pixels: by an integer factor s, with output pixel i a copy of input pixel i // s."""
 
 import numpy as np
 import onnx_ir as ir
 
 
 def whole_factors(node: ir.Node) -> tuple[int, int] | None:
-    """How often a nearest Resize repeats each row and each column, where it does just that; else None.
+    """How many times a nearest Resize repeats each row and each column; None where it does anything else.
 
     Source: ONNX, Resize: coordinates and rounding of its modes.
     """
@@ -27,7 +27,7 @@ def whole_factors(node: ir.Node) -> tuple[int, int] | None:
 
 
 def _repeats(node: ir.Node, factor: int) -> bool:
-    """Whether pixel i comes from pixel i // factor; what holds for three pixels holds for all."""
+    """Whether output pixel i is input pixel i // factor; tested for three input pixels, which is enough for all."""
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
     rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
     pixel = np.arange(3 * factor, dtype=np.float64)
@@ -47,7 +47,7 @@ def _repeats(node: ir.Node, factor: int) -> bool:
 
 
 def _sizes(value: ir.Value | None) -> list[object] | None:
-    """(N, C, H, W), numbers or names; None for what is no stack of pictures."""
+    """The dims (N, C, H, W), numbers or symbolic names; None without four axes."""
     if value is None or value.shape is None or len(value.shape) != 4:
         return None
     return [size if isinstance(size, int) else size.value for size in value.shape]

@@ -1,4 +1,4 @@
-"""Convolutions and matrix products: integers in, int32 sums, one requantisation out."""
+"""Convolutions and matrix products: integer operands, int32 accumulators, one requantisation."""
 
 import onnx_ir as ir
 
@@ -6,17 +6,17 @@ from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 
 def convolution(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Conv: weights (M, C/group, k…) per output channel on axis 0; bias (M,)."""
+    """Conv: weights (M, C/group, k…), per-channel on axis 0; bias (M,)."""
     return _with_constant_weight(node, weight_axis=0)
 
 
 def transposed_convolution(node: ir.Node) -> KeptFloat:
-    """ConvTranspose: ONNX has no quantised form of it; what the lowering could not rewrite stays float."""
+    """ConvTranspose that could not be lowered: ONNX has no quantised form of it."""
     return KeptFloat("ConvTranspose: no runtime kernel computes it in integers and it was not lowered")
 
 
 def gemm(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Gemm: A (M, K) · B (K, N), or (N, K) with transB; per column of the result."""
+    """Gemm: A (M, K) · B (K, N), or B (N, K) with transB; weights per-channel along N."""
     if node.attributes.get_int("transA", 0):
         return KeptFloat("Gemm: transA has no integer kernel")
     alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
@@ -29,7 +29,7 @@ def gemm(node: ir.Node) -> IntegerForm | KeptFloat:
 
 
 def matmul(node: ir.Node) -> IntegerForm:
-    """MatMul: a constant right side is a weight, per column; otherwise both sides are activations (attention)."""
+    """MatMul: a constant right operand is a weight, per-channel by column; else both are activations (attention)."""
     right = node.inputs[1]
     if right is not None and right.is_initializer() and right.const_value is not None:
         rank = len(right.const_value.shape)
@@ -38,7 +38,7 @@ def matmul(node: ir.Node) -> IntegerForm:
 
 
 def _has_rows(bias: ir.Value | None) -> bool:
-    """Whether the summand of a Gemm, which may be (M, N), is more than one row of numbers."""
+    """Whether the bias of a Gemm, which may be (M, N), has more than one row."""
     return bias is not None and bias.shape is not None and any(size != 1 for size in bias.shape[:-1])
 
 

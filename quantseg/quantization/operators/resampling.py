@@ -1,9 +1,9 @@
 """Resize in its modes, and how its linear mode becomes integer arithmetic, axis by axis.
 
-Output i lies at position p = f + t of the input, f = ⌊p⌋, and is (1 − t)·x[f] + t·x[f + 1]. Where the size grows by a
-whole factor s and the corners are not aligned, t repeats every s pixels: each of the s phases blends the whole image
-with its neighbour in one weighted sum. Any other axis is a matrix of weights.
-Source: ONNX's entry Resize. Pixels outside the image are those of its border.
+Output pixel i is at position p = f + t of the input, f = ⌊p⌋, and is (1 − t)·x[f] + t·x[f + 1]. For an integer factor s
+without aligned corners, t repeats every s pixels: each of the s phases is one weighted sum of all pixels and their
+neighbours. Any other axis is a product with a weight matrix. Pixels outside the input repeat its border.
+Source: ONNX's operator documentation, Resize.
 """
 
 import math
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 MOST_PHASES, FEWEST_PIXELS = 8, 5
-"""Larger factors and shorter axes are a matrix: a phase is an operator, whose call costs more than few sums."""
+"""Most phases and fewest pixels of a Blend; other axes become a Matrix, as each phase costs the call of an operator."""
 MATRIX_LIMIT = 48.0
-"""Multiplications for each output pixel up to which matrices pay; with 40 they take 1.4 times as long as the float
-operator between DequantizeLinear and QuantizeLinear, with 80 1.7 times (onnxruntime 1.31, AVX-512 VNNI)."""
+"""Most MACs per output pixel for weight matrices: with 40 they take 1.4 times as long as the float operator between
+DequantizeLinear and QuantizeLinear, with 80 1.7 times (onnxruntime 1.31, AVX-512 VNNI)."""
 
 _MODES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """own·x + (1 − own)·neighbour; `step`: whether the neighbour is the next pixel (1) or the one before (−1)."""
+    """own·x + (1 − own)·neighbour. step: 1 where the neighbour is the next pixel, −1 where it is the previous one."""
 
     own: float
     step: int
@@ -34,21 +34,21 @@ class Phase:
 
 @dataclass(frozen=True)
 class Blend:
-    """An axis that grows by a whole factor: output s·q + r is phase r at pixel q. One phase leaves it as it is."""
+    """An axis resized by an integer factor s: output s·q + r is phase r at pixel q. A single phase is the identity."""
 
     phases: tuple[Phase, ...]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """An axis as weights (output pixels, input pixels), each row of them one or two numbers that sum to 1."""
+    """An axis resized by a matrix (output pixels, input pixels), with one or two weights in each row that sum to 1."""
 
     weights: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Linear Resize of (batch, channels, *before) to (batch, channels, *after): columns first, then rows."""
+    """Linear Resize from (batch, channels, *before) to (batch, channels, *after): columns first, then rows."""
 
     before: tuple[int, int]
     after: tuple[int, int]
@@ -58,7 +58,7 @@ class Interpolation:
 
 
 def resize(node: ir.Node) -> IntegerForm | KeptFloat:
-    """Nearest copies values, linear averages them within their range; cubic overshoots it."""
+    """Resize: nearest copies values, linear averages them within their range; cubic overshoots it and stays float."""
     mode = node.attributes.get_string("mode", "nearest")
     if mode == "nearest":
         return IntegerForm(Kind.MOVEMENT)
@@ -69,7 +69,7 @@ def resize(node: ir.Node) -> IntegerForm | KeptFloat:
 
 
 def interpolation(node: ir.Node) -> Interpolation | str:
-    """What the linear Resize computes, or the reason why it stays float."""
+    """The integer form of a linear Resize, or the reason why it stays float."""
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
     if mode not in _MODES:
         return f"linear in {mode} coordinates has no integer form"
@@ -96,28 +96,28 @@ def interpolation(node: ir.Node) -> Interpolation | str:
 
 
 def multiplications(form: Interpolation) -> float:
-    """Multiplications by matrices for each output pixel; columns are done while there are few rows."""
+    """MACs of the weight matrices per output pixel; columns are resized first, before the rows become more."""
     rows = form.before[0] if isinstance(form.rows, Matrix) else 0
     columns = form.before[1] if isinstance(form.columns, Matrix) else 0
     return rows + columns * form.before[0] / form.after[0]
 
 
 def _sizes(value: ir.Value | None) -> tuple[int, int, int] | None:
-    """Channels, height and width; None where one is dynamic or the value is no stack of pictures."""
+    """Channels, height and width; None where one is dynamic or the value does not have four axes."""
     dims = [] if value is None or value.shape is None else list(value.shape)
     known = [dim for dim in dims[1:] if isinstance(dim, int)]
     return (known[0], known[1], known[2]) if len(dims) == 4 and len(known) == 3 else None
 
 
 def _scales(node: ir.Node, before: list[int], after: list[int]) -> tuple[float, float] | None:
-    """Scales of height and width: as given, else from the sizes; None where they are given at run time."""
+    """Scales of height and width: as given, else from the sizes; None where they are computed at run time."""
     given = node.inputs[2] if len(node.inputs) > 2 else None
     if given is None:
         return after[0] / before[0], after[1] / before[1]
     if given.const_value is None:
         return None
     numbers = given.const_value.numpy().reshape(-1)
-    if numbers.size == 0:  # written so before the input could be left out
+    if numbers.size == 0:  # empty scales, as opset 11 requires where sizes are given
         return after[0] / before[0], after[1] / before[1]
     return (float(numbers[-2]), float(numbers[-1])) if numbers.size in (2, 4) else None
 
@@ -141,7 +141,7 @@ def _axis(before: int, after: int, scale: float, mode: str) -> Blend | Matrix:
 
 
 def _position(index: int, before: int, after: int, scale: float, mode: str) -> float:
-    """Where on the input's axis the output's pixel lies."""
+    """The position of output pixel `index` on the input's axis, in pixels."""
     if mode == "align_corners":
         return index * (before - 1) / (after - 1) if after > 1 else 0.0
     if mode == "asymmetric":

@@ -1,4 +1,4 @@
-"""Tensors that are integers before anything is quantised: the image itself."""
+"""Tensors that are integers before quantization: the pixels of a folded model."""
 
 import onnx_ir as ir
 
@@ -6,9 +6,9 @@ from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 
 def stored(node: ir.Node) -> IntegerForm | KeptFloat:
-    """DequantizeLinear of uint8 pixels in steps of one from zero: what it reads is what it would be stored as.
+    """DequantizeLinear of uint8 pixels with scale 1 and zero-point 0: its input is the integers of its output.
 
-    Its input needs the range 0…255 in the plan's ranges; the grid of that range is exactly scale 1, zero-point 0.
+    In the plan's ranges its input must have the range 0…255, whose grid has exactly scale 1 and zero-point 0.
     """
     pixels, scale, zero_point = (*node.inputs, None)[:3]
     numbers = [None if v is None or v.const_value is None else v.const_value.numpy() for v in (scale, zero_point)]

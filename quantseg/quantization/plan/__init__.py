@@ -54,10 +54,10 @@ __all__ = [
 def plan(
     prepared: Prepared, ranges: Mapping[str, Range], settings: QuantSettings, overrides: Overrides = NO_OVERRIDES
 ) -> QuantPlan:
-    """Decides every node and gives every integer tensor its scale and zero-point.
+    """Decides for every node whether it computes in integers, and the scale and zero-point of every integer tensor.
 
     ranges: tensor name → calibrated range, for the tensors of `observable(prepared.model.graph)`.
-    overrides: what is decided beside the rules.
+    overrides: decisions that take precedence over the rules.
     Raises PlanError or CalibrationError where settings, model and ranges do not fit each other.
     """
     graph = prepared.model.graph
@@ -99,18 +99,18 @@ def plan(
 def plan_of_part(
     model: ir.Model, ranges: Mapping[str, Range], settings: QuantSettings, overrides: Overrides
 ) -> QuantPlan:
-    """The plan of a part of a prepared graph, with ranges that stand for any: to time it, not to run it on images."""
+    """The plan of a part of a prepared graph, with placeholder ranges: to measure its latency, not its outputs."""
     return plan(Prepared(model, (), ()), ranges, settings, overrides)
 
 
 def _is_dropped(node: ir.Node, grids: QuantizationGroups, tensors: Mapping[str, QuantParams]) -> bool:
-    """Whether the saturation of the output's grid cuts off all that this Relu or Clip would."""
+    """Whether the saturation of the output's grid does all that this Relu or Clip does."""
     name = name_of(node.outputs[0])
     if name not in grids.folded:
         return False
     params = tensors[name]
     low, high = clamp_bounds(node)
-    slack = 0.501 * float(params.scale)  # half a step, at which the grid of a symmetric Clip ends, and float32's error
+    slack = 0.501 * float(params.scale)  # half a step, by which a symmetric grid may go beyond, and float32's error
     kept = params.representable
     return low - slack < kept.minimum and kept.maximum < high + slack
 

@@ -1,7 +1,7 @@
-"""Which nodes compute in integers: every node gets a form or the reason why it stays float.
+"""Which nodes compute in integers: every node gets an integer form or the reason why it stays float.
 
-A convolution or matrix product is worth quantising wherever it stands. The cheap operators around it join only where
-they lie inside an integer region, and where integers do not round an answer that nothing integer reads any more.
+A convolution or matrix product is worth quantising everywhere. The cheap operators around it are quantised only inside
+an integer region, and only upstream of another product: after the last one, integers would only round the output again.
 """
 
 from fnmatch import fnmatchcase
@@ -16,17 +16,18 @@ from quantseg.quantization.plan.overrides import Overrides
 from quantseg.quantization.plan.settings import QuantSettings
 
 ONLY_ANSWER = "only the answer follows, which integers would round once more"
-"""Why a node stays float for the sake of accuracy, not of speed."""
+"""Why a node after the last product stays float: for accuracy, not for speed."""
 
 Decision = IntegerForm | KeptFloat
 Decisions = dict[ir.Node, Decision]
 
 
 def decide(prepared: Prepared, settings: QuantSettings, overrides: Overrides) -> Decisions:
-    """A decision for each node of the prepared graph, in its order.
+    """A decision for each node of the prepared graph, in the graph's order.
 
-    Why a lowering left a node as it is, is a better reason than the operator's own. overrides: they go before the
-    rules. Raises PlanError for an include or exclude pattern that fits no node, and for channels of a missing node.
+    Where a lowering refused a node, the refusal's reason replaces the operator rule's. overrides: take precedence over
+    the rules. Raises PlanError for an include or exclude pattern that matches no node, and where reduced_channels names
+    a missing node.
     """
     nodes = list(prepared.model.graph)
     refusals = {refusal.node: refusal.reason for refusal in prepared.refusals}
@@ -53,7 +54,7 @@ def _matches(node: ir.Node, pattern: str) -> bool:
 
 
 def _unwanted(node: ir.Node, settings: QuantSettings) -> str | None:
-    """Why the user does not want the node in integers; None where he does."""
+    """Why the settings exclude the node from integers; None where they do not."""
     if any(_matches(node, pattern) for pattern in settings.exclude):
         return "excluded by exclude=…"
     if settings.include and not any(_matches(node, pattern) for pattern in settings.include):
@@ -73,7 +74,7 @@ def _check_patterns(nodes: list[ir.Node], settings: QuantSettings) -> None:
 
 
 def _retreat(nodes: list[ir.Node], decisions: Decisions) -> bool:
-    """Takes the nodes for which integers do not pay back to float, once; says whether there were any."""
+    """One pass: nodes for which integers do not pay go back to float. Returns whether there were any."""
     leads_to_product = leading_to_product(decisions)
     changed = False
     for node in nodes:
@@ -107,8 +108,8 @@ def _reason_to_retreat(
 
 
 def leading_to_product(decisions: Decisions) -> set[ir.Node]:
-    """The integer nodes that serve others: from them an integer convolution, a product or the output head's ArgMax is
-    reached through integer nodes alone.
+    """The integer nodes from which an integer convolution, matrix product or the output head's ArgMax is reached
+    through integer nodes alone.
     """
     found: set[ir.Node] = set()
     for node in reversed(decisions):

@@ -1,9 +1,8 @@
-"""Activations that the runtime computes in float within the kernel of the product before them.
+"""Activations that the runtime fuses, in float, into the kernel of the product before them.
 
     y = round(f(conv(x)))  instead of  y = round(f(round(conv(x))))
-The tensor between a product and its activation has no grid, so that nothing is written there that would keep the
-runtime from fusing the two with the rounding behind them. One rounding less is all that changes: every other tensor
-keeps its grid, and every weight.
+The tensor between product and activation gets no grid: a Q/DQ pair there would keep the runtime from fusing the two
+with the requantisation after them. Only this rounding is omitted; the grids of all other tensors and weights stay.
 """
 
 from collections.abc import Container, Mapping
@@ -13,13 +12,13 @@ import onnx_ir as ir
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 
 FUSED = "computes in float within the product before it"
-"""Why a node stays float at no cost."""
+"""Why such a node is listed as float: it is fused, at no cost."""
 
 
 def fused_inputs(
     decisions: Mapping[ir.Node, IntegerForm | KeptFloat], operators: Container[str] | None
 ) -> dict[ir.Node, str]:
-    """Each activation of these operators that alone reads an integer product → the name of what it reads."""
+    """Each activation of these types that is the only consumer of an integer product → the name of its input."""
     if operators is None:
         return {}
     found: dict[ir.Node, str] = {}
@@ -36,7 +35,7 @@ def fused_inputs(
 
 
 def note_of(fused: Mapping[ir.Node, str], operators: Container[str] | None) -> tuple[str, ...]:
-    """What a plan for one runtime says of it; nothing where it is for any."""
+    """The plan's notes on fusion; none where the plan is not for a single runtime."""
     if operators is None:
         return ()
     if not fused:

@@ -1,7 +1,7 @@
-"""Which tensors live on one grid (one scale and zero-point), and what range each grid covers.
+"""Quantization groups: which tensors share one grid (scale and zero-point), and the range of each grid.
 
-Moving values never changes their grid; a clamp is the saturation of the grid before it; a Concat shares one grid among
-its inputs where that is cheap. So tensors fall into groups, found by union, and each group needs one range.
+Movements keep the grid of their input; a clamp becomes the saturation of its input's grid; a Concat shares one grid
+with its inputs where that is cheap. The groups are found by union-find, and each group has one range.
 """
 
 import functools
@@ -18,12 +18,16 @@ from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 from quantseg.quantization.plan.decisions import Decisions
 
 CONCAT_COST = 1.0
-"""Most bits of resolution that an input of a Concat may lose to a shared grid; above that it is requantised there."""
+"""Most bits of resolution that an input of a Concat may lose by sharing its grid; beyond, the input is requantised."""
 
 
 @dataclass
 class QuantizationGroups:
-    """The groups of tensors, while they are being formed; `range_of` is what the plan reads."""
+    """The quantization groups while they are being formed (union-find); the plan reads `range_of`.
+
+    parent: tensor → tensor, up to the root of its group. ranges: root → range. narrowest: root → width of the narrowest
+    range in the group. folded: outputs of clamps that the saturation of their grid replaces. notes: for the plan.
+    """
 
     parent: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
@@ -32,14 +36,14 @@ class QuantizationGroups:
     notes: list[str] = field(default_factory=list)
 
     def root(self, name: str) -> str:
-        """The name that stands for the group of `name`."""
+        """The tensor that represents the group of `name`."""
         while (up := self.parent.setdefault(name, name)) != name:
             self.parent[name] = self.parent[up]
             name = up
         return name
 
     def add(self, name: str, span: Range | None = None) -> None:
-        """Enters a tensor and, where it is a source of values, its range."""
+        """Adds a tensor and, where its range does not follow from other tensors of its group, its range."""
         root = self.root(name)
         if span is not None:
             wide = span.with_zero()
@@ -47,7 +51,7 @@ class QuantizationGroups:
             self.narrowest[root] = min(self.narrowest.get(root, math.inf), wide.width or math.inf)
 
     def join(self, a: str, b: str) -> None:
-        """Puts two tensors on one grid."""
+        """Merges the groups of two tensors."""
         a, b = self.root(a), self.root(b)
         if a == b:
             return
@@ -58,17 +62,17 @@ class QuantizationGroups:
             self.narrowest[a] = min(self.narrowest.get(a, math.inf), narrow)
 
     def range_of(self, name: str) -> Range:
-        """The range of the tensor's group, zero included."""
+        """The range of the tensor's group, extended to zero."""
         return self.ranges[self.root(name)]
 
     def cost_of_widening(self, name: str, to: Range) -> float:
-        """Bits of resolution that the narrowest source in the group loses when its grid covers `to`."""
+        """Bits of resolution that the narrowest range in the tensor's group loses when its grid covers `to`."""
         narrow = self.narrowest[self.root(name)]
         return 0.0 if narrow == math.inf else math.log2(to.width / narrow)
 
 
 def folds_into_grid(node: ir.Node, decisions: Decisions) -> bool:
-    """Whether a clamp's output can be the only face of its input: an integer node feeds it, nothing else reads that."""
+    """Whether a clamp can be the saturation of its input's grid: it is the only consumer of an integer node."""
     value = node.inputs[0]
     producer = None if value is None else value.producer()
     return (
@@ -81,9 +85,9 @@ def folds_into_grid(node: ir.Node, decisions: Decisions) -> bool:
 
 
 def observable(graph: ir.Graph) -> tuple[str, ...]:
-    """Names of the float tensors whose range some plan may need, in the graph's order, images first.
+    """Names of the float tensors whose range some plan may need, in the graph's order, graph inputs first.
 
-    Left out are tensors whose range follows from those before them (see `_follows`), and those that only a clamp reads.
+    Omitted are tensors whose range follows from other tensors (see `_follows`), and those that only a clamp reads.
     """
     names: list[str] = []
     for value in (*graph.inputs, *(v for node in graph for v in node.outputs)):
@@ -101,9 +105,9 @@ def observable(graph: ir.Graph) -> tuple[str, ...]:
 
 
 def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range]) -> QuantizationGroups:
-    """Groups the tensors that integer nodes read or write, and gives each group its range.
+    """The quantization groups of all tensors that integer nodes read or write, with their ranges.
 
-    ranges: what calibration chose, by tensor name. Raises CalibrationError for a tensor that was not observed.
+    ranges: tensor name → calibrated range. Raises CalibrationError for a tensor that was not observed.
     """
     grids = QuantizationGroups()
     made = (output for node in graph for output in node.outputs)
@@ -133,7 +137,7 @@ def form_grids(graph: ir.Graph, decisions: Decisions, ranges: Mapping[str, Range
 
 
 def name_of(value: ir.Value | None) -> str:
-    """The name of a value that is there and, as after preparation, has one."""
+    """The name of a value that is present; after preparation all have names."""
     assert value is not None
     assert value.name
     return value.name
@@ -142,7 +146,7 @@ def name_of(value: ir.Value | None) -> str:
 def _enter(
     grids: QuantizationGroups, value: ir.Value | None, decisions: Decisions, ranges: Mapping[str, Range]
 ) -> None:
-    """Enters a tensor with its own range, unless that follows from the tensors before it."""
+    """Adds a tensor to the groups, with its own range unless that follows from other tensors of its group."""
     name = name_of(value)
     assert value is not None
     if name in grids.parent:
@@ -156,12 +160,12 @@ def _enter(
 
 
 def _follows(form: IntegerForm) -> bool:
-    """Whether the range of a node's output follows from its operator and the ranges of its inputs."""
+    """Whether the range of a node's output follows from its operator and its inputs' ranges."""
     return form.shares_grid or form.kind is Kind.JOIN or form.fixed is not None
 
 
 def _clamped(value: ir.Value) -> ir.Value | None:
-    """The output of the Relu or Clip that alone reads the value, so that nobody sees more of it; None without one."""
+    """The output of the Relu or Clip that is the value's only consumer; None without one."""
     users = [user for user, _ in value.uses()]
     if len(users) != 1 or value.is_graph_output():
         return None
@@ -170,7 +174,7 @@ def _clamped(value: ir.Value) -> ir.Value | None:
 
 
 def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
-    """The calibrated range of a tensor, found at its neighbours where it follows from theirs."""
+    """The range of a tensor: of a constant, its extrema; else the calibrated one, or one that follows from others."""
     name = name_of(value)
     assert value is not None
     if value.const_value is not None:
@@ -192,10 +196,10 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
 
 
 def _join_concat(node: ir.Node, grids: QuantizationGroups, values: Mapping[str, ir.Value]) -> None:
-    """One grid for the output and every input to which that is cheap; the others are requantised.
+    """Groups a Concat's output with the inputs for which that is cheap; other inputs are requantised.
 
-    It costs nothing where only this node reads an input: it would be rounded to the output's grid anyway, and so it is
-    rounded once instead of twice.
+    For an input that only this node reads it is free: requantised to the output's grid, it would be rounded twice
+    instead of once.
     """
     inputs, output = [name_of(value) for value in node.inputs], name_of(node.outputs[0])
     total = functools.reduce(operator.or_, (grids.range_of(name) for name in inputs))
@@ -214,7 +218,7 @@ def _join_concat(node: ir.Node, grids: QuantizationGroups, values: Mapping[str, 
 
 
 def _serves_only(node: ir.Node, name: str, grids: QuantizationGroups, values: Mapping[str, ir.Value]) -> bool:
-    """Whether nothing but the node reads the tensors on this one's grid, other than to move them on it."""
+    """Whether only this node, and movements inside the group, read the tensors of the group of `name`."""
     root = grids.root(name)
     members = {member for member in grids.parent if grids.root(member) == root}
     return not any(

@@ -1,4 +1,4 @@
-"""What is decided beside the rules, by measurement or by refinement; the rules alone without it."""
+"""Decisions that take precedence over the plan's rules, made by measurement or by refinement."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ from quantseg.quantization.affine import QuantParams
 
 @dataclass(frozen=True)
 class NodeCost:
-    """Milliseconds of one node with the clamps after it, the rest of the graph as it was placed.
+    """Latency in milliseconds of one node, with the clamps after it, in float and in integers.
 
-    On the side that it is on: of its kernels. On the other side: with the borders that this would open or close there.
-    None where it cannot compute so.
+    is_integer: how the node was placed. That time is the time of its kernels; the other one includes the conversions
+    (Q/DQ) that would be added or removed at its borders, with all other nodes as placed. None: not possible.
     """
 
     node: str
@@ -34,9 +34,10 @@ class NodeCost:
 
 @dataclass(frozen=True)
 class Fit:
-    """What was measured on one machine. qformat: the output format that is fastest there. costs: of the timed nodes.
+    """What was measured on one machine. qformat: the fastest output format there. costs: those of the timed nodes.
 
-    by_parts: whether the times of parts place the nodes, or the rules. notes: fallbacks, and the times of whole models.
+    by_parts: whether measured latencies of parts decided where nodes compute; else the rules did. notes: fallbacks, and
+    the latencies of whole models.
     """
 
     qformat: str
@@ -47,12 +48,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Overrides:
-    """Decisions about single nodes that go before the rules of the plan.
+    """Decisions about single nodes that take precedence over the plan's rules.
 
-    kept_float: node → the reason why it computes in float though it has an integer form. integer: nodes that compute in
-    integers though the rules might take them back to float. variants: node → the way in which its integer form is
-    written, where a format has several. weights: node → the grid that its weight lies on, where that is not the one
-    that its extrema give. fit: what the target's runtime was measured to do; None without measuring.
+    kept_float: node → the reason why it computes in float although it has an integer form. integer: nodes that compute
+    in integers although the rules might take them back to float. variants: node → the variant of its integer form,
+    where a format has several. weights: node → the grid of its (already rounded) weight, where that is not the one from
+    its extrema. fit: the measurements on the target's runtime; None without any.
     """
 
     kept_float: Mapping[str, str] = field(default_factory=dict)
@@ -62,9 +63,9 @@ class Overrides:
     fit: Fit | None = None
 
     def left_float(self, nodes: Iterable[str], reason: str) -> "Overrides":
-        """These, and the nodes float for that reason."""
+        """These overrides, with the nodes kept in float for `reason`."""
         return replace(self, kept_float={**self.kept_float, **dict.fromkeys(sorted(nodes), reason)})
 
 
 NO_OVERRIDES = Overrides()
-"""The rules alone."""
+"""No overrides: the rules decide everything."""

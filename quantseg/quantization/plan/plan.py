@@ -11,7 +11,7 @@ from quantseg.quantization.plan.settings import QuantSettings
 
 @dataclass(frozen=True)
 class Quantised:
-    """The decision that a node computes in integers. role: what kind of operator it is. detail: what is special."""
+    """The decision that a node computes in integers. role: the kind of operator. detail: a remark, "" for none."""
 
     role: str
     detail: str = ""
@@ -19,7 +19,7 @@ class Quantised:
 
 @dataclass(frozen=True)
 class PlannedNode:
-    """One node of the prepared graph and what becomes of it."""
+    """One node of the prepared graph and the decision about it."""
 
     name: str
     op_type: str
@@ -28,12 +28,13 @@ class PlannedNode:
 
 @dataclass(frozen=True)
 class QuantPlan:
-    """How a prepared float graph becomes an integer one.
+    """How a prepared float graph is quantised.
 
-    tensors: activation or constant operand → its grid. weights: node → the grid of its weight. dropped: nodes (Relu,
-    Clip) whose work the saturation of a grid does. variants: node → the way in which a format writes it, where that
-    has several. changes: what the lowering did, one line each. ties: node → the number of its possible inputs that some
-    processor rounds otherwise, for each node of a kind that processors round differently (planning/ties.py).
+    tensors: activation or constant operand → its grid. weights: node → the grid of its weight. dropped: Relu and Clip
+    nodes that the saturation of a grid replaces. variants: node → the variant in which a format writes it, where there
+    are several. changes: what the lowering did, one line each. notes: remarks, one line each. ties: for each node whose
+    kernels may round differently on different processors, the number of its possible inputs that some processor rounds
+    differently (ties.py).
     """
 
     settings: QuantSettings

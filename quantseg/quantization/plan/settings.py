@@ -10,13 +10,13 @@ from quantseg.quantization.qtypes import INT4, INT8, UINT8, QType
 class QuantSettings:
     """Types, granularity and which nodes. The defaults suit onnxruntime on CPUs: uint8 activations, int8 weights.
 
-    symmetric: activations get a zero-point in the middle; weights of a signed type are always symmetric.
-    weight: int4 is for the products inside the network; see `weight_types` for those that keep 8 bits.
-    full_range_weights: int8 weights may use all 8 bits, though pair sums then saturate on processors with AVX2 or
-    AVX-512 and without VNNI. By default no pair of them can; see quantseg.quantization.pairs.
-    reduce_range: 7-bit weights, which no pair sum of saturates either.
-    reduced_channels: (node, output channels) that alone get 7-bit weights, as a simulation found that they need.
-    include, exclude: node names or shell patterns (`encoder.*`, `Conv_1?`) or operator types; exclude wins.
+    symmetric: activations have their zero-point in the middle; weights of a signed type are always symmetric.
+    weight: int4 applies to products inside the network; see `weight_types` for those that keep 8 bits.
+    full_range_weights: int8 weights may use all 8 bits, although pair sums may then saturate on processors with AVX2 or
+    AVX-512 but without VNNI. By default none can; see quantseg.quantization.pairs.
+    reduce_range: 7-bit weights, with which no pair sum saturates either.
+    reduced_channels: (node, output channels) that alone get 7-bit weights, as a simulation found necessary.
+    include, exclude: node names, shell patterns (`encoder.*`, `Conv_1?`) or operator types; exclude wins.
     """
 
     activation: QType = UINT8
@@ -45,11 +45,11 @@ class QuantSettings:
 
     @property
     def bounds_pairs(self) -> bool:
-        """Whether int8 weights are chosen so that no sum of two products can saturate at 16 bits."""
+        """Whether int8 weights are chosen so that no pair sum can saturate at 16 bits."""
         return not (self.full_range_weights or self.reduce_range)
 
     def reduced_channels_of(self, node: str) -> tuple[int, ...]:
-        """The output channels of a node that alone get 7-bit weights."""
+        """The output channels of a node that get 7-bit weights by `reduced_channels`."""
         return dict(self.reduced_channels).get(node, ())
 
     @property

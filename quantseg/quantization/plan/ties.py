@@ -1,10 +1,9 @@
 """Scales with which every processor computes the same integers.
 
-Kernels of Add and Mul differ where a result lies at a tie, or so near one that their arithmetic puts it on either side
-(simulator/agreement.py); all other operators were found alike. Two operands have 256 · 256
-values, so all that can happen is enumerated. Of the grids of an operator, the last in the graph's order then grows by
-the least number of small steps with which no kernel differs. Where none does it, the plan counts the inputs on which
-they do.
+Kernels of Add and Mul differ where a result is at a tie, or so near to one that float arithmetic may put it on either
+side (rounding/agreement.py); no other operator was found to differ. Two 8-bit operands have 256 · 256 values, so all
+inputs are enumerated. Of the operator's grids, the last in the graph's order is then enlarged by the least number of
+small steps with which no kernels differ. Where no number of steps suffices, the plan counts the inputs that differ.
 """
 
 import functools
@@ -24,14 +23,14 @@ from quantseg.quantization.plan.weights import constant
 from quantseg.quantization.rounding.agreement import Held, PairGrids, apart
 
 STEP, STEPS = 2.0**-16, 66
-"""A grid grows by at most a thousandth, a quarter of a step at its far end: less than rounding takes anyway."""
+"""Size and number of steps: a scale grows by at most 1/1000, a quarter of an integer step at the end of the range."""
 
 Tensors = Mapping[str, QuantParams]
 
 
 @dataclass(frozen=True)
 class _Operator:
-    """What rounds on grids that the plan chooses. tensors: whose grids count. apart: inputs on which kernels differ."""
+    """An Add or Mul whose grids the plan chooses. tensors: its operands and result. apart: counts differing inputs."""
 
     node: str
     tensors: tuple[str, ...]
@@ -41,9 +40,9 @@ class _Operator:
 def settle(
     decisions: Decisions, grids: groups.QuantizationGroups, tensors: Tensors
 ) -> tuple[dict[str, QuantParams], dict[str, int]]:
-    """The grids, some a little coarser, and for each operator that may differ the number of inputs on which it does.
+    """The grids, some a little coarser, and for each node whose kernels may differ the number of inputs that differ.
 
-    A count of 0 is a proof: no input that the operator's types can hold gives other integers on another processor.
+    A count of 0 is a proof: no input that the operand types can hold gives other integers on another processor.
     """
     settled, order = dict(tensors), _order(decisions, grids)
     members: dict[str, list[str]] = {}
@@ -65,7 +64,7 @@ def settle(
 
 
 def notes_of(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """A line for each node that other processors may compute otherwise."""
+    """A line for each node that processors may compute differently."""
     return tuple(
         f"{node}: {count} of its possible inputs are rounded otherwise by another processor"
         for node, count in counts.items()
@@ -74,7 +73,7 @@ def notes_of(counts: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _order(decisions: Decisions, grids: groups.QuantizationGroups) -> dict[str, int]:
-    """The groups whose scale may move, in the order in which the graph first meets them."""
+    """Root of each quantization group whose scale may change → its position in the graph's order."""
     met: dict[str, int] = {}
     for node, form in decisions.items():
         if isinstance(form, IntegerForm):
@@ -92,7 +91,7 @@ def _order(decisions: Decisions, grids: groups.QuantizationGroups) -> dict[str, 
 
 
 def _grown(tensors: Tensors, group: list[str], operators: list[_Operator]) -> dict[str, QuantParams]:
-    """The group's grid after the least number of steps with which its operators differ least."""
+    """The group's grid enlarged by the least number of steps for which its operators' kernels differ least."""
     base = tensors[group[0]]
     best, least = base, math.inf
     for step in range(STEPS):
@@ -111,7 +110,7 @@ def _grown(tensors: Tensors, group: list[str], operators: list[_Operator]) -> di
 
 
 def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: groups.QuantizationGroups) -> list[_Operator]:
-    """What of a node may round differently: nothing of most."""
+    """The additions and multiplications of a node in which kernels may differ; none for most nodes."""
     if not isinstance(form, IntegerForm):
         return []
     name, output = str(node.name), node.outputs[0]
@@ -134,12 +133,12 @@ def _operators(node: ir.Node, form: IntegerForm | KeptFloat, grids: groups.Quant
 
 
 def _constant(value: ir.Value | None) -> F32 | None:
-    """The numbers of a constant operand; None for an activation."""
+    """The elements of a constant operand; None for an activation."""
     return None if value is None or value.const_value is None else constant(value)
 
 
 def _pair(op_type: str, constants: tuple[F32 | None, F32 | None], names: tuple[str, str, str], tensors: Tensors) -> int:
-    """Add, Mul, or Sub, which is written as an Add with a negative scale."""
+    """Inputs on which kernels of an Add, Mul or Sub differ; a Sub is written as an Add with a negative scale."""
     a, b, y = (tensors[name] for name in names)
     left, right = (_held(numbers, params) for numbers, params in zip(constants, (a, b), strict=True))
     if op_type == "Sub":
@@ -148,18 +147,18 @@ def _pair(op_type: str, constants: tuple[F32 | None, F32 | None], names: tuple[s
 
 
 def _held(numbers: F32 | None, params: QuantParams) -> Held:
-    """The integers that an operand can hold."""
+    """The integers that a constant operand holds; None for an activation, which can hold all."""
     return None if numbers is None else tuple(sorted(set(quantize(numbers, params).reshape(-1).tolist())))
 
 
 def _requantised(names: tuple[str, str], tensors: Tensors) -> int:
-    """An input of a Concat, brought to the output's grid by adding zero."""
+    """Inputs on which kernels differ where a Concat's input is requantised by adding zero."""
     x, y = (tensors[name] for name in names)
     return apart("Add", _grids_of(x, x, y), None, (int(x.zero_point),))
 
 
 def _weights(found: Interpolation | str) -> set[float]:
-    """The weights of pixels themselves in the sums that a linear Resize is written as."""
+    """The weights `own` (see Phase) in the weighted sums that a linear Resize becomes."""
     axes = (found.rows, found.columns) if isinstance(found, Interpolation) else ()
     return {phase.own for axis in axes if isinstance(axis, Blend) for phase in axis.phases if phase.own < 1}
 
@@ -169,16 +168,17 @@ def _blended(name: str, own: float, tensors: Tensors) -> int:
 
 
 def _blend_apart(scales: tuple[np.float32, np.float32], params: QuantParams) -> int:
-    """Pairs on which kernels differ in the sum of two tensors on these scales, on the grid `params`."""
+    """Pairs of inputs with these scales whose sum, requantised to the grid `params`, differs between kernels."""
     zero = int(params.zero_point)
     return apart("Add", PairGrids((*map(float, scales), float(params.scale)), (zero, zero, zero), params.qtype.signed))
 
 
 @functools.lru_cache(maxsize=1024)
 def blend_scales(params: QuantParams, own: float) -> tuple[np.float32, np.float32]:
-    """The scales of a pixel and its neighbour in a weighted sum on the pixel's own grid: S·own and S·(1 − own).
+    """The scales of a pixel and its neighbour in a weighted sum on their own grid: S·own and S·(1 − own).
 
-    Sums of such parts as 0.75 and 0.25 lie at ties. Both weights shrink by the least number of steps that leaves none.
+    With weights such as 0.75 and 0.25, sums are often at ties. Both weights are reduced by the least number of steps
+    for which kernels differ least.
     """
     best, least = None, math.inf
     for step in range(STEPS):

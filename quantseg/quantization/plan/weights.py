@@ -1,4 +1,4 @@
-"""Scales of constant weights, and the bias that has to fit beside them in int32."""
+"""Scales of constant weights, chosen so that pair sums do not saturate and the bias fits int32."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,18 +19,18 @@ from quantseg.quantization.qtypes import INT8, INT32, QType
 Number = TypeVar("Number", bound=np.generic)
 
 LARGEST_BIAS = 1 << 30
-"""Bias integers stay within ±2^30, half of int32: the other half is left to the products that are added to them."""
+"""Bias integers stay within ±2^30, half of int32; the other half is for the products in the accumulator."""
 
 
 def weight_types(
     decisions: Mapping[ir.Node, IntegerForm | KeptFloat], settings: QuantSettings
 ) -> tuple[Mapping[ir.Node, QType], tuple[str, ...]]:
-    """The type of each constant weight, and a note where some keep 8 bits though fewer were asked for.
+    """The type of each constant weight, and a note where some keep 8 bits although fewer were asked for.
 
-    Fewer are for the products inside the network, which hold nearly all bytes. 8 bits keep those that read the image
-    and those that the answer follows with no product between, whose errors nothing later makes up for; depthwise
-    ones, which hold few bytes and err most (2 % of the bytes and 3 dB of the reference model `mobile`); and those
-    without a scale for each channel.
+    Fewer than 8 bits are for products inside the network, which have nearly all the bytes. 8 bits are kept by the first
+    products (that read the image) and the last (before an output, where no later layer makes up for errors); by
+    depthwise convolutions, which are small and lose most accuracy (2 % of the bytes and 3 dB of the reference model
+    `mobile`); and by products without per-channel scales.
     """
     weighted = {
         node: form for node, form in decisions.items() if isinstance(form, IntegerForm) and form.weight is not None
@@ -46,7 +46,7 @@ def weight_types(
 
 
 def _reading_the_picture(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
-    """The nodes that read an input of the graph, itself or what other nodes than products make of it."""
+    """The nodes that read a graph input, directly or through nodes other than products."""
     found: set[ir.Node] = set()
     for node in nodes:
         read = [value for value in node.inputs if value is not None and not value.is_initializer()]
@@ -57,7 +57,7 @@ def _reading_the_picture(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
 
 
 def _giving_the_answer(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
-    """The nodes from which an output of the graph is reached with no product between."""
+    """The nodes from which a graph output is reached without another product between."""
     found: set[ir.Node] = set()
     for node in reversed(list(nodes)):
         readers = [user for output in node.outputs for user, _ in output.uses()]
@@ -80,13 +80,12 @@ def weight_params(
     settings: QuantSettings,
     known: QuantParams | None = None,
 ) -> tuple[QuantParams, tuple[str, ...]]:
-    """Scale and zero-point of the node's weight, and notes where a bias forced a channel's scale up.
+    """Scale and zero-point of the node's weight, and notes where the bias made a channel's scale larger.
 
-    qtype: that of `weight_types`. known: the grid that the weight lies on, where its extrema give another.
-    The bias is stored in steps of S_x·S_w. Where weights are tiny (a dead channel) and the bias is not, that step
-    would need more than int32 has; then S_w grows until it does not, and the weights get a coarser grid. It also grows
-    where two neighbours would saturate a sum of 16 bits, see pairs.py. uint8 weights per channel are symmetric
-    around 128: kernels want one zero-point for all.
+    qtype: from `weight_types`. known: the grid of a weight that is rounded already; None: from its extrema.
+    The bias has scale S_x·S_w. Where weights are tiny (a dead channel) but the bias is not, its integers would exceed
+    int32; S_w is then enlarged until they fit. S_w is also enlarged where a pair sum could saturate at 16 bits, see
+    pairs.py. Per-channel uint8 weights are symmetric around 128, as kernels need one zero-point for all channels.
     """
     assert form.weight is not None
     weights = constant(node.inputs[form.weight])
@@ -105,14 +104,14 @@ def weight_params(
 
 
 def bounds_pairs(qtype: QType, settings: QuantSettings) -> bool:
-    """Whether weights of this type are chosen so that no pair sum can saturate. Those of 4 bits never can."""
+    """Whether weights of this type are chosen so that no pair sum can saturate; those of 4-bit weights never do."""
     return settings.bounds_pairs and qtype is INT8
 
 
 def pair_rows(node: ir.Node, weights: NDArray[Number]) -> NDArray[Number] | None:
-    """The weights as (output channels, input channels of a group, taps), neighbours as pairs.py has them.
+    """The weights as (output channels, input channels of a group, taps), as in pairs.py.
 
-    weights: real or integer, in the operand's own shape. None for a depthwise convolution: its kernels add in wider
+    weights: real or integer, in the operand's own shape. None for a depthwise convolution, whose kernels add in wider
     registers.
     """
     outputs_first = node.attributes.get_int("transB", 0) == 1
@@ -121,7 +120,7 @@ def pair_rows(node: ir.Node, weights: NDArray[Number]) -> NDArray[Number] | None
 
 
 def safe_integers(node: ir.Node, integers: NDArray[Number]) -> NDArray[Number]:
-    """The integers of the node's weight with pairs beyond their limits pulled together; see `pairs.pulled`."""
+    """The integers of the node's weight with pairs beyond their limits moved towards zero; see `pairs.pulled`."""
     rows = pair_rows(node, integers)
     if rows is None:
         return integers
@@ -135,7 +134,7 @@ def safe_integers(node: ir.Node, integers: NDArray[Number]) -> NDArray[Number]:
 def _fitting_bias(
     params: QuantParams, node: ir.Node, form: IntegerForm, data: QuantParams
 ) -> tuple[QuantParams, tuple[str, ...]]:
-    """The grid with the steps that the bias needs to be held in int32, and a note where that changed any."""
+    """The grid with scales large enough for the bias to fit int32, and a note where that changed any."""
     if form.bias is None:
         return params, ()
     bias = np.abs(constant(node.inputs[form.bias]).astype(np.float64)).reshape(-1)
@@ -149,9 +148,9 @@ def _fitting_bias(
 
 
 def _reduced(params: QuantParams, weights: F32, channels: tuple[int, ...], node: str) -> QuantParams:
-    """The grid with steps so large in these channels that their weights need no more than 7 bits.
+    """The grid with scales so large in these channels that their weights fit 7 bits.
 
-    A grid for all channels is so for all. Raises PlanError for a channel that the weight does not have.
+    A per-tensor scale changes for all channels. Raises PlanError for a channel that the weight does not have.
     """
     if not channels or params.qtype.bits < 8:
         return params
@@ -173,7 +172,7 @@ def _reduced(params: QuantParams, weights: F32, channels: tuple[int, ...], node:
 
 
 def weight_limits(node: str, params: QuantParams, settings: QuantSettings, channels: int) -> tuple[Ints, Ints]:
-    """The least and the greatest integer that the weights of each output channel may become, each (channels,)."""
+    """The least and the greatest integer allowed for the weights of each output channel, each (channels,)."""
     symmetric = params.qtype.signed
     eight_bits = params.qtype.bits >= 8
     whole = integer_limits(params.qtype, symmetric=symmetric, reduced=settings.reduce_range and eight_bits)
@@ -186,7 +185,7 @@ def weight_limits(node: str, params: QuantParams, settings: QuantSettings, chann
 
 
 def bias_params(data: QuantParams, weight: QuantParams) -> QuantParams:
-    """The grid of an int32 bias: step S_x·S_w, zero-point 0, one for each output channel or one for all."""
+    """The grid of an int32 bias: scale S_x·S_w, zero-point 0, per channel or per tensor as the weight's."""
     scale = (data.scale * weight.scale).astype(np.float32)
     axis = None if weight.axis is None else 0
     return QuantParams(scale, np.zeros(scale.shape, np.int32), INT32, axis)
@@ -201,7 +200,7 @@ def weight_shape(node: ir.Node) -> tuple[int, ...]:
 
 
 def constant(value: ir.Value | None) -> F32:
-    """The numbers of a constant operand."""
+    """The elements of a constant operand."""
     assert value is not None
     assert value.const_value is not None
     return np.asarray(value.const_value.numpy(), np.float32)

@@ -1,1 +1,1 @@
-"""How integers are rounded, as kernels do it: requantisation, float32 step by step, and where kernels differ."""
+"""Rounding as kernels do it, bit for bit: requantisation, float32 arithmetic, and where kernels differ."""

@@ -1,8 +1,8 @@
 """How many inputs of an operator give different integers on different processors.
 
-Kernels differ where the exact result lies so near a tie (half a step) that float32, or ARM's multipliers of 22 bits,
-may put it on either side. Those inputs are found in float64, and each kernel computes them; all others round alike.
-Beside the processors' kernels stands what ONNX says: float32 between DequantizeLinear and QuantizeLinear.
+Kernels differ where the exact result is so near to a tie (half a step) that float32, or ARM's 22-bit multipliers, may
+put it on either side. Such inputs are found in float64 and computed by the arithmetic of every kernel; all others round
+the same. The ONNX standard's definition (float32 between DequantizeLinear and QuantizeLinear) counts as a kernel too.
 """
 
 import functools
@@ -16,19 +16,20 @@ from quantseg.quantization.affine import F32, Ints
 from quantseg.quantization.rounding.pairwise import ADDERS, MULTIPLIERS
 
 NEAR = 3e-4
-"""Steps from a tie within which kernels may differ. 22 bits err by up to 2·255·2^−22 of a step for ratios below 2
-(1.2e-4), float32 by a few parts in 2^24 of at most three terms of 510 steps (1.0e-4); more in proportion to ratios."""
+"""Distance from a tie, in steps, within which kernels may differ. The error of 22-bit multipliers is up to
+2·255·2^−22 of a step for ratios below 2 (1.2e-4), that of float32 a few 2^−24 of at most three terms of 510 steps
+(1.0e-4); both grow in proportion to the ratios."""
 
 Whole = NDArray[np.int64]
 Held = tuple[int, ...] | None
-"""The integers that an operand can hold; None: all of its type."""
+"""The integers that an operand can hold; None: all integers of its type."""
 
 
 @dataclass(frozen=True)
 class PairGrids:
-    """Scales and zero-points of operands and result, in this order. An operand's scale may be negative, as for a − b.
+    """Scales and zero-points of both operands and the result, in this order. Operand scales may be negative (a − b).
 
-    signed: whether they are int8, else uint8.
+    signed: whether the type is int8, else uint8.
     """
 
     scales: tuple[float, ...]
@@ -42,20 +43,20 @@ class PairGrids:
 
     @property
     def single(self) -> tuple[F32, ...]:
-        """The scales as kernels read them."""
+        """The scales in float32."""
         return tuple(np.asarray(scale, np.float32) for scale in self.scales)
 
     @property
     def stored(self) -> tuple[Ints, ...]:
-        """The zero-points as kernels read them."""
+        """The zero-points in their integer type."""
         return tuple(np.asarray(zero, np.int8 if self.signed else np.uint8) for zero in self.zeros)
 
 
 @functools.lru_cache(maxsize=4096)
 def apart(op_type: str, grids: PairGrids, left: Held = None, right: Held = None) -> int:
-    """The number of pairs on which kernels of QLinearAdd or QLinearMul differ, either operand first.
+    """The number of operand pairs on which kernels of QLinearAdd or QLinearMul differ, in either order of operands.
 
-    op_type: Add or Mul. left, right: what the operands can hold.
+    op_type: Add or Mul. left, right: the integers that the operands can hold.
     """
     every = np.arange(grids.limits[0], grids.limits[1] + 1)
     a = (every if left is None else np.array(left, np.int64))[:, None]
@@ -67,8 +68,8 @@ def apart(op_type: str, grids: PairGrids, left: Held = None, right: Held = None)
 
 
 def differ(op_type: str, grids: PairGrids, a: Whole, b: Whole) -> NDArray[np.bool_]:
-    """Where kernels differ, for integers of both operands, of one shape. An SSE kernel that adds one number to many
-    adds it first: that is the other order of operands."""
+    """Where kernels differ, elementwise for integers of both operands. Covers SSE kernels that add a scalar operand
+    first, as these only exchange the operands."""
     (s_a, s_b, s_y), (z_a, z_b, z_y) = grids.single, grids.stored
     found: list[Ints] = [_as_onnx(op_type, a, b, grids)]
     if op_type == "Mul":
@@ -83,7 +84,7 @@ def differ(op_type: str, grids: PairGrids, a: Whole, b: Whole) -> NDArray[np.boo
 
 
 def _exact(op_type: str, a: Whole, b: Whole, grids: PairGrids) -> NDArray[np.float64]:
-    """The result before rounding, Z_y in it."""
+    """The result before rounding, in steps and including Z_y."""
     (s_a, s_b, s_y), (z_a, z_b, z_y) = map(float, grids.single), grids.zeros
     if op_type == "Mul":
         return np.asarray(((a - z_a) * (s_a * s_b / s_y)) * (b - z_b) + z_y)
@@ -91,7 +92,7 @@ def _exact(op_type: str, a: Whole, b: Whole, grids: PairGrids) -> NDArray[np.flo
 
 
 def _near(exact: NDArray[np.float64], grids: PairGrids) -> NDArray[np.bool_]:
-    """Where a result within the type lies near a tie."""
+    """Where a result inside the type's limits is near a tie."""
     s_a, s_b, s_y = grids.scales
     width = NEAR * max(1.0, abs(s_a / s_y), abs(s_b / s_y))
     low, high = grids.limits

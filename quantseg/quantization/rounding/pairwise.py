@@ -3,7 +3,8 @@
     Add: q = (q_a − Z_a)·r_a + (q_b − Z_b)·r_b + Z_y,     r_a = S_a/S_y, r_b = S_b/S_y in float32
     Mul: q = (q_a − Z_a)(q_b − Z_b)·r + Z_y,              r = S_a·S_b/S_y in float32
 
-They differ where a result lies half way, or all but. With Z_y in before rounding an odd Z_y sends halves the other way.
+They differ only where a result is at or very near a tie. Where Z_y is added before rounding to even, an odd Z_y
+reverses the direction of ties.
 Sources: MLAS, qladd.cpp, qladd_avx2.cpp, qlmul.cpp.
 """
 
@@ -18,12 +19,12 @@ from quantseg.quantization.rounding.single import fused
 
 Whole = NDArray[np.int32]
 Adder = Callable[[Ints, Ints, tuple[F32, F32, F32], tuple[Ints, Ints, Ints], bool], Ints]
-"""Integers a and b of one shape, their scales and that of the sum, the zero-points, and whether b is one number that a
-kernel adds to many; gives the sum's integers."""
+"""(integers a and b of one shape, scales of a, b and the sum, their zero-points, whether b is a scalar operand) →
+integers of the sum."""
 
 
 Multiplier = Callable[[Whole, Whole, tuple[F32, F32, F32], Ints], Ints]
-"""Integers a and b without their zero-points, their scales and that of the product, its zero-point; gives integers."""
+"""(a and b with their zero-points subtracted, scales of a, b and product, its zero-point) → integers of the product."""
 
 
 def _ratios(scales: tuple[F32, F32, F32]) -> tuple[F32, F32]:
@@ -34,9 +35,9 @@ def _ratios(scales: tuple[F32, F32, F32]) -> tuple[F32, F32]:
 def fused_sum(
     a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[Ints, Ints, Ints], scalar: bool = False
 ) -> Ints:
-    """AVX2 and later: the constant part first, then two fused multiply-adds, rounded to even with Z_y in.
+    """AVX2 and later: the constant term first, then two fused multiply-adds, rounded to even with Z_y included.
 
-    That the constant is fused as well is the compiler's doing, and was found by trying.
+    The compiler fuses the constant term as well, which was found by experiment.
     """
     (r_a, r_b), (z_a, z_b, z_y) = _ratios(scales), zeros
     zero = np.float32(int(z_y)) - fused(np.asarray(int(z_a)), r_a, np.asarray(np.float32(int(z_b)) * r_b))
@@ -47,7 +48,7 @@ def fused_sum(
 def separate_sum(
     a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[Ints, Ints, Ints], scalar: bool = False
 ) -> Ints:
-    """SSE: as AVX2, each product and each sum rounded to float32. One number for many is added to the constant."""
+    """SSE: as AVX2, but each product and sum rounded to float32. A scalar operand is added to the constant term."""
     (r_a, r_b), (z_a, z_b, z_y) = _ratios(scales), zeros
     zero = np.float32(int(z_y)) - (r_a * np.float32(int(z_a)) + r_b * np.float32(int(z_b)))
     left, right = a.astype(np.float32) * r_a, b.astype(np.float32) * r_b
@@ -57,7 +58,7 @@ def separate_sum(
 def real_sum(
     a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[Ints, Ints, Ints], scalar: bool = False
 ) -> Ints:
-    """WebAssembly: plain C++, the real values added and divided by S_y, held, rounded to even with Z_y in."""
+    """WebAssembly: plain C++, the real values added and divided by S_y, clamped, rounded to even with Z_y included."""
     (s_a, s_b, s_y), (z_a, z_b, z_y) = scales, zeros
     left, right = ((each.astype(np.int32) - int(middle)).astype(np.float32) for each, middle in ((a, z_a), (b, z_b)))
     return _held_real(np.asarray((left * s_a + right * s_b) / s_y, np.float32), z_y)
@@ -66,7 +67,7 @@ def real_sum(
 def fused_real_sum(
     a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[Ints, Ints, Ints], scalar: bool = False
 ) -> Ints:
-    """The same as the compiler makes it for ARM: the first product is fused with the sum. Found by trying."""
+    """`real_sum` as compiled for ARM: the first product is fused with the sum, which was found by experiment."""
     (s_a, s_b, s_y), (z_a, z_b, z_y) = scales, zeros
     left, right = ((each.astype(np.int32) - int(middle)).astype(np.float32) for each, middle in ((a, z_a), (b, z_b)))
     return _held_real(fused(left, s_a, right * s_b) / s_y, z_y)
@@ -75,9 +76,9 @@ def fused_real_sum(
 def fixed_point_sum(
     a: Ints, b: Ints, scales: tuple[F32, F32, F32], zeros: tuple[Ints, Ints, Ints], scalar: bool = False
 ) -> Ints:
-    """NEON: multipliers of 22 bits, one sum in int32, shifted with halves away from zero; then Z_y.
+    """NEON: 22-bit multipliers, a sum in int32, shifted right with ties away from zero, then Z_y added.
 
-    Where a ratio is below 2^−14 (or negative) or from 2^8 on, or the larger one rounds up to 2^22: `fused_real_sum`.
+    `fused_real_sum` where a ratio is negative, below 2^−14 or at least 2^8, or the larger multiplier rounds up to 2^22.
     """
     (r_a, r_b), (z_a, z_b, z_y) = _ratios(scales), zeros
     if not all(2.0**-14 <= float(ratio) < 2.0**8 for ratio in (r_a, r_b)):
@@ -97,7 +98,7 @@ ADDERS: Mapping[str, Adder] = {
     "fixed-point": fixed_point_sum,
     "real": real_sum,
 }
-"""How a processor's QLinearAdd computes."""
+"""Name → the arithmetic of a processor's QLinearAdd."""
 
 
 def _product(a: Whole, b: Whole, scales: tuple[F32, F32, F32]) -> tuple[F32, F32]:
@@ -106,28 +107,28 @@ def _product(a: Whole, b: Whole, scales: tuple[F32, F32, F32]) -> tuple[F32, F32
 
 
 def single_product(a: Whole, b: Whole, scales: tuple[F32, F32, F32], z_y: Ints) -> Ints:
-    """x86: the product of the integers by r, rounded to float32, then Z_y added, rounded to even."""
+    """x86: the product of the integers times r, rounded to float32, then Z_y added, rounded to even."""
     product, ratio = _product(a, b, scales)
     return held(np.rint(product * ratio + np.float32(int(z_y))), z_y)
 
 
 def fused_product(a: Whole, b: Whole, scales: tuple[F32, F32, F32], z_y: Ints) -> Ints:
-    """NEON: the same in one fused multiply-add, which is the compiler's doing, and was found by trying."""
+    """NEON: the same in one fused multiply-add, made by the compiler, which was found by experiment."""
     return held(np.rint(fused(*_product(a, b, scales), np.asarray(int(z_y)))), z_y)
 
 
 def real_product(a: Whole, b: Whole, scales: tuple[F32, F32, F32], z_y: Ints) -> Ints:
-    """WebAssembly: plain C++, the real values multiplied and divided by S_y, held, rounded to even with Z_y in."""
+    """WebAssembly: plain C++, real values multiplied, divided by S_y, clamped, rounded to even with Z_y included."""
     s_a, s_b, s_y = scales
     return _held_real((s_a * a.astype(np.float32)) * (s_b * b.astype(np.float32)) / s_y, z_y)
 
 
 def _held_real(found: F32, z_y: Ints) -> Ints:
-    """A real value in steps, held within its type, then rounded to even with Z_y in."""
+    """A real result in steps of S_y, clamped to the type's limits, then rounded to even with Z_y included."""
     info, zero = np.iinfo(z_y.dtype), np.float32(int(z_y))
     within = np.clip(found, np.float32(info.min) - zero, np.float32(info.max) - zero)
     return held(np.rint(within + zero), z_y)
 
 
 MULTIPLIERS: Mapping[str, Multiplier] = {"single": single_product, "fused": fused_product, "real": real_product}
-"""How a processor's QLinearMul computes."""
+"""Name → the arithmetic of a processor's QLinearMul."""

@@ -1,9 +1,9 @@
-"""Requantisation: from an int32 accumulator, in steps of the operands' scales, to an integer on the result's grid.
+"""Requantisation: from an int32 accumulator, whose scale is the product of the operands', to the result's grid.
 
     q = clip(round(a · M) + Z, qmin, qmax),   M = S_1 · S_2 · … / S_y
 
-Runtimes differ in how they hold M and in how they round, so results lie one step apart here and there. Each way is one
-function from accumulators and M to rounded integers. Sources: onnxruntime's MLAS (quantize.cpp); Jacob et al.,
+Runtimes differ in how they represent M and how they round, so results may differ by one step. Each way is a function
+from accumulators and M to rounded integers. Sources: onnxruntime's MLAS (quantize.cpp); Jacob et al.,
 arXiv:1712.05877, section 2.2, gemmlowp's fixedpoint.h and TensorFlow Lite's reference kernels; exact arithmetic.
 """
 
@@ -24,14 +24,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Ratio:
-    """A product of scales over another. Each is float32, of shapes that broadcast against the accumulator."""
+    """M: a product of scales over another. Each scale is float32 and broadcasts against the accumulator."""
 
     numerators: tuple[F32, ...]
     denominators: tuple[F32, ...]
 
     @property
     def single(self) -> F32:
-        """M in float32, multiplied from the left and divided once, as onnxruntime's kernels do."""
+        """M in float32, multiplied from left to right and divided once, as in onnxruntime's kernels."""
         over = functools.reduce(np.multiply, self.denominators)
         return np.asarray(functools.reduce(np.multiply, self.numerators) / over, np.float32)
 
@@ -45,7 +45,7 @@ class Ratio:
         return np.asarray(above / below)
 
     def exact_at(self, where: tuple[int, ...], shape: tuple[int, ...]) -> Fraction:
-        """M for one element of an accumulator of this shape, as the rational number that it is."""
+        """M for one element of an accumulator of this shape, as an exact rational number."""
         value = Fraction(1)
         for part in self.numerators:
             value *= Fraction(float(np.broadcast_to(part, shape)[where]))
@@ -64,12 +64,12 @@ def _single_precision(accumulator: Array, ratio: Ratio) -> Array:
 def fixed_point(multiplier: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A 32-bit multiplier q and a right shift s with M = q · 2^−31 · 2^−s, 2^30 ≤ q < 2^31.
 
-    Raises PlanError where M is not positive and finite, or s is beyond 31 either way: no such kernel computes it.
+    Raises PlanError where M is not positive and finite, or |s| > 31, which no such kernel supports.
     """
     if not (np.isfinite(multiplier) & (multiplier > 0)).all():
         raise PlanError("a ratio of scales is not a positive number; fixed-point kernels cannot multiply by it")
     mantissa, exponent = np.frexp(multiplier)
-    fixed = np.floor(mantissa * (1 << 31) + 0.5).astype(np.int64)  # TFLite's own: halves away from zero
+    fixed = np.floor(mantissa * (1 << 31) + 0.5).astype(np.int64)  # as TFLite: ties away from zero
     full = fixed == 1 << 31
     shift = -(exponent.astype(np.int64) + full)
     if (np.abs(shift) > 31).any():
@@ -78,21 +78,21 @@ def fixed_point(multiplier: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDA
 
 
 def doubling_high_multiply(accumulator: NDArray[np.int64], multiplier: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(a · q + 2^30) / 2^31 rounded as gemmlowp's SaturatingRoundingDoublingHighMul: halves up."""
+    """(a · q + 2^30) / 2^31, rounded as gemmlowp's SaturatingRoundingDoublingHighMul: ties up."""
     product = accumulator * multiplier
     nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
     return np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))  # C++ divides towards zero
 
 
 def shift_half_away(value: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
-    """value / 2^shift, halves away from zero (gemmlowp's RoundingDivideByPOT)."""
+    """value / 2^shift, ties away from zero (gemmlowp's RoundingDivideByPOT)."""
     half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
     rounded: NDArray[np.int64] = np.sign(value) * ((np.abs(value) + half) >> shift)
     return rounded
 
 
 def shift_half_even(value: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
-    """value / 2^shift, halves to the even neighbour."""
+    """value / 2^shift, ties to even."""
     floor = value >> shift
     rest, half = value - (floor << shift), np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 1)
     up: NDArray[np.bool_] = (rest > half) | ((rest == half) & (floor & 1 == 1) & (shift > 0))
@@ -119,7 +119,7 @@ def _half_even(accumulator: Array, ratio: Ratio) -> Array:
 
 
 def _exact(accumulator: Array, ratio: Ratio) -> Array:
-    """float64 decides all but what lies within its error of a half; those are decided by rational arithmetic."""
+    """Exact rounding, ties to even: in float64, and in rational arithmetic where float64 cannot decide a tie."""
     scaled = accumulator.astype(np.float64) * ratio.double
     rounded = np.rint(scaled)
     near = np.abs(np.abs(scaled - np.floor(scaled)) - 0.5) <= 8 * np.finfo(np.float64).eps * (np.abs(scaled) + 1)
@@ -138,36 +138,36 @@ ROUNDINGS: Mapping[str, Callable[[Array, Ratio], Array]] = {
     "half-even": _half_even,
     "exact": _exact,
 }
-"""Ways to requantise.
+"""Name → a way to requantise.
 
-onnxruntime: a float32 multiplier, ties to even; onnxruntime-channels-last: the same, with the kernels that it takes
-where it has moved the channels last (linear Resize of integers, the order of operands in Add). gemmlowp: a 32-bit
-fixed-point multiplier, its high half rounded, then a rounded shift, as TensorFlow Lite and CMSIS-NN. half-away,
-half-even: such a multiplier and one rounded shift of the 64-bit product. exact: the rational number, ties to even.
+onnxruntime: a float32 multiplier, ties to even. onnxruntime-channels-last: the same, with the kernels that onnxruntime
+uses after its NHWC transformation (linear Resize of integers, the order of operands in Add). gemmlowp: a 32-bit
+fixed-point multiplier, rounding of the product's high half, then a rounding shift, as in TensorFlow Lite and CMSIS-NN.
+half-away, half-even: such a multiplier and one rounding shift of the 64-bit product. exact: rational M, ties to even.
 """
 
 
 def check(rounding: str) -> None:
-    """Raises PlanError for an unknown way to round."""
+    """Raises PlanError for an unknown way to requantise."""
     if rounding not in ROUNDINGS:
         raise PlanError(f"{rounding!r} is no rounding; choose one of {', '.join(ROUNDINGS)}")
 
 
 def requantised(accumulator: Array, ratio: Ratio, zero_point: Ints, rounding: str) -> Ints:
-    """The accumulator on the grid of `zero_point`, whose type is the result's. accumulator: whole numbers, any type."""
+    """The accumulator requantised. accumulator: integers of any dtype. zero_point: the result's, and of its type."""
     rounded = ROUNDINGS[rounding](accumulator, ratio)
     return saturated(rounded, zero_point)
 
 
 def held(rounded: Array, zero_point: Ints) -> Ints:
-    """Whole numbers that Z is in already, held within its type."""
+    """Rounded numbers that include Z already, clamped to the limits of its type."""
     info = np.iinfo(zero_point.dtype)
     stored: Ints = np.clip(rounded, info.min, info.max).astype(zero_point.dtype)
     return stored
 
 
 def saturated(rounded: Array, zero_point: Ints) -> Ints:
-    """clip(rounded + Z, qmin, qmax) in the type of Z. The numbers of `rounded` are used up."""
+    """clip(rounded + Z, qmin, qmax) in the type of Z. Overwrites the array `rounded`."""
     info, zero = np.iinfo(zero_point.dtype), int(zero_point.reshape(()))
     low, high = (np.asarray(limit - zero, rounded.dtype) for limit in (info.min, info.max))
     held_in = np.clip(rounded, low, high, out=rounded)

@@ -1,4 +1,4 @@
-"""float32 arithmetic as the kernels of x86-64 processors do it, to the last bit."""
+"""float32 arithmetic as in the kernels for x86-64, bit for bit."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ Array = NDArray[Any]
 
 
 def fused(a: Array, b: Array, c: Array) -> F32:
-    """a · b + c, rounded to float32 once, as a fused multiply-add. a, b, c: float32, or whole numbers below 2^24."""
+    """a · b + c, rounded to float32 once, as a fused multiply-add. a, b, c: float32, or integers below 2^24."""
     product = a.astype(np.float64) * b.astype(np.float64)  # exact: 24 + 24 bits
     wide = c.astype(np.float64)
     total = np.asarray(product + wide)
     shared = total - product
-    lost = (product - (total - shared)) + (wide - shared)  # what the float64 sum left out (Knuth, TAOCP 2, 4.2.2)
-    halfway = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000  # between two float32: what was lost decides
+    lost = (product - (total - shared)) + (wide - shared)  # rounding error of the float64 sum (Knuth, TAOCP 2, 4.2.2)
+    halfway = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000  # a tie between two float32: the error decides
     towards = np.nextafter(total, np.where(lost > 0, np.inf, -np.inf))
     return np.asarray(np.where(halfway & (lost != 0), towards, total), np.float32)
 
@@ -29,7 +29,7 @@ _DENOMINATOR = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06
 
 
 def rational_logistic(x: F32) -> F32:
-    """1 / (1 + e^−x) as 1/2 + x · p(x²) / q(x²), |x| held at 18. Source: MLAS, logistic.cpp (Eigen's coefficients)."""
+    """1 / (1 + e^−x) as 1/2 + x · p(x²) / q(x²), |x| at most 18. Source: MLAS, logistic.cpp (Eigen's coefficients)."""
     held = np.clip(x, np.float32(-18), np.float32(18))
     square = held * held
     above = _polynomial(square, _NUMERATOR) * held
@@ -38,7 +38,7 @@ def rational_logistic(x: F32) -> F32:
 
 
 def _polynomial(x: F32, coefficients: tuple[float, ...]) -> F32:
-    """By Horner's rule, each step fused. coefficients: the highest power first."""
+    """A polynomial in x by Horner's rule, with fused multiply-adds. coefficients: the highest power first."""
     found = np.asarray(np.float32(coefficients[0]))
     for coefficient in coefficients[1:]:
         found = fused(x, found, np.asarray(np.float32(coefficient)))

@@ -1,8 +1,8 @@
-"""onnxruntime's integer operators on images (N, H, W, C), as its kernels want them: nothing is transposed between.
+"""onnxruntime's integer operators on NHWC tensors, as its kernels compute: no Transposes between them.
 
-A node works on images where its kernel wants that or where its input is one already, else on the model's own axes, as
-in QOperator; the editor transposes where the two meet. A Transpose of the model that does what the editor would is no
-node at all, so models that were converted from channels-last frameworks lose theirs.
+A node is written on NHWC tensors where its kernel needs that or its input exists so already, else on the model's own
+axes, as in QOperator; the editor transposes between the two. A Transpose of the model between these two layouts becomes
+no node at all, so models converted from channels-last frameworks lose theirs.
 Source: onnxruntime, ContribOperators.md (NhwcMaxPool, QLinearAveragePool, QLinearGlobalAveragePool and the like).
 """
 
@@ -18,13 +18,13 @@ from quantseg.quantization.formats.writer import MICROSOFT
 from quantseg.quantization.operators import IntegerForm, Kind
 
 Writer = Callable[[GraphEditor, ir.Node, IntegerForm], list[SlotTensor] | None]
-"""Inserts the node on images and gives its outputs; None, and nothing inserted, where it cannot."""
+"""Inserts the node on NHWC tensors and returns its outputs; None, and nothing inserted, where it cannot."""
 
 variants = convolution.variants
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
-    """The node on images with the channels last; what has no such form, as in QOperator."""
+    """The node on NHWC tensors; as in QOperator where it has no such form."""
     form = editor.form(node)
     if node.op_type == "Transpose":
         return _transpose(editor, node)
@@ -40,7 +40,7 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
 
 
 def _transpose(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
-    """Between the two layouts the integers stay where they are."""
+    """A Transpose between NCHW and NHWC only relabels the integers; any other is written as in QOperator."""
     order, data = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else (), editor.inputs(node)[0]
     if order == TO_CHANNELS_LAST and is_picture(node.inputs[0]):
         return [editor.channels_last(data)]
@@ -65,7 +65,7 @@ def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Slo
 
 
 def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
-    """Add, Mul and functions of one number, with broadcasting: any constant, but no tensor of fewer axes."""
+    """Add, Mul and unary functions, with broadcasting of any constant, but not of a tensor of lower rank."""
     values = editor.inputs(node)
     pictures = pixels.aligned(editor, values)
     if pictures is None:
@@ -85,7 +85,7 @@ def _clamp(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTe
 
 
 def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
-    """Over any axis, every channel in its place."""
+    """Over any axis, on a compact tensor."""
     data = editor.inputs(node)[0]
     operands = [editor.channels_last(data), *editor.grid(data), *editor.grid(node.outputs[0])]
     axis = AXES[node.attributes.get_int("axis", -1)]
@@ -94,7 +94,7 @@ def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[Slot
 
 
 def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
-    """Places are joined as they are, unused ones among them."""
+    """Channel slots are concatenated as they are, padding included."""
     values = editor.inputs(node)
     axis = AXES[node.attributes["axis"].as_int()]
     pictures = pixels.side_by_side(editor, values) if axis == LAST else pixels.aligned(editor, values)
@@ -117,7 +117,7 @@ _KERNELS: dict[str, Writer] = {
     "MaxPool": _max_pool,
     "DepthToSpace": pixels.depth_to_space,
 }
-"""Worth two transpositions where the image is not there yet."""
+"""Operators whose NHWC kernel is worth two Transposes where the NHWC tensor does not exist yet."""
 
 _ANYWHERE: dict[str, Writer] = {
     "Add": _elementwise,
@@ -134,4 +134,4 @@ _ANYWHERE: dict[str, Writer] = {
     "Split": pixels.split,
     "Gather": pixels.chosen,
 }
-"""As good in either layout: they take the one that is there."""
+"""Operators that are as fast in either layout: they take the one that exists."""

@@ -1,7 +1,7 @@
-"""Movement of images (N, H, W, C): the operators of the model with their axes renumbered, whole pixels copied.
+"""Movements of NHWC tensors: the model's operators with their axes renumbered, so that whole pixels are copied.
 
-onnxruntime's DepthToSpace and nearest Resize move number by number there; a transposition or concatenation of longer
-runs does the same several times faster (onnxruntime 1.31). What only selects or reorders channels is no node at all.
+onnxruntime's DepthToSpace and nearest Resize copy element by element in NHWC; a Transpose or Concat of longer runs does
+the same several times faster (onnxruntime 1.31). A selection or reordering of channels becomes no node at all.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.operators.nearest import whole_factors
 
 MOST_CARRIED = 2
-"""A image with more than so many places for each channel that is wanted is cut."""
+"""Most channel slots per wanted channel; a tensor with more is sliced."""
 
 
 def aligned(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[SlotTensor] | None:
-    """Tensors that meet channel by channel, all in the same places; None where one is no picture.
+    """Operands of an elementwise operator with their channels in the same slots; None where one has no NHWC form.
 
-    One channel, which is broadcast, stands alone.
+    An operand of one channel, which is broadcast, keeps its single slot.
     """
     if not all(can_be_picture(value) for value in values):
         return None
@@ -34,7 +34,7 @@ def aligned(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[Slot
 
 
 def _width(value: ir.Value | None) -> int:
-    """How many channels an operand has; a constant may lack axes in front."""
+    """The number of channels of an operand; a constant may lack leading axes."""
     if value is None or value.const_value is None:
         return count_of(value)
     return int((1, 1, 1, *value.const_value.shape.numpy())[-3])
@@ -50,7 +50,7 @@ def _in_places(editor: GraphEditor, value: ir.Value | None, channels: tuple[int,
 
 
 def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[SlotTensor] | None:
-    """Tensors whose channels will follow each other, each in its own places; None where one is no picture."""
+    """Operands of a Concat of channels, each with its own slots; None where one has no NHWC form."""
     if not all(can_be_picture(value) for value in values):
         return None
     constant = [value is not None and value.const_value is not None for value in values]
@@ -61,7 +61,7 @@ def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list
 
 
 def concat_places(pictures: Sequence[SlotTensor]) -> tuple[int, ...]:
-    """Where the channels stand when such images are joined."""
+    """The channel slots of the concatenation of these tensors."""
     places: list[int] = []
     offset = 0
     for picture in pictures:
@@ -71,7 +71,7 @@ def concat_places(pictures: Sequence[SlotTensor]) -> tuple[int, ...]:
 
 
 def pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
-    """Pad by real zero, which is the zero-point, or by the image itself; its axes are all there."""
+    """Pad with real zero, which is the zero-point, or by reflection or repetition; only where it names all axes."""
     data, *rest = editor.inputs(node)
     widths = _numbers(rest[0])
     if widths is None or len(rest) > 2 or len(widths) != 8:
@@ -86,7 +86,7 @@ def pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTenso
 
 
 def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
-    """Slice with constant axes. Channels that are cut away keep their places, unless they are the most."""
+    """Slice with constant limits. Channels that it removes keep their slots, unless most slots would be such."""
     data, *limits = editor.inputs(node)
     numbers = [found for value in limits if (found := _numbers(value)) is not None]
     if len(numbers) < len(limits):
@@ -113,7 +113,7 @@ def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTenso
 
 
 def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
-    """Split along any axis; in two parts of the channels both are the whole image, each with places of its own."""
+    """Split along any axis; of a split of channels, each part may be the whole tensor with its own map of slots."""
     data, *sizes = editor.inputs(node)
     axis = AXES[node.attributes.get_int("axis", 0)]
     if axis == LAST:
@@ -139,7 +139,7 @@ def chosen(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTe
 
 
 def _chosen(editor: GraphEditor, value: ir.Value | None, wanted: Sequence[int]) -> SlotTensor:
-    """Some channels of a image, in another order: the same integers, unless most of them would be carried in vain."""
+    """Some channels in another order: the same integers with another map of slots, or sliced by MOST_CARRIED."""
     picture = editor.picture(value)
     if len(wanted) * MOST_CARRIED < len(picture.channels):
         return editor.cut_out(value, wanted)
@@ -148,9 +148,9 @@ def _chosen(editor: GraphEditor, value: ir.Value | None, wanted: Sequence[int]) 
 
 
 def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
-    """Depth (r, c, o), block row before block column, to pixels: only r and the columns of pixels change places.
+    """DepthToSpace. In mode DCR, depth (r, c, o), a Transpose of r and the pixel columns moves runs of (c, o).
 
-    Depth (o, r, c) moves number by number.
+    In mode CRD, depth (o, r, c), it moves element by element.
     """
     data, size = editor.inputs(node)[0], node.attributes["blocksize"].as_int()
     picture, count = editor.picture(data), count_of(node.outputs[0])
@@ -167,7 +167,7 @@ def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> lis
 
 
 def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> tuple[int, ...] | None:
-    """The places of one pixel's channels, where each phase has them alike; else None."""
+    """The slots of one output pixel's channels, if they are the same in each phase; else None."""
     length = len(channels) // phases
     pixel = channels[:length]
     expected = [c if c == UNUSED else phase * count + c for phase in range(phases) for c in pixel]
@@ -175,7 +175,7 @@ def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> t
 
 
 def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
-    """Nearest Resize by whole factors: each pixel is repeated in its row, then each row."""
+    """Nearest Resize by integer factors: pixels are repeated in each row, then rows."""
     factors = whole_factors(node)
     if factors is None:
         return None
@@ -194,7 +194,7 @@ def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotT
 
 
 def _sizes(value: ir.Value | None) -> list[int]:
-    """(N, H, W) of a image, −1 for what is dynamic."""
+    """(N, H, W) of a tensor (N, C, H, W), −1 where dynamic."""
     assert value is not None
     assert value.shape is not None
     sizes = [size if isinstance(size, int) else -1 for size in value.shape]
@@ -204,9 +204,9 @@ def _sizes(value: ir.Value | None) -> list[int]:
 def _shape(
     editor: GraphEditor, node: ir.Node, before: ir.Value, sizes: list[int], factors: tuple[int, int], places: int
 ) -> ir.Value:
-    """(N, H, W, places) of a image that is `before` with so many times its rows and columns.
+    """The shape (N, H, W, slots) of `before` with its rows and columns multiplied by `factors`.
 
-    Where more than one size is dynamic, it is computed while the model runs.
+    Where more than one size is dynamic, it is computed at run time.
     """
     if sizes.count(-1) <= 1:
         return _ints(editor, node, "shape", [*sizes, places])
