@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 import quantseg
 from quantseg.cli import console
@@ -22,11 +23,32 @@ from quantseg.cli.sensitivity import sensitivity
 from quantseg.cli.simulate import simulate
 from quantseg.errors import QuantSegError
 
+WIDTH = 100
+"""Columns of the list of commands."""
+
 COMMANDS = (
     calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain, demo,
 )  # fmt: skip
 
+
+class _Commands(TyperGroup):
+    """The list of commands in plain text: rich, which draws each command's own flags, takes half a second to load."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """As click writes it."""
+        formatter.width = WIDTH
+        self.rich_markup_mode = None
+        super().format_help(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The first paragraph of each command, whole."""
+        texts = ((name, (command.help or "").split("\n\n")[0]) for name, command in self.commands.items())
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join(text.split())) for name, text in texts])
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
