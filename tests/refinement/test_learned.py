@@ -1,10 +1,9 @@
-"""Learned rounding: integers on the plan's grids, better than the nearest ones, the same each time, resumable."""
+"""Learned rounding: integers on the plan's grids, better than the nearest ones, the same each time."""
 
 import hashlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,14 @@ from tests.support.quantised import Array, kernel, noise
 torch = pytest.importorskip("torch", reason="learned rounding is an extra; install quantseg[learn]")
 
 from quantseg.refinement.rounding import learned as learning  # noqa: E402
-from quantseg.refinement.rounding.learned import Learning, checkpoint, examples, learner, objective, rounding  # noqa: E402
+from quantseg.refinement.rounding.learned import (  # noqa: E402
+    Learning,
+    distillation,
+    examples,
+    learner,
+    objective,
+    rounding,
+)
 from quantseg.refinement.rounding.learned.parts import parts_of  # noqa: E402
 from quantseg.refinement.rounding.learned.rounding import ROUNDINGS  # noqa: E402
 
@@ -108,7 +114,7 @@ def learned(
     """The learned candidate. network_share: times as many steps as a part gets of the whole network."""
     with pytest.MonkeyPatch.context() as patch:
         if network_share is not None:
-            patch.setattr(learner, "NETWORK_SHARE", network_share)
+            patch.setattr(distillation, "NETWORK_SHARE", network_share)
         return learning.learn(start or given(), context(data, **changes), how)
 
 
@@ -258,7 +264,7 @@ def test_it_is_nearer_to_the_float_answer_than_the_nearest_integers(
 ) -> None:
     """share: times as many steps of the whole network; with no steps of parts, so many in all."""
     if not iterations:
-        monkeypatch.setattr(learner, "reconstruct", lambda parts, networks, weights, *_, **__: weights)
+        monkeypatch.setattr(learner, "reconstruct", lambda parts, task, weights, how, context: weights)
         iterations, share = share, 1
     start = given(settings=QuantSettings(weight=weight))
     how = Learning(rounding=name, largest_part=largest, iterations=iterations)
@@ -319,30 +325,7 @@ def test_the_model_given_does_not_change() -> None:
     assert start.overrides == Overrides()
 
 
-class Killed(Exception):
-    """Learning was ended from outside."""
-
-
-def ending(after: int, what: str) -> Any:
-    """A track that ends the work of that kind after so many items."""
-
-    def track(items: Iterable[Any], *, total: int, what: str, wanted: str = what) -> Iterable[Any]:
-        for number, item in enumerate(items):
-            if what == wanted and number == after:
-                raise Killed
-            yield item
-
-    return track
-
-
-@pytest.mark.parametrize(("after", "what"), [(2, "learning parts"), (5, "learning the network")])
-def test_what_was_interrupted_goes_on_to_the_same_bytes(
-    after: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(learner, "SAVE_EVERY_SECONDS", 0.0)
-    path = tmp_path / "learning.pt"
-    with pytest.raises(Killed):
-        learned(how=replace(FEW, checkpoint=path), track=ending(after, what))
+def test_progress_counts_parts_and_then_steps_of_the_network() -> None:
     seen: list[tuple[str, int]] = []
 
     def track(items: Iterable[Any], *, total: int, what: str) -> Iterable[Any]:
@@ -350,29 +333,8 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(
             seen.append((what, total))
             yield item
 
-    resumed = learned(how=replace(FEW, checkpoint=path), track=track)
-    assert content(resumed) == content(learned())
-    if what == "learning the network":
-        assert seen == [(what, 12 - after)] * (12 - after)
-
-
-@pytest.mark.parametrize("change", [{"seed": 1}, {"iterations": 5}, {"data": Noise(first=4)}, {"boundary_weight": 1.0}])
-def test_a_checkpoint_of_other_work_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    path = tmp_path / "learning.pt"
-    kept = replace(FEW, checkpoint=path)
-    learned(how=kept)
-    how = {name: value for name, value in change.items() if name in ("iterations", "boundary_weight")}
-    others = {name: value for name, value in change.items() if name not in how}
-    with pytest.raises(CalibrationError, match=r"learning\.pt: is of another model, other images, settings or another"):
-        learned(how=replace(kept, **how), **others)
-
-
-@pytest.mark.parametrize("garbage", [b"", b"hello", b"\x80\x04N."])
-def test_a_file_that_is_no_checkpoint_is_refused(garbage: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "learning.pt"
-    path.write_bytes(garbage)
-    with pytest.raises(CalibrationError, match="is no checkpoint of learned rounding"):
-        checkpoint.read(path, "work")
+    learned(track=track)
+    assert seen == [("learning parts", 5)] * 5 + [("learning the network", 12)] * 12
 
 
 def test_pictures_beyond_the_bound_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
