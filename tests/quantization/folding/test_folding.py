@@ -429,20 +429,20 @@ def refused(model: ir.Model, recipe: Recipe, wanted: Fold) -> str:
 def test_more_classes_than_uint8_holds_are_refused() -> None:
     model = text("y = Conv(x, w)", x=NCHW, y="float[1,300,7,9]", w=kernel(300, 3, 1, 1))
     reason = refused(model, completed(model, InputRecipe()), Fold(argmax=True))
-    assert reason == "--fold-argmax: 300 classes do not fit uint8, which holds 256; leave it out"
+    assert reason == "fold='argmax': 300 classes do not fit uint8, which holds 256; leave it out"
 
 
 def test_labels_of_unknown_number_are_refused() -> None:
     model = text("a = Conv(x, w) y = ArgMax<axis=1, keepdims=0>(a)", x=NCHW, y="int64[1,7,9]", w=W)
     reason = refused(model, completed(model, InputRecipe()), Fold(argmax=True))
-    assert reason == "--fold-argmax: output 'y' does not tell how many classes it has; give --classes"
+    assert reason == "fold='argmax': output 'y' does not tell how many classes it has; give classes=…"
 
 
 def test_an_input_that_no_picture_fits_is_refused() -> None:
     model = text("y = Conv(x, w)", x="float[1,7,6,8]", y="float[1,4,6,8]", w=kernel(4, 7, 1, 1))
     recipe = completed(model, InputRecipe(layout="NCHW"))
     reason = refused(model, recipe, Fold(preprocess=True))
-    assert reason.startswith("--fold-preprocess: input 'x' float32 1x7x6x8 takes no float picture of 1 or 3 channels")
+    assert reason.startswith("fold='preprocess': input 'x' float32 1x7x6x8 takes no float picture of 1 or 3 channels")
 
 
 def test_names_of_the_model_are_left_to_it() -> None:
