@@ -414,10 +414,10 @@ def test_a_plan_is_summarised_by_counting():
 def test_the_report_names_the_output_where_there_are_several(tmp_path):
     seen = replace(evaluation(), judged=JudgedOutputs(("y",), ("aux",)))
     write_report(report(evaluation=seen), tmp_path / "r")
-    assert "JudgedOutputs: output 'y', not 'aux'." in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert "Judged: output 'y', not 'aux'." in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "r" / "report.json").read_text())["evaluation"]["output"] == "y"
     write_report(report(), tmp_path / "s")
-    assert "JudgedOutputs:" not in (tmp_path / "s" / "report.md").read_text(encoding="utf-8")
+    assert "Judged:" not in (tmp_path / "s" / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_figure_that_only_the_agreement_has_stands_alone_in_its_row():
