@@ -6,7 +6,7 @@ import pytest
 
 from quantseg.report import PeerSummary, Summary
 from quantseg.report.figures import FIGURES
-from quantseg.report.figures import tool_comparison as contest
+from quantseg.report.figures import contest
 from tests.support.sample_report import bare_report, report
 
 
