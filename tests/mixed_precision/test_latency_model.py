@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared, prepare
 from quantseg.mixed_precision import latency_model as costs
-from quantseg.mixed_precision.latency_model import cache, cutting
-from quantseg.mixed_precision.latency_model import trials as candidates
+from quantseg.mixed_precision.latency_model import cache, cutting, trials
 from quantseg.mixed_precision.latency_model.cache import Machine
 from quantseg.mixed_precision.latency_model.stopwatch import Cost, timed
 from quantseg.mixed_precision.latency_model.trials import Trial, Way
@@ -76,14 +75,14 @@ def test_every_node_is_in_one_unit_and_clamps_are_with_what_they_fold_into() -> 
 
 def test_open_sizes_are_fixed_from_the_picture() -> None:
     assert str(units(net())["s"].results[0].shape) == "[1,8,8,8]"
-    assert candidates.in_float(units(net(), {})["s"], 13) is None  # height and width stay open
+    assert trials.in_float(units(net(), {})["s"], 13) is None  # height and width stay open
 
 
 @pytest.mark.parametrize("qformat", FORMATS)
 def test_a_part_in_integers_is_written_as_the_format_writes_it(qformat: str) -> None:
     """Nothing but the unit's own integer operators between the borders: no transpose, no float operator left."""
     for unit in units(net()).values():
-        for candidate in candidates.in_integers(unit, 13, Way(qformat, SETTINGS)).values():
+        for candidate in trials.in_integers(unit, 13, Way(qformat, SETTINGS)).values():
             nodes = [n.op_type for n in cutting.own_nodes(candidate.build(), unit.names)]
             inner = [op for op in nodes if op not in ("QuantizeLinear", "DequantizeLinear")]
             assert len(inner) == 1, nodes
@@ -93,9 +92,9 @@ def test_a_part_in_integers_is_written_as_the_format_writes_it(qformat: str) -> 
 @pytest.mark.parametrize("qformat", FORMATS)
 def test_every_candidate_runs_and_takes_time(qformat: str) -> None:
     way = Way(qformat, SETTINGS)
-    parts = [c for unit in units(net()).values() for c in candidates.in_integers(unit, 13, way).values()]
-    floats = [c for unit in units(net()).values() if (c := candidates.in_float(unit, 13))]
-    borders = [c for unit in units(net()).values() for c in candidates.crossings(unit.results[0], way) or ()]
+    parts = [c for unit in units(net()).values() for c in trials.in_integers(unit, 13, way).values()]
+    floats = [c for unit in units(net()).values() if (c := trials.in_float(unit, 13))]
+    borders = [c for unit in units(net()).values() for c in trials.crossings(unit.results[0], way) or ()]
     found = timed([*parts, *floats, *borders], {}, runtime=ORT, threads=1)
     assert all(cost is not None for cost in found.values())
     assert sum(cost.work for cost in found.values() if cost) > 0
@@ -103,13 +102,13 @@ def test_every_candidate_runs_and_takes_time(qformat: str) -> None:
 
 def test_borders_of_a_part_are_not_its_own_cost() -> None:
     unit = units(net())["c"]
-    (candidate,) = candidates.in_integers(unit, 13, Way("qoperator", SETTINGS)).values()
+    (candidate,) = trials.in_integers(unit, 13, Way("qoperator", SETTINGS)).values()
     found = timed([candidate], {}, runtime=Fake({"QLinearConv": 3.0, "QuantizeLinear": 50.0}), threads=1)
     assert found[candidate.key] == Cost(3_000_000)
 
 
 def test_what_the_runtime_lays_out_anew_is_told_apart() -> None:
-    candidate = candidates.in_float(units(net())["c"], 13)
+    candidate = trials.in_float(units(net())["c"], 13)
     assert candidate is not None
 
     class Blocked(Fake):
@@ -148,7 +147,7 @@ def keys(body: str, x: str = "float[1,4,8,8]", *, way: Way | None = None, **weig
     return [
         candidate.key
         for unit in units_of(graph)
-        for candidate in candidates.in_integers(unit, 13, way or Way("qoperator", SETTINGS)).values()
+        for candidate in trials.in_integers(unit, 13, way or Way("qoperator", SETTINGS)).values()
     ]
 
 
@@ -395,7 +394,7 @@ def test_sizes_that_follow_from_the_picture_are_computed() -> None:
     found = units(prepare(model))
     assert list(found) == ["a", "y"]
     assert str(found["y"].results[0].shape) == "[1,3,16,16]"
-    assert candidates.in_float(found["y"], 13) is not None
+    assert trials.in_float(found["y"], 13) is not None
 
 
 def test_what_numbers_of_a_run_decide_cannot_be_timed() -> None:
@@ -403,4 +402,4 @@ def test_what_numbers_of_a_run_decide_cannot_be_timed() -> None:
         "a = Conv(x, w) y = Gather<axis=2>(a, i)", x="int64[2] i, float[1,3,8,8]", w=kernel(3, 3, 1, 1)
     )
     (unit,) = (unit for unit in units(prepare(model), {}).values() if unit.op_type == "Gather")
-    assert candidates.in_float(unit, 13) is None
+    assert trials.in_float(unit, 13) is None

@@ -5,8 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from quantseg.report import PeerSummary, Summary
-from quantseg.report.figures import FIGURES
-from quantseg.report.figures import contest
+from quantseg.report.figures import FIGURES, contest
 from tests.support.sample_report import bare_report, report
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from quantseg.mixed_precision.latency_model import trials as candidates
+from quantseg.mixed_precision.latency_model import trials
 from quantseg.mixed_precision.latency_model.stopwatch import Costs
 from quantseg.mixed_precision.latency_model.trials import Trial, Way
 from quantseg.mixed_precision.latency_model.units import Unit
@@ -53,7 +53,7 @@ class UnitChoice:
 def choices(units: tuple[Unit, ...], free: frozenset[str], opset: int, way: Way) -> tuple[UnitChoice, ...]:
     """Each unit with its trials. free: names of the units that may compute in integers."""
     return tuple(
-        UnitChoice(unit, candidates.in_float(unit, opset), candidates.in_integers(unit, opset, way))
+        UnitChoice(unit, trials.in_float(unit, opset), trials.in_integers(unit, opset, way))
         if unit.name in free
         else UnitChoice(unit, None, {})
         for unit in units
@@ -179,7 +179,7 @@ def _prices(value: ir.Value, costs: Costs, way: Way) -> tuple[int, int] | None:
 
 
 def _crossings(value: ir.Value, way: Way) -> tuple[Trial, Trial] | None:
-    return candidates.crossings(value, way) if value.dtype == ir.DataType.FLOAT else None
+    return trials.crossings(value, way) if value.dtype == ir.DataType.FLOAT else None
 
 
 def _is_blocked(unit: Unit | None) -> bool:

@@ -12,6 +12,7 @@ from quantseg.graph.operators import MOVEMENTS, REDUCTIONS, SELECTIONS
 from quantseg.quantization.operators import (
     activation,
     arithmetic,
+    classes,
     joining,
     movement,
     normalisation,
@@ -19,7 +20,6 @@ from quantseg.quantization.operators import (
     resampling,
     storage,
 )
-from quantseg.quantization.operators import classes as answer
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 __all__ = ["RULES", "IntegerForm", "KeptFloat", "Kind", "integer_form"]
@@ -77,8 +77,8 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "MaxUnpool": movement.max_unpool,
     "Equal": movement.equal,
     "Where": movement.where,
-    "ArgMax": answer.argmax,
-    "Greater": answer.above,
+    "ArgMax": classes.argmax,
+    "Greater": classes.above,
     "DequantizeLinear": storage.stored,
     **dict.fromkeys(sorted(MOVEMENTS | (SELECTIONS & REDUCTIONS)), movement.first_input),
     "Pad": movement.pad,
