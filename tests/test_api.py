@@ -166,13 +166,13 @@ def judged_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def watched(real: Callable[..., Any]) -> Callable[..., Any]:
-        def opened(reference: Any, candidate: Path, **named: Any) -> Any:
-            seen.append(sha256(Path(candidate).read_bytes()))
-            return real(reference, candidate, **named)
+        def evaluated(pair: Any, *others: Any) -> Any:
+            seen.append(sha256(Path(pair.candidate).read_bytes()))
+            return real(pair, *others)
 
-        return opened
+        return evaluated
 
-    for place in ("quantseg.report.building.open_pair", "quantseg.evaluation.tool_comparison.open_pair"):
+    for place in ("quantseg.report.building.evaluate_pair", "quantseg.evaluation.tool_comparison.evaluate_pair"):
         module, _, name = place.rpartition(".")
         monkeypatch.setattr(sys.modules[module], name, watched(getattr(sys.modules[module], name)))
     return seen

@@ -22,6 +22,9 @@ LOGITS = SEEDS.map(lambda rng: rng.integers(-8, 9, (2, 3, 6, 8)).astype(np.float
 MASKS = SEEDS.map(lambda rng: rng.integers(0, 3, (2, 6, 8)))
 
 
+PIXELS = TensorSpec("pixels", "uint8", (1, 6, 8, 3))
+
+
 def recipe(head="argmax", layout="NCHW", **fields):
     return Recipe(INPUT, OutputRecipe(name="y", layout=layout, head=head, **fields))
 
@@ -252,9 +255,8 @@ def test_a_folded_model_counts_as_one_that_gives_the_numbers(real, found, masks)
     images, labels = Images(tuple(masks)), recipe("labels", "NHW")
     one_hot = np.eye(3, dtype=np.float32)[found].transpose(0, 3, 1, 2)
     plain = evaluate(one_each(real), one_each(one_hot), images, recipe())
-    folded = evaluate(
-        one_each(real), one_each(found.astype(np.uint8)), images, recipe(), folded=FoldedInput(images, labels)
-    )
+    taken = FoldedInput(images, labels, PIXELS)
+    folded = evaluate(one_each(real), one_each(found.astype(np.uint8)), images, recipe(), folded=taken)
     assert folded == replace(plain, sqnr_db=None)
 
 
@@ -265,12 +267,12 @@ def test_a_folded_model_gets_its_own_tensor():
             return replace(super().load(index), tensor=np.full((1, 6, 8, 3), 1 - index, np.uint8))
 
     real, ids = one_each(np.zeros((2, 3, 6, 8), np.float32)), one_each(np.zeros((2, 6, 8), np.uint8))
-    evaluate(real, ids, Images(), recipe(), folded=FoldedInput(Turned(), recipe("labels", "NHW")))
+    evaluate(real, ids, Images(), recipe(), folded=FoldedInput(Turned(), recipe("labels", "NHW"), PIXELS))
     assert (real.asked, ids.asked) == ([0, 1], [1, 0])
 
 
 def test_masks_of_another_size_are_no_pair():
-    taken = FoldedInput(Images((None,)), recipe("labels", "NHW"))
+    taken = FoldedInput(Images((None,)), recipe("labels", "NHW"), PIXELS)
     with pytest.raises(ModelError, match="its own quantised form"):
         evaluate(
             model(np.zeros((1, 3, 6, 8))), model(np.zeros((1, 3, 4), np.uint8)), Images((None,)), recipe(), folded=taken
