@@ -16,9 +16,9 @@ from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO
 from quantseg.quantization import formats
 from quantseg.quantization.affine import dequantize, quantize
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
+from quantseg.quantization.pair_check import require_safe
 from quantseg.quantization.plan import QuantPlan, QuantSettings, plan
 from quantseg.quantization.plan.fusing import FUSED
-from quantseg.simulation import saturation
 from tests.support.graphs import Array, graph, op_types, run
 from tests.support.quantised import extrema, kernel, noise, optimised
 
@@ -96,7 +96,7 @@ def test_all_other_grids_and_all_weights_are_as_without(name: str) -> None:
     assert len(left_out) == len(fused(together)) > 0
     assert {key: grid for key, grid in alone.tensors.items() if key not in left_out} == together.tensors
     assert alone.weights == together.weights
-    saturation.require_safe(written(prepared, together))
+    require_safe(written(prepared, together))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
