@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantseg.report import roofline as words
 from quantseg.report import tables
 from quantseg.runtimes import RUNTIMES, roofline
 from quantseg.runtimes.execution import KINDS, ExecutedNode
@@ -113,7 +114,7 @@ def test_the_order_of_the_nodes_does_not_matter(nodes: list[ExecutedNode], rando
     named = [replace(one, name=str(k)) for k, one in enumerate(nodes)]
     mixed = random.sample(named, len(named))
     assert roofline.convolutions(named) == roofline.convolutions(mixed)
-    assert roofline.slowest(named, ROOFS) == roofline.slowest(mixed, ROOFS)
+    assert words.slowest(named, ROOFS) == words.slowest(mixed, ROOFS)
 
 
 def test_only_convolutions_are_held_against_it_the_slowest_first() -> None:
@@ -148,7 +149,7 @@ def test_only_convolutions_are_held_against_it_the_slowest_first() -> None:
     ],
 )
 def test_the_line(nodes: list[ExecutedNode], said: str) -> None:
-    assert roofline.sentence(nodes, ROOFS) == said
+    assert words.sentence(nodes, ROOFS) == said
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_the_line(nodes: list[ExecutedNode], said: str) -> None:
     ],
 )
 def test_the_shape_in_a_cell(product: Product | None, label: str | None) -> None:
-    assert roofline.label(product) == label
+    assert words.label(product) == label
 
 
 @pytest.mark.parametrize(
@@ -176,23 +177,23 @@ def test_the_shape_in_a_cell(product: Product | None, label: str | None) -> None
     ],
 )
 def test_what_onnxruntime_hangs_on_a_name_is_left_out(name: str, plain: str) -> None:
-    assert roofline.plain_name(name) == plain
+    assert words.plain_name(name) == plain
 
 
 def test_the_table_ends_with_the_rest_in_one_row() -> None:
     nodes = SAMPLE["int8"]
-    rows = roofline.slowest(nodes, ROOFS, limit=12)
+    rows = words.slowest(nodes, ROOFS, limit=12)
     assert rows[0] == ("c0", "3x3, 16→32, 64x64", "4000.0", "12.000", "333", "26.7 %", "60.0 %")
     assert rows[2] == ("c2", None, "–", "1.000", "–", "–", "5.0 %")
     assert rows[-1] == ("… and 13 more", None, "0.0", "0.260", "0", "<0.1 %", "1.3 %")
     assert len(rows) == 13
-    assert len(roofline.slowest(nodes, ROOFS)) == len(roofline.slowest(nodes, ROOFS, limit=25)) == 25
-    for table in (tables.terminal(roofline.HEADERS, rows), tables.markdown(roofline.HEADERS, rows)):
+    assert len(words.slowest(nodes, ROOFS)) == len(words.slowest(nodes, ROOFS, limit=25)) == 25
+    for table in (tables.terminal(words.HEADERS, rows), tables.markdown(words.HEADERS, rows)):
         assert max(map(len, table.split("\n"))) <= 100
 
 
 def test_a_speed_has_the_unit_that_fits() -> None:
-    assert [roofline.rate(value) for value in (None, 4.07e11, 1.25e12, 9.96e10, 4e8)] == [
+    assert [words.rate(value) for value in (None, 4.07e11, 1.25e12, 9.96e10, 4e8)] == [
         "–",
         "0.41 TMAC/s",
         "1.25 TMAC/s",
