@@ -62,7 +62,7 @@ def slow_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Float takes 1 ms, the int8 model 2 ms, and of the other plans the portable one alone is faster: 0.5 ms."""
 
     def benchmark(models: dict[str, Path], *_: Any, **__: Any) -> tuple[Timing, ...]:
-        times = {races.FLOAT: 1.0, races.INT8: 2.0, "--target portable": 0.5}
+        times = {races.FLOAT: 1.0, races.INT8: 2.0, "target=portable": 0.5}
         return tuple(timing(name, times.get(name, 3.0), 1.0) for name in models)
 
     monkeypatch.setattr(races, "benchmark", benchmark)
