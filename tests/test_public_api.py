@@ -82,7 +82,7 @@ def test_the_example_of_every_verb_is_true(verb: str, here: Path) -> None:
 def test_the_readme_example_runs_and_is_short(here: Path) -> None:
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("### From Python", 1)[1]
     code = section.split("```python\n", 1)[1].split("```", 1)[0]
-    assert len(code.strip().splitlines()) <= 4
+    assert len([line for line in code.splitlines() if line.strip()]) <= 4
     assert code.count("import ") == 1
     exec(compile(code, "README.md", "exec"), {})
     assert (here / "model.int8.onnx").is_file()

@@ -82,7 +82,7 @@ def test_a_failure_of_the_other_tool_is_a_result(
 
 
 def test_several_formats_are_named(float_model: Path, pictures: Path) -> None:
-    results = held(float_model, pictures, qformats=("qdq", "qoperator"))
+    results = held(float_model, pictures, formats=("qdq", "qoperator"))
     assert [result.name for result in results] == [FLOAT, ONNXRUNTIME, "quantseg QDQ", "quantseg QOperator"]
     assert [result.timing.name for result in results if result.timing] == [result.name for result in results]
 

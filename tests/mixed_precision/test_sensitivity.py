@@ -16,6 +16,7 @@ from quantseg.evaluation.agreement import evaluate
 from quantseg.graph import to_bytes
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.sensitivity import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity, measure
+from quantseg.mixed_precision.sensitivity.reference import StoredArray
 from quantseg.mixed_precision.sensitivity.parts import parts_of
 from quantseg.progress import quiet
 from quantseg.quantization.affine import Range
@@ -337,7 +338,7 @@ def test_a_full_disk_is_told_with_the_remedy(emptied, monkeypatch):
         raise OSError(28, "No space left on device")
 
     prepared, data = chain(), images(1)
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(StoredArray, "of", full)
     with pytest.raises(OutputError, match=r"No space left on device.*fewer images"):
         measured(prepared, data)
 

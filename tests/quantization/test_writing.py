@@ -74,7 +74,8 @@ def test_it_says_itself_in_a_few_lines(plain: Candidate) -> None:
     first, *_ = plain.plan.weights
     text = str(written(plain.left_float([first], "a reason")))
     count, total = len(plain.plan.quantised), len(plain.plan.nodes)
-    assert text.startswith(f"QuantizedModel, qdq: {count - 2} of {total} nodes in integers; int8 weights, uint8")
+    assert text.startswith("QuantizedModel, qdq: int8 weights, uint8 activations; judged output ")
+    assert f"{count - 2} of {total} nodes in integers" in text
     assert "1 float: a reason" in text
     assert len(text.splitlines()) < 6
 

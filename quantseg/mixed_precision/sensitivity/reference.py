@@ -25,16 +25,40 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+class StoredArray:
+    """An array in a file of its raw bytes, in C order.
+
+    Not .npy, whose header numpy parses with `ast`: in CPython 3.11 that fails now and then while another thread parses.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, array: Array, path: Path) -> "StoredArray":
+        """Writes the array. Raises OSError."""
+        path.write_bytes(np.ascontiguousarray(array).data)
+        return cls(path, array.shape, array.dtype)
+
+    def mapped(self) -> Array:
+        """The array, read when it is looked at; of no elements, from memory."""
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
+        return np.memmap(self.path, self.dtype, "r", shape=self.shape)
+
+
+@dataclass(frozen=True)
 class Reference:
-    """The files of one image.
+    """The stored arrays of one image.
 
     tensor: the model input. outputs: the float model's outputs r. masks: the class ids that follow from these. signal:
     Σ r² over the outputs.
     """
 
-    tensor: Path
-    outputs: tuple[Path, ...]
-    masks: Path
+    tensor: StoredArray
+    outputs: tuple[StoredArray, ...]
+    masks: StoredArray
     signal: float
 
 
@@ -63,10 +87,10 @@ def float_answers(
                 check_finite(names, outputs, data.names[index])
                 masks = compact(head.masks(outputs, recipe.output))
                 stored = [tensor, masks, *outputs]
-                files = [Path(folder) / f"{index}.{part}.npy" for part in range(len(stored))]
                 try:
-                    for file, array in zip(files, stored, strict=True):
-                        np.save(file, array)
+                    files = [
+                        StoredArray.of(array, Path(folder) / f"{index}.{part}") for part, array in enumerate(stored)
+                    ]
                 except OSError as error:
                     raise OutputError(
                         f"{folder}: has no room for the float outputs ({error.strerror or error}); "
@@ -79,7 +103,7 @@ def float_answers(
 
 def fed(reference: Reference) -> Array:
     """The model input of the image."""
-    return _mapped(reference.tensor)
+    return reference.tensor.mapped()
 
 
 def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: OutputRecipe) -> tuple[float, int, int]:
@@ -87,9 +111,9 @@ def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: Outp
     noise = 0.0
     for output, real in zip(outputs, reference.outputs, strict=True):
         wide = np.result_type(output, np.float32)  # class ids may be of an unsigned type
-        error = np.subtract(output, _mapped(real), dtype=wide)
+        error = np.subtract(output, real.mapped(), dtype=wide)
         noise += float(np.square(error, dtype=np.float64).sum())
-    differs = class_map(outputs, recipe) != _mapped(reference.masks)
+    differs = class_map(outputs, recipe) != reference.masks.mapped()
     flipped = np.any(differs, axis=1) if differs.ndim == 4 else differs
     return noise, int(np.count_nonzero(flipped)), flipped.size
 
@@ -100,8 +124,3 @@ def compact(masks: Array) -> Array:
         return masks
     ends = int(masks.min(initial=0)), int(masks.max(initial=0))
     return masks.astype(np.result_type(*map(np.min_scalar_type, ends)))
-
-
-def _mapped(path: Path) -> Array:
-    array: Array = np.load(path, mmap_mode="r")
-    return array
