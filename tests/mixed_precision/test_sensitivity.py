@@ -16,8 +16,8 @@ from quantseg.evaluation.agreement import evaluate
 from quantseg.graph import to_bytes
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.sensitivity import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity, measure
-from quantseg.mixed_precision.sensitivity.reference import StoredArray
 from quantseg.mixed_precision.sensitivity.parts import parts_of
+from quantseg.mixed_precision.sensitivity.reference import StoredArray
 from quantseg.progress import quiet
 from quantseg.quantization.affine import Range
 from quantseg.quantization.fake_quant import fake_quantised
