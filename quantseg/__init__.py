@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from quantseg.data.dataset import Item as Item
     from quantseg.errors import QuantSegError as QuantSegError
     from quantseg.evaluation.agreement import Evaluation as Evaluation
-    from quantseg.evaluation.tool_comparison import Contestants as Contestants
+    from quantseg.evaluation.tool_comparison import ToolComparison as ToolComparison
     from quantseg.mixed_precision.budget.search import Found as Found
     from quantseg.mixed_precision.sensitivity.values import Sensitivity as Sensitivity
     from quantseg.quantization.float_model import FloatModel as FloatModel
@@ -60,7 +60,7 @@ _HOMES = {
     "simulate": "quantseg.api",
     "Calibrated": "quantseg.calibration.calibrate",
     "Calibration": "quantseg.calibration.file",
-    "Contestants": "quantseg.evaluation.tool_comparison",
+    "ToolComparison": "quantseg.evaluation.tool_comparison",
     "Dataset": "quantseg.data.dataset",
     "Evaluation": "quantseg.evaluation.agreement",
     "Explanation": "quantseg.simulation.explaining.explanation",

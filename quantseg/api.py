@@ -22,7 +22,7 @@ from quantseg.calibration.calibrate import calibrate as observed
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
 from quantseg.data.sources import opener
-from quantseg.errors import CalibrationError, DataError
+from quantseg.errors import CalibrationError, DataError, PlanError
 from quantseg.evaluation import model_files
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import Evaluation
@@ -34,6 +34,7 @@ from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
+from quantseg.quantization.folding import Fold
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
@@ -152,6 +153,9 @@ def sensitivity(
     'Conv'
     """
     how = chosen(options, words)
+    if how.fold != Fold():
+        what = "argmax" if how.fold.argmax else "preprocess"
+        raise PlanError(f"fold='{what}': sensitivity measures nodes at the float model's own outputs; leave it out")
     given = calibrated(model, data if calib is None else calib, how)
     limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
     judged = opener(data, limit=limit)(given.model.recipe, given.model.input)
@@ -210,7 +214,7 @@ def benchmark(
 
 def compare(
     model: Model, data: object, *, calib: object = None, options: Given = None, **words: "Unpack[of.CompareWords]"
-) -> tools.Contestants:
+) -> tools.ToolComparison:
     """Tool comparison: the float model, the model of onnxruntime's quantizer, and the model that `quantize` writes.
 
     data: images to evaluate on. calib: as `data` of `quantize`, but with images; None: `data`. Keyword arguments: also

@@ -29,7 +29,7 @@ _OWN = "Data of your own (default: the data set of the model)"
 def train(
     name: Annotated[str, typer.Argument(help="A model of the table, e.g. unet.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures; cells need none, they are drawn.", show_default=False)
+        Path | None, typer.Option(help="Folder of the images; cells need none, they are drawn.", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx, .json, .png and .pt.")] = Path(
         "runs"
@@ -44,7 +44,7 @@ def train(
     crop: Annotated[str | None, _flag("HEIGHTxWIDTH of random crops.")] = None,
     augment: Annotated[bool | None, _flag("Whether images are changed at random.")] = None,
     precision: Annotated[str | None, _flag("float32 or bfloat16.")] = None,
-    dataset: Annotated[str | None, _flag("Layout: pictures, voc, cityscapes, coco, binary, …", _OWN)] = None,
+    dataset: Annotated[str | None, _flag("Layout: images, voc, cityscapes, coco, binary, …", _OWN)] = None,
     size: Annotated[str | None, _flag("HEIGHTxWIDTH of the model's input.", _OWN)] = None,
     classes: Annotated[str | None, _flag("Names of the classes: sky,road,car.", _OWN)] = None,
     ignore_index: Annotated[int | None, _flag("Id of pixels that count nowhere.", _OWN)] = None,

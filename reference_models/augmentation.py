@@ -1,4 +1,4 @@
-"""Changes to picture and mask together, drawn anew for every step; kornia (arXiv:1910.02190) does the geometry."""
+"""Changes to image and mask together, drawn anew for every step; kornia (arXiv:1910.02190) does the geometry."""
 
 import warnings
 
@@ -14,7 +14,7 @@ _DEGREES, _SHIFT, _ZOOM, _SHEAR = 8.0, (0.1, 0.1), (0.8, 1.6), 6.0
 class Augmentation(nn.Module):
     """Shift, rotate, zoom, shear, mirror, brightness, contrast, sometimes grey; then a random crop.
 
-    Pixels that come from outside the picture are ignored by the loss. Draws from torch's global generator.
+    Pixels that come from outside the image are ignored by the loss. Draws from torch's global generator.
     """
 
     def __init__(self, crop: tuple[int, int] | None) -> None:
@@ -40,10 +40,10 @@ class Augmentation(nn.Module):
         )
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) in 0…1 and ids (N, H, W) int64, to the same, cropped."""
-        # Outside the picture kornia puts zero, so zero has to mean: no class.
-        planes = (masks + 1).clamp(min=0)[:, None].to(pictures.dtype)
-        pictures, planes = self.sequence(pictures, planes)
+        # Outside the image kornia puts zero, so zero has to mean: no class.
+        planes = (masks + 1).clamp(min=0)[:, None].to(images.dtype)
+        images, planes = self.sequence(images, planes)
         ids = planes[:, 0].round().to(torch.int64) - 1
-        return pictures, ids.where(ids >= 0, IGNORED)
+        return images, ids.where(ids >= 0, IGNORED)

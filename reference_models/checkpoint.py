@@ -15,7 +15,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to. loss: mean over its steps. mean_iou: on the pictures that training never sees."""
+    """What an epoch came to. loss: mean over its steps. mean_iou: on the images that training never sees."""
 
     loss: float
     mean_iou: float

@@ -1,4 +1,4 @@
-"""The course of a training as a picture."""
+"""The course of a training as an image."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -65,7 +65,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def multiply_accumulates(network: nn.Module, size: tuple[int, int]) -> int:
-    """Multiplications of all convolutions for one picture of `size`, from the shapes that really occur."""
+    """Multiplications of all convolutions for one image of `size`, from the shapes that really occur."""
     total = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -1,6 +1,6 @@
 """Losses over logits (N, C, H, W) and class ids (N, H, W); pixels of the ignored id count nowhere.
 
-Dice and Jaccard sum over the batch, which keeps a class that one picture lacks from counting as a miss. A loss is
+Dice and Jaccard sum over the batch, which keeps a class that one image lacks from counting as a miss. A loss is
 named on the command line, and names joined by + are summed: cross-entropy+jaccard.
 """
 

@@ -1,4 +1,4 @@
-"""One model made from beginning to end: pictures, training, checks, ONNX file, card and curve."""
+"""One model made from beginning to end: images, training, checks, ONNX file, card and curve."""
 
 import shlex
 from dataclasses import asdict, replace
@@ -18,20 +18,20 @@ from reference_models.architectures import ARCHITECTURES
 from reference_models.checkpoint import Progress
 from reference_models.curve import draw_curve
 from reference_models.export import export, largest_difference, multiply_accumulates, parameters
-from reference_models.pictures import Pictures, open_pictures
+from reference_models.images import Images, open_images
 from reference_models.train import Trainer
 from reference_models.wanted import OWN, Wanted, check_sizes, device_of, own_data, settings_of
 from reference_models.zoo import ZOO, Reference
 
 CHECKED = 8
-"""Validation pictures on which the exported model is compared with the network, logit by logit."""
+"""Validation images on which the exported model is compared with the network, logit by logit."""
 
 
 def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Track = quiet) -> dict[str, Any]:
     """Trains model `name` on the folder `data` and writes NAME.onnx, .json, .png and .pt into `output`.
 
     Returns the card. Raises DataError and RecipeError for unknown names, values that do not fit the network and bad
-    pictures, OutputError where nothing can be written; then nothing has been trained.
+    images, OutputError where nothing can be written; then nothing has been trained.
     """
     own, seed = asked.own, asked.seed
     if name not in ZOO:
@@ -46,35 +46,35 @@ def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Tr
         check_writable(path)
     where = device_of(asked.device)
     torch.set_num_threads(asked.threads)
-    pictures = open_pictures(row.data, data, crop=settings.crop, batch=settings.batch, track=track)
-    recipe = _recipe(row, pictures)
+    images = open_images(row.data, data, crop=settings.crop, batch=settings.batch, track=track)
+    recipe = _recipe(row, images)
     # What a checkpoint must agree on: all that decides the losses, but for the machine.
-    fixed = {**asdict(settings), "seed": seed, "data": dict(pictures.digests)}
+    fixed = {**asdict(settings), "seed": seed, "data": dict(images.digests)}
     if own:
-        fixed |= {"size": row.data.input.size, "classes": pictures.classes, "ignore_index": pictures.ignore_index}
+        fixed |= {"size": row.data.input.size, "classes": images.classes, "ignore_index": images.ignore_index}
     resumed = checkpoint.load(files["pt"], name, fixed) if asked.resume else None
 
     def keep(progress: Progress) -> None:
         checkpoint.save(files["pt"], name, fixed, progress)
         draw_curve(name, progress.epochs, files["png"])
 
-    trainer = Trainer(pictures, row.data.input, settings, seed, where)
+    trainer = Trainer(images, row.data.input, settings, seed, where)
     network, progress = trainer.train(ARCHITECTURES[name], resumed=resumed, after_epoch=keep, track=track)
     draw_curve(name, progress.epochs, files["png"])
     scores = trainer.validate(network, exact=True)
     network = network.cpu()
     export(network, recipe, files["onnx"], data=row.data.name)
-    compared = [trainer.tensors(batch, None)[0].cpu() for batch in islice(pictures.validation(), CHECKED)]
+    compared = [trainer.tensors(batch, None)[0].cpu() for batch in islice(images.validation(), CHECKED)]
     assert recipe.input.size is not None
     best = max(range(len(progress.epochs)), key=lambda index: progress.epochs[index].mean_iou)
     card = {
         "architecture": name,
         "data": row.data.name,
-        "data_sha256": dict(pictures.digests),
+        "data_sha256": dict(images.digests),
         "parameters": parameters(network),
         "multiply_accumulates": multiply_accumulates(network, recipe.input.size),
         "validation_mean_iou": scores.mean_iou(),
-        "validation_iou": dict(zip(pictures.classes, scores.iou(), strict=True)),
+        "validation_iou": dict(zip(images.classes, scores.iou(), strict=True)),
         "onnx_difference": max(largest_difference(network, files["onnx"], images) for images in compared),
         "best_epoch": best + 1,
         "first_loss": progress.epochs[0].loss,
@@ -91,15 +91,15 @@ def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Tr
     return card
 
 
-def _recipe(row: Reference, pictures: Pictures) -> Recipe:
+def _recipe(row: Reference, images: Images) -> Recipe:
     output = OutputRecipe(
-        name="logits", layout="NCHW", head="argmax", classes=pictures.classes, ignore_index=pictures.ignore_index
+        name="logits", layout="NCHW", head="argmax", classes=images.classes, ignore_index=images.ignore_index
     )
     return Recipe(row.data.input, output)
 
 
 def _command(name: str, row: Reference, asked: Wanted) -> str:
-    """The command that does the same again, the folder of pictures left to the reader."""
+    """The command that does the same again, the folder of images left to the reader."""
     words = ["python -m reference_models train", name]
     if row.data.layout != "cells":
         words.append(f"--data {shlex.quote(row.data.name.removeprefix(OWN))}")

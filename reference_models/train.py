@@ -19,8 +19,8 @@ from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.progress import Track, quiet
 from reference_models.augmentation import Augmentation
 from reference_models.checkpoint import Epoch, Progress
+from reference_models.images import Batch, Images
 from reference_models.losses import IGNORED, class_weights, parse_loss
-from reference_models.pictures import Batch, Pictures
 from reference_models.zoo import Settings
 
 PRECISIONS: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -39,7 +39,7 @@ SCHEDULES: Mapping[str, Scheduler] = {
 class Trainer:
     """What stays the same through a training. device: cpu or cuda."""
 
-    pictures: Pictures
+    images: Images
     input: InputRecipe
     settings: Settings
     seed: int
@@ -60,11 +60,11 @@ class Trainer:
         settings = self.settings
         torch.manual_seed(self.seed)
         # Channels last is the faster layout of convolutions on processors.
-        network = build(len(self.pictures.classes)).to(self.device, memory_format=torch.channels_last)
+        network = build(len(self.images.classes)).to(self.device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        steps = len(self.pictures) // settings.batch
+        steps = len(self.images) // settings.batch
         schedule = SCHEDULES[settings.schedule](optimizer, settings.learning_rate, steps * settings.epochs)
         progress = resumed or Progress({}, {}, {}, {})
         if resumed is not None:
@@ -81,7 +81,7 @@ class Trainer:
             torch.manual_seed((self.seed << 20) + number)
             network.train()
             best = max((e.mean_iou for e in progress.epochs), default=0.0)
-            batches = self.pictures.epoch(number, batch=settings.batch, seed=self.seed)
+            batches = self.images.epoch(number, batch=settings.batch, seed=self.seed)
             shown = track(batches, total=steps, what=f"epoch {number + 1}/{settings.epochs}, best {best:.3f}")
             loss = float(np.mean([step(batch) for batch in shown]))
             if not np.isfinite(loss):
@@ -111,7 +111,7 @@ class Trainer:
     ) -> Callable[[Batch], float]:
         """One step of training on a batch; it returns the loss."""
         settings = self.settings
-        weights = class_weights(torch.from_numpy(self.pictures.class_pixels())) if settings.class_weights else None
+        weights = class_weights(torch.from_numpy(self.images.class_pixels())) if settings.class_weights else None
         loss = parse_loss(settings.loss, None if weights is None else weights.to(self.device))
         augment = Augmentation(settings.crop) if settings.augment else None
 
@@ -129,11 +129,11 @@ class Trainer:
         return step
 
     def validate(self, network: nn.Module, *, exact: bool = False) -> ConfusionMatrix:
-        """Counts over the pictures that training never sees. exact: in float32, as the exported model computes."""
+        """Counts over the images that training never sees. exact: in float32, as the exported model computes."""
         network.eval()
-        classes = len(self.pictures.classes)
+        classes = len(self.images.classes)
         total = ConfusionMatrix.empty(classes)
-        for batch in self.pictures.validation():
+        for batch in self.images.validation():
             images, target = self.tensors(batch, None)
             with torch.inference_mode(), self.autocast(enabled=not exact):
                 predicted = network(images).argmax(dim=1)[0].cpu().numpy()
@@ -142,9 +142,9 @@ class Trainer:
 
     def tensors(self, batch: Batch, augment: Augmentation | None) -> tuple[Tensor, Tensor]:
         """Images (N, 3, H, W) float32, prepared as the recipe says, and ids (N, H, W) int64, IGNORED where none."""
-        pictures, masks = (torch.from_numpy(part).to(self.device) for part in batch)
-        images = pictures.movedim(-1, 1).to(torch.float32)
-        ignored = self.pictures.ignore_index
+        images, masks = (torch.from_numpy(part).to(self.device) for part in batch)
+        images = images.movedim(-1, 1).to(torch.float32)
+        ignored = self.images.ignore_index
         target = masks if ignored is None else masks.where(masks != ignored, IGNORED)
         if augment is not None:
             images, target = augment(images / 255, target)

@@ -10,6 +10,7 @@ import torch
 
 from quantseg.data import LAYOUTS
 from quantseg.data import drawn_cells as cells
+from quantseg.data.address import layout_name
 from quantseg.data.recipe import parse_size
 from quantseg.errors import DataError
 from reference_models.architectures import ARCHITECTURES
@@ -27,7 +28,7 @@ _MAX_ID = 1 << 31
 class Wanted:
     """What a training is asked for.
 
-    settings: those that differ from the zoo's. own: what differs where the pictures are of another data set: dataset
+    settings: those that differ from the zoo's. own: what differs where the images are of another data set: dataset
     (its layout), size, classes, ignore_index. resume: whether it goes on from a checkpoint. device: see `device_of`.
     """
 
@@ -50,13 +51,13 @@ def settings_of(row: Reference, given: Mapping[str, Any]) -> Settings:
     ):
         if value not in known:
             raise DataError(f"{what} {value!r}: unknown; choose from {', '.join(known)}")
-    # BatchNorm learns nothing from a batch of one picture whose maps have shrunk to one pixel.
+    # BatchNorm learns nothing from a batch of one image whose maps have shrunk to one pixel.
     for key, least in (("epochs", 1), ("batch", 2)):
         if getattr(settings, key) < least:
             raise DataError(f"{key} {getattr(settings, key)}: too few; give {least} or more")
     if not 0 < settings.learning_rate < inf or not 0 <= settings.weight_decay < inf:
         raise DataError("learning rate and weight decay are positive numbers; correct the flag")
-    # Of pictures in files only augmentation takes crops.
+    # Of images in files only augmentation takes crops.
     if settings.augment or row.data.layout == "cells":
         return settings
     if "crop" in given:
@@ -65,7 +66,7 @@ def settings_of(row: Reference, given: Mapping[str, Any]) -> Settings:
 
 
 def check_sizes(name: str, data: DataSet, settings: Settings) -> None:
-    """Raises DataError where the network cannot take pictures of the size or the crop."""
+    """Raises DataError where the network cannot take images of the size or the crop."""
     multiple, size = ARCHITECTURES[name](2).multiple, data.input.size
     assert size is not None
     for what, sides in (("size", size), ("crop", settings.crop or size)):
@@ -73,12 +74,12 @@ def check_sizes(name: str, data: DataSet, settings: Settings) -> None:
         if any(side < 1 or side % multiple for side in sides):
             raise DataError(f"{what} {shown}: {name} takes multiples of {multiple}; give another --{what}")
         if any(side > whole for side, whole in zip(sides, size, strict=True)):
-            raise DataError(f"crop {shown}: larger than pictures of {size[0]}x{size[1]}; give another --crop")
+            raise DataError(f"crop {shown}: larger than images of {size[0]}x{size[1]}; give another --crop")
 
 
 def own_data(data: DataSet, folder: Path | None, own: Mapping[str, Any]) -> DataSet:
     """The data set of a user, prepared as the model's own unless said otherwise. Raises DataError, RecipeError."""
-    layout = own.get("dataset", data.layout)
+    layout = layout_name(own.get("dataset", data.layout))
     if layout not in LAYOUTS:
         raise DataError(f"dataset {layout!r}: unknown layout; choose from {', '.join(LAYOUTS)}")
     prepared = replace(data.input, size=parse_size(own["size"])) if "size" in own else data.input

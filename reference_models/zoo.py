@@ -1,4 +1,4 @@
-"""The reference models: which network is trained on which pictures, and how. A new one is a line in ZOO."""
+"""The reference models: which network is trained on which images, and how. A new one is a line in ZOO."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures to train on. name: in the metadata of models that saw them. layout: a row of quantseg.data.LAYOUTS.
+    """Images to train on. name: in the metadata of models that saw them. layout: a row of quantseg.data.LAYOUTS.
 
     input: size and preprocessing of the models. classes: empty for the layout's own. ignore_index: id of pixels that
     count nowhere, None for the layout's own.
@@ -31,7 +31,7 @@ def _input(height: int, width: int, mean: tuple[float, ...], std: tuple[float, .
 CAMVID = DataSet("camvid", "camvid", _input(192, 256, IMAGENET_MEAN, IMAGENET_STD))
 WHITE_CELLS = DataSet(
     "wbc",
-    "pictures",
+    "images",
     _input(128, 128, IMAGENET_MEAN, IMAGENET_STD),
     classes=("background", "cytoplasm", "nucleus"),
 )
@@ -43,7 +43,7 @@ class Settings:
     """How a network is trained; every field is a flag of the command line.
 
     loss: names of losses joined by +. class_weights: whether cross-entropy counts rare classes more.
-    crop: height and width of the pictures that a step sees, None for the whole. schedule: one-cycle or poly.
+    crop: height and width of the images that a step sees, None for the whole. schedule: one-cycle or poly.
     precision: of convolutions, float32 or bfloat16, which newer processors compute several times faster.
     """
 

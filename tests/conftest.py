@@ -49,15 +49,15 @@ def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="session")
 def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A U-Net of random weights for pictures of 32 x 32 pixels and three classes."""
+    """A U-Net of random weights for images of 32 x 32 pixels and three classes."""
     path = tmp_path_factory.mktemp("model") / "net.onnx"
     onnx.save(models.unet(base=4, depth=2, classes=CLASSES, size=SIZE), path)
     return path
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures of noise in images/, their labels in masks/."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of noise in images/, their labels in masks/."""
     folder = tmp_path_factory.mktemp("data")
     for part in ("images", "masks"):
         (folder / part).mkdir()
@@ -69,9 +69,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int8_model(float_model: Path, pictures: Path) -> Path:
+def int8_model(float_model: Path, images: Path) -> Path:
     """The same network in int8."""
     path = float_model.with_name("net.int8.onnx")
     options = Options(calibrator="minmax", effort="fast", threads=1)
-    given = api.calibrate(api.load(float_model), pictures, options=options)
+    given = api.calibrate(api.load(float_model), images, options=options)
     return api.quantize(given.model, given, options=options).save(path)

@@ -44,9 +44,9 @@ def loaded(float_model: Path) -> FloatModel:
     return api.load(float_model)
 
 
-def quantised(model: Path, pictures: Path, options: Options = FAST) -> bytes:
+def quantised(model: Path, images: Path, options: Options = FAST) -> bytes:
     """The bytes of the int8 model, from the file to the end."""
-    given = api.calibrate(api.load(model, options=options), pictures, options=options)
+    given = api.calibrate(api.load(model, options=options), images, options=options)
     return graph.to_bytes(made_of(given, options).model)
 
 
@@ -62,40 +62,40 @@ def sha256(content: bytes) -> str:
 # From a file to the end.
 
 
-def test_the_int8_model_gives_nearly_the_float_output(float_model: Path, pictures: Path, loaded: FloatModel) -> None:
-    content = quantised(float_model, pictures)
+def test_the_int8_model_gives_nearly_the_float_output(float_model: Path, images: Path, loaded: FloatModel) -> None:
+    content = quantised(float_model, images)
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
-    feed = {"x": opener(pictures)(loaded.recipe, loaded.input).load(0).tensor}
+    feed = {"x": opener(images)(loaded.recipe, loaded.input).load(0).tensor}
     expected, actual = models.run(float_model.read_bytes(), feed)[0], models.run(content, feed)[0]
     assert np.square(actual - expected).mean() <= np.square(expected).mean() * 10**-2.5
 
 
-def test_the_same_input_gives_the_same_bytes(float_model: Path, pictures: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(float_model: Path, images: Path) -> None:
     """Twice here, with two workers, and in another process whose sets and dicts hash otherwise."""
     program = (
         "import hashlib, sys; from pathlib import Path; from tests.test_api import quantised; "
         "print(hashlib.sha256(quantised(Path(sys.argv[1]), Path(sys.argv[2]))).hexdigest())"
     )
     other = subprocess.run(
-        [sys.executable, "-c", program, float_model, pictures],
+        [sys.executable, "-c", program, float_model, images],
         env={**os.environ, "PYTHONHASHSEED": "7"}, cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     engines = ("serial", "serial", "processes:2")
-    here = {sha256(quantised(float_model, pictures, replace(FAST, engine=engine))) for engine in engines}
+    here = {sha256(quantised(float_model, images, replace(FAST, engine=engine))) for engine in engines}
     assert here == {other}
 
 
-def test_a_model_in_memory_is_the_one_in_its_file(float_model: Path, pictures: Path) -> None:
+def test_a_model_in_memory_is_the_one_in_its_file(float_model: Path, images: Path) -> None:
     """As bytes, as a path in words, and loaded already; a ModelProto is written anew, so only its digest differs."""
     found = set()
     for model in (float_model, str(float_model), float_model.read_bytes(), api.load(float_model)):
-        given = api.calibrate(api.load(model), pictures, options=FAST)
+        given = api.calibrate(api.load(model), images, options=FAST)
         found.add(sha256(graph.to_bytes(made_of(given, FAST).model)))
-    assert found == {sha256(quantised(float_model, pictures))}
+    assert found == {sha256(quantised(float_model, images))}
     proto = onnx.load(float_model)
-    made = made_of(api.calibrate(api.load(proto), pictures, options=FAST), FAST)
+    made = made_of(api.calibrate(api.load(proto), images, options=FAST), FAST)
     assert made.model.metadata_props.pop(FLOAT_DIGEST_KEY) == sha256(proto.SerializeToString())
-    ours = onnx.load_from_string(quantised(float_model, pictures))
+    ours = onnx.load_from_string(quantised(float_model, images))
     del ours.metadata_props[[entry.key for entry in ours.metadata_props].index(FLOAT_DIGEST_KEY)]
     assert onnx.load_from_string(graph.to_bytes(made.model)) == ours
 
@@ -109,20 +109,20 @@ def test_a_model_that_was_loaded_for_another_target_is_prepared_anew(loaded: Flo
     assert api.load(fused).prepared.fused is None
 
 
-def test_settings_decide_the_type_that_ranges_are_chosen_for(loaded: FloatModel, pictures: Path) -> None:
+def test_settings_decide_the_type_that_ranges_are_chosen_for(loaded: FloatModel, images: Path) -> None:
     options = replace(FAST, settings=QuantSettings(activation=INT8, symmetric=True))
-    table = api.calibrate(loaded, pictures, options=options).calibration.table
+    table = api.calibrate(loaded, images, options=options).calibration.table
     assert (table.qtype, table.symmetric) == (INT8, True)
 
 
-def test_limit_takes_fewer_images(loaded: FloatModel, pictures: Path) -> None:
-    given = api.calibrate(loaded, pictures, options=replace(FAST, limit=2))
+def test_limit_takes_fewer_images(loaded: FloatModel, images: Path) -> None:
+    given = api.calibrate(loaded, images, options=replace(FAST, limit=2))
     assert given.calibration.table.images == len(given.calibration.observations.images) == 2
 
 
-def test_a_calibration_file_has_no_images(loaded: FloatModel, pictures: Path) -> None:
+def test_a_calibration_file_has_no_images(loaded: FloatModel, images: Path) -> None:
     """So effort fast is what there is, another one is refused, and ranges are chosen anew for other settings."""
-    kept = api.calibrate(loaded, pictures, options=FAST)
+    kept = api.calibrate(loaded, images, options=FAST)
     plain = Options(threads=1)
     again = api.calibrated(loaded, kept.calibration, plain)
     assert again.images is None
@@ -136,14 +136,14 @@ def test_a_calibration_file_has_no_images(loaded: FloatModel, pictures: Path) ->
     made = made_of(api.calibrated(loaded, kept.calibration, wanted), wanted)
     assert made.candidate.ranges.fits(wanted.settings)
     assert sha256(graph.to_bytes(made.model)) == sha256(
-        graph.to_bytes(made_of(api.calibrate(loaded, pictures, options=wanted), wanted).model)
+        graph.to_bytes(made_of(api.calibrate(loaded, images, options=wanted), wanted).model)
     )
 
 
-def test_nothing_of_a_step_changes_what_it_was_given(loaded: FloatModel, pictures: Path) -> None:
+def test_nothing_of_a_step_changes_what_it_was_given(loaded: FloatModel, images: Path) -> None:
     """Every arrow makes a new value: what was there before gives the same bytes after as before."""
     options = replace(FAST, effort="balanced", fold=Fold(argmax=True))
-    given = api.calibrate(loaded, pictures, options=options)
+    given = api.calibrate(loaded, images, options=options)
     before = graph.to_bytes(loaded.prepared.model), dict(given.calibration.table.ranges)
     refined = api.refined(given, options)
     as_refined = graph.to_bytes(refined.prepared.model), refined.ranges, refined.overrides, refined.notes
@@ -190,9 +190,9 @@ HOW = {
 
 @pytest.mark.parametrize("how", HOW)
 def test_report_and_compare_judge_the_very_bytes_that_quantize_writes(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, judged_files: list[str], how: str
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, judged_files: list[str], how: str
 ) -> None:
-    words = ("--data", pictures, "--threads", 1, *HOW[how])
+    words = ("--data", images, "--threads", 1, *HOW[how])
     done = quantseg("quantize", float_model, *words, "-o", tmp_path / "m.onnx")
     assert done.code == 0, done.err
     written = sha256((tmp_path / "m.onnx").read_bytes())
@@ -212,70 +212,70 @@ def test_report_and_compare_judge_the_very_bytes_that_quantize_writes(
 
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 def test_the_report_is_of_the_file_that_it_leaves(
-    loaded: FloatModel, pictures: Path, tmp_path: Path, effort: str
+    loaded: FloatModel, images: Path, tmp_path: Path, effort: str
 ) -> None:
     options = replace(FAST, effort=effort)
-    given = api.calibrate(loaded, pictures, options=options)
+    given = api.calibrate(loaded, images, options=options)
     target = tmp_path / "m.onnx"
-    found = api.report(loaded, pictures, calib=given, options=options, rounds=1, int8_model=target)
+    found = api.report(loaded, images, calib=given, options=options, rounds=1, int8_model=target)
     assert found.int8_model.sha256 == sha256(target.read_bytes())
     assert target.read_bytes() == graph.to_bytes(made_of(given, options).model)
     assert found.float_model.sha256 == loaded.digest
 
 
-def test_a_model_in_memory_is_reported_and_compared_as_its_file_is(float_model: Path, pictures: Path) -> None:
+def test_a_model_in_memory_is_reported_and_compared_as_its_file_is(float_model: Path, images: Path) -> None:
     found = []
     for model in (float_model, float_model.read_bytes()):
-        given = api.calibrate(api.load(model), pictures, options=FAST)
-        report = api.report(model, pictures, calib=given, options=FAST, rounds=1, pictures=False, peer=True)
-        rows = api.compare(model, pictures, calib=given, options=FAST, rounds=1)
+        given = api.calibrate(api.load(model), images, options=FAST)
+        report = api.report(model, images, calib=given, options=FAST, rounds=1, images=False, peer=True)
+        rows = api.compare(model, images, calib=given, options=FAST, rounds=1)
         assert report.peer is not None
         seen = report.evaluation, report.peer.evaluation, *(row.evaluation for row in rows)
         found.append((report.int8_model.sha256, seen))
     assert found[0] == found[1]
 
 
-def test_comparing_needs_images_to_calibrate_the_others_on(loaded: FloatModel, pictures: Path) -> None:
-    kept = api.calibrate(loaded, pictures, options=FAST).calibration
+def test_comparing_needs_images_to_calibrate_the_others_on(loaded: FloatModel, images: Path) -> None:
+    kept = api.calibrate(loaded, images, options=FAST).calibration
     with pytest.raises(DataError, match="other quantizers calibrate on images; give data, no calibration file"):
-        api.compare(loaded, pictures, calib=kept, options=FAST)
+        api.compare(loaded, images, calib=kept, options=FAST)
 
 
 def test_several_formats_are_compared_of_one_candidate(
-    loaded: FloatModel, pictures: Path, judged_files: list[str]
+    loaded: FloatModel, images: Path, judged_files: list[str]
 ) -> None:
-    given = api.calibrate(loaded, pictures, options=FAST)
+    given = api.calibrate(loaded, images, options=FAST)
     qformats = ("qdq", "qoperator", "channels-last")
-    rows = api.compare(loaded, pictures, calib=given, options=FAST, rounds=1, formats=qformats)
+    rows = api.compare(loaded, images, calib=given, options=FAST, rounds=1, formats=qformats)
     assert [row.name for row in rows[2:]] == [f"{tools.QUANTSEG} {tools.format_name(name)}" for name in qformats]
     for qformat, digest in zip(qformats, judged_files[2:], strict=True):
-        assert digest == sha256(quantised(Path(str(loaded.source)), pictures, replace(FAST, qformat=qformat)))
+        assert digest == sha256(quantised(Path(str(loaded.source)), images, replace(FAST, qformat=qformat)))
 
 
 # The command line: every command that makes a model takes the same options.
 
 
-def test_compare_takes_folds(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    words = ("--data", pictures, "--effort", "fast", "--rounds", 1, "--fold-preprocess", "--fold-argmax")
+def test_compare_takes_folds(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
+    words = ("--data", images, "--effort", "fast", "--rounds", 1, "--fold-preprocess", "--fold-argmax")
     done = quantseg("compare", float_model, *words, "--json", tmp_path / "all.json")
     assert done.code == 0, done.err
-    rows = {row["name"]: row for row in json.loads((tmp_path / "all.json").read_text())["contestants"]}
+    rows = {row["name"]: row for row in json.loads((tmp_path / "all.json").read_text())["compared"]}
     ours, peer = rows[tools.QUANTSEG]["evaluation"], rows[tools.ONNXRUNTIME]["evaluation"]
     assert ours["agreement"] > 0.9
     assert ours["sqnr_db"] is None  # class ids have none
     assert peer["sqnr_db"] is not None
 
 
-def test_report_takes_folds_and_targets(quantseg: Command, pictures: Path, float_model: Path, tmp_path: Path) -> None:
-    words = ("--data", pictures, "--effort", "fast", "--rounds", 1, "--output", tmp_path)
+def test_report_takes_folds_and_targets(quantseg: Command, images: Path, float_model: Path, tmp_path: Path) -> None:
+    words = ("--data", images, "--effort", "fast", "--rounds", 1, "--output", tmp_path)
     for name, more in {"in": ("--fold-preprocess",), "ov": ("--target", "openvino")}.items():
         done = quantseg("report", float_model, *words, "--name", name, *more)
         assert done.code == 0, done.err
         assert done.out.startswith(f"{name}: The int8 model is ")
 
 
-def test_search_takes_formats(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    words = ("--data", pictures, "--calib", pictures, "--effort", "fast", "--evaluations", 1, "--max-iou-drop", 100)
+def test_search_takes_formats(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
+    words = ("--data", images, "--calib", images, "--effort", "fast", "--evaluations", 1, "--max-iou-drop", 100)
     done = quantseg("search", float_model, *words, "--format", "qoperator", "-o", tmp_path / "m.onnx")
     assert done.code == 0, done.err
     types = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
@@ -320,28 +320,28 @@ def test_words_that_mean_nothing_are_refused_by_their_parameter(words: Words, me
     assert "\n" not in str(error.value)
 
 
-def test_a_search_is_not_begun_that_could_not_judge_what_it_writes(loaded: FloatModel, pictures: Path) -> None:
+def test_a_search_is_not_begun_that_could_not_judge_what_it_writes(loaded: FloatModel, images: Path) -> None:
     options = replace(FAST, target=TargetOptions("ort-cpu"))
     with pytest.raises(PlanError, match="target=ort-cpu takes an evaluation for the model that is written"):
-        api.search_task(loaded, pictures, api.SearchGoal(evaluations=1), options)
+        api.search_task(loaded, images, api.SearchGoal(evaluations=1), options)
 
 
-def test_a_search_finds_a_model_within_the_budget(loaded: FloatModel, pictures: Path) -> None:
-    task = api.search_task(loaded, pictures, api.SearchGoal(max_iou_drop=50.0, evaluations=3), FAST, calib=pictures)
+def test_a_search_finds_a_model_within_the_budget(loaded: FloatModel, images: Path) -> None:
+    task = api.search_task(loaded, images, api.SearchGoal(max_iou_drop=50.0, evaluations=3), FAST, calib=images)
     assert [len(task.calibrating.names), len(task.judged.names)] == [3, 3]
     found = api.searched(task, FAST)
     assert found.is_met
-    given = api.calibrate(loaded, pictures, options=FAST)
+    given = api.calibrate(loaded, images, options=FAST)
     assert found.model is not None
     assert graph.to_bytes(found.model.model) == graph.to_bytes(made_of(given, FAST).model)  # all of it in int8
 
 
 def test_sensitivity_is_of_the_calibrated_ranges_without_an_effort_and_of_the_refined_with_one(
-    loaded: FloatModel, pictures: Path
+    loaded: FloatModel, images: Path
 ) -> None:
     options = Options(threads=1)
-    given = api.calibrate(loaded, pictures, options=options)
-    data = opener(pictures)(loaded.recipe, loaded.input)
+    given = api.calibrate(loaded, images, options=options)
+    data = opener(images)(loaded.recipe, loaded.input)
     plain = api.sensitivity(loaded, data, calib=given, options=options, left_float=False)
     assert {node.node for node in plain.nodes} <= {str(node.name) for node in loaded.prepared.model.graph}
     more = replace(options, effort="balanced")

@@ -60,7 +60,7 @@ def compare(
         "agrees (mean IoU), SQNR, speed: beside float in onnxruntime; time: median; int8: share of the time"
     )
     if json is not None:
-        write_json(json, {"contestants": [c.to_json() for c in results], "machine": machine.to_json()})
+        write_json(json, {"compared": [c.to_json() for c in results], "machine": machine.to_json()})
         console.written(json)
 
 

@@ -32,7 +32,7 @@ def make_report(
     console.say(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)
-    console.written(*write_report(result, place, pictures=how.pictures))
+    console.written(*write_report(result, place, images=how.images))
     return result
 
 

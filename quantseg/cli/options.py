@@ -132,7 +132,7 @@ _TARGET = (
         _TARGET_PANEL,
         "portable",
     ),
-    _flag("latency_first", bool, "The fastest plan, even if integers round the answer.", _TARGET_PANEL, False),
+    _flag("latency_first", bool, "The fastest plan, even if integers round what the head reads.", _TARGET_PANEL, False),
     _flag("int8_everywhere", bool, "Every operator that can, unmeasured.", _TARGET_PANEL, False),
     _flag("cache", bool, "Keep the parts' times on disk. Default: yes.", _TARGET_PANEL, True),
     _flag("timing", bool, "Time the finished model against float. Default: yes.", _TARGET_PANEL, True),

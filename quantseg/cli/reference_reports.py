@@ -34,7 +34,7 @@ class Shown:
 
     output: Path
     rounds: int
-    pictures: bool
+    images: bool
     masks: bool
     peer: bool
 
@@ -71,7 +71,7 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             named = replace(options, track=_naming(f"{name} ({place} of {len(models)})"))
             given = api.calibrate(model, parts.calibrating, options=replace(named, limit=None))
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
-            told = replace(parts.reporting(model, how), pictures=how.pictures and parts.data == CELLS)
+            told = replace(parts.reporting(model, how), images=how.images and parts.data == CELLS)
             made.append(make_report(how.output / name, given, named, parts.judged, told))
     if how.peer:
         _show(made)
@@ -123,7 +123,7 @@ def _parts(data: str | None, root: Path | None, drawn: Path, limit: int, how: Sh
     calibrating, judged = opener(drawn / "calib"), opener(drawn / "val", masks=how.masks and data == CELLS)
     if data == CELLS:
         return _Parts(calibrating, judged, data)
-    strange = "not its own pictures but drawn blood smears: agreement only, no accuracy"
+    strange = "not its own images but drawn blood smears: agreement only, no accuracy"
     remedy = f"give --data with {data}/ in it" if data in DATA_SETS else "nothing tells which are its own"
     return _Parts(calibrating, judged, None, f"{strange}; {remedy}")
 
@@ -136,13 +136,13 @@ def _naming(name: str) -> "Track":
 
 
 def _show(made: "Sequence[Report]") -> None:
-    from quantseg.report import contest_tables, contest_verdict, remarks, tables
+    from quantseg.report import comparison_tables, comparison_verdict, remarks, tables
 
     summaries = [report.summary for report in made]
-    for table in contest_tables(summaries):
+    for table in comparison_tables(summaries):
         console.say(f"\n{tables.terminal(table.headers, table.rows)}")
     said = [f"{s.name}: {remark}" for s in summaries for remark in remarks(s)]
-    for text in (*said, contest_verdict(summaries)):
+    for text in (*said, comparison_verdict(summaries)):
         if text:
             console.say(f"\n{textwrap.fill(text, tables.WIDTH)}")
     console.say()

@@ -45,8 +45,8 @@ def report(
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the reports.")] = Path("reports"),
     name: Annotated[str | None, typer.Option(help="Folder of this report. Default: the model's name.")] = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Show the images that differ most.")
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", "--pictures/--no-pictures", help="Show the images that differ most.")
     ] = True,
     masks: Masks = True,
     peer: Annotated[
@@ -77,7 +77,7 @@ def report(
     check_writable(output / "index.html")
     if json is not None:
         check_writable(json, taken=[] if model is None else [model])
-    how = Shown(output, rounds, pictures, masks, beside)
+    how = Shown(output, rounds, images, masks, beside)
     if model is None:
         made = reference_reports(source, options, how, data)
     else:
@@ -123,5 +123,5 @@ def _one(
         given = api.calibrate(loaded, calib or data, options=options)
     else:
         given = api.with_file(loaded, calibration, options)
-    told = Reporting(rounds=how.rounds, pictures=how.pictures, peer=how.peer)
+    told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer)
     return make_report(place, given, replace(options, masks=how.masks), data, told)

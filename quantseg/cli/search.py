@@ -113,7 +113,9 @@ def _draw(found: "Found", figure: Path) -> None:
     from quantseg.report.rendering import svg_file
 
     walked, timed = found.walk, found.unit == weighing.TIME
-    write_text(figure, svg_file(pareto(walked.points, walked.best, found.judge.budget, found.front, timed=timed)))
+    write_text(
+        figure, svg_file(pareto(walked.points, walked.best, found.evaluated_on.budget, found.front, timed=timed))
+    )
     console.written(figure)
 
 
@@ -147,7 +149,7 @@ def _show(found: "Found") -> None:
     from quantseg.mixed_precision.budget import weighing
     from quantseg.report import tables
 
-    budget = found.judge.budget
+    budget = found.evaluated_on.budget
     classes = tuple(budget.classes)
     timed = found.unit == weighing.TIME
     rows: list[tables.Row] = [
@@ -200,7 +202,7 @@ def _points(value: float) -> str:
 
 
 def _missed(found: "Found", target: Path) -> str:
-    loss = found.judge.budget.tightest(found.result)
+    loss = found.evaluated_on.budget.tightest(found.result)
     more = ", or give more --evaluations" if found.evaluations == found.limit else ""
     return (
         f"no model within the budget in {found.evaluations} evaluations: the best, {target}, loses "

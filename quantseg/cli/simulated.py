@@ -72,7 +72,7 @@ def _show_sums(sums: "tuple[Sums, ...]", verbose: bool) -> None:
         console.say("16-bit pair sums (AVX2 without VNNI): no product of uint8 and int8 that is not depthwise")
         return
     if not hit:
-        why = "none could" if not could else f"{could} channels could, with other pictures"
+        why = "none could" if not could else f"{could} channels could, with other images"
         console.say(f"16-bit pair sums (AVX2 without VNNI): none of {looked_at:,} saturates; {why}")
         return
     console.say(f"16-bit pair sums (AVX2 without VNNI): {hit:,} of {looked_at:,} saturate, in {channels} channels:")

@@ -17,7 +17,7 @@ from quantseg.data.layouts.camvid import CAMVID
 from quantseg.data.layouts.cells import CELLS
 from quantseg.data.layouts.cityscapes import CITYSCAPES
 from quantseg.data.layouts.coco import COCO
-from quantseg.data.layouts.images import PICTURES
+from quantseg.data.layouts.images import IMAGES
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.layouts.recognition import locate
 from quantseg.data.layouts.voc import VOC
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 LAYOUTS: Mapping[str, Layout] = {
-    "pictures": PICTURES,
+    "images": IMAGES,
     "arrays": ARRAYS,
     "camvid": CAMVID,
     "voc": VOC,
@@ -89,7 +89,7 @@ def open_samples(
     name, where = locate(parse_address(path, LAYOUTS, layout=dataset, split=split), LAYOUTS)
     find = LAYOUTS[name].find
     if find is None:
-        raise DataError(f"{where.place}: {name} are model inputs, not pictures; give pictures with masks")
+        raise DataError(f"{where.place}: {name} are model inputs, not images; give images with masks")
     found = find(where.place, where.split, True)
     if any(row.mask_place is None for row in found.rows):
         raise DataError(f"{where.place}: no masks in it; as {name} it would hold {LAYOUTS[name].tree}")

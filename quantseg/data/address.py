@@ -11,6 +11,8 @@ from pathlib import Path
 
 from quantseg.errors import DataError
 
+_RENAMED = {"pictures": "images"}
+"""Earlier name of a layout → its name."""
 _PREFIX = re.compile(r"([a-z][a-z0-9_]+):(.*)", re.DOTALL)
 
 
@@ -31,13 +33,14 @@ def parse_address(
     layout, split: given in parameters of their own; the text must not name others.
     Raises DataError for a layout that does not exist, and where text and parameters differ.
     """
+    layout = None if layout is None else layout_name(layout)
     if layout is not None:
         _check_layout(layout, layouts, str(text))
     if _exists(Path(text)):
         return Address(Path(text), layout, split)
     rest, named = str(text), None
     if match := _PREFIX.fullmatch(rest):
-        named, rest = match.groups()
+        named, rest = layout_name(match[1]), match[2]
         _check_layout(named, layouts, str(text))
     folder, mark, part = rest.rpartition("#")
     if not mark:
@@ -45,6 +48,11 @@ def parse_address(
     if not folder or (mark and not part):
         raise DataError(f"{text}: names no {'split' if folder else 'folder'}; give [LAYOUT:]FOLDER[#SPLIT]")
     return Address(Path(folder), _one(layout, named, text), _one(split, part or None, text))
+
+
+def layout_name(name: str) -> str:
+    """The name of a layout today, from that or an earlier one."""
+    return _RENAMED.get(name, name)
 
 
 def _exists(path: Path) -> bool:

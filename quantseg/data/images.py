@@ -60,7 +60,7 @@ def _opened(path: Path) -> Image.Image:
         frames = getattr(image, "n_frames", 1)
         # MPO is what some phones write as JPEG; its further images are previews.
         if frames > 1 and image.format != "MPO":
-            raise DataError(f"{path}: holds {frames} pictures; save each as a file of its own")
+            raise DataError(f"{path}: holds {frames} images; save each as a file of its own")
         image.load()
     return image
 

@@ -39,7 +39,7 @@ def read_mask(
 
 def read_values(path: Path) -> NDArray[Any]:
     """The integers in a mask's file. Raises DataError naming it where it is unreadable, in colour, or not integers."""
-    values = read_npy(path, max_items=MAX_PIXELS) if path.suffix.lower() == ".npy" else _read_picture(path)
+    values = read_npy(path, max_items=MAX_PIXELS) if path.suffix.lower() == ".npy" else _read_image(path)
     if not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
         raise DataError(f"{path}: {values.dtype} values; a mask holds class ids, save it as uint8")
     return values
@@ -101,10 +101,10 @@ def resize_nearest(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return mask[..., rows[:, None], columns]
 
 
-def _read_picture(path: Path) -> NDArray[Any]:
+def _read_image(path: Path) -> NDArray[Any]:
     image = read_ids(path)
     if image.mode not in _ID_MODES:
-        raise DataError(f"{path}: a colour picture (mode {image.mode}), not class ids; save one channel or a palette")
+        raise DataError(f"{path}: a colour image (mode {image.mode}), not class ids; save one channel or a palette")
     return np.asarray(image)
 
 

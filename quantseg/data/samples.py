@@ -37,13 +37,13 @@ class Sample(Protocol):
     def mask_place(self) -> str | None:
         """Where the mask is read from, for messages; None without a mask."""
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The image, upright, in mode RGB, L or F. Raises DataError."""
 
     def mask(self) -> NDArray[Any]:
         """Class ids of the layout, (H, W); or planes (classes, H, W). Raises DataError."""
 
-    def picture_digest(self) -> str:
+    def image_digest(self) -> str:
         """SHA-256 of the image, hexadecimal. Raises DataError."""
 
     def mask_digest(self) -> str:
@@ -64,7 +64,7 @@ class FileSample:
         """The mask's file."""
         return None if self.mask_path is None else str(self.mask_path)
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The image of the file. Raises DataError naming the file."""
         return read_image(self.path)
 
@@ -74,7 +74,7 @@ class FileSample:
         values = read_values(self.mask_path)
         return values if self.decode is None else self.decode(values, self.mask_path)
 
-    def picture_digest(self) -> str:
+    def image_digest(self) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
         return digest_of_file(self.path)
 
@@ -114,7 +114,7 @@ class Samples:
         row = self.rows[index]
         if row.mask_place is None:
             raise DataError(f"{row.name}: has no mask")
-        pixels = shown(row.picture())
+        pixels = shown(row.image())
         ids = row.mask()
         check_size(ids, row.mask_place, extent=pixels.shape[:2], whose=row.name)
         if ids.ndim != 2:
@@ -126,7 +126,7 @@ class Samples:
     def digest(self, index: int) -> str:
         """SHA-256 over an image and its mask, hexadecimal. Raises DataError."""
         row = self.rows[index]
-        parts = [row.picture_digest(), *([] if row.mask_place is None else [row.mask_digest()])]
+        parts = [row.image_digest(), *([] if row.mask_place is None else [row.mask_digest()])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def fingerprint(self, *, track: Track = quiet) -> str:

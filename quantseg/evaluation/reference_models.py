@@ -76,7 +76,7 @@ def open_parts(
     if place.calibration == place.validation:
         names = split_fifth(training.names)
     if not names[1]:
-        raise DataError(f"{root / data}: {len(training.names)} pictures, none of them held out; give at least {_FOLD}")
+        raise DataError(f"{root / data}: {len(training.names)} images, none of them held out; give at least {_FOLD}")
     return _named(training, choose(names[0], limit)), _named(validation, choose(names[1], limit))
 
 

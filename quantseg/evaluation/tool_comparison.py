@@ -80,7 +80,7 @@ class ComparedModel:
         }
 
 
-class Contestants(tuple[ComparedModel, ...]):
+class ToolComparison(tuple[ComparedModel, ...]):
     """The rows of one comparison; the first is the float model in onnxruntime."""
 
     __slots__ = ()
@@ -130,15 +130,15 @@ class Entry:
 
 def compare_tools(
     model: FloatModel, entries: Sequence[Entry], data: Dataset, context: Context, *, rounds: int = 5
-) -> Contestants:
+) -> ToolComparison:
     """Evaluates all models and times them in the same rounds. The first of the entries is the float model.
 
     data: the images to evaluate on. A failure of another tool is a result, not an error. Raises ModelError and
     DataError for our own models.
     """
     threads, track = context.threads, context.track
-    contestants = {entry.key: _judged(entry, model, data, context) for entry in entries}
-    alive = {e.key: e.model.path for e in entries if e.model.path is not None and contestants[e.key].failed is None}
+    compared = {entry.key: _judged(entry, model, data, context) for entry in entries}
+    alive = {e.key: e.model.path for e in entries if e.model.path is not None and compared[e.key].failed is None}
     runtimes = {entry.key: RUNTIMES[entry.runtime] for entry in entries}
     own = {model.input.name: data.load(0).tensor}
     feeds = {
@@ -149,14 +149,14 @@ def compare_tools(
     timings = benchmark(alive, feeds, runtime=runtimes, threads=threads, turns=Turns(rounds=rounds), track=track)
     for key, timing in zip(alive, timings, strict=True):
         nodes = runtimes[key].executed(alive[key], feeds[key], threads=threads, runs=_PROFILE_RUNS)
-        named = replace(timing, name=contestants[key].name)
-        contestants[key] = replace(contestants[key], timing=named, executed=summary(nodes))
-    return Contestants(contestants.values())
+        named = replace(timing, name=compared[key].name)
+        compared[key] = replace(compared[key], timing=named, executed=summary(nodes))
+    return ToolComparison(compared.values())
 
 
 def compare_made(
     model: FloatModel, made: Mapping[str, QuantizedModel], images: Opener, how: Comparing, context: Context
-) -> Contestants:
+) -> ToolComparison:
     """Compares the float model, our quantised models, and those of other quantizers.
 
     made: format → our model in that format; those in `how.formats` run in onnxruntime, the one in qdq in OpenVINO.

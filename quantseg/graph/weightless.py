@@ -13,7 +13,7 @@ _SMALL = 1024
 """Most bytes of a constant that stays in the weightless model: shapes, axes and scales do, weights do not."""
 
 
-def skeleton(model: ir.Model) -> onnx.ModelProto:
+def weightless(model: ir.Model) -> onnx.ModelProto:
     """The weightless model: a message in which large weights are graph inputs. The model given is not changed."""
     bare = model.clone()
     graph = bare.graph
@@ -37,7 +37,7 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
 
 def check(model: ir.Model, *, full: bool = False) -> None:
     """Raises ModelError, with the checker's first line, where the graph is not valid ONNX. full: infers shapes too."""
-    proto = skeleton(model)
+    proto = weightless(model)
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.SetInParent()  # runtimes accept an absent shape, the checker does not
     try:
@@ -49,7 +49,7 @@ def check(model: ir.Model, *, full: bool = False) -> None:
 
 def infer_shapes(model: ir.Model) -> None:
     """Sets type and shape of the main graph's values where onnx can infer them; names of dynamic dims are kept."""
-    inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
+    inferred = onnx.shape_inference.infer_shapes(weightless(model), data_prop=True)
     found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:
         for value in node.outputs:

@@ -28,11 +28,11 @@ def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, ND
     if not any(size is None for spec in inputs for size in spec.shape):
         return random_feeds(inputs)
     recipe = resolve_recipe(model, str(path), source or RecipeSource()).input
-    picture = image_input(inputs, recipe)
+    image = image_input(inputs, recipe)
     assert recipe.size is not None
-    batch, channels = picture.shape[0], 1 if recipe.channels == "GRAY" else 3
+    batch, channels = image.shape[0], 1 if recipe.channels == "GRAY" else 3
     shape = (batch, channels, *recipe.size) if recipe.layout == "NCHW" else (batch, *recipe.size, channels)
-    return random_feeds([TensorSpec(s.name, s.dtype, shape) if s is picture else s for s in inputs])
+    return random_feeds([TensorSpec(s.name, s.dtype, shape) if s is image else s for s in inputs])
 
 
 def benchmark_models(

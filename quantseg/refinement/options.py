@@ -64,7 +64,7 @@ class ReportWords(Words, total=False):
 
     name: str
     rounds: int
-    pictures: bool
+    images: bool
     peer: bool
     int8_model: Path | None
     dataset: str | None

@@ -59,21 +59,21 @@ def narrowed(
     known = {source.name: source.risk for source in sources}
     table, model = candidate.ranges, candidate.prepared.model
 
-    def harm(grid: GroupRanges) -> float:
+    def risk_of(grid: GroupRanges) -> float:
         return math.sqrt(math.fsum(known.get(point, 0.0) ** 2 for point in grid.points))
 
     def rounded(grid: GroupRanges, name: str) -> ir.Model:
         other = _with_ranges(candidate, {**table.ranges, **grid.of_tensors[name]})
         return fake_quantised(model, other.plan, weights=(), tensors=grid.points)
 
-    grids = _worst(list(group_ranges(candidate, observations, CANDIDATES)), harm)
+    grids = _worst(list(group_ranges(candidate, observations, CANDIDATES)), risk_of)
     jobs = [(grid, name) for grid in grids for name in grid.spans if name != SAFE or len(grid.points) > 1]
     tried = [partial(rounded, *job) for job in jobs]
     risks = reference.side_by_side(tried, context, "trying narrower ranges")
     found, left = dict(table.ranges), dict(known)
     measured = {(grid.points, name): value for (grid, name), value in zip(jobs, risks, strict=True)}
     for grid in grids:
-        before = measured.get((grid.points, SAFE), harm(grid))
+        before = measured.get((grid.points, SAFE), risk_of(grid))
         best = min((name for name in grid.spans if name != SAFE), key=lambda name: measured[grid.points, name])
         after = measured[grid.points, best]
         if after < (1 - GAIN) * before:
@@ -91,13 +91,13 @@ def _with_ranges(candidate: Candidate, ranges: Mapping[str, Range]) -> Candidate
     return replace(candidate, ranges=replace(candidate.ranges, ranges=ranges))
 
 
-def _worst(grids: Sequence[GroupRanges], harm: Callable[[GroupRanges], float]) -> list[GroupRanges]:
-    """The groups to try: those with the largest risk; see MOST and SHARE. harm: the risk of a group."""
-    ordered = sorted(grids, key=lambda grid: (-harm(grid), grid.points))[:MOST]
-    total, taken, sofar = math.fsum(harm(grid) ** 2 for grid in grids), [], 0.0
+def _worst(grids: Sequence[GroupRanges], risk_of: Callable[[GroupRanges], float]) -> list[GroupRanges]:
+    """The groups to try: those with the largest risk; see MOST and SHARE. risk_of: the risk of a group."""
+    ordered = sorted(grids, key=lambda grid: (-risk_of(grid), grid.points))[:MOST]
+    total, taken, sofar = math.fsum(risk_of(grid) ** 2 for grid in grids), [], 0.0
     for grid in ordered:
         if sofar >= SHARE * total:
             break
         taken.append(grid)
-        sofar += harm(grid) ** 2
+        sofar += risk_of(grid) ** 2
     return taken

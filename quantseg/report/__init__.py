@@ -6,11 +6,11 @@ of all reports shows, rendering.py makes HTML and Markdown, writing.py writes th
 
 from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, PeerSummary, Report, Summary
-from quantseg.report.images import ReportImage, picture
-from quantseg.report.index import contest_tables, remarks
+from quantseg.report.images import ReportImage, image
+from quantseg.report.index import comparison_tables, remarks
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
-from quantseg.report.verdict import contest_verdict, verdict
+from quantseg.report.verdict import comparison_verdict, verdict
 from quantseg.report.writing import write_index, write_report
 
 __all__ = [
@@ -30,9 +30,9 @@ __all__ = [
     "Summary",
     "TensorRange",
     "build_report",
-    "contest_tables",
-    "contest_verdict",
-    "picture",
+    "comparison_tables",
+    "comparison_verdict",
+    "image",
     "remarks",
     "report_on",
     "summarise_plan",

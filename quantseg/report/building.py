@@ -20,7 +20,7 @@ from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
-from quantseg.report.images import ReportImage, picture
+from quantseg.report.images import ReportImage, image
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
 from quantseg.runtimes.execution import ExecutedNode, summary
@@ -38,14 +38,14 @@ PROFILE_RUNS = 10
 class Reporting:
     """Options of a report. name: None means the model's name.
 
-    rounds: of timing. pictures: whether images are shown. peer: whether onnxruntime's quantizer is compared.
+    rounds: of timing. images: whether images are shown. peer: whether onnxruntime's quantizer is compared.
     int8_model: a path to write the int8 model to as well. dataset, note: as `data` and `note` of Report. commands: the
     command lines that made the report.
     """
 
     name: str | None = None
     rounds: int = 5
-    pictures: bool = True
+    images: bool = True
     peer: bool = False
     int8_model: Path | None = None
     dataset: str | None = None
@@ -85,12 +85,12 @@ class JudgedData:
 class Measuring:
     """Options of the measurements.
 
-    rounds: of timing. pictures: whether images are shown. settings: further settings that the figures depend on.
+    rounds: of timing. images: whether images are shown. settings: further settings that the figures depend on.
     commands: the command lines that made the report.
     """
 
     rounds: int = 5
-    pictures: bool = True
+    images: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
 
@@ -115,7 +115,7 @@ def report_on(
             settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
         judged = JudgedData(images(model.recipe, model.input), taken(made, model, images), how.dataset, how.note)
         subject = Subject(name, model, target, made, given.calibration, peer)
-        return build_report(subject, judged, Measuring(how.rounds, how.pictures, settings, how.commands), context)
+        return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
 
 
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
@@ -127,7 +127,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     runtime, recipe, threads, track = context.runtime, model.recipe, context.threads, context.track
     pair = Pair(model.source, int8_model, (runtime, runtime), threads, judged.taken)
     evaluation = evaluate_pair(pair, data, recipe, context)
-    shown = _images_of(pair, judged, recipe, evaluation) if how.pictures else ()
+    shown = _images_of(pair, judged, recipe, evaluation) if how.images else ()
     source = model.source
     assert isinstance(source, Path)
     peer = subject.peer
@@ -159,7 +159,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
         roofs=roofs,
         ranges=worst_ranges(subject.calibration.observations.histograms, plan.tensors, WORST_TENSORS),
-        pictures=shown,
+        images=shown,
         provenance={**how.settings, **_images(subject.calibration, data), "threads": str(threads), **_machine()},
         commands=tuple(how.commands),
         peer=None if peer is None else _peer(peer, model, data, context),
@@ -183,7 +183,7 @@ def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evalu
     ignored, runtime = recipe.output.ignore_index, pair.runtimes[1]
     with open_pair(pair.reference, pair.candidate, threads=pair.threads, runtime=runtime) as opened:
         compared = (compare(*opened, judged.images, recipe, i, folded=judged.taken) for i in worst)
-        return tuple(picture(one, evaluation.classes, ignored) for one in compared)
+        return tuple(image(one, evaluation.classes, ignored) for one in compared)
 
 
 def _model_file(path: Path) -> ModelFile:

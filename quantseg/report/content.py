@@ -48,7 +48,7 @@ class Report:
 
     convolutions: the convolutions that each model ran, the slowest first. roofs: the roofline they are compared with.
     peer: the other quantizer's model, if it was compared. data: the data set of the images, if known. note: a caveat to
-    read before the figures. ranges: the tensors with the lowest estimated SQNR, the worst first. pictures: the images
+    read before the figures. ranges: the tensors with the lowest estimated SQNR, the worst first. images: the images
     with the lowest agreement, the worst first. sums: on which processors the int8 model's integer sums are exact.
     provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
     made the report.
@@ -64,7 +64,7 @@ class Report:
     convolutions: Mapping[str, tuple[ExecutedNode, ...]] = field(default_factory=dict)
     roofs: Roofs | None = None
     ranges: tuple[TensorRange, ...] = ()
-    pictures: tuple[ReportImage, ...] = ()
+    images: tuple[ReportImage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     peer: Peer | None = None

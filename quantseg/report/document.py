@@ -50,7 +50,7 @@ class Section:
     items: Sequence[str] = ()
     commands: Sequence[str] = ()
     legend: Sequence[Legend] = ()
-    pictures: Sequence[ReportImage] = ()
+    images: Sequence[ReportImage] = ()
 
     @property
     def anchor(self) -> str:

@@ -45,7 +45,7 @@ class ReportImage:
     panels: tuple[Panel, ...]
 
 
-def picture(comparison: Comparison, classes: Sequence[str], ignore_index: int | None) -> ReportImage:
+def image(comparison: Comparison, classes: Sequence[str], ignore_index: int | None) -> ReportImage:
     """Draws the panels of the first image of a comparison; those without content (no image, no labels) are omitted."""
     reference, candidate = comparison.reference, comparison.candidate
     changed, colours = comparison.changed[0], class_colours(classes)

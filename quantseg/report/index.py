@@ -18,10 +18,10 @@ TEXT = (
     "Agreement is the mean IoU of the int8 masks with the float masks. mIoU is the int8 model's against the "
     "labels, where there are any, and its change is in points."
 )
-CONTEST_TITLE = "Beside onnxruntime's quantizer"
-CONTEST_TEXT = (
+COMPARISON_TITLE = "Beside onnxruntime's quantizer"
+COMPARISON_TEXT = (
     "Each row is one float model in three forms: float, the int8 model that onnxruntime's own quantizer (ORT) makes, "
-    "and quantseg's (ours), both calibrated on the same pictures at like settings. mIoU compares each with the "
+    "and quantseg's (ours), both calibrated on the same images at like settings. mIoU compares each with the "
     "labels; agreement is the mean IoU of the int8 masks with the float masks; speed is float latency over int8 "
     "latency, timed in turns."
 )
@@ -48,7 +48,7 @@ REPORT_COLUMNS = (
 )
 _NAME = REPORT_COLUMNS[0]
 _QUALITY = (
-    Column("", "pictures", lambda s: s.data or ("not its own" if s.note else "given")),
+    Column("", "images", lambda s: s.data or ("not its own" if s.note else "given")),
     Column("mIoU", "float", lambda s: percent(s.float_iou)),
     Column("mIoU", "ORT", lambda s: percent(_peer(s).iou)),
     Column("mIoU", "ours", lambda s: percent(s.int8_iou)),
@@ -63,7 +63,7 @@ _COST = (
     Column("speed", "ORT", lambda s: ratio(s.peer_speed_ratio)),
     Column("speed", "ours", lambda s: ratio(s.speed_ratio)),
 )
-CONTEST_COLUMNS = (_NAME, *_QUALITY, *_COST)
+COMPARISON_COLUMNS = (_NAME, *_QUALITY, *_COST)
 
 
 def report_table(summaries: Sequence[Summary]) -> Table:
@@ -71,7 +71,7 @@ def report_table(summaries: Sequence[Summary]) -> Table:
     return _table("Reports", REPORT_COLUMNS, summaries)
 
 
-def contest_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
+def comparison_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
     """The tool comparison as two tables, accuracy and cost, each at most 100 characters wide as text."""
     return (
         _table("Accuracy and agreement", (_NAME, *_QUALITY), summaries),
@@ -79,15 +79,15 @@ def contest_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
     )
 
 
-def contest_table(summaries: Sequence[Summary]) -> Table:
+def comparison_table(summaries: Sequence[Summary]) -> Table:
     """The tool comparison as one wide table, for HTML; its headers omit the group names, which `groups` gives."""
-    headers = tuple(column.header for column in CONTEST_COLUMNS)
-    return Table("Float, onnxruntime's quantizer, quantseg", headers, _rows(CONTEST_COLUMNS, summaries))
+    headers = tuple(column.header for column in COMPARISON_COLUMNS)
+    return Table("Float, onnxruntime's quantizer, quantseg", headers, _rows(COMPARISON_COLUMNS, summaries))
 
 
 def groups() -> tuple[tuple[str, int], ...]:
-    """Name and number of columns of each group of `contest_table`, in order."""
-    return tuple((group, len(list(columns))) for group, columns in groupby(CONTEST_COLUMNS, lambda c: c.group))
+    """Name and number of columns of each group of `comparison_table`, in order."""
+    return tuple((group, len(list(columns))) for group, columns in groupby(COMPARISON_COLUMNS, lambda c: c.group))
 
 
 def remarks(summary: Summary) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from quantseg.report.content import Report, Summary
 from quantseg.report.document import Figure, Section
 from quantseg.report.palette import css
 from quantseg.report.sections import sections
-from quantseg.report.verdict import contest_verdict, headlines, verdict
+from quantseg.report.verdict import comparison_verdict, headlines, verdict
 
 
 def html_report(report: Report) -> str:
@@ -38,15 +38,15 @@ def markdown_report(report: Report) -> str:
 def html_index(summaries: Mapping[str, Summary]) -> str:
     """The index as an HTML page. summaries: folder of a report, relative to the page → its main figures."""
     beside, alone = _by_peer(summaries)
-    contest = {
-        "title": index.CONTEST_TITLE,
-        "text": index.CONTEST_TEXT,
-        "verdict": contest_verdict(tuple(beside.values())),
-        "table": index.contest_table(tuple(beside.values())),
+    comparison = {
+        "title": index.COMPARISON_TITLE,
+        "text": index.COMPARISON_TEXT,
+        "verdict": comparison_verdict(tuple(beside.values())),
+        "table": index.comparison_table(tuple(beside.values())),
         "groups": index.groups(),
         "links": _links(beside),
         "remarks": [index.remarks(summary) for summary in beside.values()],
-        "figures": figures.contest(tuple(beside.values())),
+        "figures": figures.comparison(tuple(beside.values())),
     }
     return _page(
         "index.html.j2",
@@ -54,7 +54,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
         text=index.TEXT,
         table=index.report_table(tuple(alone.values())),
         links=_links(alone),
-        contest=contest if beside else None,
+        comparison=comparison if beside else None,
     )
 
 
@@ -63,10 +63,10 @@ def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = Non
     beside, alone = (tuple(part.values()) for part in _by_peer(summaries))
     parts = [f"# {index.TITLE}"]
     if beside:
-        parts += [f"## {index.CONTEST_TITLE}", index.CONTEST_TEXT]
-        parts += [line for line in (contest_verdict(beside),) if line]
-        parts += [] if figure is None else [f"![{index.CONTEST_TITLE}: accuracy, agreement and speed]({figure})"]
-        parts += [tables.markdown(table.headers, table.rows) for table in index.contest_tables(beside)]
+        parts += [f"## {index.COMPARISON_TITLE}", index.COMPARISON_TEXT]
+        parts += [line for line in (comparison_verdict(beside),) if line]
+        parts += [] if figure is None else [f"![{index.COMPARISON_TITLE}: accuracy, agreement and speed]({figure})"]
+        parts += [tables.markdown(table.headers, table.rows) for table in index.comparison_tables(beside)]
         said = [f"- {tables.escaped(f'{s.name}: {remark}')}" for s in beside for remark in index.remarks(s)]
         parts += ["\n".join(said)] if said else []
     if alone or not beside:
@@ -77,7 +77,7 @@ def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = Non
 
 def svg_index(summaries: Mapping[str, Summary]) -> str | None:
     """The tool comparison's figure as a standalone SVG file; None where no report has a peer."""
-    drawn = figures.contest(tuple(_by_peer(summaries)[0].values()))
+    drawn = figures.comparison(tuple(_by_peer(summaries)[0].values()))
     return svg_file(drawn[0]) if drawn else None
 
 

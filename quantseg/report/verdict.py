@@ -19,7 +19,7 @@ def verdict(summary: Summary) -> str:
     return " ".join([_ours(summary), *_peer(summary), *([f"Note: {summary.note}."] if summary.note else [])])
 
 
-def contest_verdict(summaries: Sequence[Summary]) -> str:
+def comparison_verdict(summaries: Sequence[Summary]) -> str:
     """How often our model beats the other quantizer's, and the medians of both; '' where no report has a peer.
 
     Speeds that differ by less than 5 % count as equal.

@@ -14,15 +14,15 @@ REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "index.html"
 INDEX_MARKDOWN = "README.md"
 INDEX_JSON = "index.json"
-INDEX_FIGURE = "contest.svg"
+INDEX_FIGURE = "comparison.svg"
 
 
-def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tuple[Path, ...]:
-    """Writes report.json, report.md and index.html into `folder`. pictures: whether they include the images.
+def write_report(report: Report, folder: Path, *, images: bool = True) -> tuple[Path, ...]:
+    """Writes report.json, report.md and index.html into `folder`. images: whether they include the images.
 
     Everything is rendered before the first file is written. Raises OutputError where the folder is read-only.
     """
-    shown = report if pictures else replace(report, pictures=())
+    shown = report if images else replace(report, images=())
     texts = {REPORT_MARKDOWN: markdown_report(shown), REPORT_HTML: html_report(shown)}
     write_json(folder / REPORT_JSON, shown.to_json())
     for name, text in texts.items():
@@ -33,7 +33,7 @@ def write_report(report: Report, folder: Path, *, pictures: bool = True) -> tupl
 def write_index(folder: Path) -> tuple[Path, ...]:
     """Writes README.md, index.html and index.json for all reports in the folders of `folder`, sorted by folder name.
 
-    If any report has another quantizer's model, contest.svg shows the tool comparison. Raises DataError for a
+    If any report has another quantizer's model, comparison.svg shows the tool comparison. Raises DataError for a
     report.json that is not one of ours.
     """
     summaries = {path.parent.name: read_summary(path) for path in sorted(folder.glob(f"*/{REPORT_JSON}"))}

@@ -1,7 +1,7 @@
 """DeepLabV3+ (Chen et al., ECCV 2018, arXiv:1802.02611) over a MobileNetV2 encoder (arXiv:1801.04381).
 
 Depthwise convolutions, whose channels differ in range; ReLU6, which caps them; atrous convolutions and the average of
-the whole picture, brought back by bilinear interpolation and concatenated.
+the whole image, brought back by bilinear interpolation and concatenated.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Four convolutions down, two deconvolutions up, nothing beside them.
 
-The plainest network that gives a mask for a picture (deconvolution: Zeiler et al., CVPR 2010; for segmentation: Noh
+The plainest network that gives a mask for an image (deconvolution: Zeiler et al., CVPR 2010; for segmentation: Noh
 et al., ICCV 2015, arXiv:1505.04366). Without skips its deconvolutions must invent every border, and their kernels are
 larger than the stride, so that neighbouring outputs share inputs.
 """

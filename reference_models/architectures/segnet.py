@@ -24,7 +24,7 @@ class SegNet(nn.Module):
         self.head = nn.Conv2d(widths[0], classes, kernel_size=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits of every pixel of a picture."""
+        """Logits of every pixel of an image."""
         places = []
         for level in self.encoder:
             features, indices = pool(level(features))

@@ -1,7 +1,7 @@
 """U-Net (Ronneberger et al., MICCAI 2015, arXiv:1505.04597).
 
 Its decoder climbs with ConvTranspose2d, kernel 2 and stride 2, and joins the encoder by concatenation: the two things
-that make quantising a U-Net interesting. Convolutions are padded, so that the mask has the size of the picture.
+that make quantising a U-Net interesting. Convolutions are padded, so that the mask has the size of the image.
 """
 
 from itertools import pairwise

@@ -57,10 +57,10 @@ COMMANDS = (
     f"--val {SHARED}/data/camvid/val --limit 16 --no-masks --openvino",
     *(
         f"report {model} {RECIPE}/{Path(model).stem}.toml --data {SHARED}/data/camvid/val "
-        f"--calib {SHARED}/data/camvid/train --limit 32 --no-masks --no-pictures"
+        f"--calib {SHARED}/data/camvid/train --limit 32 --no-masks --no-images"
         for model in (DEEPLAB, ROAD, OCR)
     ),
-    f"report {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 --no-pictures",
+    f"report {SINET} {RECIPE}/sinet_portrait.toml --data {SHARED}/data/coco10 --no-images",
     f"report --data {SHARED}/data",
 )
 

@@ -13,7 +13,7 @@ import onnx
 from google.protobuf.message import Message
 from onnx import numpy_helper
 
-RENAMED: Mapping[str, str] = {}
+RENAMED: Mapping[str, str] = {"contestants": "compared", "pictures": "images"}
 """JSON key of the older side → key of the newer side."""
 ADDED = frozenset({"output"})
 """JSON keys that the newer side alone has on purpose: the output that is judged, which heads name since the rebuild."""

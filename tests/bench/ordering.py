@@ -95,7 +95,7 @@ def main() -> None:
         "Bits lost: log2 of the factor by which the scale of an output channel must exceed max|w|/127, so that no pair "
         "of neighbours saturates a sum of 16 bits in either library (quantization/pairs.py); mean over the output "
         "channels of all products whose kernels have pairs. Pinned: the part of what is left that falls to inputs that "
-        "cannot move (pictures, what an operator reads that mixes channels), by their share of a product's input "
+        "cannot move (images, what an operator reads that mixes channels), by their share of a product's input "
         "channels. "
         f"Goal: {GOAL} in the mean over the zoo. Above it by themselves: {', '.join(above) or 'none'}. "
         "Where one set of channels is read by many output channels (the wide layers behind each linear bottleneck of "

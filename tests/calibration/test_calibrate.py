@@ -27,8 +27,8 @@ def loaded(float_model: Path) -> FloatModel:
 
 
 @pytest.fixture(scope="module")
-def data(loaded: FloatModel, pictures: Path) -> Dataset:
-    return opener(pictures)(loaded.recipe, loaded.input)
+def data(loaded: FloatModel, images: Path) -> Dataset:
+    return opener(images)(loaded.recipe, loaded.input)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def test_a_damaged_partial_file_is_started_anew(
     assert calibrate(loaded, Choice(), context(data), partial=partial).table == done.table
 
 
-def test_a_model_without_integer_forms_cannot_be_calibrated(tmp_path: Path, pictures: Path) -> None:
+def test_a_model_without_integer_forms_cannot_be_calibrated(tmp_path: Path, images: Path) -> None:
     path = tmp_path / "m.onnx"
     body = "p = MaxPool<kernel_shape=[1,1]>(x) y = Tanh(p)"
     path.write_bytes(graph.to_bytes(graphs.graph(body, x=f"float[1,3,{SIZE},{SIZE}]", y="float[1,3,H,W]")))
     read = api.load(path)
     with pytest.raises(CalibrationError, match=r"m\.onnx: none of its operators has an integer form"):
-        calibrate(read, Choice(), context(opener(pictures)(read.recipe, read.input)))
+        calibrate(read, Choice(), context(opener(images)(read.recipe, read.input)))
 
 
 def test_a_calibration_of_another_model_or_recipe_is_refused(

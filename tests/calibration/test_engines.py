@@ -71,3 +71,9 @@ def test_an_engine_is_named_with_its_workers():
 def test_another_word_is_no_engine(words):
     with pytest.raises(CalibrationError, match=r"is no engine; choose serial, threads, processes, .* processes:4"):
         engine_named(words)
+
+
+def test_a_count_that_an_engine_cannot_have_is_refused() -> None:
+    assert engine_named("serial:1") == Serial()
+    with pytest.raises(CalibrationError, match="'serial:4': serial has 1 worker; choose threads or processes"):
+        engine_named("serial:4")

@@ -18,10 +18,10 @@ Prepare = Callable[[Path], str]
 
 
 @pytest.fixture
-def place(float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with net.onnx and data/."""
     shutil.copyfile(float_model, tmp_path / "net.onnx")
-    shutil.copytree(pictures, tmp_path / "data")
+    shutil.copytree(images, tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -103,7 +103,7 @@ MODELS: dict[str, tuple[Prepare, str]] = {
     "another kind of file": (write("m.onnx", b"\x89PNG\r\n\x1a\n, not a model"), "m.onnx: not an ONNX model"),
     "empty": (write("m.onnx", b""), "m.onnx: is empty; copy or export it again"),
     "a folder": (folder("m.onnx"), "m.onnx: is a folder; give the .onnx file inside it"),
-    "no picture": (
+    "no image": (
         network("y = MatMul(x, w)", "float[1,3]", w=graphs.noise(3, 2)), "m.onnx: no image-like input: it has"
     ),
     "quantised": (quantised, "m.onnx: is quantised already; give the float model it was made from"),
@@ -130,7 +130,7 @@ def test_a_bad_model(quantseg: Command, place: Path, name: str, command: str) ->
     assert refused(quantseg, place, command.format(prepare(place))).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["missing", "truncated", "another kind of file", "empty", "a folder", "no picture"])
+@pytest.mark.parametrize("name", ["missing", "truncated", "another kind of file", "empty", "a folder", "no image"])
 @pytest.mark.parametrize("command", ["evaluate {} --data data", "compare {} --data data"])
 def test_a_bad_model_to_measure(quantseg: Command, place: Path, name: str, command: str) -> None:
     prepare, message = MODELS[name]

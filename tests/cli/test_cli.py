@@ -61,15 +61,15 @@ def test_unknown_words_are_one_line_and_code_2(quantseg: Command, words: list[st
 
 
 def test_no_table_is_wider_than_a_terminal(
-    quantseg: Command, float_model: Path, int8_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, int8_model: Path, images: Path, tmp_path: Path
 ) -> None:
     for words in (
-        ["calibrate", float_model, "--data", pictures, "--output", tmp_path / "c.json"],
-        ["quantize", float_model, "--data", pictures, "--dry-run", "--verbose"],
+        ["calibrate", float_model, "--data", images, "--output", tmp_path / "c.json"],
+        ["quantize", float_model, "--data", images, "--dry-run", "--verbose"],
         ["inspect", int8_model, "--runs", 1, "--verbose"],
         ["inspect", float_model, "--runs", 1],
-        ["evaluate", int8_model, "--data", pictures, "--reference", float_model],
-        ["compare", float_model, "--data", pictures, "--rounds", 1],
+        ["evaluate", int8_model, "--data", images, "--reference", float_model],
+        ["compare", float_model, "--data", images, "--rounds", 1],
     ):
         outcome = quantseg(*words)
         assert outcome.code == 0, outcome.err
@@ -92,10 +92,10 @@ def test_an_error_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_calibrate_shows_scales_and_keeps_them(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "c.json", tmp_path / "d.json"
-    words = ["calibrate", float_model, "--data", pictures, "--calibrator", "minmax"]
+    words = ["calibrate", float_model, "--data", images, "--calibrator", "minmax"]
     outcome = quantseg(*words, "--output", first, "--json", second)
     assert outcome.code == 0
     assert f"wrote {first}\nwrote {second}\n" in outcome.out
@@ -107,27 +107,27 @@ def test_calibrate_shows_scales_and_keeps_them(
 
 
 def test_calibration_of_parts_merges_to_that_of_the_whole(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     parts = []
     for number in range(3):
         folder = tmp_path / f"part{number}"
         folder.mkdir()
-        (folder / f"{number}.png").write_bytes((pictures / f"images/{number}.png").read_bytes())
+        (folder / f"{number}.png").write_bytes((images / f"images/{number}.png").read_bytes())
         parts.append(tmp_path / f"{number}.json")
         assert quantseg("calibrate", float_model, "--data", folder, "--output", parts[-1], "--threads", 1).code == 0
     merged, whole = tmp_path / "merged.json", tmp_path / "whole.json"
     assert quantseg("calibrate", "--merge", *reversed(parts), "--output", merged).code == 0
     words = ["--workers", 2, "--threads", 1]
-    assert quantseg("calibrate", float_model, "--data", pictures, "--output", whole, *words).code == 0
+    assert quantseg("calibrate", float_model, "--data", images, "--output", whole, *words).code == 0
     assert merged.read_bytes() == whole.read_bytes()
 
 
 def test_an_interrupted_calibration_is_continued(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
-    words = ["calibrate", float_model, "--data", pictures, "--output"]
+    words = ["calibrate", float_model, "--data", images, "--output"]
     assert quantseg(*words, whole).code == 0
     monkeypatch.setattr("quantseg.calibration.calibrate.SAVE_EVERY_SECONDS", 0.0)
     write, kept = calibrations.write, []
@@ -151,10 +151,10 @@ def test_an_interrupted_calibration_is_continued(
 
 
 def test_an_interrupted_calibration_of_something_else_is_not(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     whole, broken = tmp_path / "whole.json", tmp_path / "broken.json"
-    words = ["calibrate", float_model, "--data", pictures, "--output"]
+    words = ["calibrate", float_model, "--data", images, "--output"]
     assert quantseg(*words, whole, "--scale", 0.5).code == 0
     whole.rename(tmp_path / "broken.json.partial")
     outcome = quantseg(*words, broken)
@@ -164,12 +164,12 @@ def test_an_interrupted_calibration_of_something_else_is_not(
 
 @pytest.mark.parametrize("qformat", ["qdq", "qoperator"])
 def test_quantize_writes_the_same_model_from_images_and_from_a_file(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, qformat: str
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, qformat: str
 ) -> None:
     a, b, c, plan = (tmp_path / name for name in ("a.onnx", "b.onnx", "c.json", "plan.json"))
-    assert quantseg("calibrate", float_model, "--data", pictures, "--output", c).code == 0
+    assert quantseg("calibrate", float_model, "--data", images, "--output", c).code == 0
     words = ["quantize", float_model, "--format", qformat]
-    assert quantseg(*words, "--data", pictures, "--effort", "fast", "--output", a).code == 0
+    assert quantseg(*words, "--data", images, "--effort", "fast", "--output", a).code == 0
     outcome = quantseg(*words, "--calibration", c, "--output", b, "--json", plan)
     assert outcome.code == 0
     assert a.read_bytes() == b.read_bytes()
@@ -181,9 +181,9 @@ def test_quantize_writes_the_same_model_from_images_and_from_a_file(
 
 
 def test_quantize_says_what_stays_float_and_why(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    words = ["quantize", float_model, "--data", pictures, "--effort", "fast", "--exclude", "MaxPool", "--dry-run"]
+    words = ["quantize", float_model, "--data", images, "--effort", "fast", "--exclude", "MaxPool", "--dry-run"]
     outcome = quantseg(*words, "--json", tmp_path / "plan.json")
     assert "27 of 29 nodes compute in integers" in outcome.out
     assert re.search(r"^ +2 +excluded by --exclude$", outcome.out, re.MULTILINE)
@@ -194,9 +194,9 @@ def test_quantize_says_what_stays_float_and_why(
 
 
 def test_another_calibrator_chooses_anew_from_the_same_file(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    assert quantseg("calibrate", float_model, "--data", pictures, "--output", tmp_path / "c.json").code == 0
+    assert quantseg("calibrate", float_model, "--data", images, "--output", tmp_path / "c.json").code == 0
     plans = {}
     for name in ("minmax", "entropy"):
         plan = tmp_path / f"{name}.json"
@@ -206,34 +206,34 @@ def test_another_calibrator_chooses_anew_from_the_same_file(
     assert plans["entropy"] <= plans["minmax"]
 
 
-def test_later_commands_need_no_flags(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_later_commands_need_no_flags(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     """The written model carries its preprocessing: the same scores with no flag as with all of them."""
     flags = ["--mean", "0.4,0.5,0.6", "--std", "0.25", "--channels", "BGR", "--classes", "sky, road, car"]
     model, plain, flagged = tmp_path / "m.onnx", tmp_path / "plain.json", tmp_path / "flagged.json"
-    assert quantseg("quantize", float_model, "--data", pictures, "--output", model, *flags).code == 0
-    outcome = quantseg("evaluate", model, "--data", pictures, "--json", plain)
+    assert quantseg("quantize", float_model, "--data", images, "--output", model, *flags).code == 0
+    outcome = quantseg("evaluate", model, "--data", images, "--json", plain)
     assert (outcome.code, outcome.err) == (0, "")
     assert re.search(r"^road ", outcome.out, re.MULTILINE)
-    assert quantseg("evaluate", model, "--data", pictures, "--json", flagged, *flags).code == 0
+    assert quantseg("evaluate", model, "--data", images, "--json", flagged, *flags).code == 0
     assert plain.read_bytes() == flagged.read_bytes()
 
 
 def test_a_recipe_file_says_the_same_as_flags(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text('[input]\nmean = [0.4, 0.5, 0.6]\nchannels = "BGR"\n')
     a, b = tmp_path / "a.onnx", tmp_path / "b.onnx"
-    words = ["quantize", float_model, "--data", pictures, "--output"]
+    words = ["quantize", float_model, "--data", images, "--output"]
     assert quantseg(*words, a, "--recipe", recipe).code == 0
     assert quantseg(*words, b, "--mean", "0.4,0.5,0.6", "--channels", "BGR").code == 0
     assert a.read_bytes() == b.read_bytes()
 
 
-def test_settings_reach_the_model(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_settings_reach_the_model(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     flags = ["--activation-type", "int8", "--per-tensor", "--symmetric", "--reduce-range", "--include", "Conv"]
-    assert quantseg("quantize", float_model, "--data", pictures, "--dry-run", "--json", plan, *flags).code == 0
+    assert quantseg("quantize", float_model, "--data", images, "--dry-run", "--json", plan, *flags).code == 0
     content = json.loads(plan.read_text())
     assert content["settings"] == {
         "activation": "int8", "weight": "int8", "per_channel": False, "symmetric": True, "full_range_weights": False,
@@ -276,10 +276,10 @@ def test_inspect_holds_convolutions_against_the_best_matrix_product(
 
 
 def test_evaluate_compares_with_labels_and_with_the_float_model(
-    quantseg: Command, float_model: Path, int8_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, int8_model: Path, images: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "e.json"
-    outcome = quantseg("evaluate", int8_model, "--data", pictures, "--reference", float_model, "--json", file)
+    outcome = quantseg("evaluate", int8_model, "--data", images, "--reference", float_model, "--json", file)
     assert outcome.code == 0
     for words in ("mean IoU", "boundary IoU", "pixel accuracy", "agreement with the float masks", "output SQNR"):
         assert words in outcome.out
@@ -290,9 +290,9 @@ def test_evaluate_compares_with_labels_and_with_the_float_model(
 
 
 def test_evaluate_without_labels_tells_the_agreement_alone(
-    quantseg: Command, float_model: Path, int8_model: Path, pictures: Path
+    quantseg: Command, float_model: Path, int8_model: Path, images: Path
 ) -> None:
-    words = ["evaluate", int8_model, "--data", pictures, "--reference", float_model, "--limit", 2, "--no-masks"]
+    words = ["evaluate", int8_model, "--data", images, "--reference", float_model, "--limit", 2, "--no-masks"]
     outcome = quantseg(*words)
     assert outcome.code == 0
     assert "agreement with the float masks" in outcome.out
@@ -313,21 +313,21 @@ def test_benchmark_times_models_beside_each_other(
     assert "rounds: 1, runs in each: 1, threads: 1" in outcome.out
 
 
-def test_compare_shows_three_models(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_compare_shows_three_models(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.json"
-    outcome = quantseg("compare", float_model, "--data", pictures, "--rounds", 1, "--json", file)
+    outcome = quantseg("compare", float_model, "--data", images, "--rounds", 1, "--json", file)
     assert outcome.code == 0
-    names = [entry["name"] for entry in json.loads(file.read_text())["contestants"]]
+    names = [entry["name"] for entry in json.loads(file.read_text())["compared"]]
     assert names == ["float", "onnxruntime quantizer", "quantseg"]
     assert re.search(r"^float +onnxruntime +100.0 % +∞", outcome.out, re.MULTILINE)
 
 
 def test_compare_without_the_extra_is_one_line(
-    quantseg: Command, float_model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    quantseg: Command, float_model: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     for words in (
-        ("compare", float_model, "--data", pictures, "--openvino"),
+        ("compare", float_model, "--data", images, "--openvino"),
         ("benchmark", float_model, "--runtime", "openvino"),
     ):
         outcome = quantseg(*words)
@@ -337,14 +337,14 @@ def test_compare_without_the_extra_is_one_line(
 
 @pytest.mark.skipif(find_spec("nncf") is None or find_spec("openvino") is None, reason="nncf or openvino is an extra")
 def test_compare_and_benchmark_with_openvino(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.json"
-    outcome = quantseg("compare", float_model, "--data", pictures, "--rounds", 1, "--openvino", "--json", file)
+    outcome = quantseg("compare", float_model, "--data", images, "--rounds", 1, "--openvino", "--json", file)
     assert outcome.code == 0
     assert [line[:5] for line in outcome.err.splitlines()] == ["note:"]
     content = json.loads(file.read_text())
-    assert [entry["runtime"] for entry in content["contestants"]] == 3 * ["onnxruntime"] + 3 * ["openvino"]
+    assert [entry["runtime"] for entry in content["compared"]] == 3 * ["onnxruntime"] + 3 * ["openvino"]
     assert set(content["machine"]["packages"]) > {"onnxruntime", "openvino", "nncf"}
     assert max(map(len, outcome.out.splitlines()[:-1])) <= 100  # the last tells the file
     for words in (r"^NNCF +openvino +\d", r" threads$", r"^onnxruntime \S+, openvino \S+, nncf \S+$"):
@@ -354,11 +354,11 @@ def test_compare_and_benchmark_with_openvino(
     assert re.search(r"; openvino \d+\.\d+\.\d+$", timed.out, re.MULTILINE)
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path: Path, float_model: Path, pictures: Path) -> None:
+def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path: Path, float_model: Path, images: Path) -> None:
     """As in `quantseg quantize … | head -1`: the plan is printed before the files are written."""
     reading, writing = os.pipe()
     os.close(reading)
-    words = ["quantize", str(float_model), "--data", str(pictures), "-o", str(tmp_path / "a.onnx")]
+    words = ["quantize", str(float_model), "--data", str(images), "-o", str(tmp_path / "a.onnx")]
     words += ["--json", str(tmp_path / "p.json")]
     command = [sys.executable, "-m", "quantseg", *words]
     done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)

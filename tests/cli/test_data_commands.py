@@ -53,7 +53,7 @@ def test_compare_judges_on_another_split(quantseg: Command, float_model: Path, r
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "2 images to calibrate, 3 to compare" in outcome.out
-    assert json.loads(kept.read_text())["contestants"]
+    assert json.loads(kept.read_text())["compared"]
 
 
 @pytest.mark.parametrize("command", ["calibrate", "quantize", "evaluate", "compare"])
@@ -97,7 +97,7 @@ def test_a_list_that_leads_out_of_the_folder_ends_with_code_2(
     assert not list(tmp_path.glob("*.onnx"))
 
 
-def test_a_model_is_evaluated_on_drawn_pictures(quantseg: Command, float_model: Path) -> None:
+def test_a_model_is_evaluated_on_drawn_images(quantseg: Command, float_model: Path) -> None:
     outcome = quantseg("evaluate", float_model, "--data", "cells:2@8x8#100", "--threads", "1")
     assert outcome.code == 0, outcome.err
     assert "mean IoU" in outcome.out

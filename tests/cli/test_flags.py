@@ -2,15 +2,22 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 import quantseg
+from quantseg.calibration.calibrators import CALIBRATORS
 from quantseg.cli.flags import FLAGS, as_flags
 from quantseg.cli.main import app
+from quantseg.data.heads import HEADS
+from quantseg.data.values import RESIZES
+from quantseg.mixed_precision.targets import TARGETS
+from quantseg.quantization.formats import FORMATS
+from quantseg.refinement.levels import EFFORTS
 from tests.support.command_line import Command
 
 LIBRARY = Path(quantseg.__file__).parent
@@ -45,10 +52,14 @@ def raised() -> Iterator[tuple[str, str]]:
                         yield f"{path.relative_to(LIBRARY)}:{node.lineno}", part.value
 
 
+def commands() -> list[Any]:
+    """Every command."""
+    return list(typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
+
+
 def options() -> set[str]:
     """Every flag of every command."""
-    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
-    return {flag for one in commands for option in one.params for flag in (*option.opts, *option.secondary_opts)}
+    return {flag for one in commands() for option in one.params for flag in (*option.opts, *option.secondary_opts)}
 
 
 def test_no_message_of_the_library_names_a_flag() -> None:
@@ -80,6 +91,21 @@ def test_every_flag_exists() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flag", "table"),
+    [
+        ("--calibrator", CALIBRATORS), ("--head", HEADS), ("--format", FORMATS), ("--effort", EFFORTS),
+        ("--target", TARGETS), ("--resize", RESIZES),
+    ],
+)  # fmt: skip
+def test_the_help_of_a_choice_names_all_that_can_be_chosen(flag: str, table: Iterable[str]) -> None:
+    """The texts are written by hand, so that --help imports no table."""
+    told = [param.help for command in commands() for param in command.params if flag in param.opts]
+    assert told
+    for text in told:
+        assert set(table) <= set(re.findall(r"[a-z][a-z0-9-]*", text)), text
+
+
+@pytest.mark.parametrize(
     ("message", "shown"),
     [
         ("leave it float with exclude=conv1, or allow that with full_range_weights=True",
@@ -107,9 +133,9 @@ def test_parameters_become_flags(message: str, shown: str) -> None:
     assert as_flags(message) == shown
 
 
-def test_the_command_line_shows_flags(quantseg: Command, float_model: Path, pictures: Path) -> None:
-    outcome = quantseg("quantize", float_model, "--data", pictures, "--effort", "fast", "--exclude", "nowhere")
+def test_the_command_line_shows_flags(quantseg: Command, float_model: Path, images: Path) -> None:
+    outcome = quantseg("quantize", float_model, "--data", images, "--effort", "fast", "--exclude", "nowhere")
     fact = "no node has this name or type; quantize --dry-run -v lists the names"
     assert (outcome.code, outcome.err.splitlines()[-1]) == (2, f"error: --exclude 'nowhere': {fact}")
-    outcome = quantseg("quantize", float_model, "--data", pictures, "--no-timing")
+    outcome = quantseg("quantize", float_model, "--data", images, "--no-timing")
     assert outcome.err.startswith("error: --no-timing belongs to --target ort-cpu; ")

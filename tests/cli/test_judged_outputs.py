@@ -31,21 +31,21 @@ def two_maps(float_model, tmp_path):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_names_the_output_where_there_are_several(quantseg, two_maps, float_model, pictures, tmp_path, name):
+def test_the_table_names_the_output_where_there_are_several(quantseg, two_maps, float_model, images, tmp_path, name):
     file = tmp_path / "f.json"
     told = {}
     for model in (two_maps, float_model):
-        words = [{"MODEL": model, "DATA": pictures}.get(word, word) for word in COMMANDS[name]]
+        words = [{"MODEL": model, "DATA": images}.get(word, word) for word in COMMANDS[name]]
         more = ("-o", tmp_path / "m.onnx") if name == "search" else ()
         done = quantseg(*words, "--threads", 1, "--json", file, *more)
         assert done.code == 0, done.err
         told[model] = done.out
         values = json.loads(file.read_text())
-        assert (values["contestants"][1]["evaluation"] if name == "compare" else values)["output"] == "y"
+        assert (values["compared"][1]["evaluation"] if name == "compare" else values)["output"] == "y"
     assert told[two_maps].count(NOTE) == 1
     assert "judged: output" not in told[float_model]
 
 
-def test_another_output_is_judged_where_it_is_named(quantseg, two_maps, pictures):
-    done = quantseg("evaluate", two_maps, "--data", pictures, "--output-name", "aux", "--threads", 1)
+def test_another_output_is_judged_where_it_is_named(quantseg, two_maps, images):
+    done = quantseg("evaluate", two_maps, "--data", images, "--output-name", "aux", "--threads", 1)
     assert "judged: output 'aux', not 'y'" in done.out

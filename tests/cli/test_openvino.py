@@ -45,7 +45,7 @@ FUSED = ("HardSigmoid", "HardSwish", "PRelu")
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A block of MobileNetV3 and a PRelu, for the pictures of conftest."""
+    """A block of MobileNetV3 and a PRelu, for the images of conftest."""
     shapes = {"w1": (8, 3, 3, 3), "w2": (8, 1, 3, 3), "w3": (8, 8, 1, 1), "w4": (3, 8, 1, 1)}
     weights = {name: kernel(*shape, seed=number) * 2 for number, (name, shape) in enumerate(shapes.items())}
     slopes = np.linspace(-0.5, 0.9, 8, dtype=np.float32).reshape(8, 1, 1)
@@ -62,18 +62,18 @@ def operators(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 def test_the_file_runs_in_onnxruntime_as_exactly_as_the_portable_one(
-    quantseg: Command, network: Path, pictures: Path, tmp_path: Path, effort: str
+    quantseg: Command, network: Path, images: Path, tmp_path: Path, effort: str
 ) -> None:
     found = {}
     for target in ("portable", "openvino"):
         path = tmp_path / f"{target}.onnx"
-        words = ["--data", pictures, "--effort", effort, "--target", target, "-o", path, "--json", tmp_path / "p.json"]
+        words = ["--data", images, "--effort", effort, "--target", target, "-o", path, "--json", tmp_path / "p.json"]
         outcome = quantseg("quantize", network, *words)
         assert outcome.code == 0, outcome.err
         assert ("onnxruntime does not, and is slower" in " ".join(outcome.out.split())) == (target == "openvino")
         model = api.load(network)
         with open_pair(network, path, threads=1) as (reference, candidate):
-            judged = evaluate(reference, candidate, opener(pictures)(model.recipe, model.input), model.recipe)
+            judged = evaluate(reference, candidate, opener(images)(model.recipe, model.input), model.recipe)
         assert judged.sqnr_db is not None
         found[target] = judged
     assert found["openvino"].agreement > found["portable"].agreement - 0.005
@@ -85,10 +85,10 @@ def test_the_file_runs_in_onnxruntime_as_exactly_as_the_portable_one(
 
 
 def test_a_calibration_file_was_made_of_other_tensors(
-    quantseg: Command, network: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, network: Path, images: Path, tmp_path: Path
 ) -> None:
     kept = tmp_path / "ranges.npz"
-    assert quantseg("calibrate", network, "--data", pictures, "-o", kept).code == 0
+    assert quantseg("calibrate", network, "--data", images, "-o", kept).code == 0
     outcome = quantseg("quantize", network, "--calibration", kept, "--target", "openvino", "-o", tmp_path / "m.onnx")
     assert outcome.code == 2
     assert "--target openvino observes other tensors than a calibration file has; give --data" in outcome.err
@@ -96,15 +96,15 @@ def test_a_calibration_file_was_made_of_other_tensors(
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_search_writes_it_too(quantseg: Command, network: Path, pictures: Path, tmp_path: Path) -> None:
-    words = ["--data", pictures, "--calib", pictures, "--evaluations", 1, "--effort", "fast", "--max-iou-drop", 100]
+def test_search_writes_it_too(quantseg: Command, network: Path, images: Path, tmp_path: Path) -> None:
+    words = ["--data", images, "--calib", images, "--evaluations", 1, "--effort", "fast", "--max-iou-drop", 100]
     outcome = quantseg("search", network, *words, "--target", "openvino", "-o", tmp_path / "m.onnx")
     assert outcome.code == 0, outcome.err
     assert {*FUSED} <= {*operators(tmp_path / "m.onnx")}
 
 
-def test_other_formats_write_no_product_without_a_grid(network: Path, pictures: Path) -> None:
-    candidate = of_file(network, pictures, Options(target=TargetOptions("openvino"), threads=1))
+def test_other_formats_write_no_product_without_a_grid(network: Path, images: Path) -> None:
+    candidate = of_file(network, images, Options(target=TargetOptions("openvino"), threads=1))
     assert written(candidate).qformat == "qdq"
     for qformat in ("qoperator", "channels-last"):
         with pytest.raises(PlanError, match=f"^activations are fused into products in qdq, not in {qformat}$"):
@@ -113,12 +113,12 @@ def test_other_formats_write_no_product_without_a_grid(network: Path, pictures: 
 
 @needs_openvino
 def test_openvino_fuses_every_activation_and_gives_onnxruntimes_masks(
-    network: Path, pictures: Path, tmp_path: Path
+    network: Path, images: Path, tmp_path: Path
 ) -> None:
     found, fusing = {}, FUSED_BY_OPENVINO
     for name, kept in {"openvino": fusing, "unfused": replace(fusing, activations=frozenset())}.items():
         model = read_float_model(network, fusing=kept)
-        given = api.calibrate(model, pictures, options=Options(threads=1))
+        given = api.calibrate(model, images, options=Options(threads=1))
         plain = Candidate(model, given.calibration.table, Options().settings)
         written(plain).save(tmp_path / f"{name}.onnx")
         feeds = {model.input.name: np.random.default_rng(0).random((1, 3, 32, 32), np.float32)}
@@ -132,7 +132,7 @@ def test_openvino_fuses_every_activation_and_gives_onnxruntimes_masks(
     runtimes = (RUNTIMES["openvino"], RUNTIMES["onnxruntime"])
     sessions = [runtime.open(path, threads=1) for runtime in runtimes]
     try:
-        images = opener(pictures)(model.recipe, model.input)
+        images = opener(images)(model.recipe, model.input)
         for number in range(len(images.names)):
             feeds = {model.input.name: images.load(number).tensor}
             one, other = (session.run(feeds)[0].argmax(1) for session in sessions)

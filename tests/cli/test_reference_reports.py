@@ -36,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The white blood cells alone: 11 pictures of noise, of which the 5th and the 10th are held out."""
+    """The white blood cells alone: 11 images of noise, of which the 5th and the 10th are held out."""
     folder = tmp_path_factory.mktemp("root")
     for part, shape in (("images", (SIZE, SIZE, 3)), ("masks", (SIZE, SIZE))):
         (folder / "wbc" / part).mkdir(parents=True)
@@ -101,7 +101,7 @@ def test_every_reference_model_is_reported_beside_the_other_tool(
     index = (tmp_path / "r/index.html").read_text()
     for name, remedy in remedies.items():
         assert (rows[name]["data"], rows[name]["float_iou"]) == (None, None)
-        assert "not its own pictures" in str(rows[name]["note"])
+        assert "not its own images" in str(rows[name]["note"])
         assert remedy in str(rows[name]["note"])
         own = [(tmp_path / "r" / name / file).read_text() for file in ("report.md", "index.html")]
         for form in (re.sub(r"\s+", " ", outcome.out), index, *own):
@@ -181,7 +181,7 @@ def test_what_cannot_be_is_one_clear_line(
     assert not list(Path().iterdir())
 
 
-def test_too_few_pictures_to_hold_one_out_are_an_error(
+def test_too_few_images_to_hold_one_out_are_an_error(
     quantseg: Command, zoo: Callable[..., None], tmp_path: Path
 ) -> None:
     zoo("b_white")
@@ -189,4 +189,4 @@ def test_too_few_pictures_to_hold_one_out_are_an_error(
     Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "few/wbc/images/1.png")
     outcome = quantseg("report", "--data", tmp_path / "few", "--limit", 1, "--no-peer", "--rounds", 1)
     assert outcome.code == 2
-    assert "wbc: 1 pictures, none of them held out" in outcome.err
+    assert "wbc: 1 images, none of them held out" in outcome.err

@@ -8,13 +8,13 @@ from quantseg.cli import making
 from tests.support.command_line import Command, shell
 
 
-def test_a_newcomers_session(float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_newcomers_session(float_model: Path, images: Path, tmp_path: Path) -> None:
     """The three commands of the README, as typed."""
     (tmp_path / "model.onnx").write_bytes(float_model.read_bytes())
     for command in (
-        f"calibrate model.onnx --data {pictures}",
-        f"quantize model.onnx --data {pictures} --output model.int8.onnx",
-        f"report model.onnx --data {pictures} --rounds 1",
+        f"calibrate model.onnx --data {images}",
+        f"quantize model.onnx --data {images} --output model.int8.onnx",
+        f"report model.onnx --data {images} --rounds 1",
     ):
         result = shell(*command.split(), cwd=tmp_path)
         assert result.returncode == 0, result.stderr
@@ -28,11 +28,11 @@ def test_a_newcomers_session(float_model: Path, pictures: Path, tmp_path: Path) 
     }
 
 
-def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.json"
-    assert quantseg("calibrate", float_model, "--data", pictures, "--output", file).code == 0
-    words = ["report", float_model, "--data", pictures, "--calibration", file, "--output", tmp_path / "r"]
-    more = ["--rounds", 1, "--name", "tiny", "--no-pictures", "--json", tmp_path / "all.json"]
+    assert quantseg("calibrate", float_model, "--data", images, "--output", file).code == 0
+    words = ["report", float_model, "--data", images, "--calibration", file, "--output", tmp_path / "r"]
+    more = ["--rounds", 1, "--name", "tiny", "--no-images", "--json", tmp_path / "all.json"]
     outcome = quantseg(*words, *more)
     assert outcome.code == 0
     assert outcome.out.startswith("tiny: The int8 model is ")
@@ -44,9 +44,9 @@ def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, pi
 
 
 def test_another_tools_model_stands_beside_on_request(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    outcome = quantseg("report", float_model, "--data", pictures, "--output", tmp_path, "--rounds", 1, "--peer")
+    outcome = quantseg("report", float_model, "--data", images, "--output", tmp_path, "--rounds", 1, "--peer")
     assert outcome.code == 0
     assert "That of onnxruntime's own quantizer is " in outcome.out
     content = json.loads((tmp_path / "net/report.json").read_text())
@@ -57,10 +57,10 @@ def test_another_tools_model_stands_beside_on_request(
 
 
 def test_another_tool_needs_images_to_calibrate_on(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    assert quantseg("calibrate", float_model, "--data", pictures, "--output", tmp_path / "c.json").code == 0
-    words = ["report", float_model, "--data", pictures, "--calibration", tmp_path / "c.json", "--peer"]
+    assert quantseg("calibrate", float_model, "--data", images, "--output", tmp_path / "c.json").code == 0
+    words = ["report", float_model, "--data", images, "--calibration", tmp_path / "c.json", "--peer"]
     outcome = quantseg(*words, "--output", tmp_path / "r")
     assert outcome.code == 2
     assert "give --calib, not --calibration" in outcome.err
@@ -75,7 +75,7 @@ def test_another_tool_needs_images_to_calibrate_on(
         ("camvid:{0}/roads#val", "'camvid:roads#val'"),
         ("/encoder/Conv_0", "/encoder/Conv_0"),
         ("../shared/data", "../shared/data"),
-        ("--no-pictures", "--no-pictures"),
+        ("--no-images", "--no-images"),
     ],
 )
 def test_a_report_tells_the_command_without_folders_of_this_machine(

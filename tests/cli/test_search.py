@@ -17,9 +17,9 @@ from quantseg import api
 from quantseg.data.sources import opener
 from quantseg.errors import DataError
 from quantseg.mixed_precision.budget import Budget, moves, weighing
-from quantseg.mixed_precision.budget.judging import JudgedImages
+from quantseg.mixed_precision.budget.judging import EvaluationImages
 from quantseg.mixed_precision.budget.search import Found, Weighing, halves, search
-from quantseg.mixed_precision.budget.weighing import by_work, in_int8, work_shares
+from quantseg.mixed_precision.budget.weighing import by_macs, in_int8, work_shares
 from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.affine import Range
 from quantseg.quantization.candidate import Candidate
@@ -33,8 +33,8 @@ CELLS = ROOT / "reference_models/weights/cells_unet.onnx"
 
 
 @pytest.fixture
-def plain(float_model: Path, pictures: Path) -> Candidate:
-    return of_file(float_model, pictures)
+def plain(float_model: Path, images: Path) -> Candidate:
+    return of_file(float_model, images)
 
 
 def found(plain: Candidate, data: Path, budget: Budget, evaluations: int = 8, *, labelled: bool = False) -> Found:
@@ -43,8 +43,8 @@ def found(plain: Candidate, data: Path, budget: Budget, evaluations: int = 8, *,
     nodes = [str(node.name) for node in plain.prepared.model.graph]
     harm = {name: float(place + 1) for place, name in enumerate(nodes)}
     images = opener(data, masks=labelled)(plain.model.recipe, plain.model.input)
-    weighed = Weighing(by_work(shares), shares, lambda: harm)
-    return search(plain, JudgedImages(images, budget, labelled), weighed, context(), evaluations=evaluations)
+    weighed = Weighing(by_macs(shares), shares, lambda: harm)
+    return search(plain, EvaluationImages(images, budget, labelled), weighed, context(), evaluations=evaluations)
 
 
 def errors(outcome: Outcome) -> list[str]:
@@ -52,17 +52,17 @@ def errors(outcome: Outcome) -> list[str]:
     return [line for line in outcome.err.splitlines() if not line.startswith("note: ")]
 
 
-def copied(pictures: Path, folder: Path, **changed: Any) -> Path:
-    """The pictures with all masks made of `fill`, or of another size."""
-    shutil.copytree(pictures, folder)
+def copied(images: Path, folder: Path, **changed: Any) -> Path:
+    """The images with all masks made of `fill`, or of another size."""
+    shutil.copytree(images, folder)
     for mask in sorted((folder / "masks").iterdir()):
         size = changed.get("size", 32)
         Image.fromarray(np.full((size, size), changed.get("fill", 0), np.uint8)).save(mask)
     return folder
 
 
-def test_a_loose_budget_is_held_by_all_int8(plain: Candidate, pictures: Path) -> None:
-    done = found(plain, pictures, Budget(50.0))
+def test_a_loose_budget_is_held_by_all_int8(plain: Candidate, images: Path) -> None:
+    done = found(plain, images, Budget(50.0))
     assert done.is_met
     assert [point.float_nodes for point in done.walk.points] == [frozenset()]
     assert done.candidate.overrides.kept_float == {}
@@ -70,10 +70,10 @@ def test_a_loose_budget_is_held_by_all_int8(plain: Candidate, pictures: Path) ->
 
 
 def test_a_tight_budget_leaves_nodes_float_and_their_model_is_as_good_as_was_judged(
-    plain: Candidate, pictures: Path
+    plain: Candidate, images: Path
 ) -> None:
-    loose = found(plain, pictures, Budget(50.0)).walk.best
-    done = found(plain, pictures, Budget(loose.drop / 2), 12)
+    loose = found(plain, images, Budget(50.0)).walk.best
+    done = found(plain, images, Budget(loose.drop / 2), 12)
     best = done.walk.best
     assert done.is_met
     assert best.drop <= loose.drop / 2
@@ -87,14 +87,14 @@ def test_a_tight_budget_leaves_nodes_float_and_their_model_is_as_good_as_was_jud
     assert in_int8(made.plan, shares) == best.int8_share
 
 
-def test_the_same_search_finds_the_same(plain: Candidate, pictures: Path) -> None:
-    first, second = (found(plain, pictures, Budget(0.5)).to_json() for _ in range(2))
+def test_the_same_search_finds_the_same(plain: Candidate, images: Path) -> None:
+    first, second = (found(plain, images, Budget(0.5)).to_json() for _ in range(2))
     assert first == second
     assert first["precisions"] == ["int8", "float"]
 
 
-def test_without_labels_the_loss_is_what_is_missing_to_agreement(plain: Candidate, pictures: Path) -> None:
-    (point,) = found(plain, pictures, Budget(50.0)).walk.points
+def test_without_labels_the_loss_is_what_is_missing_to_agreement(plain: Candidate, images: Path) -> None:
+    (point,) = found(plain, images, Budget(50.0)).walk.points
     assert point.drop == pytest.approx(100 * (1 - point.agreement))
     assert np.mean(list(point.class_drops.values())) == pytest.approx(point.drop)
 
@@ -111,33 +111,33 @@ def test_a_move_spares_a_tensor_by_the_nodes_at_both_its_ends(plain: Candidate) 
     assert kinds == ["Concat", "Conv", "Conv", "Conv", "MaxPool", "Relu"]
 
 
-def test_measured_harms_tell_a_broken_node_from_the_others(plain: Candidate, pictures: Path) -> None:
+def test_measured_harms_tell_a_broken_node_from_the_others(plain: Candidate, images: Path) -> None:
     """A range a hundred times too wide: the node that writes the tensor, and those that read it, do most harm."""
     graph = plain.prepared.model.graph
     wide = str(next(node for node in graph if node.op_type == "Relu").outputs[0].name)
     ranges = dict(plain.ranges.ranges)
     ranges[wide] = Range(0.0, 100 * ranges[wide].maximum)
     broken = replace(plain, ranges=replace(plain.ranges, ranges=ranges))
-    images = opener(pictures)(plain.model.recipe, plain.model.input)
-    harm = weighing.harms(broken, context(images))
+    images = opener(images)(plain.model.recipe, plain.model.input)
+    harm = weighing.noise_of_nodes(broken, context(images))
     ends = {str(user.name) for node in graph for out in node.outputs if out.name == wide for user, _ in out.uses()}
     assert max(harm, key=lambda name: harm[name]) in ends | {str(graph[0].name)}
-    assert harm == weighing.harms(broken, context(images, threads=2))
+    assert harm == weighing.noise_of_nodes(broken, context(images, threads=2))
 
 
-def test_every_other_image_is_calibrated_on_and_the_others_are_judged(pictures: Path, float_model: Path) -> None:
+def test_every_other_image_is_calibrated_on_and_the_others_are_judged(images: Path, float_model: Path) -> None:
     model = api.load(float_model)
-    calibrated, judged = halves(opener(pictures)(model.recipe, model.input))
+    calibrated, judged = halves(opener(images)(model.recipe, model.input))
     assert calibrated.names == ("0.png", "2.png")
     assert judged.names == ("1.png",)
     with pytest.raises(DataError, match="one image cannot be calibrated on and be judged"):
-        halves(opener(pictures, limit=1)(model.recipe, model.input))
+        halves(opener(images, limit=1)(model.recipe, model.input))
 
 
 def test_the_command_writes_a_model_a_table_a_figure_and_json(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    words = ["search", float_model, "--data", pictures, "--calib", pictures, "--threads", 1, "--max-iou-drop", 3]
+    words = ["search", float_model, "--data", images, "--calib", images, "--threads", 1, "--max-iou-drop", 3]
     paths = {name: tmp_path / name for name in ("a.onnx", "a.json", "a.svg", "b.onnx")}
     outcome = quantseg(*words, "-o", paths["a.onnx"], "--json", paths["a.json"], "--figure", paths["a.svg"])
     assert outcome.code == 0, outcome.err
@@ -161,11 +161,11 @@ def test_the_command_writes_a_model_a_table_a_figure_and_json(
 
 
 def test_a_budget_that_cannot_be_met_is_said_and_the_best_is_written(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "best.onnx"
     words = ["--max-iou-drop", 0, "--evaluations", 2, "--threads", 1, "-o", target]
-    outcome = quantseg("search", float_model, "--data", pictures, "--effort", "fast", *words)
+    outcome = quantseg("search", float_model, "--data", images, "--effort", "fast", *words)
     assert outcome.code == 3
     (error,) = errors(outcome)
     assert re.fullmatch(
@@ -178,8 +178,8 @@ def test_a_budget_that_cannot_be_met_is_said_and_the_best_is_written(
     onnx.checker.check_model(onnx.load(target), full_check=True)
 
 
-def test_labels_and_a_class_of_its_own(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
-    words = ["--data", pictures, "--labels", "--classes", "sky,road,Car", "--max-class-drop", "car=30", "--threads", 1]
+def test_labels_and_a_class_of_its_own(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
+    words = ["--data", images, "--labels", "--classes", "sky,road,Car", "--max-class-drop", "car=30", "--threads", 1]
     words += ["--max-iou-drop", 30, "--figure", tmp_path / "f.svg"]
     outcome = quantseg("search", float_model, *words, "--effort", "fast", "-o", tmp_path / "m.onnx")
     assert outcome.code == 0, outcome.err
@@ -197,9 +197,9 @@ def test_labels_and_a_class_of_its_own(quantseg: Command, float_model: Path, pic
     (["--target", "ort-cpu", "--evaluations", "1"], "give --evaluations 2"),
 ])  # fmt: skip
 def test_what_cannot_be_asked_for_is_one_line(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, words: list[str], message: str
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    outcome = quantseg("search", float_model, "--data", pictures, "--effort", "fast", "-o", tmp_path / "m.onnx", *words)
+    outcome = quantseg("search", float_model, "--data", images, "--effort", "fast", "-o", tmp_path / "m.onnx", *words)
     (error,) = errors(outcome)
     assert outcome.code == 2
     assert message in error
@@ -207,15 +207,15 @@ def test_what_cannot_be_asked_for_is_one_line(
 
 
 def test_data_that_cannot_be_judged_on_is_one_line(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     bare, single = tmp_path / "bare", tmp_path / "single"
-    shutil.copytree(pictures / "images", bare)
+    shutil.copytree(images / "images", bare)
     single.mkdir()
-    shutil.copy(pictures / "images/0.png", single)
-    small = copied(pictures, tmp_path / "small", size=16)
-    void = copied(pictures, tmp_path / "void", fill=255)
-    same = copied(pictures, tmp_path / "same", fill=1)
+    shutil.copy(images / "images/0.png", single)
+    small = copied(images, tmp_path / "small", size=16)
+    void = copied(images, tmp_path / "void", fill=255)
+    same = copied(images, tmp_path / "same", fill=1)
     for words, message in (
         ([bare, "--labels"], "no masks beside the images"),
         ([single], "one image cannot be calibrated on and be judged"),
@@ -233,14 +233,14 @@ def test_data_that_cannot_be_judged_on_is_one_line(
 
 
 def test_where_parts_are_timed_the_written_model_is_judged_once_more(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kernels take made-up times. A model all in int8 takes least, and what is held float costs time."""
     monkeypatch.setenv("QUANTSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
         OnnxRuntimeCpu, "executed", lambda _, *given, **named: Fake(FAST_INTEGERS).executed(*given, **named)
     )
-    words = ["--data", pictures, "--calib", pictures, "--target", "ort-cpu", "--threads", 1, "--max-iou-drop", 1]
+    words = ["--data", images, "--calib", images, "--target", "ort-cpu", "--threads", 1, "--max-iou-drop", 1]
     outcome = quantseg(
         "search", float_model, *words, "--effort", "fast", "-o", tmp_path / "m.onnx", "--json", tmp_path / "m.json"
     )

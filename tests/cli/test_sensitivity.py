@@ -16,9 +16,9 @@ from quantseg.report.tables import WIDTH
 JUDGED = JudgedOutputs(("y",), ())
 
 
-def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_model, pictures, tmp_path):
+def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_model, images, tmp_path):
     files = tmp_path / "s.json", tmp_path / "s.svg"
-    words = ("sensitivity", float_model, "--data", pictures, "--top", 5, "--threads", 2)
+    words = ("sensitivity", float_model, "--data", images, "--top", 5, "--threads", 2)
     done = quantseg(*words, "--json", files[0], "--figure", files[1])
     assert done.code == 0, done.err
     assert max(len(line) for line in done.out.splitlines()) <= WIDTH
@@ -36,9 +36,9 @@ def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_
     assert [path.read_bytes() for path in files] == first
 
 
-def test_fewer_images_and_no_second_plan(quantseg, float_model, pictures, tmp_path):
+def test_fewer_images_and_no_second_plan(quantseg, float_model, images, tmp_path):
     done = quantseg(
-        *("sensitivity", float_model, "--data", pictures, "--calib", pictures, "--limit", 2, "--images", 1),
+        *("sensitivity", float_model, "--data", images, "--calib", images, "--limit", 2, "--images", 1),
         *("--no-left-float", "--top", 100, "--json", tmp_path / "s.json"),
     )
     assert "\n1 images, 2 to calibrate" in done.out
@@ -55,9 +55,9 @@ def test_fewer_images_and_no_second_plan(quantseg, float_model, pictures, tmp_pa
         (("--calib", "nowhere"), "nowhere"),
     ],
 )
-def test_what_is_bad_is_one_line(quantseg, float_model, pictures, tmp_path, monkeypatch, flags, words):
+def test_what_is_bad_is_one_line(quantseg, float_model, images, tmp_path, monkeypatch, flags, words):
     monkeypatch.chdir(tmp_path)
-    done = quantseg("sensitivity", float_model, "--data", pictures, *flags)
+    done = quantseg("sensitivity", float_model, "--data", images, *flags)
     assert done.code == 2
     (line,) = (line for line in done.err.splitlines() if not line.startswith("note: "))
     assert line.startswith("error: ")
@@ -65,8 +65,8 @@ def test_what_is_bad_is_one_line(quantseg, float_model, pictures, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_a_quantised_model_is_refused(quantseg, int8_model, pictures):
-    done = quantseg("sensitivity", int8_model, "--data", pictures)
+def test_a_quantised_model_is_refused(quantseg, int8_model, images):
+    done = quantseg("sensitivity", int8_model, "--data", images)
     assert done.code == 2
     assert "is quantised already" in done.err
 
@@ -109,3 +109,9 @@ def test_nothing_lost_is_drawn_too():
     one = NodeSensitivity("c", "Conv", 0, NOTHING_LOST, NOTHING_LOST, NOTHING_LOST, Loss(-math.inf, 1.0))
     figure = drawn(Sensitivity(NOTHING_LOST, 1, (one,), 0, JUDGED), top=20)
     assert "c ∞" in figure.alt
+
+
+def test_folding_is_refused_as_it_has_no_place_here(quantseg, float_model, images):
+    outcome = quantseg("sensitivity", float_model, "--data", images, "--fold-argmax")
+    fact = "--fold-argmax: sensitivity measures nodes at the float model's own outputs; leave it out"
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (2, f"error: {fact}")

@@ -13,11 +13,11 @@ from tests.support.command_line import Command
 
 
 @pytest.fixture
-def place(float_model: Path, int8_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(float_model: Path, int8_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with net.onnx, net.int8.onnx and data/."""
     shutil.copyfile(float_model, tmp_path / "net.onnx")
     shutil.copyfile(int8_model, tmp_path / "net.int8.onnx")
-    shutil.copytree(pictures, tmp_path / "data")
+    shutil.copytree(images, tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -70,10 +70,10 @@ def slow_int8(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_reference_model_is_faster_in_int8_and_the_second_time_the_same(
-    quantseg: Command, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantseg: Command, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing made up: its convolutions take several times as long in float as in integers, on any machine."""
-    words = ["quantize", CELLS, "--data", pictures, "--target", "ort-cpu", "--threads", 1]
+    words = ["quantize", CELLS, "--data", images, "--target", "ort-cpu", "--threads", 1]
     first = quantseg(*words, "-o", tmp_path / "first.onnx", "--json", tmp_path / "first.json", "--verbose")
     assert first.code == 0, first.err
     assert re.search(r"^float [\d.]+ ms, int8 [\d.]+ ms: [\d.]+x \(1 thread\), faster$", first.out, re.MULTILINE)
@@ -98,10 +98,10 @@ def test_a_reference_model_is_faster_in_int8_and_the_second_time_the_same(
 @pytest.mark.usefixtures("made_up")
 @pytest.mark.parametrize("choice", [[], ["--latency-first"], ["--int8-everywhere"], ["--no-cache"]])
 def test_the_model_runs_and_answers_as_the_portable_one(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, kept: Path, choice: list[str]
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, kept: Path, choice: list[str]
 ) -> None:
     here, anywhere = tmp_path / "here.onnx", tmp_path / "anywhere.onnx"
-    words = ["quantize", float_model, "--data", pictures, "-o"]
+    words = ["quantize", float_model, "--data", images, "-o"]
     outcome = quantseg(*words, here, "--target", "ort-cpu", "--no-timing", *choice)
     assert outcome.code == 0, outcome.err
     assert quantseg(*words, anywhere).code == 0
@@ -112,13 +112,13 @@ def test_the_model_runs_and_answers_as_the_portable_one(
 
 
 def test_int8_everywhere_times_no_part(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, made_up: list[int]
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, made_up: list[int]
 ) -> None:
     words = [
         "quantize",
         float_model,
         "--data",
-        pictures,
+        images,
         "--target",
         "ort-cpu",
         "--no-timing",
@@ -134,9 +134,9 @@ def test_int8_everywhere_times_no_part(
 
 @pytest.mark.usefixtures("made_up")
 def test_a_dry_run_plans_by_time_and_times_no_model(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, made_up: list[int]
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, made_up: list[int]
 ) -> None:
-    words = ["quantize", float_model, "--data", pictures, "--target", "ort-cpu", "--dry-run", "--verbose"]
+    words = ["quantize", float_model, "--data", images, "--target", "ort-cpu", "--dry-run", "--verbose"]
     outcome = quantseg(*words, "-o", tmp_path / "m.onnx")
     assert outcome.code == 0, outcome.err
     assert made_up
@@ -162,9 +162,9 @@ def test_a_dry_run_plans_by_time_and_times_no_model(
     ],
 )
 def test_choices_that_contradict_each_other_are_one_line(
-    quantseg: Command, float_model: Path, pictures: Path, words: list[str], message: str
+    quantseg: Command, float_model: Path, images: Path, words: list[str], message: str
 ) -> None:
-    outcome = quantseg("quantize", float_model, "--data", pictures, *words)
+    outcome = quantseg("quantize", float_model, "--data", images, *words)
     assert outcome.code == 2
     assert message in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1
@@ -181,9 +181,9 @@ def test_a_format_may_be_named_where_it_is_the_target_s_own() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("made_up", "slow_int8")
 def test_where_int8_is_not_faster_the_plan_that_is_gets_named(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    words = ["quantize", float_model, "--data", pictures, "-o", tmp_path / "m.onnx", "--json", tmp_path / "m.json"]
+    words = ["quantize", float_model, "--data", images, "-o", tmp_path / "m.onnx", "--json", tmp_path / "m.json"]
     outcome = quantseg(*words, "--target", "ort-cpu", "--no-cache", "--threads", 1)
     assert outcome.code == 0, outcome.err
     said, offered = (line for line in outcome.out.splitlines() if line.startswith(("float 1", "faster is")))
@@ -215,7 +215,7 @@ def test_the_command_that_is_offered_has_one_target() -> None:
 
 @pytest.mark.slow
 def test_an_onnxruntime_without_its_own_operators_gets_qdq(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that was built without com.microsoft: no such model opens. The model is valid all the same."""
 
@@ -237,7 +237,7 @@ def test_an_onnxruntime_without_its_own_operators_gets_qdq(
             "quantize",
             float_model,
             "--data",
-            pictures,
+            images,
             "--target",
             "ort-cpu",
             "--no-timing",
@@ -256,23 +256,23 @@ def test_an_onnxruntime_without_its_own_operators_gets_qdq(
 @pytest.mark.slow
 @pytest.mark.usefixtures("made_up")
 def test_an_image_goes_in_and_a_mask_comes_out(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     """What is folded into the graph is placed like the rest; pixels are integers already and pay no border."""
-    words = ["quantize", float_model, "--data", pictures, "--target", "ort-cpu", "--fold-preprocess", "--fold-argmax"]
+    words = ["quantize", float_model, "--data", images, "--target", "ort-cpu", "--fold-preprocess", "--fold-argmax"]
     outcome = quantseg(*words, "--effort", "fast", "-o", tmp_path / "m.onnx", "--json", tmp_path / "m.json")
     assert outcome.code == 0, outcome.err
     assert re.search(r"^float .* faster$", outcome.out, re.MULTILINE)  # or "not faster": this model is tiny
-    picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     session = OnnxRuntimeCpu().open(tmp_path / "m.onnx", threads=1)
-    (mask,) = session.run({session.inputs[0].name: picture})
+    (mask,) = session.run({session.inputs[0].name: image})
     assert (mask.shape, mask.dtype) == ((1, 32, 32), np.uint8)
     assert "QuantizeLinear" not in [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
 
 
 @pytest.mark.usefixtures("made_up")
 def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("QUANTSEG_CACHE", str(tmp_path / "file"))
@@ -280,7 +280,7 @@ def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
         "quantize",
         float_model,
         "--data",
-        pictures,
+        images,
         "--target",
         "ort-cpu",
         "--no-timing",
@@ -297,10 +297,10 @@ def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
     (0.98, "latency-first", True), (1.1, "latency-first", False),
 ])  # fmt: skip
 def test_a_placement_by_parts_has_to_win_the_last_heat(
-    by_parts: float, objective: Objective, taken: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    by_parts: float, objective: Objective, taken: bool, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clearly, since by rule the masks are the portable model's; for the sake of latency alone, at all."""
-    plain = of_file(CELLS, pictures, Options(limit=2, threads=1))
+    plain = of_file(CELLS, images, Options(limit=2, threads=1))
     first = next(node.name for node in plain.plan.nodes if node.op_type == "Conv")
     fit = Fit("channels-last", by_parts=True)
     slow = replace(plain, overrides=Overrides(kept_float={first: "slow"}, fit=fit))

@@ -40,7 +40,7 @@ def test_an_existing_folder_is_meant_as_it_stands(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("word", "beside", "fact"),
     [
-        ("camvd:roads", {}, "no layout 'camvd'; there are pictures, arrays, camvid"),
+        ("camvd:roads", {}, "no layout 'camvd'; there are images, arrays, camvid"),
         ("roads", {"layout": "camvd"}, "no layout 'camvd'"),
         ("camvid:", {}, "names no folder"),
         ("camvid:#val", {}, "names no folder"),
@@ -76,7 +76,7 @@ def test_several_splits_are_listed_and_one_that_is_not_there_is_refused(name, tm
         open_samples(tmp_path, split="../train")
 
 
-@pytest.mark.parametrize("name", ["pictures", "binary"])
+@pytest.mark.parametrize("name", ["images", "binary"])
 def test_a_tree_without_splits_says_so(name, tmp_path):
     tree = TREES[name]()
     with pytest.raises(DataError, match="has no split 'val'; it holds none"):
@@ -108,10 +108,10 @@ def test_what_was_recognised_is_told_unless_it_is_any_folder(name, tmp_path, cap
     tree = TREES[name]()
     with caplog.at_level(logging.INFO):
         open_samples(tree.write(tmp_path), split=tree.split)
-    assert (f"read as {name}" in caplog.text) == (name != "pictures")
+    assert (f"read as {name}" in caplog.text) == (name != "images")
 
 
-@pytest.mark.parametrize(("one", "other"), [("voc", "coco"), ("pictures", "cityscapes"), ("camvid", "binary")])
+@pytest.mark.parametrize(("one", "other"), [("voc", "coco"), ("images", "cityscapes"), ("camvid", "binary")])
 def test_a_tree_of_two_layouts_is_refused_and_may_be_named(one, other, tmp_path):
     for name in (one, other):
         TREES[name]().write(tmp_path)
@@ -122,7 +122,7 @@ def test_a_tree_of_two_layouts_is_refused_and_may_be_named(one, other, tmp_path)
         f"{tmp_path}: looks like {first} and like {second}; say which, {first}:{tmp_path} or {second}:{tmp_path}"
     )
     tree = TREES[one]()
-    assert open_samples(tmp_path, dataset=one, split=tree.split).names == tuple(sorted(tree.pictures))
+    assert open_samples(tmp_path, dataset=one, split=tree.split).names == tuple(sorted(tree.images))
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in ("cells", "arrays")])
@@ -133,3 +133,10 @@ def test_a_folder_of_something_else_is_one_line_for_every_layout(name, tmp_path)
             open_samples(place, dataset=name)
         assert str(place) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_an_earlier_name_of_a_layout_means_that_layout(tmp_path):
+    folder = TREES["images"]().write(tmp_path)
+    for named in ("pictures", "images"):
+        assert parse_address(f"{named}:{folder}", LAYOUTS).layout == "images"
+        assert open_samples(folder, dataset=named).names == open_samples(folder).names

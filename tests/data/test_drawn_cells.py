@@ -1,4 +1,4 @@
-"""The blood smears: the same seed draws the same bytes, and the mask says what the picture shows."""
+"""The blood smears: the same seed draws the same bytes, and the mask says what the image shows."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from quantseg.errors import OutputError
 
 @given(st.integers(0, 2**32), st.integers(1, 80), st.integers(1, 80))
 @settings(max_examples=25, deadline=None)
-def test_any_seed_and_size_draws_a_picture_and_its_mask(seed, height, width):
+def test_any_seed_and_size_draws_a_image_and_its_mask(seed, height, width):
     image, mask = cell_image(seed, (height, width))
     assert (image.shape, image.dtype) == ((height, width, 3), np.uint8)
     assert (mask.shape, mask.dtype) == ((height, width), np.uint8)
@@ -55,7 +55,7 @@ def test_a_nucleus_lies_in_its_cytoplasm(many):
     assert touching < 0.02 * nucleus.sum()
 
 
-def test_written_cells_are_the_pictures_of_consecutive_seeds(tmp_path):
+def test_written_cells_are_the_images_of_consecutive_seeds(tmp_path):
     write_cells(tmp_path, 3, seed=40, size=(32, 48))
     for index in range(3):
         image, mask = cell_image(40 + index, (32, 48))

@@ -1,4 +1,4 @@
-"""Reading and preprocessing pictures; the oracle is the formula in float64 and Pillow's own resize."""
+"""Reading and preprocessing images; the oracle is the formula in float64 and Pillow's own resize."""
 
 import struct
 import zlib
@@ -14,7 +14,8 @@ from quantseg.data.images import IMAGE_SUFFIXES, read_image
 from quantseg.data.preprocess import resize, shown, to_tensor
 from quantseg.data.recipe import InputRecipe
 from quantseg.errors import DataError
-from tests.support.data_files import picture, recipe_for, save, spec
+from tests.support.data_files import image as drawn
+from tests.support.data_files import recipe_for, save, spec
 
 LOSSY = {".jpg", ".jpeg"}
 
@@ -29,7 +30,7 @@ def test_every_format_is_read(suffix, tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied(orientation, tmp_path):
-    pixels = picture()
+    pixels = drawn()
     # What a camera stores so that turning it as the tag says shows `pixels`.
     stored = {
         1: pixels,
@@ -55,7 +56,7 @@ def test_sixteen_bit_grey_comes_to_255(tmp_path):
         np.testing.assert_allclose(np.asarray(read), deep / 257, rtol=1e-6)
 
 
-def test_big_endian_sixteen_bit_tif_is_the_same_picture(tmp_path):
+def test_big_endian_sixteen_bit_tif_is_the_same_image(tmp_path):
     # Written by hand: Pillow writes little-endian only. Header, 2x1 pixels, eight tags.
     pixels = struct.pack(">2H", 257, 65535)
     tags = [(256, 2), (257, 1), (258, 16), (259, 1), (262, 1), (273, 8), (278, 1), (279, 4)]
@@ -67,7 +68,7 @@ def test_big_endian_sixteen_bit_tif_is_the_same_picture(tmp_path):
 
 
 def test_alpha_is_dropped_and_palettes_are_looked_up(tmp_path):
-    rgba = np.dstack([picture(), np.random.default_rng(1).integers(0, 256, (6, 8), np.uint8)])
+    rgba = np.dstack([drawn(), np.random.default_rng(1).integers(0, 256, (6, 8), np.uint8)])
     np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", rgba)), rgba[..., :3])
     palette = Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8))
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
@@ -88,11 +89,11 @@ def test_other_modes_become_colour_or_grey(tmp_path):
 
 
 def cut_short(path):
-    save(path, picture(size=(64, 64)))
+    save(path, drawn(size=(64, 64)))
     path.write_bytes(path.read_bytes()[:-3000])
 
 
-def not_a_picture(path):
+def not_a_image(path):
     path.write_bytes(b"<html>404</html>")
 
 
@@ -121,7 +122,7 @@ def a_bomb(path):
 
 
 def several_pages(path):
-    pages = [Image.fromarray(picture(seed)) for seed in range(3)]
+    pages = [Image.fromarray(drawn(seed)) for seed in range(3)]
     pages[0].save(path, format="TIFF", save_all=True, append_images=pages[1:])
 
 
@@ -133,16 +134,16 @@ def floats(path):
     ("make", "fact"),
     [
         (cut_short, "Pillow"),
-        (not_a_picture, "Pillow"),
+        (not_a_image, "Pillow"),
         (empty, "Pillow"),
         (no_file, "Pillow"),
         (a_folder, "Pillow"),
         (a_bomb, "pixels"),
-        (several_pages, "3 pictures"),
+        (several_pages, "3 images"),
         (floats, "32-bit"),
     ],
 )
-def test_what_is_no_picture_is_one_line_that_names_the_file(make, fact, tmp_path):
+def test_what_is_no_image_is_one_line_that_names_the_file(make, fact, tmp_path):
     path = tmp_path / "a.png"
     make(path)
     with pytest.raises(DataError) as caught:
@@ -153,7 +154,7 @@ def test_what_is_no_picture_is_one_line_that_names_the_file(make, fact, tmp_path
 
 
 def test_the_bound_on_pixels_holds_before_decoding(tmp_path, monkeypatch):
-    path = save(tmp_path / "a.png", picture())
+    path = save(tmp_path / "a.png", drawn())
     monkeypatch.setattr(images, "MAX_PIXELS", 47)
     with pytest.raises(DataError, match="8x6 is more than 47"):
         read_image(path)
@@ -171,7 +172,7 @@ def test_the_bound_on_pixels_holds_before_decoding(tmp_path, monkeypatch):
     dtype=st.sampled_from(["float32", "float64", "float16"]),
 )
 def test_the_tensor_is_the_formula_of_the_recipe(seed, channels, layout, scale, mean, std, dtype):
-    pixels = picture(seed)
+    pixels = drawn(seed)
     count = 1 if channels == "GRAY" else 3
     mean, std = tuple(mean[:count]), tuple(std[:count])
     recipe = InputRecipe((6, 8), layout, channels, scale, mean, std)
@@ -190,13 +191,13 @@ def test_the_tensor_is_the_formula_of_the_recipe(seed, channels, layout, scale, 
 def test_an_integer_model_gets_the_pixels_themselves(layout):
     inputs = spec(layout=layout, dtype="uint8")
     recipe = recipe_for(inputs)
-    tensor = to_tensor(Image.fromarray(picture()), recipe.input, "uint8")
+    tensor = to_tensor(Image.fromarray(drawn()), recipe.input, "uint8")
     assert tensor.dtype == np.uint8
-    np.testing.assert_array_equal(tensor[0] if layout == "NHWC" else tensor[0].transpose(1, 2, 0), picture())
+    np.testing.assert_array_equal(tensor[0] if layout == "NHWC" else tensor[0].transpose(1, 2, 0), drawn())
 
 
 def test_grey_feeds_a_colour_model_with_equal_channels_and_is_shown_as_grey():
-    grey = picture()[..., 0]
+    grey = drawn()[..., 0]
     for image in (Image.fromarray(grey), Image.fromarray(grey.astype(np.float32))):
         tensor = to_tensor(image, InputRecipe((6, 8), "NHWC", "RGB", scale=1.0), "float32")
         np.testing.assert_array_equal(tensor[0], np.repeat(grey[..., None], 3, axis=2))
@@ -205,7 +206,7 @@ def test_grey_feeds_a_colour_model_with_equal_channels_and_is_shown_as_grey():
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos", "box"])
 def test_resizing_is_pillows(name):
-    image = Image.fromarray(picture(size=(31, 17)))
+    image = Image.fromarray(drawn(size=(31, 17)))
     expected = image.resize((8, 6), getattr(Image.Resampling, name.upper()))
     np.testing.assert_array_equal(resize(image, (6, 8), name), expected)
     assert resize(image, (31, 17), name) is image

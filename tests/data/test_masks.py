@@ -1,4 +1,4 @@
-"""Masks: ids per pixel, checked against picture and classes; the oracle of resizing is Pillow's nearest."""
+"""Masks: ids per pixel, checked against image and classes; the oracle of resizing is Pillow's nearest."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from quantseg.data import open_dataset
 from quantseg.data.masks import read_mask, resize_nearest
 from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import DataError
-from tests.support.data_files import picture, recipe_for, save, spec
+from tests.support.data_files import image, recipe_for, save, spec
 
 THREE = OutputRecipe(head="argmax", classes=("a", "b", "c"))
 IDS = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
@@ -24,7 +24,7 @@ def read(path, recipe=THREE, extent=(2, 3)):
     ("name", "dtype"),
     [("m.png", np.uint8), ("m.png", np.uint16), ("m.png", bool), ("m.tif", np.uint16), ("m.bmp", np.uint8)],
 )
-def test_single_channel_pictures_hold_ids(name, dtype, tmp_path):
+def test_single_channel_images_hold_ids(name, dtype, tmp_path):
     ids = IDS.astype(dtype)
     found = read(save(tmp_path / name, ids))
     assert found.dtype == np.int64
@@ -87,7 +87,7 @@ MULTILABEL = OutputRecipe(head="multilabel", classes=("a", "b", "c"))
 @pytest.mark.parametrize(
     ("make", "recipe", "fact"),
     [
-        (png(np.zeros((2, 3, 3), np.uint8)), THREE, "colour picture"),
+        (png(np.zeros((2, 3, 3), np.uint8)), THREE, "colour image"),
         (png(np.zeros((3, 2), np.uint8)), THREE, "mask of 3x2 for a.jpg of 2x3"),
         (png(IDS + 5), THREE, "class id 5 is not in 0…2"),
         (png(IDS * 127), THREE, "class id 127"),
@@ -133,10 +133,10 @@ def test_resizing_keeps_planes_apart():
     np.testing.assert_array_equal(resize_nearest(planes, (2, 3)), [resize_nearest(plane, (2, 3)) for plane in planes])
 
 
-def test_picture_and_mask_are_compared_upright_and_resized_together(tmp_path):
+def test_image_and_mask_are_compared_upright_and_resized_together(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise: stored 12x16 is shown as 16x12
-    save(tmp_path / "images" / "a.png", picture(size=(12, 16)), exif=exif)
+    save(tmp_path / "images" / "a.png", image(size=(12, 16)), exif=exif)
     ids = np.random.default_rng(0).integers(0, 3, (16, 12), np.uint8)
     save(tmp_path / "masks" / "a.png", ids)
     inputs = spec()

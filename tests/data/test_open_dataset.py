@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quantseg.data import open_dataset
 from quantseg.data.folder import choose
 from quantseg.errors import DataError
-from tests.support.data_files import SIZE, picture, recipe_for, save, spec
+from tests.support.data_files import SIZE, image, recipe_for, save, spec
 from tests.support.places import SHARED
 
 
@@ -27,16 +27,16 @@ def mask(value=1, size=SIZE):
 
 def write(folder: Path, layout: str, name: str, seed=0):
     """One file of a layout; its name gets the layout's suffix."""
-    path = folder / f"{name}{'.png' if layout == 'pictures' else '.npy'}"
+    path = folder / f"{name}{'.png' if layout == 'images' else '.npy'}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if layout == "pictures":
-        save(path, picture(seed))
+    if layout == "images":
+        save(path, image(seed))
     else:
         np.save(path, np.random.default_rng(seed).random((1, 3, *SIZE), np.float32))
     return path
 
 
-@pytest.mark.parametrize("layout", ["pictures", "arrays"])
+@pytest.mark.parametrize("layout", ["images", "arrays"])
 def test_names_are_sorted_relative_and_recursive_and_hidden_files_are_passed_over(layout, tmp_path):
     for name in ("b", "a/z", "a/b/c", "C", ".hidden", ".git/d"):
         write(tmp_path, layout, name)
@@ -45,7 +45,7 @@ def test_names_are_sorted_relative_and_recursive_and_hidden_files_are_passed_ove
     assert names == ["C", "a/b/c", "a/z", "b"]
 
 
-@pytest.mark.parametrize("layout", ["pictures", "arrays"])
+@pytest.mark.parametrize("layout", ["images", "arrays"])
 def test_every_layout_gives_inputs_of_the_model_and_survives_pickling(layout, tmp_path):
     paths = [write(tmp_path, layout, name, seed) for seed, name in enumerate("abc")]
     dataset = opened(tmp_path)
@@ -62,7 +62,7 @@ def test_every_layout_gives_inputs_of_the_model_and_survives_pickling(layout, tm
         assert dataset.digest(index) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("layout", ["pictures", "arrays"])
+@pytest.mark.parametrize("layout", ["images", "arrays"])
 @pytest.mark.parametrize("given_folder", [".", "images"])
 def test_masks_are_found_by_place_and_stem_beside_images(layout, given_folder, tmp_path):
     for seed, name in enumerate(("a/one", "two")):
@@ -79,7 +79,7 @@ def test_masks_are_found_by_place_and_stem_beside_images(layout, given_folder, t
 
 def test_a_folder_of_several_sets_takes_each_mask_from_its_own_set(tmp_path):
     for value, part in enumerate(("train", "val")):
-        save(tmp_path / part / "images" / "a.jpg", picture())
+        save(tmp_path / part / "images" / "a.jpg", image())
         save(tmp_path / part / "masks" / "a.png", mask(value))
     dataset = opened(tmp_path)
     assert dataset.names == ("train/images/a.jpg", "val/images/a.jpg")
@@ -97,7 +97,7 @@ def test_a_limit_spreads_evenly(count, limit):
 
 
 def test_a_limit_of_nothing_is_refused(tmp_path):
-    save(tmp_path / "a.png", picture())
+    save(tmp_path / "a.png", image())
     with pytest.raises(DataError, match="1 or more"):
         opened(tmp_path, limit=0)
 
@@ -107,7 +107,7 @@ def missing_folder(folder):
 
 
 def a_file(folder):
-    return save(folder / "a.png", picture())
+    return save(folder / "a.png", image())
 
 
 def nothing(folder):
@@ -116,27 +116,27 @@ def nothing(folder):
 
 
 def mixed(folder):
-    write(folder, "pictures", "a")
+    write(folder, "images", "a")
     write(folder, "arrays", "b")
     return folder
 
 
 def one_mask_missing(folder):
-    save(folder / "images" / "a.png", picture())
-    save(folder / "images" / "b.png", picture())
+    save(folder / "images" / "a.png", image())
+    save(folder / "images" / "b.png", image())
     save(folder / "masks" / "a.png", mask())
     return folder
 
 
 def two_masks(folder):
-    save(folder / "images" / "a.png", picture())
+    save(folder / "images" / "a.png", image())
     save(folder / "masks" / "a.png", mask())
     save(folder / "masks" / "a.tif", mask())
     return folder
 
 
 def only_a_lossy_mask(folder):
-    save(folder / "images" / "a.png", picture())
+    save(folder / "images" / "a.png", image())
     save(folder / "masks" / "a.jpg", mask())
     return folder
 
@@ -162,7 +162,7 @@ def test_a_folder_that_is_no_data_set_is_one_line(make, facts, tmp_path):
 
 
 def test_a_file_that_went_away_is_told(tmp_path):
-    path = save(tmp_path / "a.png", picture())
+    path = save(tmp_path / "a.png", image())
     dataset = opened(tmp_path)
     path.unlink()
     with pytest.raises(DataError, match=r"a\.png"):

@@ -21,7 +21,7 @@ from quantseg.data.recipe import (
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
 
-PICTURE = TensorSpec("x", "float32", (1, 3, 64, 96))
+IMAGE = TensorSpec("x", "float32", (1, 3, 64, 96))
 LOGITS = TensorSpec("y", "float32", (1, 5, 64, 96))
 
 sides = st.integers(1, 16384)
@@ -147,7 +147,7 @@ def test_numbers_are_separated_by_commas():
 
 
 def test_a_plain_model_decides_everything():
-    done = complete(Recipe(), [PICTURE], [LOGITS], model="m.onnx")
+    done = complete(Recipe(), [IMAGE], [LOGITS], model="m.onnx")
     assert done.input == InputRecipe(size=(64, 96), layout="NCHW", channels="RGB")
     assert done.output == OutputRecipe(
         name="y", layout="NCHW", head="argmax", classes=tuple(f"class {k}" for k in range(5))
@@ -165,7 +165,7 @@ def test_a_plain_model_decides_everything():
         ((1, 3, 64, 96), "float32", (1, 64, 96), "int64", "NCHW", "RGB", "NHW", "labels"),
         ((1, 3, 64, 96), "float32", (1, 64, 96), "float32", "NCHW", "RGB", "NHW", "threshold"),
         ((1, 3, 64, 96), "float32", (1, 1, 64, 96), "int32", "NCHW", "RGB", "NCHW", "labels"),
-        # The output stands the other way round than the input, or is smaller than the picture.
+        # The output stands the other way round than the input, or is smaller than the image.
         ((1, 3, 64, 96), "float32", (1, 64, 96, 5), "float32", "NCHW", "RGB", "NHWC", "argmax"),
         ((1, 3, 64, 96), "float32", (1, 5, 16, 24), "float32", "NCHW", "RGB", "NCHW", "argmax"),
         ((1, 64, 96, 3), "float32", (1, 16, 24, 5), "float32", "NHWC", "RGB", "NHWC", "argmax"),
@@ -201,17 +201,17 @@ def test_an_integer_input_gets_raw_pixels():
 
 def test_one_class_name_of_a_threshold_is_the_foreground():
     out = TensorSpec("y", "float32", (1, 1, 64, 96))
-    done = complete(override(Recipe(), classes=["road"]), [PICTURE], [out], model="m.onnx")
+    done = complete(override(Recipe(), classes=["road"]), [IMAGE], [out], model="m.onnx")
     assert done.output.classes == ("background", "road")
 
 
-def test_the_picture_is_found_among_other_inputs_and_outputs():
+def test_the_image_is_found_among_other_inputs_and_outputs():
     other = TensorSpec("length", "int64", (1,))
     features = TensorSpec("features", "float32", (1, 40, 8, 8))
     pooled = TensorSpec("pooled", "float32", (1, 512, 1, 1))
     boxes = TensorSpec("boxes", "float32", (1, 100, 4))
-    assert image_input([other, features, PICTURE], InputRecipe()) == PICTURE
-    done = complete(Recipe(), [other, PICTURE], [pooled, boxes, LOGITS], model="m.onnx")
+    assert image_input([other, features, IMAGE], InputRecipe()) == IMAGE
+    done = complete(Recipe(), [other, IMAGE], [pooled, boxes, LOGITS], model="m.onnx")
     assert done.output.name == "y"
 
 

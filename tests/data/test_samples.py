@@ -1,4 +1,4 @@
-"""Laws of every layout of labelled pictures, each on a tiny tree: what is read, in which order, and what changes it."""
+"""Laws of every layout of labelled images, each on a tiny tree: what is read, in which order, and what changes it."""
 
 import pickle
 from pathlib import Path
@@ -39,16 +39,16 @@ def ignoring(request):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_tree_gives_its_pictures_and_masks_by_sorted_name(layout, named, tmp_path):
+def test_a_tree_gives_its_images_and_masks_by_sorted_name(layout, named, tmp_path):
     tree = TREES[layout]()
     tree.write(tmp_path)
     samples = open_samples(tmp_path, dataset=layout if named else None, split=tree.split)
-    assert samples.names == tuple(sorted(tree.pictures))
+    assert samples.names == tuple(sorted(tree.images))
     assert (samples.classes, samples.ignore_index) == (tree.classes, tree.void)
     for index, name in enumerate(samples.names):
-        picture, mask = samples.read(index)
-        assert (picture.dtype, mask.dtype) == (np.uint8, np.uint8 if tree.classes else np.int64)
-        np.testing.assert_array_equal(picture, tree.pictures[name])
+        image, mask = samples.read(index)
+        assert (image.dtype, mask.dtype) == (np.uint8, np.uint8 if tree.classes else np.int64)
+        np.testing.assert_array_equal(image, tree.images[name])
         np.testing.assert_array_equal(mask, tree.masks[name])
 
 
@@ -75,7 +75,7 @@ def test_samples_survive_pickling_and_are_small(layout, tmp_path):
     assert len(pickle.dumps(samples)) < 8192
 
 
-def test_a_digest_tells_a_change_of_its_picture_and_of_its_mask_and_of_no_other_file(layout, tmp_path):
+def test_a_digest_tells_a_change_of_its_image_and_of_its_mask_and_of_no_other_file(layout, tmp_path):
     tree = TREES[layout]()
     samples = open_samples(address(layout, tree, tree.write(tmp_path)))
     before = [samples.digest(index) for index in range(len(samples))]
@@ -94,13 +94,13 @@ def test_a_digest_tells_a_change_of_its_picture_and_of_its_mask_and_of_no_other_
     assert set(changes.values()) == {1 if layout == "coco" else 2}
 
 
-def test_a_model_gets_the_same_pictures_with_masks_resized_beside_them(layout, tmp_path):
+def test_a_model_gets_the_same_images_with_masks_resized_beside_them(layout, tmp_path):
     tree = TREES[layout]()
     place = address(layout, tree, tree.write(tmp_path))
     inputs = spec()
     recipe = recipe_for(inputs, classes=len(tree.classes) or 3, ignore_index=200)
     dataset = open_dataset(place, recipe, inputs=inputs)
-    assert dataset.names == tuple(sorted(tree.pictures))
+    assert dataset.names == tuple(sorted(tree.images))
     assert pickle.loads(pickle.dumps(dataset)) == dataset
     for index, name in enumerate(dataset.names):
         item = dataset.load(index)
@@ -110,12 +110,12 @@ def test_a_model_gets_the_same_pictures_with_masks_resized_beside_them(layout, t
         np.testing.assert_array_equal(item.mask, resize_nearest(mask, SIZE))
 
 
-def test_calibration_takes_the_pictures_without_masks(layout, tmp_path):
+def test_calibration_takes_the_images_without_masks(layout, tmp_path):
     tree = TREES[layout]()
     place = address(layout, tree, tree.write(tmp_path))
     inputs = spec()
     dataset = open_dataset(place, recipe_for(inputs), inputs=inputs, masks=False, limit=1)
-    assert dataset.names == tuple(sorted(tree.pictures))[:1]
+    assert dataset.names == tuple(sorted(tree.images))[:1]
     assert dataset.load(0).mask is None
 
 
@@ -165,7 +165,7 @@ def test_a_limit_spreads_over_the_names(tmp_path):
     assert open_samples(tree.write(tmp_path), split="trainval", limit=2).names == ("2007_000000.png", "2007_000002.png")
 
 
-def test_pictures_of_another_size_than_their_mask_are_told(layout, tmp_path):
+def test_images_of_another_size_than_their_mask_are_told(layout, tmp_path):
     tree = TREES[layout]()
     samples = open_samples(address(layout, tree, tree.write(tmp_path)))
     path = samples.rows[0].path
@@ -174,9 +174,9 @@ def test_pictures_of_another_size_than_their_mask_are_told(layout, tmp_path):
         samples.read(0)
 
 
-# In COCO a picture without annotations is all background.
+# In COCO an image without annotations is all background.
 @pytest.mark.parametrize("layout", [name for name in TREES if name != "coco"])
-def test_a_picture_without_a_mask_among_others_is_told(layout, tmp_path):
+def test_a_image_without_a_mask_among_others_is_told(layout, tmp_path):
     tree = TREES[layout]()
     tree.write(tmp_path)
     row = open_samples(address(layout, tree, tmp_path)).rows[0]
@@ -189,13 +189,13 @@ def test_a_picture_without_a_mask_among_others_is_told(layout, tmp_path):
 
 def test_training_needs_masks(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(pixels(0)))
-    with pytest.raises(DataError, match=r"no masks in it; as pictures it would hold .*images/ beside masks/"):
+    with pytest.raises(DataError, match=r"no masks in it; as images it would hold .*images/ beside masks/"):
         open_samples(tmp_path)
 
 
-def test_arrays_are_no_pictures_to_train_on(tmp_path):
+def test_arrays_are_no_images_to_train_on(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 3, 4, 4), np.float32))
-    with pytest.raises(DataError, match="arrays are model inputs, not pictures"):
+    with pytest.raises(DataError, match="arrays are model inputs, not images"):
         open_samples(tmp_path)
 
 

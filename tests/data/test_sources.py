@@ -11,7 +11,7 @@ from quantseg.data import Subset, open_dataset
 from quantseg.data.sources import Arrays, opener
 from quantseg.errors import DataError
 from tests.support.candidates import Tensors
-from tests.support.data_files import SIZE, picture, recipe_for, save, spec
+from tests.support.data_files import SIZE, image, recipe_for, save, spec
 
 INPUT = spec()
 RECIPE = recipe_for(INPUT)
@@ -96,10 +96,10 @@ def test_every_kind_of_arrays_is_the_same_data(name: str) -> None:
 
 def test_a_folder_is_a_path_in_words_or_not(tmp_path: Any) -> None:
     for number in range(3):
-        save(tmp_path / f"images/{number}.png", picture(number))
+        save(tmp_path / f"images/{number}.png", image(number))
         save(tmp_path / f"masks/{number}.png", np.full(SIZE, number, np.uint8))
     expected = open_dataset(tmp_path, RECIPE, inputs=INPUT, masks=False)
-    for data in (tmp_path, str(tmp_path), f"pictures:{tmp_path}"):
+    for data in (tmp_path, str(tmp_path), f"images:{tmp_path}"):
         found = opened(data)
         assert found.names == expected.names
         assert [found.digest(k) for k in range(3)] == [expected.digest(k) for k in range(3)]
@@ -111,7 +111,7 @@ def test_a_folder_is_a_path_in_words_or_not(tmp_path: Any) -> None:
 
 def test_a_folder_is_opened_as_each_model_takes_it(tmp_path: Any) -> None:
     """One opener serves the float model and the folded one, which take the same images otherwise."""
-    save(tmp_path / "0.png", picture())
+    save(tmp_path / "0.png", image())
     images = opener(tmp_path)
     other = spec(layout="NHWC")
     first, second = images(RECIPE, INPUT), images(recipe_for(other), other)

@@ -41,7 +41,7 @@ def test_a_split_does_not_depend_on_the_order(given_names: list[str], random: ob
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """12 training and 7 validation pictures of roads, 12 white blood cells; all with masks."""
+    """12 training and 7 validation images of roads, 12 white blood cells; all with masks."""
     for folder, count in (("camvid/train", 12), ("camvid/val", 7), ("wbc", 12)):
         for part in ("images", "masks"):
             (tmp_path / folder / part).mkdir(parents=True)

@@ -27,11 +27,11 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.runtimes.latency.peak_memory", lambda *arguments, **settings: None)
 
 
-def held(float_model: Path, pictures: Path, **more: Any) -> tuple[ComparedModel, ...]:
+def held(float_model: Path, images: Path, **more: Any) -> tuple[ComparedModel, ...]:
     """The comparison that `compare` makes, one round of timing."""
     options = Options(calibrator="minmax", effort="fast", threads=1)
-    given = api.calibrate(api.load(float_model), pictures, options=options)
-    return api.compare(float_model, pictures, calib=given, options=options, rounds=1, **more)
+    given = api.calibrate(api.load(float_model), images, options=options)
+    return api.compare(float_model, images, calib=given, options=options, rounds=1, **more)
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("emptied")
-def test_all_three_are_measured_on_the_same_images(float_model: Path, pictures: Path) -> None:
-    results = held(float_model, pictures)
+def test_all_three_are_measured_on_the_same_images(float_model: Path, images: Path) -> None:
+    results = held(float_model, images)
     assert [result.name for result in results] == [FLOAT, ONNXRUNTIME, QUANTSEG]
     for result in results:
         assert result.failed is None
@@ -65,13 +65,13 @@ def test_all_three_are_measured_on_the_same_images(float_model: Path, pictures: 
 
 
 def test_a_failure_of_the_other_tool_is_a_result(
-    float_model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    float_model: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*arguments: object, **settings: object) -> None:
         raise PeerError("net.onnx: onnxruntime's quantizer failed (its reason)")
 
     monkeypatch.setattr(tools, "quantize_with_onnxruntime", fails)
-    plain, peer, ours = held(float_model, pictures)
+    plain, peer, ours = held(float_model, images)
     assert peer.to_json() == {
         "name": ONNXRUNTIME, "runtime": "onnxruntime", "evaluation": None, "timing": None, "executed": None,
         "failed": "net.onnx: onnxruntime's quantizer failed (its reason)",
@@ -81,15 +81,15 @@ def test_a_failure_of_the_other_tool_is_a_result(
     assert ours.timing is not None
 
 
-def test_several_formats_are_named(float_model: Path, pictures: Path) -> None:
-    results = held(float_model, pictures, formats=("qdq", "qoperator"))
+def test_several_formats_are_named(float_model: Path, images: Path) -> None:
+    results = held(float_model, images, formats=("qdq", "qoperator"))
     assert [result.name for result in results] == [FLOAT, ONNXRUNTIME, "quantseg QDQ", "quantseg QOperator"]
     assert [result.timing.name for result in results if result.timing] == [result.name for result in results]
 
 
 @needs_openvino
-def test_openvino_stands_beside_onnxruntime(float_model: Path, pictures: Path) -> None:
-    results = held(float_model, pictures, openvino=True)
+def test_openvino_stands_beside_onnxruntime(float_model: Path, images: Path) -> None:
+    results = held(float_model, images, openvino=True)
     assert [(result.name, result.runtime) for result in results] == [
         (FLOAT, "onnxruntime"),
         (ONNXRUNTIME, "onnxruntime"),
@@ -112,8 +112,8 @@ def test_openvino_stands_beside_onnxruntime(float_model: Path, pictures: Path) -
 
 
 @needs_openvino
-def test_in_openvino_our_model_is_the_qdq_one(float_model: Path, pictures: Path) -> None:
-    results = held(float_model, pictures, qformats=("qoperator",), openvino=True)
+def test_in_openvino_our_model_is_the_qdq_one(float_model: Path, images: Path) -> None:
+    results = held(float_model, images, qformats=("qoperator",), openvino=True)
     assert [(result.name, result.runtime) for result in results if result.name.startswith(QUANTSEG)] == [
         ("quantseg QOperator", "onnxruntime"),
         ("quantseg QDQ", "openvino"),
@@ -121,7 +121,7 @@ def test_in_openvino_our_model_is_the_qdq_one(float_model: Path, pictures: Path)
 
 
 @needs_openvino
-def test_what_openvino_cannot_read_is_a_row(pictures: Path, tmp_path: Path) -> None:
+def test_what_openvino_cannot_read_is_a_row(images: Path, tmp_path: Path) -> None:
     """MaxUnpool: this tool lowers it, OpenVINO and NNCF have nothing for it."""
     model = models.text("""
     <ir_version: 8, opset_import: ["": 13]>
@@ -133,7 +133,7 @@ def test_what_openvino_cannot_read_is_a_row(pictures: Path, tmp_path: Path) -> N
     }
     """)
     onnx.save(model, tmp_path / "unpooling.onnx")
-    results = held(tmp_path / "unpooling.onnx", pictures, openvino=True)
+    results = held(tmp_path / "unpooling.onnx", images, openvino=True)
     failed = {(result.name, result.runtime): result.failed for result in results if result.failed}
     assert set(failed) == {(FLOAT, "openvino"), (NNCF, "openvino")}
     for reason in failed.values():
@@ -144,10 +144,10 @@ def test_what_openvino_cannot_read_is_a_row(pictures: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("package", ["openvino", "nncf"])
 def test_a_missing_extra_is_told_before_any_work(
-    float_model: Path, pictures: Path, emptied: Path, monkeypatch: pytest.MonkeyPatch, package: str
+    float_model: Path, images: Path, emptied: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setattr(tools, "peer_model", lambda *_: pytest.fail("onnxruntime's quantizer was asked"))
     with pytest.raises(MissingExtraError, match=r'pip install "quantseg\[openvino\]"'):
-        held(float_model, pictures, openvino=True)
+        held(float_model, images, openvino=True)
     assert list(emptied.iterdir()) == []

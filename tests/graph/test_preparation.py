@@ -27,7 +27,7 @@ NORM = {"g": noise(4), "h": noise(4, seed=1), "v": noise(4, seed=2) ** 2}
 BN = "BatchNormalization(c, g, h, h, v)"
 
 
-def picture(name: str) -> Array:
+def image(name: str) -> Array:
     """What the network was made for, about as it expects it: a photograph, or text for the text detector."""
     shape = SHARED_MODELS[name]
     last = shape[-1] == 3
@@ -46,14 +46,14 @@ def picture(name: str) -> Array:
 
 @pytest.mark.parametrize("opset", [13, 17, 21])
 @pytest.mark.parametrize("name", SHARED_MODELS)
-def test_prepared_model_equals_the_original_on_a_real_picture(name: str, opset: int) -> None:
+def test_prepared_model_equals_the_original_on_a_real_image(name: str, opset: int) -> None:
     path = SHARED / "models" / f"{name}.onnx"
     if not path.exists():
         pytest.skip("the shared models are not here")
     model = graphs.load(path)
     prepared = prepare(model, opset=opset).model
     (spec,) = graphs.signature(model)[0]
-    x = {spec.name: picture(name)}
+    x = {spec.name: image(name)}
     expected, actual = models.run(path.read_bytes(), x), run(prepared, x)
     assert np.ptp(expected[0]) > 0.01
     assert_same(actual, expected, tolerance=1e-4)

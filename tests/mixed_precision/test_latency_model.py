@@ -22,7 +22,7 @@ from quantseg.mixed_precision.latency_model.units import Unit, sized, units_of
 from quantseg.quantization.affine import params_of_weights
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.plan import KeptFloat, Overrides, QuantSettings
-from quantseg.quantization.plan.decisions import ONLY_ANSWER, decide
+from quantseg.quantization.plan.decisions import ONLY_THE_HEAD, decide
 from quantseg.quantization.qtypes import INT8
 from quantseg.runtimes import RUNTIMES, Runtime
 from quantseg.runtimes.execution import ExecutedNode
@@ -73,7 +73,7 @@ def test_every_node_is_in_one_unit_and_clamps_are_with_what_they_fold_into() -> 
     assert [node for unit in units_of(graph) for node in unit.nodes] == list(graph)
 
 
-def test_open_sizes_are_fixed_from_the_picture() -> None:
+def test_open_sizes_are_fixed_from_the_image() -> None:
     assert str(units(net())["s"].results[0].shape) == "[1,8,8,8]"
     assert trials.in_float(units(net(), {})["s"], 13) is None  # height and width stay open
 
@@ -273,7 +273,7 @@ def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_fast_integers_are_taken(tmp_path: Path) -> None:
     found = costs.fit(NET, SHAPE, bench(Fake(FAST_INTEGERS), tmp_path))
     assert found.fit.qformat == "channels-last"
-    assert list(found.by_parts.overrides.kept_float.values()) == [f"Sigmoid: {ONLY_ANSWER}"]
+    assert list(found.by_parts.overrides.kept_float.values()) == [f"Sigmoid: {ONLY_THE_HEAD}"]
     assert not found.fit.notes
 
 
@@ -367,7 +367,7 @@ def test_a_machine_whose_sums_saturate_takes_no_bit_of_any_weight() -> None:
 
 
 def test_nodes_that_stand_for_nothing_alone_are_placed_by_rule() -> None:
-    """Equal compares a picture with its own maxima; cut out, they are two tensors of unknown origin."""
+    """Equal compares an image with its own maxima; cut out, they are two tensors of unknown origin."""
     model = graphs.graph(
         """a = Conv<pads=[1,1,1,1]>(x, w) m = MaxPool<kernel_shape=[1,1]>(a) e = Equal(a, m)
            z = Where(e, a, zero) y = Conv(z, v)""",
@@ -380,7 +380,7 @@ def test_nodes_that_stand_for_nothing_alone_are_placed_by_rule() -> None:
     assert [note for note in found.fit.notes if "rules" in note]
 
 
-def test_sizes_that_follow_from_the_picture_are_computed() -> None:
+def test_sizes_that_follow_from_the_image_are_computed() -> None:
     """Shape, Slice and Concat are gone; the Resize that they told its sizes can be timed."""
     model = graphs.graph(
         """a = Conv(x, w) s = Shape(x) n = Slice(s, two, four) f = Slice(s, zero, two) t = Concat<axis=0>(f, n)

@@ -14,7 +14,7 @@ from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantSettings, plan
-from quantseg.quantization.plan.decisions import ONLY_ANSWER, decide
+from quantseg.quantization.plan.decisions import ONLY_THE_HEAD, decide
 from tests.support import graphs, quantised
 from tests.support.quantised import kernel, noise
 
@@ -138,7 +138,7 @@ def test_an_answer_is_not_rounded_for_speed_unless_that_comes_first() -> None:
     model, costs = chain(ANSWER), ({"Conv": 9, "Sigmoid": 9}, {"Conv": 1, "Sigmoid": 1})
     accurate, fast = placed(model, *costs), placed(model, *costs, latency_first=True)
     assert integer_types(model, accurate) == ["Conv"]
-    assert list(accurate.overrides.kept_float.values()) == [f"Sigmoid: {ONLY_ANSWER}"]
+    assert list(accurate.overrides.kept_float.values()) == [f"Sigmoid: {ONLY_THE_HEAD}"]
     assert integer_types(model, fast) == ["Conv", "Sigmoid"]
 
 
@@ -152,7 +152,7 @@ def test_what_served_a_convolution_is_an_answer_once_that_is_float() -> None:
     )
     found = placed(model, {"Conv": 9, "Sigmoid": 9, "MatMul": 1}, {"Conv": 1, "Sigmoid": 1, "MatMul": 20})
     assert integer_types(model, found) == ["Conv"]
-    assert sorted(found.overrides.kept_float.values()) == sorted([FASTER, f"Sigmoid: {ONLY_ANSWER}"])
+    assert sorted(found.overrides.kept_float.values()) == sorted([FASTER, f"Sigmoid: {ONLY_THE_HEAD}"])
 
 
 def test_a_missing_kernel_is_the_reason_to_stay_float() -> None:

@@ -41,7 +41,7 @@ HEADS = {
 
 
 def output(head: str, seed: int = 0):
-    """What a model with that head may answer for two pictures."""
+    """What a model with that head may answer for two images."""
     recipe = HEADS[head]
     if recipe.head == "labels":
         return np.random.default_rng(seed).integers(0, 5, (2, 4, 6))
@@ -176,7 +176,7 @@ def test_a_region_is_allowed_tells_the_truth_and_pays(choice, work, time, random
     places, price = choice
 
     def allowed(nodes):
-        return price.of_work(nodes) <= work and price.of_time(nodes) <= time
+        return price.of_macs(nodes) <= work and price.of_time(nodes) <= time
 
     found, *others = regions(places, price, allowed, harmless=1e-6)
     assert allowed(found.nodes)
@@ -202,7 +202,7 @@ def test_each_cut_is_the_best_of_all_regions_at_one_price_of_risk(choice):
     for nodes, (work, risk) in list(zip(found, weights, strict=True))[::7]:
 
         def cost(nodes, work=work, risk=risk):
-            return price.of_time(nodes) + work * price.of_work(nodes) + risk * remaining(places, nodes) ** 2 / squares
+            return price.of_time(nodes) + work * price.of_macs(nodes) + risk * remaining(places, nodes) ** 2 / squares
 
         assert cost(nodes) <= min(map(cost, subsets(price.nodes))) + 20 / TOTAL  # sums of rounded numbers
 
@@ -253,7 +253,7 @@ def test_a_dense_convolution_is_dearer_in_float_a_depthwise_one_costs_its_border
     borders = 2 * BORDER * 8 * pixels  # of what it reads and what it makes, which two read
     assert price.of_time(frozenset({depthwise})) * price.total == pytest.approx(borders)
     assert price.of_time(frozenset({one, other, depthwise})) < price.of_time(frozenset({one, depthwise}))
-    assert price.of_work(frozenset({first})) == pytest.approx(27 / (27 + 9 + 4 + 4))
+    assert price.of_macs(frozenset({first})) == pytest.approx(27 / (27 + 9 + 4 + 4))
 
 
 # What is measured.

@@ -64,7 +64,7 @@ def test_a_model_that_is_quantised_already_is_refused(int8_model: Path) -> None:
         read_float_model(int8_model.read_bytes())
 
 
-def test_a_model_without_a_picture_is_refused_by_its_name() -> None:
+def test_a_model_without_a_image_is_refused_by_its_name() -> None:
     content = graph.to_bytes(graphs.graph("y = Relu(x)", x="float[3]", y="float[3]"))
     with pytest.raises(ModelError, match=r"^the model: no image-like input"):
         read_float_model(content)

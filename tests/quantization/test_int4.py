@@ -68,7 +68,7 @@ def test_the_products_inside_have_4_bits_and_those_at_the_border_8() -> None:
     _, decided = made(convolutions())
     types = {name: grid.qtype.name for name, grid in decided.weights.items()}
     assert types == {"Conv_0": "int8", "Conv_2": "int4", "Conv_3": "int8", "Conv_4": "int4", "Conv_6": "int8"}
-    assert decided.notes == ("3 of 5 weights keep 8 bits: next to the picture or the answer, or depthwise",)
+    assert decided.notes == ("3 of 5 weights keep 8 bits: next to the image or the output head, or depthwise",)
 
 
 @pytest.mark.parametrize("reduce_range", [False, True])
@@ -153,9 +153,9 @@ def test_such_a_file_is_read_back(tmp_path: Path) -> None:
     )
 
 
-def test_the_command_writes_them(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_the_command_writes_them(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     target = tmp_path / "small.onnx"
-    words = ["quantize", float_model, "--data", pictures / "images", "--weight-type", "int4", "-o", target]
+    words = ["quantize", float_model, "--data", images / "images", "--weight-type", "int4", "-o", target]
     outcome = quantseg(*words, "--effort", "fast")
     assert outcome.code == 0
     assert "note: 2 of 13 weights keep 8 bits" in " ".join(outcome.out.split())
@@ -172,8 +172,8 @@ def test_the_command_writes_them(quantseg: Command, float_model: Path, pictures:
     ],
 )
 def test_what_has_no_kernel_is_told_in_one_line(
-    flags: str, message: str, quantseg: Command, float_model: Path, pictures: Path
+    flags: str, message: str, quantseg: Command, float_model: Path, images: Path
 ) -> None:
-    outcome = quantseg("quantize", float_model, "--data", pictures / "images", *flags.split())
+    outcome = quantseg("quantize", float_model, "--data", images / "images", *flags.split())
     assert outcome.code == 2
     assert message in " ".join(outcome.err.split())

@@ -20,7 +20,7 @@ FEEDS = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(3)]
 
 
 class Part(nn.Module):  # type: ignore[misc, name-defined]
-    """A function of a picture and some layers."""
+    """A function of an image and some layers."""
 
     def __init__(self, function: Callable[..., Any], *layers: Any) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ PARTS: dict[str, Callable[[], Any]] = {
     "Upsample": lambda: nn.Upsample(scale_factor=2),
     "Upsample, bilinear": lambda: nn.Upsample(scale_factor=2, mode="bilinear"),
     "Upsample, corners aligned": lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-    "interpolate to a picture's size": lambda: Part(
+    "interpolate to an image's size": lambda: Part(
         lambda x: functional.interpolate(functional.max_pool2d(x, 2), size=x.shape[2:])
     ),
     "PixelShuffle": lambda: nn.PixelShuffle(2),

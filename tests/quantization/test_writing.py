@@ -20,8 +20,8 @@ from tests.support.candidates import of_file
 
 
 @pytest.fixture(scope="module")
-def plain(float_model: Path, pictures: Path) -> Candidate:
-    return of_file(float_model, pictures)
+def plain(float_model: Path, images: Path) -> Candidate:
+    return of_file(float_model, images)
 
 
 def test_the_model_carries_recipe_and_origin(plain: Candidate, float_model: Path) -> None:

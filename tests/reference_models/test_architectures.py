@@ -106,7 +106,7 @@ def test_half_of_its_multiple_is_not_what_a_network_takes(name):
 def test_every_network_is_small_and_every_parameter_learns(name):
     network = ARCHITECTURES[name](CLASSES).train()
     assert parameters(network) < 1_200_000
-    # A parameter behind which nothing depends on the picture would get no gradient.
+    # A parameter behind which nothing depends on the image would get no gradient.
     network(torch.randn(2, 3, *SIZE)).square().mean().backward()
     assert [key for key, value in network.named_parameters() if value.grad is None] == []
 

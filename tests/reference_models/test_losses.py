@@ -1,4 +1,4 @@
-"""Losses by hand and by laws, and augmentation of picture and mask together."""
+"""Losses by hand and by laws, and augmentation of image and mask together."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_class_weights_fall_with_the_share_and_have_mean_one():
 
 @pytest.fixture(scope="module")
 def augmented():
-    """Pictures whose colour is their mask's id, mirrored, turned and cropped with it."""
+    """Images whose colour is their mask's id, mirrored, turned and cropped with it."""
     pytest.importorskip("kornia")
     from reference_models.augmentation import Augmentation
 
@@ -82,12 +82,12 @@ def augmented():
     rows = torch.arange(48)[:, None] // 12
     columns = torch.arange(64)[None] // 16
     masks = (rows * 4 + columns)[None].repeat(8, 1, 1)
-    pictures = ((masks + 1) / 20)[:, None].repeat(1, 3, 1, 1)
-    return Augmentation((32, 40)), pictures, masks
+    images = ((masks + 1) / 20)[:, None].repeat(1, 3, 1, 1)
+    return Augmentation((32, 40)), images, masks
 
 
-def test_augmentation_moves_picture_and_mask_together(augmented):
-    augment, pictures, masks = augmented
+def test_augmentation_moves_image_and_mask_together(augmented):
+    augment, images, masks = augmented
     augment.sequence[2].p = augment.sequence[3].p = 0.0  # brightness and contrast
     from kornia import augmentation as k
 
@@ -97,11 +97,11 @@ def test_augmentation_moves_picture_and_mask_together(augmented):
     seen = 0
     for seed in range(4):
         torch.manual_seed(seed)
-        found, ids = augment(pictures, masks)
+        found, ids = augment(images, masks)
         assert found.shape == (8, 3, 32, 40)
         assert ids.shape == (8, 32, 40)
         inside = ids != IGNORED
-        # Between two fields the picture's colour is a mixture, so only most pixels can agree.
+        # Between two fields the image's colour is a mixture, so only most pixels can agree.
         same = (found[:, 0] * 20 - 1 - ids).abs() < 0.25
         assert same[inside].float().mean() > 0.8
         seen += int(inside.sum())
@@ -110,11 +110,11 @@ def test_augmentation_moves_picture_and_mask_together(augmented):
 
 
 def test_augmentation_draws_from_the_seed_and_keeps_the_range(augmented):
-    augment, pictures, masks = augmented
+    augment, images, masks = augmented
     results = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        results.append(augment(pictures, masks))
+        results.append(augment(images, masks))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])
     assert not torch.equal(results[0][0], results[2][0])

@@ -20,9 +20,9 @@ pytest.importorskip("kornia")
 from quantseg.data.preprocess import to_tensor  # noqa: E402
 from reference_models import __main__ as command_line  # noqa: E402
 from reference_models import checkpoint  # noqa: E402
+from reference_models.images import open_images  # noqa: E402
 from reference_models.losses import IGNORED  # noqa: E402
 from reference_models.making import make  # noqa: E402
-from reference_models.pictures import open_pictures  # noqa: E402
 from reference_models.train import Trainer  # noqa: E402
 from reference_models.wanted import Wanted  # noqa: E402
 from reference_models.zoo import CELLS, WHITE_CELLS, ZOO  # noqa: E402
@@ -39,8 +39,8 @@ def draw(folder, count, *, ids=3, size=(40, 36)):
     for index in range(count):
         distance = np.hypot(y - rng.uniform(10, 30), x - rng.uniform(10, 26))
         mask = ((distance < 12).astype(np.uint8) + (distance < 6)) % ids
-        picture = np.stack([255 - 90 * mask, 240 - 60 * mask, 230 - 20 * mask], axis=-1)
-        Image.fromarray((picture - rng.integers(0, 20, picture.shape)).clip(0, 255).astype(np.uint8)).save(
+        image = np.stack([255 - 90 * mask, 240 - 60 * mask, 230 - 20 * mask], axis=-1)
+        Image.fromarray((image - rng.integers(0, 20, image.shape)).clip(0, 255).astype(np.uint8)).save(
             folder / "images" / f"{index:02d}.png"
         )
         Image.fromarray(mask).save(folder / "masks" / f"{index:02d}.png")
@@ -113,30 +113,30 @@ def test_the_card_says_what_was_done_and_the_model_carries_its_recipe(folder, tm
         assert curve.width > 500
 
 
-def test_every_fifth_picture_is_held_out_and_never_trained_on(folder):
-    pictures = open_pictures(ZOO["wbc_unet"].data, folder, crop=None, batch=2)
-    assert (len(pictures), sum(1 for _ in pictures.validation())) == (12, 3)
-    trained = {picture.tobytes() for batch, _ in pictures.epoch(0, batch=2, seed=0) for picture in batch}
+def test_every_fifth_image_is_held_out_and_never_trained_on(folder):
+    images = open_images(ZOO["wbc_unet"].data, folder, crop=None, batch=2)
+    assert (len(images), sum(1 for _ in images.validation())) == (12, 3)
+    trained = {image.tobytes() for batch, _ in images.epoch(0, batch=2, seed=0) for image in batch}
     assert len(trained) == 12
-    assert not trained & {picture.tobytes() for batch, _ in pictures.validation() for picture in batch}
+    assert not trained & {image.tobytes() for batch, _ in images.validation() for image in batch}
 
 
 def test_epochs_shuffle_and_the_same_epoch_is_the_same(folder):
-    pictures = open_pictures(ZOO["wbc_unet"].data, folder, crop=None, batch=4)
+    images = open_images(ZOO["wbc_unet"].data, folder, crop=None, batch=4)
 
     def order(number, seed):
-        return b"".join(batch.tobytes() for batch, _ in pictures.epoch(number, batch=4, seed=seed))
+        return b"".join(batch.tobytes() for batch, _ in images.epoch(number, batch=4, seed=seed))
 
     assert order(0, 0) == order(0, 0)
     assert len({order(0, 0), order(1, 0), order(0, 1)}) == 3
 
 
 @pytest.mark.parametrize("name", ["wbc_unet", "cells_unet"])
-def test_training_pictures_are_prepared_as_the_recipe_prepares_them(name, folder):
+def test_training_images_are_prepared_as_the_recipe_prepares_them(name, folder):
     row = ZOO[name]
-    pictures = open_pictures(row.data, folder, crop=row.settings.crop, batch=2)
-    trainer = Trainer(pictures, row.data.input, row.settings, 0, torch.device("cpu"))
-    batch = next(pictures.validation())
+    images = open_images(row.data, folder, crop=row.settings.crop, batch=2)
+    trainer = Trainer(images, row.data.input, row.settings, 0, torch.device("cpu"))
+    batch = next(images.validation())
     images, target = trainer.tensors(batch, None)
     expected = to_tensor(Image.fromarray(batch[0][0]), row.data.input, "float32")
     np.testing.assert_allclose(images.numpy(), expected, rtol=1e-5, atol=1e-5)
@@ -145,9 +145,9 @@ def test_training_pictures_are_prepared_as_the_recipe_prepares_them(name, folder
 
 def test_the_ignored_id_reaches_the_loss_as_ignored(folder):
     row = ZOO["wbc_unet"]
-    pictures = replace(open_pictures(row.data, folder, crop=None, batch=2), ignore_index=2)
-    trainer = Trainer(pictures, row.data.input, row.settings, 0, torch.device("cpu"))
-    batch = next(pictures.validation())
+    images = replace(open_images(row.data, folder, crop=None, batch=2), ignore_index=2)
+    trainer = Trainer(images, row.data.input, row.settings, 0, torch.device("cpu"))
+    batch = next(images.validation())
     _, target = trainer.tensors(batch, None)
     assert np.array_equal(target.numpy() == IGNORED, batch[1] == 2)
     assert (batch[1] == 2).any()
@@ -176,8 +176,8 @@ def test_the_models_own_classes_hold_at_another_size(folder, tmp_path):
 
 
 def test_another_model_learns_the_cells(tmp_path, monkeypatch):
-    monkeypatch.setattr("reference_models.pictures._DRAWN_PER_EPOCH", 8)
-    monkeypatch.setattr("reference_models.pictures._DRAWN_FOR_VALIDATION", 2)
+    monkeypatch.setattr("reference_models.images._DRAWN_PER_EPOCH", 8)
+    monkeypatch.setattr("reference_models.images._DRAWN_FOR_VALIDATION", 2)
     card = make("fpn", None, tmp_path, Wanted({**QUICK, "epochs": 1}, own={"dataset": "cells", "size": "32"}))
     assert card["data"] == "cells"
     assert tuple(card["validation_iou"]) == CELLS.classes
@@ -185,14 +185,14 @@ def test_another_model_learns_the_cells(tmp_path, monkeypatch):
 
 
 def test_the_command_of_a_card_is_read_by_a_shell_as_it_was_given(folder, tmp_path):
-    own = {"dataset": "pictures", "classes": "back ground,b;c,it's", "ignore_index": -1}
+    own = {"dataset": "images", "classes": "back ground,b;c,it's", "ignore_index": -1}
     card = make("wbc_unet", folder, tmp_path, Wanted({**QUICK, "epochs": 1}, own=own, threads=2))
     words = shlex.split(card["command"])
     assert words[words.index("--classes") + 1] == own["classes"]
     assert words[-2:] == ["--threads", "2"]
 
 
-def test_without_augmentation_whole_pictures_are_seen_and_the_card_says_so(folder, tmp_path):
+def test_without_augmentation_whole_images_are_seen_and_the_card_says_so(folder, tmp_path):
     given = {"epochs": 1, "batch": 4, "precision": "float32", "augment": False}
     row = ZOO["wbc_unet"]
     with pytest.MonkeyPatch.context() as patch:
@@ -208,18 +208,18 @@ def test_an_id_beyond_16_bits_is_ignored_as_any_other(tmp_path):
         path.unlink()
         np.save(path.with_suffix(".npy"), np.where(mask == 2, 99_999, mask))
     data = replace(ZOO["wbc_unet"].data, classes=("a", "b"), ignore_index=99_999)
-    pictures = open_pictures(data, mine, crop=None, batch=2)
-    batch = next(pictures.validation())
+    images = open_images(data, mine, crop=None, batch=2)
+    batch = next(images.validation())
     assert set(np.unique(batch[1])) == {0, 1, 99_999}
-    trainer = Trainer(pictures, data.input, ZOO["wbc_unet"].settings, 0, torch.device("cpu"))
+    trainer = Trainer(images, data.input, ZOO["wbc_unet"].settings, 0, torch.device("cpu"))
     assert set(np.unique(trainer.tensors(batch, None)[1].numpy())) == {0, 1, IGNORED}
-    assert pictures.class_pixels().shape == (2,)
+    assert images.class_pixels().shape == (2,)
 
 
 def test_ignored_pixels_weigh_for_no_class(folder):
     data = ZOO["wbc_unet"].data
     counted, ignoring = (
-        open_pictures(replace(data, ignore_index=ignored), folder, crop=None, batch=2).class_pixels()
+        open_images(replace(data, ignore_index=ignored), folder, crop=None, batch=2).class_pixels()
         for ignored in (None, 0)
     )
     assert ignoring.tolist() == [0, *counted.tolist()[1:]]
@@ -236,20 +236,20 @@ def test_vocs_trainval_is_no_split_to_train_on_beside_val(tmp_path):
         for split, numbers in names.items():
             text = "".join(f"{number:02d}\n" for number in numbers)
             (voc / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(text)
-        return open_pictures(replace(ZOO["wbc_unet"].data, layout="voc", classes=()), voc, crop=None, batch=2)
+        return open_images(replace(ZOO["wbc_unet"].data, layout="voc", classes=()), voc, crop=None, batch=2)
 
     with pytest.raises(DataError, match="holds the splits trainval, val; choose one"):
         lists(trainval=range(10), val=range(7, 10))
-    pictures = lists(train=range(7))
-    assert (len(pictures), sum(1 for _ in pictures.validation())) == (7, 3)
+    images = lists(train=range(7))
+    assert (len(images), sum(1 for _ in images.validation())) == (7, 3)
 
 
 def test_cells_are_drawn_at_the_crop_and_judged_at_the_models_size():
-    pictures = open_pictures(CELLS, None, crop=(96, 96), batch=2)
-    batch, masks = next(iter(pictures.epoch(0, batch=2, seed=0)))
+    images = open_images(CELLS, None, crop=(96, 96), batch=2)
+    batch, masks = next(iter(images.epoch(0, batch=2, seed=0)))
     assert batch.shape == (2, 96, 96, 3)
     assert masks.shape == (2, 96, 96)
-    assert next(pictures.validation())[0].shape == (1, 192, 192, 3)
+    assert next(images.validation())[0].shape == (1, 192, 192, 3)
 
 
 def refused(capsys, monkeypatch, *arguments):
@@ -280,10 +280,10 @@ def test_bad_input_is_one_line_and_nothing_is_left(folder, tmp_path, capsys, mon
     assert "crop 30x32: wbc_unet takes multiples of 8" in say("wbc_unet", "--data", folder, "--crop", "30x32")
     assert "crop 0x0: wbc_unet takes multiples of 8" in say("wbc_unet", "--data", folder, "--crop", "0")
     assert "size 96x96: pspnet takes multiples of 64" in say("pspnet", "--data", folder, "--size", "96")
-    assert "crop 40x32: larger than pictures of 32x32" in say("wbc_unet", "--data", folder, "--crop", "40x32")
+    assert "crop 40x32: larger than images of 32x32" in say("wbc_unet", "--data", folder, "--crop", "40x32")
     assert "crops are part of augmentation" in say("wbc_unet", "--data", folder, "--crop", "32x32", "--no-augment")
     assert "batch 1: too few; give 2 or more" in say("wbc_unet", "--data", folder, "--batch", 1)
-    assert "batch 801: an epoch draws 800 pictures" in say("cells_unet", "--batch", 801)
+    assert "batch 801: an epoch draws 800 images" in say("cells_unet", "--batch", 801)
     assert "positive numbers" in say("wbc_unet", "--data", folder, "--learning-rate", "inf")
     for names in ("a,b,b", "a,,b", "a", ""):
         assert "not two or more names that differ" in say("wbc_unet", "--data", folder, "--classes", names)
@@ -295,7 +295,7 @@ def test_bad_input_is_one_line_and_nothing_is_left(folder, tmp_path, capsys, mon
     assert "epochs 0: too few" in say("wbc_unet", "--data", folder, "--epochs", 0)
     assert "no checkpoint there" in say("wbc_unet", "--data", folder, "--resume")
     assert "unknown layout" in say("wbc_unet", "--data", folder, "--dataset", "ade20k")
-    assert "names of its classes are not known" in say("wbc_unet", "--data", folder, "--dataset", "pictures")
+    assert "names of its classes are not known" in say("wbc_unet", "--data", folder, "--dataset", "images")
     if not torch.cuda.is_available():
         assert "torch finds no GPU" in say("wbc_unet", "--data", folder, "--device", "cuda")
 
@@ -339,11 +339,11 @@ def test_a_checkpoint_of_another_architecture_or_training_is_refused(folder, tmp
 
 
 def test_a_checkpoint_of_ones_own_data_agrees_on_size_and_classes(folder, tmp_path, capsys, monkeypatch):
-    given, own = {**QUICK, "epochs": 1}, {"dataset": "pictures", "classes": "a,b,c"}
+    given, own = {**QUICK, "epochs": 1}, {"dataset": "images", "classes": "a,b,c"}
     make("wbc_unet", folder, tmp_path, Wanted(given, own=own))
 
     def say(*more):
-        quick = ("--epochs", 1, "--batch", 4, "--crop", "32x32", "--precision", "float32", "--dataset", "pictures")
+        quick = ("--epochs", 1, "--batch", 4, "--crop", "32x32", "--precision", "float32", "--dataset", "images")
         return refused(capsys, monkeypatch, "wbc_unet", "--data", folder, "-o", tmp_path, *quick, "--resume", *more)
 
     assert "was trained with size (32, 32), not (64, 64)" in say("--classes", "a,b,c", "--size", "64")

@@ -50,8 +50,8 @@ def recipe_of(path):
     return recipe_from_toml(metadata[METADATA_KEY], source=path.name), metadata[DATA_KEY]
 
 
-def prepared(picture, recipe):
-    x = (picture * np.float32(recipe.input.scale) - recipe.input.mean) / recipe.input.std
+def prepared(image, recipe):
+    x = (image * np.float32(recipe.input.scale) - recipe.input.mean) / recipe.input.std
     return x.transpose(2, 0, 1)[None].astype(np.float32)
 
 
@@ -116,7 +116,7 @@ def test_every_model_is_quantised_and_what_its_decoder_executes_is_int8(name, sm
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "cells_unet"])
-def test_the_card_tells_the_mean_iou_on_pictures_that_training_never_saw(name):
+def test_the_card_tells_the_mean_iou_on_images_that_training_never_saw(name):
     data = CARDS[name]["data"]
     if not (REAL / data).is_dir():
         pytest.skip("the shared folder of real images is not here")
@@ -125,14 +125,14 @@ def test_the_card_tells_the_mean_iou_on_pictures_that_training_never_saw(name):
     path = WEIGHTS / f"{name}.onnx"
     recipe, _ = recipe_of(path)
     camvid = data == "camvid"
-    samples = open_samples(REAL / data, dataset="camvid" if camvid else "pictures", split="val" if camvid else None)
+    samples = open_samples(REAL / data, dataset="camvid" if camvid else "images", split="val" if camvid else None)
     opened, classes = session(path), len(recipe.output.classes)
     height, width = recipe.input.size
     both, true, found = np.zeros((3, classes))
-    # Every fourth picture of the validation split, or the held-out fifth.
+    # Every fourth image of the validation split, or the held-out fifth.
     for index in range(0, len(samples), 4) if camvid else range(4, len(samples), 5):
-        picture, mask = samples.read(index)
-        resized = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+        image, mask = samples.read(index)
+        resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
         rows, columns = (np.arange(n) * 2 + 1 for n in (height, width))
         truth = mask[rows[:, None] * mask.shape[0] // (2 * height), columns * mask.shape[1] // (2 * width)]
         (logits,) = opened.run(None, {"image": prepared(resized, recipe)})
@@ -145,7 +145,7 @@ def test_the_card_tells_the_mean_iou_on_pictures_that_training_never_saw(name):
     assert mean_iou == pytest.approx(CARDS[name]["validation_mean_iou"], abs=0.03 if camvid else 1e-3)
 
 
-def test_the_cells_unet_finds_the_cells_of_pictures_that_it_never_saw():
+def test_the_cells_unet_finds_the_cells_of_images_that_it_never_saw():
     path = WEIGHTS / "cells_unet.onnx"
     recipe, _ = recipe_of(path)
     opened = session(path)

@@ -108,7 +108,7 @@ def test_a_branch_takes_nothing():
     assert checked(prepared) is None
 
 
-def test_a_picture_that_serves_as_a_weight_takes_nothing():
+def test_a_image_that_serves_as_a_weight_takes_nothing():
     prepared = build("a = Conv(x, w, b) r = Relu(a) y = Conv(z, r)", **WEIGHTS, z=noise(1, 6, 8, 8))
     assert checked(prepared) is None
 
@@ -182,9 +182,9 @@ def test_real_models_stay_equal(name):
     if name not in MODELS:
         pytest.skip(f"{name} is not here")
     prepared = prepare(graph.load(MODELS[name]))
-    (picture,) = prepared.model.graph.inputs
-    shape = [size if isinstance(size, int) else 64 if axis > 1 else 1 for axis, size in enumerate(picture.shape)]
-    done = checked(prepared, [{str(picture.name): noise(*shape)}])
+    (image,) = prepared.model.graph.inputs
+    shape = [size if isinstance(size, int) else 64 if axis > 1 else 1 for axis, size in enumerate(image.shape)]
+    done = checked(prepared, [{str(image.name): noise(*shape)}])
     assert done is not None
 
 

@@ -126,7 +126,7 @@ def test_gemm_without_bias_gets_one_and_matmul_stays(method):
 
 
 @pytest.mark.parametrize("opset", [13, 18])
-def test_pictures_of_different_sizes_and_newer_opsets_are_corrected(opset):
+def test_images_of_different_sizes_and_newer_opsets_are_corrected(opset):
     data = Tensors((noise(1, 4, 8, 12), noise(1, 4, 5, 7)))
     body = "c = Conv(x, w)\n r = Relu(c)\n y = Conv(r, v)"
     weights = {"w": kernel(6, 4, 3, 3), "v": kernel(2, 6, 1, 1)}
@@ -136,7 +136,7 @@ def test_pictures_of_different_sizes_and_newer_opsets_are_corrected(opset):
         assert all(len(node.inputs) == 3 for node in corrected.prepared.model.graph if node.op_type == "Conv")
 
 
-def test_a_dead_channel_and_a_constant_picture_are_survived():
+def test_a_dead_channel_and_a_constant_image_are_survived():
     weights = kernel(4, 4, 3, 3)
     weights[1] = 0.0
     data = Tensors((np.full((1, 4, 6, 6), 0.5, np.float32),))
@@ -192,7 +192,7 @@ def only_layer(body, **weights):
     return layer, tensor
 
 
-def test_patches_of_a_large_picture_are_few_and_from_every_column():
+def test_patches_of_a_large_image_are_few_and_from_every_column():
     prepared = prepare(graphs.graph("y = Conv(x, w)", x="float[1,1,64,64]", w=np.ones((1, 1, 1, 1), np.float32)))
     tensor = np.arange(64 * 64, dtype=np.float32).reshape(1, 1, 64, 64)
     (layer,) = layers_of(prepared.model, calibrated(prepared, Tensors((tensor,))).plan)

@@ -72,7 +72,7 @@ MORE_ONE = {
     "BatchNormalization": "BatchNormalization({x}, {scale}, {shift}, {shift}, {scale})",
     "InstanceNormalization": "InstanceNormalization({x}, {scale}, {shift})",
     "LRN": "LRN <size = 3> ({x})",
-    "PRelu over pixels": "PRelu({x}, {picture})",
+    "PRelu over pixels": "PRelu({x}, {image})",
     "Add of rows": "Add({x}, {whole})",
     "CumSum": "CumSum({x}, {axis})",
 }
@@ -189,7 +189,7 @@ def put(net: Drawn, op: str, other: tuple[str, int, int]) -> None:
             "six": np.float32(2),
             "scale": np.abs(net.noise(channels)) + np.float32(0.5),
             "shift": np.abs(net.noise(channels)),
-            "picture": net.noise(side, side),
+            "image": net.noise(side, side),
             "whole": net.noise(1, channels, side, side),
             "axis": np.array(1, np.int64),
         }
@@ -288,9 +288,9 @@ def test_each_operator_lets_channels_move_or_pins_them(op):
 @pytest.mark.parametrize("name", [*MODELS])
 def test_real_models_stay_equal_and_lose_fewer_bits(name):
     prepared = prepare(graph.load(MODELS[name]))
-    (picture,) = prepared.model.graph.inputs
-    shape = [size if isinstance(size, int) else 64 if axis > 1 else 1 for axis, size in enumerate(picture.shape)]
-    feed = {str(picture.name): noise(*shape)}
+    (image,) = prepared.model.graph.inputs
+    shape = [size if isinstance(size, int) else 64 if axis > 1 else 1 for axis, size in enumerate(image.shape)]
+    feed = {str(image.name): noise(*shape)}
     done, any_order = reorder(prepared), shuffled(prepared, 3)
     assert done is not None
     assert any_order is not None

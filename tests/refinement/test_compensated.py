@@ -23,7 +23,7 @@ from tests.support.quantised import Array, kernel, noise
 
 
 def data(count: int = 3) -> Tensors:
-    """Pictures whose neighbouring pixels and channels are alike, as those of real ones."""
+    """Images whose neighbouring pixels and channels are alike, as those of real ones."""
     mixed = kernel(4, 4, seed=9)
     waves = [np.cumsum(noise(1, 4, 10, 10, seed=seed), axis=3) / 3 for seed in range(count)]
     return Tensors(tuple(np.einsum("ij,njhw->nihw", mixed, wave).astype(np.float32) + 1 for wave in waves))
@@ -176,7 +176,7 @@ def test_a_grid_that_is_known_already_is_kept():
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1000.0])
-def test_one_picture_of_one_colour_is_enough(level):
+def test_one_image_of_one_colour_is_enough(level):
     images = Tensors((np.full((1, 4, 10, 10), level, np.float32),))
     given_ = calibrated(network(), images)
     assert set(compensate(given_, context(images)).overrides.weights) == set(given_.plan.weights)

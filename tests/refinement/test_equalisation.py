@@ -127,11 +127,11 @@ ONE = {
     "Sigmoid": "Sigmoid({x})",
     "Transpose": "Transpose <perm = [0,1,3,2]> ({x})",
     "Mul": "Mul({x}, {vector})",
-    "Mul over pixels": "Mul({picture}, {x})",
+    "Mul over pixels": "Mul({image}, {x})",
     "Add": "Add({x}, {vector})",
     "Add from the left": "Add({channels}, {x})",
     "Sub": "Sub({vector}, {x})",
-    "Add over pixels": "Add({x}, {picture})",
+    "Add over pixels": "Add({x}, {image})",
     "Add a number": "Add({x}, {one})",
     "Div": "Div({x}, {vector})",
     "Where": "Where({mask}, {x}, {zero})",
@@ -171,7 +171,7 @@ def _one(net: Drawn, op: str, x: str, channels: int, side: int) -> None:
         "slopes": np.abs(net.noise(channels, 1, 1)),
         "vector": net.noise(1, channels, 1, 1) + np.float32(2),
         "channels": net.noise(channels, 1, 1),
-        "picture": net.noise(1, 1, side, side),
+        "image": net.noise(1, 1, side, side),
         "mask": net.noise(1, 1, side, side) > 0,
         "turned": np.array([1, 1, 1, 1], np.float32),
     }
@@ -350,7 +350,7 @@ def test_an_output_within_the_graph_keeps_its_units():
 
 
 def test_what_has_another_shape_each_time_is_equal_too():
-    """Batch and picture are open: pixels may change, channels may not."""
+    """Batch and image are open: pixels may change, channels may not."""
     body = """
         a = Conv <pads = [1,1,1,1]> (x, w)
         r = Clip(a, lo, hi)
@@ -375,9 +375,9 @@ def test_real_models_stay_equal(name):
     if name not in MODELS:
         pytest.skip("the shared models are not here")
     prepared = prepare(graph.load(MODELS[name]))
-    (picture,) = prepared.model.graph.inputs
-    shape = [size if isinstance(size, int) else 64 if axis > 1 else 1 for axis, size in enumerate(picture.shape)]
-    feeds = [{str(picture.name): noise(*shape)}]
+    (image,) = prepared.model.graph.inputs
+    shape = [size if isinstance(size, int) else 64 if axis > 1 else 1 for axis, size in enumerate(image.shape)]
+    feeds = [{str(image.name): noise(*shape)}]
     done = scaled(prepared, feeds, seed=1, spread=1.0)
     assert done is not None
     assert done.classes > 20

@@ -13,7 +13,7 @@ import pytest
 from quantseg import graph
 from quantseg.data import Dataset, Item
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
-from quantseg.errors import CalibrationError, MissingExtraError, PlanError, RecipeError
+from quantseg.errors import CalibrationError, MissingExtraError, RecipeError
 from quantseg.graph.preparation import Prepared, prepare
 from quantseg.quantization import formats
 from quantseg.quantization.affine import Range, dequantize, params_of_weights, quantize
@@ -38,7 +38,6 @@ from quantseg.refinement.rounding.learned import (  # noqa: E402
     rounding,
 )
 from quantseg.refinement.rounding.learned.parts import parts_of  # noqa: E402
-from quantseg.refinement.rounding.learned.rounding import ROUNDINGS  # noqa: E402
 
 RECIPE = Recipe(InputRecipe(layout="NCHW"), OutputRecipe(name="y", layout="NCHW", head="argmax"))
 BODY = """a = Conv<pads=[1,1,1,1]>(x, w1, b1) r = Relu(a) m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r)
@@ -68,7 +67,7 @@ def network() -> Prepared:
 
 @dataclass(frozen=True)
 class Noise:
-    """Pictures of noise as a data set."""
+    """Images of noise as a data set."""
 
     count: int = 4
     first: int = 0
@@ -134,39 +133,30 @@ def content(result: Candidate) -> bytes:
 # Rounding.
 
 
-@pytest.mark.parametrize("name", ROUNDINGS)
 @pytest.mark.parametrize(("qtype", "limits"), [(INT4, (-7, 7)), (INT8, (-127, 127))])
-def test_learning_starts_from_the_weight(name: str, qtype: Any, limits: tuple[int, int]) -> None:
+def test_learning_starts_from_the_weight(qtype: Any, limits: tuple[int, int]) -> None:
     weight, params = kernel(5, 3, 3, 3), params_of_weights(kernel(5, 3, 3, 3), qtype, axis=0)
     grid = rounding.WeightGrid.of(params, 4, limits)
-    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    learnable = rounding.StraightThrough(grid, grid.positions(torch.from_numpy(weight)))
     assert learnable.variable.requires_grad
     nearest = dequantize(quantize(weight, params), params)
-    if name == "adaround":  # unrounded
-        assert (np.abs(learnable.weight().detach().numpy() - weight) < 0.011 * grid.scale.numpy()).all()
-    else:
-        np.testing.assert_array_equal(learnable.weight().detach().numpy(), nearest)
+    np.testing.assert_array_equal(learnable.weight().detach().numpy(), nearest)
     np.testing.assert_array_equal(grid.rounded(learnable.settled()).numpy(), nearest)
 
 
-@pytest.mark.parametrize("name", ROUNDINGS)
-def test_what_is_settled_is_an_integer_of_the_grid(name: str) -> None:
+def test_what_is_settled_is_an_integer_of_the_grid() -> None:
     weight = kernel(4, 2, 3, 3)
     grid = rounding.WeightGrid.of(params_of_weights(weight, INT4, axis=0), 4, (-7, 7))
-    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    learnable = rounding.StraightThrough(grid, grid.positions(torch.from_numpy(weight)))
     with torch.no_grad():
         learnable.variable += 4 * torch.from_numpy(noise(4, 2, 3, 3))
         learnable.keep_inside()
     found = torch.round(learnable.settled())
     assert found.abs().max() <= 7
-    if name == "adaround":
-        below = torch.floor(grid.positions(torch.from_numpy(weight)))
-        assert torch.equal(found, torch.clamp(below + (learnable.share() >= 0.5), -7, 7))
 
 
-@pytest.mark.parametrize("name", ROUNDINGS)
 @pytest.mark.parametrize("inputs", [2, 3])
-def test_no_pair_of_what_is_settled_saturates(name: str, inputs: int) -> None:
+def test_no_pair_of_what_is_settled_saturates(inputs: int) -> None:
     """Steps of the largest weight alone, so that most pairs are beyond their limits at the start."""
     weight = np.abs(kernel(4, inputs, 3, 3))
     node = next(iter(graphs.graph("y = Conv(x, w)", x=f"float[1,{inputs},9,9]", w=weight).graph))
@@ -174,23 +164,13 @@ def test_no_pair_of_what_is_settled_saturates(name: str, inputs: int) -> None:
         params_of_weights(weight, INT8, axis=0), 4, (-127, 127), lambda integers: safe_integers(node, integers)
     )
     assert unsafe(np.rint(weight / grid.scale.numpy()).reshape(4, inputs, 9)).all()
-    learnable = ROUNDINGS[name](grid, grid.positions(torch.from_numpy(weight)))
+    learnable = rounding.StraightThrough(grid, grid.positions(torch.from_numpy(weight)))
     for step in range(3):
         with torch.no_grad():
             learnable.variable += 20 * torch.from_numpy(noise(4, inputs, 3, 3, seed=step))
             learnable.keep_inside()
         found = torch.round(learnable.settled()).numpy()
         assert not unsafe(found.reshape(4, inputs, 9)).any()
-
-
-def test_the_penalty_is_nothing_where_every_share_is_decided() -> None:
-    grid = rounding.WeightGrid(torch.ones(()), torch.zeros(()), -7, 7)
-    learnable = rounding.AdaRound(grid, torch.tensor([0.5, 1.5]))
-    assert learnable.penalty(1.0).item() == pytest.approx(1)
-    assert learnable.penalty(0.0).item() == 0  # not yet
-    with torch.no_grad():
-        learnable.variable += torch.tensor([-10.0, 10.0])
-    assert learnable.penalty(1.0).item() == 0
 
 
 # Objective.
@@ -249,25 +229,23 @@ def test_learned_weights_lie_on_their_grids_and_the_plan_gives_just_them() -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "weight", "largest", "iterations", "share"),
+    ("weight", "largest", "iterations", "share"),
     [
-        ("straight-through", INT4, 1, 40, 0),
-        ("straight-through", INT4, 3, 40, 0),
-        ("straight-through", INT4, 1, 0, 60),
-        ("straight-through", INT8, 1, 10, 3),
-        ("adaround", INT4, 1, 40, 0),
-        ("adaround", INT4, 3, 40, 0),
+        (INT4, 1, 40, 0),
+        (INT4, 3, 40, 0),
+        (INT4, 1, 0, 60),
+        (INT8, 1, 10, 3),
     ],
 )
 def test_it_is_nearer_to_the_float_answer_than_the_nearest_integers(
-    name: str, weight: Any, largest: int, iterations: int, share: int, monkeypatch: pytest.MonkeyPatch
+    weight: Any, largest: int, iterations: int, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """share: times as many steps of the whole network; with no steps of parts, so many in all."""
     if not iterations:
         monkeypatch.setattr(learner, "reconstruct", lambda parts, task, weights, how, context: weights)
         iterations, share = share, 1
     start = given(settings=QuantSettings(weight=weight))
-    how = Learning(rounding=name, largest_part=largest, iterations=iterations)
+    how = Learning(largest_part=largest, iterations=iterations)
     result = learned(start, how, network_share=share)
 
     def off(one: Candidate) -> float:
@@ -337,7 +315,7 @@ def test_progress_counts_parts_and_then_steps_of_the_network() -> None:
     assert seen == [("learning parts", 5)] * 5 + [("learning the network", 12)] * 12
 
 
-def test_pictures_beyond_the_bound_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_beyond_the_bound_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = content(learned())
     monkeypatch.setattr(examples, "CACHE_BYTES", 1)
     assert content(learned()) == whole
@@ -348,8 +326,6 @@ def test_bad_input_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         learned(data=Noise(count=0))
     with pytest.raises(RecipeError, match="gives classes, which have no gradient"):
         learned(given(recipe=replace(RECIPE, output=OutputRecipe(name="y", layout="NHW", head="labels"))))
-    with pytest.raises(PlanError, match="'dice' is no way to learn rounding; choose one of straight-through, adaround"):
-        learned(how=Learning(rounding="dice"))
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r'pip install "quantseg\[learn\]"'):
         learned()

@@ -23,7 +23,7 @@ from quantseg.quantization.qtypes import INT4, UINT8
 from quantseg.quantization.writing import written
 from quantseg.refinement import levels
 from quantseg.refinement import range_search as narrowing
-from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FLOAT_WORK, FRAGILE, rounding, starts
+from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FLOAT_MACS, FRAGILE, rounding, starts
 from quantseg.refinement.options import Options
 from quantseg.refinement.rounding.learned import Learning, learn
 from quantseg.refinement.steps import order_channels
@@ -60,9 +60,9 @@ class Case:
         return step(self.plain, context(self.data))
 
 
-def case(path: Path, pictures: Path, count: int = 3) -> Case:
+def case(path: Path, images: Path, count: int = 3) -> Case:
     model = api.load(path)
-    data = Subset(opener(pictures)(model.recipe, model.input), tuple(range(count)))
+    data = Subset(opener(images)(model.recipe, model.input), tuple(range(count)))
     return Case(api.calibrate(model, data, options=OPTIONS))
 
 
@@ -73,7 +73,7 @@ def content(refined: Candidate) -> bytes:
 
 def uneven(seed: int = 0, dead: bool = False, colour: bool = False) -> onnx.ModelProto:
     """A U-Net whose channels differ by up to thirty times. dead: one of the first layer's never speaks. colour: no
-    pixel of the picture is read, so that all tensors are constant."""
+    pixel of the image is read, so that all tensors are constant."""
     model = models.unet(base=4, depth=1, classes=CLASSES, size=SIZE, seed=seed)
     for number, tensor in enumerate(model.graph.initializer):
         weight = onnx.numpy_helper.to_array(tensor).copy()
@@ -89,10 +89,10 @@ def uneven(seed: int = 0, dead: bool = False, colour: bool = False) -> onnx.Mode
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Case:
+def made(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Case:
     path = tmp_path_factory.mktemp("effort") / "uneven.onnx"
     onnx.save(uneven(), path)
-    return case(path, pictures)
+    return case(path, images)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_little_of_the_work_stays_float(made, balanced):
     counts = multiply_accumulates(made.model.prepared, {made.model.input.name: shape})
     kept = balanced.overrides.kept_float
     assert set(kept.values()) <= {FRAGILE}
-    assert sum(counts[name] for name in kept) <= FLOAT_WORK * sum(counts.values())
+    assert sum(counts[name] for name in kept) <= FLOAT_MACS * sum(counts.values())
 
 
 def test_nothing_stays_float_where_that_is_not_wanted(made):
@@ -225,7 +225,7 @@ def test_narrower_ranges_lie_within_the_calibrated_ones_and_stand_first_where_th
 
 
 def test_few_images_narrow_no_range(made):
-    """Three pictures can hold no evidence that what is rare in them is rare in others."""
+    """Three images can hold no evidence that what is rare in them is rare in others."""
     first, work = start(made)
     (alone,) = starts.looked_at(first, work)
     assert alone.candidate is first.candidate
@@ -253,9 +253,9 @@ def test_an_effort_that_does_not_exist_is_refused(made):
 
 
 @pytest.mark.parametrize("how", [{}, {"dead": True}, {"colour": True}], ids=["plain", "a dead channel", "constant"])
-def test_one_picture_is_enough_whatever_the_channels_hold(tmp_path, pictures, how):
+def test_one_image_is_enough_whatever_the_channels_hold(tmp_path, images, how):
     onnx.save(uneven(seed=1, **how), tmp_path / "net.onnx")
-    one = case(tmp_path / "net.onnx", pictures, count=1)
+    one = case(tmp_path / "net.onnx", images, count=1)
     refined = one.refined()
     floor = 5e-3 if "colour" in how else 1e-3  # constants are rounded but once: no mean over pixels evens that out
     assert errors(one, refined) <= max(errors(one, one.refined(FAST)), floor) * 1.05

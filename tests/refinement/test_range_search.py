@@ -20,7 +20,7 @@ OUTPUT = OutputRecipe(name="y", layout="NCHW", head="argmax")
 
 
 def with_spikes(seed: int):
-    """A picture with one value in its last channel that is a hundred times as large as the others."""
+    """An image with one value in its last channel that is a hundred times as large as the others."""
     x = noise(1, 3, SIZE, SIZE, seed=seed)
     x[0, 2, seed + 3, 2 * seed + 5] = SPIKE
     return x

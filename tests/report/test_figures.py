@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from quantseg.report import PeerSummary, Summary
-from quantseg.report.figures import FIGURES, contest
+from quantseg.report.figures import FIGURES, comparison
 from tests.support.sample_report import bare_report, report
 
 
@@ -86,21 +86,21 @@ ROWS = [
 
 
 def test_the_contest_draws_a_row_for_every_model_and_says_its_figures():
-    (figure,) = contest(ROWS)
+    (figure,) = comparison(ROWS)
     words = "".join(ElementTree.fromstring(figure.svg).itertext())
     assert all(row.name in words for row in ROWS)
     assert all(word in words for word in ("float", "onnxruntime's quantizer", "quantseg", "agreement with float"))
     assert "net: change of mIoU −9.0 and −0.5, agreement 90.0 % and 94.3 %, speed 2.00x and 2.50x; " in figure.alt
     assert "$x^{$: change of mIoU – and −0.5, agreement – and 94.3 %, speed – and 2.50x; " in figure.alt
     assert figure.alt.endswith("strange: agreement 0.0 % and 94.3 %, speed 2.00x and 2.50x")
-    assert contest(ROWS) == (figure,)
+    assert comparison(ROWS) == (figure,)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_any_model_alone_can_be_drawn(row):
-    (figure,) = contest([row])
+    (figure,) = comparison([row])
     assert not re.search(r"#0[0-9a-f]0[0-9a-f]0[0-9a-f]\b", figure.svg)
 
 
 def test_without_another_tool_there_is_no_contest():
-    assert contest([]) == contest([replace(ROW, peer=None)]) == ()
+    assert comparison([]) == comparison([replace(ROW, peer=None)]) == ()

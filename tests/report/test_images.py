@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantseg.report import picture
+from quantseg.report import image
 from quantseg.report.images import LARGEST_SIDE, painted
 from quantseg.report.palette import BACKGROUND, CHANGED, IGNORED, class_colours, css
 from tests.support.sample_report import CLASSES, comparison
@@ -18,7 +18,7 @@ def pixels(panel):
 
 
 def panels(pair, **arguments):
-    shown = picture(pair, CLASSES, arguments.get("ignore_index"))
+    shown = image(pair, CLASSES, arguments.get("ignore_index"))
     return {panel.title: pixels(panel) for panel in shown.panels}
 
 
@@ -49,11 +49,11 @@ def test_what_is_not_there_has_no_panel():
     assert list(shown) == ["float mask", "int8 mask", "pixels that differ"]
 
 
-def test_large_pictures_are_shrunk_without_new_colours():
+def test_large_images_are_shrunk_without_new_colours():
     pair = comparison()
     large = np.kron(pair.reference.masks, np.ones((1, 61, 47), np.int64))
     both = [replace(p, masks=large, truth=None, image=None) for p in (pair.reference, pair.candidate)]
-    shown = picture(replace(pair, reference=both[0], candidate=both[1]), CLASSES, None)
+    shown = image(replace(pair, reference=both[0], candidate=both[1]), CLASSES, None)
     assert max(max(p.width, p.height) for p in shown.panels) == LARGEST_SIDE
     colours = {tuple(colour) for colour in pixels(shown.panels[0]).reshape(-1, 3).tolist()}
     assert colours <= set(class_colours(CLASSES))
@@ -69,14 +69,14 @@ def test_ignored_and_unknown_ids_are_drawn_as_ignored():
 
 def test_only_classes_that_occur_are_in_the_legend():
     pair = comparison()
-    assert (picture(pair, CLASSES, None).present, picture(pair, CLASSES, None).ignored) == ((0, 1), False)
+    assert (image(pair, CLASSES, None).present, image(pair, CLASSES, None).ignored) == ((0, 1), False)
 
 
 def test_ignored_labels_are_drawn_as_ignored_even_where_their_id_is_a_class():
     pair = comparison()
     label = panels(pair, ignore_index=1)["label"]
     assert np.array_equal((label == IGNORED).all(axis=2), pair.reference.truth[0] == 1)
-    assert picture(pair, CLASSES, 1).ignored
+    assert image(pair, CLASSES, 1).ignored
 
 
 def test_overlapping_channels_are_painted_in_order():
@@ -90,7 +90,7 @@ def test_overlapping_channels_are_painted_in_order():
 def test_the_share_of_changed_pixels_is_exact():
     pair = comparison()
     expected = (pair.reference.masks[0] != pair.candidate.masks[0]).mean()
-    assert picture(pair, CLASSES, None).changed == pytest.approx(expected)
+    assert image(pair, CLASSES, None).changed == pytest.approx(expected)
 
 
 def test_the_first_classes_have_colours_far_apart():

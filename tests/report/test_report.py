@@ -14,8 +14,8 @@ from quantseg.report import (
     Peer,
     PeerSummary,
     Summary,
-    contest_tables,
-    contest_verdict,
+    comparison_tables,
+    comparison_verdict,
     rendering,
     summarise_plan,
     verdict,
@@ -148,15 +148,15 @@ def test_the_same_report_is_the_same_bytes(written, tmp_path):
         assert (folder / form).read_bytes() == (tmp_path / form).read_bytes()
 
 
-def test_without_pictures_no_form_shows_an_image(tmp_path):
-    write_report(report(), tmp_path, pictures=False)
+def test_without_images_no_form_shows_an_image(tmp_path):
+    write_report(report(), tmp_path, images=False)
     assert all("data:image" not in (tmp_path / form).read_text(encoding="utf-8") for form in FORMS)
 
 
-def test_pictures_are_in_the_page_only(written):
+def test_images_are_in_the_page_only(written):
     content, folder = written
     shown = ["data:image" in (folder / form).read_text(encoding="utf-8") for form in FORMS]
-    assert shown == [False, False, bool(content.pictures)]
+    assert shown == [False, False, bool(content.images)]
 
 
 def test_markdown_holds_every_section_and_table(written):
@@ -214,7 +214,7 @@ def test_an_index_of_nothing_is_an_empty_table(tmp_path):
     assert Page(html.read_text(encoding="utf-8")).all("table")
 
 
-NOTE = "not its own pictures: agreement only; give --data"
+NOTE = "not its own images: agreement only; give --data"
 FAILED = "onnxruntime's quantizer failed (no <Conv>)"
 
 
@@ -239,7 +239,7 @@ def test_the_index_stands_models_beside_the_other_tools(contested):
         assert form.index(NOTE) < form.index(FAILED) < form.index("alone")
     assert json.loads(values)["a"]["peer"]["bytes"] == 1_100_000
     assert read_summary(folder / "a/report.json").peer.agreement == evaluation().agreement
-    assert "(contest.svg)" in markdown
+    assert "(comparison.svg)" in markdown
     assert ElementTree.fromstring(svg).get("role") == "img"
     assert "--paper: #" in svg
 
@@ -282,7 +282,7 @@ def summary(**changes):
         ({"float_ms": None}, "is 4.0 times smaller, and its masks agree with the float model's to 94.3 %"),
         ({}, "mean IoU is 48.5 % where the float model's is 49.0 %."),
         ({"float_iou": None, "int8_iou": None}, "to 94.3 % (mean IoU)."),
-        ({"note": "strange pictures"}, "Note: strange pictures."),
+        ({"note": "strange images"}, "Note: strange images."),
         ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "quantizer is 2.0 times smaller and about as fast, and"),
         ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "agree to 90.0 %; its mean IoU is 40.0 %."),
         ({"peer": PeerSummary(2_000_000, 50.0, 0.9)}, "masks agree to 90.0 %."),
@@ -303,18 +303,18 @@ def test_the_contest_is_counted_and_its_failures_are_left_out():
         PeerSummary(failed="it failed"),
         None,
     ]
-    sentence = contest_verdict([summary(peer=peer) for peer in peers])
+    sentence = comparison_verdict([summary(peer=peer) for peer in peers])
     assert sentence.startswith(
         "Of 3 models that both tools quantise, quantseg's masks are the closer to the float model's in 1; "
         "its model is faster in 1, slower in 1 and about as fast in 1."
     )
     assert "agreement is 94.3 % against 94.3 %, and speed 2.50x against 2.44x." in sentence
-    assert contest_verdict([summary(peer=peers[3]), summary()]) == ""
+    assert comparison_verdict([summary(peer=peers[3]), summary()]) == ""
 
 
 def test_what_was_not_measured_is_a_dash_in_the_contest():
     without = summary(peer=PeerSummary(failed="it failed"), float_iou=None, int8_iou=None, note="strange")
-    quality, cost = contest_tables([without, summary(peer=PeerSummary(2_000_000, 25.0, 0.9, 0.4), data="wbc")])
+    quality, cost = comparison_tables([without, summary(peer=PeerSummary(2_000_000, 25.0, 0.9, 0.4), data="wbc")])
     assert quality.rows == (
         ("x", "not its own", "–", "–", "–", "–", "94.3 %"),
         ("x", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),

@@ -36,7 +36,7 @@ def test_convolutions_count_each_tap_of_each_output(x):
     assert all(macs == 0 for name, macs in found.items() if types[name] != "Conv")
 
 
-def test_a_size_that_is_computed_from_the_pictures_is_found():
+def test_a_size_that_is_computed_from_the_images_is_found():
     body = """
         s = Shape (x)
         hw = Slice (s, two, four, zero)

@@ -33,7 +33,7 @@ def noise(*shape: int) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> tuple[FloatModel, Path, Path]:
-    """A trained U-Net, pictures for it, and its QDQ form."""
+    """A trained U-Net, images for it, and its QDQ form."""
     folder = tmp_path_factory.mktemp("cells")
     write_cells(folder / "data", 4, seed=0, size=(192, 192))
     candidate = candidates.of_file(WEIGHTS / "cells_unet.onnx", folder / "data", Options(threads=2))

@@ -58,7 +58,7 @@ QUANTISED = "<float s = {0.5}, uint8 z = {128}, float t = {0.5}, int8 o = {0}, "
             "{ y = Conv <group = 2, strides = [2,2]> (x, w) }",
             {"x": (2, 4, 9, 7)},
             Product(2 * 6 * 4 * 3 * 2 * 9, (4, 6), (3, 3), 2, (2, 4, 3)),
-            id="Conv grouped and strided, two pictures",
+            id="Conv grouped and strided, two images",
         ),
         pytest.param(
             f"g (float[1,16,6,6] x) => (float[1,16,6,6] y) <{stored('float', 16, 1, 5, 5)}> "
@@ -199,7 +199,7 @@ def test_products_counted_by_hand(source: str, shapes: dict[str, tuple[int, ...]
     assert product(source, **shapes) == expected
 
 
-def test_pictures_of_nhwc_fused_conv_are_channels_last() -> None:
+def test_images_of_nhwc_fused_conv_are_channels_last() -> None:
     """Of which stock onnxruntime has no kernel for every processor: its shapes as the documentation gives them."""
     found = product_of("NhwcFusedConv", {"group": 2}, (1, 8, 9, 4), (6, 2, 3, 3), (1, 6, 7, 6))
     assert found == Product(6 * 7 * 6 * 2 * 9, (4, 6), (3, 3), 2, (1, 6, 7))

@@ -54,7 +54,7 @@ def test_the_roof_is_measured_in_bounded_time(threads: int) -> None:
         assert roof.size in SIZES
 
 
-def test_all_products_together_are_a_small_piece_of_work() -> None:
+def test_all_products_together_are_a_small_piece_of_macs() -> None:
     """Five runs of it in either type: half a second at 50 GMAC/s, which one core without VNNI reaches."""
     assert sum(rows * depth * columns for rows, depth, columns in SIZES) < 5.1e9
 

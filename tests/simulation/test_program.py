@@ -305,7 +305,7 @@ def test_sums_are_within_what_is_possible_and_add_up() -> None:
 
 
 def hot() -> tuple[ir.Model, list[dict[str, Array]]]:
-    """Weights that are all alike, and bright pictures: two neighbours are too much for 16 bits in most channels."""
+    """Weights that are all alike, and bright images: two neighbours are too much for 16 bits in most channels."""
     weights = np.abs(kernel(8, 4, 1, 1)) + np.float32(0.5)
     weights[3] = np.abs(weights[3]) * np.float32([1, 0.1, 1, 0.1]).reshape(4, 1, 1)  # one whose neighbours do not add
     bright = [{"x": np.abs(noise(1, 4, 8, 8, seed=s)) + np.float32(4)} for s in range(2)]
@@ -419,7 +419,7 @@ def test_a_product_of_two_tensors_is_proved_from_its_types() -> None:
     assert found.saturation is None
 
 
-def test_products_of_two_tensors_add_up_over_pictures_of_any_size() -> None:
+def test_products_of_two_tensors_add_up_over_images_of_any_size() -> None:
     model = graphs.parse(
         """<ir_version: 8, opset_import: ["": 17]> g (uint8[n,m] x) => (uint8[m,m] y) {
            t = Transpose<perm=[1,0]>(x) y = QLinearMatMul(t, s, z, x, s, z, s, z) }""",

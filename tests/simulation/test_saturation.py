@@ -123,8 +123,8 @@ def test_weights_left_in_float_are_read_as_they_will_be_rounded(seed: int) -> No
 
 def test_models_of_onnxruntimes_quantizer_are_judged(tmp_path: Path) -> None:
     path = reference_models()["cells_unet"]
-    (picture,), _ = graph.signature(graph.load(path))
-    feeds = [{picture.name: noise(*(size or 1 for size in picture.shape))}]
+    (image,), _ = graph.signature(graph.load(path))
+    feeds = [{image.name: noise(*(size or 1 for size in image.shape))}]
     for per_channel in (True, False):
         target = tmp_path / f"{per_channel}.onnx"
         quantize_with_onnxruntime(path, target, feeds, PeerSettings(per_channel=per_channel))
@@ -192,12 +192,10 @@ def test_a_verdict_tells_measured_from_emulated() -> None:
 
 
 @pytest.mark.slow
-def test_commands_say_it(
-    quantseg: Command, float_model: Path, pictures: Path, int8_model: Path, tmp_path: Path
-) -> None:
+def test_commands_say_it(quantseg: Command, float_model: Path, images: Path, int8_model: Path, tmp_path: Path) -> None:
     exact = "integer sums are exact on: AVX2, AVX-512, VNNI, AMX, SSE, NEON, dot product, i8mm, WASM SIMD"
     made = tmp_path / "full.onnx"
-    calib = ("--data", pictures / "images", "--effort", "fast", "-o")
+    calib = ("--data", images / "images", "--effort", "fast", "-o")
     said = quantseg("quantize", float_model, *calib, tmp_path / "safe.onnx").out
     assert exact in said.replace("\n", " ")
     full = quantseg("quantize", float_model, *calib, made, "--full-range-weights").out.replace("\n", " ")
@@ -205,9 +203,9 @@ def test_commands_say_it(
     assert "without --full-range-weights" in full
     for command in (
         ("inspect", int8_model, "--runs", 1),
-        ("evaluate", int8_model, "--data", pictures),
+        ("evaluate", int8_model, "--data", images),
         ("benchmark", float_model, int8_model, "--rounds", 1, "--runs", 1),
-        ("compare", float_model, "--data", pictures, "--rounds", 1),
+        ("compare", float_model, "--data", images, "--rounds", 1),
     ):
         outcome = quantseg(*command)
         assert outcome.code == 0
@@ -215,10 +213,10 @@ def test_commands_say_it(
 
 
 def test_a_model_that_could_saturate_is_not_written(
-    monkeypatch: pytest.MonkeyPatch, int8_model: Path, float_model: Path, pictures: Path
+    monkeypatch: pytest.MonkeyPatch, int8_model: Path, float_model: Path, images: Path
 ) -> None:
     """The file is read again: a rule that failed would be seen."""
-    candidate = candidates.of_file(float_model, pictures)
+    candidate = candidates.of_file(float_model, images)
     monkeypatch.setattr("quantseg.quantization.plan.weights.safe_scale", lambda rows, scale: scale)
     with pytest.raises(PlanError, match="can saturate as written"):
         written_of(candidate)

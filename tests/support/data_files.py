@@ -1,4 +1,4 @@
-"""Recipes and pictures that the tests of quantseg.data share."""
+"""Recipes and images that the tests of quantseg.data share."""
 
 from pathlib import Path
 
@@ -23,13 +23,13 @@ def recipe_for(inputs, *, classes=3, **flags) -> Recipe:
     return complete(override(Recipe(), **flags), [inputs], [output], model="m.onnx")
 
 
-def picture(seed=0, size=SIZE) -> np.ndarray:
+def image(seed=0, size=SIZE) -> np.ndarray:
     """Random RGB pixels."""
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
 
 def save(path: Path, pixels: np.ndarray, **options) -> Path:
-    """Writes pixels as a picture, folders included."""
+    """Writes pixels as an image, folders included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return path

@@ -16,13 +16,13 @@ VOC_PALETTE = [value for k in range(256) for value in (k, 255 - k, k // 2)]
 
 @dataclass(frozen=True)
 class Tree:
-    """files: posix path → bytes. split: the one that is read. pictures, masks: by name."""
+    """files: posix path → bytes. split: the one that is read. images, masks: by name."""
 
     files: Mapping[str, bytes]
     split: str | None
     classes: tuple[str, ...]
     void: int | None
-    pictures: Mapping[str, np.ndarray]
+    images: Mapping[str, np.ndarray]
     masks: Mapping[str, np.ndarray]
 
     def write(self, folder: Path, *, backwards: bool = False) -> Path:
@@ -35,7 +35,7 @@ class Tree:
 
 
 def encoded(pixels: np.ndarray, suffix: str = ".png", palette: list[int] | None = None) -> bytes:
-    """A picture's file, lossless but for .jpg."""
+    """An image's file, lossless but for .jpg."""
     image = Image.fromarray(pixels)
     if palette is not None:
         image.putpalette(palette)
@@ -70,32 +70,32 @@ CITYSCAPES = (
 )  # fmt: skip
 
 
-def pictures_tree() -> Tree:
+def images_tree() -> Tree:
     """images/ beside masks/, one in a folder of its own."""
-    pictures = {"a/one.png": pixels(1), "two.png": pixels(2)}
-    masks = {name: ids(k, [0, 1, 2]) for k, name in enumerate(pictures)}
-    files = {f"images/{name}": encoded(pictures[name]) for name in pictures}
+    images = {"a/one.png": pixels(1), "two.png": pixels(2)}
+    masks = {name: ids(k, [0, 1, 2]) for k, name in enumerate(images)}
+    files = {f"images/{name}": encoded(images[name]) for name in images}
     files |= {f"masks/{name}": encoded(masks[name]) for name in masks}
-    return Tree(files, None, (), None, pictures, masks)
+    return Tree(files, None, (), None, images, masks)
 
 
 def camvid_tree() -> Tree:
     """The tree of SegNet's authors, with another split beside the one that is read."""
-    pictures = {f"000{k}.png": pixels(k) for k in range(3)}
-    masks = {name: ids(k, list(range(12))) for k, name in enumerate(pictures)}
-    files = {f"val/{name}": encoded(pictures[name]) for name in pictures}
+    images = {f"000{k}.png": pixels(k) for k in range(3)}
+    masks = {name: ids(k, list(range(12))) for k, name in enumerate(images)}
+    files = {f"val/{name}": encoded(images[name]) for name in images}
     files |= {f"valannot/{name}": encoded(masks[name]) for name in masks}
     files |= {"train/0009.png": encoded(pixels(9)), "trainannot/0009.png": encoded(ids(9, [0]))}
     return Tree(
-        files | {"val.txt": b"/SegNet/val/0000.png /SegNet/valannot/0000.png"}, "val", CAMVID, 11, pictures, masks
+        files | {"val.txt": b"/SegNet/val/0000.png /SegNet/valannot/0000.png"}, "val", CAMVID, 11, images, masks
     )
 
 
 def voc_tree() -> Tree:
-    """Palette masks and lists; a picture without a mask that no list has."""
-    pictures = {f"2007_00000{k}.png": pixels(k) for k in range(4)}
-    masks = {name: ids(k, [*range(21), 255]) for k, name in enumerate(pictures)}
-    files = {f"JPEGImages/{name}": encoded(pictures[name]) for name in pictures}
+    """Palette masks and lists; an image without a mask that no list has."""
+    images = {f"2007_00000{k}.png": pixels(k) for k in range(4)}
+    masks = {name: ids(k, [*range(21), 255]) for k, name in enumerate(images)}
+    files = {f"JPEGImages/{name}": encoded(images[name]) for name in images}
     files |= {f"SegmentationClass/{name}": encoded(masks[name], palette=VOC_PALETTE) for name in masks}
     files |= {"JPEGImages/2007_000009.png": encoded(pixels(9))}
     files |= {
@@ -104,7 +104,7 @@ def voc_tree() -> Tree:
         "ImageSets/Segmentation/trainval.txt": b"".join(b"2007_00000%d\n" % k for k in range(4)),
     }
     chosen = ("2007_000000.png", "2007_000003.png")
-    return Tree(files, "train", VOC, 255, {n: pictures[n] for n in chosen}, {n: masks[n] for n in chosen})
+    return Tree(files, "train", VOC, 255, {n: images[n] for n in chosen}, {n: masks[n] for n in chosen})
 
 
 LABEL_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
@@ -113,9 +113,9 @@ LABEL_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 3
 
 def cityscapes_tree() -> Tree:
     """Two cities; every label id that there is."""
-    pictures = {f"{city}/{city}_0_{k}_leftImg8bit.png": pixels(k) for k, city in enumerate(("bonn", "aachen"))}
-    labels = {name: ids(k, list(range(34))) for k, name in enumerate(pictures)}
-    files = {f"leftImg8bit/val/{name}": encoded(pictures[name]) for name in pictures}
+    images = {f"{city}/{city}_0_{k}_leftImg8bit.png": pixels(k) for k, city in enumerate(("bonn", "aachen"))}
+    labels = {name: ids(k, list(range(34))) for k, name in enumerate(images)}
+    files = {f"leftImg8bit/val/{name}": encoded(images[name]) for name in images}
     for name, values in labels.items():
         stem = name.replace("_leftImg8bit", "_gtFine")
         files[f"gtFine/val/{stem.replace('.png', '_labelIds.png')}"] = encoded(values)
@@ -125,7 +125,7 @@ def cityscapes_tree() -> Tree:
     for name, values in labels.items():
         for train_id, label_id in enumerate(LABEL_IDS):
             trained[name][values == label_id] = train_id
-    return Tree(files, "val", CITYSCAPES, 255, pictures, trained)
+    return Tree(files, "val", CITYSCAPES, 255, images, trained)
 
 
 def rectangle(top: int, left: int, bottom: int, right: int) -> list[int]:
@@ -142,7 +142,7 @@ def run_lengths(region: np.ndarray) -> list[int]:
 
 
 def coco_document() -> dict:
-    """Two pictures: one with a small cat on a large dog on a crowd, one with nothing."""
+    """Two images: one with a small cat on a large dog on a crowd, one with nothing."""
     crowd = np.zeros((HEIGHT, WIDTH), bool)
     crowd[:, :5] = True
     return {
@@ -167,36 +167,36 @@ def coco_document() -> dict:
 
 def coco_tree() -> Tree:
     """Annotations of instances; classes are counted in the order of the categories' ids."""
-    pictures = {"a.png": pixels(1), "b.png": pixels(2)}
+    images = {"a.png": pixels(1), "b.png": pixels(2)}
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[:, :5] = 255
     mask[:4, :4] = 2
     mask[1:3, 1:3] = 1
-    files = {f"val2017/{name}": encoded(picture) for name, picture in pictures.items()}
+    files = {f"val2017/{name}": encoded(image) for name, image in images.items()}
     files["annotations/instances_val2017.json"] = json.dumps(coco_document()).encode()
     files["annotations/captions_val2017.json"] = b"{}"
     masks = {"a.png": mask, "b.png": np.zeros((HEIGHT, WIDTH), np.uint8)}
-    return Tree(files, None, ("background", "cat", "dog"), 255, pictures, masks)
+    return Tree(files, None, ("background", "cat", "dog"), 255, images, masks)
 
 
 def binary_tree() -> Tree:
     """Two cases; a mask of 0 and 255, one of nothing, and one of 0 and 1."""
-    pictures = {"case_1/s_1.tif": pixels(1), "case_1/s_2.tif": pixels(2), "case_2/s_1.png": pixels(3)}
-    masks = {name: ids(k, [0, 1]) for k, name in enumerate(pictures)}
+    images = {"case_1/s_1.tif": pixels(1), "case_1/s_2.tif": pixels(2), "case_2/s_1.png": pixels(3)}
+    masks = {name: ids(k, [0, 1]) for k, name in enumerate(images)}
     masks["case_1/s_2.tif"] = np.zeros((HEIGHT, WIDTH), np.uint8)
-    files = {name: encoded(picture, name[-4:]) for name, picture in pictures.items()}
+    files = {name: encoded(image, name[-4:]) for name, image in images.items()}
     for name, mask in masks.items():
         scale = 1 if name.startswith("case_2") else 255
         files[f"{name[:-4]}_mask{name[-4:]}"] = encoded((mask * scale).astype(np.uint8), name[-4:])
-    return Tree(files | {"data.csv": b"Patient\n"}, None, ("background", "foreground"), None, pictures, masks)
+    return Tree(files | {"data.csv": b"Patient\n"}, None, ("background", "foreground"), None, images, masks)
 
 
 TREES: Mapping[str, Callable[[], Tree]] = {
-    "pictures": pictures_tree,
+    "images": images_tree,
     "camvid": camvid_tree,
     "voc": voc_tree,
     "cityscapes": cityscapes_tree,
     "coco": coco_tree,
     "binary": binary_tree,
 }
-"""Every layout of files that are pictures."""
+"""Every layout of files that are images."""

@@ -1,6 +1,6 @@
 """Operators of segmentation networks in each spelling that exporters write: the nodes from `a` to `b`, as ONNX text.
 
-`a` is a picture (2, 8, 12, 12) that a convolution makes; another convolution reads `b`. The names of constants are
+`a` is an image (2, 8, 12, 12) that a convolution makes; another convolution reads `b`. The names of constants are
 those of CONSTANTS. Spellings are those of torch's exporter (opsets 9 to 18), tf2onnx and paddle2onnx.
 """
 
@@ -46,7 +46,7 @@ CONSTANTS: dict[str, Array] = {
     "td": kernel(8, 4, seed=13), "tu": kernel(4, 8, seed=14), "one1": kernel(1, 8, 1, 1, seed=40),
     "twice": kernel(8, 8, 2, 2, seed=18),
     "hw": _ints(2, 3), "start": _ints(1, 1), "end": _ints(11, 10), "order": _ints(0, 2, 5, 7), "halves": _ints(4, 4),
-    "far": _ints(2**62), "picture": _ints(2, 8, 12, 12), "column": _ints(2, 8, 1, 1), "flat": _ints(0, 8, -1),
+    "far": _ints(2**62), "image": _ints(2, 8, 12, 12), "column": _ints(2, 8, 1, 1), "flat": _ints(0, 8, -1),
     "flat4": _ints(2, 4, -1), "tokens": _ints(2, -1, 8), "heads": _ints(2, 144, 2, 4), "square": _ints(2, 8, 8),
     "groups": _ints(2, 2, 4, 12, 12), "group1": _ints(0, 1, -1), "group2": _ints(0, 2, -1),
     "blocks": _ints(2, 8, 6, 2, 6, 2), "deep": _ints(2, 32, 6, 6), "tiles": _ints(1, 1, 12, 12),
@@ -60,7 +60,7 @@ GATE = "h = Add(a, three) g = Clip(h, zero, six)"
 SQUEEZED = "q = Conv(p, down, bd) r = Relu(q) s = Conv(r, up, bu)"
 EXCITE = f"{SQUEEZED} g = Sigmoid(s) b = Mul(a, g)"
 TOKENS = "f = Reshape(a, flat) t = Transpose<perm=[0,2,1]>(f)"
-PICTURE = "v = Transpose<perm=[0,2,1]>(u) b = Reshape(v, picture)"
+IMAGE = "v = Transpose<perm=[0,2,1]>(u) b = Reshape(v, image)"
 PAIRS = "qa = Conv(a, down) qf = Reshape(qa, flat4) q = Transpose<perm=[0,2,1]>(qf) ka = Conv(a, down2) "
 PAIRS += "k = Reshape(ka, flat4) va = Conv(a, k1) v = Reshape(va, flat) e = MatMul(q, k)"
 ASYMMETRIC = 'coordinate_transformation_mode="asymmetric", nearest_mode="floor"'
@@ -139,7 +139,7 @@ SQUEEZE_EXCITE = {
     ),
     "squeeze-excite by MatMul and Expand": Row(
         """p = ReduceMean<axes=[2,3], keepdims=0>(a) q = MatMul(p, td) r = Relu(q) s = MatMul(r, tu) g = Sigmoid(s)
-        u = Reshape(g, column) e = Expand(u, picture) b = Mul(a, e)"""
+        u = Reshape(g, column) e = Expand(u, image) b = Mul(a, e)"""
     ),
     "squeeze-excite with channels last": Row(
         """n = Transpose<perm=[0,2,3,1]>(a) o = ReduceMean<axes=[1,2], keepdims=1>(n)
@@ -271,7 +271,7 @@ MOVEMENT = {
     "Split by an input": Row("s, t = Split<axis=1>(a, halves) b = Add(t, s)", channels=4),
     "Split in equal parts": Row("s, t = Split<axis=1, num_outputs=2>(a) b = Add(t, s)", 18, channels=4),
     "gated half": Row("s, t = Split<axis=1>(a, halves) g = Sigmoid(t) b = Mul(s, g)", channels=4),
-    "channel shuffle": Row("r = Reshape(a, groups) t = Transpose<perm=[0,2,1,3,4]>(r) b = Reshape(t, picture)"),
+    "channel shuffle": Row("r = Reshape(a, groups) t = Transpose<perm=[0,2,1,3,4]>(r) b = Reshape(t, image)"),
     "Gather of channels": Row("b = Gather<axis=1>(a, order)", channels=4),
     "DepthToSpace": Row('b = DepthToSpace<blocksize=2, mode="CRD">(a)', channels=2),
     "SpaceToDepth": Row("b = SpaceToDepth<blocksize=2>(a)", channels=32),
@@ -279,7 +279,7 @@ MOVEMENT = {
         "r = Reshape(a, blocks) t = Transpose<perm=[0,1,3,5,2,4]>(r) b = Reshape(t, deep)", channels=32
     ),
     "Concat": Row("c = Conv(a, k1) b = Concat<axis=1>(a, c)", channels=16),
-    "Expand": Row("p = GlobalAveragePool(a) e = Expand(p, picture) b = Concat<axis=1>(a, e)", channels=16),
+    "Expand": Row("p = GlobalAveragePool(a) e = Expand(p, image) b = Concat<axis=1>(a, e)", channels=16),
     "Tile": Row("p = GlobalAveragePool(a) e = Tile(p, tiles) b = Add(a, e)"),
 }
 ATTENTION = {
@@ -289,18 +289,18 @@ ATTENTION = {
     ),
     "Softmax over rows": Row("s = Softmax<axis=-1>(a) b = Mul(a, s)"),
     "Softmax over pixels": Row(
-        "f = Reshape(a, flat) s = Softmax<axis=2>(f) u = Reshape(s, picture) b = Mul(a, u)",
+        "f = Reshape(a, flat) s = Softmax<axis=2>(f) u = Reshape(s, image) b = Mul(a, u)",
         11,
         decibels=25,  # half a step of a wide grid is an exponent
     ),
     "Softmax over all but the batch": Row("s = Softmax<axis=1>(a) b = Mul(a, s)", 11, decibels=25),
     "self-attention": Row(
         f"""{PAIRS} m = Mul(e, half) s = Softmax<axis=-1>(m) t = Transpose<perm=[0,2,1]>(s) o = MatMul(v, t)
-        r = Reshape(o, picture) w = Mul(r, half) b = Add(w, a)"""
+        r = Reshape(o, image) w = Mul(r, half) b = Add(w, a)"""
     ),
     "self-attention, divided": Row(
         f"""{PAIRS} m = Div(e, two) s = Softmax<axis=-1>(m) t = Transpose<perm=[0,2,1]>(v) o = MatMul(s, t)
-        u = Transpose<perm=[0,2,1]>(o) r = Reshape(u, picture) b = Add(r, a)""",
+        u = Transpose<perm=[0,2,1]>(o) r = Reshape(u, image) b = Add(r, a)""",
         decibels=27,  # weights that saturate no sum of 16 bits cost it half a decibel
     ),
     "self-attention of two heads": Row(
@@ -309,27 +309,27 @@ ATTENTION = {
         kt = Transpose<perm=[0,2,3,1]>(kh) k = Mul(kt, half) e = MatMul(q, k) s = Softmax<axis=-1>(e)
         vm = MatMul(t, m2) vh = Reshape(vm, heads) vt = Transpose<perm=[0,2,1,3]>(vh) o = MatMul(s, vt)
         ot = Transpose<perm=[0,2,1,3]>(o) r = Reshape(ot, tokens) w = MatMul(r, m3) u = Add(w, t)
-        uu = Transpose<perm=[0,2,1]>(u) b = Reshape(uu, picture)""",
+        uu = Transpose<perm=[0,2,1]>(u) b = Reshape(uu, image)""",
         decibels=26,  # a chain of eight roundings
     ),
     "attention between channels": Row(
         """f = Reshape(a, flat) t = Transpose<perm=[0,2,1]>(f) p = MatMul(f, t) e = Div(p, many)
-        s = Softmax<axis=-1>(e) o = MatMul(s, f) r = Reshape(o, picture) b = Add(r, a)"""
+        s = Softmax<axis=-1>(e) o = MatMul(s, f) r = Reshape(o, image) b = Add(r, a)"""
     ),
     "attention between channels (DANet)": Row(
         """f = Reshape(a, flat) t = Transpose<perm=[0,2,1]>(f) p = MatMul(f, t) e = Div(p, many)
         m = ReduceMax<axes=[-1]>(e) w = Expand(m, square) d = Sub(w, e) s = Softmax<axis=-1>(d) o = MatMul(s, f)
-        r = Reshape(o, picture) b = Add(r, a)"""
+        r = Reshape(o, image) b = Add(r, a)"""
     ),
     "global context": Row(
         """k = Conv(a, one1) l = Reshape(k, group1) s = Softmax<axis=2>(l) t = Transpose<perm=[0,2,1]>(s)
         f = Reshape(a, flat) o = MatMul(f, t) r = Unsqueeze(o, n3) c = Conv(r, k1) b = Add(a, c)"""
     ),
     "Gemm": Row("p = GlobalAveragePool(a) f = Flatten(p) c = Gemm<transB=1>(f, m0, beta) b = Reshape(c, column)"),
-    "MatMul and a bias": Row(f"{TOKENS} c = MatMul(t, m0) u = Add(c, beta) {PICTURE}"),
+    "MatMul and a bias": Row(f"{TOKENS} c = MatMul(t, m0) u = Add(c, beta) {IMAGE}"),
     "MatMul, GELU, MatMul": Row(
         f"""{TOKENS} c = MatMul(t, m0) d = Add(c, beta) e = Div(d, root) h = Erf(e) o = Add(h, one) m = Mul(d, o)
-        w = Mul(m, half) u = MatMul(w, m1) {PICTURE}""",
+        w = Mul(m, half) u = MatMul(w, m1) {IMAGE}""",
         reasons=("Erf: no integer kernel",),
     ),
 }
@@ -337,14 +337,14 @@ NORMALISATION = {
     "BatchNormalization": Row("r = Add(a, a) b = BatchNormalization(r, gamma, beta, beta, spread)"),
     "InstanceNormalization": Row("b = InstanceNormalization(a, gamma, beta)", reasons=(STATISTICS,)),
     "group normalisation by torch": Row(
-        """r = Reshape(a, group2) i = InstanceNormalization(r, ones, zeros) t = Reshape(i, picture)
+        """r = Reshape(a, group2) i = InstanceNormalization(r, ones, zeros) t = Reshape(i, image)
         m = Mul(t, gamma3) b = Add(m, vector)""",
         reasons=(STATISTICS,),
     ),
-    "LayerNormalization": Row(f"{TOKENS} u = LayerNormalization(t, gamma, beta) {PICTURE}", 17, reasons=(STATISTICS,)),
+    "LayerNormalization": Row(f"{TOKENS} u = LayerNormalization(t, gamma, beta) {IMAGE}", 17, reasons=(STATISTICS,)),
     "layer normalisation by torch": Row(
         f"""{TOKENS} m = ReduceMean<axes=[-1]>(t) d = Sub(t, m) e = Pow(d, two) w = ReduceMean<axes=[-1]>(e)
-        p = Add(w, tiny) s = Sqrt(p) n = Div(d, s) o = Mul(n, gamma) u = Add(o, beta) {PICTURE}""",
+        p = Add(w, tiny) s = Sqrt(p) n = Div(d, s) o = Mul(n, gamma) u = Add(o, beta) {IMAGE}""",
         reasons=(STATISTICS,),
     ),
     "division by the root mean square": Row(
@@ -352,7 +352,7 @@ NORMALISATION = {
         b = Add(o, vector)""",
         reasons=(STATISTICS,),
     ),
-    "layer normalisation of pictures": Row(
+    "layer normalisation of images": Row(
         """m = ReduceMean<axes=[1]>(a) d = Sub(a, m) e = Mul(d, d) w = ReduceMean<axes=[1]>(e) p = Add(w, tiny)
         s = Sqrt(p) n = Div(d, s) o = Mul(n, gamma3) b = Add(o, vector)""",
         reasons=(STATISTICS,),

@@ -9,7 +9,7 @@ from quantseg.evaluation.metrics.scores import Scores, tally
 from quantseg.evaluation.predictions import Comparison, Prediction
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import UINT8
-from quantseg.report import FLOAT, INT8, PEER, ModelFile, Peer, PlanSummary, Report, picture, worst_ranges
+from quantseg.report import FLOAT, INT8, PEER, ModelFile, Peer, PlanSummary, Report, image, worst_ranges
 from quantseg.report.plan import KeptGroup
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Timing
@@ -109,7 +109,7 @@ def report(**changes):
         "convolutions": CONVOLUTIONS,
         "roofs": ROOFS,
         "ranges": worst_ranges(histograms, grids, 5),
-        "pictures": (picture(comparison(), CLASSES, None),),
+        "images": (image(comparison(), CLASSES, None),),
         "provenance": {"onnxruntime": "1.31.1"},
         "commands": ("quantseg report cells.onnx --data val/",),
     }
@@ -118,7 +118,7 @@ def report(**changes):
 
 def bare_report():
     """A report of a model without labels, of which nothing was timed."""
-    nothing = {"latency": (), "executed": {}, "convolutions": {}, "roofs": None, "ranges": (), "pictures": ()}
+    nothing = {"latency": (), "executed": {}, "convolutions": {}, "roofs": None, "ranges": (), "images": ()}
     return report(evaluation=evaluation(labelled=False), provenance={}, **nothing)
 
 

@@ -45,7 +45,10 @@ def engine_named(words: str) -> Engine:
     name, colon, count = words.partition(":")
     if name not in ENGINES or (colon and (not count.isdecimal() or int(count) == 0)):
         raise CalibrationError(f"{words!r} is no engine; choose {', '.join(ENGINES)}, with workers as in processes:4")
-    return ENGINES[name](int(count or 1))
+    engine = ENGINES[name](int(count or 1))
+    if count and engine.workers != int(count):
+        raise CalibrationError(f"{words!r}: {name} has {engine.workers} worker; choose threads or processes")
+    return engine
 
 
 def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:

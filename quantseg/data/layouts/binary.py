@@ -20,7 +20,7 @@ from quantseg.errors import DataError
 
 CLASSES = ("background", "foreground")
 _MASK = "_mask"
-_TREE = "NAME.tif beside NAME_mask.tif, in any folders and of any picture suffix"
+_TREE = "NAME.tif beside NAME_mask.tif, in any folders and of any image suffix"
 
 
 def find_binary(place: Path, split: str | None, masks: bool) -> Samples:

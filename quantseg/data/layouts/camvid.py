@@ -26,14 +26,14 @@ def find_camvid(place: Path, split: str | None, masks: bool) -> Samples:
     """The images of one split; a folder that itself has images/ and masks/ is a split without a name."""
     root = place if split is None else place / split
     if (root / "images").is_dir():
-        pictures, labels = root / "images", root / "masks"
+        images, labels = root / "images", root / "masks"
     elif split is not None:
-        pictures, labels = root, place / f"{split}annot"
+        images, labels = root, place / f"{split}annot"
     else:
         not_of("camvid", place, _TREE)
-    listing = Listing(pictures, files_below(pictures, IMAGE_SUFFIXES))
+    listing = Listing(images, files_below(images, IMAGE_SUFFIXES))
     if not listing.names:
-        raise DataError(f"{pictures}: no images in it; put in files of {' '.join(sorted(IMAGE_SUFFIXES))}")
+        raise DataError(f"{images}: no images in it; put in files of {' '.join(sorted(IMAGE_SUFFIXES))}")
     paired = pair_by_stem(listing, labels) if masks and labels.is_dir() else listing
     return Samples(rows_of(paired), CLASSES, void=UNLABELLED, ignore_index=UNLABELLED)
 

@@ -43,7 +43,7 @@ class CellSample:
         """The image's name; None without a mask."""
         return f"cells {self.name}" if self.masked else None
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The image, RGB."""
         return Image.fromarray(_drawn(self.number, self.size)[0])
 
@@ -51,7 +51,7 @@ class CellSample:
         """Indices into CLASSES."""
         return _drawn(self.number, self.size)[1]
 
-    def picture_digest(self) -> str:
+    def image_digest(self) -> str:
         """SHA-256 of the pixels."""
         return hashlib.sha256(_drawn(self.number, self.size)[0].tobytes()).hexdigest()
 
@@ -64,11 +64,11 @@ def draw_cells(place: Path, split: str | None, masks: bool) -> Samples:
     """COUNT[@HEIGHTxWIDTH] images; the split is the number of the first. Raises DataError."""
     match, first = _PLACE.fullmatch(str(place)), _FIRST.fullmatch(split or "0")
     if match is None or first is None:
-        raise DataError(f"cells:{place}: gives no count of pictures; write cells:COUNT[@HEIGHTxWIDTH][#FIRST]")
+        raise DataError(f"cells:{place}: gives no count of images; write cells:COUNT[@HEIGHTxWIDTH][#FIRST]")
     count, height, width = (int(group or 192) for group in match.groups())
     start = int(first.group())
     if not 1 <= count <= MAX_COUNT or min(height, width) < 1 or max(height, width) > MAX_SIDE:
-        raise DataError(f"cells:{place}: out of bounds; at most {MAX_COUNT:,} pictures, {MAX_SIDE} pixels a side")
+        raise DataError(f"cells:{place}: out of bounds; at most {MAX_COUNT:,} images, {MAX_SIDE} pixels a side")
     if start + count > MAX_NUMBER:
         raise DataError(f"cells:{place}#{start}: numbers end at {MAX_NUMBER:,}; start lower")
     return Samples(tuple(CellSample(start + index, (height, width), masks) for index in range(count)), CLASSES)

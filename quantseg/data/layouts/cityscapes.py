@@ -29,19 +29,19 @@ _LABELS = 34
 _TRAIN_ID = np.full(_LABELS, IGNORED, np.uint8)
 _TRAIN_ID[list(_TRAINED)] = range(len(_TRAINED))
 _TREE = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine_labelIds.png"
-_PICTURE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_IMAGE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 def find_cityscapes(place: Path, split: str | None, masks: bool) -> Samples:
     """The images of all cities of one split."""
     if split is None:
         not_of("cityscapes", place, _TREE)
-    pictures, labels = place / "leftImg8bit" / split, place / "gtFine" / split
-    names = [name for name in files_below(pictures, frozenset({".png"})) if name.endswith(_PICTURE)]
+    images, labels = place / "leftImg8bit" / split, place / "gtFine" / split
+    names = [name for name in files_below(images, frozenset({".png"})) if name.endswith(_IMAGE)]
     if not names:
-        raise DataError(f"{pictures}: no *{_PICTURE} in it; restore them")
+        raise DataError(f"{images}: no *{_IMAGE} in it; restore them")
     labelled = masks and labels.is_dir()
-    rows = tuple(_row(pictures, labels if labelled else None, name) for name in names)
+    rows = tuple(_row(images, labels if labelled else None, name) for name in names)
     return Samples(rows, CLASSES, void=IGNORED, ignore_index=IGNORED)
 
 
@@ -53,13 +53,13 @@ def train_ids(label_ids: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     return _TRAIN_ID[label_ids.astype(np.int64)]
 
 
-def _row(pictures: Path, labels: Path | None, name: str) -> FileSample:
+def _row(images: Path, labels: Path | None, name: str) -> FileSample:
     if labels is None:
-        return FileSample(name, pictures / name)
-    mask = labels / (name.removesuffix(_PICTURE) + _MASK)
+        return FileSample(name, images / name)
+    mask = labels / (name.removesuffix(_IMAGE) + _MASK)
     if not mask.is_file():
-        raise DataError(f"{pictures / name}: has no mask; put it at {mask} or remove the image")
-    return FileSample(name, pictures / name, mask, train_ids)
+        raise DataError(f"{images / name}: has no mask; put it at {mask} or remove the image")
+    return FileSample(name, images / name, mask, train_ids)
 
 
 CITYSCAPES = Layout(

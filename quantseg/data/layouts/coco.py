@@ -25,7 +25,7 @@ from quantseg.errors import DataError
 
 BACKGROUND = "background"
 _PREFIX, _SUFFIX = "instances_", ".json"
-_TREE = "annotations/instances_SPLIT.json and the pictures in SPLIT/ or images/"
+_TREE = "annotations/instances_SPLIT.json and the images in SPLIT/ or images/"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CocoSample:
         """The annotation file and the image's name; None where masks are not wanted."""
         return f"{self.index}, {self.name}" if self.masked else None
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The image of the file. Raises DataError naming the file."""
         return read_image(self.path)
 
@@ -59,7 +59,7 @@ class CocoSample:
         """Class ids, background included. Raises DataError."""
         return paint(self.row, self.void, place=f"{self.index}, {self.name}")
 
-    def picture_digest(self) -> str:
+    def image_digest(self) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
         return digest_of_file(self.path)
 
@@ -80,13 +80,13 @@ def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
     classes = _classes(index, source)
     # An id above all class ids: 255, as in other datasets, where that is.
     void = 255 if len(classes) <= 255 else int(np.iinfo(np.uint16).max)
-    folder = _folder(place, split, index.pictures[0], source)
+    folder = _folder(place, split, index.images[0], source)
     rows = []
-    for picture in index.pictures:
-        path = folder / inside(picture.file_name, listed_in=source)
+    for image in index.images:
+        path = folder / inside(image.file_name, listed_in=source)
         if not path.is_file():
-            raise DataError(f"{source}: lists {picture.file_name!r}, and {path} is not there; restore it")
-        rows.append(CocoSample(path, source, picture, void, masks))
+            raise DataError(f"{source}: lists {image.file_name!r}, and {path} is not there; restore it")
+        rows.append(CocoSample(path, source, image, void, masks))
     return Samples(tuple(rows), classes, void=void, ignore_index=void)
 
 

@@ -35,12 +35,12 @@ class CocoImage:
 class Index:
     """The contents of an annotation file.
 
-    categories: names in the order of their ids; the first is class 1. pictures: image entries sorted by file name, at
+    categories: names in the order of their ids; the first is class 1. images: image entries sorted by file name, at
     least one.
     """
 
     categories: tuple[str, ...]
-    pictures: tuple[CocoImage, ...]
+    images: tuple[CocoImage, ...]
 
 
 def read_index(path: Path, *, annotations: bool = True) -> Index:
@@ -50,13 +50,13 @@ def read_index(path: Path, *, annotations: bool = True) -> Index:
     """
     document = _parsed(path)
     categories = {_whole(c, "id", path): _shown(c, "name", path) for c in _objects(document, "categories", path)}
-    pictures = {_whole(p, "id", path): p for p in _objects(document, "images", path)}
-    if not pictures or len({_text(p, "file_name", path) for p in pictures.values()}) < len(document["images"]):
-        raise DataError(f"{path}: has {'a picture twice' if pictures else 'no images'}; correct it")
+    images = {_whole(p, "id", path): p for p in _objects(document, "images", path)}
+    if not images or len({_text(p, "file_name", path) for p in images.values()}) < len(document["images"]):
+        raise DataError(f"{path}: has {'an image twice' if images else 'no images'}; correct it")
     if not 0 < len(categories) == len(document["categories"]) <= MAX_CATEGORIES:
         raise DataError(f"{path}: ids of categories are double, or not 1 to {MAX_CATEGORIES} of them; correct it")
     number = {identifier: k for k, identifier in enumerate(sorted(categories), start=1)}
-    marks: dict[int, list[str]] = {identifier: [] for identifier in pictures}
+    marks: dict[int, list[str]] = {identifier: [] for identifier in images}
     for annotation in _objects(document, "annotations", path) if annotations else ():
         image, category = _whole(annotation, "image_id", path), _whole(annotation, "category_id", path)
         if image not in marks or category not in number:
@@ -66,15 +66,15 @@ def read_index(path: Path, *, annotations: bool = True) -> Index:
         if crowd not in (0, 1):
             _damaged(path, "iscrowd is neither 0 nor 1")
         marks[image].append(_as_text([number[category], int(crowd), annotation.get("segmentation")], path))
-    found = (_picture(row, tuple(sorted(marks[identifier])), path) for identifier, row in pictures.items())
+    found = (_image(row, tuple(sorted(marks[identifier])), path) for identifier, row in images.items())
     names = tuple(categories[identifier] for identifier in sorted(categories))
-    return Index(names, tuple(sorted(found, key=lambda picture: picture.file_name)))
+    return Index(names, tuple(sorted(found, key=lambda image: image.file_name)))
 
 
-def _picture(row: Mapping[str, Any], annotations: tuple[str, ...], path: Path) -> CocoImage:
+def _image(row: Mapping[str, Any], annotations: tuple[str, ...], path: Path) -> CocoImage:
     height, width = _whole(row, "height", path), _whole(row, "width", path)
     if min(height, width) < 1 or height * width > MAX_PIXELS:
-        _damaged(path, f"a picture of {height}x{width}")
+        _damaged(path, f"an image of {height}x{width}")
     return CocoImage(row["file_name"], height, width, annotations)
 
 

@@ -25,18 +25,18 @@ def check_installed() -> None:
         raise DataError("masks of coco need pycocotools; pip install 'quantseg[coco]'")
 
 
-def paint(picture: CocoImage, void: int, *, place: str) -> NDArray[np.int64]:
+def paint(image: CocoImage, void: int, *, place: str) -> NDArray[np.int64]:
     """Class ids (H, W): background 0, crowds `void`, and over them the instances, those with fewer pixels on top.
 
     Of instances with equally many pixels, the first of the image's sorted annotations is on top.
     place: error messages begin with it. Raises DataError.
     """
-    extent = (picture.height, picture.width)
+    extent = (image.height, image.width)
     # Runs go down the columns, so the array is column-major.
     ids = np.zeros(extent, np.int64, order="F")
     crowds = np.zeros(extent, np.bool_, order="F")
     size_on_top = np.full(extent, ids.size + 1, np.int32, order="F")
-    for text in picture.annotations:
+    for text in image.annotations:
         try:
             number, crowd, shape = json.loads(text)
         except RecursionError:
@@ -58,7 +58,7 @@ def _region(shape: Any, extent: tuple[int, int], place: str) -> NDArray[np.bool_
     if isinstance(shape, list):
         return _polygons(shape, extent, place)
     if not isinstance(shape, dict) or shape.get("size") != list(extent):
-        _wrong(place, "a segmentation is neither polygons nor run lengths of the picture's size")
+        _wrong(place, "a segmentation is neither polygons nor run lengths of the image's size")
     given: Any = shape.get("counts")
     return _runs(_run_lengths(given, place) if isinstance(given, str) else given, extent, place)
 
@@ -67,7 +67,7 @@ def _runs(counts: Any, extent: tuple[int, int], place: str) -> NDArray[np.bool_]
     """The mask of uncompressed run lengths: runs of zeros and ones in turn, zeros first, down the columns."""
     whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
     if not whole or sum(counts) != extent[0] * extent[1]:
-        _wrong(place, "run lengths do not add up to the picture")
+        _wrong(place, "run lengths do not add up to the image")
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return np.asarray(runs.reshape(extent[1], extent[0]).T, np.bool_)
 
@@ -82,7 +82,7 @@ def _polygons(polygons: list[Any], extent: tuple[int, int], place: str) -> NDArr
         if not all(type(value) in (int, float) for value in polygon):
             _wrong(place, "a polygon holds more than numbers")
         if min(polygon) < -max(extent) or max(polygon) > 2 * max(extent):
-            _wrong(place, "a polygon lies far outside the picture")
+            _wrong(place, "a polygon lies far outside the image")
         points = list(zip(polygon[::2], polygon[1::2], strict=True))
         outline += sum(max(abs(a[0] - b[0]), abs(a[1] - b[1])) + 1 for a, b in pairwise([*points, points[0]]))
         if outline > MAX_OUTLINE:

@@ -14,7 +14,7 @@ from quantseg.data.samples import Decode, FileSample, Samples
 from quantseg.errors import DataError
 
 
-def find_pictures(place: Path, split: str | None, masks: bool) -> Samples:
+def find_images(place: Path, split: str | None, masks: bool) -> Samples:
     """The images below a folder, with masks where it has some; the number of classes is unknown."""
     root = list_folder(place if split is None else place / split).root
     listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
@@ -42,9 +42,9 @@ def _splits(place: Path) -> tuple[str, ...]:
     return tuple(name for name in subfolders(place) if (place / name / "images").is_dir())
 
 
-PICTURES = Layout(
-    tree="pictures, or images/ beside masks/ with a mask of the same name for each",
-    find=find_pictures,
+IMAGES = Layout(
+    tree="images, or images/ beside masks/ with a mask of the same name for each",
+    find=find_images,
     recognises=_recognises,
     splits=_splits,
     splits_join=True,

@@ -14,7 +14,7 @@ from quantseg.errors import DataError
 
 log = logging.getLogger(__name__)
 
-_SUFFIXES = {"pictures": IMAGE_SUFFIXES, "arrays": ARRAY_SUFFIXES}
+_SUFFIXES = {"images": IMAGE_SUFFIXES, "arrays": ARRAY_SUFFIXES}
 """File suffixes of the layouts that are any folder of such files."""
 
 

@@ -38,10 +38,10 @@ def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec
     if not candidates:
         raise ModelError(f"no image-like input: it has {listing(inputs)}; quantseg needs one of four axes")
     layouts = (recipe.layout,) if recipe.layout else tuple(CHANNEL_AXIS)
-    picture_like = (
+    image_like = (
         spec for spec in candidates if any(spec.shape[CHANNEL_AXIS[layout]] in CHANNELS.values() for layout in layouts)
     )
-    return next(picture_like, candidates[0])
+    return next(image_like, candidates[0])
 
 
 def _complete_input(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:

@@ -67,7 +67,7 @@ def _globalise(node: ir.Node) -> Change | None:
     if sizes is None or sizes[2:] != window or padded or "dilations" in attributes:
         return None
     replace(node, [ir.node("GlobalAveragePool", [node.inputs[0]], name=node.name)])
-    return Change("lower_average_pools", str(node.name), "its window is the picture: now a GlobalAveragePool")
+    return Change("lower_average_pools", str(node.name), "its window is the image: now a GlobalAveragePool")
 
 
 def _counts_beyond(node: ir.Node) -> bool:
@@ -102,7 +102,7 @@ def _widths(node: ir.Node) -> tuple[list[int], list[int]] | str:
     spread = node.attributes["dilations"].as_ints() if "dilations" in node.attributes else ones
     sizes = static_shape(node.inputs[0])
     if sizes is None:
-        return "counts its padding and rounds its size up, which needs fixed sizes of pictures; export with those"
+        return "counts its padding and rounds its size up, which needs fixed sizes of images; export with those"
     pads = own.as_ints()
     before, after = list(pads[: len(window)]), list(pads[len(window) :])
     for axis, size in enumerate(sizes[2:]):

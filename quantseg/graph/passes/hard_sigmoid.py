@@ -17,7 +17,7 @@ from quantseg.graph.operators import BIASED_PRODUCTS
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import linear, write
 from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
-from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
+from quantseg.graph.passes.reach import ONLY_THE_HEAD, leading_to_product
 
 
 def lower_hard_sigmoids(model: ir.Model) -> RewriteOutcome:
@@ -65,7 +65,7 @@ def _lower(node: ir.Node, *, useful: bool) -> Change | Refusal:
         replace(node, [clip(graph, x, 1.0, name)])
         return Change("lower_hard_sigmoids", name, f"its line folded into {producer.name}: now a Clip")
     if not useful:
-        return Refusal("lower_hard_sigmoids", name, ONLY_THE_ANSWER)
+        return Refusal("lower_hard_sigmoids", name, ONLY_THE_HEAD)
     parts = line(graph, x, alpha, beta, name)
     replace(node, [*parts, clip(graph, parts[-1].outputs[0], 1.0, name)])
     return Change("lower_hard_sigmoids", name, f"now {', '.join(part.op_type for part in parts)} and Clip")

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from quantseg.graph.edit import initializer, only_producer, owner, replace
 from quantseg.graph.passes.hard_sigmoid import clip, scale_producer, slope_and_offset
 from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
-from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
+from quantseg.graph.passes.reach import ONLY_THE_HEAD, leading_to_product
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _swish(node: ir.Node) -> _Swish | None:
 def _lower(swish: _Swish, *, useful: bool) -> Change | Refusal | None:
     node, name = swish.node, str(swish.node.name)
     if not useful:
-        return Refusal("lower_hard_swishes", name, ONLY_THE_ANSWER)
+        return Refusal("lower_hard_swishes", name, ONLY_THE_HEAD)
     also = [] if swish.gate is None else [swish.gate]
     root = math.sqrt(swish.alpha) if swish.alpha > 0 else None
     producer = scale_producer(swish.x, [node, *also], root, 0.0) if root else None

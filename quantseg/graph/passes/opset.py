@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from quantseg.errors import ModelError
-from quantseg.graph.passes.opset_adapters import SPELLINGS
+from quantseg.graph.passes.opset_adapters import OPSET_ADAPTERS
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 
 
@@ -37,7 +37,7 @@ def convert(model: ir.Model, opset: int) -> RewriteOutcome:
 
 def _convert_node(node: ir.Node, current: int, opset: int) -> list[Change]:
     before, old = _spelling(node), _schema(node, current)
-    for since, respell in SPELLINGS.get(node.op_type, ()):
+    for since, respell in OPSET_ADAPTERS.get(node.op_type, ()):
         if node.graph is not None and current < since <= opset:
             respell(node, current)
     if node.graph is not None:  # else other nodes replaced it

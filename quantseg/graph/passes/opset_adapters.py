@@ -164,7 +164,7 @@ def _grid_sample(node: ir.Node, current: int) -> None:
 _AXES_18 = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
             "ReduceProd", "ReduceSumSquare")  # fmt: skip
 
-SPELLINGS: dict[str, tuple[tuple[int, Respell], ...]] = {
+OPSET_ADAPTERS: dict[str, tuple[tuple[int, Respell], ...]] = {
     "BatchNormalization": ((9, _batch_normalization), (14, _inference_only)),
     "Clip": ((11, _clip),),
     "Dropout": ((12, _dropout),),

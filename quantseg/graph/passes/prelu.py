@@ -26,7 +26,7 @@ from quantseg.graph.edit import bypass, constant, initializer, input_at, only_pr
 from quantseg.graph.passes.depthwise import depthwise
 from quantseg.graph.passes.linear import Linear, linear
 from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
-from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
+from quantseg.graph.passes.reach import ONLY_THE_HEAD, leading_to_product
 
 _TAPS, _INPUTS = 9, 64
 """A Conv may run twice if it is depthwise with at most so many taps, or 1x1 with at most so many input channels: as
@@ -68,7 +68,7 @@ def _lower(node: ir.Node, *, useful: bool) -> Change | Refusal:
     if slopes.size and (slopes == slopes.flat[0]).all():
         return _with_one_slope(node, x, float(slopes.flat[0]))
     if not useful:
-        return Refusal("lower_prelus", name, ONLY_THE_ANSWER)
+        return Refusal("lower_prelus", name, ONLY_THE_HEAD)
     prelu = _PRelu(node, x, slopes, _by_channel(x, slopes))
     parts, detail = _halves(prelu) or _bend(prelu)
     replace(node, parts)

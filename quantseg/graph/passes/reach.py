@@ -4,7 +4,7 @@ import onnx_ir as ir
 
 from quantseg.graph.operators import PRODUCTS
 
-ONLY_THE_ANSWER = "only the answer follows, which integers would round once more"
+ONLY_THE_HEAD = "only the output head follows, which integers would round once more"
 """The reason to leave a node between the last convolution or matrix product and the output head."""
 
 

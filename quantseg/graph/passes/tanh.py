@@ -10,7 +10,7 @@ import onnx_ir as ir
 from quantseg.graph.edit import owner, replace
 from quantseg.graph.passes.hard_sigmoid import line, scale_producer
 from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
-from quantseg.graph.passes.reach import ONLY_THE_ANSWER, leading_to_product
+from quantseg.graph.passes.reach import ONLY_THE_HEAD, leading_to_product
 
 
 def lower_tanhs(model: ir.Model) -> RewriteOutcome:
@@ -23,7 +23,7 @@ def lower_tanhs(model: ir.Model) -> RewriteOutcome:
 def _lower(node: ir.Node, *, useful: bool) -> Change | Refusal:
     name, x = str(node.name), node.inputs[0]
     if not useful:
-        return Refusal("lower_tanhs", name, ONLY_THE_ANSWER)
+        return Refusal("lower_tanhs", name, ONLY_THE_HEAD)
     producer = scale_producer(x, [node], 2.0, 0.0) if x is not None else None
     if producer is None:
         return Refusal("lower_tanhs", name, "no integer kernel in onnxruntime, and no convolution of its own before it")

@@ -61,7 +61,7 @@ def _obstacle(pool: ir.Node, unpool: ir.Node) -> str:
     if window != _ints(pool, "strides", (1, 1)) or any(step != 1 for step in _ints(pool, "dilations", (1, 1))):
         return "the windows of its MaxPool overlap or leave gaps"
     if any(_ints(pool, "pads", (0,))) or _text(pool, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        return "its MaxPool pads the picture"
+        return "its MaxPool pads the image"
     if pool.attributes.get_int("storage_order", 0):
         return "its MaxPool counts indices by columns"
     if sizes is None:

@@ -17,7 +17,7 @@ from quantseg.quantization.float_model import FloatModel
 
 
 @dataclass(frozen=True)
-class JudgedImages:
+class EvaluationImages:
     """The evaluation images. labelled: losses are against the label masks beside them, else the float model's masks."""
 
     images: Dataset
@@ -36,7 +36,7 @@ class JudgedLoss:
 
 
 def judged(
-    model: FloatModel, quantised: ir.Model, judge: JudgedImages, context: Context, taken: FoldedInput | None = None
+    model: FloatModel, quantised: ir.Model, judge: EvaluationImages, context: Context, taken: FoldedInput | None = None
 ) -> JudgedLoss:
     """Evaluates a quantised form of the float model.
 

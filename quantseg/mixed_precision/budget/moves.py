@@ -27,17 +27,17 @@ ALONE = 1e-3
 
 @dataclass(frozen=True)
 class Move:
-    """nodes: those that become float together. sake: the tensor or node not rounded then. harm: noise removed."""
+    """nodes: those that become float together. sake: the tensor or node not rounded then. removed: noise removed."""
 
     sake: str
     nodes: frozenset[str]
-    harm: float
+    removed: float
 
 
-def moves(model: ir.Model, plan: QuantPlan, harms: Mapping[str, float]) -> tuple[Move, ...]:
+def moves(model: ir.Model, plan: QuantPlan, noise: Mapping[str, float]) -> tuple[Move, ...]:
     """A move for each tensor that the plan rounds and for each integer node; none where there is no noise to remove.
 
-    harms: node → the noise from rounding the tensors that it reads and writes, on any scale. A tensor's own noise is
+    noise: node → the noise from rounding the tensors that it reads and writes, on any scale. A tensor's own noise is
     estimated as the least of the nodes that write or read it, which is an upper bound.
     """
     integer = frozenset(node.name for node in plan.quantised)
@@ -48,11 +48,11 @@ def moves(model: ir.Model, plan: QuantPlan, harms: Mapping[str, float]) -> tuple
         before = _makers(values[name], integer)
         behind = _readers(values[name], integer)
         ends = (*before, *(str(user.name) for user, _ in values[name].uses()))
-        harm = min((harms[end] for end in ends if end in harms), default=0.0)
-        if harm > 0:
-            found.append(Move(name, frozenset({*before, *behind}), harm))
-    alone = (Move(name, frozenset({name}), ALONE * harm) for name, harm in harms.items() if name in integer)
-    return (*found, *(move for move in alone if move.harm > 0))
+        removed = min((noise[end] for end in ends if end in noise), default=0.0)
+        if removed > 0:
+            found.append(Move(name, frozenset({*before, *behind}), removed))
+    alone = (Move(name, frozenset({name}), ALONE * removed) for name, removed in noise.items() if name in integer)
+    return (*found, *(move for move in alone if move.removed > 0))
 
 
 def ordered(found: Iterable[Move], costs: Mapping[str, float]) -> tuple[Move, ...]:
@@ -68,7 +68,7 @@ def ordered(found: Iterable[Move], costs: Mapping[str, float]) -> tuple[Move, ..
     done: frozenset[str] = frozenset()
 
     def rate(move: Move) -> float:
-        return move.harm / (border + math.fsum(costs.get(name, 0.0) for name in move.nodes - done))
+        return move.removed / (border + math.fsum(costs.get(name, 0.0) for name in move.nodes - done))
 
     while left := [move for move in left if not move.nodes <= done and not costly <= done | move.nodes]:
         best = max(left, key=rate)

@@ -16,7 +16,7 @@ from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import FoldedInput
 from quantseg.graph import signature
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
-from quantseg.mixed_precision.budget.judging import JudgedImages, JudgedLoss, judged
+from quantseg.mixed_precision.budget.judging import EvaluationImages, JudgedLoss, judged
 from quantseg.mixed_precision.budget.weighing import Costs, in_int8, work_shares
 from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization import formats
@@ -35,15 +35,16 @@ IMAGES = 32
 class Found:
     """The result of a search.
 
-    candidate: with the chosen nodes kept float, and the reason. walk: all evaluated points. judge: the evaluation
-    images and the budget. limit: most evaluations that were allowed. unit: of the points' cost. runtime: used for it.
+    candidate: with the chosen nodes kept float, and the reason. walk: all evaluated points. evaluated_on: the
+    evaluation images and the budget. limit: most evaluations that were allowed. unit: of the points' cost. runtime:
+    used for it.
     judged: the outputs that are compared. written: the evaluation of the written model, where format or placement make
     it another one than the walk's best. model: the written model; None until it is made.
     """
 
     candidate: Candidate
     walk: Walk
-    judge: JudgedImages
+    evaluated_on: EvaluationImages
     limit: int
     unit: str
     runtime: Runtime
@@ -57,7 +58,7 @@ class Found:
         return self.model.save(path)
 
     def __str__(self) -> str:
-        best, budget = self.result, self.judge.budget
+        best, budget = self.result, self.evaluated_on.budget
         return (
             f"Found: {'within' if self.is_met else 'over'} the budget, {best.drop:.2f} points of mIoU lost, "
             f"{budget.mean:g} allowed\n  {100 * best.int8_share:.1f} % of the multiply-accumulates in int8, "
@@ -72,7 +73,7 @@ class Found:
     @property
     def is_met(self) -> bool:
         """Whether the written model is within the budget."""
-        return self.judge.budget.holds(self.result)
+        return self.evaluated_on.budget.holds(self.result)
 
     @property
     def evaluations(self) -> int:
@@ -82,15 +83,15 @@ class Found:
     @property
     def front(self) -> tuple[Point, ...]:
         """The Pareto front of the evaluated points, the cheapest first."""
-        return front(self.walk.points, self.judge.budget.classes)
+        return front(self.walk.points, self.evaluated_on.budget.classes)
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
-        images = len(self.judge.images.names)
+        images = len(self.evaluated_on.images.names)
         return {
-            "budget": self.judge.budget.to_json(),
+            "budget": self.evaluated_on.budget.to_json(),
             "output": self.judged.to_json(),
-            "judged_against": "labels" if self.judge.labelled else "float masks",
+            "judged_against": "labels" if self.evaluated_on.labelled else "float masks",
             "is_met": self.is_met,
             "evaluations": {"made": self.evaluations, "at_most": self.limit, "images": images},
             "cost": self.unit,
@@ -137,17 +138,17 @@ def rehearse(model: FloatModel, images: Dataset, context: Context, *, labelled: 
 class Weighing:
     """Cost and noise of each node.
 
-    prices: cost of leaving nodes float. shares: node → its share of the multiply-accumulates. harm: gives node → noise
+    prices: cost of leaving nodes float. shares: node → its share of the multiply-accumulates. noise: gives node → noise
     of its rounding; called only where the model all in int8 is over the budget.
     """
 
     prices: Costs
     shares: Mapping[str, float]
-    harm: Callable[[], Mapping[str, float]]
+    noise: Callable[[], Mapping[str, float]]
 
 
 def search(
-    candidate: Candidate, judge: JudgedImages, weighing: Weighing, context: Context, *, evaluations: int
+    candidate: Candidate, evaluated_on: EvaluationImages, weighing: Weighing, context: Context, *, evaluations: int
 ) -> Found:
     """Finds the cheapest model within the budget. evaluations: most models that are evaluated, each on all images.
 
@@ -158,7 +159,7 @@ def search(
     points: list[Point] = []
 
     def steps() -> list[Nodes]:
-        found = moves(candidate.prepared.model, candidate.plan, weighing.harm())
+        found = moves(candidate.prepared.model, candidate.plan, weighing.noise())
         return [move.nodes for move in ordered(found, prices.nodes)]
 
     def price(nodes: Nodes) -> float:
@@ -168,14 +169,14 @@ def search(
         tried = candidate.left_float(nodes, "the search tries it in float")
         quantised = formats.emit(tried.prepared.model, tried.plan)
         what = f"evaluation {len(points) + 1} of at most {evaluations}"
-        found = judged(candidate.model, quantised, judge, _named(context, what))
+        found = judged(candidate.model, quantised, evaluated_on, _named(context, what))
         points.append(_point(nodes, prices.whole(nodes, tried.plan), in_int8(tried.plan, weighing.shares), found))
         return points[-1]
 
-    walked = walk(evaluated, judge.budget, steps, price, evaluations=evaluations)
-    explained = _explained(candidate, walked, judge.budget)
+    walked = walk(evaluated, evaluated_on.budget, steps, price, evaluations=evaluations)
+    explained = _explained(candidate, walked, evaluated_on.budget)
     seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
-    return Found(explained, walked, judge, evaluations, prices.unit, context.runtime, seen)
+    return Found(explained, walked, evaluated_on, evaluations, prices.unit, context.runtime, seen)
 
 
 def _point(nodes: Nodes, cost: float, int8_share: float, found: JudgedLoss) -> Point:
@@ -189,7 +190,7 @@ def confirmed(found: Found, made: QuantizedModel, context: Context, taken: Folde
     """
     shares = work_shares(found.candidate.prepared, input_shapes(found.candidate.model))
     best, named = found.walk.best, _named(context, "evaluating what is written")
-    seen = judged(found.candidate.model, made.model, found.judge, named, taken)
+    seen = judged(found.candidate.model, made.model, found.evaluated_on, named, taken)
     written = _point(best.float_nodes, best.cost, in_int8(made.plan, shares), seen)
     return replace(found, written=written, limit=found.limit + 1)
 

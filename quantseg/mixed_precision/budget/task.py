@@ -9,7 +9,7 @@ from quantseg.data.sources import Opener, opener
 from quantseg.errors import PlanError
 from quantseg.mixed_precision.budget import Budget, read_budget, weighing
 from quantseg.mixed_precision.budget import search as searching
-from quantseg.mixed_precision.budget.judging import JudgedImages
+from quantseg.mixed_precision.budget.judging import EvaluationImages
 from quantseg.mixed_precision.latency_model import Bench
 from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions, input_shapes
 from quantseg.quantization.candidate import Candidate
@@ -86,11 +86,11 @@ def found_for(task: SearchTask, candidate: Candidate, bench: Bench | None, conte
     """Searches a candidate. bench: times the model's parts, so that cost is milliseconds; None: it is MACs in float."""
     shapes = input_shapes(candidate.model)
     shares = weighing.work_shares(candidate.prepared, shapes)
-    prices = weighing.by_work(shares) if bench is None else weighing.by_time(candidate, shapes, bench)
+    prices = weighing.by_macs(shares) if bench is None else weighing.by_time(candidate, shapes, bench)
     return searching.search(
         candidate,
-        JudgedImages(task.judged, task.budget, task.goal.labels),
-        searching.Weighing(prices, shares, lambda: weighing.harms(candidate, context)),
+        EvaluationImages(task.judged, task.budget, task.goal.labels),
+        searching.Weighing(prices, shares, lambda: weighing.noise_of_nodes(candidate, context)),
         context,
         evaluations=task.goal.evaluations - (bench is not None),
     )

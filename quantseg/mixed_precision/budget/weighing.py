@@ -17,10 +17,10 @@ from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.plan import QuantPlan
 from quantseg.runtimes.macs import multiply_accumulates
 
-HARM_IMAGES = 2
+NOISE_IMAGES = 2
 """Calibration images on which the nodes' noise is measured; few are enough, since it only orders the nodes."""
 
-WORK, TIME = "share of the multiply-accumulates in float", "milliseconds, by the times of the parts"
+MACS, TIME = "share of the multiply-accumulates in float", "milliseconds, by the times of the parts"
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Costs:
     whole: Callable[[Nodes, QuantPlan], float]
 
 
-def by_work(shares: Mapping[str, float]) -> Costs:
+def by_macs(shares: Mapping[str, float]) -> Costs:
     """Costs as shares of the MACs in float, the same on every machine. shares: of each node."""
-    return Costs(WORK, shares, lambda _, decided: 1 - in_int8(decided, shares))
+    return Costs(MACS, shares, lambda _, decided: 1 - in_int8(decided, shares))
 
 
 def by_time(candidate: Candidate, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> Costs:
@@ -58,14 +58,14 @@ def in_int8(decided: QuantPlan, shares: Mapping[str, float]) -> float:
     return math.fsum(shares.get(node.name, 0.0) for node in decided.quantised)
 
 
-def harms(candidate: Candidate, context: Context) -> Mapping[str, float]:
+def noise_of_nodes(candidate: Candidate, context: Context) -> Mapping[str, float]:
     """Node → the output noise if it alone is quantised, over the signal; for outputs of class ids the share of flips.
 
-    Measured on at most HARM_IMAGES of the context's data (the calibration images), evenly spread.
+    Measured on at most NOISE_IMAGES of the context's data (the calibration images), evenly spread.
     """
     images = context.data
     count = len(images.names)
-    taken = min(count, HARM_IMAGES)
+    taken = min(count, NOISE_IMAGES)
     few = Subset(images, tuple(number * count // taken for number in range(taken)))
     measured = sensitivity.measure(candidate, few, context, left_float=False)
     is_numbers = head_of(candidate.model.recipe.output).gives_numbers

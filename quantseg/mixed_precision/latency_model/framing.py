@@ -103,8 +103,8 @@ class _Framer:
         return outer
 
     def _is_turned(self, value: ir.Value) -> bool:
-        picture = value.dtype == ir.DataType.FLOAT and len(sizes(value)) == 4
-        return self._frame is not Frame.PLAIN and picture and not stands_outside(value)
+        image = value.dtype == ir.DataType.FLOAT and len(sizes(value)) == 4
+        return self._frame is not Frame.PLAIN and image and not stands_outside(value)
 
     def _turn(self, before: ir.Value, after: ir.Value, order: tuple[int, ...]) -> None:
         attribute = ir.AttrInt64s("perm", order)

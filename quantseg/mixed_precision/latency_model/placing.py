@@ -14,7 +14,7 @@ from quantseg.mixed_precision.latency_model.units import Unit
 from quantseg.mixed_precision.minimum_cut import Crossing, CutPart
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 from quantseg.quantization.plan import NodeCost, Overrides
-from quantseg.quantization.plan.decisions import ONLY_ANSWER, Decisions, leading_to_product
+from quantseg.quantization.plan.decisions import ONLY_THE_HEAD, Decisions, leading_to_product
 
 FASTER = "float is faster here, its borders included"
 """The reason of a node that stays float though it has an integer form; the times are in `NodeCost`."""
@@ -126,7 +126,7 @@ def _reason(choice: UnitChoice, tied: set[str], costs: Costs) -> str:
         return f"{op_type}: it could not be timed alone"
     if choice.best(costs) is None:
         return f"{op_type}: this onnxruntime has no kernel for its integer form"
-    return f"{op_type}: {ONLY_ANSWER}" if choice.unit.name in tied else FASTER
+    return f"{op_type}: {ONLY_THE_HEAD}" if choice.unit.name in tied else FASTER
 
 
 def _variant(choice: UnitChoice, costs: Costs) -> str:

@@ -75,7 +75,7 @@ class Price:
         spent = sum(self.nodes[name] for name in region) + sum(border.cost(region) for border in self.borders)
         return spent / self.total
 
-    def of_work(self, region: frozenset[str]) -> float:
+    def of_macs(self, region: frozenset[str]) -> float:
         """The region's share of all MACs; nodes that the plan already has in float are not counted."""
         return sum(self.macs[name] for name in region) / (sum(self.macs.values()) or 1)
 

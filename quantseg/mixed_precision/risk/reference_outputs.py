@@ -24,12 +24,12 @@ Feeds = Sequence[Mapping[str, NDArray[Any]]]
 class ReferenceOutputs:
     """Images and the float model's outputs for them.
 
-    feeds: the model inputs of each image. judges: the float outputs of each image, as margins. outputs: names of the
+    feeds: the model inputs of each image. errors: the float outputs of each image, as margins. outputs: names of the
     outputs that are compared. threads: number of threads on which models are run.
     """
 
     feeds: Feeds
-    judges: tuple[MarginWeightedError, ...]
+    errors: tuple[MarginWeightedError, ...]
     outputs: tuple[str, ...]
     threads: int
 
@@ -37,20 +37,20 @@ class ReferenceOutputs:
     def of(model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int) -> "ReferenceOutputs":
         """Runs the float model on each of `feeds`. Raises RecipeError where its outputs do not fit the recipe."""
         names = head_of(output).outputs(output, graph.signature(model)[1])
-        answers = _answers(model, feeds, names, threads)
+        found = _outputs(model, feeds, names, threads)
         return ReferenceOutputs(
-            feeds, tuple(MarginWeightedError.of(answer, output) for answer in answers), names, threads
+            feeds, tuple(MarginWeightedError.of(outputs, output) for outputs in found), names, threads
         )
 
     def chosen(self, indices: Sequence[int]) -> "ReferenceOutputs":
         """The reference outputs of some of the images alone."""
-        few, judges = [self.feeds[index] for index in indices], tuple(self.judges[index] for index in indices)
-        return replace(self, feeds=few, judges=judges)
+        few, errors = [self.feeds[index] for index in indices], tuple(self.errors[index] for index in indices)
+        return replace(self, feeds=few, errors=errors)
 
     def risks(self, model: ir.Model) -> tuple[float, ...]:
         """The margin-weighted error of a model's outputs for each image; see margins.py."""
-        answers = _answers(model, self.feeds, self.outputs, self.threads)
-        return tuple(judge.risk(answer) for judge, answer in zip(self.judges, answers, strict=True))
+        found = _outputs(model, self.feeds, self.outputs, self.threads)
+        return tuple(error.risk(outputs) for error, outputs in zip(self.errors, found, strict=True))
 
     def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:
         """The mean margin-weighted error of each model.
@@ -73,10 +73,10 @@ class _Judging:
     def _risk(self, model: bytes) -> float:
         with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
             outputs = (session.run(feed, self.reference.outputs) for feed in self.reference.feeds)
-            return fmean(judge.risk(out) for judge, out in zip(self.reference.judges, outputs, strict=True))
+            return fmean(error.risk(out) for error, out in zip(self.reference.errors, outputs, strict=True))
 
 
-def _answers(model: ir.Model, feeds: Feeds, names: Sequence[str], threads: int) -> Iterable[list[NDArray[Any]]]:
+def _outputs(model: ir.Model, feeds: Feeds, names: Sequence[str], threads: int) -> Iterable[list[NDArray[Any]]]:
     with (
         graph.as_session_source(model) as source,
         closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,

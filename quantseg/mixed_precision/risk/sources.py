@@ -23,7 +23,7 @@ def sources(candidate: Candidate, reference: ReferenceOutputs, context: Context)
     values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
     tensors = rounded_tensors(model, plan)
     alone = [partial(fake_quantised, model, plan, weights=(), tensors=(tensor,)) for tensor in tensors]
-    risks = reference.side_by_side(alone, context, "measuring what rounding harms")
+    risks = reference.side_by_side(alone, context, "risk of rounding each tensor")
     return tuple(Source(name, found, _around(values[name], plan)) for name, found in zip(tensors, risks, strict=True))
 
 

@@ -16,7 +16,7 @@ from quantseg.data.recipe import Recipe
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.graph import signature, to_bytes
 from quantseg.mixed_precision.sensitivity.parts import parts_of
-from quantseg.mixed_precision.sensitivity.reference import Reference, fed, float_answers, noise_and_flips
+from quantseg.mixed_precision.sensitivity.reference import Reference, fed, noise_and_flips, reference_outputs
 from quantseg.mixed_precision.sensitivity.values import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
 from quantseg.mixed_precision.sensitivity.variants import Variant, build, variants_of, whole_of
 from quantseg.quantization.candidate import Candidate
@@ -38,7 +38,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     parts = parts_of(prepared.model, candidate.plan)
     wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
     distinct = [v for v in dict.fromkeys((whole, *(v for one in wanted for v in one.all))) if not v.is_float]
-    with float_answers(prepared, input_name, data, recipe, track=track) as references:
+    with reference_outputs(prepared, input_name, data, recipe, track=track) as references:
         macs = multiply_accumulates(prepared, {input_name: fed(references[0]).shape})
 
         graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))

@@ -63,7 +63,7 @@ class Reference:
 
 
 @contextmanager
-def float_answers(
+def reference_outputs(
     prepared: Prepared, input_name: str, data: Dataset, recipe: Recipe, *, track: Track
 ) -> Iterator[tuple[Reference, ...]]:
     """The reference outputs of all images, in their order; the files are removed when the context ends.

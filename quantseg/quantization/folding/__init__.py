@@ -54,5 +54,5 @@ def float_recipe(metadata: Mapping[str, str], folded: Recipe, *, source: str) ->
     if text is None:
         return None
     kept = recipe_from_toml(text, source=f"{source}, metadata")
-    picture = replace(kept.input, size=folded.input.size, resize=folded.input.resize)
-    return Recipe(picture, replace(kept.output, ignore_index=folded.output.ignore_index))
+    image = replace(kept.input, size=folded.input.size, resize=folded.input.resize)
+    return Recipe(image, replace(kept.output, ignore_index=folded.output.ignore_index))

@@ -50,7 +50,7 @@ def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
     model, given = prepared.model, recipe.input
     spec = image_input(signature(model)[0], given)
     if spec.dtype != "float32" or given.channels is None:
-        raise PlanError(f"fold='preprocess': input {spec} takes no float picture of 1 or 3 channels; leave it out")
+        raise PlanError(f"fold='preprocess': input {spec} takes no float image of 1 or 3 channels; leave it out")
     (old,) = (value for value in model.graph.inputs if value.name == spec.name)
     build = Builder(model.graph, PIXELS, next(iter(model.graph)))
     image = _image(old, given, build.free(PIXELS))

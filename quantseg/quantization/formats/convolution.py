@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quantseg.errors import PlanError
 from quantseg.quantization.affine import quantize
 from quantseg.quantization.formats.editor import GraphEditor
-from quantseg.quantization.formats.slots import UNUSED, SlotTensor, compact, count_of, filled, is_picture, spread
+from quantseg.quantization.formats.slots import PADDING, SlotTensor, compact, count_of, filled, is_image, spread
 from quantseg.quantization.formats.writer import MICROSOFT, packed
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.pairs import rows_of, unsafe
@@ -37,7 +37,7 @@ DENSE_CHANNELS, DENSE_POINTWISE = 64, 48
 
 def variants(node: ir.Node) -> tuple[str, ...]:
     """The variants of a convolution of NHWC tensors, the default first; see Format."""
-    if node.op_type != "Conv" or not is_picture(node.inputs[0]) or not is_picture(node.outputs[0]):
+    if node.op_type != "Conv" or not is_image(node.inputs[0]) or not is_image(node.outputs[0]):
         return ()
     groups = node.attributes.get_int("group", 1)
     if groups == 1:
@@ -115,20 +115,20 @@ def _as(way: str, editor: GraphEditor, node: ir.Node, *, own_places: bool) -> _L
     depthwise = groups == outputs == count_of(data)
     if groups > 1 and way == GROUPED:
         placed = depthwise and own_places
-        picture = editor.picture(data) if placed else compact(editor.channels_last(data), count_of(data))
-        given = picture.channels if depthwise else tuple(range(outputs))
+        tensor = editor.tensor(data) if placed else compact(editor.channels_last(data), count_of(data))
+        given = tensor.channels if depthwise else tuple(range(outputs))
         groups = len(given) if depthwise else groups
     else:
         in_order = compact(editor.channels_last(data), count_of(data)) if not own_places else None
-        picture = in_order or editor.picture(data, filled_up=True)
-        given = _given(editor, node, picture, as_read=groups > 1 and depthwise)
-        kernel, groups = spread(_as_one_group(kernel, groups, zero), picture.channels, 1, zero), 1
+        tensor = in_order or editor.tensor(data, filled_up=True)
+        given = _given(editor, node, tensor, as_read=groups > 1 and depthwise)
+        kernel, groups = spread(_as_one_group(kernel, groups, zero), tensor.channels, 1, zero), 1
     settings = editor.plan.settings
     reduced = settings.reduce_range or bool(settings.reduced_channels_of(str(node.name)))
     wide = params.qtype.signed and not reduced  # a weight one lower might not fit 7 bits
     shift = -1 if way == SHIFTED and wide else 0
     stored = (spread(kernel, given, 0, zero) + shift).astype(params.qtype.dtype)
-    return _Layout(picture, given, groups, stored, shift)
+    return _Layout(tensor, given, groups, stored, shift)
 
 
 def _is_pointwise(node: ir.Node) -> bool:
@@ -168,7 +168,7 @@ def _given(editor: GraphEditor, node: ir.Node, read: SlotTensor, *, as_read: boo
         if reader.op_type in ("Add", "Mul"):
             for other in editor.inputs_of(reader):
                 if editor.is_channels_last(other) and count_of(other) == outputs:
-                    return editor.picture(other).channels
+                    return editor.tensor(other).channels
     return filled(outputs, GIVEN_BY)
 
 
@@ -179,4 +179,4 @@ def _by_phase(shuffle: ir.Node, outputs: int) -> tuple[int, ...]:
     if shuffle.attributes.get_string("mode", "DCR") != "DCR":
         return tuple(range(outputs))
     pixel = filled(count, GIVEN_BY // math.gcd(GIVEN_BY, size**2))
-    return tuple(c if c == UNUSED else phase * count + c for phase in range(size**2) for c in pixel)
+    return tuple(c if c == PADDING else phase * count + c for phase in range(size**2) for c in pixel)

@@ -1,6 +1,6 @@
 """A graph in which a tensor may exist in float, in integers, or in both.
 
-`stored` is a tensor's integers, `picture` the same integers in NHWC order, `rounded` the dequantised floats. Each is
+`stored` is a tensor's integers, `tensor` the same integers in NHWC order, `rounded` the dequantised floats. Each is
 made once, when a node first asks for it. After a node is replaced, consumers of its float output read the rounded one.
 """
 
@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.quantization.affine import F32, Ints, QuantParams, quantize
-from quantseg.quantization.formats.slots import LAST, UNUSED, SlotTensor, compact, count_of, spread
+from quantseg.quantization.formats.slots import LAST, PADDING, SlotTensor, compact, count_of, spread
 from quantseg.quantization.formats.writer import GraphWriter, packed
 from quantseg.quantization.operators import IntegerForm, integer_form
 from quantseg.quantization.plan import QuantPlan, bias_params, constant
@@ -35,7 +35,7 @@ class GraphEditor(GraphWriter):
         self._inputs = {node: tuple(node.inputs) for node in model.graph}
         self._forms = {node: integer_form(node) for node in model.graph}
         self._stored: dict[ir.Value, ir.Value] = {}
-        self._pictures: dict[ir.Value, SlotTensor] = {}
+        self._images: dict[ir.Value, SlotTensor] = {}
         self._compact: dict[ir.Value, ir.Value] = {}
         self._turned: dict[ir.Value, ir.Value] = {}
         self._rounded: dict[ir.Value, ir.Value] = {}
@@ -72,7 +72,7 @@ class GraphEditor(GraphWriter):
         self._position = node
         for old, new in zip(node.outputs, integers, strict=True):
             if isinstance(new, SlotTensor):
-                self._pictures[old] = new
+                self._images[old] = new
             else:
                 self._stored[old] = new
             if str(old.name) not in self.plan.tensors:
@@ -90,60 +90,60 @@ class GraphEditor(GraphWriter):
             if value.is_initializer():
                 integers = quantize(constant(value), self.params(value))
                 self._stored[value] = self.constant(f"{value.name}_quantized", integers)
-            elif value in self._pictures:
+            elif value in self._images:
                 self._stored[value] = self._planes(value, f"{value.name}_channels_first")
             else:
                 inputs = (value, *self.grid(value))
                 (self._stored[value],) = self.insert("QuantizeLinear", inputs, f"{value.name}_quantized")
         return self._stored[value]
 
-    def picture(self, value: ir.Value | None, *, filled_up: bool = False) -> SlotTensor:
+    def tensor(self, value: ir.Value | None, *, filled_up: bool = False) -> SlotTensor:
         """The integers of a tensor (N, C, H, W) as an NHWC tensor, in the channel slots that it has.
 
         filled_up: whether three channels, as images have, get a fourth slot, for kernels that take four at once.
         """
         assert value is not None
         wants_place = filled_up and count_of(value) == IMAGE_CHANNELS
-        if value not in self._pictures:
+        if value not in self._images:
             planes, channels = self.stored(value), tuple(range(count_of(value)))
             if wants_place:
                 widths = self.shared("fourth_channel", np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
                 (planes,) = self.insert("Pad", [planes, widths, self.grid(value)[1]], f"{value.name}_filled")
-                channels = (*channels, UNUSED)
+                channels = (*channels, PADDING)
             made = self.transpose(planes, TO_CHANNELS_LAST, f"{value.name}_channels_last")
-            self._pictures[value] = SlotTensor(made, channels)
-        elif wants_place and len(self._pictures[value].channels) == IMAGE_CHANNELS:
-            self._pictures[value] = self._with_fourth(value, self._pictures[value])
-        return self._pictures[value]
+            self._images[value] = SlotTensor(made, channels)
+        elif wants_place and len(self._images[value].channels) == IMAGE_CHANNELS:
+            self._images[value] = self._with_fourth(value, self._images[value])
+        return self._images[value]
 
-    def _with_fourth(self, value: ir.Value, picture: SlotTensor) -> SlotTensor:
+    def _with_fourth(self, value: ir.Value, tensor: SlotTensor) -> SlotTensor:
         """Appends a slot by Concat: onnxruntime 1.31 pads the last axis element by element, seven times as slow."""
         name, (_, zero_point) = str(value.name), self.grid(value)
         limits = [
             self.shared(f"sizes_{what}", np.array([number], np.int64)) for what, number in (("from", 0), ("to", 3))
         ]
-        (shape,) = self.insert("Shape", [picture.value], f"{name}_shape")
+        (shape,) = self.insert("Shape", [tensor.value], f"{name}_shape")
         (sizes,) = self.insert("Slice", [shape, *limits], f"{name}_sizes")
         along = (ir.AttrInt64("axis", 0),)
         one = self.shared("one_place", np.array([1], np.int64))
         (plane_shape,) = self.insert("Concat", [sizes, one], f"{name}_plane_shape", attributes=along)
         (plane,) = self.insert("Expand", [zero_point, plane_shape], f"{name}_plane")
         last = (ir.AttrInt64("axis", LAST),)
-        (wide,) = self.insert("Concat", [picture.value, plane], f"{name}_filled", attributes=last)
-        return SlotTensor(wide, (*picture.channels, UNUSED))
+        (wide,) = self.insert("Concat", [tensor.value, plane], f"{name}_filled", attributes=last)
+        return SlotTensor(wide, (*tensor.channels, PADDING))
 
     def channels_last(self, value: ir.Value | None) -> ir.Value:
         """The integers as a compact NHWC tensor: all channels in order, without padding."""
         assert value is not None
-        picture = self.picture(value)
-        if picture.is_compact:
-            return picture.value
+        tensor = self.tensor(value)
+        if tensor.is_compact:
+            return tensor.value
         if value not in self._compact:
             name = f"{value.name}_compact"
-            self._compact[value] = self.selected(picture.value, picture.places, LAST, name)
+            self._compact[value] = self.selected(tensor.value, tensor.places, LAST, name)
         return self._compact[value]
 
-    def constant_picture(self, value: ir.Value, channels: tuple[int, ...]) -> SlotTensor:
+    def constant_image(self, value: ir.Value, channels: tuple[int, ...]) -> SlotTensor:
         """A constant operand in NHWC order with these channel slots; compact where it has other channels, or for ()."""
         integers = quantize(constant(value), self.params(value))
         turned = integers.reshape((1,) * (4 - integers.ndim) + integers.shape).transpose(TO_CHANNELS_LAST)
@@ -154,27 +154,27 @@ class GraphEditor(GraphWriter):
 
     def is_channels_last(self, value: ir.Value | None) -> bool:
         """Whether the integers of a tensor exist as an NHWC tensor already."""
-        return value in self._pictures
+        return value in self._images
 
     def at_hand(self, value: ir.Value | None) -> Stored:
         """The integers of a tensor as an NHWC tensor if that exists, else on the model's own axes."""
-        return self.picture(value) if self.is_channels_last(value) else self.stored(value)
+        return self.tensor(value) if self.is_channels_last(value) else self.stored(value)
 
     def cut_out(self, value: ir.Value | None, wanted: Sequence[int]) -> SlotTensor:
         """A compact NHWC tensor of the wanted channels only, in this order."""
         assert value is not None
-        picture = self.picture(value)
-        places = picture.places[np.array(wanted, np.int64)]
-        return compact(self.selected(picture.value, places, LAST, f"{value.name}_cut"), len(wanted))
+        tensor = self.tensor(value)
+        places = tensor.places[np.array(wanted, np.int64)]
+        return compact(self.selected(tensor.value, places, LAST, f"{value.name}_cut"), len(wanted))
 
     def _planes(self, value: ir.Value, name: str) -> ir.Value:
         """The integers of an NHWC tensor as (N, C, H, W)."""
-        picture, selected = self._pictures[value], name
-        name = name if picture.is_compact else f"{name}_all"
-        if picture.value not in self._turned:  # two tensors may be different channels of it
-            self._turned[picture.value] = self.transpose(picture.value, TO_CHANNELS_FIRST, name)
-        planes = self._turned[picture.value]
-        return planes if picture.is_compact else self.selected(planes, picture.places, 1, selected)
+        tensor, selected = self._images[value], name
+        name = name if tensor.is_compact else f"{name}_all"
+        if tensor.value not in self._turned:  # two tensors may be different channels of it
+            self._turned[tensor.value] = self.transpose(tensor.value, TO_CHANNELS_FIRST, name)
+        planes = self._turned[tensor.value]
+        return planes if tensor.is_compact else self.selected(planes, tensor.places, 1, selected)
 
     def rounded(self, value: ir.Value | None) -> ir.Value:
         """The tensor, dequantised from its integers."""

@@ -17,7 +17,7 @@ from quantseg.graph.passes import convert
 
 CHANNELS_LAST = (0, 2, 3, 1)
 _SCALES, _SIZES = 2, 3
-_PICTURE = (1, 2)
+_IMAGE = (1, 2)
 """The axes of rows and columns in NHWC."""
 _NAMED_AXES = 18
 """The first opset in which Resize has the attribute axes."""
@@ -39,10 +39,10 @@ def transpose_before_enlarging(model: ir.Model) -> None:
         for index in (_SCALES, _SIZES):
             numbers = constant(input_at(resize, index))
             if numbers is not None and numbers.size:
-                last = numbers[list(CHANNELS_LAST)][list(_PICTURE)]
+                last = numbers[list(CHANNELS_LAST)][list(_IMAGE)]
                 inputs[index] = initializer(model.graph, f"{resize.name}_last_{index}", last)
         first = ir.node("Transpose", [resize.inputs[0]], {"perm": CHANNELS_LAST}, name=transpose.name)
-        attributes = (*resize.attributes.values(), ir.AttrInt64s("axes", _PICTURE))
+        attributes = (*resize.attributes.values(), ir.AttrInt64s("axes", _IMAGE))
         second = ir.Node("", "Resize", [first.outputs[0], *inputs[1:]], attributes, name=resize.name)
         replace(transpose, [first, second], also=[resize])
 

@@ -33,7 +33,7 @@ def emit(editor: GraphEditor, node: ir.Node, calculate: Calculate) -> list[SlotT
     """Inserts the integer form of a linear Resize and returns its integers."""
     form = interpolation(node)
     assert isinstance(form, Interpolation)
-    return [_Writer(editor, node, calculate, form).picture()]
+    return [_Writer(editor, node, calculate, form).tensor()]
 
 
 class _Writer:
@@ -44,9 +44,9 @@ class _Writer:
         self._source = editor.inputs(node)[0]
         self._grid = editor.grid(self._source)
 
-    def picture(self) -> SlotTensor:
+    def tensor(self) -> SlotTensor:
         """The resized NHWC tensor, with the channel slots of the input."""
-        form, (_, width), source = self._form, self._form.after, self._editor.picture(self._source)
+        form, (_, width), source = self._form, self._form.after, self._editor.tensor(self._source)
         places = len(source.channels)
         value = self._resized(source.value, form.columns, 2, [-1, form.before[0], width, places])
         if isinstance(form.rows, Matrix):

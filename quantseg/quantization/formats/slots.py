@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-UNUSED = -1
+PADDING = -1
 """Marks a padding slot, which holds no channel; its contents are never used."""
 LAST = 3
 AXES = {0: 0, 1: 3, 2: 1, 3: 2, -4: 0, -3: 3, -2: 1, -1: 2}
@@ -22,7 +22,7 @@ AXES = {0: 0, 1: 3, 2: 1, 3: 2, -4: 0, -3: 3, -2: 1, -1: 2}
 
 @dataclass(frozen=True)
 class SlotTensor:
-    """Integers (N, H, W, slots). channels: for each slot the channel that it holds, or UNUSED for padding."""
+    """Integers (N, H, W, slots). channels: for each slot the channel that it holds, or PADDING for padding."""
 
     value: ir.Value
     channels: tuple[int, ...]
@@ -35,7 +35,7 @@ class SlotTensor:
     @property
     def places(self) -> NDArray[np.int64]:
         """For each channel the index of its slot."""
-        found = {channel: place for place, channel in enumerate(self.channels) if channel != UNUSED}
+        found = {channel: place for place, channel in enumerate(self.channels) if channel != PADDING}
         return np.array([found[channel] for channel in range(len(found))], np.int64)
 
     def with_value(self, value: ir.Value) -> "SlotTensor":
@@ -48,15 +48,15 @@ def compact(value: ir.Value, count: int) -> SlotTensor:
     return SlotTensor(value, tuple(range(count)))
 
 
-def is_picture(value: ir.Value | None) -> bool:
+def is_image(value: ir.Value | None) -> bool:
     """Whether a tensor has four axes (N, C, H, W) and a static number of channels."""
     return value is not None and value.shape is not None and len(value.shape) == 4 and isinstance(value.shape[1], int)
 
 
-def can_be_picture(value: ir.Value | None) -> bool:
+def can_be_image(value: ir.Value | None) -> bool:
     """Whether it has four axes or is a constant, to which leading axes can be added."""
     constant = value is not None and value.const_value is not None and len(value.const_value.shape) <= 4
-    return constant or is_picture(value)
+    return constant or is_image(value)
 
 
 def count_of(value: ir.Value | None) -> int:
@@ -70,7 +70,7 @@ def count_of(value: ir.Value | None) -> int:
 
 def filled(count: int, multiple: int) -> tuple[int, ...]:
     """Slots for `count` channels in order, padded to a multiple of `multiple`."""
-    return (*range(count), *(UNUSED,) * (-count % multiple))
+    return (*range(count), *(PADDING,) * (-count % multiple))
 
 
 def spread(array: NDArray[Any], channels: Sequence[int], axis: int, fill: int) -> NDArray[Any]:
@@ -78,4 +78,4 @@ def spread(array: NDArray[Any], channels: Sequence[int], axis: int, fill: int) -
     order = np.array(channels, np.int64)
     taken = np.take(array, np.maximum(order, 0), axis)
     shape = [-1 if i == axis % array.ndim else 1 for i in range(array.ndim)]
-    return np.ascontiguousarray(np.where((order == UNUSED).reshape(shape), np.asarray(fill, array.dtype), taken))
+    return np.ascontiguousarray(np.where((order == PADDING).reshape(shape), np.asarray(fill, array.dtype), taken))

@@ -7,7 +7,7 @@ from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 def argmax(node: ir.Node) -> IntegerForm:
     """ArgMax over classes: at ties the first, in integers as in float; onnxruntime has kernels for both."""
-    return IntegerForm(Kind.ANSWER)
+    return IntegerForm(Kind.HEAD)
 
 
 def above(node: ir.Node) -> IntegerForm | KeptFloat:
@@ -15,4 +15,4 @@ def above(node: ir.Node) -> IntegerForm | KeptFloat:
     threshold = node.inputs[1]
     if threshold is None or threshold.const_value is None or threshold.const_value.size != 1:
         return KeptFloat("Greater: compares with something else than one constant number")
-    return IntegerForm(Kind.ANSWER)
+    return IntegerForm(Kind.HEAD)

@@ -21,7 +21,7 @@ class Kind(Enum):
     """Averages neighbours: the output has the input's grid and is rounded."""
     COMPARISON = "comparison"
     """Compares two tensors on one grid: the output is boolean."""
-    ANSWER = "answer"
+    HEAD = "head"
     """Compares the elements of one tensor: the output is class ids and is exact, as a grid keeps their order."""
     JOIN = "join"
     """Concatenates tensors; they share the output's grid where that is cheap."""
@@ -52,7 +52,7 @@ class IntegerForm:
     @property
     def is_exact(self) -> bool:
         """Whether the operator rounds nothing in integers."""
-        return self.kind in (Kind.MOVEMENT, Kind.CLAMP, Kind.COMPARISON, Kind.ANSWER)
+        return self.kind in (Kind.MOVEMENT, Kind.CLAMP, Kind.COMPARISON, Kind.HEAD)
 
 
 @dataclass(frozen=True)

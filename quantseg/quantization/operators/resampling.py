@@ -75,7 +75,7 @@ def interpolation(node: ir.Node) -> Interpolation | str:
         return f"linear in {mode} coordinates has no integer form"
     shapes = [_sizes(node.inputs[0]), _sizes(node.outputs[0])]
     if shapes[0] is None or shapes[1] is None or shapes[0][0] != shapes[1][0]:
-        return "linear interpolation needs fixed heights and widths of pictures; export with those"
+        return "linear interpolation needs fixed heights and widths of images; export with those"
     (channels, *before), (_, *after) = shapes[0], shapes[1]
     if node.attributes.get_string("keep_aspect_ratio_policy", "stretch") != "stretch":
         return "linear that keeps proportions has no integer form"

@@ -15,7 +15,7 @@ from quantseg.quantization.plan.fusing import FUSED, fused_inputs
 from quantseg.quantization.plan.overrides import Overrides
 from quantseg.quantization.plan.settings import QuantSettings
 
-ONLY_ANSWER = "only the answer follows, which integers would round once more"
+ONLY_THE_HEAD = "only the output head follows, which integers would round once more"
 """Why a node after the last product stays float: for accuracy, not for speed."""
 
 Decision = IntegerForm | KeptFloat
@@ -100,7 +100,7 @@ def _reason_to_retreat(
     if form.is_exact:
         return None
     if node not in leads_to_product:
-        return ONLY_ANSWER
+        return ONLY_THE_HEAD
     consumers = [user for output in node.outputs for user, _ in output.uses()]
     if not any(isinstance(decisions.get(user), IntegerForm) for user in consumers):
         return "what reads it is float"
@@ -116,6 +116,6 @@ def leading_to_product(decisions: Decisions) -> set[ir.Node]:
         for output in node.outputs:
             for user, _ in output.uses():
                 form = decisions.get(user)
-                if isinstance(form, IntegerForm) and (form.kind in (Kind.PRODUCT, Kind.ANSWER) or user in found):
+                if isinstance(form, IntegerForm) and (form.kind in (Kind.PRODUCT, Kind.HEAD) or user in found):
                     found.add(node)
     return found

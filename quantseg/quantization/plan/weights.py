@@ -37,15 +37,15 @@ def weight_types(
     }
     if settings.weight.bits >= 8:
         return dict.fromkeys(weighted, settings.weight), ()
-    outer = _reading_the_picture(decisions) | _giving_the_answer(decisions)
+    outer = _reading_the_image(decisions) | _feeding_the_head(decisions)
     plain = {node for node, form in weighted.items() if form.weight_axis is None or _reads_one_channel(node)}
     wide = outer & set(weighted) | plain
-    note = f"{len(wide)} of {len(weighted)} weights keep 8 bits: next to the picture or the answer, or depthwise"
+    note = f"{len(wide)} of {len(weighted)} weights keep 8 bits: next to the image or the output head, or depthwise"
     types = {node: settings.wide_weight if node in wide else settings.weight for node in weighted}
     return types, (note,) if wide else ()
 
 
-def _reading_the_picture(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
+def _reading_the_image(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
     """The nodes that read a graph input, directly or through nodes other than products."""
     found: set[ir.Node] = set()
     for node in nodes:
@@ -56,7 +56,7 @@ def _reading_the_picture(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
     return found
 
 
-def _giving_the_answer(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
+def _feeding_the_head(nodes: Mapping[ir.Node, object]) -> set[ir.Node]:
     """The nodes from which a graph output is reached without another product between."""
     found: set[ir.Node] = set()
     for node in reversed(list(nodes)):

@@ -18,7 +18,7 @@ _HANDLERS: Mapping[str, Callable[[Ties, ir.Node], Lane | None]] = {
     **dict.fromkeys(("Conv", "Gemm", "MatMul"), operators.product),
     **dict.fromkeys(BROADCAST, operators.elementwise),
     **dict.fromkeys(UNARY | {"Expand"}, operators.through),
-    **dict.fromkeys(POOLS, operators.pictures),
+    **dict.fromkeys(POOLS, operators.images),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), operators.normalisation),
     **dict.fromkeys(REDUCTIONS, operators.reduction),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), operators.reshape),

@@ -100,7 +100,7 @@ def through(ties: Ties, node: ir.Node) -> Lane | None:
     return found if rank(node.inputs[0]) == rank(node.outputs[0]) else None
 
 
-def pictures(ties: Ties, node: ir.Node) -> Lane | None:
+def images(ties: Ties, node: ir.Node) -> Lane | None:
     """Pools and the like, which treat each channel of axis 1 separately."""
     found = through(ties, node)
     return found if found is not None and found.axis == 1 else None

@@ -17,7 +17,7 @@ from quantseg.data.folder import choose
 from quantseg.errors import PlanError
 from quantseg.mixed_precision.risk import ReferenceOutputs
 from quantseg.quantization.candidate import Candidate
-from quantseg.refinement.levels.float_regions import FLOAT_TIME, FLOAT_WORK, FRAGILE, HARMLESS, steadied
+from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
 from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
 from quantseg.refinement.outliers import outliers
@@ -29,8 +29,8 @@ __all__ = [
     "EFFORTS",
     "EQUAL",
     "FAST",
+    "FLOAT_MACS",
     "FLOAT_TIME",
-    "FLOAT_WORK",
     "FRAGILE",
     "HARMLESS",
     "check",

@@ -7,7 +7,7 @@ from quantseg.mixed_precision.risk import float_objective, price_of, regions
 from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.levels.starts import Start, Work
 
-FLOAT_WORK, FLOAT_TIME = 0.15, 0.5
+FLOAT_MACS, FLOAT_TIME = 0.15, 0.5
 """Limits of a float region: its share of the MACs, and the time that it adds as a share of the model's, by the fixed
 rates of mixed_precision/risk/price.py."""
 HARMLESS = 0.005
@@ -32,10 +32,10 @@ def _proposed(start: Start, work: Work, count: int) -> Iterator[tuple[Candidate,
     price = price_of(candidate.prepared, candidate.plan, shapes)
 
     def allowed(nodes: frozenset[str]) -> bool:
-        return price.of_work(nodes) <= FLOAT_WORK and price.of_time(nodes) <= FLOAT_TIME
+        return price.of_macs(nodes) <= FLOAT_MACS and price.of_time(nodes) <= FLOAT_TIME
 
     for region in regions(start.sources, price, allowed, harmless=HARMLESS)[:count]:
-        share = 100 * price.of_work(region.nodes)
+        share = 100 * price.of_macs(region.nodes)
         note = f"{len(region.nodes)} nodes stay float for the masks, {share:.1f} % of multiply-accumulates"
         steady = candidate.left_float(region.nodes, FRAGILE).noted(note) if region.nodes else candidate
         yield steady, region.price

@@ -42,7 +42,7 @@ class _Panel:
     around: float = 0
 
 
-def contest(summaries: Sequence[Summary]) -> tuple[Figure, ...]:
+def comparison(summaries: Sequence[Summary]) -> tuple[Figure, ...]:
     """One line for each report that has both models, from the other quantizer's to ours; no figure for none."""
     if not any(s.peer is not None for s in summaries):
         return ()

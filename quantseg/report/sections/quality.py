@@ -7,7 +7,7 @@ from quantseg.report.palette import CHANGED, IGNORED, class_colours
 from quantseg.report.tables import NOTHING, Row, decibels, percent, points, title
 
 _WORST_IMAGES = 10
-_THICKER = " In the pictures, pixels that differ are drawn three pixels wide, so that a single one can be seen."
+_THICKER = " In the images, pixels that differ are drawn three pixels wide, so that a single one can be seen."
 
 
 def accuracy(report: Report) -> Section:
@@ -73,20 +73,20 @@ def images(report: Report) -> Section:
     """The images with the lowest agreement, with their panels if they were drawn."""
     worst = report.evaluation.worst(_WORST_IMAGES)
     rows = tuple((image.name, percent(image.agreement), percent(image.changed_pixels)) for image in worst)
-    shown = sorted({k for picture in report.pictures for k in picture.present})
+    shown = sorted({k for image in report.images for k in image.present})
     colours = class_colours(report.evaluation.classes)
     legend = [Legend(colours[k], report.evaluation.classes[k]) for k in shown]
-    if any(picture.ignored for picture in report.pictures):
+    if any(image.ignored for image in report.images):
         legend.append(Legend(IGNORED, "ignored"))
-    if report.pictures:
+    if report.images:
         legend.append(Legend(CHANGED, "pixels that differ"))
     return Section(
         "Worst images",
-        "The images on which int8 and float agree least, the worst first." + (_THICKER if report.pictures else ""),
+        "The images on which int8 and float agree least, the worst first." + (_THICKER if report.images else ""),
         [Table("Agreement of each image", ("image", "agreement", "changed pixels"), rows)],
         FIGURES["agreement"](report),
         legend=legend,
-        pictures=report.pictures,
+        images=report.images,
     )
 
 

@@ -142,7 +142,7 @@ def accumulated(op_type: str, call: Call) -> Iterator[Array]:
     """The accumulators of one call as (channels, positions), chunk by chunk: whole numbers of any dtype."""
     if op_type in CONVOLUTIONS:
         index = PRODUCTS[op_type].weight
-        x, weight = pictures(call), call.array(index)
+        x, weight = channels_first(call), call.array(index)
         view = convolution.geometry(x, weight.shape, call.attributes)
         zero = int(call.zero_point(2, x.dtype))
         weights, pairs = convolution.integer_weights(call, index), convolution.paired(call, index)
@@ -162,7 +162,7 @@ def _matrix_sums(op_type: str, call: Call) -> Array:
     return matrix.matmul_accumulators(call, PRODUCTS[op_type].weight)
 
 
-def pictures(call: Call) -> Array:
+def channels_first(call: Call) -> Array:
     """The data input of a convolution as (N, C, …); an NHWC tensor is transposed."""
     return np.moveaxis(call.array(0), -1, 1) if call.number("channels_last", 0) else call.array(0)
 
@@ -172,7 +172,7 @@ def columns(op_type: str, call: Call) -> Iterator[tuple[slice, F32]]:
 
     The values are as stored and unsigned: 128 is added to int8 data, as kernels for uint8 times int8 do.
     """
-    raw = np.asarray(pictures(call) if op_type in CONVOLUTIONS else call.array(0))
+    raw = np.asarray(channels_first(call) if op_type in CONVOLUTIONS else call.array(0))
     up = 128 if raw.dtype.kind == "i" else 0
     if op_type in CONVOLUTIONS:
         weights = convolution.integer_weights(call, PRODUCTS[op_type].weight)

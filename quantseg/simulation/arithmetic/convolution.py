@@ -198,15 +198,15 @@ def columns(padded: F32, weights: Filter, view: Windows, place: Place) -> F32:
     return _gathered(padded[place[0].start], weights, view, place[2])
 
 
-def _gathered(picture: F32, weights: Filter, view: Windows, rows: slice) -> F32:
+def _gathered(image: F32, weights: Filter, view: Windows, rows: slice) -> F32:
     """im2col of one image: (C, …) → (groups, kernel positions · channels, pixels)."""
-    channels, places = picture.shape[0], math.prod(view.kernel)
+    channels, places = image.shape[0], math.prod(view.kernel)
     shape = (rows.stop - rows.start, *view.shape[1:])
     if places == 1 and weights.groups == 1:
-        found = picture[view.seen_by((0,) * len(view.kernel), rows)]
+        found = image[view.seen_by((0,) * len(view.kernel), rows)]
         return np.ascontiguousarray(found).reshape(1, channels, -1)
     columns = np.empty((weights.groups, places, channels // weights.groups, *shape), np.float32)
-    grouped = picture.reshape(weights.groups, -1, *picture.shape[1:])
+    grouped = image.reshape(weights.groups, -1, *image.shape[1:])
     for number, tap in enumerate(view.taps()):
         columns[:, number] = grouped[view.seen_by(tap, rows)]
     return columns.reshape(weights.groups, places * (channels // weights.groups), -1)

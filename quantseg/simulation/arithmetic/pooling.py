@@ -63,8 +63,8 @@ def _place(tap: tuple[int, ...], view: Windows, shape: tuple[int, ...], column_m
     inside: Any = 0
     for axis in order:
         inside = inside * sizes[axis] + coordinates[axis]
-    pictures = np.arange(math.prod(shape[:2])).reshape(*shape[:2], *[1] * axes)
-    return np.asarray(pictures * math.prod(sizes) + inside)
+    planes = np.arange(math.prod(shape[:2])).reshape(*shape[:2], *[1] * axes)
+    return np.asarray(planes * math.prod(sizes) + inside)
 
 
 def max_unpool(call: Call) -> tuple[Array, ...]:

@@ -105,8 +105,8 @@ def _linear(x: Array, neighbours: Sequence[Neighbours], scaled: Sequence[int], c
 
 def _together(ndim: int, scaled: Sequence[int]) -> tuple[int, ...]:
     """The axes that are interpolated: an image's spatial axes, as in onnxruntime's kernels; else the scaled axes."""
-    pictures: dict[int, list[tuple[int, ...]]] = {2: [(0, 1)], 3: [(0, 1, 2)], 4: [(2, 3), (1, 2)], 5: [(2, 3, 4)]}
-    return next((axes for axes in pictures.get(ndim, []) if set(scaled) <= set(axes)), tuple(scaled))
+    spatial: dict[int, list[tuple[int, ...]]] = {2: [(0, 1)], 3: [(0, 1, 2)], 4: [(2, 3), (1, 2)], 5: [(2, 3, 4)]}
+    return next((axes for axes in spatial.get(ndim, []) if set(scaled) <= set(axes)), tuple(scaled))
 
 
 def _blended(x: F32, axes: Mapping[int, Neighbours], *, contracted: bool) -> F32:

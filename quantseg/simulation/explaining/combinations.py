@@ -6,7 +6,7 @@ import numpy as np
 
 from quantseg.quantization.rounding.requantisation import Ratio
 from quantseg.simulation.arithmetic import OPERATORS, Call
-from quantseg.simulation.arithmetic.accumulators import pictures
+from quantseg.simulation.arithmetic.accumulators import channels_first
 from quantseg.simulation.arithmetic.lookup import leaky, logistic
 from quantseg.simulation.arithmetic.windows import windows
 from quantseg.simulation.explaining.working import Array, Given, Term, Working, work
@@ -61,7 +61,7 @@ def multiplied(op_type: str, call: Call, place: tuple[int, ...], result: int) ->
 
 def averaged(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Working:
     """One value of average pooling, over a window or the whole image."""
-    x, last = pictures(call), bool(call.number("channels_last", 0))
+    x, last = channels_first(call), bool(call.number("channels_last", 0))
     image, channel, *pixel = (place[0], place[-1], *place[1:-1]) if last else place
     zero, terms, count = int(call.zero_point(2, x.dtype)), [], 0
     if op_type == "QLinearGlobalAveragePool":

@@ -9,7 +9,7 @@ from quantseg.quantization.affine import F32
 from quantseg.quantization.integer_operands import PRODUCTS
 from quantseg.quantization.rounding.requantisation import Ratio
 from quantseg.simulation.arithmetic import Call, convolution, matrix, transposed
-from quantseg.simulation.arithmetic.accumulators import pictures
+from quantseg.simulation.arithmetic.accumulators import channels_first
 from quantseg.simulation.explaining.working import Array, Given, Term, Working, work
 
 
@@ -58,7 +58,7 @@ def _taken(values: Array, *place: int) -> int:
 
 
 def _convolution(call: Call, place: tuple[int, ...]) -> Iterator[Term]:
-    x, weight, last = pictures(call), call.array(3), bool(call.number("channels_last", 0))
+    x, weight, last = channels_first(call), call.array(3), bool(call.number("channels_last", 0))
     image, channel, *pixel = (place[0], place[-1], *place[1:-1]) if last else place
     view = convolution.geometry(x, weight.shape, call.attributes)
     zero, centred = int(call.zero_point(2, x.dtype)), convolution.centre(weight, call.maybe(5), 0)

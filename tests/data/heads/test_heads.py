@@ -16,7 +16,7 @@ from quantseg.quantization.folding import Fold, fold
 from tests.support import graphs
 from tests.support.candidates import candidate
 
-PICTURE = TensorSpec("x", "float32", (1, 3, 6, 8))
+IMAGE = TensorSpec("x", "float32", (1, 3, 6, 8))
 MAPS = ("argmax", "threshold", "multilabel", "labels")
 """Those that read one map; what follows holds for them."""
 NUMBERS = ("argmax", "threshold", "multilabel")
@@ -181,11 +181,11 @@ def test_a_head_that_is_none_is_refused():
 def test_a_model_with_several_maps_says_which_is_judged():
     aux, boxes = TensorSpec("aux", "float32", (1, 5, 6, 8)), TensorSpec("boxes", "float32", (1, 100, 4))
     logits = TensorSpec("y", "float32", (1, 5, 6, 8))
-    first = complete(Recipe(), [PICTURE], [logits, boxes, aux], model="m.onnx")
+    first = complete(Recipe(), [IMAGE], [logits, boxes, aux], model="m.onnx")
     seen = judged_outputs(first, [logits, boxes, aux])
     assert (seen.outputs, seen.others, seen.to_json()) == (("y",), ("aux",), "y")
     assert seen.note == "judged: output 'y', not 'aux'"
-    named = complete(Recipe(output=OutputRecipe(name="aux")), [PICTURE], [logits, boxes, aux], model="m.onnx")
+    named = complete(Recipe(output=OutputRecipe(name="aux")), [IMAGE], [logits, boxes, aux], model="m.onnx")
     assert judged_outputs(named, [logits, boxes, aux]).note == "judged: output 'aux', not 'y'"
     assert judged_outputs(first, [logits, boxes]).note == ""
 

@@ -44,7 +44,7 @@ def test_a_dynamic_batch_takes_any_batch(tmp_path):
     assert load(tmp_path, inputs=spec(batch=None)).tensor.shape == (5, 3, *SIZE)
 
 
-def test_channels_that_no_picture_has_are_for_arrays_alone(tmp_path):
+def test_channels_that_no_image_has_are_for_arrays_alone(tmp_path):
     inputs = spec(channels=5)
     np.save(tmp_path / "a.npy", np.zeros((1, 5, *SIZE), np.float32))
     assert load(tmp_path, inputs=inputs).tensor.shape == (1, 5, *SIZE)

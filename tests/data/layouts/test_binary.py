@@ -1,4 +1,4 @@
-"""Layout binary: a mask of two values beside each picture."""
+"""Layout binary: a mask of two values beside each image."""
 
 import numpy as np
 import pytest
@@ -35,13 +35,13 @@ def test_a_third_value_is_one_line_that_names_the_mask(tree, values):
         open_samples(tree).read(0)
 
 
-def test_masks_are_not_taken_for_pictures_in_calibration(tree):
+def test_masks_are_not_taken_for_images_in_calibration(tree):
     inputs = spec()
     names = open_dataset(tree, recipe_for(inputs, classes=2), inputs=inputs, masks=False).names
-    assert names == tuple(sorted(binary_tree().pictures))
+    assert names == tuple(sorted(binary_tree().images))
 
 
-def test_a_picture_that_is_only_called_a_mask_is_a_picture(tree):
+def test_a_image_that_is_only_called_a_mask_is_a_image(tree):
     (tree / "case_2" / "carnival_mask.png").write_bytes(encoded(pixels(0)))
     with pytest.raises(DataError, match=r"carnival_mask\.png: has no mask; put it at .*carnival_mask_mask\.png"):
         open_samples(tree)
@@ -53,7 +53,7 @@ def test_two_masks_are_told(tree):
         open_samples(tree)
 
 
-def test_two_pictures_of_one_name_are_told(tree):
+def test_two_images_of_one_name_are_told(tree):
     (tree / "case_2" / "s_1.tif").write_bytes(encoded(pixels(0), ".tif"))
     with pytest.raises(DataError, match=r"s_1\.png: case_2/s_1\.tif lies beside it"):
         open_samples(tree)

@@ -63,7 +63,7 @@ def test_the_real_data_set_opens(split, count):
     samples = open_samples(REAL, dataset="camvid", split=split)
     assert len(samples) == count
     for index in range(0, count, 30):
-        picture, mask = samples.read(index)
-        assert picture.shape == (360, 480, 3)
+        image, mask = samples.read(index)
+        assert image.shape == (360, 480, 3)
         assert mask.shape == (360, 480)
         assert np.unique(mask).size > 4

@@ -33,12 +33,12 @@ def test_a_negative_label_is_refused(tmp_path):
         train_ids(np.array([[-1, 7]]), tmp_path)
 
 
-def test_pictures_without_any_labels_are_for_calibration_only(tree):
+def test_images_without_any_labels_are_for_calibration_only(tree):
     with pytest.raises(DataError, match="no masks in it; as cityscapes it would hold leftImg8bit"):
         open_samples(tree, split="train")
 
 
-def test_a_split_without_its_pictures_is_told(tree):
+def test_a_split_without_its_images_is_told(tree):
     (tree / "leftImg8bit" / "test").mkdir()
     with pytest.raises(DataError, match=r"test: no \*_leftImg8bit\.png in it"):
         open_samples(tree, split="test")

@@ -92,7 +92,7 @@ def test_the_order_in_the_index_does_not_matter(tree):
     assert open_samples(tree).fingerprint() == digest
 
 
-def test_a_digest_tells_a_change_of_the_annotations_of_its_picture_only(tree):
+def test_a_digest_tells_a_change_of_the_annotations_of_its_image_only(tree):
     before = open_samples(tree)
     document = coco_document()
     document["annotations"][0]["category_id"] = 18
@@ -103,13 +103,13 @@ def test_a_digest_tells_a_change_of_the_annotations_of_its_picture_only(tree):
 
 
 @pytest.mark.parametrize("folder", ["val2017", "images/val2017", "images", "."])
-def test_pictures_lie_in_one_of_the_usual_folders(folder, tmp_path):
+def test_images_lie_in_one_of_the_usual_folders(folder, tmp_path):
     tree = coco_tree()
     for name, content in tree.files.items():
         place = tmp_path / name.replace("val2017/", f"{folder}/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-    np.testing.assert_array_equal(open_samples(tmp_path).read(0)[0], tree.pictures["a.png"])
+    np.testing.assert_array_equal(open_samples(tmp_path).read(0)[0], tree.images["a.png"])
 
 
 def test_annotations_are_not_looked_at_without_masks(tree):
@@ -190,11 +190,11 @@ def replaced(key, value):
         (changed("images", 0, "file_name", 7), "file_name is no text"),
         (changed("images", 0, "id", "20"), "id is no whole number"),
         (changed("images", 0, "id", True), "id is no whole number"),
-        (changed("images", 0, "id", 10), "has a picture twice"),
-        (changed("images", 0, "file_name", "a.png"), "has a picture twice"),
+        (changed("images", 0, "id", 10), "has an image twice"),
+        (changed("images", 0, "file_name", "a.png"), "has an image twice"),
         (changed("images", 0, "file_name", "c.png"), "lists 'c.png'"),
-        (changed("images", 0, "height", 0), "a picture of 0x8"),
-        (changed("images", 0, "height", 10**12), "a picture of 1000000000000x8"),
+        (changed("images", 0, "height", 0), "an image of 0x8"),
+        (changed("images", 0, "height", 10**12), "an image of 1000000000000x8"),
         (without("images", 0, "width"), "width is no whole number"),
         (replaced("images", []), "has no images"),
         (replaced("images", {}), "images is no list of objects"),
@@ -277,8 +277,8 @@ FULL = HEIGHT * WIDTH
     [
         (None, "neither polygons nor run lengths"),
         ("text", "neither polygons nor run lengths"),
-        ({"counts": [FULL]}, "neither polygons nor run lengths of the picture's size"),
-        ({"size": [WIDTH, HEIGHT], "counts": [FULL]}, "of the picture's size"),
+        ({"counts": [FULL]}, "neither polygons nor run lengths of the image's size"),
+        ({"size": [WIDTH, HEIGHT], "counts": [FULL]}, "of the image's size"),
         ({"size": [HEIGHT, WIDTH]}, "do not add up"),
         ({"size": [HEIGHT, WIDTH], "counts": [FULL + 1]}, "do not add up"),
         ({"size": [HEIGHT, WIDTH], "counts": [FULL + 5, -5]}, "do not add up"),
@@ -309,7 +309,7 @@ def test_a_segmentation_that_is_none_is_one_line(segmentation, fact):
     assert "\n" not in str(caught.value)
 
 
-def test_a_segmentation_that_is_none_names_index_and_picture(tree):
+def test_a_segmentation_that_is_none_names_index_and_image(tree):
     document = coco_document()
     document["annotations"][0]["segmentation"] = [[1, 2, 3]]
     write_index(tree, document)
@@ -328,7 +328,7 @@ def test_an_object_of_no_polygons_covers_nothing():
     assert not region_of([]).any()
 
 
-def test_without_pycocotools_masks_are_one_line_and_pictures_open(tree, monkeypatch):
+def test_without_pycocotools_masks_are_one_line_and_images_open(tree, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         coco_masks.importlib.util, "find_spec", lambda name: None if name == "pycocotools" else find(name)

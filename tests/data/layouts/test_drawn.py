@@ -1,4 +1,4 @@
-"""Layout cells: pictures that are drawn when they are asked for."""
+"""Layout cells: images that are drawn when they are asked for."""
 
 import pickle
 
@@ -11,7 +11,7 @@ from quantseg.errors import DataError
 from tests.support.data_files import recipe_for, spec
 
 
-def test_picture_k_is_the_one_of_seed_k():
+def test_image_k_is_the_one_of_seed_k():
     samples = open_samples("cells:3@20x32#40")
     assert samples.names == ("0000000040", "0000000041", "0000000042")
     assert (samples.classes, samples.ignore_index) == (CLASSES, None)
@@ -20,7 +20,7 @@ def test_picture_k_is_the_one_of_seed_k():
             np.testing.assert_array_equal(found, drawn)
 
 
-def test_drawn_pictures_are_those_that_are_written(tmp_path):
+def test_drawn_images_are_those_that_are_written(tmp_path):
     write_cells(tmp_path, 3, seed=40, size=(20, 32))
     drawn, written = open_samples("cells:3@20x32#40"), open_samples(tmp_path)
     for index in range(3):
@@ -33,7 +33,7 @@ def test_size_and_first_number_may_be_left_out():
     np.testing.assert_array_equal(samples.read(0)[0], cell_image(0)[0])
 
 
-def test_the_same_pictures_have_the_same_digest_wherever_the_series_starts():
+def test_the_same_images_have_the_same_digest_wherever_the_series_starts():
     one, other = open_samples("cells:3@16x16#5"), open_samples("cells:3@16x16#6")
     assert [one.digest(1), one.digest(2)] == [other.digest(0), other.digest(1)]
     assert len({one.digest(0), one.digest(1), one.digest(2), open_samples("cells:1@16x17#5").digest(0)}) == 4
@@ -41,9 +41,9 @@ def test_the_same_pictures_have_the_same_digest_wherever_the_series_starts():
 
 def test_what_is_read_may_be_written_on_and_draws_anew():
     samples = open_samples("cells:1@16x16")
-    picture, mask = samples.read(0)
-    before = picture.copy(), mask.copy()
-    picture[:], mask[:] = 0, 0
+    image, mask = samples.read(0)
+    before = image.copy(), mask.copy()
+    image[:], mask[:] = 0, 0
     for found, kept in zip(samples.read(0), before, strict=True):
         np.testing.assert_array_equal(found, kept)
 

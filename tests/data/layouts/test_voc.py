@@ -67,7 +67,7 @@ def test_a_huge_list_is_refused_before_it_is_read(tree, monkeypatch):
         open_samples(tree, split="val")
 
 
-def test_two_pictures_of_one_name_are_told(tree):
+def test_two_images_of_one_name_are_told(tree):
     (tree / "JPEGImages" / "2007_000001.jpg").write_bytes(encoded(pixels(0), ".jpg"))
     with pytest.raises(DataError, match=r"holds both 2007_000001\.jpg and 2007_000001\.png"):
         open_samples(tree, split="val")
@@ -75,7 +75,7 @@ def test_two_pictures_of_one_name_are_told(tree):
 
 def test_a_mask_in_colour_is_refused(tree):
     (tree / "SegmentationClass" / "2007_000001.png").write_bytes(encoded(pixels(0)))
-    with pytest.raises(DataError, match=r"2007_000001\.png: a colour picture"):
+    with pytest.raises(DataError, match=r"2007_000001\.png: a colour image"):
         open_samples(tree, split="val").read(0)
 
 

@@ -62,7 +62,7 @@ def test_what_takes_its_place(body: str, kinds: list[str]) -> None:
     "body",
     [
         "p = Div(x, c) y = Conv(p, v)",  # of the image itself
-        "a = Abs(x) y = Div(a, c)",  # only the answer follows
+        "a = Abs(x) y = Div(a, c)",  # only the output head follows
         "a = Abs(x) p = Div(a, gap) y = Conv(p, v)",
         "a = Abs(x) p = Div(c, a) y = Conv(p, v)",
         "a = Abs(x) p = Pow(a, c) y = Conv(p, v)",
@@ -91,7 +91,7 @@ def test_what_stays(body: str) -> None:
         ("d = MatMul(x, m) e = Add(d, bias) y = Mul(e, n)", ["MatMul", "Add"]),
         (
             "a = Conv(x, w) f = Reshape(a, flat) r = Transpose<perm=[0,2,1]>(f) e = MatMul(r, f) y = Mul(e, c)",
-            ["Conv", "Reshape", "Transpose", "MatMul", "Mul"],  # both sides are one picture, which two nodes read
+            ["Conv", "Reshape", "Transpose", "MatMul", "Mul"],  # both sides are one image, which two nodes read
         ),
         (
             "a = Conv(x, w) d = Conv(x, w, b) f = Reshape(a, flat) k = Reshape(d, flat) r = Transpose<perm=[0,2,1]>(f) "
@@ -142,7 +142,7 @@ RISING = ("MaxPool", "LeakyRelu", "ReduceMax", "Relu")
     last=st.sampled_from([None, "Slice", "ReduceMax"]),
     positive=st.booleans(),
 )
-def test_any_way_to_the_weights_gives_the_same_picture(chain: list[str], last: str | None, positive: bool) -> None:
+def test_any_way_to_the_weights_gives_the_same_image(chain: list[str], last: str | None, positive: bool) -> None:
     names = [*chain, *([last] if last else [])]
     body, value = "v0 = Conv(x, w, b)", "v0"
     for index, name in enumerate(names, start=1):

@@ -26,7 +26,7 @@ from tests.support.graphs import assert_same, graph, noise, op_types, run
     counted=st.booleans(),
     up=st.booleans(),
 )
-def test_any_pool_gives_the_same_picture(
+def test_any_pool_gives_the_same_image(
     height: int, width: int, window: int, stride: int, pads: list[int], counted: bool, up: bool
 ) -> None:
     assume(max(pads) < window)
@@ -92,7 +92,7 @@ def test_a_dilated_window_is_a_convolution(attributes: str, kind: str) -> None:
         ('kernel_shape=[5,7], auto_pad="SAME_UPPER"', "AveragePool"),
     ],
 )
-def test_a_window_as_large_as_the_picture_is_the_mean_of_it(attributes: str, kind: str) -> None:
+def test_a_window_as_large_as_the_image_is_the_mean_of_it(attributes: str, kind: str) -> None:
     alone = graph(f"y = AveragePool<{attributes}>(x)", x="float[1,3,5,7]")
     model = alone.clone()
     infer_shapes(model)
@@ -102,7 +102,7 @@ def test_a_window_as_large_as_the_picture_is_the_mean_of_it(attributes: str, kin
     assert_same(run(model, x), run(alone, x))
 
 
-def test_of_pictures_of_unknown_size_no_window_is_known_to_be_all() -> None:
+def test_of_images_of_unknown_size_no_window_is_known_to_be_all() -> None:
     model = graph("y = AveragePool<kernel_shape=[5,7]>(x)", x="float[1,3,H,W]")
     infer_shapes(model)
     lower_average_pools(model)
@@ -111,7 +111,7 @@ def test_of_pictures_of_unknown_size_no_window_is_known_to_be_all() -> None:
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed: an extra")
 @pytest.mark.parametrize("channels", [12, 32])
-def test_openvino_gives_the_mean_of_a_whole_picture_as_onnxruntime_does(channels: int) -> None:
+def test_openvino_gives_the_mean_of_a_whole_image_as_onnxruntime_does(channels: int) -> None:
     """Of few channels it did not on processors with AVX2 and without AVX-512, while the pool had a window."""
     text = "a = Conv(x, w) b = AveragePool<kernel_shape=[20,20]>(a) y = Conv(b, v)"
     weights = {"w": quantised.kernel(channels, 3, 1, 1), "v": quantised.kernel(4, channels, 1, 1, seed=1)}

@@ -1,4 +1,4 @@
-"""Folded scales and shifts give the same picture, and never touch a weight that somebody else reads."""
+"""Folded scales and shifts give the same image, and never touch a weight that somebody else reads."""
 
 import numpy as np
 import onnx_ir as ir
@@ -77,7 +77,7 @@ FOLDED = {
 
 
 @pytest.mark.parametrize("name", FOLDED)
-def test_folding_leaves_one_linear_node_and_the_same_picture(name: str) -> None:
+def test_folding_leaves_one_linear_node_and_the_same_image(name: str) -> None:
     model = FOLDED[name]
     new, outcome = folded(model)
     assert set(op_types(new)) <= {"Conv", "ConvTranspose", "Gemm", "Pad"}

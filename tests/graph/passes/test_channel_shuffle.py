@@ -15,7 +15,7 @@ from quantseg.graph.preparation import prepare
 from tests.support.graphs import Array, assert_same, graph, noise, op_types, run
 
 TURNED = "Transpose<perm=[0,2,1,3,4]>"
-SPELLED = f"r = Reshape(x, apart) t = {TURNED}(r) y = Reshape(t, picture)"
+SPELLED = f"r = Reshape(x, apart) t = {TURNED}(r) y = Reshape(t, image)"
 
 
 def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
@@ -33,8 +33,8 @@ def ints(*numbers: int) -> Array:
 def shuffle(groups: int, each: int, batch: int = 2, *, x: str = "") -> ir.Model:
     """A shuffle with all sizes in its constants."""
     channels = groups * each
-    apart, picture = ints(batch, groups, each, 4, 5), ints(batch, channels, 4, 5)
-    return graph(SPELLED, x=x or f"float[{batch},{channels},4,5]", apart=apart, picture=picture)
+    apart, image = ints(batch, groups, each, 4, 5), ints(batch, channels, 4, 5)
+    return graph(SPELLED, x=x or f"float[{batch},{channels},4,5]", apart=apart, image=image)
 
 
 @settings(max_examples=40)
@@ -65,7 +65,7 @@ def test_it_equals_torch() -> None:
 
 @pytest.mark.parametrize("columns", [6, -1])
 def test_a_batch_that_is_copied_may_be_free(columns: int) -> None:
-    model = graph(SPELLED, x="float[n,8,6,6]", apart=ints(0, 2, 4, 6, columns), picture=ints(0, 8, 6, columns))
+    model = graph(SPELLED, x="float[n,8,6,6]", apart=ints(0, 2, 4, 6, columns), image=ints(0, 8, 6, columns))
     new, _ = lowered(model)
     assert op_types(new) == ["Gather"]
     for batch in (1, 3):
@@ -76,17 +76,17 @@ def test_a_batch_that_is_copied_may_be_free(columns: int) -> None:
 COMPUTED = {
     "what is left": (
         SPELLED,
-        {"apart": ints(-1, 2, 4, 6, 6), "picture": ints(-1, 8, 6, 6)},
+        {"apart": ints(-1, 2, 4, 6, 6), "image": ints(-1, 8, 6, 6)},
     ),
     "Shape and Gather": (
         f"""s = Shape(x) n = Gather(s, at) u = Unsqueeze(n, at1) a = Concat<axis=0>(u, apart) r = Reshape(x, a)
-        t = {TURNED}(r) p = Concat<axis=0>(u, picture) y = Reshape(t, p)""",
-        {"at": np.array(0), "at1": ints(0), "apart": ints(2, 4, 6, 6), "picture": ints(8, 6, 6)},
+        t = {TURNED}(r) p = Concat<axis=0>(u, image) y = Reshape(t, p)""",
+        {"at": np.array(0), "at1": ints(0), "apart": ints(2, 4, 6, 6), "image": ints(8, 6, 6)},
     ),
     "Shape and Slice": (
         f"""s = Shape(x) u = Slice(s, n0, n1) a = Concat<axis=0>(u, apart) r = Reshape(x, a)
-        t = {TURNED}(r) p = Concat<axis=0>(u, picture) y = Reshape(t, p)""",
-        {"n0": ints(0), "n1": ints(1), "apart": ints(2, 4, 6, 6), "picture": ints(8, 6, 6)},
+        t = {TURNED}(r) p = Concat<axis=0>(u, image) y = Reshape(t, p)""",
+        {"n0": ints(0), "n1": ints(1), "apart": ints(2, 4, 6, 6), "image": ints(8, 6, 6)},
     ),
 }
 
@@ -116,9 +116,9 @@ def test_a_shuffle_of_any_size_stays_right() -> None:
 
 
 def test_two_in_a_row_are_two() -> None:
-    body = f"""r = Reshape(x, apart) t = {TURNED}(r) m = Reshape(t, picture)
-        s = Reshape(m, other) u = {TURNED}(s) y = Reshape(u, picture)"""
-    constants = {"apart": ints(1, 2, 6, 3, 3), "other": ints(1, 6, 2, 3, 3), "picture": ints(1, 12, 3, 3)}
+    body = f"""r = Reshape(x, apart) t = {TURNED}(r) m = Reshape(t, image)
+        s = Reshape(m, other) u = {TURNED}(s) y = Reshape(u, image)"""
+    constants = {"apart": ints(1, 2, 6, 3, 3), "other": ints(1, 6, 2, 3, 3), "image": ints(1, 12, 3, 3)}
     model = graph(body, x="float[1,12,3,3]", **constants)
     new, outcome = lowered(model)
     assert op_types(new) == ["Gather", "Gather"]
@@ -137,35 +137,35 @@ def spelled(body: str, *, x: str = "float[2,8,6,6]", outputs: str = "float[] y",
     return model
 
 
-APART, PICTURE = ints(2, 2, 4, 6, 6), ints(2, 8, 6, 6)
+APART, IMAGE = ints(2, 2, 4, 6, 6), ints(2, 8, 6, 6)
 OTHERS = {
-    "rows turned": spelled(SPELLED.replace("0,2,1,3,4", "0,1,3,2,4"), apart=APART, picture=PICTURE),
-    "all axes turned": spelled(SPELLED.replace("<perm=[0,2,1,3,4]>", ""), apart=APART, picture=PICTURE),
-    "groups of rows": spelled(SPELLED, apart=ints(2, 8, 2, 3, 6), picture=PICTURE),
-    "groups of the batch": spelled(SPELLED, apart=ints(2, 1, 8, 6, 6), picture=ints(1, 16, 6, 6)),
-    "batch and channels mixed": spelled(SPELLED, apart=ints(1, 4, 4, 6, 6), picture=PICTURE),
-    "another picture behind": spelled(SPELLED, apart=APART, picture=ints(2, 8, 4, 9)),
-    "flat behind": spelled(SPELLED, apart=APART, picture=ints(2, 288)),
+    "rows turned": spelled(SPELLED.replace("0,2,1,3,4", "0,1,3,2,4"), apart=APART, image=IMAGE),
+    "all axes turned": spelled(SPELLED.replace("<perm=[0,2,1,3,4]>", ""), apart=APART, image=IMAGE),
+    "groups of rows": spelled(SPELLED, apart=ints(2, 8, 2, 3, 6), image=IMAGE),
+    "groups of the batch": spelled(SPELLED, apart=ints(2, 1, 8, 6, 6), image=ints(1, 16, 6, 6)),
+    "batch and channels mixed": spelled(SPELLED, apart=ints(1, 4, 4, 6, 6), image=IMAGE),
+    "another image behind": spelled(SPELLED, apart=APART, image=ints(2, 8, 4, 9)),
+    "flat behind": spelled(SPELLED, apart=APART, image=ints(2, 288)),
     "of lines": spelled(
-        "r = Reshape(x, apart) t = Transpose<perm=[0,2,1,3]>(r) y = Reshape(t, picture)",
-        x="float[2,8,36]", apart=ints(2, 2, 4, 36), picture=ints(2, 8, 36),
+        "r = Reshape(x, apart) t = Transpose<perm=[0,2,1,3]>(r) y = Reshape(t, image)",
+        x="float[2,8,36]", apart=ints(2, 2, 4, 36), image=ints(2, 8, 36),
     ),
-    "of volumes": spelled(SPELLED, x="float[2,8,6,2,3]", apart=APART, picture=ints(2, 8, 6, 2, 3)),
+    "of volumes": spelled(SPELLED, x="float[2,8,6,2,3]", apart=APART, image=ints(2, 8, 6, 2, 3)),
     "turned within pixels": spelled(
-        "r = Reshape(x, apart) t = Transpose<perm=[0,1,2,4,3]>(r) y = Reshape(t, picture)",
-        apart=APART, picture=PICTURE,
+        "r = Reshape(x, apart) t = Transpose<perm=[0,1,2,4,3]>(r) y = Reshape(t, image)",
+        apart=APART, image=IMAGE,
     ),
     "what is apart is read": spelled(
-        f"r = Reshape(x, apart) t = {TURNED}(r) m = Reshape(t, picture) q = Reshape(r, picture) y = Add(m, q)",
-        apart=APART, picture=PICTURE,
+        f"r = Reshape(x, apart) t = {TURNED}(r) m = Reshape(t, image) q = Reshape(r, image) y = Add(m, q)",
+        apart=APART, image=IMAGE,
     ),
     "what is turned is read": spelled(
-        f"r = Reshape(x, apart) t = {TURNED}(r) m = Reshape(t, picture) q = ReduceSum(t) y = Mul(m, q)",
-        apart=APART, picture=PICTURE,
+        f"r = Reshape(x, apart) t = {TURNED}(r) m = Reshape(t, image) q = ReduceSum(t) y = Mul(m, q)",
+        apart=APART, image=IMAGE,
     ),
-    "what is apart is an answer": spelled(SPELLED, outputs="r y", apart=APART, picture=PICTURE),
+    "what is apart is an answer": spelled(SPELLED, outputs="r y", apart=APART, image=IMAGE),
     "an activation between": spelled(
-        f"r = Reshape(x, apart) q = Relu(r) t = {TURNED}(q) y = Reshape(t, picture)", apart=APART, picture=PICTURE
+        f"r = Reshape(x, apart) q = Relu(r) t = {TURNED}(q) y = Reshape(t, image)", apart=APART, image=IMAGE
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Clamps of every spelling are one Relu or Clip, and the picture is the same to the last bit."""
+"""Clamps of every spelling are one Relu or Clip, and the image is the same to the last bit."""
 
 import numpy as np
 import onnx_ir as ir

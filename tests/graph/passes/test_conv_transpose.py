@@ -1,4 +1,4 @@
-"""ConvTranspose as a sub-pixel convolution gives the same picture as onnxruntime on the original."""
+"""ConvTranspose as a sub-pixel convolution gives the same image as onnxruntime on the original."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Relu and Clip stand before what only moves numbers, and the picture is the same to the last bit."""
+"""Relu and Clip stand before what only moves numbers, and the image is the same to the last bit."""
 
 import numpy as np
 import onnx_ir as ir
@@ -38,7 +38,7 @@ def moved(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
         ("r = Reshape(x, n) y = Clip(r, , hi)", {"n": np.array([1, 2, 36]), "hi": np.float32(0)}, ["Clip", "Reshape"]),
     ],
 )
-def test_a_clamp_moves_and_the_picture_stays(body: str, weights: dict[str, Array], order: list[str]) -> None:
+def test_a_clamp_moves_and_the_image_stays(body: str, weights: dict[str, Array], order: list[str]) -> None:
     model = graph(body, **weights)
     new, outcome = moved(model)
     assert op_types(new) == order

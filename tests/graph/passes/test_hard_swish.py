@@ -1,4 +1,4 @@
-"""HardSwish and HardSigmoid give the same picture without either, by what makes their input and what comes after."""
+"""HardSwish and HardSigmoid give the same image without either, by what makes their input and what comes after."""
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,7 @@ X = noise(2, 4, 5, 6) * 5
 IMAGE = "float[N,4,H,W]"
 V, B, LAST = kernel(4, 4, 1, 1), noise(4, seed=2), kernel(3, 4, 1, 1, seed=1)
 GATED = "s = HardSigmoid<alpha=0.3, beta=0.4>(z) p = Mul(z, s)"
-ONLY_THE_ANSWER = "only the answer follows, which integers would round once more"
+ONLY_THE_HEAD = "only the output head follows, which integers would round once more"
 
 
 def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
@@ -92,7 +92,7 @@ def test_what_only_the_answer_follows_stays(body: str) -> None:
     model = model_of(body)
     new, outcome = lowered(model)
     assert op_types(new) == op_types(model)
-    assert ONLY_THE_ANSWER in {refusal.reason for refusal in outcome.refusals}
+    assert ONLY_THE_HEAD in {refusal.reason for refusal in outcome.refusals}
     assert_same(run(new, {"x": X}), run(model, {"x": X}))
 
 
@@ -114,7 +114,7 @@ def test_an_answer_that_the_gate_reads_too_keeps_its_numbers() -> None:
     first=st.sampled_from(["z = Conv(x, v, b)", "z = Neg(x)"]),
     second=st.sampled_from(["p = Mul(z, s)", "p = Mul(s, z)", "p = Neg(s)", "q = Mul(s, s) p = Add(q, z)"]),
 )
-def test_any_line_gives_the_same_picture(
+def test_any_line_gives_the_same_image(
     alpha: float, beta: float, channels: int, size: int, batch: int, first: str, second: str
 ) -> None:
     weights = {"v": noise(channels, channels, 1, 1), "b": noise(channels, seed=1)} if "Conv" in first else {}

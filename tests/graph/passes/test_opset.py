@@ -7,7 +7,7 @@ import pytest
 from quantseg.errors import ModelError
 from quantseg.graph import infer_shapes
 from quantseg.graph.passes import convert
-from quantseg.graph.passes.opset_adapters import SPELLINGS
+from quantseg.graph.passes.opset_adapters import OPSET_ADAPTERS
 from tests.support.graphs import assert_same, graph, noise, op_types, run
 
 I64 = np.int64
@@ -100,8 +100,8 @@ def test_converted_model_gives_what_the_original_gives(name: str, opset: int) ->
 
 def test_every_respelling_has_a_case() -> None:
     covered = {node.op_type for model in CASES.values() for node in model.graph}
-    reductions = {name for name in SPELLINGS if name.startswith("Reduce")}
-    assert set(SPELLINGS) - reductions <= covered
+    reductions = {name for name in OPSET_ADAPTERS if name.startswith("Reduce")}
+    assert set(OPSET_ADAPTERS) - reductions <= covered
 
 
 def test_softmax_of_unknown_rank_is_flattened_at_run_time() -> None:

@@ -29,7 +29,7 @@ def merged(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
         graph("p = Pad(x, n, , a) y = Conv(p, w)", opset=18, n=np.array([1, 2, 0, 3]), a=np.array([3, -2]), w=W),
     ],
 )
-def test_merged_pad_gives_the_same_picture(model: ir.Model) -> None:
+def test_merged_pad_gives_the_same_image(model: ir.Model) -> None:
     new, outcome = merged(model)
     assert op_types(new) == ["Conv"]
     assert len(outcome.changes) == 1

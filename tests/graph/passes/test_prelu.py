@@ -1,4 +1,4 @@
-"""PRelu gives the same picture without a PRelu, by its slopes, what makes its input, and what comes after."""
+"""PRelu gives the same image without a PRelu, by its slopes, what makes its input, and what comes after."""
 
 import numpy as np
 import onnx_ir as ir
@@ -111,7 +111,7 @@ def test_a_vector_is_scaled_by_a_product() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("z = Conv(x, w) y = PRelu(z, a)", "only the answer follows, which integers would round once more"),
+        ("z = Conv(x, w) y = PRelu(z, a)", "only the output head follows, which integers would round once more"),
         ("s = Sigmoid(a) p = PRelu(x, s) y = Conv(p, w)", "its slopes are computed at run time"),
         ("p = PRelu(x, n) y = Conv(p, w)", "its slopes are not finite float32 numbers"),
     ],
@@ -132,7 +132,7 @@ def test_one_slope_needs_nothing_behind_it() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_any_slopes_give_the_same_picture(data: st.DataObject) -> None:
+def test_any_slopes_give_the_same_image(data: st.DataObject) -> None:
     batch, channels, height, width = (data.draw(st.integers(1, size)) for size in (2, 5, 3, 3))
     numbers = st.floats(-3, 3, width=16)
     sizes = data.draw(

@@ -57,7 +57,7 @@ def _axes(axes: list[int], opset: int) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("opset", [13, 18])
-def test_a_maximum_of_the_whole_picture_is_a_reduce_max(opset: int) -> None:
+def test_a_maximum_of_the_whole_image_is_a_reduce_max(opset: int) -> None:
     model = graph("m = GlobalMaxPool(x) y = Conv(m, w)", x=SHAPE, opset=opset, w=noise(2, 3, 1, 1))
     new = lowered(model)
     assert op_types(new) == ["ReduceMax", "Conv"]
@@ -67,7 +67,7 @@ def test_a_maximum_of_the_whole_picture_is_a_reduce_max(opset: int) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "y = ReduceMean<axes=[2,3]>(x)",  # only the answer follows
+        "y = ReduceMean<axes=[2,3]>(x)",  # only the output head follows
         "a = Abs(x) e = Mul(a, a) v = ReduceMean<axes=[1]>(e) w = Add(v, t) s = Sqrt(w) n = Div(a, s) y = Conv(n, k)",
         "m = ReduceMean<axes=[1]>(x) d = Sub(x, m) e = Mul(d, d) v = ReduceMean<axes=[1]>(e) w = Add(v, t) "
         "s = Sqrt(w) n = Div(d, s) y = Conv(n, k)",

@@ -1,4 +1,4 @@
-"""Tanh is a Sigmoid of twice the number where a convolution makes that, and the same picture."""
+"""Tanh is a Sigmoid of twice the number where a convolution makes that, and the same image."""
 
 import numpy as np
 import onnx_ir as ir
@@ -42,7 +42,7 @@ def test_vectors_are_scaled_and_shifted() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("a = Conv(x, w) y = Tanh(a)", "only the answer follows, which integers would round once more"),
+        ("a = Conv(x, w) y = Tanh(a)", "only the output head follows, which integers would round once more"),
         ("a = Abs(x) t = Tanh(a) y = Conv(t, v)", "no integer kernel in onnxruntime"),
         ("a = Conv(x, w) t = Tanh(a) s = Add(a, t) y = Conv(s, v)", "no integer kernel in onnxruntime"),
     ],

@@ -47,7 +47,7 @@ CANCELLED = {
         f"a = {TO_LAST}(x) r = Relu(a) s = Softmax(a) y = Add(r, s)",
         ["Transpose", "Relu", "Softmax", "Add"],
     ),
-    "more axes than the picture": (f"a = {TO_LAST}(x) y = Add(a, five)", ["Transpose", "Add"]),
+    "more axes than the image": (f"a = {TO_LAST}(x) y = Add(a, five)", ["Transpose", "Add"]),
     "different orders": (f"a = {TO_LAST}(x) b = {TO_FIRST}(x) y = Add(a, b)", ["Transpose", "Transpose", "Add"]),
     "a node that minds": (f"a = {TO_LAST}(x) r = Softmax(a) y = {TO_FIRST}(r)", ["Transpose", "Softmax", "Transpose"]),
 }

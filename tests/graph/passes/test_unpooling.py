@@ -30,8 +30,8 @@ def lowered(model: ir.Model) -> tuple[ir.Model, RewriteOutcome]:
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> tuple[tuple[int, int], Array]:
-    """A window, and pictures that it divides; few different values, so that most windows tie."""
+def images(draw: st.DrawFn) -> tuple[tuple[int, int], Array]:
+    """A window, and images that it divides; few different values, so that most windows tie."""
     window = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 3)), *(step * draw(st.integers(1, 3)) for step in window))
     values = draw(st.lists(st.integers(-2, 2), min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
@@ -39,7 +39,7 @@ def pictures(draw: st.DrawFn) -> tuple[tuple[int, int], Array]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(pictures(), st.booleans())
+@given(images(), st.booleans())
 def test_lowering_equals_the_original_exactly(drawn: tuple[tuple[int, int], Array], dynamic: bool) -> None:
     (rows, columns), x = drawn
     attributes = f"kernel_shape=[{rows},{columns}], strides=[{rows},{columns}]"
@@ -89,7 +89,7 @@ def test_two_that_read_the_same_indices_share_the_masks() -> None:
     assert_same(run(new, x), run(model, x), tolerance=0)
 
 
-def test_an_output_shape_that_is_that_of_the_pooled_picture_is_no_obstacle() -> None:
+def test_an_output_shape_that_is_that_of_the_pooled_image_is_no_obstacle() -> None:
     constant = f"p, i = MaxPool<{TWO}>(x) y = MaxUnpool<{TWO}>(p, i, s)"
     computed = f"p, i = MaxPool<{TWO}>(x) s = Shape(x) y = MaxUnpool<{TWO}>(p, i, s)"
     for model in (
@@ -128,14 +128,14 @@ REFUSALS = {
     "overlap": (pair("kernel_shape=[3,3], strides=[2,2]", "kernel_shape=[3,3], strides=[2,2]"), "overlap or leave"),
     "gaps": (pair("kernel_shape=[1,1], strides=[2,2]", "kernel_shape=[1,1], strides=[2,2]"), "overlap or leave"),
     "dilated": (pair(f"{TWO}, dilations=[2,2]"), "overlap or leave"),
-    "padded": (pair(f"{TWO}, pads=[1,1,1,1]", f"{TWO}, pads=[1,1,1,1]"), "pads the picture"),
-    "padded automatically": (pair(f'{TWO}, auto_pad="SAME_UPPER"'), "pads the picture"),
+    "padded": (pair(f"{TWO}, pads=[1,1,1,1]", f"{TWO}, pads=[1,1,1,1]"), "pads the image"),
+    "padded automatically": (pair(f'{TWO}, auto_pad="SAME_UPPER"'), "pads the image"),
     "by columns": (pair(f"{TWO}, storage_order=1"), "indices by columns"),
     "dynamic": (pair(x="float[n,2,h,w]"), "dynamic; export"),
     "odd": (pair(x="float[1,2,5,6]"), "2x2 do not divide 5x6"),
     "1-D": (pair("kernel_shape=[2], strides=[2]", "kernel_shape=[2], strides=[2]", "float[1,2,6]"), "it has 1"),
     "another window": (pair(unpool="kernel_shape=[3,3], strides=[2,2]"), "not those of its MaxPool"),
-    "a larger picture": (pair(s=np.array([1, 2, 8, 8])), "another size"),
+    "a larger image": (pair(s=np.array([1, 2, 8, 8])), "another size"),
     "given indices": (
         graph(f"p = MaxPool<{TWO}>(x) y = MaxUnpool<{TWO}>(p, i)", i=np.zeros((1, 2, 3, 3), np.int64)),
         "not those of a MaxPool",

@@ -32,14 +32,14 @@ BOTH = Fold(preprocess=True, argmax=True)
 
 
 def pixels(channels: int = 3, size: tuple[int, int] = SIZE, seed: int = 0) -> Array:
-    """A picture (1, H, W, C) as image readers give it."""
+    """An image (1, H, W, C) as image readers give it."""
     return np.random.default_rng(seed).integers(0, 256, (1, *size, channels), np.uint8)
 
 
 def fed(image: Array, recipe: Recipe) -> Array:
-    """What the float model is fed for the picture, by the data room."""
-    picture = Image.fromarray(image[0, ..., 0] if image.shape[-1] == 1 else image[0])
-    return to_tensor(picture, recipe.input, "float32")
+    """What the float model is fed for the image, by the data room."""
+    image = Image.fromarray(image[0, ..., 0] if image.shape[-1] == 1 else image[0])
+    return to_tensor(image, recipe.input, "float32")
 
 
 def completed(model: ir.Model, given_input: InputRecipe, given_output: OutputRecipe | None = None) -> Recipe:
@@ -255,7 +255,7 @@ def test_offsets_far_beyond_the_weights_take_more_channels() -> None:
 
 
 @pytest.mark.parametrize(("channels", "grey"), [("RGB", (100, 110, 120)), ("BGR", (120, 110, 100))])
-def test_rounded_weights_err_no_more_on_the_picture_that_the_model_sees_as_zero(
+def test_rounded_weights_err_no_more_on_the_image_that_the_model_sees_as_zero(
     channels: str, grey: tuple[int, ...]
 ) -> None:
     """Grey pixels that stand for x = 0, all of them with the same neighbours: the output is the bias, as in float."""
@@ -291,7 +291,7 @@ HEADS = {
         'a = Conv(x, w) b = Resize<mode="nearest">(a, , , z) y = Transpose<perm=[0,2,3,1]>(b)', "argmax",
         ["ArgMax", "Cast", "Unsqueeze", "Resize", "Squeeze"],
     ),
-    "nearest to sizes of the picture": (
+    "nearest to sizes of the image": (
         'a = Conv(x, w) h = Shape(a) i = Mul(h, m) y = Resize<mode="nearest">(a, , , i)', "argmax",
         ["ArgMax", "Cast", "Unsqueeze", "Resize", "Squeeze"],
     ),
@@ -438,11 +438,11 @@ def test_labels_of_unknown_number_are_refused() -> None:
     assert reason == "fold='argmax': output 'y' does not tell how many classes it has; give classes=…"
 
 
-def test_an_input_that_no_picture_fits_is_refused() -> None:
+def test_an_input_that_no_image_fits_is_refused() -> None:
     model = text("y = Conv(x, w)", x="float[1,7,6,8]", y="float[1,4,6,8]", w=kernel(4, 7, 1, 1))
     recipe = completed(model, InputRecipe(layout="NCHW"))
     reason = refused(model, recipe, Fold(preprocess=True))
-    assert reason.startswith("fold='preprocess': input 'x' float32 1x7x6x8 takes no float picture of 1 or 3 channels")
+    assert reason.startswith("fold='preprocess': input 'x' float32 1x7x6x8 takes no float image of 1 or 3 channels")
 
 
 def test_names_of_the_model_are_left_to_it() -> None:

@@ -199,7 +199,7 @@ def test_a_model_with_channels_last_has_no_transpose_left(qformat: str) -> None:
     made = int8(model, recipe, BOTH, qformat)
     expected = graphs.run(model, {"x": fed(IMAGES[0], recipe)})[0].argmax(3)
     assert np.mean(made.run(IMAGES[0]) == expected) > 0.95
-    if qformat == "channels-last":  # one, from pictures to the planes of classes
+    if qformat == "channels-last":  # one, from images to the planes of classes
         assert graphs.op_types(made.model).count("Transpose") == 1
 
 
@@ -225,8 +225,8 @@ def test_a_first_convolution_in_float_reads_the_pixels_too(qformat: str) -> None
 
 
 @pytest.mark.parametrize("qformat", FORMATS)
-def test_the_first_convolution_is_as_exact_as_on_float_pictures(qformat: str) -> None:
-    """On pictures brighter than those that normalising is for, whose pixels multiply every weight's rounding."""
+def test_the_first_convolution_is_as_exact_as_on_float_images(qformat: str) -> None:
+    """On images brighter than those that normalising is for, whose pixels multiply every weight's rounding."""
     weights = np.concatenate([kernel(15, 3, 3, 3), 1e-9 * kernel(1, 3, 3, 3)])  # the last channel is dead, but for b
     model = text("y = Conv<pads=[1,1,1,1]>(x, w, b)", x="float[1,3,32,32]", y="float[1,16,32,32]",
                  w=weights, b=np.full(16, 0.3, np.float32))  # fmt: skip
@@ -248,7 +248,7 @@ def test_the_first_convolution_is_as_exact_as_on_float_pictures(qformat: str) ->
 
 @dataclass(frozen=True)
 class Real:
-    """A trained model, how it takes pictures, and where some are. loss: of equal pixels, that folding may cost."""
+    """A trained model, how it takes images, and where some are. loss: of equal pixels, that folding may cost."""
 
     model: Path
     data: Path
@@ -299,9 +299,9 @@ def test_real_models_lose_nothing(name: str, tmp_path: Path) -> None:
 # The command line.
 
 
-def made_by_command(quantseg: Command, model: Path, pictures: Path, folder: Path, *words: str) -> Path:
+def made_by_command(quantseg: Command, model: Path, images: Path, folder: Path, *words: str) -> Path:
     target = folder / "folded.onnx"
-    done = quantseg("quantize", model, "--data", pictures, "--effort", "fast", "--threads", 1, "-o", target, *words)
+    done = quantseg("quantize", model, "--data", images, "--effort", "fast", "--threads", 1, "-o", target, *words)
     assert done.code == 0, done.err
     assert "takes 'pixels' uint8" in done.out
     assert "gives 'mask' uint8" in done.out
@@ -313,17 +313,17 @@ PREPROCESSING = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "-
 
 @pytest.mark.parametrize("qformat", FORMATS)
 def test_a_folded_model_needs_no_flags(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path, qformat: str
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, qformat: str
 ) -> None:
     folds = ("--fold-preprocess", "--fold-argmax", "--format", qformat)
-    target = made_by_command(quantseg, float_model, pictures, tmp_path, *PREPROCESSING, *folds)
-    done = quantseg("evaluate", target, "--data", pictures, "--reference", float_model, "--threads", 1)
+    target = made_by_command(quantseg, float_model, images, tmp_path, *PREPROCESSING, *folds)
+    done = quantseg("evaluate", target, "--data", images, "--reference", float_model, "--threads", 1)
     assert (done.code, done.err) == (0, ""), done.err
     (line,) = (line for line in done.out.splitlines() if "equal pixels" in line)
     assert float(line.split()[-2]) > 95
     (line,) = (line for line in done.out.splitlines() if "output SQNR" in line)
     assert line.split()[-1] == "–"
-    alone = quantseg("evaluate", target, "--data", pictures, "--threads", 1)
+    alone = quantseg("evaluate", target, "--data", images, "--threads", 1)
     assert (alone.code, alone.err) == (0, "")
     assert "mean IoU" in alone.out
     for words in (("benchmark", float_model, target, "--rounds", 1, "--runs", 1), ("inspect", target, "--runs", 1)):
@@ -331,35 +331,35 @@ def test_a_folded_model_needs_no_flags(
         assert (done.code, done.err) == (0, ""), done.err
 
 
-def test_a_model_of_any_size_keeps_the_size_of_its_recipe(quantseg: Command, pictures: Path, tmp_path: Path) -> None:
+def test_a_model_of_any_size_keeps_the_size_of_its_recipe(quantseg: Command, images: Path, tmp_path: Path) -> None:
     model = text("a = Conv<pads=[1,1,1,1]>(x, w) y = Sigmoid(a)", x="float[N,3,H,W]", y="float[N,4,H,W]",
                  w=kernel(4, 3, 3, 3))  # fmt: skip
     (tmp_path / "m.onnx").write_bytes(graph.to_bytes(model))
     folds = ("--size", "24x40", "--head", "multilabel", "--fold-preprocess", "--fold-argmax")
-    target = made_by_command(quantseg, tmp_path / "m.onnx", pictures, tmp_path, *folds)
+    target = made_by_command(quantseg, tmp_path / "m.onnx", images, tmp_path, *folds)
     shapes = {name: array.shape for name, array in measuring.feeds_for(target, RecipeSource()).items()}
     assert shapes == {"pixels": (1, 24, 40, 3)}
-    flags = ("--data", pictures, "--no-masks", "--reference", tmp_path / "m.onnx", "--threads", 1)
+    flags = ("--data", images, "--no-masks", "--reference", tmp_path / "m.onnx", "--threads", 1)
     done = quantseg("evaluate", target, *flags)
     assert (done.code, done.err) == (0, ""), done.err
     (line,) = (line for line in done.out.splitlines() if "equal pixels" in line)
     assert float(line.split()[-2]) > 90
 
 
-def test_a_mask_smaller_than_the_picture(quantseg: Command, pictures: Path, tmp_path: Path) -> None:
+def test_a_mask_smaller_than_the_image(quantseg: Command, images: Path, tmp_path: Path) -> None:
     model = text("y = Conv<pads=[1,1,1,1], strides=[4,4]>(x, w)", x="float[1,3,32,32]", y="float[1,4,8,8]",
                  w=kernel(4, 3, 3, 3))  # fmt: skip
     (tmp_path / "m.onnx").write_bytes(graph.to_bytes(model))
-    target = made_by_command(quantseg, tmp_path / "m.onnx", pictures, tmp_path, "--fold-preprocess", "--fold-argmax")
-    flags = ("--data", pictures, "--reference", tmp_path / "m.onnx", "--threads", 1)
+    target = made_by_command(quantseg, tmp_path / "m.onnx", images, tmp_path, "--fold-preprocess", "--fold-argmax")
+    flags = ("--data", images, "--reference", tmp_path / "m.onnx", "--threads", 1)
     done = quantseg("evaluate", target, *flags)
     assert (done.code, done.err) == (0, ""), done.err
 
 
-def test_one_fold_without_the_other(quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_one_fold_without_the_other(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     """Pixels in, numbers out: then there is an SQNR."""
     target = tmp_path / "folded.onnx"
-    words = ("--data", pictures, "--threads", 1)
+    words = ("--data", images, "--threads", 1)
     done = quantseg("quantize", float_model, *words, *PREPROCESSING, "-o", target, "--fold-preprocess")
     assert done.code == 0, done.err
     done = quantseg("evaluate", target, *words, "--reference", float_model)
@@ -369,10 +369,10 @@ def test_one_fold_without_the_other(quantseg: Command, float_model: Path, pictur
 
 
 def test_the_target_that_is_measured_takes_folded_models(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
     made_by_command(
-        quantseg, float_model, pictures, tmp_path, "--fold-preprocess", "--fold-argmax", "--target", "ort-cpu",
+        quantseg, float_model, images, tmp_path, "--fold-preprocess", "--fold-argmax", "--target", "ort-cpu",
         "--no-cache", "--no-timing",
     )  # fmt: skip
 
@@ -385,20 +385,20 @@ def test_the_target_that_is_measured_takes_folded_models(
     ],
 )
 def test_what_cannot_be_folded_is_said_in_one_line(
-    quantseg: Command, pictures: Path, tmp_path: Path, words: Sequence[str], reason: str
+    quantseg: Command, images: Path, tmp_path: Path, words: Sequence[str], reason: str
 ) -> None:
     model = text("y = Conv(x, w)", x="float[1,3,32,32]", y="float[1,300,32,32]", w=kernel(300, 3, 1, 1))
     (tmp_path / "m.onnx").write_bytes(graph.to_bytes(model))
-    done = quantseg("quantize", tmp_path / "m.onnx", "--data", pictures, "--threads", 1, *words)
+    done = quantseg("quantize", tmp_path / "m.onnx", "--data", images, "--threads", 1, *words)
     assert done.code == 2
     assert reason in done.err.splitlines()[-1]
 
 
 def test_flags_for_the_float_model_are_refused_on_the_folded_one(
-    quantseg: Command, float_model: Path, pictures: Path, tmp_path: Path
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
-    target = made_by_command(quantseg, float_model, pictures, tmp_path, "--fold-preprocess", "--fold-argmax")
-    done = quantseg("evaluate", target, "--data", pictures, *PREPROCESSING)
+    target = made_by_command(quantseg, float_model, images, tmp_path, "--fold-preprocess", "--fold-argmax")
+    done = quantseg("evaluate", target, "--data", images, *PREPROCESSING)
     assert done.code == 2
     assert "takes raw pixels; leave scale, mean and std out" in done.err
 

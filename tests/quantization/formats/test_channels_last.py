@@ -300,7 +300,7 @@ LAYERS: tuple[Layer, ...] = (
     *(conv, conv, conv_transpose, activation, pool, binary, binary, concat, concat, cut, split, choose, resize, pad),
     *(detour, flattened),
 )
-PICTURE_LAYERS = (conv, conv_transpose, activation, pool, concat, cut, split, pad)
+IMAGE_LAYERS = (conv, conv_transpose, activation, pool, concat, cut, split, pad)
 
 
 @dataclass(frozen=True)
@@ -446,9 +446,9 @@ def test_no_tensor_is_transposed_twice(drawn: Drawn) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=60)
-@given(networks(PICTURE_LAYERS))
+@given(networks(IMAGE_LAYERS))
 def test_only_the_image_the_answers_and_what_is_float_are_transposed(drawn: Drawn) -> None:
-    """Of operators that work on pictures. A clamp between two grids computes in float, and what is float in planes."""
+    """Of operators that work on images. A clamp between two grids computes in float, and what is float in planes."""
     prepared, decided = planned(drawn.model, drawn.feeds, drawn.settings)
     graph = prepared.model.graph
     in_float = [node for node in graph if not decided.is_quantised(str(node.name)) or node.op_type in ("Clip", "Relu")]
@@ -508,11 +508,11 @@ CASES = {
     "rows by number": "a = Conv(x, w5) d = Gather<axis=2>(a, rows) y = Conv(d, v5)",
     # channels in any order
     "channels and rows cut at once": "a = Conv(x, w20) d = Slice(a, starts, ends, axes, back) y = Conv(d, v3)",
-    "a picture joined with itself and the image": """a = Conv<pads=[1,1,1,1]>(x, k3) c = Concat<axis=1>(a, x, a)
+    "an image joined with itself and the image": """a = Conv<pads=[1,1,1,1]>(x, k3) c = Concat<axis=1>(a, x, a)
         d = Concat<axis=1>(c, a) y = Conv(d, v19)""",
     "weights of several places": """a = Conv(x, w4) b = Sigmoid(a) c = Concat<axis=1>(b, a)
         s = Slice(c, n2, n6, n1) e = Conv(s, w44) f = Conv(a, w44) g = Add(e, f) h = Conv(g, w4) y = Conv(h, w4)""",
-    "a shuffled picture to pixels, both ways": """a = Conv(x, w8) g = Gather<axis=1>(a, turned)
+    "a shuffled image to pixels, both ways": """a = Conv(x, w8) g = Gather<axis=1>(a, turned)
         d = DepthToSpace<blocksize=2, mode="CRD">(g) e = DepthToSpace<blocksize=2>(g) f = Add(d, e) y = Conv(f, v2)""",
     "phases with their channels turned": """a = Conv(x, w8) g = Gather<axis=1>(a, pairs)
         e = DepthToSpace<blocksize=2>(g) y = Conv(e, v2)""",
@@ -566,7 +566,7 @@ def test_integers_are_equal_wherever_channels_stand(name: str, chosen: str) -> N
 
 
 @pytest.mark.parametrize("outputs", ["y", "y a", "y c b", "y a b c d"])
-def test_pictures_may_be_answers_too(outputs: str) -> None:
+def test_images_may_be_answers_too(outputs: str) -> None:
     model = named(f"{HALVES} d = Concat<axis=1>(c, b) y = Conv(d, v20)", outputs=outputs)
     prepared, decided = planned(model, FEEDS, QuantSettings())
     assert_equal(written(prepared, decided), written(prepared, decided, "qoperator"), FEEDS[0])

@@ -171,7 +171,7 @@ def test_every_operator_that_can_compute_in_integers_has_a_case() -> None:
 
     in_integers = {op_type for op_type in RULES if not always_float(op_type)}
     assert {"MatMul", "Add", "Resize", "MaxPool"} <= in_integers
-    assert in_integers <= OPERATORS | {"ArgMax"}  # an answer, no picture: test_folding_int8.py
+    assert in_integers <= OPERATORS | {"ArgMax"}  # an answer, no image: test_folding_int8.py
 
 
 @pytest.mark.parametrize("qformat", FORMATS)

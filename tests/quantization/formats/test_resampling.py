@@ -29,7 +29,7 @@ POOL = "kernel_shape=[2,2], strides=[2,2]"
 
 
 def resize(name: str) -> tuple[Any, list[dict[str, Array]], Any]:
-    """A Resize between two convolutions, pictures for it, and the Resize alone."""
+    """A Resize between two convolutions, images for it, and the Resize alone."""
     mode, *sizes = RESIZES[name].split()
     height, width, *after = map(int, sizes)
     one = f'Resize<mode="linear", coordinate_transformation_mode="{mode}">'
@@ -64,7 +64,7 @@ def real(made: Made, name: str, stored: Array) -> Array:
 @pytest.mark.parametrize("activation", [UINT8, INT8])
 @pytest.mark.parametrize("qformat", FORMATS)
 @pytest.mark.parametrize("name", RESIZES)
-def test_a_resized_picture_is_within_a_step_of_the_exact_one(name: str, qformat: str, activation: QType) -> None:
+def test_a_resized_image_is_within_a_step_of_the_exact_one(name: str, qformat: str, activation: QType) -> None:
     model, feeds, alone = resize(name)
     made = quantised.make(model, feeds, qformat=qformat, activation=activation)
     onnx.checker.check_model(onnx.load_from_string(to_bytes(made.model)), full_check=True)

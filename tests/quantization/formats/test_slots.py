@@ -1,4 +1,4 @@
-"""Laws of pictures: channels that are put in places are found there again, and the places between are never read."""
+"""Laws of images: channels that are put in places are found there again, and the places between are never read."""
 
 import numpy as np
 import onnx_ir as ir
@@ -11,13 +11,13 @@ from quantseg.quantization.formats.channels_last.movement import concat_places
 from quantseg.quantization.formats.slots import (
     AXES,
     LAST,
-    UNUSED,
+    PADDING,
     SlotTensor,
-    can_be_picture,
+    can_be_image,
     compact,
     count_of,
     filled,
-    is_picture,
+    is_image,
     spread,
 )
 from tests.support.quantised import Array
@@ -34,7 +34,7 @@ def value(*shape: int | str | None) -> ir.Value:
 def orders(draw: st.DrawFn, least: int = 1) -> tuple[int, ...]:
     """Channels in any order, with unused places between."""
     count, unused = draw(st.integers(least, 12)), draw(st.integers(0, 6))
-    return tuple(draw(st.permutations([*range(count), *[UNUSED] * unused])))
+    return tuple(draw(st.permutations([*range(count), *[PADDING] * unused])))
 
 
 @st.composite
@@ -52,7 +52,7 @@ def test_what_is_spread_is_found_in_its_places(drawn: tuple[Array, tuple[int, ..
     array, channels, axis = drawn
     made = spread(array, channels, axis, fill)
     np.testing.assert_array_equal(np.take(made, SlotTensor(value(), channels).places, axis), array)
-    unused = np.take(made, [place for place, channel in enumerate(channels) if channel == UNUSED], axis)
+    unused = np.take(made, [place for place, channel in enumerate(channels) if channel == PADDING], axis)
     assert (unused == fill).all()
 
 
@@ -72,7 +72,7 @@ def test_spreading_over_all_channels_in_order_changes_nothing(drawn: tuple[Array
 
 
 @given(orders(), st.integers(0, 2**16))
-def test_a_weight_that_is_spread_like_a_picture_gives_the_same_sums(channels: tuple[int, ...], seed: int) -> None:
+def test_a_weight_that_is_spread_like_a_image_gives_the_same_sums(channels: tuple[int, ...], seed: int) -> None:
     """Whatever stands in the unused places, a weight of zero multiplies it."""
     random = np.random.default_rng(seed)
     pixels, weight = random.integers(-9, 9, (2, 5, max(channels) + 1))
@@ -85,23 +85,23 @@ def test_a_weight_that_is_spread_like_a_picture_gives_the_same_sums(channels: tu
 def test_filling_up_adds_the_fewest_places(count: int, multiple: int) -> None:
     channels = filled(count, multiple)
     assert channels[:count] == tuple(range(count))
-    assert set(channels[count:]) <= {UNUSED}
+    assert set(channels[count:]) <= {PADDING}
     assert len(channels) % multiple == 0
     assert 0 <= len(channels) - count < multiple
 
 
 @given(orders())
 def test_places_and_channels_are_each_other_the_other_way_round(channels: tuple[int, ...]) -> None:
-    picture = SlotTensor(value(), channels)
-    assert [channels[place] for place in picture.places] == list(range(len(picture.places)))
-    assert len(picture.places) == len(channels) - channels.count(UNUSED)
+    image = SlotTensor(value(), channels)
+    assert [channels[place] for place in image.places] == list(range(len(image.places)))
+    assert len(image.places) == len(channels) - channels.count(PADDING)
 
 
 @given(orders())
-def test_a_picture_is_compact_where_its_places_are_its_channels(channels: tuple[int, ...]) -> None:
-    picture = SlotTensor(value(), channels)
-    assert picture.is_compact == (list(picture.places) == list(range(len(channels))))
-    assert compact(picture.value, len(channels)).is_compact
+def test_a_image_is_compact_where_its_places_are_its_channels(channels: tuple[int, ...]) -> None:
+    image = SlotTensor(value(), channels)
+    assert image.is_compact == (list(image.places) == list(range(len(channels))))
+    assert compact(image.value, len(channels)).is_compact
 
 
 @given(orders())
@@ -111,7 +111,7 @@ def test_other_integers_stand_in_the_same_places(channels: tuple[int, ...]) -> N
 
 
 @given(st.lists(orders(), min_size=1, max_size=4), st.integers(0, 2**16))
-def test_joined_pictures_hold_their_channels_one_after_the_other(parts: list[tuple[int, ...]], seed: int) -> None:
+def test_joined_images_hold_their_channels_one_after_the_other(parts: list[tuple[int, ...]], seed: int) -> None:
     random = np.random.default_rng(seed)
     arrays = [random.integers(0, 256, (3, max(channels) + 1)) for channels in parts]
     joined = np.concatenate([spread(a, channels, 1, 0) for a, channels in zip(arrays, parts, strict=True)], axis=1)
@@ -145,20 +145,20 @@ def test_axes_are_those_of_the_transposed_array(array: Array, axis: int) -> None
         ((1, 3, 4, 4, 4), False),
     ],
 )
-def test_a_picture_has_four_axes_and_a_known_number_of_channels(
+def test_a_image_has_four_axes_and_a_known_number_of_channels(
     shape: tuple[int | str | None, ...], expected: bool
 ) -> None:
-    assert is_picture(value(*shape)) is can_be_picture(value(*shape)) is expected
+    assert is_image(value(*shape)) is can_be_image(value(*shape)) is expected
     assert not expected or count_of(value(*shape)) == shape[1]
 
 
-def test_what_has_no_shape_is_no_picture() -> None:
-    assert not is_picture(None)
-    assert not can_be_picture(None)
-    assert not is_picture(ir.Value(name="v"))
+def test_what_has_no_shape_is_no_image() -> None:
+    assert not is_image(None)
+    assert not can_be_image(None)
+    assert not is_image(ir.Value(name="v"))
 
 
 @pytest.mark.parametrize(("axes", "expected"), [(0, True), (1, True), (3, True), (4, True), (5, False)])
 def test_a_constant_of_up_to_four_axes_can_be_one(axes: int, expected: bool) -> None:
     constant = ir.Value(name="k", const_value=ir.Tensor(np.ones((2,) * axes, np.float32)))
-    assert can_be_picture(constant) is expected
+    assert can_be_image(constant) is expected

@@ -85,8 +85,8 @@ def test_a_dynamic_batch_is_no_obstacle() -> None:
 TWICE = np.array([1, 1, 2, 2], np.float32)
 REFUSALS = {
     "dynamic size": (resize((6, 8), "half_pixel", x="float[1,2,h,w]", s=TWICE), "fixed heights and widths"),
-    "1-D": (resize((6, 8), "half_pixel", x="float[1,2,6]", s=TWICE[:3]), "fixed heights and widths of pictures"),
-    "channels": (resize((6, 8), "half_pixel", s=np.array([1, 2, 2, 2], np.float32)), "of pictures"),
+    "1-D": (resize((6, 8), "half_pixel", x="float[1,2,6]", s=TWICE[:3]), "fixed heights and widths of images"),
+    "channels": (resize((6, 8), "half_pixel", s=np.array([1, 2, 2, 2], np.float32)), "of images"),
     "cropped": (resize((6, 8), "tf_crop_and_resize", s=TWICE), "tf_crop_and_resize coordinates"),
     "antialias": (resize((6, 8), "half_pixel", more=", antialias=1", z=np.array([1, 2, 3, 8])), "antialias"),
     "proportions": (

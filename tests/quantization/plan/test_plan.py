@@ -400,7 +400,7 @@ def test_integers_do_not_round_the_answer_once_more(op: str) -> None:
     model = graphs.graph(f"a = Conv(x, w1) y = {op}", x="float[1,3,8,8]", w1=W1, s=np.array([1, 1, 2, 2], np.float32))
     made = planned(model)
     assert made.is_quantised("Conv_0")
-    assert "only the answer follows" in next(iter(made.kept_float))
+    assert "only the output head follows" in next(iter(made.kept_float))
 
 
 @pytest.mark.parametrize("op", ["Relu(a)", "MaxPool<kernel_shape=[2,2]>(a)", "Transpose(a)"])

@@ -20,16 +20,16 @@ KINDS = [(np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8)]
 
 @dataclass(frozen=True)
 class Shapes:
-    """A picture (N, C, …), a weight (M, C/groups, …), and attributes that fit them."""
+    """An image (N, C, …), a weight (M, C/groups, …), and attributes that fit them."""
 
-    picture: tuple[int, ...]
+    image: tuple[int, ...]
     weight: tuple[int, ...]
     attributes: dict[str, Any]
 
 
 @st.composite
 def shapes(draw: st.DrawFn, axes: tuple[int, ...] = (1, 2, 2, 2, 3), *, automatic: bool = True) -> Shapes:
-    """Any kernel with any strides, dilations and pads, automatic ones too, over pictures from the smallest that fit."""
+    """Any kernel with any strides, dilations and pads, automatic ones too, over images from the smallest that fit."""
     count = draw(st.sampled_from(axes))
     kernel, strides, dilations = (
         draw(st.lists(st.integers(1, most), min_size=count, max_size=count)) for most in (4, 3, 3)
@@ -69,7 +69,7 @@ def operands(case: Shapes, kinds: tuple[Any, Any], seed: int) -> list[Array | No
     """Those of a QLinearConv; the scale of the result is one that spreads its numbers."""
     random, (kind, weight_kind) = np.random.default_rng(seed), kinds
     outputs, per_channel = case.weight[0], bool(random.integers(2))
-    x, weight = integers(random, kind, case.picture), integers(random, weight_kind, case.weight)
+    x, weight = integers(random, kind, case.image), integers(random, weight_kind, case.weight)
     x_scale, x_zero = scales(random), zero_point(random, kind)
     w_scale = scales(random, outputs if per_channel else None)
     signed_centre = weight_kind == np.int8 and per_channel
@@ -113,7 +113,7 @@ def test_conv_integer_is_onnxruntimes(case: Shapes, kinds: tuple[Any, Any], seed
 @given(shapes(), seeds)
 def test_a_float_convolution_is_onnxruntimes_but_for_the_order_of_its_sums(case: Shapes, seed: int) -> None:
     random = np.random.default_rng(seed)
-    x, weight = (random.normal(size=shape).astype(np.float32) for shape in (case.picture, case.weight))
+    x, weight = (random.normal(size=shape).astype(np.float32) for shape in (case.image, case.weight))
     given_ = [x, weight, random.normal(size=len(weight)).astype(np.float32)][: random.integers(2, 4)]
     (found,), (expected,) = (run("Conv", *given_, **case.attributes) for run in (simulated, judged))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
@@ -176,7 +176,7 @@ def test_a_zero_point_for_each_channel_is_that_of_its_own_weights() -> None:
     np.testing.assert_array_equal(found, by_hand(x.astype(np.int64) - 77, centred, {"group": 2}))
 
 
-def test_tiles_cover_a_large_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_cover_a_large_image_once(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     x, weight = integers(random, np.uint8, (2, 3, 9, 7)), integers(random, np.int8, (4, 3, 3, 3))
     (whole,) = simulated("ConvInteger", x, weight, np.uint8(3), pads=[1, 1, 1, 1])

@@ -27,7 +27,7 @@ def grids(draw: st.DrawFn, kind: Any) -> tuple[F, Array]:
 
 
 def every(kind: Any) -> Array:
-    """All integers of an 8-bit type, as a picture."""
+    """All integers of an 8-bit type, as an image."""
     return np.arange(256, dtype=np.uint8).view(kind).reshape(1, 2, 8, 16)
 
 

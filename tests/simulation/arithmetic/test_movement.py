@@ -206,20 +206,20 @@ def test_no_operator_of_the_table_is_left_out() -> None:
     assert {name for name in OPERATORS if name not in here and not any(f'"{name}"' in text for text in texts)} == set()
 
 
-PICTURE, FLAT = np.zeros((1, 3, 4, 4), F), np.zeros((2, 6), F)
+IMAGE, FLAT = np.zeros((1, 3, 4, 4), F), np.zeros((2, 6), F)
 
 
 @pytest.mark.parametrize(
     ("op_type", "operands", "attributes", "words"),
     [
-        ("Add", (PICTURE, np.zeros((1, 3, 4, 5), F)), {}, r"\[1, 3, 4, 4\] and \[1, 3, 4, 5\] do not fit"),
-        ("Where", (np.ones(2, bool), PICTURE, PICTURE), {}, r"\[2\] and \[1, 3, 4, 4\] and \[1, 3, 4, 4\] do not fit"),
-        ("Concat", (PICTURE, np.zeros((1, 3, 5, 4), F)), {"axis": 1}, r"\[1, 3, 4, 4\] and \[1, 3, 5, 4\] do not fit"),
-        ("Concat", (PICTURE, FLAT), {"axis": 1}, r"\[1, 3, 4, 4\] and \[2, 6\] do not fit"),
+        ("Add", (IMAGE, np.zeros((1, 3, 4, 5), F)), {}, r"\[1, 3, 4, 4\] and \[1, 3, 4, 5\] do not fit"),
+        ("Where", (np.ones(2, bool), IMAGE, IMAGE), {}, r"\[2\] and \[1, 3, 4, 4\] and \[1, 3, 4, 4\] do not fit"),
+        ("Concat", (IMAGE, np.zeros((1, 3, 5, 4), F)), {"axis": 1}, r"\[1, 3, 4, 4\] and \[1, 3, 5, 4\] do not fit"),
+        ("Concat", (IMAGE, FLAT), {"axis": 1}, r"\[1, 3, 4, 4\] and \[2, 6\] do not fit"),
         ("Reshape", (FLAT, ints(5, -1)), {}, r"input \[2, 6\] does not fit shape \[5, -1\]"),
         ("Transpose", (FLAT,), {"perm": [0, 2]}, r"input \[2, 6\] does not fit perm \[0, 2\]"),
-        ("DepthToSpace", (PICTURE,), {"blocksize": 2}, r"\[1, 3, 4, 4\] does not split into blocks of 2x2"),
-        ("SpaceToDepth", (PICTURE,), {"blocksize": 3}, r"\[1, 3, 4, 4\] does not split into blocks of 3x3"),
+        ("DepthToSpace", (IMAGE,), {"blocksize": 2}, r"\[1, 3, 4, 4\] does not split into blocks of 2x2"),
+        ("SpaceToDepth", (IMAGE,), {"blocksize": 3}, r"\[1, 3, 4, 4\] does not split into blocks of 3x3"),
         ("Split", (FLAT, ints(1, 2)), {"axis": 1}, r"\[2, 6\] does not split into \[1, 2\] along axis 1"),
         ("Expand", (FLAT, ints(3, 6)), {}, r"\[2, 6\] does not fit shape \[3, 6\]"),
         ("Tile", (FLAT, ints(2)), {}, r"\[2, 6\] does not fit repeats \[2\]"),
@@ -229,8 +229,8 @@ PICTURE, FLAT = np.zeros((1, 3, 4, 4), F), np.zeros((2, 6), F)
         ("ArgMax", (FLAT,), {"axis": 2}, "axis 2 of a tensor of 2 axes"),
         ("Pad", (FLAT, ints(1, 2)), {}, r"\[2, 6\] does not fit pads \[1, 2\]"),
         ("MatMul", (FLAT, FLAT), {}, r"\[2, 6\] and \[2, 6\] do not fit"),
-        ("BatchNormalization", (PICTURE, *[np.zeros(4, F)] * 4), {}, r"\[1, 3, 4, 4\] and \[4\], one for each"),
-        ("MaxUnpool", (PICTURE, np.zeros((1, 3, 4, 5), I64)), {}, r"\[1, 3, 4, 4\] and \[1, 3, 4, 5\] do not fit"),
+        ("BatchNormalization", (IMAGE, *[np.zeros(4, F)] * 4), {}, r"\[1, 3, 4, 4\] and \[4\], one for each"),
+        ("MaxUnpool", (IMAGE, np.zeros((1, 3, 4, 5), I64)), {}, r"\[1, 3, 4, 4\] and \[1, 3, 4, 5\] do not fit"),
         ("QuantizeLinear", (FLAT, np.ones(4, F)), {"axis": 1}, r"scale \[4\] does not fit \[2, 6\] along axis 1"),
         ("QuantizeLinear", (FLAT, np.ones(6, F), np.zeros(5, U)), {}, r"scale \[6\] and zero-point \[5\] do not fit"),
         ("DequantizeLinear", (FLAT.astype(U), np.ones((), np.int32)), {}, "a scale of type int32"),

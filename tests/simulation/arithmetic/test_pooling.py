@@ -19,18 +19,18 @@ kinds = st.sampled_from([np.uint8, np.int8])
 
 @dataclass(frozen=True)
 class Shapes:
-    """A picture (N, C, …), and attributes that fit it."""
+    """An image (N, C, …), and attributes that fit it."""
 
-    picture: tuple[int, ...]
+    image: tuple[int, ...]
     attributes: dict[str, Any]
 
     def integers(self, kind: Any, seed: int) -> Array:
-        return integers(np.random.default_rng(seed), kind, self.picture)
+        return integers(np.random.default_rng(seed), kind, self.image)
 
 
 @st.composite
 def shapes(draw: st.DrawFn, axes: tuple[int, ...] = (1, 2, 2, 3), *, dilated: bool = True) -> Shapes:
-    """Windows with pads smaller than they are, over pictures from the smallest that they fit.
+    """Windows with pads smaller than they are, over images from the smallest that they fit.
 
     Automatic pads only where onnxruntime follows ONNX: without dilations, and for kernels as large as their strides.
     """
@@ -59,13 +59,13 @@ def shapes(draw: st.DrawFn, axes: tuple[int, ...] = (1, 2, 2, 3), *, dilated: bo
 
 
 def last(x: Array) -> Array:
-    """The same picture, its channels last."""
+    """The same image, its channels last."""
     return np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 
 @st.composite
 def grids(draw: st.DrawFn, kind: Any) -> tuple[F, Array, F, Array]:
-    """Scale and zero-point of a picture and of its pool."""
+    """Scale and zero-point of an image and of its pool."""
     info = np.iinfo(kind)
     zeros = [draw(st.one_of(st.sampled_from([info.min, info.max]), st.integers(info.min, info.max))) for _ in range(2)]
     scale = draw(st.one_of(st.floats(1e-3, 0.5), st.sampled_from([0.125, 0.1])).map(F))
@@ -150,7 +150,7 @@ def test_exact_averages_are_fractions_rounded_to_even(kind: Any, data: st.DataOb
     assert_equal([whole], [np.array([mean(x[0, 0]), mean(x[0, 1])], kind).reshape(1, 2, 1, 1)])
 
 
-def test_a_pool_of_what_is_no_picture_is_named() -> None:
+def test_a_pool_of_what_is_no_image_is_named() -> None:
     with pytest.raises(ModelError, match=r"a pool over \[3, 4\] with kernel"):
         simulated("MaxPool", np.zeros((3, 4), np.uint8), kernel_shape=[2])
     with pytest.raises(ModelError, match=r"a pool over \[1, 3, 4\] with kernel None"):

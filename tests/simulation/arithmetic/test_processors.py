@@ -85,7 +85,7 @@ SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3), st.i
 def test_a_convolution_saturates_along_places_and_channels(
     shape: tuple[int, ...], turned: bool, last: bool, seed: int
 ) -> None:
-    """QLinearConv: channels innermost, then places. ConvInteger: places innermost, pictures of int8."""
+    """QLinearConv: channels innermost, then places. ConvInteger: places innermost, images of int8."""
     random, (groups, inner, outputs, size, pad) = np.random.default_rng(seed), shape
     kind, weight_kind = (np.int8, np.uint8) if turned else (np.uint8, np.int8)
     info = np.iinfo(kind)

@@ -18,7 +18,7 @@ POSITIONS = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", 
 
 @dataclass(frozen=True)
 class Case:
-    """A picture's shape, scales or sizes for all of its axes, and attributes."""
+    """An image's shape, scales or sizes for all of its axes, and attributes."""
 
     shape: tuple[int, ...]
     scales: Array | None
@@ -84,7 +84,7 @@ def test_linear_of_integers_is_onnxruntimes(kind: Any, last: bool, data: st.Data
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from([np.uint8, np.int8]), seeds)
-def test_a_picture_that_onnxruntime_moves_is_resized_as_with_its_channels_last(
+def test_a_image_that_onnxruntime_moves_is_resized_as_with_its_channels_last(
     data: st.DataObject, kind: Any, seed: int
 ) -> None:
     case = data.draw(cases("linear", last=True))

@@ -77,7 +77,7 @@ def products(
             weight = integers(random, weight_kind, (groups * inner, outputs, *sizes))
             turned = weight.reshape(groups, inner, outputs, *sizes)[..., ::-1, ::-1]
             weights = np.moveaxis(turned, 2, 1).reshape(channels, -1)
-            at = (sizes[0] - 1) * (2 * sizes[1] - 1) + sizes[1] - 1  # where all of the kernel meets all of the picture
+            at = (sizes[0] - 1) * (2 * sizes[1] - 1) + sizes[1] - 1  # where all of the kernel meets all of the image
         else:
             weight = integers(random, weight_kind, (channels, inner, *sizes))
             weights, at = weight.reshape(channels, -1), 0
@@ -153,7 +153,7 @@ def test_bounds_of_two_tensors_are_attained(kinds_: tuple[Any, Any], inner: int,
     np.testing.assert_array_equal(found.least, [min(sums.min(), 0)])
 
 
-def test_a_product_of_two_tensors_of_pictures_has_no_weight_for_each_channel() -> None:
+def test_a_product_of_two_tensors_of_images_has_no_weight_for_each_channel() -> None:
     with pytest.raises(ModelError, match=r"a product of two tensors, \[2, 3, 4\] the second"):
         bounds("MatMulInteger", call(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 3, 4), np.int8)))
 
@@ -201,7 +201,7 @@ def test_saturated_pairs_are_counted_as_by_hand(rows: int, inner: int, many: int
     assert (pairs.tolist(), results.tolist()) == by_hand(weights, values)
     may = possible(weights.astype(F))
     assert not pairs[~may].any()
-    signs = [np.where(np.sign(weights) == sign, 255, 0) for sign in (-1, 1)]  # a picture for each row that tries it
+    signs = [np.where(np.sign(weights) == sign, 255, 0) for sign in (-1, 1)]  # an image for each row that tries it
     most = [sum(by_hand(weights[m : m + 1], v[m][:, None])[0][0] for v in signs) for m in range(rows)]
     assert may.tolist() == [hit > 0 for hit in most]
 

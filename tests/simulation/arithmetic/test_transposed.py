@@ -23,9 +23,9 @@ F = np.float32
 
 @dataclass(frozen=True)
 class Shapes:
-    """A picture (N, C, …), a weight (C, M/groups, …), and attributes that fit them."""
+    """An image (N, C, …), a weight (C, M/groups, …), and attributes that fit them."""
 
-    picture: tuple[int, ...]
+    image: tuple[int, ...]
     weight: tuple[int, ...]
     attributes: dict[str, Any]
 
@@ -42,7 +42,7 @@ class Shapes:
 def shapes(
     draw: st.DrawFn, axes: tuple[int, ...] = (1, 2, 2, 3), *, dilated: bool = True, wide: bool = False
 ) -> Shapes:
-    """Any kernel, strides, dilations, pads and output_padding that leave a picture.
+    """Any kernel, strides, dilations, pads and output_padding that leave an image.
 
     wide: output_padding up to the dilation too, which ONNX and torch allow and onnxruntime refuses.
     """
@@ -61,8 +61,8 @@ def shapes(
     attributes = {"strides": strides, "pads": low + high, "output_padding": extra, "group": groups}
     if dilated:
         attributes["dilations"] = dilations
-    picture = (draw(st.integers(1, 2)), groups * draw(st.integers(1, 3)), *sizes)
-    return Shapes(picture, (picture[1], draw(st.integers(1, 3)), *kernel), attributes)
+    image = (draw(st.integers(1, 2)), groups * draw(st.integers(1, 3)), *sizes)
+    return Shapes(image, (image[1], draw(st.integers(1, 3)), *kernel), attributes)
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -88,7 +88,7 @@ def by_torch(x: Array, weight: Array, case: Shapes) -> NDArray[np.float64]:
 @given(shapes(wide=True), st.sampled_from([9, 255, 40000]), seeds)
 def test_scattered_and_phases_are_torchs_numbers(case: Shapes, largest: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    x = random.integers(-largest, largest + 1, case.picture).astype(F)
+    x = random.integers(-largest, largest + 1, case.image).astype(F)
     weight = random.integers(-127, 128, case.weight).astype(F)
     place = geometry(x, weight.shape, case.attributes)
     one, other = (way(x, weight, case.groups, place) for way in (scattered, phases))
@@ -114,7 +114,7 @@ def test_sums_beyond_what_float32_holds_are_exact(way: Any) -> None:
 @given(shapes(), seeds)
 def test_a_float_one_is_onnxruntimes_but_for_the_order_of_its_sums(case: Shapes, seed: int) -> None:
     random = np.random.default_rng(seed)
-    operands = [random.normal(size=shape).astype(F) for shape in (case.picture, case.weight, (case.outputs,))]
+    operands = [random.normal(size=shape).astype(F) for shape in (case.image, case.weight, (case.outputs,))]
     operands = operands[: random.integers(2, 4)]
     (found,), (expected,) = (run("ConvTranspose", *operands, **case.attributes) for run in (simulated, judged))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
@@ -126,7 +126,7 @@ def test_pads_that_follow_from_the_size_of_the_result_are_onnxruntimes(
     case: Shapes, mode: str, sized: bool, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    x, weight = (random.normal(size=shape).astype(F) for shape in (case.picture, case.weight))
+    x, weight = (random.normal(size=shape).astype(F) for shape in (case.image, case.weight))
     attributes = {key: value for key, value in case.attributes.items() if key != "pads"} | {"auto_pad": mode}
     assume(sized or mode != "NOTSET")
     if sized:
@@ -163,7 +163,7 @@ class Operands:
         if w_scale.size > 1 and random.integers(2):
             zeros[1] = integers(random, kinds[1], w_scale.shape)
         return cls(
-            integers(random, kinds[0], case.picture), power(random, -6, -3), zeros[0],
+            integers(random, kinds[0], case.image), power(random, -6, -3), zeros[0],
             integers(random, kinds[1], case.weight), w_scale, zeros[1], power(random, 0, 4), zeros[2],
             random.integers(-5000, 5000, case.outputs).astype(np.int32) if random.integers(2) else None,
         )  # fmt: skip
@@ -212,8 +212,8 @@ def test_the_integer_form_is_onnxruntimes_between_dequantize_and_quantize(
 def float_graph(case: Shapes, weight: Array, bias: Array) -> ir.Model:
     """One ConvTranspose."""
     node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", **case.attributes)
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, case.picture)
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(case.picture))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, case.image)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(case.image))
     tensors = [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")]
     made = helper.make_model(
         helper.make_graph([node], "g", [x], [y], tensors), opset_imports=[helper.make_opsetid("", 13)], ir_version=7

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from quantseg.quantization.formats import convolution, direct, interpolation, qoperator
 from quantseg.quantization.formats.channels_last import movement as pixels
 from quantseg.quantization.formats.editor import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, GraphEditor, Stored
-from quantseg.quantization.formats.slots import AXES, LAST, SlotTensor, compact, count_of, is_picture
+from quantseg.quantization.formats.slots import AXES, LAST, SlotTensor, compact, count_of, is_image
 from quantseg.quantization.formats.writer import MICROSOFT
 from quantseg.quantization.operators import IntegerForm, Kind
 
@@ -30,7 +30,7 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
         return _transpose(editor, node)
     if form.kind is Kind.INTERPOLATION:
         return interpolation.emit(editor, node, qoperator.calculated)
-    if all(is_picture(value) for value in (node.inputs[form.data[0]], node.outputs[0])):
+    if all(is_image(value) for value in (node.inputs[form.data[0]], node.outputs[0])):
         at_hand = any(editor.is_channels_last(value) for value in editor.inputs(node))
         writer = _KERNELS.get(node.op_type) or (_ANYWHERE.get(node.op_type) if at_hand else None)
         written = None if writer is None else writer(editor, node, form)
@@ -42,46 +42,46 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
 def _transpose(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     """A Transpose between NCHW and NHWC only relabels the integers; any other is written as in QOperator."""
     order, data = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else (), editor.inputs(node)[0]
-    if order == TO_CHANNELS_LAST and is_picture(node.inputs[0]):
+    if order == TO_CHANNELS_LAST and is_image(node.inputs[0]):
         return [editor.channels_last(data)]
-    if order == TO_CHANNELS_FIRST and is_picture(node.outputs[0]):
+    if order == TO_CHANNELS_FIRST and is_image(node.outputs[0]):
         return [compact(editor.stored(data), count_of(node.outputs[0]))]
     return qoperator.emit_node(editor, node)
 
 
 def _average(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
     data = editor.inputs(node)[0]
-    picture = editor.picture(data)
-    operands = [picture.value, *editor.grid(data), *editor.grid(node.outputs[0])]
-    return [picture.with_value(_inserted(editor, node, operands, channels_last=1))]
+    tensor = editor.tensor(data)
+    operands = [tensor.value, *editor.grid(data), *editor.grid(node.outputs[0])]
+    return [tensor.with_value(_inserted(editor, node, operands, channels_last=1))]
 
 
 def _max_pool(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return None
-    picture = editor.picture(editor.inputs(node)[0])
-    written = editor.stand_in(node, "NhwcMaxPool", [picture.value], domain=MICROSOFT, leave_out=("storage_order",))
-    return [picture.with_value(value) for value in written]
+    tensor = editor.tensor(editor.inputs(node)[0])
+    written = editor.stand_in(node, "NhwcMaxPool", [tensor.value], domain=MICROSOFT, leave_out=("storage_order",))
+    return [tensor.with_value(value) for value in written]
 
 
 def _elementwise(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     """Add, Mul and unary functions, with broadcasting of any constant, but not of a tensor of lower rank."""
     values = editor.inputs(node)
-    pictures = pixels.aligned(editor, values)
-    if pictures is None:
+    tensors = pixels.aligned(editor, values)
+    if tensors is None:
         return None
     operands = [
-        part for picture, value in zip(pictures, values, strict=True) for part in (picture.value, *editor.grid(value))
+        part for tensor, value in zip(tensors, values, strict=True) for part in (tensor.value, *editor.grid(value))
     ]
     written = _inserted(editor, node, [*operands, *editor.grid(node.outputs[0])])
-    return [max(pictures, key=lambda picture: len(picture.channels)).with_value(written)]
+    return [max(tensors, key=lambda tensor: len(tensor.channels)).with_value(written)]
 
 
 def _clamp(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
     if not direct.is_clamp_on_one_grid(editor, node):
         return None
-    picture = editor.picture(editor.inputs(node)[0])
-    return [picture.with_value(direct.clamped(editor, node, picture.value)[0])]
+    tensor = editor.tensor(editor.inputs(node)[0])
+    return [tensor.with_value(direct.clamped(editor, node, tensor.value)[0])]
 
 
 def _softmax(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
@@ -97,12 +97,12 @@ def _concat(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotT
     """Channel slots are concatenated as they are, padding included."""
     values = editor.inputs(node)
     axis = AXES[node.attributes["axis"].as_int()]
-    pictures = pixels.side_by_side(editor, values) if axis == LAST else pixels.aligned(editor, values)
-    if pictures is None:
+    tensors = pixels.side_by_side(editor, values) if axis == LAST else pixels.aligned(editor, values)
+    if tensors is None:
         return None
-    joined = pixels.concat_places(pictures) if axis == LAST else pictures[0].channels
-    pairs = zip(pictures, values, strict=True)
-    operands = [qoperator.on_grid_of(editor, picture.value, value, node.outputs[0]) for picture, value in pairs]
+    joined = pixels.concat_places(tensors) if axis == LAST else tensors[0].channels
+    pairs = zip(tensors, values, strict=True)
+    operands = [qoperator.on_grid_of(editor, tensor.value, value, node.outputs[0]) for tensor, value in pairs]
     return [SlotTensor(editor.stand_in(node, "Concat", operands, axis=axis)[0], joined)]
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.quantization.formats.editor import GraphEditor
-from quantseg.quantization.formats.slots import AXES, LAST, UNUSED, SlotTensor, can_be_picture, compact, count_of
+from quantseg.quantization.formats.slots import AXES, LAST, PADDING, SlotTensor, can_be_image, compact, count_of
 from quantseg.quantization.operators import IntegerForm
 from quantseg.quantization.operators.nearest import whole_factors
 
@@ -24,11 +24,11 @@ def aligned(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[Slot
 
     An operand of one channel, which is broadcast, keeps its single slot.
     """
-    if not all(can_be_picture(value) for value in values):
+    if not all(can_be_image(value) for value in values):
         return None
     variable = [value for value in values if value is not None and value.const_value is None]
     most = max(map(_width, values))
-    orders = {editor.picture(value).channels for value in variable if count_of(value) == most}
+    orders = {editor.tensor(value).channels for value in variable if count_of(value) == most}
     channels = orders.pop() if len(orders) == 1 else tuple(range(most))
     return [_in_places(editor, value, channels) for value in values]
 
@@ -43,30 +43,30 @@ def _width(value: ir.Value | None) -> int:
 def _in_places(editor: GraphEditor, value: ir.Value | None, channels: tuple[int, ...]) -> SlotTensor:
     assert value is not None
     if value.const_value is not None:
-        return editor.constant_picture(value, channels)
-    if editor.picture(value).channels == channels:
-        return editor.picture(value)
+        return editor.constant_image(value, channels)
+    if editor.tensor(value).channels == channels:
+        return editor.tensor(value)
     return compact(editor.channels_last(value), count_of(value))
 
 
 def side_by_side(editor: GraphEditor, values: Sequence[ir.Value | None]) -> list[SlotTensor] | None:
     """Operands of a Concat of channels, each with its own slots; None where one has no NHWC form."""
-    if not all(can_be_picture(value) for value in values):
+    if not all(can_be_image(value) for value in values):
         return None
     constant = [value is not None and value.const_value is not None for value in values]
     return [
-        _in_places(editor, value, ()) if fixed else editor.picture(value)
+        _in_places(editor, value, ()) if fixed else editor.tensor(value)
         for value, fixed in zip(values, constant, strict=True)
     ]
 
 
-def concat_places(pictures: Sequence[SlotTensor]) -> tuple[int, ...]:
+def concat_places(tensors: Sequence[SlotTensor]) -> tuple[int, ...]:
     """The channel slots of the concatenation of these tensors."""
     places: list[int] = []
     offset = 0
-    for picture in pictures:
-        places += [channel if channel == UNUSED else offset + channel for channel in picture.channels]
-        offset += len(picture.places)
+    for tensor in tensors:
+        places += [channel if channel == PADDING else offset + channel for channel in tensor.channels]
+        offset += len(tensor.places)
     return tuple(places)
 
 
@@ -77,12 +77,12 @@ def pad(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTenso
     if widths is None or len(rest) > 2 or len(widths) != 8:
         return None
     around = not (widths[1] or widths[5])
-    picture = editor.picture(data) if around else compact(editor.channels_last(data), count_of(data))
+    tensor = editor.tensor(data) if around else compact(editor.channels_last(data), count_of(data))
     amounts = _ints(
         editor, node, "pads", [int(side[axis]) for side in (widths[:4], widths[4:]) for axis in (0, 2, 3, 1)]
     )
-    (padded,) = editor.stand_in(node, "Pad", [picture.value, amounts, editor.grid(data)[1]])
-    return [picture.with_value(padded) if around else compact(padded, count_of(node.outputs[0]))]
+    (padded,) = editor.stand_in(node, "Pad", [tensor.value, amounts, editor.grid(data)[1]])
+    return [tensor.with_value(padded) if around else compact(padded, count_of(node.outputs[0]))]
 
 
 def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
@@ -94,22 +94,22 @@ def cut(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTenso
     count = len(numbers[0])
     numbers += [np.arange(count), np.ones(count, np.int64)][len(numbers) - 2 :]
     first, last, axes, steps = numbers
-    picture = editor.picture(data)
+    tensor = editor.tensor(data)
     kept = [range(count_of(data))]
     for index in np.flatnonzero(axes % 4 == 1):
         kept.append(kept[-1][int(first[index]) : int(last[index]) : int(steps[index])])
     if not kept[-1]:
         return None
-    picture = _chosen(editor, data, kept[-1])
+    tensor = _chosen(editor, data, kept[-1])
     around = np.flatnonzero(axes % 4 != 1)
     if not around.size:
-        return [picture]
+        return [tensor]
     inputs = [
         _ints(editor, node, what, values[around].tolist())
         for what, values in (("starts", first), ("ends", last), ("axes", np.array([AXES[int(a)] for a in axes])))
     ]
     inputs.append(_ints(editor, node, "steps", steps[around].tolist()))
-    return [picture.with_value(editor.stand_in(node, "Slice", [picture.value, *inputs])[0])]
+    return [tensor.with_value(editor.stand_in(node, "Slice", [tensor.value, *inputs])[0])]
 
 
 def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
@@ -124,8 +124,8 @@ def split(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTen
         return [
             _chosen(editor, data, range(int(end) - count, int(end))) for count, end in zip(counts, ends, strict=True)
         ]
-    picture = editor.picture(data)
-    return [picture.with_value(part) for part in editor.stand_in(node, "Split", [picture.value, *sizes], axis=axis)]
+    tensor = editor.tensor(data)
+    return [tensor.with_value(part) for part in editor.stand_in(node, "Split", [tensor.value, *sizes], axis=axis)]
 
 
 def chosen(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor] | None:
@@ -140,11 +140,11 @@ def chosen(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTe
 
 def _chosen(editor: GraphEditor, value: ir.Value | None, wanted: Sequence[int]) -> SlotTensor:
     """Some channels in another order: the same integers with another map of slots, or sliced by MOST_CARRIED."""
-    picture = editor.picture(value)
-    if len(wanted) * MOST_CARRIED < len(picture.channels):
+    tensor = editor.tensor(value)
+    if len(wanted) * MOST_CARRIED < len(tensor.channels):
         return editor.cut_out(value, wanted)
     place = {channel: number for number, channel in enumerate(wanted)}
-    return SlotTensor(picture.value, tuple(place.get(channel, UNUSED) for channel in picture.channels))
+    return SlotTensor(tensor.value, tuple(place.get(channel, PADDING) for channel in tensor.channels))
 
 
 def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotTensor]:
@@ -153,16 +153,16 @@ def depth_to_space(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> lis
     In mode CRD, depth (o, r, c), it moves element by element.
     """
     data, size = editor.inputs(node)[0], node.attributes["blocksize"].as_int()
-    picture, count = editor.picture(data), count_of(node.outputs[0])
-    pixel = _same_in_each_phase(picture.channels, size**2, count)
+    tensor, count = editor.tensor(data), count_of(node.outputs[0])
+    pixel = _same_in_each_phase(tensor.channels, size**2, count)
     by_phase = node.attributes.get_string("mode", "DCR") == "DCR"
     if not by_phase or pixel is None:
-        picture, pixel = compact(editor.channels_last(data), count_of(data)), tuple(range(count))
+        tensor, pixel = compact(editor.channels_last(data), count_of(data)), tuple(range(count))
     order: tuple[int, ...] = (0, 1, 3, 2, 4) if by_phase else (0, 1, 4, 2, 5, 3)
     apart = [0, 0, 0, size, size * len(pixel)] if by_phase else [0, 0, 0, count, size, size]
-    blocks = _reshaped(editor, node, picture.value, "blocks", _ints(editor, node, "blocks_shape", apart))
+    blocks = _reshaped(editor, node, tensor.value, "blocks", _ints(editor, node, "blocks_shape", apart))
     rows = editor.transpose(blocks, order, f"{node.name}_rows_apart")
-    shape = _shape(editor, node, picture.value, _sizes(node.outputs[0]), (size, size), len(pixel))
+    shape = _shape(editor, node, tensor.value, _sizes(node.outputs[0]), (size, size), len(pixel))
     return [SlotTensor(_reshaped(editor, node, rows, "pixels", shape), pixel)]
 
 
@@ -170,7 +170,7 @@ def _same_in_each_phase(channels: tuple[int, ...], phases: int, count: int) -> t
     """The slots of one output pixel's channels, if they are the same in each phase; else None."""
     length = len(channels) // phases
     pixel = channels[:length]
-    expected = [c if c == UNUSED else phase * count + c for phase in range(phases) for c in pixel]
+    expected = [c if c == PADDING else phase * count + c for phase in range(phases) for c in pixel]
     return pixel if channels == tuple(expected) else None
 
 
@@ -179,8 +179,8 @@ def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotT
     factors = whole_factors(node)
     if factors is None:
         return None
-    picture = editor.picture(editor.inputs(node)[0])
-    value, places = picture.value, len(picture.channels)
+    tensor = editor.tensor(editor.inputs(node)[0])
+    value, places = tensor.value, len(tensor.channels)
     for what, axis, (down, across) in (("columns", 3, (1, factors[1])), ("rows", 2, (factors[0], 1))):
         if down * across > 1:
             along, repeated = (ir.AttrInt64("axis", axis),), [value] * (down * across)
@@ -190,7 +190,7 @@ def nearest(editor: GraphEditor, node: ir.Node, form: IntegerForm) -> list[SlotT
                 sizes = [size * by if size > 0 else size for size, by in zip(sizes, (1, 1, across), strict=True)]
             shape = _shape(editor, node, value, sizes, (down, across), places)
             value = _reshaped(editor, node, joined, what, shape)
-    return [picture.with_value(value)]
+    return [tensor.with_value(value)]
 
 
 def _sizes(value: ir.Value | None) -> list[int]:

@@ -3,8 +3,8 @@
 The nearest integer is best for a weight alone, but not for the sum that it is part of. First each part of the network
 is trained to reproduce its float output (reconstruction); then the whole network is trained to reproduce the float
 model's outputs, with more weight on pixels near a class boundary (distillation).
-torch is an extra (`pip install "quantseg[learn]"`), imported when it is needed. Sources: AdaRound, Nagel et al.,
-arXiv:2004.10568; BRECQ, Li et al., arXiv:2102.05426.
+torch is an extra (`pip install "quantseg[learn]"`), imported when it is needed. Source: BRECQ, Li et al.,
+arXiv:2102.05426.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,6 @@ ITERATIONS = 150
 """Optimiser steps for each part; one image a step."""
 NETWORK_SHARE = 3
 """Steps for the whole network, as a multiple of those for a part."""
-ROUNDING = "straight-through"
-"""The rounding method; the other one is "adaround". On the reference model `linknet` at 4 bits, 20 steps layer by layer
-raise the output's SQNR from 20.2 to 27.8 dB with straight-through and to 25.6 dB with adaround."""
 LARGEST_PART = 4
 """Most weight tensors in a part that does not end where the network is one tensor wide: 1 is layer by layer, more is
 block by block. By reconstruction alone `linknet` reaches 28.7 dB after 30 steps layer by layer, and 29.5 dB after 50
@@ -32,11 +29,10 @@ BOUNDARY_WEIGHT = 4.0
 class Learning:
     """Settings of learned rounding.
 
-    rounding: one of rounding.ROUNDINGS. largest_part: most weight tensors in a part, see LARGEST_PART. iterations:
-    steps for each part; the whole network gets NETWORK_SHARE times as many. boundary_weight: see BOUNDARY_WEIGHT.
+    largest_part: most weight tensors in a part, see LARGEST_PART. iterations: steps for each part; the whole network
+    gets NETWORK_SHARE times as many. boundary_weight: see BOUNDARY_WEIGHT.
     """
 
-    rounding: str = ROUNDING
     largest_part: int = LARGEST_PART
     iterations: int = ITERATIONS
     boundary_weight: float = BOUNDARY_WEIGHT

@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 
-from quantseg.refinement.rounding.learned.rounding import ROUNDINGS, Rounding
+from quantseg.refinement.rounding.learned.rounding import StraightThrough
 from quantseg.refinement.rounding.learned.weights import Weights
 
 BIAS_RATE = 1e-3
 """Initial learning rate of a bias, relative to its largest element."""
-PENALTY = 0.01
-"""Weight of the rounding penalty beside the relative error."""
 
 Loss = Callable[[int, dict[str, tuple[Any, Any]]], Any]
 """(step, node → (weight, bias)) → the loss that the step minimises."""
@@ -21,13 +19,12 @@ Loss = Callable[[int, dict[str, tuple[Any, Any]]], Any]
 
 @dataclass(frozen=True)
 class Descent:
-    """Settings of the loop. rounding: one of ROUNDINGS. steps: of the optimiser.
+    """Settings of the loop. steps: of the optimiser.
 
     rate: initial learning rate of weight positions, in steps of the grid. It falls along half a cosine, so that the
     roundings are settled at the end.
     """
 
-    rounding: str
     rate: float
     steps: int
 
@@ -41,11 +38,11 @@ def descend(
     track: Callable[[range], Iterable[int]] = iter,
 ) -> Weights:
     """The weights after `how.steps` steps that change the weights and biases of the named nodes."""
-    names, kind, steps = tuple(names), ROUNDINGS[how.rounding], how.steps
-    moving: dict[str, Rounding] = {n: kind(weights.grids[n], weights.positions[n]) for n in names}
+    names, steps = tuple(names), how.steps
+    moving = {n: StraightThrough(weights.grids[n], weights.positions[n]) for n in names}
     biases = {n: weights.biases[n].clone().requires_grad_() for n in names if n in weights.biases}
     groups: list[dict[str, Any]] = [
-        {"params": [m.variable for m in moving.values()], "lr": how.rate * kind.pace},
+        {"params": [m.variable for m in moving.values()], "lr": how.rate},
         *({"params": [b], "lr": BIAS_RATE * max(float(b.detach().abs().max()), BIAS_RATE)} for b in biases.values()),
     ]
     rates = [group["lr"] for group in groups]
@@ -53,8 +50,7 @@ def descend(
     for step in track(range(steps)):
         for group, start in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = start * 0.5 * (1 + math.cos(math.pi * step / steps))
-        undecided = sum(m.penalty(step / steps) for m in moving.values()) / len(names)
-        total = loss(step, {n: (m.weight(), biases.get(n)) for n, m in moving.items()}) + PENALTY * undecided
+        total = loss(step, {n: (m.weight(), biases.get(n)) for n, m in moving.items()})
         optimiser.zero_grad()
         total.backward()
         optimiser.step()

@@ -42,5 +42,5 @@ def distil(task: Task, weights: Weights, losses: Sequence[OutputLoss], how: Lear
     def shown(left: range) -> Iterable[int]:
         return context.track(left, total=len(left), what="learning the network")
 
-    learned = descend(weights, weights.positions, Descent(how.rounding, RATE, steps), loss, track=shown)
+    learned = descend(weights, weights.positions, Descent(RATE, steps), loss, track=shown)
     return learned if steps and total(learned) < total(weights) else weights

@@ -40,14 +40,14 @@ class Examples:
     def __getitem__(self, index: int) -> Example:
         if index in self._kept:
             return self._kept[index]
-        example = self._make(self.picture(index))
+        example = self._make(self.image(index))
         size = sum(tensor.nbytes for tensor in (example.x, *example.targets, *example.weights))
         if self._bytes + size <= CACHE_BYTES:
             self._kept[index] = example
             self._bytes += size
         return example
 
-    def picture(self, index: int) -> Any:
+    def image(self, index: int) -> Any:
         """The model input of an example, without targets. Raises DataError."""
         image, mirrored = index % len(self._data.names), index >= len(self._data.names)
         x = torch.from_numpy(np.array(self._data.load(image).tensor))

@@ -10,7 +10,7 @@ from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.heads import head_of
 from quantseg.data.recipe import Recipe
-from quantseg.errors import CalibrationError, PlanError
+from quantseg.errors import CalibrationError
 from quantseg.graph import signature
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import fake_quantised
@@ -20,7 +20,6 @@ from quantseg.refinement.rounding.learned.examples import Example, Examples
 from quantseg.refinement.rounding.learned.network import Network
 from quantseg.refinement.rounding.learned.parts import parts_of
 from quantseg.refinement.rounding.learned.reconstruction import reconstruct
-from quantseg.refinement.rounding.learned.rounding import ROUNDINGS
 from quantseg.refinement.rounding.learned.task import Task
 from quantseg.refinement.rounding.learned.weights import Weights
 
@@ -30,8 +29,6 @@ def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
     data, recipe = context.data, candidate.model.recipe
     if not data.names:
         raise CalibrationError("no images to learn the rounding from; give a folder that holds some")
-    if how.rounding not in ROUNDINGS:
-        raise PlanError(f"{how.rounding!r} is no way to learn rounding; choose one of {', '.join(ROUNDINGS)}")
     losses = objective.losses_of(recipe.output)
     decided, model = candidate.plan, candidate.prepared.model
     rounded = fake_quantised(model, decided, weights=())
