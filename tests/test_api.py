@@ -15,10 +15,12 @@ import onnx
 import pytest
 
 from quantseg import api, graph
+from quantseg.api import stages
 from quantseg.calibration.calibrate import Calibrated
 from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError, DataError, PlanError
 from quantseg.evaluation import tool_comparison as tools
+from quantseg.mixed_precision.budget.task import SearchGoal
 from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding import Fold
@@ -124,16 +126,16 @@ def test_a_calibration_file_has_no_images(loaded: FloatModel, images: Path) -> N
     """So effort fast is what there is, another one is refused, and ranges are chosen anew for other settings."""
     kept = api.calibrate(loaded, images, options=FAST)
     plain = Options(threads=1)
-    again = api.calibrated(loaded, kept.calibration, plain)
+    again = stages.calibrated(loaded, kept.calibration, plain)
     assert again.images is None
     ours, theirs = (graph.to_bytes(made_of(*one).model) for one in ((again, plain), (kept, FAST)))
     assert ours == theirs
     with pytest.raises(CalibrationError, match="effort=balanced looks at images, a calibration file has none"):
-        api.calibrated(loaded, kept.calibration, Options(effort="balanced"))
+        stages.calibrated(loaded, kept.calibration, Options(effort="balanced"))
     with pytest.raises(CalibrationError, match="target=openvino observes other tensors"):
-        api.calibrated(loaded, kept.calibration, Options(target=TargetOptions("openvino")))
+        stages.calibrated(loaded, kept.calibration, Options(target=TargetOptions("openvino")))
     wanted = replace(FAST, settings=QuantSettings(activation=INT8, symmetric=True))
-    made = made_of(api.calibrated(loaded, kept.calibration, wanted), wanted)
+    made = made_of(stages.calibrated(loaded, kept.calibration, wanted), wanted)
     assert made.candidate.ranges.fits(wanted.settings)
     assert sha256(graph.to_bytes(made.model)) == sha256(
         graph.to_bytes(made_of(api.calibrate(loaded, images, options=wanted), wanted).model)
@@ -145,15 +147,15 @@ def test_nothing_of_a_step_changes_what_it_was_given(loaded: FloatModel, images:
     options = replace(FAST, effort="balanced", fold=Fold(argmax=True))
     given = api.calibrate(loaded, images, options=options)
     before = graph.to_bytes(loaded.prepared.model), dict(given.calibration.table.ranges)
-    refined = api.refined(given, options)
+    refined = stages.refined(given, options)
     as_refined = graph.to_bytes(refined.prepared.model), refined.ranges, refined.overrides, refined.notes
-    folded = api.folded(refined, options)
+    folded = stages.folded(refined, options)
     as_folded = graph.to_bytes(folded.prepared.model), folded.ranges, folded.overrides
-    first = graph.to_bytes(api.fitted(folded, options).model)
+    first = graph.to_bytes(stages.fitted(folded, options).model)
     assert (graph.to_bytes(loaded.prepared.model), dict(given.calibration.table.ranges)) == before
     assert (graph.to_bytes(refined.prepared.model), refined.ranges, refined.overrides, refined.notes) == as_refined
     assert (graph.to_bytes(folded.prepared.model), folded.ranges, folded.overrides) == as_folded
-    assert graph.to_bytes(api.fitted(folded, options).model) == first
+    assert graph.to_bytes(stages.fitted(folded, options).model) == first
     assert graph.to_bytes(made_of(given, options).model) == first
 
 
@@ -323,13 +325,13 @@ def test_words_that_mean_nothing_are_refused_by_their_parameter(words: Words, me
 def test_a_search_is_not_begun_that_could_not_judge_what_it_writes(loaded: FloatModel, images: Path) -> None:
     options = replace(FAST, target=TargetOptions("ort-cpu"))
     with pytest.raises(PlanError, match="target=ort-cpu takes an evaluation for the model that is written"):
-        api.search_task(loaded, images, api.SearchGoal(evaluations=1), options)
+        stages.search_task(loaded, images, SearchGoal(evaluations=1), options)
 
 
 def test_a_search_finds_a_model_within_the_budget(loaded: FloatModel, images: Path) -> None:
-    task = api.search_task(loaded, images, api.SearchGoal(max_iou_drop=50.0, evaluations=3), FAST, calib=images)
+    task = stages.search_task(loaded, images, SearchGoal(max_iou_drop=50.0, evaluations=3), FAST, calib=images)
     assert [len(task.calibrating.names), len(task.judged.names)] == [3, 3]
-    found = api.searched(task, FAST)
+    found = stages.searched(task, FAST)
     assert found.is_met
     given = api.calibrate(loaded, images, options=FAST)
     assert found.model is not None

@@ -40,7 +40,7 @@ def quantize(
 
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
-    from quantseg import api
+    from quantseg.api import stages
     from quantseg.cli import exactness, plans
     from quantseg.files import check_writable, write_json
 
@@ -51,7 +51,7 @@ def quantize(
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
     candidate = _candidate((model, source), options, data, calibration)
-    made = api.fitted(candidate, options)
+    made = stages.fitted(candidate, options)
     plans.show(made, verbose)
     sums = exactness.say(made.model)
     _say_folded(made, options)
@@ -81,15 +81,16 @@ def _candidate(
 ) -> "Candidate":
     """The candidate: calibrated, refined at the effort level, preprocessing and head folded if asked for."""
     from quantseg import api
+    from quantseg.api import stages
 
     loaded = api.load(*model, options=options)
     if calibration is None:
         given = api.calibrate(loaded, data, options=options)
     else:
-        given = api.with_file(loaded, calibration, options)
+        given = stages.with_file(loaded, calibration, options)
         if options.effort is None:
             console.say("note: a calibration file has no images to look at, so --effort fast")
-    return api.folded(api.refined(given, options), options)
+    return stages.folded(stages.refined(given, options), options)
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:

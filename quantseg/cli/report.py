@@ -115,6 +115,7 @@ def _one(
 ) -> "Report":
     """The report on one model. images: --data (to evaluate on), --calib (to calibrate on), --calibration (a file)."""
     from quantseg import api
+    from quantseg.api import stages
     from quantseg.report import Reporting
 
     data, calib, calibration = images
@@ -122,6 +123,6 @@ def _one(
     if calibration is None:
         given = api.calibrate(loaded, calib or data, options=options)
     else:
-        given = api.with_file(loaded, calibration, options)
+        given = stages.with_file(loaded, calibration, options)
     told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer)
     return make_report(place, given, replace(options, masks=how.masks), data, told)

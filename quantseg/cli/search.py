@@ -75,6 +75,7 @@ def search(
     equal bytes, except with --target ort-cpu, where latencies on this machine decide.
     """
     from quantseg import api
+    from quantseg.api import stages
     from quantseg.cli import exactness, plans
     from quantseg.errors import BudgetError
     from quantseg.files import check_writable, write_json
@@ -87,9 +88,9 @@ def search(
             check_writable(path, taken=taken)
             taken.append(path)
     goal = SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
-    task = api.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
+    task = stages.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
     _announce(task, options)
-    found = api.searched(task, options)
+    found = stages.searched(task, options)
     made = found.model
     assert made is not None
     _show(found)

@@ -16,6 +16,7 @@ from unittest.mock import PropertyMock, patch
 import numpy as np
 
 from quantseg import api
+from quantseg.api import stages
 from quantseg.calibration.calibrate import Calibrated
 from quantseg.graph.passes import LOWERINGS, conv_transpose
 from quantseg.graph.passes.outcome import RewriteOutcome
@@ -75,7 +76,7 @@ def made(subject: Subject, given: Calibrated, trick: str, target: Path, *, islan
     """Writes the subject's model without the trick. islands: whether the whole model is faster with float islands."""
     with without(trick):
         model = api.load(subject.path, subject.source)
-        candidate = api.refined(replace(given, model=model), FAST)
+        candidate = stages.refined(replace(given, model=model), FAST)
         found = costs.fit(candidate, input_shapes(model), BENCH)
         placed = found.by_parts if islands and trick != "float islands" else found.by_rule
         removed = {"AMX by zero-point": convolution.SHIFTED, "dense groups": convolution.DENSE}.get(trick)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from quantseg import api
+from quantseg.api import stages
 from quantseg.data import Subset
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import evaluate
@@ -117,7 +118,7 @@ def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str], ke
         began = time.monotonic()
         candidate = make()
         seconds = time.monotonic() - began
-        made = api.fitted(candidate, options)
+        made = stages.fitted(candidate, options)
         target = made.save(folder / "ours.onnx")
         if keep is not None and step in TIMED:
             made.save(keep / f"{subject.path.stem}.{step.split(':')[0]}.onnx")
@@ -134,7 +135,7 @@ def _steps(subject: contestants.Subject, steps: Collection[str]) -> Iterator[tup
     given, context = subject.calibrated(), fast.context(subject.calibration)
 
     def refined(effort: str, settings: QuantSettings = fast.settings) -> Callable[[], Candidate]:
-        return lambda: api.refined(given, replace(fast, effort=effort, settings=settings))
+        return lambda: stages.refined(given, replace(fast, effort=effort, settings=settings))
 
     yield FAST, refined(levels.FAST)
     plain = Candidate(given.model, given.calibration.table, fast.settings)

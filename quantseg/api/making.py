@@ -1,0 +1,145 @@
+"""From a float model to an int8 model: load, calibrate, quantize, search, and what each node loses alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantseg.api.stages import (
+    Model,
+    Recipe,
+    calibrated,
+    fitted,
+    folded,
+    loaded,
+    observed,
+    refined,
+    search_task,
+    searched,
+)
+from quantseg.calibration.calibrate import Calibrated, ranges_of
+from quantseg.data.sources import opener
+from quantseg.errors import PlanError
+from quantseg.mixed_precision import sensitivity as sensitivities
+from quantseg.mixed_precision.budget import search as budgets
+from quantseg.mixed_precision.budget.task import SearchGoal
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.folding import Fold
+from quantseg.quantization.writing import QuantizedModel
+from quantseg.refinement.options import Options, chosen, parted
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from quantseg.refinement import options as of
+
+SENSITIVITY_IMAGES = 16
+
+
+def load(
+    model: Model, recipe: Recipe = None, *, options: Options | None = None, **words: "Unpack[of.Words]"
+) -> FloatModel:
+    """Reads a float model and prepares its graph for quantization.
+
+    recipe: the preprocessing, as a TOML file; None: read from the model's metadata. The target decides which
+    activations are kept as operators because its runtime fuses them. Raises ModelError, RecipeError.
+
+    >>> qs.load("model.onnx", recipe="recipe.toml").recipe.output.classes
+    ('sky', 'road', 'car')
+    """
+    return loaded(model, recipe, chosen(options, words))
+
+
+def calibrate(
+    model: Model,
+    data: object,
+    *,
+    partial: Path | None = None,
+    options: Options | None = None,
+    **words: "Unpack[of.Words]",
+) -> Calibrated:
+    """Runs the float model once on each image, collects statistics of its tensors and chooses their ranges.
+
+    The result may be given to the other functions wherever they take calibration images. partial: a file that keeps the
+    statistics of an interrupted run, which the next run continues. Raises CalibrationError, DataError.
+
+    >>> calibration = qs.calibrate("model.onnx", "calib/", calibrator="percentile:99.99")
+    >>> print(calibration)
+    Calibration: 14 tensors over 3 images, percentile:99.99, uint8
+    >>> calibration.save("model.calibration.json").name
+    'model.calibration.json'
+    """
+    how = chosen(options, words)
+    read = model if isinstance(model, FloatModel) else loaded(model, None, how)
+    return observed(read, data, how, partial=partial)
+
+
+def quantize(
+    model: Model, data: object, *, options: Options | None = None, **words: "Unpack[of.Words]"
+) -> QuantizedModel:
+    """Quantises a float model. data: calibration images, a result of `calibrate`, or the path of a calibration file.
+
+    A calibration file (.json) holds no images, so only effort="fast" is possible with it. Raises ModelError, DataError,
+    CalibrationError, PlanError.
+
+    >>> result = qs.quantize("model.onnx", "calib/", effort="fast", exclude=["MaxPool"])
+    >>> result.save("model.int8.onnx").name
+    'model.int8.onnx'
+    >>> print(result)
+    QuantizedModel, qdq: int8 weights, uint8 activations; judged output 'y'
+    QuantPlan: 27 of 29 nodes in integers
+      2 float: excluded by exclude=…
+    """
+    how = chosen(options, words)
+    return fitted(folded(refined(calibrated(model, data, how), how), how), how)
+
+
+def search(
+    model: Model,
+    data: object,
+    *,
+    calib: object = None,
+    options: Options | None = None,
+    **words: "Unpack[of.SearchWords]",
+) -> budgets.Found:
+    """Searches mixed precision: the cheapest model whose masks lose no more accuracy than allowed.
+
+    Keyword arguments: also the fields of SearchGoal. data: images to evaluate on. calib: images to calibrate on; None:
+    every second image of `data` calibrates and only the others are evaluated. Raises the errors of `quantize`.
+
+    >>> found = qs.search("model.onnx", "val/", max_iou_drop=90.0, evaluations=2, effort="fast")
+    >>> found.is_met, found.evaluations
+    (True, 1)
+    """
+    goal, how = parted(SearchGoal, options, words)
+    return searched(search_task(model, data, goal, how, calib=calib), how)
+
+
+def sensitivity(
+    model: Model,
+    data: object,
+    *,
+    calib: object = None,
+    left_float: bool = True,
+    options: Options | None = None,
+    **words: "Unpack[of.Words]",
+) -> sensitivities.Sensitivity:
+    """The loss at the output when each node alone is quantised.
+
+    data: images to measure on; of a folder at most 16 are used, evenly spread. calib: as `data` of `quantize`; None:
+    `data`. left_float: also measures the quantised model with each node alone left float. If the options name an
+    effort, the refined candidate is measured; otherwise the calibrated ranges without refinement.
+
+    >>> qs.sensitivity("model.onnx", "val/", calib="calib/", left_float=False).ranked()[0].op_type
+    'Conv'
+    """
+    how = chosen(options, words)
+    if how.fold != Fold():
+        what = "argmax" if how.fold.argmax else "preprocess"
+        raise PlanError(f"fold='{what}': sensitivity measures nodes at the float model's own outputs; leave it out")
+    given = calibrated(model, data if calib is None else calib, how)
+    limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
+    judged = opener(data, limit=limit)(given.model.recipe, given.model.input)
+    ranges = ranges_of(given.calibration, how.settings, how.choice)
+    plain = Candidate(given.model, ranges, how.settings)
+    candidate = plain if how.effort is None else refined(given, how)
+    return sensitivities.measure(candidate, judged, how.context(given.images), left_float=left_float)

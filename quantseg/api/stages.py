@@ -1,0 +1,129 @@
+"""The stages of the whole job: load, calibrate, refine, fold, fit to the target; each returns a new value.
+
+The public functions and the command line are composed of these, so that report, compare and search evaluate
+exactly the model that `quantize` writes with the same options.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
+from quantseg.calibration.choosing import Choice
+from quantseg.calibration.file import Calibration
+from quantseg.data.sources import opener
+from quantseg.errors import CalibrationError
+from quantseg.evaluation import model_files
+from quantseg.mixed_precision import targets
+from quantseg.mixed_precision.budget import search as budgets
+from quantseg.mixed_precision.budget import task as tasks
+from quantseg.mixed_precision.budget.task import SearchGoal
+from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
+from quantseg.quantization.writing import QuantizedModel, written
+from quantseg.refinement import levels
+from quantseg.refinement.options import Options
+from quantseg.refinement.steps import fold_in
+
+Model = FloatModel | onnx.ModelProto | bytes | Path | str
+"""A float model in any form that the functions accept; str and Path are paths of ONNX files."""
+Recipe = RecipeSource | Path | str | None
+"""The preprocessing recipe: a TOML file; None reads it from the model's metadata."""
+
+
+def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
+    """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError."""
+    fusing = options.target.fusing
+    if isinstance(model, FloatModel):
+        if model.prepared.fused == (None if fusing is None else fusing.activations):
+            return model
+        again = read_float_model(model.source, fusing=fusing)
+        return replace(again, recipe=model.recipe, input=model.input)
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    return read_float_model(
+        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing
+    )
+
+
+def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
+    """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
+    images = opener(data, limit=options.limit)(model.recipe, model.input)
+    choice = options.choice or Choice().with_grid(options.settings)
+    return Calibrated(model, calibrate(model, choice, options.context(images), partial=partial), images)
+
+
+def calibrated(model: Model, data: object, options: Options) -> Calibrated:
+    """The loaded model with its calibration. data: as in `quantize`; images are calibrated on here.
+
+    Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
+    """
+    read = loaded(model, None, options)
+    if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
+        return with_file(read, Path(data), options)
+    if isinstance(data, Calibration):
+        return with_file(read, data, options)
+    if not isinstance(data, Calibrated):
+        return observed(read, data, options)
+    if data.model.prepared.fused != read.prepared.fused:
+        raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
+    return replace(data, model=read, calibration=checked(data.calibration, read))
+
+
+def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
+    """The model with a calibration that was saved before. Raises CalibrationError if it belongs to another model."""
+    if options.target.fusing is not None:
+        what = f"target={options.target.target} observes other tensors than a calibration file has"
+        raise CalibrationError(f"{what}; give data=…")
+    options.effort_for(images=False)
+    name = str(calibration) if isinstance(calibration, Path) else "the calibration"
+    kept = Calibration.read(calibration) if isinstance(calibration, Path) else calibration
+    return Calibrated(model, checked(kept, model, name=name))
+
+
+def refined(given: Calibrated, options: Options, *, leave_float: bool | None = None) -> Candidate:
+    """The calibrated candidate after the refinement steps of the effort level.
+
+    leave_float: whether a float region may be kept for accuracy; None: yes, unless the target asks for int8 everywhere.
+    """
+    effort = options.effort_for(images=given.images is not None)
+    may_float = not options.target.int8_everywhere if leave_float is None else leave_float
+    ranges = ranges_of(given.calibration, options.settings, options.choice)
+    start = Candidate(given.model, ranges, options.settings)
+    step = levels.level(effort, given.calibration.observations, leave_float=may_float)
+    return step(start, options.context(given.images))
+
+
+def folded(candidate: Candidate, options: Options) -> Candidate:
+    """The candidate with preprocessing or argmax folded into its graph, as the options ask. Raises PlanError."""
+    return fold_in(options.fold)(candidate, options.context())
+
+
+def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
+    """The quantised model of a candidate, in the format and with the node placement that suit the target."""
+    bench = targets.bench(options.target, options.context())
+    placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
+    return written(placed, options.target.qformat(options.qformat))
+
+
+def search_task(
+    model: Model, data: object, goal: SearchGoal, options: Options, *, calib: object = None
+) -> tasks.SearchTask:
+    """The inputs of a mixed-precision search, checked; see `search`. Raises DataError, RecipeError, PlanError."""
+    goal.check(options.target)
+    read = loaded(model, None, options)
+    images = tasks.images_of(read, data, calib, goal, options.limit)
+    return tasks.search_task(read, images, goal, options.context())
+
+
+def searched(task: tasks.SearchTask, options: Options) -> budgets.Found:
+    """Runs the search and quantises the model that it found."""
+    context = options.context(task.calibrating)
+    bench = targets.bench(options.target, context)
+    given = observed(task.model, task.calibrating, replace(options, limit=None))
+    found = tasks.found_for(task, refined(given, options, leave_float=False), bench, context)
+    made = fitted(folded(found.candidate, options), options)
+    if bench is None:
+        return replace(found, model=made)
+    folding = model_files.taken(made, task.model, task.judging)
+    return replace(budgets.confirmed(found, made, context, folding), model=made)
