@@ -72,6 +72,7 @@ def test_the_int8_model_gives_nearly_the_float_output(float_model: Path, images:
     assert np.square(actual - expected).mean() <= np.square(expected).mean() * 10**-2.5
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(float_model: Path, images: Path) -> None:
     """Twice here, with two workers, and in another process whose sets and dicts hash otherwise."""
     program = (
@@ -142,6 +143,7 @@ def test_a_calibration_file_has_no_images(loaded: FloatModel, images: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_nothing_of_a_step_changes_what_it_was_given(loaded: FloatModel, images: Path) -> None:
     """Every arrow makes a new value: what was there before gives the same bytes after as before."""
     options = replace(FAST, effort="balanced", fold=Fold(argmax=True))
@@ -190,6 +192,7 @@ HOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
 def test_report_and_compare_judge_the_very_bytes_that_quantize_writes(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, judged_files: list[str], how: str
@@ -212,6 +215,7 @@ def test_report_and_compare_judge_the_very_bytes_that_quantize_writes(
     assert others.count(written) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 def test_the_report_is_of_the_file_that_it_leaves(
     loaded: FloatModel, images: Path, tmp_path: Path, effort: str
@@ -225,6 +229,7 @@ def test_the_report_is_of_the_file_that_it_leaves(
     assert found.float_model.sha256 == loaded.digest
 
 
+@pytest.mark.slow
 def test_a_model_in_memory_is_reported_and_compared_as_its_file_is(float_model: Path, images: Path) -> None:
     found = []
     for model in (float_model, float_model.read_bytes()):
@@ -243,6 +248,7 @@ def test_comparing_needs_images_to_calibrate_the_others_on(loaded: FloatModel, i
         api.compare(loaded, images, calib=kept, options=FAST)
 
 
+@pytest.mark.slow
 def test_several_formats_are_compared_of_one_candidate(
     loaded: FloatModel, images: Path, judged_files: list[str]
 ) -> None:
@@ -268,6 +274,7 @@ def test_compare_takes_folds(quantseg: Command, float_model: Path, images: Path,
     assert peer["sqnr_db"] is not None
 
 
+@pytest.mark.slow
 def test_report_takes_folds_and_targets(quantseg: Command, images: Path, float_model: Path, tmp_path: Path) -> None:
     words = ("--data", images, "--effort", "fast", "--rounds", 1, "--output", tmp_path)
     for name, more in {"in": ("--fold-preprocess",), "ov": ("--target", "openvino")}.items():
@@ -338,6 +345,7 @@ def test_a_search_finds_a_model_within_the_budget(loaded: FloatModel, images: Pa
     assert graph.to_bytes(found.model.model) == graph.to_bytes(made_of(given, FAST).model)  # all of it in int8
 
 
+@pytest.mark.slow
 def test_sensitivity_is_of_the_calibrated_ranges_without_an_effort_and_of_the_refined_with_one(
     loaded: FloatModel, images: Path
 ) -> None:

@@ -12,6 +12,7 @@ APART = {"bench", "processors", "reference_models", "support"}
 """Folders of tests/ that are no room of quantseg/."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["entries", "plan", "values", "parameters", "command", "pairs", "classes", "example-lines", "example-imports"],

@@ -71,6 +71,7 @@ def written(result: qs.QuantizedModel, folder: Path) -> bytes:
 # What a newcomer meets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_example_of_every_verb_is_true(verb: str, here: Path) -> None:
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(qs, verb), verb, globs={"qs": qs})
@@ -88,6 +89,7 @@ def test_the_readme_example_runs_and_is_short(here: Path) -> None:
     assert (here / "model.int8.onnx").is_file()
 
 
+@pytest.mark.slow
 def test_the_front_door_of_the_design(here: Path, tmp_path: Path) -> None:
     result = qs.quantize("model.onnx", "calib/")
     assert result.save(tmp_path / "model.int8.onnx").is_file()
@@ -105,6 +107,7 @@ def test_the_front_door_of_the_design(here: Path, tmp_path: Path) -> None:
     assert qs.evaluate(model, result, "val/").agreement > qs.evaluate(model, small, "val/").agreement
 
 
+@pytest.mark.slow
 def test_values_print_themselves_in_a_few_lines(here: Path) -> None:
     result = qs.quantize("model.onnx", "calib/", effort="fast", exclude="MaxPool")
     values = (
@@ -170,6 +173,7 @@ def test_type_checkers_see_what_is_loaded() -> None:
     assert seen == qs._HOMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program", ["import quantseg.report", "from quantseg.report import tables", "import quantseg.api"]
 )
@@ -224,6 +228,7 @@ class Loader:
             yield [Loader.Tensor(values) for values in batch]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effort", ["fast", "balanced"])
 def test_images_in_every_form_give_the_same_bytes(effort: str, here: Path, tmp_path: Path) -> None:
     model = qs.load("model.onnx")
@@ -240,6 +245,7 @@ def test_images_in_every_form_give_the_same_bytes(effort: str, here: Path, tmp_p
     assert len(found) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "flags"),
     [
@@ -274,6 +280,7 @@ def test_python_and_the_command_line_write_the_same_bytes(
     assert (tmp_path / "cli.onnx").read_bytes() == ours
 
 
+@pytest.mark.slow
 def test_search_and_report_write_what_the_command_line_writes(here: Path, tmp_path: Path, quantseg: Command) -> None:
     found = qs.search("model.onnx", "val", max_iou_drop=90.0, evaluations=2, effort="fast")
     words = ("--max-iou-drop", 90, "--evaluations", 2, "--effort", "fast", "-o", tmp_path / "cli.onnx")

@@ -140,6 +140,7 @@ def test_equality_looks_at_everything():
 # Other views of the same counts
 
 
+@pytest.mark.slow
 @given(any_tensors)
 def test_magnitudes_are_the_histogram_of_the_absolute_values(x):
     """A negative value on the border between two bins lands below the border, not above as a positive one does."""

@@ -144,6 +144,7 @@ def test_the_first_bad_tensor_of_the_graph_is_named():
 # The same, however it was come by
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_worker_processes_change_nothing(workers, whole):
     assert contents(observe(watch(frames()), engine=Processes(workers))) == whole

@@ -179,6 +179,7 @@ DATA: dict[str, tuple[Prepare, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATA)
 @pytest.mark.parametrize("command", ["evaluate net.onnx --data {}", "compare net.onnx --data {} --rounds 1"])
 def test_bad_data(quantseg: Command, place: Path, name: str, command: str) -> None:
@@ -189,6 +190,7 @@ def test_bad_data(quantseg: Command, place: Path, name: str, command: str) -> No
     assert message in refused(quantseg, place, command.format(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["missing", "empty", "unreadable image", "wrong channels", "NaN"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_data_to_calibrate_on(quantseg: Command, place: Path, name: str, workers: int) -> None:

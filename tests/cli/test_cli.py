@@ -60,6 +60,7 @@ def test_unknown_words_are_one_line_and_code_2(quantseg: Command, words: list[st
     assert re.fullmatch(r"error: .+; see quantseg( quantize)? --help\n", outcome.err)
 
 
+@pytest.mark.slow
 def test_no_table_is_wider_than_a_terminal(
     quantseg: Command, float_model: Path, int8_model: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_no_table_is_wider_than_a_terminal(
         assert max(map(len, rows)) <= tables.WIDTH
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_of_its_own(tmp_path: Path) -> None:
     result = shell("inspect", "m.onnx", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
@@ -106,6 +108,7 @@ def test_calibrate_shows_scales_and_keeps_them(
         assert re.search(rf"^{name} .* {tensor['zero_point']}$", outcome.out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_calibration_of_parts_merges_to_that_of_the_whole(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +165,7 @@ def test_an_interrupted_calibration_of_something_else_is_not(
     assert "does not fit this calibration; starting from the first image" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", ["qdq", "qoperator"])
 def test_quantize_writes_the_same_model_from_images_and_from_a_file(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, qformat: str
@@ -206,6 +210,7 @@ def test_another_calibrator_chooses_anew_from_the_same_file(
     assert plans["entropy"] <= plans["minmax"]
 
 
+@pytest.mark.slow
 def test_later_commands_need_no_flags(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     """The written model carries its preprocessing: the same scores with no flag as with all of them."""
     flags = ["--mean", "0.4,0.5,0.6", "--std", "0.25", "--channels", "BGR", "--classes", "sky, road, car"]
@@ -218,6 +223,7 @@ def test_later_commands_need_no_flags(quantseg: Command, float_model: Path, imag
     assert plain.read_bytes() == flagged.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_recipe_file_says_the_same_as_flags(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -230,6 +236,7 @@ def test_a_recipe_file_says_the_same_as_flags(
     assert a.read_bytes() == b.read_bytes()
 
 
+@pytest.mark.slow
 def test_settings_reach_the_model(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     flags = ["--activation-type", "int8", "--per-tensor", "--symmetric", "--reduce-range", "--include", "Conv"]
@@ -244,6 +251,7 @@ def test_settings_reach_the_model(quantseg: Command, float_model: Path, images: 
     assert {tensor["zero_point"] for tensor in content["tensors"].values()} == {0}
 
 
+@pytest.mark.slow
 def test_inspect_lists_what_the_runtime_runs(
     quantseg: Command, float_model: Path, int8_model: Path, tmp_path: Path
 ) -> None:
@@ -259,6 +267,7 @@ def test_inspect_lists_what_the_runtime_runs(
     assert re.search(r"^ConvTranspose +2 +\d", in_float, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_inspect_holds_convolutions_against_the_best_matrix_product(
     quantseg: Command, float_model: Path, int8_model: Path, tmp_path: Path
 ) -> None:
@@ -313,6 +322,7 @@ def test_benchmark_times_models_beside_each_other(
     assert "rounds: 1, runs in each: 1, threads: 1" in outcome.out
 
 
+@pytest.mark.slow
 def test_compare_shows_three_models(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.json"
     outcome = quantseg("compare", float_model, "--data", images, "--rounds", 1, "--json", file)
@@ -354,6 +364,7 @@ def test_compare_and_benchmark_with_openvino(
     assert re.search(r"; openvino \d+\.\d+\.\d+$", timed.out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_stop_the_work(tmp_path: Path, float_model: Path, images: Path) -> None:
     """As in `quantseg quantize … | head -1`: the plan is printed before the files are written."""
     reading, writing = os.pipe()

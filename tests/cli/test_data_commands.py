@@ -26,6 +26,7 @@ def _mask(seed: int) -> bytes:
     return encoded(rng.choice(np.array([0, 1, 2, 11], np.uint8), (6, 8)))
 
 
+@pytest.mark.slow
 def test_quantize_and_evaluate_take_layout_and_split(quantseg: Command, float_model: Path, roads: Path) -> None:
     target = roads / "net.int8.onnx"
     outcome = quantseg("quantize", float_model, "--data", f"{roads}#train", "-o", target, "--threads", "1")
@@ -45,6 +46,7 @@ def test_calibration_keeps_the_images_of_the_split(quantseg: Command, float_mode
     assert all(name in target.read_text() for name in ("2007_000001.png", "2007_000002.png"))
 
 
+@pytest.mark.slow
 def test_compare_judges_on_another_split(quantseg: Command, float_model: Path, roads: Path) -> None:
     kept = roads / "compare.json"
     outcome = quantseg(

@@ -62,12 +62,14 @@ def options() -> set[str]:
     return {flag for one in commands() for option in one.params for flag in (*option.opts, *option.secondary_opts)}
 
 
+@pytest.mark.slow
 def test_no_message_of_the_library_names_a_flag() -> None:
     found = [one for one in messages() if re.search(r"(?<![\w(-])--[a-z]", one[1])]
     assert not found
     assert len(list(messages())) > 1000
 
 
+@pytest.mark.slow
 def test_every_parameter_in_an_error_has_a_flag() -> None:
     known = {key.split("=")[0] for key in FLAGS if "=" in key}
     strange = {

@@ -30,6 +30,7 @@ def two_maps(float_model, tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_names_the_output_where_there_are_several(quantseg, two_maps, float_model, images, tmp_path, name):
     file = tmp_path / "f.json"

@@ -74,6 +74,7 @@ def summaries(folder: Path) -> dict[str, dict[str, object]]:
     return values
 
 
+@pytest.mark.slow
 def test_every_reference_model_is_reported_beside_the_other_tool(
     quantseg: Command, zoo: Callable[..., None], root: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_every_reference_model_is_reported_beside_the_other_tool(
         assert str(root) not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_failure_of_the_other_tool_is_a_row_with_its_reason(
     quantseg: Command, zoo: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_failure_of_the_other_tool_is_a_row_with_its_reason(
     assert "Of the other tool there is no model" in (tmp_path / "r/c_cells/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_data_are_found_by_variable_and_by_name(
     quantseg: Command, zoo: Callable[..., None], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_data_are_found_by_variable_and_by_name(
     assert summaries(tmp_path / "r")["b_white"]["data"] == "wbc"
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_read_are_not_passed_over_in_silence(
     quantseg: Command, zoo: Callable[..., None], root: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from quantseg.cli import making
 from tests.support.command_line import Command, shell
 
 
+@pytest.mark.slow
 def test_a_newcomers_session(float_model: Path, images: Path, tmp_path: Path) -> None:
     """The three commands of the README, as typed."""
     (tmp_path / "model.onnx").write_bytes(float_model.read_bytes())
@@ -28,6 +29,7 @@ def test_a_newcomers_session(float_model: Path, images: Path, tmp_path: Path) ->
     }
 
 
+@pytest.mark.slow
 def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.json"
     assert quantseg("calibrate", float_model, "--data", images, "--output", file).code == 0
@@ -43,6 +45,7 @@ def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, im
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_another_tools_model_stands_beside_on_request(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +88,7 @@ def test_a_report_tells_the_command_without_folders_of_this_machine(
     assert making.command_line() == f"quantseg report {shown}"
 
 
+@pytest.mark.slow
 def test_the_demo_does_the_whole_job(quantseg: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.cli.demo.IMAGES", 2)
     outcome = quantseg("demo", "--output", tmp_path / "d")

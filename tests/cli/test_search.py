@@ -134,6 +134,7 @@ def test_every_other_image_is_calibrated_on_and_the_others_are_judged(images: Pa
         halves(opener(images, limit=1)(model.recipe, model.input))
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_model_a_table_a_figure_and_json(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -232,6 +233,7 @@ def test_data_that_cannot_be_judged_on_is_one_line(
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.slow
 def test_where_parts_are_timed_the_written_model_is_judged_once_more(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

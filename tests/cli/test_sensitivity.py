@@ -16,6 +16,7 @@ from quantseg.report.tables import WIDTH
 JUDGED = JudgedOutputs(("y",), ())
 
 
+@pytest.mark.slow
 def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_model, images, tmp_path):
     files = tmp_path / "s.json", tmp_path / "s.svg"
     words = ("sensitivity", float_model, "--data", images, "--top", 5, "--threads", 2)

@@ -67,6 +67,7 @@ def test_a_saved_run_is_the_same_bytes_and_equal_and_another_rounding_is_not(qua
     assert " here, " in differs.out
 
 
+@pytest.mark.slow
 def test_another_processor_computes_otherwise_where_weights_saturate(quantseg: Command, place: Path) -> None:
     """Every weight 127: on AVX2 sums of two products saturate, simulated and in onnxruntime where its kernels do so."""
     model = onnx.load(place / "net.int8.onnx")
@@ -98,6 +99,7 @@ def test_qdq_and_qoperator_are_compared_with_each_other(quantseg: Command, place
     assert "against qoperator.onnx: " in done.out
 
 
+@pytest.mark.slow
 def test_reduced_channels_go_from_simulate_to_quantize(quantseg: Command, place: Path) -> None:
     assert quantseg("simulate", "net.int8.onnx", "--data", "data", "--json", "sums.json").code == 0
     found = json.loads((place / "sums.json").read_text())
@@ -131,6 +133,7 @@ def test_a_value_is_explained_beside_the_float_model(quantseg: Command, place: P
     assert noise.out == quantseg("explain", "net.int8.onnx", name).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "message"),
     [

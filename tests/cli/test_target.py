@@ -111,6 +111,7 @@ def test_the_model_runs_and_answers_as_the_portable_one(
     assert bool(list(kept.iterdir())) == (not choice or choice == ["--latency-first"])
 
 
+@pytest.mark.slow
 def test_int8_everywhere_times_no_part(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, made_up: list[int]
 ) -> None:
@@ -132,6 +133,7 @@ def test_int8_everywhere_times_no_part(
     assert count == total
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up")
 def test_a_dry_run_plans_by_time_and_times_no_model(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, made_up: list[int]
@@ -270,6 +272,7 @@ def test_an_image_goes_in_and_a_mask_comes_out(
     assert "QuantizeLinear" not in [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_up")
 def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,6 +295,7 @@ def test_a_folder_of_timings_that_cannot_be_written_is_a_note(
     assert "the timings are not kept" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by_parts", "objective", "taken"), [
     (0.9, "measured", True), (0.98, "measured", False), (1.1, "measured", False),
     (0.98, "latency-first", True), (1.1, "latency-first", False),
@@ -314,6 +318,7 @@ def test_a_placement_by_parts_has_to_win_the_last_heat(
     assert any("1.00 ms by rule" in note for note in made.notes)
 
 
+@pytest.mark.slow
 def test_the_last_heat_is_remembered(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = [load(CELLS), load(CELLS)]
     models[1].metadata_props["other"] = "bytes"

@@ -171,6 +171,7 @@ def test_a_file_that_went_away_is_told(tmp_path):
         dataset.load(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "classes", "ignore", "masked"),
     [

@@ -49,6 +49,7 @@ outputs = st.builds(
 recipes = st.builds(Recipe, inputs, outputs)
 
 
+@pytest.mark.slow
 @given(recipes)
 def test_toml_there_and_back_is_the_same_recipe(recipe):
     assert recipe_from_toml(recipe.to_toml(), source="r.toml") == recipe

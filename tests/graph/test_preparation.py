@@ -44,6 +44,7 @@ def image(name: str) -> Array:
     return np.ascontiguousarray(scaled if last else scaled.transpose(2, 0, 1))[None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [13, 17, 21])
 @pytest.mark.parametrize("name", SHARED_MODELS)
 def test_prepared_model_equals_the_original_on_a_real_image(name: str, opset: int) -> None:

@@ -170,6 +170,7 @@ def subsets(names):
     return [frozenset(s) for count in range(len(names) + 1) for s in itertools.combinations(sorted(names), count)]
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(choices(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.2, 2.0]), st.randoms())
 def test_a_region_is_allowed_tells_the_truth_and_pays(choice, work, time, random):
@@ -190,6 +191,7 @@ def test_a_region_is_allowed_tells_the_truth_and_pays(choice, work, time, random
     assert regions(random.sample(places, len(places)), price, allowed, harmless=1e-6) == (found, *others)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(choices())
 def test_each_cut_is_the_best_of_all_regions_at_one_price_of_risk(choice):
@@ -274,6 +276,7 @@ def network():
     return prepare(graphs.graph(body, x="float[1,3,12,12]", **weights, **bounds))
 
 
+@pytest.mark.slow
 def test_every_place_that_rounds_is_measured_with_the_nodes_around_it():
     prepared = network()
     feeds = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(2)]

@@ -95,6 +95,7 @@ def smears(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_quantised_and_what_its_decoder_executes_is_int8(name, smears, tmp_path):
     path = WEIGHTS / f"{name}.onnx"
@@ -115,6 +116,7 @@ def test_every_model_is_quantised_and_what_its_decoder_executes_is_int8(name, sm
     assert saturation.verdict_of(target).is_exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "cells_unet"])
 def test_the_card_tells_the_mean_iou_on_images_that_training_never_saw(name):
     data = CARDS[name]["data"]
@@ -169,6 +171,7 @@ def test_importing_the_package_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_card_that_is_missing_or_damaged_is_one_line(tmp_path):
     (tmp_path / "net.onnx").touch()
     command = [sys.executable, "-m", "reference_models", "table", str(tmp_path)]

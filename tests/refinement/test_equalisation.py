@@ -256,6 +256,7 @@ def _whole(net: Drawn, op: str, x: str, channels: int, side: int) -> None:
         net.node(f"If <then_branch = {then}, else_branch = {other}> ({yes})", channels, side)
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(networks(), st.booleans())
 def test_any_factors_that_are_allowed_leave_the_network_as_it_is(drawn, lowered):
@@ -370,6 +371,7 @@ def test_what_has_another_shape_each_time_is_equal_too():
 MODELS = {**reference_models(), **{path.stem: path for path in sorted(SHARED.glob("*.onnx"))}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MODELS, *([] if SHARED.is_dir() else ["shared"])])
 def test_real_models_stay_equal(name):
     if name not in MODELS:
@@ -427,6 +429,7 @@ def modelled(
     return _cost(logs, gains, grids, weights, power)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(problems())
 def test_no_solution_costs_more_than_leaving_it_or_leaves_what_is_allowed(problem):

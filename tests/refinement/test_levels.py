@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from quantseg import api, graph
+from quantseg.calibration.calibrate import Calibrated
 from quantseg.calibration.calibrators import calibrator
 from quantseg.data import Subset
 from quantseg.data.sources import opener
@@ -40,7 +41,7 @@ OPTIONS = Options(calibrator="minmax", threads=1)
 class Case:
     """A calibrated model with its images."""
 
-    given: api.Calibrated
+    given: Calibrated
 
     @property
     def model(self) -> FloatModel:
@@ -231,6 +232,7 @@ def test_few_images_narrow_no_range(made):
     assert alone.candidate is first.candidate
 
 
+@pytest.mark.slow
 def test_best_follows_more_starts_and_measures_more_regions(made, monkeypatch):
     seen = {}
     monkeypatch.setattr(rounding, "learn", lambda start, context: start)
@@ -252,6 +254,7 @@ def test_an_effort_that_does_not_exist_is_refused(made):
     assert [levels.check(word) for word in EFFORTS] == [None] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"dead": True}, {"colour": True}], ids=["plain", "a dead channel", "constant"])
 def test_one_image_is_enough_whatever_the_channels_hold(tmp_path, images, how):
     onnx.save(uneven(seed=1, **how), tmp_path / "net.onnx")

@@ -185,6 +185,7 @@ def test_written_files_are_the_only_files(tmp_path):
     assert sorted(written) == sorted((tmp_path / "cells").iterdir())
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "report.json").mkdir()
     with pytest.raises(OutputError, match=r"report\.json: is a folder"):
@@ -411,6 +412,7 @@ def test_a_plan_is_summarised_by_counting():
 # What is judged, and figures of one side alone.
 
 
+@pytest.mark.slow
 def test_the_report_names_the_output_where_there_are_several(tmp_path):
     seen = replace(evaluation(), judged=JudgedOutputs(("y",), ("aux",)))
     write_report(report(evaluation=seen), tmp_path / "r")

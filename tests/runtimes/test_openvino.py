@@ -48,6 +48,7 @@ def test_without_the_extra_one_line_tells_what_to_install(monkeypatch: pytest.Mo
         _ = OPENVINO.version
 
 
+@pytest.mark.slow
 def test_the_package_is_not_imported_before_it_is_needed() -> None:
     """In a fresh process: here another test may have needed it."""
     import subprocess

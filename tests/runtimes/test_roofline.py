@@ -43,6 +43,7 @@ class FakeRuntime:
 # The roof
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_roof_is_measured_in_bounded_time(threads: int) -> None:
     start = time.perf_counter()

@@ -369,6 +369,7 @@ def test_a_place_is_whole_numbers() -> None:
         place_of("0,a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "nodes",
     [

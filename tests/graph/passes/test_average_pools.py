@@ -16,6 +16,7 @@ from tests.support import quantised
 from tests.support.graphs import assert_same, graph, noise, op_types, run
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(5, 12),

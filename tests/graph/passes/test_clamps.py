@@ -77,6 +77,7 @@ clamps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(chain=st.lists(clamps, min_size=1, max_size=5))
 def test_any_chain_is_one_clamp(chain: list[str]) -> None:

@@ -84,6 +84,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(shape, declared, weight, draw(st.booleans()), tuple(attributes.items()))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(cases())
 def test_lowering_equals_the_original_for_drawn_attributes(case: Case) -> None:

@@ -203,6 +203,7 @@ def test_a_model_with_channels_last_has_no_transpose_left(qformat: str) -> None:
         assert graphs.op_types(made.model).count("Transpose") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", FORMATS)
 @pytest.mark.parametrize("chosen", [{"symmetric": True}, {"activation": INT8}, {"activation": INT8, "symmetric": True}])
 def test_other_integers_than_pixels_follow_float_nodes(chosen: dict[str, Any], qformat: str) -> None:
@@ -269,6 +270,7 @@ REAL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_models_lose_nothing(name: str, tmp_path: Path) -> None:
     """Folded as against not, both beside float. What a final linear Resize on integers costs is in `loss`."""
@@ -311,6 +313,7 @@ def made_by_command(quantseg: Command, model: Path, images: Path, folder: Path, 
 PREPROCESSING = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--channels", "BGR")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("qformat", FORMATS)
 def test_a_folded_model_needs_no_flags(
     quantseg: Command, float_model: Path, images: Path, tmp_path: Path, qformat: str

@@ -406,6 +406,7 @@ def test_every_network_computes_the_integers_of_qoperator(drawn: Drawn) -> None:
         assert_equal(made, other, feed)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(networks())
 def test_every_way_to_write_a_node_gives_the_same_integers(drawn: Drawn) -> None:

@@ -90,6 +90,7 @@ def test_filling_up_adds_the_fewest_places(count: int, multiple: int) -> None:
     assert 0 <= len(channels) - count < multiple
 
 
+@pytest.mark.slow
 @given(orders())
 def test_places_and_channels_are_each_other_the_other_way_round(channels: tuple[int, ...]) -> None:
     image = SlotTensor(value(), channels)

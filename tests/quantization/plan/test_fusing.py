@@ -164,6 +164,7 @@ def test_a_product_that_is_an_answer_keeps_its_grid() -> None:
     assert "a" in decided.tensors
 
 
+@pytest.mark.slow
 @given(st.permutations(["HardSwish", "HardSigmoid", "PRelu", "Relu"]))
 def test_the_note_counts_what_is_fused(order: list[str]) -> None:
     lines = ACTIVATIONS | {"Relu": "h = Relu(a)"}

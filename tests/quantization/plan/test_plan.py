@@ -267,6 +267,7 @@ def test_a_dead_channel_gets_scale_one() -> None:
     assert not grid.zero_point.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_channel", [True, False])
 @given(exponent=st.integers(-12, 0), bias=st.floats(-1e6, 1e6, width=32))
 def test_bias_integers_leave_half_of_int32_to_the_products(per_channel: bool, exponent: int, bias: float) -> None:

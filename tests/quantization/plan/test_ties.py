@@ -45,6 +45,7 @@ def pairs(made: QuantPlan, *names: str, sign: int = 1) -> int:
     return int(np.count_nonzero(differ("Add", found, a, b)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("op_type", "sign"), [("Add", 1), ("Sub", -1)])
 @settings(max_examples=25, deadline=None)
 @given(spans, spans, spans, settings_of)
@@ -55,6 +56,7 @@ def test_the_count_of_a_sum_is_that_of_all_pairs(
     assert made.ties == {f"{op_type}_2": pairs(made, "a", "c", "b", sign=sign)}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.5, 4), st.sampled_from([0.25, 0.5, 1.0, 2.0]), st.sampled_from([1.0, 1.5, 2.0]), settings_of)
 def test_sums_that_would_lie_at_ties_are_mended(a: float, share: float, factor: float, wanted: dict[str, Any]) -> None:

@@ -85,6 +85,7 @@ def operands(case: Shapes, kinds: tuple[Any, Any], seed: int) -> list[Array | No
 seeds = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(shapes(), st.sampled_from(KINDS), seeds)
 def test_qlinear_conv_is_onnxruntimes(case: Shapes, kinds: tuple[Any, Any], seed: int) -> None:

@@ -106,6 +106,7 @@ def test_exact_is_the_fraction_rounded_to_even(op_type: str, kind: Any, data: st
     assert_equal(simulated(op_type, a, s_a, z_a, b, s_b, z_b, s_y, z_y, rounding="exact"), [expected])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op_type", OPERATORS)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @settings(max_examples=40, deadline=None)
