@@ -140,6 +140,6 @@ def sensitivity(
     limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
     judged = opener(data, limit=limit)(given.model.recipe, given.model.input)
     ranges = ranges_of(given.calibration, how.settings, how.choice)
-    plain = Candidate(given.model, ranges, how.settings)
+    plain = Candidate.of(given.model, ranges, how.settings)
     candidate = plain if how.effort is None else refined(given, how)
     return sensitivities.measure(candidate, judged, how.context(given.images), left_float=left_float)

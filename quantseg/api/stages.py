@@ -34,15 +34,16 @@ Recipe = RecipeSource | Path | str | None
 
 def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
     """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError."""
-    fusing = options.target.fusing
+    fusing, without = options.target.fusing, options.target.without
     if isinstance(model, FloatModel):
-        if model.prepared.fused == (None if fusing is None else fusing.activations):
+        fused = None if fusing is None else fusing.activations
+        if (model.prepared.fused, model.prepared.without) == (fused, without):
             return model
-        again = read_float_model(model.source, fusing=fusing)
+        again = read_float_model(model.source, fusing=fusing, without=without)
         return replace(again, recipe=model.recipe, input=model.input)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
-        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing
+        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing, without=without
     )
 
 
@@ -65,7 +66,8 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
         return with_file(read, data, options)
     if not isinstance(data, Calibrated):
         return observed(read, data, options)
-    if data.model.prepared.fused != read.prepared.fused:
+    ways = [(one.prepared.fused, one.prepared.without) for one in (data.model, read)]
+    if ways[0] != ways[1]:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
     return replace(data, model=read, calibration=checked(data.calibration, read))
 
@@ -89,7 +91,7 @@ def refined(given: Calibrated, options: Options, *, leave_float: bool | None = N
     effort = options.effort_for(images=given.images is not None)
     may_float = not options.target.int8_everywhere if leave_float is None else leave_float
     ranges = ranges_of(given.calibration, options.settings, options.choice)
-    start = Candidate(given.model, ranges, options.settings)
+    start = Candidate.of(given.model, ranges, options.settings)
     step = levels.level(effort, given.calibration.observations, leave_float=may_float)
     return step(start, options.context(given.images))
 

@@ -15,7 +15,7 @@ from quantseg.calibration.observation import ImageId, Observations, Watch, obser
 from quantseg.data import Dataset
 from quantseg.errors import CalibrationError
 from quantseg.quantization.float_model import FloatModel
-from quantseg.quantization.plan import QuantSettings, observable
+from quantseg.quantization.plan import QuantSettings, finite_tensors, observable
 from quantseg.quantization.ranges import RangeTable
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
         raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")
     work = _Work(model, context, names)
     with graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
-        watch = Watch(source, model.input.name, names, context.data, context.runtime, context.threads)
+        finite = finite_tensors(model.prepared.model.graph)
+        watch = Watch(source, model.input.name, names, context.data, context.runtime, context.threads, finite)
         observations = observe(
             watch,
             engine=context.engine,
@@ -108,7 +109,7 @@ class _Work:
             return None
         data = self.context.data
         present = {ImageId(name, data.digest(index)) for index, name in enumerate(data.names)}
-        same = kept.threads == self.context.threads and set(kept.observations.histograms) == set(self.names)
+        same = kept.threads == self.context.threads and kept.observations.tensors == set(self.names)
         if not same or not present.issuperset(kept.observations.images):
             log.warning("%s: does not fit this calibration; starting from the first image", partial)
             return None

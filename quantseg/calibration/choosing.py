@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from quantseg.calibration.calibrators import calibrator
+from quantseg.calibration.histogram import Histogram
 from quantseg.calibration.observation import Observations
 from quantseg.errors import CalibrationError
 from quantseg.quantization.plan import QuantSettings
@@ -12,6 +15,8 @@ from quantseg.quantization.ranges import RangeTable
 DEFAULT_CALIBRATOR = "minmax"
 """In segmentation, rare values often belong to a rare class, so clipped outliers may be the pixels that matter. On the
 real models measured, every calibrator that clips is much worse on some of the images."""
+MASK = 1e4
+"""Least magnitude of a number that masks, as −65504, −1e9 and −3.4e38 do; −100 and −1000 are taken for values."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,24 @@ def choose_ranges(observations: Observations, model: str, choice: Choice) -> Ran
     choose = calibrator(choice.calibrator, percent=choice.percent)
     if not observations.images:
         raise CalibrationError("no image was observed; give at least one with data=…")
-    ranges = {t: choose(h, choice.qtype, symmetric=choice.symmetric) for t, h in observations.histograms.items()}
+    unbounded = {t for t, h in observations.histograms.items() if masks(h)} | observations.infinite
+    ranges = {
+        t: choose(h, choice.qtype, symmetric=choice.symmetric)
+        for t, h in observations.histograms.items()
+        if t not in unbounded
+    }
     how = choice.qtype, choice.symmetric, choice.calibrator, choice.percent
-    return RangeTable(ranges, model, *how, images=len(observations.images))
+    return RangeTable(ranges, model, *how, len(observations.images), frozenset(unbounded))
+
+
+def masks(histogram: Histogram) -> bool:
+    """Whether the tensor masks: its values are either huge, all of one sign and size, or so small beside these that an
+    8-bit grid over both would make one integer of them.
+    """
+    largest = max(histogram.maximum, -histogram.minimum)
+    if largest < MASK:
+        return False
+    towards = histogram.centres * (1 if histogram.maximum == largest else -1)
+    seen = histogram.counts > 0
+    huge, small = towards > largest / 2, np.abs(towards) < max(largest / 256, 2.0**histogram.exponent)
+    return bool(seen[small].any() and not seen[~(huge | small)].any())

@@ -73,7 +73,7 @@ def merge(a: Calibration, b: Calibration) -> Calibration:
         raise CalibrationError("the calibrations are of different models; calibrate both parts with one model")
     if a.recipe != b.recipe:
         raise CalibrationError("the calibrations used different preprocessing; calibrate both with one recipe")
-    if a.observations.histograms.keys() != b.observations.histograms.keys():
+    if a.observations.tensors != b.observations.tensors:
         raise CalibrationError("the calibrations watched different tensors; calibrate both with one quantseg version")
     total = a.observations + b.observations
     t = a.table
@@ -103,7 +103,9 @@ def write(calibration: Calibration, path: Path) -> None:
         },
     }
     images = [{"name": image.name, "sha256": image.digest} for image in calibration.observations.images]
-    tensors = {name: _tensor_to_json(calibration, name) for name in calibration.observations.histograms}
+    seen = calibration.observations
+    tensors = {name: _tensor_to_json(calibration, name) for name in seen.histograms}
+    tensors |= {name: {"infinite": True} for name in sorted(seen.infinite)}
     lines = [json.dumps(head, ensure_ascii=False)[:-1] + ","]
     lines.append('"images": [\n' + ",\n".join(json.dumps(i, ensure_ascii=False) for i in images) + "\n],")
     entries = (f"{json.dumps(n, ensure_ascii=False)}: {json.dumps(t)}" for n, t in tensors.items())
@@ -126,12 +128,14 @@ def read(path: Path) -> Calibration:
 
 def _from_json(content: Mapping[str, Any]) -> Calibration:
     tensors, how = content["tensors"], content["calibrator"]
+    finite = {name: tensor for name, tensor in tensors.items() if not tensor.get("infinite")}
     observations = Observations(
-        {name: _histogram(tensor) for name, tensor in tensors.items()},
-        {name: _channels(tensor) for name, tensor in tensors.items()},
+        {name: _histogram(tensor) for name, tensor in finite.items()},
+        {name: _channels(tensor) for name, tensor in finite.items()},
         tuple(ImageId(str(image["name"]), str(image["sha256"])) for image in content["images"]),
+        frozenset(tensors.keys() - finite.keys()),
     )
-    ranges = {name: Range(*map(float, tensor["range"])) for name, tensor in tensors.items()}
+    ranges = {name: Range(*map(float, tensor["range"])) for name, tensor in finite.items() if "range" in tensor}
     percent = None if how["percent"] is None else float(how["percent"])
     model = str(content["model"]["sha256"])
     table = RangeTable(
@@ -142,6 +146,7 @@ def _from_json(content: Mapping[str, Any]) -> Calibration:
         str(how["name"]),
         percent,
         len(observations.images),
+        frozenset(tensors.keys() - ranges.keys()),
     )
     return Calibration(
         model=model,
@@ -154,12 +159,7 @@ def _from_json(content: Mapping[str, Any]) -> Calibration:
 
 def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
     histogram, channels = calibration.observations.histograms[name], calibration.observations.channels[name]
-    span, table = calibration.table.ranges[name], calibration.table
-    params = params_from_range(span, table.qtype, symmetric=table.symmetric)
-    return {
-        "range": [span.minimum, span.maximum],
-        "scale": float(params.scale),
-        "zero_point": int(params.zero_point),
+    return _grid_to_json(calibration.table, name) | {
         "minimum": histogram.minimum,
         "maximum": histogram.maximum,
         "channel_minima": channels.minima.tolist(),
@@ -169,6 +169,18 @@ def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
             "first_bin": histogram.first_bin,
             "counts": histogram.counts.tolist(),
         },
+    }
+
+
+def _grid_to_json(table: RangeTable, name: str) -> dict[str, Any]:
+    if name in table.unbounded:
+        return {}
+    span = table.ranges[name]
+    params = params_from_range(span, table.qtype, symmetric=table.symmetric)
+    return {
+        "range": [span.minimum, span.maximum],
+        "scale": float(params.scale),
+        "zero_point": int(params.zero_point),
     }
 
 

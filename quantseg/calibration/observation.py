@@ -53,11 +53,21 @@ class ImageId:
 
 @dataclass(frozen=True)
 class Observations:
-    """Histograms and per-channel extrema of a model's tensors. images: those observed, by name, then digest."""
+    """Histograms and per-channel extrema of a model's tensors.
+
+    images: those observed, by name, then digest. infinite: the tensors in which an infinity was seen, as masks of an
+    attention have; they have neither histogram nor extrema.
+    """
 
     histograms: Mapping[str, Histogram]
     channels: Mapping[str, ChannelExtrema]
     images: tuple[ImageId, ...]
+    infinite: frozenset[str] = frozenset()
+
+    @property
+    def tensors(self) -> frozenset[str]:
+        """The names of all observed tensors."""
+        return self.infinite | self.histograms.keys()
 
     @staticmethod
     def empty() -> "Observations":
@@ -70,23 +80,27 @@ class Observations:
         if twice:
             name = min(image.name for image in twice)
             raise CalibrationError(f"{name}: was observed in both parts and would count twice; leave one out")
-        histograms, channels = dict(self.histograms), dict(self.channels)
+        infinite = self.infinite | other.infinite
+        histograms = {tensor: one for tensor, one in self.histograms.items() if tensor not in infinite}
+        channels = {tensor: self.channels[tensor] for tensor in histograms}
         for tensor, histogram in other.histograms.items():
+            if tensor in infinite:
+                continue
             known = tensor in histograms
             histograms[tensor] = histograms[tensor] + histogram if known else histogram
             extrema = other.channels[tensor]
             channels[tensor] = channels[tensor] | extrema if known else extrema
         images = sorted((*self.images, *other.images), key=lambda image: (image.name, image.digest))
-        return Observations(histograms, channels, tuple(images))
+        return Observations(histograms, channels, tuple(images), infinite)
 
 
 @dataclass(frozen=True)
 class Watch:
     """What each worker needs: the images, and a float model whose outputs are the tensors to observe.
 
-    tensors: their names in the graph's order, so that the first one with NaN is where it arises. threads: of the
-    runtime, the same in every worker, as the order of float sums may depend on it. alone: whether a single worker has
-    the machine to itself.
+    tensors: their names in the graph's order, so that the first one with NaN is where it arises. finite: those in which
+    an infinity is an error. threads: of the runtime, the same in every worker, as the order of float sums may depend on
+    it. alone: whether a single worker has the machine to itself.
     """
 
     model: bytes | Path
@@ -95,6 +109,7 @@ class Watch:
     dataset: Dataset
     runtime: Runtime
     threads: int
+    finite: frozenset[str] = frozenset()
     alone: bool = True
 
     def __call__(self) -> Callable[[int], Observations]:
@@ -107,19 +122,22 @@ class Watch:
         computed = [name for name in self.tensors if name != self.input_name]
         values = dict(zip(computed, session.run({self.input_name: item.tensor}, computed), strict=True))
         values[self.input_name] = item.tensor
-        histograms, channels = {}, {}
+        histograms, channels, infinite = {}, {}, set()
         for name in self.tensors:
             extrema = _extrema(values[name])
             low, high = float(extrema.minima.min()), float(extrema.maxima.max())
             if not (math.isfinite(low) and math.isfinite(high)):
                 what = "NaN" if math.isnan(low) or math.isnan(high) else "infinity"
-                raise CalibrationError(
-                    f"{name}: {what} in this tensor on image {item.name}; check the preprocessing and the model"
-                )
+                if what == "NaN" or name in self.finite:
+                    raise CalibrationError(
+                        f"{name}: {what} in this tensor on image {item.name}; check the preprocessing and the model"
+                    )
+                infinite.add(name)
+                continue
             histograms[name] = Histogram.of(sample(values[name]), low, high)
             channels[name] = extrema
         image = ImageId(item.name, self.dataset.digest(index))
-        return Observations(histograms, channels, (image,))
+        return Observations(histograms, channels, (image,), frozenset(infinite))
 
 
 def sample(values: NDArray[Any]) -> NDArray[Any]:
@@ -145,7 +163,7 @@ def observe(
     """Observes every image of the dataset that is not in `seen` yet, and adds it to `seen`.
 
     on_progress: called with all observations so far after each image. The result does not depend on the engine.
-    Raises CalibrationError for NaN or infinity, naming tensor and image.
+    Raises CalibrationError for NaN, and for infinity where it may not be, naming tensor and image.
     """
     total = Observations.empty() if seen is None else seen
     known = set(total.images)
@@ -161,6 +179,7 @@ def observe(
         {name: total.histograms[name] for name in watch.tensors if name in total.histograms},
         {name: total.channels[name] for name in watch.tensors if name in total.channels},
         total.images,
+        total.infinite,
     )
 
 

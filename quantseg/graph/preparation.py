@@ -36,22 +36,26 @@ class Prepared:
     """The lowered model, with the changes and refusals of all rewrites.
 
     fused: activation types that the target's runtime fuses into the product before them; None for no single target.
+    without: the rewrites of LOWERINGS that were left out beside those of the target.
     """
 
     model: ir.Model
     changes: tuple[Change, ...]
     refusals: tuple[Refusal, ...]
     fused: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
 
 
-def prepare(model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None) -> Prepared:
+def prepare(
+    model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None, without: frozenset[str] = frozenset()
+) -> Prepared:
     """Lowers a copy of the model, deterministically; the model given is not changed.
 
     opset: the least opset of the result; a model of a newer one keeps its own. fusing: what the target's runtime fuses,
-    if there is a single target. In the result every constant is an initializer and none a graph input, every node and
-    value has a unique name, and shapes are inferred where possible. Subgraphs are converted to the opset and otherwise
-    left alone. Raises ModelError for inputs or weights that are not float32, and for a node without an equivalent in
-    the opset.
+    if there is a single target. without: further rewrites of LOWERINGS to skip. In the result every constant is an
+    initializer and none a graph input, every node and value has a unique name, and shapes are inferred where possible.
+    Subgraphs are converted to the opset and otherwise left alone. Raises ModelError for inputs or weights that are not
+    float32, and for a node without an equivalent in the opset.
     """
     copy = model.clone()
     InlinePass()(copy)
@@ -62,14 +66,14 @@ def prepare(model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None) -
     for_all = fusing or Fusing()
     outcome = convert(copy, max(opset, for_all.opset))
     for name, lowering in LOWERINGS.items():
-        if name not in for_all.without:
+        if name not in for_all.without | without:
             infer_shapes(copy)
             outcome += lowering(copy)
     make_unique(copy)
     infer_shapes(copy)
     check(copy)
     fused = None if fusing is None else fusing.activations
-    return Prepared(copy, outcome.changes, outcome.refusals, fused=fused)
+    return Prepared(copy, outcome.changes, outcome.refusals, fused, without)
 
 
 def _check_float32(model: ir.Model) -> None:

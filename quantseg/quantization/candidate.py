@@ -9,7 +9,7 @@ import onnx_ir as ir
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.float_model import FloatModel
-from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantPlan, QuantSettings, plan
+from quantseg.quantization.plan import NO_OVERRIDES, Overrides, QuantPlan, QuantSettings, around_unbounded, plan
 from quantseg.quantization.ranges import RangeTable
 
 
@@ -26,6 +26,12 @@ class Candidate:
     settings: QuantSettings
     overrides: Overrides = NO_OVERRIDES
     notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(model: FloatModel, ranges: RangeTable, settings: QuantSettings) -> "Candidate":
+        """The candidate about which nothing is decided, but that nodes around tensors without a grid stay float."""
+        around = around_unbounded(model.prepared.model.graph, ranges.unbounded)
+        return Candidate(model, ranges, settings, Overrides(kept_float=around))
 
     @cached_property
     def plan(self) -> QuantPlan:

@@ -57,11 +57,15 @@ class FloatModel:
 
 
 def read_float_model(
-    source: Path | bytes, recipe: RecipeSource | None = None, *, fusing: Fusing | None = None
+    source: Path | bytes,
+    recipe: RecipeSource | None = None,
+    *,
+    fusing: Fusing | None = None,
+    without: frozenset[str] = frozenset(),
 ) -> FloatModel:
     """Reads a float model and prepares it for quantization. Raises ModelError, also for a quantised model.
 
-    fusing: what the target's runtime fuses; None without a single target.
+    fusing: what the target's runtime fuses; None without a single target. without: rewrites of the graph to leave out.
     """
     model = graph.load(source)
     name = str(source) if isinstance(source, Path) else "the model"
@@ -69,7 +73,7 @@ def read_float_model(
         raise ModelError(f"{name}: is quantised already; give the float model it was made from")
     completed = resolve_recipe(model, name, recipe or RecipeSource())
     inputs, _ = graph.signature(model)
-    prepared = prepare(model, fusing=fusing)
+    prepared = prepare(model, fusing=fusing, without=without)
     digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
     return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
 

@@ -14,7 +14,8 @@ class RangeTable:
     """The range chosen for each tensor, and how.
 
     ranges: tensor → range, in real units. model: SHA-256 of the float model. qtype, symmetric: the activation integers
-    that the ranges are for. calibrator, percent: how they were chosen. images: how many were observed.
+    that the ranges are for. calibrator, percent: how they were chosen. images: how many were observed. unbounded: the
+    observed tensors that no grid fits, as they hold an infinity or huge numbers that mask.
     """
 
     ranges: Mapping[str, Range]
@@ -24,6 +25,7 @@ class RangeTable:
     calibrator: str
     percent: float | None = None
     images: int = 0
+    unbounded: frozenset[str] = frozenset()
 
     def fits(self, settings: QuantSettings) -> bool:
         """Whether the ranges are for the activation type and symmetry of these settings."""

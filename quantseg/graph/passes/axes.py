@@ -4,6 +4,9 @@
 onnxruntime 1.31 moves Transposes past these nodes as if they named all axes, and then fails at run time.
 """
 
+import math
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -36,13 +39,20 @@ def _pad(node: ir.Node) -> bool:
 
 
 def _resize(node: ir.Node) -> bool:
-    """Only without a region of interest (roi), and with keep_aspect_ratio_policy "stretch"."""
+    """Only without a region of interest (roi)."""
     named, before = node.attributes.get("axes"), static_shape(node.inputs[0])
     policy = node.attributes.get_string("keep_aspect_ratio_policy", "stretch")
-    if named is None or before is None or policy != "stretch" or input_at(node, 1):
+    if (named is None and policy == "stretch") or before is None or input_at(node, 1):
         return False
     scales, sizes = constant(input_at(node, 2)), constant(input_at(node, 3))
-    places = [axis % len(before) for axis in named.as_ints()]
+    places = list(range(len(before))) if named is None else [axis % len(before) for axis in named.as_ints()]
+    if policy != "stretch" and scales is None and sizes is not None:
+        resolved = _resolved(policy, [before[place] for place in places], sizes.tolist())
+        aligned = node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "align_corners"
+        if resolved is None or not (resolved.is_exact or aligned):
+            return False
+        sizes = np.array(resolved.sizes, np.int64)
+        del node.attributes["keep_aspect_ratio_policy"]
     if scales is not None:
         every: NDArray[Any] = np.ones(len(before), np.float32)
         every[places] = scales
@@ -53,5 +63,23 @@ def _resize(node: ir.Node) -> bool:
         node.replace_input_with(3, initializer(owner(node), f"{node.name}_sizes", every))
     else:
         return False
-    del node.attributes["axes"]
+    node.attributes.pop("axes", None)
     return True
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """Sizes that keep proportions. is_exact: whether each is its axis times one and the same scale, unrounded."""
+
+    sizes: tuple[int, ...]
+    is_exact: bool
+
+
+def _resolved(policy: str, before: list[int], wanted: list[int]) -> _Resolved | None:
+    """The sizes of a keep_aspect_ratio_policy; source: ONNX's documentation of Resize, since opset 18."""
+    if policy not in ("not_larger", "not_smaller") or not all(before):
+        return None
+    choose = min if policy == "not_larger" else max
+    scale = choose(Fraction(size, axis) for size, axis in zip(wanted, before, strict=True))
+    whole = tuple(math.floor(scale * axis + Fraction(1, 2)) for axis in before)
+    return _Resolved(whole, all(scale * axis == size for axis, size in zip(before, whole, strict=True)))

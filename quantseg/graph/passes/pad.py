@@ -1,6 +1,7 @@
-"""A Pad of zeros is merged into the convolution that it feeds, which saves a node and a copy of the tensor.
+"""A Pad is merged into the convolution or MaxPool that it feeds, which saves a node and a copy of the tensor.
 
-Conv(Pad(x, p), pads=q) = Conv(x, pads=p + q), where p is constant, not negative, and zero on all but spatial axes.
+Conv(Pad(x, p), pads=q) = Conv(x, pads=p + q), where p is constant, not negative, and zero on all but spatial axes, and
+zeros are written. Likewise MaxPool where −inf, or a number as low, is written, which is what MaxPool pads with.
 """
 
 import onnx_ir as ir
@@ -8,12 +9,15 @@ import onnx_ir as ir
 from quantseg.graph.edit import constant, input_at, only_producer, owner, rank, scalar
 from quantseg.graph.passes.outcome import Change, Refusal, RewriteOutcome, outcome_of
 
+LOWEST = -1e30
+"""A number that is as good as −inf: exporters write it, or the lowest float32, for the padding of a MaxPool."""
+
 
 def merge_pads(model: ir.Model) -> RewriteOutcome:
-    """Merges each Pad that feeds only a Conv into it. Needs inferred shapes."""
+    """Merges each Pad that feeds only a Conv or MaxPool into it. Needs inferred shapes."""
     notes: list[Change | Refusal] = []
     for node in list(model.graph):
-        if node.op_type == "Conv" and node.domain == "":
+        if node.op_type in ("Conv", "MaxPool") and node.domain == "":
             pad = only_producer(node.inputs[0], node, "Pad")
             if pad is not None:
                 notes.append(_merge(pad, node))
@@ -42,10 +46,13 @@ def fill_value(pad: ir.Node) -> float | None:
     return 0.0 if input_at(pad, 2) is None else scalar(pad.inputs[2])
 
 
-def _zero_pads(pad: ir.Node, axes: int) -> tuple[int, ...] | str:
-    """This Pad as the `pads` of a Conv, or why it cannot be. axes: rank of the tensor."""
-    if fill_value(pad) != 0.0:
+def _pads_for(pad: ir.Node, node: ir.Node, axes: int) -> tuple[int, ...] | str:
+    """This Pad as the `pads` of a Conv or MaxPool, or why it cannot be. axes: rank of the tensor."""
+    value = fill_value(pad)
+    if node.op_type == "Conv" and value != 0.0:
         return "it writes something else than zeros"
+    if node.op_type == "MaxPool" and (value is None or value > LOWEST):
+        return "it writes numbers that may be a maximum"
     added = widths(pad, axes)
     if added is None:
         return "its widths are computed at run time"
@@ -54,7 +61,14 @@ def _zero_pads(pad: ir.Node, axes: int) -> tuple[int, ...] | str:
         return "it pads batch or channels"
     if min(begins + ends) < 0:
         return "it crops"
-    return (*begins[2:], *ends[2:])
+    pads = (*begins[2:], *ends[2:])
+    if node.op_type == "MaxPool":
+        if node.attributes.get_int("ceil_mode", 0) == 1 or len(node.outputs) > 1:
+            return "its MaxPool rounds its size up or gives indices, which count the padding"
+        window = 2 * tuple(node.attributes["kernel_shape"].as_ints())
+        if any(size <= added for size, added in zip(window, pads, strict=True)):
+            return "a window of its MaxPool may hold nothing else"
+    return pads
 
 
 def _merge(pad: ir.Node, conv: ir.Node) -> Change | Refusal:
@@ -63,8 +77,8 @@ def _merge(pad: ir.Node, conv: ir.Node) -> Change | Refusal:
     if axes is None:
         return Refusal("merge_pads", str(pad.name), "the input's rank is unknown")
     if auto not in ("NOTSET", "VALID"):
-        return Refusal("merge_pads", str(pad.name), f"the convolution pads itself by auto_pad {auto}")
-    extra = _zero_pads(pad, axes)
+        return Refusal("merge_pads", str(pad.name), f"{conv.op_type} pads itself by auto_pad {auto}")
+    extra = _pads_for(pad, conv, axes)
     if isinstance(extra, str):
         return Refusal("merge_pads", str(pad.name), extra)
     pads = conv.attributes.get("pads") if auto == "NOTSET" else None

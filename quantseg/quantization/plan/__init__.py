@@ -16,6 +16,7 @@ from quantseg.quantization.plan.overrides import NO_OVERRIDES, Fit, NodeCost, Ov
 from quantseg.quantization.plan.plan import PlannedNode, Quantised, QuantPlan
 from quantseg.quantization.plan.settings import QuantSettings
 from quantseg.quantization.plan.ties import notes_of, settle
+from quantseg.quantization.plan.unbounded import around_unbounded, finite_tensors
 from quantseg.quantization.plan.weights import (
     bias_params,
     bounds_pairs,
@@ -38,9 +39,11 @@ __all__ = [
     "QuantPlan",
     "QuantSettings",
     "Quantised",
+    "around_unbounded",
     "bias_params",
     "bounds_pairs",
     "constant",
+    "finite_tensors",
     "observable",
     "pair_rows",
     "plan",

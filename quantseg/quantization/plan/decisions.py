@@ -11,6 +11,7 @@ import onnx_ir as ir
 from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind, integer_form
+from quantseg.quantization.plan.decisive import decisive
 from quantseg.quantization.plan.fusing import FUSED, fused_inputs
 from quantseg.quantization.plan.overrides import Overrides
 from quantseg.quantization.plan.settings import QuantSettings
@@ -44,6 +45,9 @@ def decide(prepared: Prepared, settings: QuantSettings, overrides: Overrides) ->
         decisions[node] = form
     decisions |= dict.fromkeys(fused_inputs(decisions, prepared.fused), KeptFloat(FUSED))
     free = [node for node in nodes if str(node.name) not in overrides.integer]
+    decisions |= {
+        node: KeptFloat(reason) for node, reason in decisive(decisions) if str(node.name) not in overrides.integer
+    }
     while _retreat(free, decisions):
         pass
     return decisions
