@@ -36,17 +36,23 @@ SENSITIVITY_IMAGES = 16
 
 
 def load(
-    model: Model, recipe: Recipe = None, *, options: Options | None = None, **words: "Unpack[of.Words]"
+    model: Model,
+    recipe: Recipe = None,
+    *,
+    data: object = None,
+    options: Options | None = None,
+    **words: "Unpack[of.Words]",
 ) -> FloatModel:
     """Reads a float model and prepares its graph for quantization.
 
-    recipe: the preprocessing, as a TOML file; None: read from the model's metadata. The target decides which
-    activations are kept as operators because its runtime fuses them. Raises ModelError, RecipeError.
+    recipe: the preprocessing, as a TOML file; None: read from the model's metadata. data: if arrays, they tell a height
+    and width that model and recipe leave open. The target decides which activations are kept as operators because its
+    runtime fuses them. Raises ModelError, RecipeError.
 
     >>> qs.load("model.onnx", recipe="recipe.toml").recipe.output.classes
     ('sky', 'road', 'car')
     """
-    return loaded(model, recipe, chosen(options, words))
+    return loaded(model, recipe, chosen(options, words), data)
 
 
 def calibrate(
@@ -69,7 +75,7 @@ def calibrate(
     'model.calibration.json'
     """
     how = chosen(options, words)
-    read = model if isinstance(model, FloatModel) else loaded(model, None, how)
+    read = model if isinstance(model, FloatModel) else loaded(model, None, how, data)
     return observed(read, data, how, partial=partial)
 
 

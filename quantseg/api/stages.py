@@ -4,27 +4,36 @@ The public functions and the command line are composed of these, so that report,
 exactly the model that `quantize` writes with the same options.
 """
 
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
 
+from quantseg import graph
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
-from quantseg.data.sources import opener
+from quantseg.data.sources import array_shape, opener
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
+from quantseg.graph import TensorSpec
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
 from quantseg.quantization.candidate import Candidate
-from quantseg.quantization.float_model import FloatModel, RecipeSource, read_float_model
+from quantseg.quantization.float_model import FloatModel, RecipeSource, naming, read_float_model
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
 from quantseg.refinement.options import Options
 from quantseg.refinement.steps import fold_in
+from quantseg.runtimes import DEFAULT
+from quantseg.runtimes.latency import random_feeds
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
 """A float model in any form that the functions accept; str and Path are paths of ONNX files."""
@@ -32,19 +41,35 @@ Recipe = RecipeSource | Path | str | None
 """The preprocessing recipe: a TOML file; None reads it from the model's metadata."""
 
 
-def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
-    """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError."""
+def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) -> FloatModel:
+    """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError.
+
+    data: if arrays, they tell an open height and width.
+    """
     fusing, without = options.target.fusing, options.target.without
     if isinstance(model, FloatModel):
         fused = None if fusing is None else fusing.activations
         if (model.prepared.fused, model.prepared.without) == (fused, without):
             return model
-        again = read_float_model(model.source, fusing=fusing, without=without)
+        again = read_float_model(model.source, fusing=fusing, without=without, run=run_once)
         return replace(again, recipe=model.recipe, input=model.input)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
-        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing, without=without
+        source if isinstance(source, bytes) else Path(source),
+        replace(RecipeSource.of(recipe), shape=array_shape(data)),
+        fusing=fusing,
+        without=without,
+        run=run_once,
     )
+
+
+def run_once(model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str]) -> list[NDArray[Any]]:
+    """The named tensors of one run on random inputs. Raises ModelError where the runtime does not run the model."""
+    with (
+        graph.as_session_source(graph.expose(model, names)) as source,
+        closing(DEFAULT.open(source, threads=1, spinning=False)) as session,
+    ):
+        return session.run(random_feeds(inputs), names)
 
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
@@ -59,7 +84,7 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
 
     Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
     """
-    read = loaded(model, None, options)
+    read = loaded(model, None, options, data)
     if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
         return with_file(read, Path(data), options)
     if isinstance(data, Calibration):
@@ -102,10 +127,19 @@ def folded(candidate: Candidate, options: Options) -> Candidate:
 
 
 def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
-    """The quantised model of a candidate, in the format and with the node placement that suit the target."""
+    """The quantised model of a candidate, in the format and with the node placement that suit the target.
+
+    It has been opened by the runtime. Raises ModelError where that does not open it.
+    """
     bench = targets.bench(options.target, options.context())
     placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
-    return written(placed, options.target.qformat(options.qformat))
+    made = written(placed, options.target.qformat(options.qformat))
+    with (
+        naming("the int8 model"),
+        graph.as_session_source(made.model) as source,
+        closing(options.context().runtime.open(source, threads=1, spinning=False)),
+    ):
+        return made
 
 
 def search_task(
@@ -113,7 +147,7 @@ def search_task(
 ) -> tasks.SearchTask:
     """The inputs of a mixed-precision search, checked; see `search`. Raises DataError, RecipeError, PlanError."""
     goal.check(options.target)
-    read = loaded(model, None, options)
+    read = loaded(model, None, options, data)
     images = tasks.images_of(read, data, calib, goal, options.limit)
     return tasks.search_task(read, images, goal, options.context())
 

@@ -14,7 +14,7 @@ from quantseg.calibration.file import Calibration
 from quantseg.calibration.observation import ImageId, Observations, Watch, observe
 from quantseg.data import Dataset
 from quantseg.errors import CalibrationError
-from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.float_model import FloatModel, naming
 from quantseg.quantization.plan import QuantSettings, finite_tensors, observable
 from quantseg.quantization.ranges import RangeTable
 
@@ -50,7 +50,7 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
     if set(names) <= {model.input.name}:
         raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")
     work = _Work(model, context, names)
-    with graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
+    with naming(model.name), graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
         finite = finite_tensors(model.prepared.model.graph)
         watch = Watch(source, model.input.name, names, context.data, context.runtime, context.threads, finite)
         observations = observe(

@@ -66,7 +66,7 @@ def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options
     from quantseg import api
 
     partial = target.with_name(f"{target.name}.partial")
-    loaded = api.load(model, source)
+    loaded = api.load(model, source, data=data)
     return api.calibrate(loaded, data, partial=partial, options=options).calibration
 
 

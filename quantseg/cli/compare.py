@@ -45,7 +45,7 @@ def compare(
 
     if json is not None:
         check_writable(json, taken=[model])
-    loaded = api.load(model, source, options=options)
+    loaded = api.load(model, source, data=data, options=options)
     given = api.calibrate(loaded, data, options=options)
     images = opener(validation or data, limit=options.limit, masks=masks)
     results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino)

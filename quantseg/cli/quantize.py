@@ -83,7 +83,7 @@ def _candidate(
     from quantseg import api
     from quantseg.api import stages
 
-    loaded = api.load(*model, options=options)
+    loaded = api.load(*model, data=data, options=options)
     if calibration is None:
         given = api.calibrate(loaded, data, options=options)
     else:

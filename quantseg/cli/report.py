@@ -119,7 +119,7 @@ def _one(
     from quantseg.report import Reporting
 
     data, calib, calibration = images
-    loaded = api.load(*model, options=options)
+    loaded = api.load(*model, data=data, options=options)
     if calibration is None:
         given = api.calibrate(loaded, calib or data, options=options)
     else:

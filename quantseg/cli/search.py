@@ -88,7 +88,9 @@ def search(
             check_writable(path, taken=taken)
             taken.append(path)
     goal = SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
-    task = stages.search_task(api.load(model, source, options=options), data, goal, options, calib=calibration)
+    task = stages.search_task(
+        api.load(model, source, data=data, options=options), data, goal, options, calib=calibration
+    )
     _announce(task, options)
     found = stages.searched(task, options)
     made = found.model

@@ -48,7 +48,7 @@ def sensitivity(
             check_writable(target, taken=taken)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
-    loaded = api.load(model, source, options=options)
+    loaded = api.load(model, source, data=data, options=options)
     judged = opener(data, limit=images)(loaded.recipe, loaded.input)
     given = api.calibrate(loaded, calib or data, options=options)
     measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)

@@ -29,6 +29,15 @@ def read_npy(path: Path, *, max_items: int, check: Check | None = None) -> NDArr
     return _read(path, lambda: path.open("rb"), max_items, check)
 
 
+def read_shape(path: Path) -> tuple[int, ...]:
+    """The shape of an .npy file, from its header. Raises DataError where that is damaged."""
+    try:
+        with path.open("rb") as stream:
+            return _header(stream)[0]
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
 def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
     """The only array of an .npz file, or the one named `key`; otherwise as `read_npy`."""
     try:
@@ -48,10 +57,7 @@ def _read(
 ) -> NDArray[Any]:
     try:
         with opened() as stream:
-            reader = _READERS.get(np.lib.format.read_magic(stream))
-            if reader is None:
-                raise ValueError("version of the header is not 1 or 2")
-            shape, _, dtype = reader(stream, max_header_size=_MAX_HEADER)
+            shape, dtype = _header(stream)
         if dtype.kind not in "biuf":
             raise DataError(f"{path}: holds {dtype} values, not numbers; save a plain array")
         if prod(shape) > max_items:
@@ -63,6 +69,14 @@ def _read(
             return array
     except _DAMAGE as error:
         raise _damaged(path, error) from error
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    reader = _READERS.get(np.lib.format.read_magic(stream))
+    if reader is None:
+        raise ValueError("version of the header is not 1 or 2")
+    shape, _, dtype = reader(stream, max_header_size=_MAX_HEADER)
+    return shape, dtype
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from quantseg.data import Dataset, Item, Subset, open_dataset
 from quantseg.data.folder import choose
+from quantseg.data.layouts.arrays import first_array_shape
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
@@ -34,6 +35,22 @@ def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Op
     known: Dataset = cast("Dataset", data) if _is_dataset(data) else Arrays.of(data)
     few = known if limit is None else Subset(known, choose(tuple(range(len(known.names))), limit))
     return lambda recipe, spec: few
+
+
+def array_shape(data: object) -> tuple[int, ...] | None:
+    """The shape of the first model input of `data`, where it is a folder of arrays or a sequence of them, else None.
+
+    Only the header of a file is read. A damaged file, or one that is missing, is left to the opener, which says so.
+    """
+    if isinstance(data, (str, Path)):
+        try:
+            return first_array_shape(Path(data))
+        except (DataError, OSError):
+            return None
+    first = data[0] if isinstance(data, (list, tuple)) and data else None
+    array = first[0] if isinstance(first, (list, tuple)) and first else first
+    shape = getattr(array, "shape", None)
+    return None if shape is None else tuple(map(int, shape))
 
 
 def _is_dataset(data: object) -> bool:

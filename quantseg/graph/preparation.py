@@ -7,8 +7,9 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
+from quantseg.graph.declarations import Runs, fill_from_run
 from quantseg.graph.operators import PRODUCTS
-from quantseg.graph.passes import LOWERINGS, Change, Refusal, convert
+from quantseg.graph.passes import LOWERINGS, Change, Refusal, RewriteOutcome, convert
 
 _OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
@@ -47,12 +48,18 @@ class Prepared:
 
 
 def prepare(
-    model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None, without: frozenset[str] = frozenset()
+    model: ir.Model,
+    *,
+    opset: int = 13,
+    fusing: Fusing | None = None,
+    without: frozenset[str] = frozenset(),
+    run: Runs | None = None,
 ) -> Prepared:
     """Lowers a copy of the model, deterministically; the model given is not changed.
 
     opset: the least opset of the result; a model of a newer one keeps its own. fusing: what the target's runtime fuses,
-    if there is a single target. without: further rewrites of LOWERINGS to skip. In the result every constant is an
+    if there is a single target. without: further rewrites of LOWERINGS to skip. run: tells types and shapes
+    that the graph does not; None leaves them open. In the result every constant is an
     initializer and none a graph input, every node and value has a unique name, and shapes are inferred where possible.
     Subgraphs are converted to the opset and otherwise left alone. Raises ModelError for inputs or weights that are not
     float32, and for a node without an equivalent in the opset.
@@ -64,7 +71,8 @@ def prepare(
     infer_shapes(copy)
     _check_float32(copy)
     for_all = fusing or Fusing()
-    outcome = convert(copy, max(opset, for_all.opset))
+    outcome = RewriteOutcome() if run is None else fill_from_run(copy, run)
+    outcome += convert(copy, max(opset, for_all.opset))
     for name, lowering in LOWERINGS.items():
         if name not in for_all.without | without:
             infer_shapes(copy)

@@ -32,6 +32,7 @@ def load(source: Path | bytes) -> ir.Model:
     proto = _parse(source) if isinstance(source, Path) else _decoded(source, name)
     try:
         _check_opset(proto)
+        _open_negative_sizes(proto)
         for tensor in tensors_of(proto):
             if isinstance(source, Path):
                 check_tensor(tensor, source.parent)
@@ -89,6 +90,14 @@ def _decoded(content: bytes, name: str) -> onnx.ModelProto:
     if not proto.graph.node or not proto.opset_import:
         raise ModelError(f"{name}: holds no ONNX graph; copy or export it again")
     return proto
+
+
+def _open_negative_sizes(proto: onnx.ModelProto) -> None:
+    """A declared size of −1, or any below zero, means an open axis, as older converters write it."""
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.HasField("dim_value") and axis.dim_value < 0:
+                axis.ClearField("dim_value")
 
 
 def _check_opset(proto: onnx.ModelProto) -> None:

@@ -2,27 +2,48 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from quantseg import graph
-from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input, override, recipe_from_toml
+from quantseg.data.recipe import (
+    METADATA_KEY,
+    Recipe,
+    complete,
+    concrete,
+    image_input,
+    override,
+    recipe_from_toml,
+    sized_like,
+)
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
+from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
 from quantseg.graph.preparation import Fusing, Prepared, prepare
+from quantseg.quantization.operators import KeptFloat, integer_form
+
+Run = Callable[[ir.Model, Sequence[TensorSpec], Sequence[str]], Sequence[NDArray[Any]]]
+"""(model, its inputs with all sizes, names) → the named tensors, from one run on any input."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RecipeSource:
-    """Where the recipe comes from: a TOML file, else the model's metadata; flags override either."""
+    """Where the recipe comes from: a TOML file, else the model's metadata; flags override either.
+
+    shape: of an array among the data, which tells a height and width that model and recipe leave open.
+    """
 
     file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
 
     @staticmethod
     def of(recipe: "RecipeSource | Path | str | None") -> "RecipeSource":
@@ -62,20 +83,62 @@ def read_float_model(
     *,
     fusing: Fusing | None = None,
     without: frozenset[str] = frozenset(),
+    run: Run | None = None,
 ) -> FloatModel:
     """Reads a float model and prepares it for quantization. Raises ModelError, also for a quantised model.
 
     fusing: what the target's runtime fuses; None without a single target. without: rewrites of the graph to leave out.
+    run: tells types and shapes that the graph does not; None leaves them open.
     """
     model = graph.load(source)
     name = str(source) if isinstance(source, Path) else "the model"
     if graph.is_quantised(model):
         raise ModelError(f"{name}: is quantised already; give the float model it was made from")
+    for change in drop_stale_shapes(model).changes:
+        log.warning("%s: %s: %s; the declaration is dropped", Path(name).name, change.node, change.detail)
     completed = resolve_recipe(model, name, recipe or RecipeSource())
     inputs, _ = graph.signature(model)
-    prepared = prepare(model, fusing=fusing, without=without)
+    specs = concrete(inputs, completed.input)
+
+    def prepared_graph(of: ir.Model) -> Prepared:
+        runs = None if run is None else lambda part, names: run(part, specs, names)
+        return prepare(of, fusing=fusing, without=without, run=runs)
+
+    with naming(name):
+        prepared = _sized(model, specs, prepared_graph, name)
     digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
     return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Errors about a graph in memory, which runtimes call the model, name its file instead."""
+    try:
+        yield
+    except ModelError as error:
+        told = str(error)
+        raise ModelError(f"{name}: {told.removeprefix('model: ')}") if not told.startswith(name) else error from error
+
+
+def _sized(
+    model: ir.Model, specs: Sequence[TensorSpec], prepared_graph: Callable[[ir.Model], Prepared], name: str
+) -> Prepared:
+    """The prepared graph; of fixed input sizes where it computes sizes from them and more integers come of that."""
+    as_is = prepared_graph(model)
+    if not computes_sizes(as_is.model):
+        return as_is
+    fixed = prepared_graph(with_input_sizes(model, {spec.name: spec.shape for spec in specs}))
+    if _kept_float(fixed) >= _kept_float(as_is):
+        return as_is
+    sizes = ", ".join(str(spec) for spec in specs)
+    log.warning("%s: computes sizes from its input, which is now fixed: %s", Path(name).name, sizes)
+    return fixed
+
+
+def _kept_float(prepared: Prepared) -> int:
+    """How many nodes on float tensors have no integer form."""
+    pixels = (node for node in prepared.model.graph if any(value.dtype == ir.DataType.FLOAT for value in node.outputs))
+    return sum(isinstance(integer_form(node), KeptFloat) for node in pixels)
 
 
 def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
@@ -92,4 +155,7 @@ def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
         recipe = Recipe()
         log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)
     inputs, outputs = graph.signature(model)
-    return complete(override(recipe, **source.flags), inputs, outputs, model=name)
+    wanted = override(recipe, **source.flags)
+    if source.shape is not None:
+        wanted = sized_like(wanted, inputs, source.shape)
+    return complete(wanted, inputs, outputs, model=name)

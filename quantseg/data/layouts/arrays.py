@@ -11,7 +11,7 @@ from quantseg.data.dataset import Item
 from quantseg.data.folder import FolderDataset, Listing, choose, files_below, list_folder, pair_masks
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.masks import read_mask
-from quantseg.data.npy import read_npy, read_npz
+from quantseg.data.npy import read_npy, read_npz, read_shape
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
@@ -59,6 +59,12 @@ def open_arrays(
         raise DataError(f"{root}: no arrays in it; put in files of {' '.join(sorted(ARRAY_SUFFIXES))}")
     listing = Listing(root, choose(names, limit))
     return FolderDataset(pair_masks(listing) if masks else listing, ArrayReader(recipe, inputs))
+
+
+def first_array_shape(place: Path) -> tuple[int, ...] | None:
+    """The shape that the header of the folder's first .npy file declares; None without one. Raises DataError."""
+    names = files_below(list_folder(place).root, frozenset({".npy"})) if place.is_dir() else ()
+    return read_shape(place / names[0]) if names else None
 
 
 ARRAYS = Layout(tree=".npy or .npz files that are model inputs as they stand", find=None)

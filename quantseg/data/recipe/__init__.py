@@ -5,7 +5,7 @@ completed recipe is stored in the metadata of the written model under `METADATA_
 flags. This package depends on neither ONNX nor a runtime.
 """
 
-from quantseg.data.recipe.signature import complete, image_input
+from quantseg.data.recipe.signature import complete, concrete, image_input, sized_like
 from quantseg.data.recipe.toml import METADATA_KEY, override, parse_numbers, parse_size, recipe_from_toml
 from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
 
@@ -15,9 +15,11 @@ __all__ = [
     "OutputRecipe",
     "Recipe",
     "complete",
+    "concrete",
     "image_input",
     "override",
     "parse_numbers",
     "parse_size",
     "recipe_from_toml",
+    "sized_like",
 ]

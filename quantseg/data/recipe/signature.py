@@ -44,6 +44,33 @@ def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec
     return next(image_like, candidates[0])
 
 
+def concrete(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> tuple[TensorSpec, ...]:
+    """The inputs as one image at the recipe's size fills them: open batches are 1. recipe: completed."""
+    image = image_input(inputs, recipe)
+    assert recipe.size is not None
+    channels = 1 if recipe.channels == "GRAY" else 3
+    whole = (1, channels, *recipe.size) if recipe.layout == "NCHW" else (1, *recipe.size, channels)
+    filled = [whole if spec is image else (1,) * len(spec.shape) for spec in inputs]
+    return tuple(
+        TensorSpec(spec.name, spec.dtype, tuple(n if s is None else s for s, n in zip(spec.shape, sizes, strict=True)))
+        for spec, sizes in zip(inputs, filled, strict=True)
+    )
+
+
+def sized_like(recipe: Recipe, inputs: Sequence[TensorSpec], shape: tuple[int, ...]) -> Recipe:
+    """The recipe with the height and width of an array, where neither recipe nor model gives them.
+
+    shape: of the array, with or without the batch axis. It stays as it is where the array has other axes.
+    """
+    spec = image_input(inputs, recipe.input)
+    sizes = shape[-len(spec.shape) + 1 :]
+    axes = SPATIAL_AXES[recipe.input.layout or _input_layout(spec)]
+    if recipe.input.size is not None or len(sizes) != len(spec.shape) - 1 or None not in (spec.shape[a] for a in axes):
+        return recipe
+    height, width = (sizes[axis - 1] for axis in axes)
+    return replace(recipe, input=replace(recipe.input, size=(height, width)))
+
+
 def _complete_input(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
     layout = recipe.layout or _input_layout(spec)
     height_axis, width_axis = SPATIAL_AXES[layout]

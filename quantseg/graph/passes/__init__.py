@@ -18,6 +18,7 @@ from quantseg.graph.passes.constants import fold_constants
 from quantseg.graph.passes.conv_transpose import lower_conv_transposes
 from quantseg.graph.passes.dead import remove_dead
 from quantseg.graph.passes.early_clamps import move_clamps_early
+from quantseg.graph.passes.group_norm import lower_group_norms
 from quantseg.graph.passes.hard_sigmoid import lower_hard_sigmoids
 from quantseg.graph.passes.hard_swish import lower_hard_swishes
 from quantseg.graph.passes.identity import remove_identities
@@ -38,6 +39,7 @@ LOWERINGS: dict[str, Lowering] = {
     "fold_constants": fold_constants,
     "fold_more_constants": fold_constants,  # shapes that the first pass made constant
     "remove_identities": remove_identities,
+    "lower_group_norms": lower_group_norms,  # before what folds and lowers the arithmetic that it leaves
     "recognise_channel_shuffles": recognise_channel_shuffles,
     "sink_transposes": sink_transposes,
     "merge_clamps": merge_clamps,  # before the activations that contain a Relu6
