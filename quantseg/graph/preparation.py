@@ -8,10 +8,9 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
 from quantseg.graph.declarations import Runs, fill_from_run
+from quantseg.graph.half_floats import widen
 from quantseg.graph.operators import PRODUCTS
-from quantseg.graph.passes import LOWERINGS, Change, Refusal, RewriteOutcome, convert
-
-_OTHER_FLOATS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+from quantseg.graph.passes import LOWERINGS, Change, Refusal, convert
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,20 @@ def prepare(
     if there is a single target. without: further rewrites of LOWERINGS to skip. run: tells types and shapes
     that the graph does not; None leaves them open. In the result every constant is an
     initializer and none a graph input, every node and value has a unique name, and shapes are inferred where possible.
-    Subgraphs are converted to the opset and otherwise left alone. Raises ModelError for inputs or weights that are not
-    float32, and for a node without an equivalent in the opset.
+    Subgraphs are converted to the opset and otherwise left alone. float16 and bfloat16 become
+    float32. Raises ModelError for inputs or weights of double precision, and for a node without an equivalent in the
+    opset.
     """
     copy = model.clone()
     InlinePass()(copy)
     RemoveInitializersFromInputsPass()(copy)
     make_unique(copy)
     infer_shapes(copy)
+    outcome = widen(copy)
     _check_float32(copy)
     for_all = fusing or Fusing()
-    outcome = RewriteOutcome() if run is None else fill_from_run(copy, run)
+    if run is not None:
+        outcome += fill_from_run(copy, run)
     outcome += convert(copy, max(opset, for_all.opset))
     for name, lowering in LOWERINGS.items():
         if name not in for_all.without | without:
@@ -85,11 +87,11 @@ def prepare(
 
 
 def _check_float32(model: ir.Model) -> None:
-    """Raises ModelError where a graph input, or an operand of a product, is of another float type than float32."""
+    """Raises ModelError where a graph input, or an operand of a product, is of double precision."""
     values = list(model.graph.inputs)
     for node in model.graph:
         if node.op_type in PRODUCTS:
             values += [value for value in node.inputs[1:] if value is not None]
     for value in values:
-        if value.dtype in _OTHER_FLOATS:
-            raise ModelError(f"{value.name!r} is {value.dtype.name.lower()}; export the model in float32")
+        if value.dtype == ir.DataType.DOUBLE:
+            raise ModelError(f"{value.name!r} is double; export the model in float32")

@@ -25,6 +25,7 @@ from quantseg.data.recipe import (
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
+from quantseg.graph.half_floats import is_half, widen
 from quantseg.graph.preparation import Fusing, Prepared, prepare
 from quantseg.quantization.operators import KeptFloat, integer_form
 
@@ -96,6 +97,12 @@ def read_float_model(
         raise ModelError(f"{name}: is quantised already; give the float model it was made from")
     for change in drop_stale_shapes(model).changes:
         log.warning("%s: %s: %s; the declaration is dropped", Path(name).name, change.node, change.detail)
+    digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
+    if is_half(model):
+        log.warning("%s: float16 or bfloat16 inside; its integers are made from float32", Path(name).name)
+    if is_half(model, ir.DataType.BFLOAT16):  # which onnxruntime has no kernels for, to compare with
+        widen(model)
+        source = graph.to_bytes(model)
     completed = resolve_recipe(model, name, recipe or RecipeSource())
     inputs, _ = graph.signature(model)
     specs = concrete(inputs, completed.input)
@@ -106,7 +113,6 @@ def read_float_model(
 
     with naming(name):
         prepared = _sized(model, specs, prepared_graph, name)
-    digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
     return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
 
 

@@ -1,4 +1,4 @@
-"""Nodes that change nothing: Identity, and Dropout at inference."""
+"""Nodes that change nothing: Identity, Dropout at inference, and a Cast to the type that its input has."""
 
 import onnx_ir as ir
 
@@ -22,6 +22,9 @@ def _same_as(node: ir.Node) -> ir.Value | None:
         return None
     if node.op_type == "Identity" or (node.op_type == "Dropout" and _at_inference(node)):
         return node.inputs[0]
+    if node.op_type == "Cast" and node.inputs[0] is not None:
+        same = node.attributes.get_int("to", 0) == node.inputs[0].dtype
+        return node.inputs[0] if same else None
     return None
 
 
