@@ -97,7 +97,7 @@ def _items(entry: object, number: int) -> list[tuple[NDArray[Any], NDArray[np.in
     labels = _array(entry[1], number) if pair else None  # type: ignore[index]
     if tensor.ndim == 3:
         return [(tensor[None], None if labels is None else labels.astype(np.int64))]
-    if tensor.ndim != 4:
+    if tensor.ndim not in (4, 5):
         raise DataError(f"data: array {number} has {tensor.ndim} axes; give model inputs of 4 axes, or 3 without batch")
     return [(tensor[row : row + 1], mask) for row, mask in enumerate(_masks(labels, len(tensor), number))]
 

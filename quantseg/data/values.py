@@ -10,13 +10,16 @@ from quantseg.graph import TensorSpec
 
 MAX_SIDE = 16384
 """Largest height or width, in pixels, that a recipe may ask for."""
-INPUT_LAYOUTS = ("NCHW", "NHWC")
-OUTPUT_LAYOUTS = ("NCHW", "NHWC", "NHW")
+VOLUME = "NCDHW"
+"""The layout of volumes, whose slices are D images of height and width."""
+INPUT_LAYOUTS = ("NCHW", "NHWC", VOLUME)
+OUTPUT_LAYOUTS = ("NCHW", "NHWC", "NHW", VOLUME)
 CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
 """Channel order → number of channels."""
 RESIZES = ("nearest", "bilinear", "bicubic", "lanczos", "box")
 CHANNEL_AXIS = {"NCHW": 1, "NHWC": 3}
 SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2), "NHW": (1, 2)}
+"""Axes of height and width. Of a volume, whose mask has its slices one below another, these are those of a slice."""
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
 
 
@@ -29,8 +32,9 @@ def listing(specs: Sequence[TensorSpec]) -> str:
 class InputRecipe:
     """From an image to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
 
-    size: (height, width) in pixels. layout: NCHW or NHWC. channels: a key of CHANNELS. mean, std: one number, or one
-    per channel in the order of `channels`. resize: Pillow's filter. Raises RecipeError for a value that is not allowed.
+    size: (height, width) in pixels. layout: NCHW, NHWC, or NCDHW for volumes, which are arrays. channels: a key of
+    CHANNELS. mean, std: one number, or one per channel in the order of `channels`. resize: Pillow's filter. Raises
+    RecipeError for a value that is not allowed.
     """
 
     size: tuple[int, int] | None = None
@@ -59,9 +63,9 @@ class InputRecipe:
 class OutputRecipe:
     """From an output tensor to classes.
 
-    name: of the output. layout: NCHW, NHWC, or NHW without a channel axis. head: a key of `heads.HEADS`. threshold: in
-    the units of the output, for the heads that have one. classes: class names. ignore_index: the id of ignored pixels
-    in masks. Raises RecipeError for a value that is not allowed.
+    name: of the output. layout: NCHW, NHWC, NHW without a channel axis, or NCDHW for volumes. head: a key of
+    `heads.HEADS`. threshold: in the units of the output, for the heads that have one. classes: class names.
+    ignore_index: the id of ignored pixels in masks. Raises RecipeError for a value that is not allowed.
     """
 
     name: str | None = None

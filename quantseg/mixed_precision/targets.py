@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from quantseg import graph
 from quantseg.calibration.context import Context
+from quantseg.data.recipe import concrete
 from quantseg.errors import ModelError, PlanError, QuantSegError
 from quantseg.graph.preparation import Fusing
 from quantseg.mixed_precision import latency_model as costs
@@ -173,12 +174,8 @@ def bench(options: TargetOptions, context: Context) -> Bench | None:
 
 def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
     """Name of the model's input → its shape, with batch size 1 where the model leaves that open."""
-    recipe = model.recipe.input
-    assert recipe.size is not None
-    channels = 1 if recipe.channels == "GRAY" else 3
-    wanted = (1, channels, *recipe.size) if recipe.layout == "NCHW" else (1, *recipe.size, channels)
-    declared = model.input.shape or wanted
-    return {model.input.name: tuple(n if fixed is None else fixed for n, fixed in zip(wanted, declared, strict=True))}
+    (spec,) = concrete([model.input], model.recipe.input)
+    return {spec.name: tuple(size or 1 for size in spec.shape)}
 
 
 def _feeds(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:

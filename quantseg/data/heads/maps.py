@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data.heads.head import Array
-from quantseg.data.values import CHANNEL_AXIS, INTEGERS, SPATIAL_AXES, InputRecipe, OutputRecipe, listing
+from quantseg.data.values import CHANNEL_AXIS, INTEGERS, SPATIAL_AXES, VOLUME, InputRecipe, OutputRecipe, listing
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
 
+_AXES = {"NCHW": 4, "NHWC": 4, "NHW": 3, VOLUME: 5}
+"""Layout of an output → number of its axes."""
 MAX_CLASSES = 4096
 """An output with more channels is a feature map, not a segmentation."""
 
@@ -100,14 +102,14 @@ def find_map(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRe
     assert given.layout is not None
     spec = _output(recipe, outputs, given.size)
     layout = recipe.layout or _layout(spec, given.size, len(recipe.classes), given.layout)
-    if (len(spec.shape) == 3) != (layout == "NHW"):
+    if len(spec.shape) != _AXES[layout]:
         raise RecipeError(f"output.layout: {layout} does not fit output {spec}; correct it or leave it out")
-    return Map(spec, layout, 1 if layout == "NHW" else spec.shape[CHANNEL_AXIS[layout]])
+    return Map(spec, layout, 1 if layout == "NHW" else spec.shape[CHANNEL_AXIS.get(layout, 1)])
 
 
 def can_be_map(spec: TensorSpec, size: tuple[int, int]) -> bool:
     """Whether an output can be a segmentation map for an image of this size (height, width), in any layout."""
-    return any(_fits(spec, layout, size) for layout in SPATIAL_AXES)
+    return any(_fits(spec, layout, size) for layout in _AXES)
 
 
 def class_names(classes: tuple[str, ...], count: int) -> tuple[str, ...]:
@@ -116,14 +118,18 @@ def class_names(classes: tuple[str, ...], count: int) -> tuple[str, ...]:
 
 
 def channels_first(output: Array, recipe: OutputRecipe) -> Array:
-    """The output as (images, channels, height, width), from the recipe's layout. Raises RecipeError."""
-    dimensions = 3 if recipe.layout == "NHW" else 4
-    if output.ndim != dimensions:
+    """The output as (images, channels, height, width), from the recipe's layout. Raises RecipeError.
+
+    The slices of a volume stand one below another: its height is depth times height.
+    """
+    if output.ndim != _AXES[str(recipe.layout)]:
         raise RecipeError(
             f"output of shape {output.shape} is not {recipe.layout}; correct output.layout or output.name in the recipe"
         )
     if recipe.layout == "NHW":
         return output[:, None]
+    if recipe.layout == VOLUME:
+        return output.reshape(*output.shape[:2], -1, output.shape[-1])
     return np.moveaxis(output, 3, 1) if recipe.layout == "NHWC" else output
 
 
@@ -176,6 +182,8 @@ def _layout(spec: TensorSpec, size: tuple[int, int], classes: int, input_layout:
     """
     if len(spec.shape) == 3:
         return "NHW"
+    if len(spec.shape) == 5:
+        return VOLUME
     spatial = {layout: tuple(spec.shape[axis] for axis in SPATIAL_AXES[layout]) for layout in CHANNEL_AXIS}
     tests = (
         [layout for layout, found in spatial.items() if found == size],
@@ -198,8 +206,8 @@ def _fits(spec: TensorSpec, layout: str, size: tuple[int, int]) -> bool:
         if len(spec.shape) != 3:
             return False
         return all(found in (None, side) for found, side in zip(spec.shape[1:], size, strict=True))
-    if len(spec.shape) != 4:
-        return False
+    if layout == VOLUME or len(spec.shape) != 4:
+        return layout == VOLUME and len(spec.shape) == 5 and (spec.shape[1] or 1) <= MAX_CLASSES
     spatial = [spec.shape[axis] for axis in SPATIAL_AXES[layout]]
     channels = spec.shape[CHANNEL_AXIS[layout]]
     return 1 not in spatial and (channels is None or channels <= MAX_CLASSES)

@@ -13,6 +13,7 @@ from quantseg.data.layouts.layout import Layout
 from quantseg.data.masks import read_mask
 from quantseg.data.npy import read_npy, read_npz, read_shape
 from quantseg.data.recipe import Recipe
+from quantseg.data.values import VOLUME
 from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
 
@@ -35,6 +36,8 @@ class ArrayReader:
             return Item(name, tensor, None, None)
         if len(tensor) != 1:
             raise DataError(f"{path}: a batch of {len(tensor)} for one mask; save one input per file")
+        if self.recipe.input.layout == VOLUME:
+            raise DataError(f"{path}: masks of volumes are not read; leave them out with masks=False")
         height_axis = 2 if self.recipe.input.layout == "NCHW" else 1
         height, width = tensor.shape[height_axis : height_axis + 2]
         labels = read_mask(mask, self.recipe.output, extent=(height, width), whose=path.name)
@@ -78,7 +81,7 @@ def _check_fits(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], spec: 
     found = "x".join(map(str, shape)) or "scalar"
     if len(shape) != len(spec.shape):
         raise DataError(f"{path}: shape {found} does not fit input {spec}; save it with the batch axis")
-    channel_axis = 1 if layout == "NCHW" else 3
+    channel_axis = 3 if layout == "NHWC" else 1
     wanted = spec.shape[channel_axis]
     if wanted not in (None, shape[channel_axis]):
         raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quantseg.data.heads import complete_output
-from quantseg.data.values import CHANNEL_AXIS, CHANNELS, INTEGERS, SPATIAL_AXES, InputRecipe, Recipe, listing
+from quantseg.data.values import CHANNEL_AXIS, CHANNELS, INTEGERS, SPATIAL_AXES, VOLUME, InputRecipe, Recipe, listing
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
 
@@ -32,9 +32,13 @@ def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[Ten
 def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec:
     """The input that takes the image: of four axes and a numeric type; inputs with 1 or 3 channels are preferred.
 
-    Raises ModelError where there is none.
+    Without one of these, an input of five axes, which takes a volume. Raises ModelError where there is none.
     """
-    candidates = [spec for spec in inputs if len(spec.shape) == 4 and spec.dtype in _IMAGE_DTYPES]
+    numeric = [spec for spec in inputs if spec.dtype in _IMAGE_DTYPES]
+    candidates = [spec for spec in numeric if len(spec.shape) == 4 and recipe.layout != VOLUME]
+    volumes = [spec for spec in numeric if len(spec.shape) == 5 and recipe.layout in (None, VOLUME)]
+    if not candidates and volumes:
+        return volumes[0]
     if not candidates:
         raise ModelError(f"no image-like input: it has {listing(inputs)}; quantseg needs one of four axes")
     layouts = (recipe.layout,) if recipe.layout else tuple(CHANNEL_AXIS)
@@ -49,7 +53,9 @@ def concrete(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> tuple[TensorS
     image = image_input(inputs, recipe)
     assert recipe.size is not None
     channels = 1 if recipe.channels == "GRAY" else 3
-    whole = (1, channels, *recipe.size) if recipe.layout == "NCHW" else (1, *recipe.size, channels)
+    whole: tuple[int, ...] = (1, channels, *recipe.size) if recipe.layout == "NCHW" else (1, *recipe.size, channels)
+    if recipe.layout == VOLUME:
+        whole = (1, 1, recipe.size[0], *recipe.size)  # an open depth is taken to be the height
     filled = [whole if spec is image else (1,) * len(spec.shape) for spec in inputs]
     return tuple(
         TensorSpec(spec.name, spec.dtype, tuple(n if s is None else s for s, n in zip(spec.shape, sizes, strict=True)))
@@ -64,14 +70,22 @@ def sized_like(recipe: Recipe, inputs: Sequence[TensorSpec], shape: tuple[int, .
     """
     spec = image_input(inputs, recipe.input)
     sizes = shape[-len(spec.shape) + 1 :]
-    axes = SPATIAL_AXES[recipe.input.layout or _input_layout(spec)]
+    axes = (3, 4) if len(spec.shape) == 5 else SPATIAL_AXES[recipe.input.layout or _input_layout(spec)]
     if recipe.input.size is not None or len(sizes) != len(spec.shape) - 1 or None not in (spec.shape[a] for a in axes):
         return recipe
     height, width = (sizes[axis - 1] for axis in axes)
     return replace(recipe, input=replace(recipe.input, size=(height, width)))
 
 
+def _complete_volume(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
+    """A volume's recipe: no channels, so that only arrays are taken, which are fed as they are."""
+    size = _input_size(recipe.size, (spec.shape[3], spec.shape[4]), spec)
+    return replace(recipe, size=size, layout=VOLUME, channels=None)
+
+
 def _complete_input(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
+    if len(spec.shape) == 5:
+        return _complete_volume(recipe, spec)
     layout = recipe.layout or _input_layout(spec)
     height_axis, width_axis = SPATIAL_AXES[layout]
     static = (spec.shape[height_axis], spec.shape[width_axis])
