@@ -128,14 +128,16 @@ def read(path: Path) -> Calibration:
 
 def _from_json(content: Mapping[str, Any]) -> Calibration:
     tensors, how = content["tensors"], content["calibrator"]
-    finite = {name: tensor for name, tensor in tensors.items() if not tensor.get("infinite")}
+    finite = {name: tensor for name, tensor in tensors.items() if not _told(tensor, "infinite")}
     observations = Observations(
         {name: _histogram(tensor) for name, tensor in finite.items()},
         {name: _channels(tensor) for name, tensor in finite.items()},
         tuple(ImageId(str(image["name"]), str(image["sha256"])) for image in content["images"]),
         frozenset(tensors.keys() - finite.keys()),
     )
-    ranges = {name: Range(*map(float, tensor["range"])) for name, tensor in finite.items() if "range" in tensor}
+    ranges = {
+        name: Range(*map(float, tensor["range"])) for name, tensor in finite.items() if not _told(tensor, "unbounded")
+    }
     percent = None if how["percent"] is None else float(how["percent"])
     model = str(content["model"]["sha256"])
     table = RangeTable(
@@ -172,9 +174,16 @@ def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:
     }
 
 
+def _told(tensor: Mapping[str, Any], what: str) -> bool:
+    """Whether the file says this of a tensor. Raises ValueError for anything but true."""
+    if what in tensor and tensor[what] is not True:
+        raise ValueError(what)
+    return what in tensor
+
+
 def _grid_to_json(table: RangeTable, name: str) -> dict[str, Any]:
     if name in table.unbounded:
-        return {}
+        return {"unbounded": True}
     span = table.ranges[name]
     params = params_from_range(span, table.qtype, symmetric=table.symmetric)
     return {

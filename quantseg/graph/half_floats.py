@@ -51,7 +51,7 @@ def widen(model: ir.Model) -> RewriteOutcome:
 
 def _widen_value(value: ir.Value) -> None:
     if value.dtype in HALVES:
-        value.dtype = ir.DataType.FLOAT
+        value.type = ir.TensorType(ir.DataType.FLOAT)  # clones share the old one
     if value.const_value is not None and value.const_value.dtype in HALVES:
         value.const_value = _widened(value.const_value, value.name)
 
@@ -73,10 +73,10 @@ def _cast_behind(graph: ir.Graph, value: ir.Value) -> None:
     users = list(value.uses())
     cast = ir.node("Cast", [value], {"to": int(ir.DataType.FLOAT)}, name=f"{value.name}_to_float")
     (wide,) = cast.outputs
-    wide.name, wide.shape, wide.dtype = f"{value.name}_float", value.shape, ir.DataType.FLOAT
+    wide.name, wide.shape, wide.type = f"{value.name}_float", value.shape, ir.TensorType(ir.DataType.FLOAT)
     for user, index in users:
         user.replace_input_with(index, wide)
-    value.dtype = ir.DataType.FLOAT16
+    value.type = ir.TensorType(ir.DataType.FLOAT16)
     graph.insert_before(graph[0], cast)
 
 
@@ -88,6 +88,6 @@ def _cast_before(graph: ir.Graph, value: ir.Value) -> None:
     value.name = f"{name}_float"
     cast = ir.node("Cast", [value], {"to": int(ir.DataType.FLOAT16)}, name=f"{name}_to_half")
     (half,) = cast.outputs
-    half.name, half.shape, half.dtype = name, value.shape, ir.DataType.FLOAT16
+    half.name, half.shape, half.type = name, value.shape, ir.TensorType(ir.DataType.FLOAT16)
     owner(producer).insert_after(producer, cast)
     graph.outputs[:] = [half if output is value else output for output in graph.outputs]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quantseg.calibration.calibrators import CALIBRATORS, calibrator
-from quantseg.calibration.choosing import Choice, choose_ranges
+from quantseg.calibration.choosing import Choice, choose_ranges, masks
 from quantseg.calibration.histogram import Histogram
 from quantseg.calibration.observation import ImageId, Observations
 from quantseg.errors import CalibrationError
@@ -56,3 +56,18 @@ def test_a_choice_follows_the_grid_of_the_settings(settings):
     assert Choice("mse").with_grid(settings) == Choice("mse", None, *grid)
     table = RangeTable({}, "digest", UINT8, False, "percentile", 99.9)
     assert Choice.like(table, settings) == Choice("percentile", 99.9, *grid)
+
+
+@pytest.mark.parametrize("mask", [-65504.0, -1e9, -3.4e38, 1e9])
+def test_numbers_that_mask_get_no_range(mask):
+    values = np.random.default_rng(0).normal(scale=3, size=4000).astype(np.float32)
+    assert not masks(Histogram.of(values))
+    values[::3] = mask
+    assert masks(Histogram.of(values))
+    table = choose_ranges(seen(values), "digest", Choice())
+    assert (table.ranges, table.unbounded) == ({}, {"t"})
+
+
+@pytest.mark.parametrize("values", [[-1e9, -2e9, 0], [-1e9, -1e9], [-1e9, -3e8, 1], [-1000, 1, 2], [1e9, -1e9, 3]])
+def test_large_numbers_that_a_grid_tells_apart_are_values(values):
+    assert not masks(Histogram.of(np.array(values, np.float32))) or values == [-1e9, -2e9, 0]

@@ -23,7 +23,7 @@ from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import UINT8
-from tests.support import candidates, models
+from tests.support import candidates, graphs, models
 
 CHOICE = Choice("mse")
 IMAGES = 6
@@ -337,3 +337,20 @@ def test_a_failed_write_leaves_the_file_that_was_there(whole, tmp_path, monkeypa
     with pytest.raises(ZeroDivisionError):
         write(whole, tmp_path / "calibration.json")
     assert (tmp_path / "calibration.json").read_bytes() == before
+
+
+def test_tensors_without_a_grid_are_kept_in_the_file(tmp_path):
+    low = np.array(-np.inf, np.float32)
+    model = candidates.float_model(graphs.graph(
+        "c = Conv(x, w) s = Add(c, m) h = Add(c, k) p = Softmax(s) q = Softmax(h) z = Add(p, q) y = Conv(z, w)",
+        x="float[1,2,6,6]", w=graphs.noise(2, 2, 1, 1), m=np.where(np.eye(6) > 0, low, 0).astype(np.float32),
+        k=np.where(np.eye(6) > 0, -1e9, 0).astype(np.float32)))  # fmt: skip
+    made = calibrate(model, Choice(), candidates.context(candidates.images(3, (1, 2, 6, 6))))
+    assert made.observations.infinite == {"s"}
+    assert made.table.unbounded == {"s", "h"}
+    write(made, tmp_path / "c.json")
+    again = read(tmp_path / "c.json")
+    assert (again.observations.infinite, again.table) == (made.observations.infinite, made.table)
+    write(again, tmp_path / "d.json")
+    assert (tmp_path / "d.json").read_bytes() == (tmp_path / "c.json").read_bytes()
+    json.loads((tmp_path / "c.json").read_text(), parse_constant=pytest.fail)

@@ -127,7 +127,7 @@ def test_what_is_not_finite_is_named_with_its_image(bad, what):
     data = frames(3)
     data.tensors[1][0, 1, 2, 3] = bad
     with pytest.raises(CalibrationError, match=rf"^x: {what} in this tensor on image b; check the preprocessing"):
-        observe(watch(data))
+        observe(watch(data, finite=frozenset("x")))
 
 
 def test_the_first_bad_tensor_of_the_graph_is_named():
@@ -272,3 +272,30 @@ def test_the_sample_of_a_square_image_sees_every_row_and_column():
     rows, columns = np.indices((1, 4, 256, 256))[2:]
     assert set(sample(rows)) == set(sample(columns)) == set(range(256))
     assert np.array_equal(sample(rows[:, ::-1]), sample(np.ascontiguousarray(rows[:, ::-1])))
+
+
+def masked(*where):
+    """Images of which those at `where` make an infinity in `negative`, which is no result of a product."""
+    made = [np.ones((1, 2, 8, 9), np.float32) * (index + 1) for index in range(4)]
+    for index in where:
+        made[index][0, 0, 0, 0] = np.inf
+    return Frames(tuple(made))
+
+
+@pytest.mark.parametrize("where", [(0,), (3,), (1, 2), (0, 1, 2, 3)])
+def test_an_infinity_leaves_no_histogram_in_any_order_or_split(where):
+    data = masked(*where)
+    whole = observe(watch(data))
+    assert whole.infinite == {"x", "negative"}
+    assert whole.tensors == set(TENSORS)
+    assert set(whole.histograms) == set(whole.channels) == {"y"}
+    parts = [observe(watch(Frames(data.tensors, "abcd"[index]))) for index in range(4)]
+    assert functools.reduce(operator.add, parts).infinite == whole.infinite
+    backwards = functools.reduce(operator.add, reversed(parts))
+    assert set(backwards.histograms) == {"y"}
+    assert backwards.histograms["y"] == whole.histograms["y"]
+
+
+def test_where_an_infinity_may_not_be_it_names_tensor_and_image():
+    with pytest.raises(CalibrationError, match="x: infinity in this tensor on image b"):
+        observe(watch(masked(1), finite=frozenset({"x"})))

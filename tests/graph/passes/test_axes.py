@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes
 from quantseg.graph.passes.axes import write_all_axes
@@ -42,7 +44,6 @@ def test_all_axes_say_the_same_as_some(body: str) -> None:
         "y = Pad(x, pads)",
         "y = Resize(x, , every)",
         "s = Add(scales, one) y = Resize<axes=[2,3]>(x, , s)",
-        'y = Resize<axes=[2,3], keep_aspect_ratio_policy="not_larger">(x, , , sizes)',
         'y = Resize<axes=[2,3], mode="linear", coordinate_transformation_mode="tf_crop_and_resize">(x, roi, scales)',
     ],
 )
@@ -52,3 +53,25 @@ def test_what_is_written_out_or_unknown_is_left_alone(body: str) -> None:
     model = graphs.graph(body, opset=18, pads=ints(0, 0, 1, 1, 0, 0, 1, 1), sizes=ints(12, 9), **arrays)
     infer_shapes(model)
     assert not write_all_axes(model).changes
+
+
+@given(
+    before=st.tuples(st.integers(1, 12), st.integers(1, 12)), wanted=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    policy=st.sampled_from(["not_larger", "not_smaller"]), mode=st.sampled_from(["nearest", "linear"]),
+    where=st.sampled_from(["half_pixel", "asymmetric", "align_corners"]),
+)  # fmt: skip
+def test_sizes_that_keep_proportions_are_resolved_where_that_is_exact(
+    before: tuple[int, int], wanted: tuple[int, int], policy: str, mode: str, where: str
+) -> None:
+    about = f'keep_aspect_ratio_policy="{policy}", mode="{mode}", coordinate_transformation_mode="{where}"'
+    shape = f"float[1,2,{before[0]},{before[1]}]"
+    model = graphs.graph(f"y = Resize<{about}, axes=[2,3]>(x, , , sizes)", opset=18, x=shape, sizes=ints(*wanted))
+    feed = {"x": graphs.noise(1, 2, *before)}
+    expected = graphs.run(model, feed)
+    infer_shapes(model)
+    outcome = write_all_axes(model)
+    node = model.graph.node(0)
+    assert bool(outcome.changes) == ("keep_aspect_ratio_policy" not in node.attributes)
+    if outcome.changes:
+        assert "axes" not in node.attributes
+    graphs.assert_same(graphs.run(model, feed), expected)

@@ -3,6 +3,8 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantseg.graph import infer_shapes
 from quantseg.graph.passes import RewriteOutcome
@@ -59,3 +61,42 @@ def test_a_pad_with_two_users_stays() -> None:
     new, outcome = merged(model)
     assert op_types(new) == op_types(model)
     assert outcome == RewriteOutcome()
+
+
+@given(
+    pads=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+    kernel=st.lists(st.integers(1, 4), min_size=2, max_size=2),
+    low=st.sampled_from([-np.inf, -3.4e38, -1e30]),
+    own=st.booleans(),
+)
+def test_a_max_pool_pads_itself(pads: list[int], kernel: list[int], low: float, own: bool) -> None:
+    more = ", pads=[0,1,0,1]" if own and kernel[1] > 1 else ""
+    model = graph(
+        f"p = Pad(x, n, l) y = MaxPool<kernel_shape=[{kernel[0]},{kernel[1]}], strides=[2,1]{more}>(p)",
+        n=np.array([0, 0, *pads[:2], 0, 0, *pads[2:]]), l=np.float32(low),
+    )  # fmt: skip
+    new, outcome = merged(model)
+    fits = all(size > added for size, added in zip(2 * kernel, pads, strict=True))
+    total = [a + b for a, b in zip(pads, [0, 1, 0, 1] if more else [0] * 4, strict=True)]
+    if fits:
+        assert op_types(new) == ["MaxPool"]
+        if all(size > added for size, added in zip(2 * kernel, total, strict=True)):
+            assert_same(run(new, {"x": X}), run(model, {"x": X}), tolerance=0)
+    else:
+        assert "hold nothing else" in outcome.refusals[0].reason
+
+
+@pytest.mark.parametrize(
+    ("body", "low", "reason"),
+    [
+        ("p = Pad(x, n, l) y = MaxPool<kernel_shape=[4,4]>(p)", 0.0, "may be a maximum"),
+        ("p = Pad(x, n, l) y = MaxPool<kernel_shape=[4,4]>(p)", -100.0, "may be a maximum"),
+        ("p = Pad(x, n, l) y = MaxPool<kernel_shape=[4,4], ceil_mode=1>(p)", -np.inf, "rounds its size up"),
+        ("p = Pad(x, n, l) y, i = MaxPool<kernel_shape=[4,4]>(p)", -np.inf, "indices"),
+    ],
+)
+def test_other_pads_before_a_max_pool_stay(body: str, low: float, reason: str) -> None:
+    model = graph(body, n=PADS, l=np.float32(low))
+    new, outcome = merged(model)
+    assert op_types(new) == ["Pad", "MaxPool"]
+    assert reason in outcome.refusals[0].reason
