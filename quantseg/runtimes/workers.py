@@ -48,18 +48,22 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":  # at once, even in native code that holds Python's lock
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_end_with_parent, daemon=True, name="quantseg-parent").start()
-    if prepare is not None:
-        prepare(*arguments)
-
-
-def _end_with_parent() -> None:
-    """On every system: the pipe or handle by which multiprocessing knows the parent closes with it."""
+def watch_parent() -> None:
+    """Ends this worker when its parent ends, on every system: the pipe that multiprocessing keeps to it closes then."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        parent.join()
-        os._exit(1)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True, name="quantseg-parent").start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _begin(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch_parent()
+    if sys.platform == "linux":  # at once, even in native code that holds Python's lock
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if prepare is not None:
+        prepare(*arguments)
