@@ -6,12 +6,13 @@
 Verbs and values are loaded when they are asked for, so that importing costs nothing.
 """
 
-import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing takes milliseconds to load, in which the command could not answer Ctrl-C yet
 if TYPE_CHECKING:
+    import typing
+
     from quantseg.api import benchmark as benchmark
     from quantseg.api import calibrate as calibrate
     from quantseg.api import compare as compare
@@ -85,14 +86,16 @@ __all__ = ["__version__", *_HOMES]
 class _Front(ModuleType):
     """This module. Importing the room report/ does not put it in the place of the verb `report`."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name not in _HOMES or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "typing.Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'quantseg' has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -5,10 +5,24 @@ and exits with `exit_code`.
 """
 
 
+def printable(text: str) -> str:
+    """`text` as one line that is only read: what strangers wrote (names in models, files, classes) goes through here.
+
+    Line breaks, escape sequences of terminals, marks that turn the reading direction, invisible characters and broken
+    Unicode become Python's escapes: \\n, \\x1b, \\u202e. Other text is unchanged, so a second pass changes nothing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class QuantSegError(Exception):
     """Base class of all errors that the user can fix. Bugs raise ordinary Python exceptions instead."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ModelError(QuantSegError):

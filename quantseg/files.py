@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,13 @@ from typing import Any
 from quantseg.errors import OutputError
 
 _CHUNK = 1 << 20
+_PATIENCE = 0.5
+"""Seconds that `abandon` waits for what must not be interrupted."""
+
+uninterrupted = threading.RLock()
+"""Held for what must not be ended halfway: a file takes its name, a process is started. `abandon` waits for it."""
+_unfinished: dict[Path, list[Path]] = {}
+"""Temporary paths, each with the folders that were made for it, the innermost first."""
 
 
 @contextmanager
@@ -21,7 +29,8 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     with _beside(target) as temporary:
         yield temporary
-        temporary.replace(target)
+        with uninterrupted:
+            temporary.replace(target)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -52,6 +61,13 @@ def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:
         temporary.touch()
 
 
+def abandon() -> None:
+    """Removes every file that is not complete, for a process that is about to end; no file is completed any more."""
+    uninterrupted.acquire(timeout=_PATIENCE)
+    for temporary, folders in list(_unfinished.items()):
+        _remove(temporary, folders)
+
+
 def sha256_of_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in chunks."""
     digest = hashlib.sha256()
@@ -70,7 +86,9 @@ def _beside(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     missing: list[Path] = []
     try:
-        missing = [folder for folder in target.parents if not folder.exists()]
+        with uninterrupted:
+            missing += [folder for folder in target.parents if not folder.exists()]
+            _unfinished[temporary] = missing
         for folder in target.parents:
             if folder.exists() and not folder.is_dir():
                 raise OutputError(f"{target}: {folder} is a file, not a folder; choose another place")
@@ -81,6 +99,11 @@ def _beside(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     finally:
-        for remove in (temporary.unlink, *(folder.rmdir for folder in missing)):
-            with suppress(OSError):  # already renamed, never created, or a folder that now contains the target
-                remove()
+        _remove(temporary, missing)
+        _unfinished.pop(temporary, None)
+
+
+def _remove(temporary: Path, folders: list[Path]) -> None:
+    for remove in (temporary.unlink, *(folder.rmdir for folder in folders)):
+        with suppress(OSError):  # already renamed, never created, or a folder that now contains the target
+            remove()

@@ -16,7 +16,7 @@ from hypothesis import settings
 from PIL import Image
 
 from quantseg import api
-from quantseg.cli.main import main
+from quantseg.cli.commands import run as run_command
 from quantseg.refinement.options import Options
 from tests.support import models
 from tests.support.command_line import Command, Outcome
@@ -39,7 +39,7 @@ def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         monkeypatch.setattr(sys, "argv", ["quantseg", *map(str, words)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main()
+            run_command()
         return Outcome(int(ended.value.code or 0), *capsys.readouterr())
 
     yield run

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, ending
 from quantseg.cli.options import CalibrationData, Json, with_calibration, with_recipe
+from quantseg.errors import printable
 
 if TYPE_CHECKING:
     from quantseg.calibration.file import Calibration
@@ -66,6 +67,7 @@ def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options
     from quantseg import api
 
     partial = target.with_name(f"{target.name}.partial")
+    ending.what_remains(lambda: printable(f"the same command continues from {partial}") if partial.exists() else None)
     loaded = api.load(model, source, data=data)
     return api.calibrate(loaded, data, partial=partial, options=options).calibration
 

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import typer
 
+from quantseg.errors import printable
+
 T = TypeVar("T")
 
 
@@ -52,6 +54,11 @@ def say(text: str = "") -> None:
         typer.echo(text)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(text: str) -> None:
+    """Prints one line to standard error."""
+    typer.echo(printable(text), err=True)
 
 
 def written(*paths: Path) -> None:

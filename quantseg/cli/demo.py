@@ -19,13 +19,11 @@ def demo(
     threads: Threads = None,
 ) -> None:
     """Draw synthetic blood smears, quantise a U-Net trained on such images, and report its agreement and speed."""
-    import shutil
-
     from quantseg import api
     from quantseg.cli.making import make_report
     from quantseg.data.drawn_cells import write_cells
     from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
-    from quantseg.files import check_writable
+    from quantseg.files import check_writable, write_bytes
     from quantseg.refinement.options import Options
     from quantseg.report import Reporting
 
@@ -34,7 +32,7 @@ def demo(
     for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
         write_cells(output / part, IMAGES, seed=seed, track=console.track)
     console.say(f"{output}/calib, {output}/val: {IMAGES} blood smears each, with masks")
-    shutil.copyfile(reference_models()[MODEL], model)
+    write_bytes(model, reference_models()[MODEL].read_bytes())
     options = Options(threads=threads or 0, track=console.track)
     given = api.calibrate(api.load(model), output / "calib", options=options)
     int8_model = output / f"{MODEL}.int8.onnx"

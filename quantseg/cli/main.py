@@ -1,108 +1,14 @@
-"""The command line: `quantseg COMMAND …`. Errors that a user can fix are one line and exit code 2."""
+"""The entry point of the `quantseg` command: it answers Ctrl-C before anything that takes time is imported."""
 
-import sys
-from typing import Any
-
-import typer
-from typer.core import TyperGroup
-
-import quantseg
-from quantseg.cli import console
-from quantseg.cli.benchmark import benchmark
-from quantseg.cli.calibrate import calibrate
-from quantseg.cli.compare import compare
-from quantseg.cli.demo import demo
-from quantseg.cli.evaluate import evaluate
-from quantseg.cli.explain import explain
-from quantseg.cli.flags import as_flags
-from quantseg.cli.inspect import inspect
-from quantseg.cli.quantize import quantize
-from quantseg.cli.report import report
-from quantseg.cli.search import search
-from quantseg.cli.sensitivity import sensitivity
-from quantseg.cli.simulate import simulate
-from quantseg.errors import QuantSegError
-
-WIDTH = 100
-"""Columns of the list of commands."""
-
-COMMANDS = (
-    calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain, demo,
-)  # fmt: skip
-
-
-class _Commands(TyperGroup):
-    """The list of commands in plain text: rich, which draws each command's own flags, takes half a second to load."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """As click writes it."""
-        formatter.width = WIDTH
-        self.rich_markup_mode = None
-        super().format_help(ctx, formatter)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The first paragraph of each command, whole."""
-        texts = ((name, (command.help or "").split("\n\n")[0]) for name, command in self.commands.items())
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, " ".join(text.split())) for name, text in texts])
-
-
-app = typer.Typer(
-    cls=_Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _command in COMMANDS:
-    app.command()(_command)
-
-
-_UsageError: Any = typer.BadParameter.__mro__[1]  # click's class, or that of typer's own copy of click
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"quantseg {quantseg.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. May stand anywhere."),
-) -> None:
-    """Int8 segmentation models that are smaller, faster and say the same about every pixel, with the proof."""
+from quantseg.cli import ending
 
 
 def main() -> None:
-    """Entry point of the `quantseg` command."""
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
-    console.show_log(debug)
+    """Runs the command of `sys.argv` and exits."""
+    ending.guard()
     try:
-        sys.exit(app(arguments or ["--help"], prog_name="quantseg", standalone_mode=False))
-    except _UsageError as error:
-        command = "quantseg" if error.ctx is None else error.ctx.command_path
-        fact = " ".join(error.format_message().split()).rstrip(".")
-        typer.echo(f"error: {fact}; see {command} --help", err=True)
-        sys.exit(2)
-    except typer.Abort:
-        typer.echo("aborted", err=True)
-        sys.exit(1)
-    except QuantSegError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {as_flags(str(error))}", err=True)
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        if debug:
-            raise
-        typer.echo(
-            f"error: not enough memory ({error}); use a smaller model, a smaller input or fewer images", err=True
-        )
-        sys.exit(2)
+        from quantseg.cli.commands import run
 
-
-if __name__ == "__main__":
-    main()
+        run()
+    finally:
+        ending.settle()

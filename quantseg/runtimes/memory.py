@@ -3,9 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import psutil
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
-from quantseg.runtimes import Runtime
+from quantseg.runtimes import Runtime, workers
 
 _RUNS = 3
 
@@ -24,10 +22,10 @@ def peak_memory(model: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: Runt
     The peak resident memory of a new process, minus what it used with runtime and feeds loaded but no model yet.
     Raises ModelError where the model does not run or the process is killed.
     """
-    # Spawned, not forked: a fork would start with its parent's memory and count it.
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
+    with workers.pool(1) as process:
         try:
-            return process.submit(_growth, model, dict(feeds), runtime, threads).result()
+            growth: int | None = workers.submit(process, _growth, model, dict(feeds), runtime, threads).result()
+            return growth
         except BrokenProcessPool as error:
             raise ModelError(
                 f"{model}: the process that ran it was killed; free memory or use a smaller input"

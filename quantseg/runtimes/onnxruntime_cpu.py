@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.feeds import check_feeds
 from quantseg.runtimes.onnxruntime_graph import with_names
+from quantseg.runtimes.onnxruntime_package import onnxruntime
 from quantseg.runtimes.onnxruntime_profile import profiled, read_profile, save_graph
+
+native = onnxruntime.capi.onnxruntime_pybind11_state
 
 _ERRORS = (
     native.EPFail,

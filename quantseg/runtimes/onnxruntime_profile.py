@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 
 from quantseg.runtimes.execution import ExecutedNode, Kind, kind_of
 from quantseg.runtimes.onnxruntime_graph import BLOCKED, NodeFacts, NodeKey, as_asked, node_facts
+from quantseg.runtimes.onnxruntime_package import onnxruntime
 from quantseg.runtimes.products import Product, Shape, product_of, weight_position
 
 _GRAPH = "optimized.onnx"

@@ -12,7 +12,7 @@ import pytest
 
 import quantseg as package
 from quantseg.calibration import file as calibrations
-from quantseg.cli.main import COMMANDS
+from quantseg.cli.commands import COMMANDS
 from quantseg.data.recipe import METADATA_KEY
 from quantseg.report import tables
 from tests.conftest import CLASSES
@@ -34,7 +34,7 @@ def test_help_answers_at_once() -> None:
 
 
 def test_help_needs_no_heavy_package() -> None:
-    program = "import sys, quantseg.cli.main; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    program = "import sys, quantseg.cli.commands; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"numpy", "onnx", "onnx_ir", "onnxruntime", "matplotlib", "PIL", "jinja2", "scipy", "torch", "tabulate"}
     assert not heavy & set(found.stdout.split())

@@ -11,8 +11,8 @@ import typer
 
 import quantseg
 from quantseg.calibration.calibrators import CALIBRATORS
+from quantseg.cli.commands import app
 from quantseg.cli.flags import FLAGS, as_flags
-from quantseg.cli.main import app
 from quantseg.data.heads import HEADS
 from quantseg.data.values import RESIZES
 from quantseg.mixed_precision.targets import TARGETS

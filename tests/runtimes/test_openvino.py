@@ -53,7 +53,7 @@ def test_the_package_is_not_imported_before_it_is_needed() -> None:
     """In a fresh process: here another test may have needed it."""
     import subprocess
 
-    modules = "quantseg.cli.main, quantseg.evaluation.tool_comparison, quantseg.evaluation.peers"
+    modules = "quantseg.cli.commands, quantseg.evaluation.tool_comparison, quantseg.evaluation.peers"
     code = f"import sys, {modules}; print({{'openvino', 'nncf'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

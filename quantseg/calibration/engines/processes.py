@@ -2,29 +2,32 @@
 
 import functools
 import itertools
-import multiprocessing
+import pickle
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from quantseg.errors import CalibrationError
+from quantseg.runtimes import workers
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
-_make_step: Callable[[], Callable[[Any], Any]]
-"""Makes this worker process's step; set once when the process starts."""
+_step: Callable[[], Callable[[Any], Any]]
+"""This worker process's step, made when the first shard comes."""
 
 
-def _start(make_step: Callable[[], Callable[[Any], Any]]) -> None:
-    global _make_step
-    _make_step = functools.cache(make_step)
+def _start(file: Path) -> None:
+    global _step
+    _step = functools.cache(lambda: pickle.loads(file.read_bytes())())
 
 
 def _work(shard: Any) -> Any:
-    return _make_step()(shard)
+    return _step()(shard)
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,24 @@ class Processes:
 
         Raises the first exception of a shard, and CalibrationError where a worker dies (out of memory, for instance).
         """
-        context = multiprocessing.get_context("spawn")
         waiting = iter(shards)
-        with ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start, initargs=(make_step,)) as pool:
-            running: set[Future[Any]] = {pool.submit(_work, s) for s in itertools.islice(waiting, 2 * self.workers)}
-            try:
-                while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-                        running |= {pool.submit(_work, s) for s in itertools.islice(waiting, 1)}
-            except BrokenProcessPool as error:
-                raise CalibrationError(
-                    "a worker process died, most often for want of memory; use fewer engine=processes:…"
-                ) from error
-            finally:
-                for future in running:
-                    future.cancel()
+        # In a file, not an argument: while a worker reads large arguments, the next one is not started.
+        with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+            file = Path(folder) / "step"
+            file.write_bytes(pickle.dumps(make_step))
+            with workers.pool(self.workers, _start, file) as pool:
+                give = functools.partial(workers.submit, pool, _work)
+                running: set[Future[Any]] = {give(shard) for shard in itertools.islice(waiting, 2 * self.workers)}
+                try:
+                    while running:
+                        done, running = wait(running, return_when=FIRST_COMPLETED)
+                        for future in done:
+                            yield future.result()
+                            running |= {give(shard) for shard in itertools.islice(waiting, 1)}
+                except BrokenProcessPool as error:
+                    raise CalibrationError(
+                        "a worker process died, most often for want of memory; use fewer engine=processes:…"
+                    ) from error
+                finally:
+                    for future in running:
+                        future.cancel()

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -31,6 +30,7 @@ from quantseg.evaluation.peers.silence import silence
 from quantseg.files import replacing
 from quantseg.graph import load, to_bytes
 from quantseg.runtimes import RUNTIMES
+from quantseg.runtimes.onnxruntime_package import onnxruntime
 
 CALIBRATORS = {
     "minmax": CalibrationMethod.MinMax,

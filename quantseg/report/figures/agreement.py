@@ -1,11 +1,10 @@
 """Agreement of every image, sorted: shows whether a few outliers or all images differ."""
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, INT8_COLOUR, QUIET, draw
+from quantseg.report.figures.canvas import FAINT, INT8_COLOUR, QUIET, Axes, draw
 from quantseg.report.tables import percent
 
 

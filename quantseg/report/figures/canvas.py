@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from html import escape
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Drawing
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from quantseg.report.document import Figure
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+Axes: TypeAlias = "matplotlib.axes.Axes"
 
 INK = "#010101"
 QUIET = "#020202"
@@ -68,8 +68,13 @@ def draw_row(
 ) -> Figure:
     """Panels side by side that share the y axis, each drawn by its `paint`.
 
-    With several panels, the legend above them is that of the first.
+    With several panels, the legend above them is that of the first. matplotlib is imported by the first figure: it
+    takes long to load, and writes a list of the system's fonts below ~/.cache.
     """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Drawing
+
     with mpl.rc_context(_STYLE):
         drawing = Drawing(figsize=(width, height), layout="constrained")
         drawing.patch.set_alpha(0)

@@ -1,11 +1,10 @@
 """IoU of each class, float beside int8; without labels, the agreement of each class."""
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, draw
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, Axes, draw
 from quantseg.report.tables import percent, shortened
 
 _THICKNESS = 0.36

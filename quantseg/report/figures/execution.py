@@ -1,10 +1,8 @@
 """Where the time goes: the share of each kind of work, one bar for each model."""
 
-from matplotlib.axes import Axes
-
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, WARNING, draw
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, WARNING, Axes, draw
 from quantseg.report.tables import percent
 from quantseg.runtimes.execution import Kind
 

@@ -1,11 +1,10 @@
 """Median latency of each model, with the spread from the 10th to the 90th percentile."""
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FLOAT_COLOUR, INK, INT8_COLOUR, draw
+from quantseg.report.figures.canvas import FLOAT_COLOUR, INK, INT8_COLOUR, Axes, draw
 from quantseg.report.tables import milliseconds, ratio, shortened
 
 _NAME_WIDTH = 26

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-
 from quantseg.mixed_precision.budget import Budget, Point
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, PAPER, QUIET, WARNING, draw
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, PAPER, QUIET, WARNING, Axes, draw
 from quantseg.report.tables import percent
 
 _ROOM = 0.08

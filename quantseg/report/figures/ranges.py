@@ -1,10 +1,8 @@
 """Histograms of the tensors with the lowest estimated SQNR, with their clip ranges."""
 
-from matplotlib.axes import Axes
-
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FLOAT_COLOUR, INT8_COLOUR, QUIET, WARNING, draw
+from quantseg.report.figures.canvas import FLOAT_COLOUR, INT8_COLOUR, QUIET, WARNING, Axes, draw
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
 from quantseg.report.tables import decibels, percent, real, shortened
 

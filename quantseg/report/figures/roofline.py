@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, draw
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, Axes, draw
 from quantseg.report.roofline import label, plain_name
 from quantseg.report.tables import percent, shortened
 from quantseg.runtimes.execution import ExecutedNode

@@ -4,11 +4,19 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-
 from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, QUIET, WARNING, draw_row
+from quantseg.report.figures.canvas import (
+    FAINT,
+    FLOAT_COLOUR,
+    INT8_COLOUR,
+    MIXED,
+    PAPER,
+    QUIET,
+    WARNING,
+    Axes,
+    draw_row,
+)
 from quantseg.report.tables import decibels, percent, telling
 
 _NAME_WIDTH = 34
