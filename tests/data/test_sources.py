@@ -159,7 +159,7 @@ def test_names_sort_as_the_arrays_stand() -> None:
         (3, "data=int: is no data; give a folder, a Dataset or an iterable of arrays"),
         (None, "data=NoneType: is no data"),
         ([np.zeros(4, np.float32)], "data: array 0 has 1 axes; give model inputs of 4 axes, or 3 without batch"),
-        ([ARRAYS[0], np.zeros((1, 1, 3, 4, 4), np.float32)], "data: array 1 has 5 axes"),
+        ([ARRAYS[0], np.zeros((1, 1, 1, 3, 4, 4), np.float32)], "data: array 1 has 6 axes"),
         ([object()], "data: entry 0 is no array but object"),
         ([{"x": ARRAYS[0]}], "data: entry 0 is no array but dict"),
     ],

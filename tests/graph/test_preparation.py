@@ -219,11 +219,9 @@ def test_big_external_weights_pass_through(tmp_path: Path, monkeypatch: pytest.M
     assert_same(run(prepared, x), run(model, x))
 
 
-@pytest.mark.parametrize("kind", ["float16", "double"])
-def test_other_floats_are_refused_in_one_line(kind: str) -> None:
-    weight = {"w": W.astype(np.float16 if kind == "float16" else np.float64)}
-    cast = f"k = Cast<to={onnx.TensorProto.DataType.Value(kind.upper())}>(x) c = Conv(k, w) y = Cast<to=1>(c)"
-    with pytest.raises(ModelError, match=f"'w' is {kind}; export"):
-        prepare(graph(cast, **weight))
-    with pytest.raises(ModelError, match=f"'x' is {kind}; export"):
-        prepare(graph("y = Relu(x)", x=f"{kind}[1,2,6,6]", y=f"{kind}[]"))
+def test_double_precision_is_refused_in_one_line() -> None:
+    cast = f"k = Cast<to={onnx.TensorProto.DOUBLE}>(x) c = Conv(k, w) y = Cast<to=1>(c)"
+    with pytest.raises(ModelError, match="'w' is double; export"):
+        prepare(graph(cast, w=W.astype(np.float64)))
+    with pytest.raises(ModelError, match="'x' is double; export"):
+        prepare(graph("y = Relu(x)", x="double[1,2,6,6]", y="double[]"))

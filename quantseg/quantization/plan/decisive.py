@@ -10,22 +10,28 @@ import onnx_ir as ir
 
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 
-_STEPS = frozenset({"Floor", "Ceil", "Round", "Equal"})
+_STEPS = frozenset({"Floor", "Ceil", "Round"})
 _PASSED_ON = (Kind.MOVEMENT, Kind.CLAMP, Kind.JOIN)
 
 
-def decisive(decisions: Mapping[ir.Node, IntegerForm | KeptFloat]) -> Iterator[tuple[ir.Node, str]]:
-    """The integer nodes that compute or move values which are read exactly, each with the reason to stay float."""
+def decisive(
+    decisions: Mapping[ir.Node, IntegerForm | KeptFloat], *, comparing: bool = True
+) -> Iterator[tuple[ir.Node, str]]:
+    """The integer nodes that compute or move values which are read exactly, each with the reason to stay float.
+
+    comparing: whether Equal counts, too; not where unpooling was rewritten to comparisons for the sake of speed.
+    """
     for node in decisions:
-        for value in _read_exactly(node):
+        for value in _read_exactly(node, comparing):
             for producer in _makers(value, decisions):
                 yield producer, f"{producer.op_type}: {node.name} reads it exactly, and rounding makes jumps there"
 
 
-def _read_exactly(node: ir.Node) -> tuple[ir.Value, ...]:
+def _read_exactly(node: ir.Node, comparing: bool) -> tuple[ir.Value, ...]:
     """The float tensors in which a node tells apart values that may be next to each other."""
     positions = node.op_type == "MaxPool" and len(node.outputs) > 1 and bool(node.outputs[1].uses())
-    if not (node.op_type in _STEPS or positions or _is_cast_to_integers(node)):
+    compared = comparing and node.op_type == "Equal"
+    if not (node.op_type in _STEPS or compared or positions or _is_cast_to_integers(node)):
         return ()
     return tuple(value for value in node.inputs if value is not None and value.dtype == ir.DataType.FLOAT)
 

@@ -152,6 +152,10 @@ def test_a_pair_that_is_not_lowered_names_its_reason_in_the_plan() -> None:
     made = quantised.make(model, feeds)
     why = "the windows of its MaxPool overlap or leave gaps"
     (unpool,) = (node.name for node in made.plan.nodes if node.op_type == "MaxUnpool")
-    assert made.plan.kept_float == {f"MaxUnpool: {why}": 1, f"MaxPool: for {unpool}: {why}": 1}
+    (pool,) = (node.name for node in made.plan.nodes if node.op_type == "MaxPool")
+    exact = f"Conv: {pool} reads it exactly, and rounding makes jumps there"
+    assert made.plan.kept_float == {exact: 1, f"MaxUnpool: {why}": 1, f"MaxPool: for {unpool}: {why}": 1}
     actual, expected = quantised.optimised(made.model, feeds[0])[0], graphs.run(model, feeds[0])[0]
-    assert np.square(actual - expected).mean() <= np.square(expected).mean() / 10  # a tie moves a value
+    assert (
+        np.square(actual - expected).mean() <= np.square(expected).mean() / 10
+    )  # windows that overlap write one place twice
