@@ -36,19 +36,19 @@ def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
     """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError."""
     fusing = options.target.fusing
     if isinstance(model, FloatModel):
+        given = model.with_inputs(options.inputs) if options.inputs else model
         if model.prepared.fused == (None if fusing is None else fusing.activations):
-            return model
-        again = read_float_model(model.source, fusing=fusing)
-        return replace(again, recipe=model.recipe, input=model.input)
+            return given
+        return replace(given, prepared=read_float_model(model.source, fusing=fusing).prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
-        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing
+        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe, options.inputs), fusing=fusing
     )
 
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
     """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
-    images = opener(data, limit=options.limit)(model.recipe, model.input)
+    images = opener(data, limit=options.limit)(model.recipe, model.inputs)
     choice = options.choice or Choice().with_grid(options.settings)
     return Calibrated(model, calibrate(model, choice, options.context(images), partial=partial), images)
 
