@@ -46,8 +46,10 @@ def evaluate(
     """
     how = chosen(options, words)
     default = model.recipe if isinstance(model, FloatModel) else None
+    known = model.constants if isinstance(model, FloatModel) else {}
     with as_file(model) as reference, as_file(quantised) as path:
-        one = model_files.ModelWithRecipe.read(path, RecipeSource.of(recipe), default)
+        source = RecipeSource.of(recipe, {**known, **how.inputs})
+        one = model_files.ModelWithRecipe.read(path, source, default)
         return model_files.evaluate_beside(reference, one, how.judging(data), how.context())
 
 
@@ -70,7 +72,7 @@ def benchmark(
     """
     turns, how = parted(latency.Turns, options, words)
     context = replace(how.context(), runtime=runtime_named(runtime))
-    return fed.benchmark_models(models, RecipeSource.of(recipe), turns, context)
+    return fed.benchmark_models(models, RecipeSource.of(recipe, how.inputs), turns, context)
 
 
 def compare(
@@ -147,21 +149,27 @@ def simulate(
     simulation, how = parted(simulating.Simulating, options, words)
     with as_file(model) as path:
         images = opener(data, limit=how.limit)
-        return simulating.simulate(path, images, RecipeSource.of(recipe), simulation, how.context())
+        return simulating.simulate(path, images, RecipeSource.of(recipe, how.inputs), simulation, how.context())
 
 
 def explain(
-    model: AnyModel, node: str, *, data: object = None, recipe: Recipe = None, **words: "Unpack[of.ExplainWords]"
+    model: AnyModel,
+    node: str,
+    *,
+    data: object = None,
+    recipe: Recipe = None,
+    inputs: Mapping[str, object] | None = None,
+    **words: "Unpack[of.ExplainWords]",
 ) -> explanation.Explanation:
     """Shows how one output value of a node is computed: integer inputs, products, sum, multiplier, clamp, real value.
 
     node: name of the node or of one of its output tensors. data: its first image is the input; None: random input.
-    Keyword arguments: the fields of Explaining. Raises ModelError, PlanError.
+    inputs: as in Options. Keyword arguments: the fields of Explaining. Raises ModelError, PlanError.
 
     >>> qs.explain("int8.onnx", "conv1", data="val/").op_type
     'QLinearConv'
     """
-    how, source = explanation.Explaining(**words), RecipeSource.of(recipe)
+    how, source = explanation.Explaining(**words), RecipeSource.of(recipe, inputs)
     with as_file(model) as path:
         if data is None:
             return explanation.explained(simulating.read_program(path), fed.feeds_for(path, source), node, how)
@@ -181,7 +189,8 @@ def inspect(
     >>> qs.inspect("int8.onnx", runs=2).summary.kinds["int8"].nodes > 0
     True
     """
-    context = chosen(options, words).context()
+    how = chosen(options, words)
+    context = how.context()
     with as_file(model) as path:
-        feeds = fed.feeds_for(path, RecipeSource.of(recipe))
+        feeds = fed.feeds_for(path, RecipeSource.of(recipe, how.inputs))
         return inspection.inspect(path, feeds, context.runtime, threads=context.threads, runs=runs)

@@ -144,7 +144,7 @@ def sensitivity(
         raise PlanError(f"fold='{what}': sensitivity measures nodes at the float model's own outputs; leave it out")
     given = calibrated(model, data if calib is None else calib, how)
     limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
-    judged = opener(data, limit=limit)(given.model.recipe, given.model.input)
+    judged = opener(data, limit=limit)(given.model.recipe, given.model.inputs)
     ranges = ranges_of(given.calibration, how.settings, how.choice)
     plain = Candidate.of(given.model, ranges, how.settings)
     candidate = plain if how.effort is None else refined(given, how)

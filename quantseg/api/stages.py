@@ -49,14 +49,15 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
     fusing, without = options.target.fusing, options.target.without
     if isinstance(model, FloatModel):
         fused = None if fusing is None else fusing.activations
+        given = model.with_inputs(options.inputs) if options.inputs else model
         if (model.prepared.fused, model.prepared.without) == (fused, without):
-            return model
+            return given
         again = read_float_model(model.source, fusing=fusing, without=without, run=run_once)
-        return replace(again, recipe=model.recipe, input=model.input)
+        return replace(given, prepared=again.prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
         source if isinstance(source, bytes) else Path(source),
-        replace(RecipeSource.of(recipe), shape=array_shape(data)),
+        replace(RecipeSource.of(recipe, options.inputs), shape=array_shape(data)),
         fusing=fusing,
         without=without,
         run=run_once,
@@ -74,7 +75,7 @@ def run_once(model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str]
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
     """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
-    images = opener(data, limit=options.limit)(model.recipe, model.input)
+    images = opener(data, limit=options.limit)(model.recipe, model.inputs)
     choice = options.choice or Choice().with_grid(options.settings)
     return Calibrated(model, calibrate(model, choice, options.context(images), partial=partial), images)
 

@@ -13,6 +13,7 @@ from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.calibration.observation import ImageId, Observations, Watch, observe
 from quantseg.data import Dataset
+from quantseg.data.model_inputs import without_constants
 from quantseg.errors import CalibrationError
 from quantseg.quantization.float_model import FloatModel, naming
 from quantseg.quantization.plan import QuantSettings, finite_tensors, observable
@@ -47,7 +48,7 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
     The caller removes it once the result is saved. Raises CalibrationError, DataError.
     """
     names = observable(model.prepared.model.graph)
-    if set(names) <= {model.input.name}:
+    if set(names) <= {value.name for value in model.prepared.model.graph.inputs}:
         raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")
     work = _Work(model, context, names)
     with naming(model.name), graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
@@ -61,7 +62,7 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
             track=context.track,
         )
     table = choose_ranges(observations, model.digest, choice)
-    return Calibration(model.digest, model.recipe.to_toml(), context.threads, observations, table)
+    return Calibration(model.digest, model.identity, context.threads, observations, table)
 
 
 def read_calibration(path: Path, model: FloatModel) -> Calibration:
@@ -73,7 +74,9 @@ def checked(calibration: Calibration, model: FloatModel, *, name: str = "the cal
     """The calibration, if it is of this model. Raises CalibrationError for another model or preprocessing."""
     if calibration.model != model.digest:
         raise CalibrationError(f"{name}: was made from another model than {model.name}; calibrate again")
-    if calibration.recipe != model.recipe.to_toml():
+    if calibration.recipe != model.identity:
+        if without_constants(calibration.recipe) == model.recipe.to_toml():
+            raise CalibrationError(f"{name}: was made with other constants; give the same inputs=…, or calibrate again")
         raise CalibrationError(f"{name}: was made with other preprocessing; calibrate again with this recipe")
     return calibration
 
@@ -126,8 +129,8 @@ class _Work:
             if partial is None or time.monotonic() - last < SAVE_EVERY_SECONDS:
                 return
             table = choose_ranges(total, self.model.digest, cheapest)
-            recipe = self.model.recipe.to_toml()
-            file.write(Calibration(self.model.digest, recipe, self.context.threads, total, table), partial)
+            done = Calibration(self.model.digest, self.model.identity, self.context.threads, total, table)
+            file.write(done, partial)
             last = time.monotonic()
 
         return save

@@ -16,6 +16,7 @@ import numpy as np
 from quantseg.calibration.choosing import Choice, choose_ranges
 from quantseg.calibration.histogram import Histogram, bin_of, exponent_of
 from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
+from quantseg.data.model_inputs import without_constants
 from quantseg.errors import CalibrationError
 from quantseg.files import write_text
 from quantseg.quantization.affine import Range, params_from_range
@@ -30,7 +31,7 @@ _NOT_OURS = (ArithmeticError, AttributeError, CalibrationError, LookupError, Rec
 
 @dataclass(frozen=True)
 class Calibration:
-    """The contents of a calibration file. model: SHA-256 of the float model. recipe: the preprocessing, as TOML.
+    """The contents of a calibration file. model: SHA-256 of the float model. recipe: how its inputs are made, as text.
 
     threads: of the runtime that computed the tensors.
     """
@@ -71,6 +72,8 @@ def merge(a: Calibration, b: Calibration) -> Calibration:
     """
     if a.model != b.model:
         raise CalibrationError("the calibrations are of different models; calibrate both parts with one model")
+    if a.recipe != b.recipe and without_constants(a.recipe) == without_constants(b.recipe):
+        raise CalibrationError("the calibrations used different constants; calibrate both with the same inputs=…")
     if a.recipe != b.recipe:
         raise CalibrationError("the calibrations used different preprocessing; calibrate both with one recipe")
     if a.observations.tensors != b.observations.tensors:

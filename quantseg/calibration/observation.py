@@ -98,8 +98,9 @@ class Observations:
 class Watch:
     """What each worker needs: the images, and a float model whose outputs are the tensors to observe.
 
-    tensors: their names in the graph's order, so that the first one with NaN is where it arises. finite: those in which
-    an infinity is an error. threads: of the runtime, the same in every worker, as the order of float sums may depend on
+    input_name: of the input that takes the image. tensors: their names in the graph's order, so that the first one with
+    NaN is where it arises. finite: those in which an infinity is an error. threads: of the runtime, the same in every
+    worker, as the order of float sums may depend on
     it. alone: whether a single worker has the machine to itself.
     """
 
@@ -119,9 +120,9 @@ class Watch:
 
     def _observe(self, session: Session, index: int) -> Observations:
         item = self.dataset.load(index)
-        computed = [name for name in self.tensors if name != self.input_name]
-        values = dict(zip(computed, session.run({self.input_name: item.tensor}, computed), strict=True))
-        values[self.input_name] = item.tensor
+        feeds = item.feeds(self.input_name)
+        computed = [name for name in self.tensors if name not in feeds]
+        values = dict(zip(computed, session.run(feeds, computed), strict=True)) | feeds
         histograms, channels, infinite = {}, {}, set()
         for name in self.tensors:
             extrema = _extrema(values[name])

@@ -53,7 +53,7 @@ def compare(
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
     machine = provenance(*used)
     versions = ", ".join(f"{package} {machine.packages[package]}" for package in used)
-    counts = len(given.calibration.observations.images), len(images(loaded.recipe, loaded.input).names)
+    counts = len(given.calibration.observations.images), len(images(loaded.recipe, loaded.inputs).names)
     console.say(
         f"\n{counts[0]} images to calibrate, {counts[1]} to compare; {machine.processor}; "
         f"{options.threads or default_threads()} threads\n{versions}\n"

@@ -21,6 +21,7 @@ FLAGS = {
     "full_range_weights=True": "--full-range-weights",
     "ignore_index=": "--ignore-index",
     "include=": "--include",
+    "inputs=": "--input",
     "int8_everywhere=True": "--int8-everywhere",
     "json=": "--json",
     "labels=True": "--labels",

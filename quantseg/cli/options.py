@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,6 +61,14 @@ _RECIPE = (
     _flag("mean", str | None, "One number, or one per channel: 0.485,0.456,0.406."),
     _flag("std", str | None, "One number, or one per channel."),
     _flag("resize", str | None, "nearest, bilinear, bicubic, lanczos or box."),
+    _flag("input_name", str | None, "The input that takes the image."),
+    _flag(
+        "inputs",
+        list[str] | None,
+        "Another input, for all images: scale=0.5 or prior=FILE.npy. May be given for several.",
+        metavar="NAME=VALUE",
+        word="--input",
+    ),
     _flag("output_name", str | None, "The output that holds the segmentation."),
     _flag("head", str | None, "argmax, threshold, multilabel or labels."),
     _flag("threshold", float | None, "For head threshold and multilabel, on the model's output."),
@@ -163,8 +171,8 @@ def _gathering(
 
 
 def _recipe_source(
-    *, recipe: Path | None, output_name: str | None, size: str | None, mean: str | None, std: str | None,
-    classes: str | None, **plain: object,
+    *, recipe: Path | None, input_name: str | None, inputs: list[str] | None, output_name: str | None,
+    size: str | None, mean: str | None, std: str | None, classes: str | None, **plain: object,
 ) -> "RecipeSource":  # fmt: skip
     from quantseg.data.recipe import parse_numbers, parse_size
     from quantseg.quantization.float_model import RecipeSource
@@ -175,7 +183,26 @@ def _recipe_source(
         "std": None if std is None else parse_numbers(std),
         "classes": None if classes is None else tuple(name.strip() for name in classes.split(",")),
     }
-    return RecipeSource(recipe, {**plain, **parsed, "output": output_name})
+    flags = {**plain, **parsed, "input": input_name, "output": output_name}
+    return RecipeSource(recipe, flags, _constants(inputs or ()))
+
+
+def _constants(words: Iterable[str]) -> dict[str, object]:
+    """Name → number or path of a file, from NAME=VALUE. Raises DataError."""
+    from quantseg.errors import DataError
+
+    found: dict[str, object] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not (name and sign and value):
+            raise DataError(f"--input {word!r} has no {'value' if name else 'name'}; give NAME=NUMBER or NAME=FILE.npy")
+        if name in found:
+            raise DataError(f"--input {name} was given twice; give it once")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = Path(value)
+    return found
 
 
 def _options(**given: Any) -> "Options":

@@ -107,7 +107,7 @@ class _Parts:
         from quantseg.report import Reporting
 
         note = self.note
-        if note is None and self.judged(model.recipe, model.input).load(0).mask is None:
+        if note is None and self.judged(model.recipe, model.inputs).load(0).mask is None:
             note = "without its masks: agreement only, no accuracy"
         return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer)
 

@@ -49,7 +49,7 @@ def sensitivity(
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
     loaded = api.load(model, source, data=data, options=options)
-    judged = opener(data, limit=images)(loaded.recipe, loaded.input)
+    judged = opener(data, limit=images)(loaded.recipe, loaded.inputs)
     given = api.calibrate(loaded, calib or data, options=options)
     measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
     console.say(tables.terminal(_HEADERS, _rows(measured, top)))
@@ -58,7 +58,7 @@ def sensitivity(
     if json is not None:
         told = {
             "float_sha256": loaded.digest,
-            "recipe": loaded.recipe.to_toml(),
+            "recipe": loaded.identity,
             "settings": options.settings.to_json(),
             "calibrator": given.calibration.table.calibrator,
             "calibrated_on": list(calibrated_on),

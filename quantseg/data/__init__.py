@@ -21,6 +21,7 @@ from quantseg.data.layouts.images import IMAGES
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.layouts.recognition import locate
 from quantseg.data.layouts.voc import VOC
+from quantseg.data.model_inputs import ModelInputs
 from quantseg.data.recipe import Recipe
 from quantseg.data.samples import Sample, Samples
 from quantseg.errors import DataError
@@ -31,6 +32,7 @@ __all__ = [
     "Dataset",
     "Item",
     "Layout",
+    "ModelInputs",
     "NoImages",
     "Sample",
     "Samples",
@@ -52,11 +54,11 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def open_dataset(
-    path: Path, recipe: Recipe, *, inputs: TensorSpec, limit: int | None = None, masks: bool = True
+    path: Path, recipe: Recipe, *, inputs: ModelInputs | TensorSpec, limit: int | None = None, masks: bool = True
 ) -> Dataset:
     """The dataset as model inputs; hidden files and files of other kinds are skipped.
 
-    path: a folder, or LAYOUT:FOLDER#SPLIT. recipe: completed. inputs: the model's input that takes the image.
+    path: a folder, or LAYOUT:FOLDER#SPLIT. recipe: completed. inputs: the model's; a spec is that of its only input.
     limit: at most so many images, evenly spread over the sorted names. masks: whether to look for masks; calibration
     needs none. Where the layout has an id for ignored pixels, they get the recipe's ignore_index instead.
     Raises DataError where the folder is missing, has no images or arrays, fits no layout or several, has several splits
@@ -65,9 +67,9 @@ def open_dataset(
     name, where = locate(parse_address(path, LAYOUTS), LAYOUTS)
     find = LAYOUTS[name].find
     if find is None:
-        return open_arrays(where.place, recipe, inputs, limit=limit, masks=masks)
+        return open_arrays(where.place, recipe, ModelInputs.of(inputs), limit=limit, masks=masks)
     samples = _limited(find(where.place, where.split, masks), limit)
-    return open_inputs(samples, recipe, inputs, place=where.place)
+    return open_inputs(samples, recipe, ModelInputs.of(inputs), place=where.place)
 
 
 def open_samples(

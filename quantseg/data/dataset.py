@@ -1,6 +1,7 @@
 """Datasets: named items, each loaded on demand."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -12,17 +13,23 @@ from quantseg.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One input of the model.
+    """What the model is given once.
 
-    tensor: the model's input, batch axis included. image: the image at the model's size, uint8 (H, W, 3) RGB, or None
-    where the item was an array. mask: at the tensor's height and width, int64 class ids (H, W), or (classes, H, W) of
-    zeros and ones where the output head's masks overlap; None without masks.
+    tensor: the input that takes the image, batch axis included. image: the image at the model's size, uint8 (H, W, 3)
+    RGB, or None where the item was an array. mask: at the tensor's height and width, int64 class ids (H, W), or
+    (classes, H, W) of zeros and ones where the output head's masks overlap; None without masks. others: the model's
+    other inputs, by name.
     """
 
     name: str
     tensor: NDArray[Any]
     image: NDArray[np.uint8] | None
     mask: NDArray[np.int64] | None
+    others: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def feeds(self, image: str) -> dict[str, NDArray[Any]]:
+        """All inputs of the model by name. image: the name of the input that takes the image."""
+        return {image: self.tensor, **self.others}
 
 
 class Dataset(Protocol):

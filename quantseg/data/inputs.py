@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-from quantseg.data.dataset import Item
+from quantseg.data.dataset import Dataset, Item
 from quantseg.data.masks import fit_mask
+from quantseg.data.model_inputs import ModelInputs, with_all_inputs
 from quantseg.data.preprocess import resize, shown, to_tensor
 from quantseg.data.recipe import Recipe
 from quantseg.data.samples import Samples, renamed
 from quantseg.errors import DataError
-from quantseg.graph import TensorSpec
 
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """Samples as a dataset for a model. recipe: completed. dtype: of the model's input."""
+    """Samples as a dataset for a model. recipe: completed. dtype: of the model's input that takes the image."""
 
     samples: Samples
     recipe: Recipe
@@ -42,16 +42,16 @@ class ImageInputs:
         return Item(row.name, to_tensor(resized, self.recipe.input, self.dtype), shown(resized), labels)
 
 
-def open_inputs(samples: Samples, recipe: Recipe, inputs: TensorSpec, *, place: object) -> ImageInputs:
-    """Samples as a dataset for the model's input. place: where they are from; error messages begin with it.
+def open_inputs(samples: Samples, recipe: Recipe, inputs: ModelInputs, *, place: object) -> Dataset:
+    """Samples as a dataset for the model's inputs. place: where they are from; error messages begin with it.
 
     Raises DataError where the model's number of channels is not that of images, and where masks have ignored pixels but
     the recipe has no ignore_index.
     """
     if recipe.input.channels is None:
-        raise DataError(f"{place}: images have 1 or 3 channels, input {inputs} has others; give .npy arrays")
+        raise DataError(f"{place}: images have 1 or 3 channels, input {inputs.image} has others; give .npy arrays")
     void, output = samples.void, recipe.output
     masked = any(row.mask_place is not None for row in samples.rows)
     if masked and void is not None and output.ignore_index is None and not void < len(output.classes):
         raise DataError(f"{place}: its masks ignore pixels of id {void}, the recipe none; give ignore_index={void}")
-    return ImageInputs(samples, recipe, inputs.dtype)
+    return with_all_inputs(ImageInputs(samples, recipe, inputs.image.dtype), inputs)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from quantseg.errors import DataError
 
+MAX_ITEMS = 1 << 28
+"""Larger arrays are refused before memory is allocated (268 million elements, 1 GiB of float32)."""
 _MAX_HEADER = 4096
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -48,6 +50,15 @@ def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None
                 raise DataError(f"{path}: has {len(keys)} arrays and none named {key!r}; name the model's input so")
             member = archive.namelist()[keys.index(chosen)]
             return _read(path, lambda: archive.open(member), max_items, check)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def names_in_npz(path: Path) -> tuple[str, ...]:
+    """The names of the arrays in an .npz file. Raises DataError naming the file where it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(name.removesuffix(".npy") for name in archive.namelist())
     except _DAMAGE as error:
         raise _damaged(path, error) from error
 

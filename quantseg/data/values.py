@@ -1,4 +1,4 @@
-"""The values of a recipe. None means: resolved from the model by `recipe.signature.complete`."""
+"""The values of a recipe. None means: resolved from the model by `recipe.signature.complete`, or found there anew."""
 
 import math
 import reprlib
@@ -33,8 +33,9 @@ class InputRecipe:
     """From an image to the input tensor: x = (pixel · scale − mean) / std, pixel in 0…255.
 
     size: (height, width) in pixels. layout: NCHW, NHWC, or NCDHW for volumes, which are arrays. channels: a key of
-    CHANNELS. mean, std: one number, or one per channel in the order of `channels`. resize: Pillow's filter. Raises
-    RecipeError for a value that is not allowed.
+    CHANNELS. mean, std: one number, or one per channel in the order of `channels`. resize: Pillow's filter. name: of
+    the input that takes the image; None: the one that looks like an image. Raises RecipeError for a value that is not
+    allowed.
     """
 
     size: tuple[int, int] | None = None
@@ -44,6 +45,7 @@ class InputRecipe:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     resize: str = "bilinear"
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None:

@@ -71,6 +71,8 @@ class Evaluation:
         if None not in scores:
             before, after = (100 * float(score or 0) for score in scores)
             lines.append(f"  mean IoU against the labels: float {before:.2f} %, int8 {after:.2f} %")
+        if self.judged.note:
+            lines.append(f"  {self.judged.note}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:

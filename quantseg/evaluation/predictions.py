@@ -110,7 +110,7 @@ def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
     """
     head = head_of(recipe.output)
     names = head.outputs(recipe.output, session.outputs)
-    outputs = tuple(session.run({image_input(session.inputs, recipe.input).name: item.tensor}, names))
+    outputs = tuple(session.run(item.feeds(image_input(session.inputs, recipe.input).name), names))
     check_finite(names, outputs, item.name)
     masks = head.masks(outputs, recipe.output)
     truth = None if item.mask is None else _fitted(item.mask, masks, item.name)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from quantseg import graph
-from quantseg.data import Dataset, Subset, open_dataset
+from quantseg.data import Dataset, ModelInputs, Subset, open_dataset
 from quantseg.data.folder import choose
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError, ModelError
@@ -63,7 +63,7 @@ def split_fifth(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def open_parts(
-    root: Path, data: str, recipe: Recipe, inputs: TensorSpec, *, limit: int, masks: bool = True
+    root: Path, data: str, recipe: Recipe, inputs: ModelInputs | TensorSpec, *, limit: int, masks: bool = True
 ) -> tuple[Dataset, Dataset]:
     """The images to calibrate on and, with their masks, those to judge on: at most `limit` each, evenly spread.
 

@@ -86,7 +86,9 @@ class ToolComparison(tuple[ComparedModel, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {_row(one)}' for one in self)}"
+        notes = dict.fromkeys(one.evaluation.judged.note for one in self if one.evaluation is not None)
+        lines = [*map(_row, self), *filter(None, notes)]
+        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {line}' for line in lines)}"
 
 
 def _row(one: ComparedModel) -> str:
@@ -140,9 +142,9 @@ def compare_tools(
     compared = {entry.key: _judged(entry, model, data, context) for entry in entries}
     alive = {e.key: e.model.path for e in entries if e.model.path is not None and compared[e.key].failed is None}
     runtimes = {entry.key: RUNTIMES[entry.runtime] for entry in entries}
-    own = {model.input.name: data.load(0).tensor}
+    own = data.load(0).feeds(model.input.name)
     feeds = {
-        e.key: own if e.taken is None else {e.taken.input.name: e.taken.dataset.load(0).tensor}
+        e.key: own if e.taken is None else e.taken.dataset.load(0).feeds(e.taken.input.name)
         for e in entries
         if e.key in alive
     }
@@ -185,7 +187,7 @@ def compare_made(
                 replace(saved["qdq"], runtime="openvino", ours=False),
                 Entry(NNCF, nncf_model(model, context, place / "nncf.xml"), "openvino"),
             ]
-        data = images(model.recipe, model.input)
+        data = images(model.recipe, model.inputs)
         return compare_tools(model, entries, data, context, rounds=how.rounds)
 
 
@@ -279,7 +281,7 @@ class _Feeds:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         total = len(self.data.names)
         for index in self.track(range(total), total=total, what=self.what):
-            yield {self.model.input.name: self.data.load(index).tensor}
+            yield self.data.load(index).feeds(self.model.input.name)
 
 
 def _reason(error: QuantSegError, model: Path | bytes) -> str:

@@ -1,18 +1,23 @@
-"""Random model inputs, for measuring latency and for profiling, where the values do not matter."""
+"""Random model inputs, for measuring latency and for profiling, where the values do not matter.
 
-from collections.abc import Iterable, Mapping
+Other inputs than the image are the constants that are given for them; without these, numbers and vectors are ones: a
+scale, a size or a count of one is one that most models take.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quantseg import graph
 from quantseg.calibration.context import Context
-from quantseg.data.recipe import image_input
+from quantseg.data import ModelInputs
 from quantseg.errors import ModelError
-from quantseg.graph import TensorSpec
-from quantseg.quantization.float_model import RecipeSource, resolve_recipe
+from quantseg.quantization.float_model import RecipeSource, inputs_of, resolve_recipe
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.runtimes.latency import Timings, Turns, benchmark, random_feeds
 
@@ -20,19 +25,30 @@ from quantseg.runtimes.latency import Timings, Turns, benchmark, random_feeds
 def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, NDArray[Any]]:
     """Random inputs of the model's shapes, the same on every call.
 
-    source: of the recipe, which gives the sizes that the model leaves open. Raises ModelError or
-    RecipeError where neither model nor recipe gives a size.
+    source: of the recipe, which gives the sizes that the model leaves open, and of constants. Raises ModelError or
+    RecipeError where neither model nor recipe gives a size, DataError for a constant that does not fit.
     """
+    given = source or RecipeSource()
     model = graph.load(path)
-    inputs, _ = graph.signature(model)
-    if not any(size is None for spec in inputs for size in spec.shape):
-        return random_feeds(inputs)
-    recipe = resolve_recipe(model, str(path), source or RecipeSource()).input
-    image = image_input(inputs, recipe)
-    assert recipe.size is not None
-    batch, channels = image.shape[0], 1 if recipe.channels == "GRAY" else 3
-    shape = (batch, channels, *recipe.size) if recipe.layout == "NCHW" else (batch, *recipe.size, channels)
-    return random_feeds([TensorSpec(s.name, s.dtype, shape) if s is image else s for s in inputs])
+    specs, _ = graph.signature(model)
+    if not given.inputs and not any(None in spec.shape for spec in specs):
+        most = max(specs, key=lambda spec: len(spec.shape))
+        return drawn(ModelInputs.among(specs, most, {}, model=str(path)), [n or 1 for n in most.shape])
+    recipe = resolve_recipe(model, str(path), given)
+    inputs, image = inputs_of(model, str(path), recipe, given), recipe.input
+    assert image.size is not None
+    batch, channels = inputs.image.shape[0] or 1, 1 if image.channels == "GRAY" else 3
+    shape = (batch, channels, *image.size) if image.layout == "NCHW" else (batch, *image.size, channels)
+    declared = zip(inputs.image.shape, shape, strict=True)
+    return drawn(inputs, tuple(size if fixed is None else fixed for fixed, size in declared))
+
+
+def drawn(inputs: ModelInputs, image: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Random inputs of a model, the same on every call. image: the shape of the input that takes the image."""
+    shapes, fixed = inputs.shapes(image), inputs.fixed(image)
+    random = random_feeds([replace(spec, shape=shapes[spec.name]) for spec in (inputs.image, *inputs.others)])
+    ones = {s.name: np.ones(shapes[s.name], s.dtype) for s in inputs.others if len(s.shape) < 2}
+    return random | ones | fixed
 
 
 def benchmark_models(

@@ -13,12 +13,12 @@ from quantseg.data.recipe import concrete
 from quantseg.errors import ModelError, PlanError, QuantSegError
 from quantseg.graph.preparation import Fusing
 from quantseg.mixed_precision import latency_model as costs
+from quantseg.mixed_precision.feeds import drawn
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.writing import QuantizedModel, written
-from quantseg.runtimes.latency import random_feeds
 
 PORTABLE, ORT_CPU, OPENVINO = "portable", "ort-cpu", "openvino"
 TARGETS = (PORTABLE, ORT_CPU, OPENVINO)
@@ -114,7 +114,7 @@ def fitted(candidate: Candidate, bench: Bench, objective: Objective) -> Candidat
         found = costs.fit(candidate, shapes, bench, objective=objective, qformats=qformats)
         placed = written(found.by_parts)
         notes += found.fit.notes
-        problem = _problem(placed.model, shapes, bench)
+        problem = _problem(placed, bench)
         if problem is None:
             done, more = (
                 (placed.candidate, ()) if objective == "int8-everywhere" else _faster(placed, found, bench, objective)
@@ -140,7 +140,7 @@ def _faster(
         ruled = written(found.by_rule)
         if ruled.plan == placed.plan:
             return placed.candidate, ()
-        feeds = _feeds(placed.model, input_shapes(placed.candidate.model))
+        feeds = _feeds(placed.candidate.model)
         by_parts, by_rule = costs.compare_latency((placed.model, ruled.model), feeds, bench)
     except QuantSegError as error:
         return placed.candidate, (f"the placement by rule cannot be timed beside it: {error}",)
@@ -173,24 +173,23 @@ def bench(options: TargetOptions, context: Context) -> Bench | None:
 
 
 def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:
-    """Name of the model's input → its shape, with batch size 1 where the model leaves that open."""
-    (spec,) = concrete([model.input], model.recipe.input)
-    return {spec.name: tuple(size or 1 for size in spec.shape)}
+    """Name of each of the model's inputs → its shape, with batch size 1 where the model leaves that open."""
+    (image,) = concrete([model.input], model.recipe.input)
+    return model.inputs.shapes([size or 1 for size in image.shape])
 
 
-def _feeds(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """Random inputs of the model. shapes: of its inputs."""
-    inputs, _ = graph.signature(model)
-    return random_feeds([replace(spec, shape=shapes[spec.name]) for spec in inputs])
+def _feeds(model: FloatModel) -> dict[str, NDArray[Any]]:
+    """Random inputs of the model and of its quantised forms."""
+    return drawn(model.inputs, input_shapes(model)[model.input.name])
 
 
-def _problem(model: ir.Model, shapes: Mapping[str, tuple[int, ...]], bench: Bench) -> ModelError | None:
+def _problem(made: QuantizedModel, bench: Bench) -> ModelError | None:
     """The error with which the runtime fails to open or run the model; None where it succeeds."""
     try:
-        with graph.as_session_source(model) as source:
+        with graph.as_session_source(made.model) as source:
             session = bench.runtime.open(source, threads=bench.threads, spinning=False)
             try:
-                session.run(_feeds(model, shapes))
+                session.run(_feeds(made.candidate.model))
             finally:
                 session.close()
     except ModelError as error:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg import graph
+from quantseg.data import ModelInputs
+from quantseg.data.model_inputs import Array, identity
 from quantseg.data.recipe import (
     METADATA_KEY,
     Recipe,
@@ -22,6 +24,7 @@ from quantseg.data.recipe import (
     recipe_from_toml,
     sized_like,
 )
+from quantseg.data.values import listing
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
@@ -39,19 +42,21 @@ log = logging.getLogger(__name__)
 class RecipeSource:
     """Where the recipe comes from: a TOML file, else the model's metadata; flags override either.
 
-    shape: of an array among the data, which tells a height and width that model and recipe leave open.
+    inputs: name of an input beside the image → its constant: a number, an array or the path of an .npy file. shape: of
+    an array among the data, which tells a height and width that model and recipe leave open.
     """
 
     file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
 
     @staticmethod
-    def of(recipe: "RecipeSource | Path | str | None") -> "RecipeSource":
-        """From a TOML file's path; None is the model's metadata."""
-        if isinstance(recipe, RecipeSource):
-            return recipe
-        return RecipeSource(None if recipe is None else Path(recipe))
+    def of(recipe: "RecipeSource | Path | str | None", inputs: Mapping[str, object] | None = None) -> "RecipeSource":
+        """From a TOML file's path; None is the model's metadata. inputs: more constants."""
+        if not isinstance(recipe, RecipeSource):
+            recipe = RecipeSource(None if recipe is None else Path(recipe))
+        return replace(recipe, inputs={**recipe.inputs, **inputs}) if inputs else recipe
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class FloatModel:
     """A float model, read and prepared.
 
     source: the path of its file, or its bytes. digest: SHA-256 of the source. recipe: completed. input: the tensor that
-    takes the image.
+    takes the image. constants: values of other inputs, see ModelInputs.
     """
 
     source: Path | bytes
@@ -67,6 +72,24 @@ class FloatModel:
     prepared: Prepared
     recipe: Recipe
     input: TensorSpec
+    constants: Mapping[str, Array] = field(default_factory=dict, compare=False)
+
+    @property
+    def inputs(self) -> ModelInputs:
+        """All inputs of the model."""
+        specs, _ = graph.signature(self.prepared.model)
+        return ModelInputs(self.input, tuple(spec for spec in specs if spec.name != self.input.name), self.constants)
+
+    @property
+    def identity(self) -> str:
+        """How the inputs are made, as text: the recipe in TOML and the constants."""
+        return self.recipe.to_toml() + identity(self.constants)
+
+    def with_inputs(self, given: Mapping[str, object]) -> "FloatModel":
+        """The model with more constants. Raises DataError for one that fits no input."""
+        specs, _ = graph.signature(self.prepared.model)
+        more = ModelInputs.among(specs, self.input, given, model=self.name).constants
+        return replace(self, constants={**self.constants, **more})
 
     @property
     def name(self) -> str:
@@ -75,7 +98,8 @@ class FloatModel:
 
     def __str__(self) -> str:
         nodes, output = len(self.prepared.model.graph), self.recipe.output
-        return f"FloatModel {self.name}: {nodes} nodes; takes {self.input}; head {output.head} on {output.name!r}"
+        takes = listing((self.input, *self.inputs.others))
+        return f"FloatModel {self.name}: {nodes} nodes; takes {takes}; head {output.head} on {output.name!r}"
 
 
 def read_float_model(
@@ -89,8 +113,10 @@ def read_float_model(
     """Reads a float model and prepares it for quantization. Raises ModelError, also for a quantised model.
 
     fusing: what the target's runtime fuses; None without a single target. without: rewrites of the graph to leave out.
-    run: tells types and shapes that the graph does not; None leaves them open.
+    run: tells types and shapes that the graph does not; None leaves them open. Raises DataError for constants that do
+    not fit.
     """
+    given = recipe or RecipeSource()
     model = graph.load(source)
     name = str(source) if isinstance(source, Path) else "the model"
     if graph.is_quantised(model):
@@ -103,9 +129,9 @@ def read_float_model(
     if is_half(model, ir.DataType.BFLOAT16):  # which onnxruntime has no kernels for, to compare with
         widen(model)
         source = graph.to_bytes(model)
-    completed = resolve_recipe(model, name, recipe or RecipeSource())
-    inputs, _ = graph.signature(model)
-    specs = concrete(inputs, completed.input)
+    completed = resolve_recipe(model, name, given)
+    inputs = inputs_of(model, name, completed, given)
+    specs = concrete(graph.signature(model)[0], completed.input)
 
     def prepared_graph(of: ir.Model) -> Prepared:
         runs = None if run is None else lambda part, names: run(part, specs, names)
@@ -113,7 +139,16 @@ def read_float_model(
 
     with naming(name):
         prepared = _sized(model, specs, prepared_graph, name)
-    return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
+    return FloatModel(source, digest, prepared, completed, inputs.image, inputs.constants)
+
+
+def inputs_of(model: ir.Model, name: str, recipe: Recipe, source: RecipeSource) -> ModelInputs:
+    """All inputs of a float or quantised model, with the constants of the source. Raises ModelError, DataError.
+
+    name: begins messages. recipe: completed.
+    """
+    specs, _ = graph.signature(model)
+    return ModelInputs.among(specs, image_input(specs, recipe.input), source.inputs, model=name)
 
 
 @contextmanager

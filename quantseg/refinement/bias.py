@@ -51,7 +51,7 @@ def correct_biases(
 
 @dataclass(frozen=True)
 class _Images:
-    """The images of the context, fed to the model's input."""
+    """The images of the context, fed to the model. input_name: of the input that takes the image."""
 
     input_name: str
     context: Context
@@ -60,7 +60,7 @@ class _Images:
         """The arrays that `look` makes of an image's feeds, flattened, averaged over the images. Raises DataError."""
         count, sums = len(self.context.data.names), list[F64]()
         for index in self.context.track(range(count), total=count, what="correcting biases"):
-            seen = look({self.input_name: self.context.data.load(index).tensor})
+            seen = look(self.context.data.load(index).feeds(self.input_name))
             shares = [array.reshape(-1).astype(np.float64) / count for array in seen]
             sums = [a + b for a, b in zip(sums, shares, strict=True)] if sums else shares
         if not sums:

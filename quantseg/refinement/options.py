@@ -42,6 +42,7 @@ class Words(TypedDict, total=False):
     include: Iterable[str]
     exclude: Iterable[str]
     fold: Iterable[str]
+    inputs: Mapping[str, object]
     limit: int
     masks: bool
     engine: str
@@ -113,7 +114,8 @@ class Options:
     one of levels.EFFORTS; None: balanced with images, fast without. qformat: output format; None: that of the target.
     limit: most images to use, evenly spread. engine: where calibration runs, such as serial or processes:4. threads: of
     the runtime; 0: the number of physical cores. seed: of learned rounding. masks: whether label masks beside the
-    images are looked for in an evaluation. track: shows progress.
+    images are looked for in an evaluation. track: shows progress. inputs: constants of other inputs than the image, by
+    name: numbers, arrays or paths of .npy files.
     """
 
     calibrator: str | None = None
@@ -129,6 +131,7 @@ class Options:
     seed: int = 0
     masks: bool = True
     track: Track = quiet
+    inputs: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.effort is not None:

@@ -113,7 +113,7 @@ def report_on(
             place = Path(folder) / f"{name}.onnxruntime.onnx"
             peer = peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat)
             settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
-        judged = JudgedData(images(model.recipe, model.input), taken(made, model, images), how.dataset, how.note)
+        judged = JudgedData(images(model.recipe, model.inputs), taken(made, model, images), how.dataset, how.note)
         subject = Subject(name, model, target, made, given.calibration, peer)
         return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
 
@@ -134,10 +134,10 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     models = {FLOAT: source, INT8: int8_model}
     if peer is not None and peer.path is not None:
         models[PEER] = peer.path
-    own = {model.input.name: data.load(0).tensor}
+    own = data.load(0).feeds(model.input.name)
     feeds = dict.fromkeys(models, own)
     if judged.taken is not None:
-        feeds[INT8] = {judged.taken.input.name: judged.taken.dataset.load(0).tensor}
+        feeds[INT8] = judged.taken.dataset.load(0).feeds(judged.taken.input.name)
     timings = benchmark(models, feeds, runtime=runtime, threads=threads, turns=Turns(rounds=how.rounds), track=track)
 
     def profile() -> dict[str, tuple[ExecutedNode, ...]]:

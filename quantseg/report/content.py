@@ -90,6 +90,7 @@ class Report:
             peer=None if self.peer is None else _peer_summary(self.peer, times.get(PEER)),
             data=self.data,
             note=self.note,
+            judged=self.evaluation.judged.note or None,
         )
 
     def save(self, folder: Path | str) -> tuple[Path, ...]:
@@ -137,7 +138,8 @@ class PeerSummary:
 class Summary:
     """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
 
-    peer: the other quantizer's figures, if it was compared. data, note: as in Report.
+    peer: the other quantizer's figures, if it was compared. data, note: as in Report. judged: which output was judged,
+    where there are several.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Summary:
     peer: PeerSummary | None = None
     data: str | None = None
     note: str | None = None
+    judged: str | None = None
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":

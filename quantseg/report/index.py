@@ -91,8 +91,15 @@ def groups() -> tuple[tuple[str, int], ...]:
 
 
 def remarks(summary: Summary) -> tuple[str, ...]:
-    """Caveats of a row: that the images are not of the model's own data set, or that the peer failed and why."""
-    return tuple(remark for remark in (summary.note, _peer(summary).failed) if remark is not None)
+    """Caveats of a row: which of several outputs was judged, that the images are not of the model's own data set, or
+    that the peer failed and why.
+    """
+    return tuple(remark for remark in (summary.judged, summary.note, _peer(summary).failed) if remark is not None)
+
+
+def judged(summaries: Sequence[Summary]) -> tuple[str, ...]:
+    """For each model with several outputs that could be judged, a line that names the one that was."""
+    return tuple(f"{summary.name}: {summary.judged}" for summary in summaries if summary.judged)
 
 
 def _peer(summary: Summary) -> PeerSummary:

@@ -54,6 +54,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
         text=index.TEXT,
         table=index.report_table(tuple(alone.values())),
         links=_links(alone),
+        judged=index.judged(tuple(alone.values())),
         comparison=comparison if beside else None,
     )
 
@@ -72,6 +73,8 @@ def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = Non
     if alone or not beside:
         table = index.report_table(alone)
         parts += [*(["## Other reports"] if beside else []), index.TEXT, tables.markdown(table.headers, table.rows)]
+        said = [f"- {tables.escaped(line)}" for line in index.judged(alone)]
+        parts += ["\n".join(said)] if said else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -14,9 +14,10 @@ _ALIKE = 0.05
 def verdict(summary: Summary) -> str:
     """Size, speed and agreement, the change in accuracy if there are labels, and the other quantizer's figures.
 
-    A note on the images comes last.
+    Which output was judged, where there are several, and a note on the images come last.
     """
-    return " ".join([_ours(summary), *_peer(summary), *([f"Note: {summary.note}."] if summary.note else [])])
+    judged = [f"{summary.judged[:1].upper()}{summary.judged[1:]}."] if summary.judged else []
+    return " ".join([_ours(summary), *_peer(summary), *judged, *([f"Note: {summary.note}."] if summary.note else [])])
 
 
 def comparison_verdict(summaries: Sequence[Summary]) -> str:

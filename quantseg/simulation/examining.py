@@ -46,7 +46,7 @@ class Examined:
 
 
 def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, *, track: Track = quiet) -> Examined:
-    """Runs the program on every image.
+    """Runs the program on every image. input_name: of the input that takes the image.
 
     Raises DataError without images or where the compared computation shares no tensor; ModelError and PlanError as
     `run` does.
@@ -58,7 +58,7 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
         writing = None if wanted.save is None else stack.enter_context(saved.writing(wanted.save))
         for index in track(range(len(images.names)), total=len(images.names), what="simulating"):
             image = images.load(index)
-            feeds = {input_name: image.tensor}
+            feeds = image.feeds(input_name)
             theirs = {} if wanted.other is None else wanted.other.tensors(image.name, feeds)
             given = given_floats(program, theirs)
             mine: dict[str, Array] = {}

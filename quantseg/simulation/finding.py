@@ -11,6 +11,7 @@ from quantseg.errors import ModelError, PlanError
 from quantseg.graph import as_session_source, expose, load
 from quantseg.graph.preparation import prepare
 from quantseg.runtimes import DEFAULT
+from quantseg.simulation.others import renamed
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import TakenStep, run
 
@@ -51,11 +52,11 @@ def beside(reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Map
     """
     model = prepare(load(reference)).model
     tensor = taken.step.outputs[0].removesuffix(STORED)
-    (name,) = [str(value.name) for value in model.graph.inputs if not value.is_initializer()][:1]
+    names = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
     with as_session_source(expose(model, [tensor])) as source:
         session = DEFAULT.open(source, threads=1, spinning=False)
         try:
-            (found,) = session.run({name: next(iter(feeds.values()))})
+            (found,) = session.run(renamed(feeds, names))
         finally:
             session.close()
     if found.shape != taken.results[0].shape:

@@ -1,6 +1,6 @@
 """What a simulation can be compared with: a runtime, another quantised model, or a saved run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import onnx_ir as ir
@@ -58,6 +58,13 @@ class InRuntime:
         self._exposed.close()
 
 
+def renamed(feeds: Mapping[str, Array], inputs: Sequence[str]) -> dict[str, Array]:
+    """The feeds for a model with these inputs: by name, and those of other names in order."""
+    left = iter([array for name, array in feeds.items() if name not in inputs])
+    missing = [name for name in inputs if name not in feeds]
+    return {name: feeds[name] for name in inputs if name in feeds} | dict(zip(missing, left, strict=False))
+
+
 def _opened(model: ir.Model, runtime: Runtime, threads: int) -> Session:
     with as_session_source(model) as source:
         return runtime.open(source, threads=threads, spinning=False)
@@ -70,8 +77,8 @@ class Simulated:
         self._program, self._rounding, self._processor = program, rounding, processor
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The output tensors of every step of that program, whose input may have another name."""
-        fed = dict(zip(self._program.inputs, feeds.values(), strict=False))
+        """The output tensors of every step of that program, whose inputs may have other names."""
+        fed = renamed(feeds, self._program.inputs)
         taken = run(self._program, fed, rounding=self._rounding, processor=self._processor)
         return {name: found for one in taken for name, found in one.named}
 

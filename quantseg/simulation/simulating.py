@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
-from quantseg.data.recipe import image_input
 from quantseg.data.sources import Opener
 from quantseg.errors import DataError
-from quantseg.quantization.float_model import RecipeSource, resolve_recipe
+from quantseg.quantization.float_model import RecipeSource, inputs_of, resolve_recipe
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor, named
 from quantseg.simulation.examining import Examined, Wanted, examine
@@ -80,7 +79,7 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Subject:
-    """A quantised model, its program, and its input images."""
+    """A quantised model, its program, its input images, and the name of the input that takes them."""
 
     model: ir.Model
     program: Program
@@ -92,8 +91,8 @@ def opened(path: Path, images: Opener, source: RecipeSource) -> Subject:
     """Reads model and images. Raises ModelError for a float model or an unknown operator, before computing anything."""
     loaded, steps = _read(path)
     recipe = resolve_recipe(loaded, str(path), source)
-    spec = image_input(graph.signature(loaded)[0], recipe.input)
-    return Subject(loaded, steps, images(recipe, spec), spec.name)
+    inputs = inputs_of(loaded, str(path), recipe, source)
+    return Subject(loaded, steps, images(recipe, inputs), inputs.image.name)
 
 
 def read_program(path: Path) -> Program:
@@ -119,7 +118,7 @@ def simulate(path: Path, images: Opener, source: RecipeSource, how: Simulating, 
 def first_feeds(path: Path, images: Opener, source: RecipeSource) -> tuple[Program, Mapping[str, NDArray[Any]]]:
     """The program, and the feeds of the first image."""
     subject = opened(path, images, source)
-    return subject.program, {subject.input_name: subject.images.load(0).tensor}
+    return subject.program, subject.images.load(0).feeds(subject.input_name)
 
 
 def known_processor(name: str | None, against: str | None) -> SimulatedProcessor:

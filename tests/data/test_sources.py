@@ -161,7 +161,9 @@ def test_names_sort_as_the_arrays_stand() -> None:
         ([np.zeros(4, np.float32)], "data: array 0 has 1 axes; give model inputs of 4 axes, or 3 without batch"),
         ([ARRAYS[0], np.zeros((1, 1, 1, 3, 4, 4), np.float32)], "data: array 1 has 6 axes"),
         ([object()], "data: entry 0 is no array but object"),
-        ([{"x": ARRAYS[0]}], "data: entry 0 is no array but dict"),
+        ([{"x": {}}], "data: entry 0 is no array but dict"),
+        ([{"img": ARRAYS[0]}], "data: entry 0 holds 'img' and not input 'x' float32 1x3x6x8; name the array so"),
+        ([{}], "data: entry 0 holds nothing and not input 'x' float32 1x3x6x8; name the array so"),
     ],
 )
 def test_what_is_no_data_is_one_line(data: object, message: str) -> None:

@@ -17,9 +17,9 @@ _IMAGE_DTYPES = ("float32", "float16", "float64", "uint8")
 def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, model: str) -> Recipe:
     """The recipe with every None resolved from the model's signature. model: its file; error messages begin with it.
 
-    Two fields may stay open: `channels` is None where images do not have the model's number of channels (such a model
-    takes arrays only), and `classes` is empty where an integer output does not tell their number. A model with an
-    integer input gets raw pixels (scale 1). Completing twice changes nothing.
+    Three fields may stay open: `channels` is None where images do not have the model's number of channels (such a model
+    takes arrays only), `classes` is empty where an integer output does not tell their number, and the input's `name`
+    stays as it is. A model with an integer input gets raw pixels (scale 1). Completing twice changes nothing.
     Raises ModelError where no input or output is image-like, RecipeError where recipe and model contradict each other.
     """
     try:
@@ -30,21 +30,28 @@ def complete(recipe: Recipe, inputs: Sequence[TensorSpec], outputs: Sequence[Ten
 
 
 def image_input(inputs: Sequence[TensorSpec], recipe: InputRecipe) -> TensorSpec:
-    """The input that takes the image: of four axes and a numeric type; inputs with 1 or 3 channels are preferred.
+    """The input that takes the image: the one that the recipe names, else one of four axes and a numeric type.
 
-    Without one of these, an input of five axes, which takes a volume. Raises ModelError where there is none.
+    Of several that with the recipe's number of channels, else with 3, else with 1, else the first. Without one of
+    these, an input of five axes, which takes a volume. Raises ModelError where there is none, RecipeError where the
+    named one is not there or cannot take an image.
     """
     numeric = [spec for spec in inputs if spec.dtype in _IMAGE_DTYPES]
     candidates = [spec for spec in numeric if len(spec.shape) == 4 and recipe.layout != VOLUME]
     volumes = [spec for spec in numeric if len(spec.shape) == 5 and recipe.layout in (None, VOLUME)]
+    if recipe.name is not None:
+        return _named(recipe.name, inputs, [*candidates, *volumes])
     if not candidates and volumes:
         return volumes[0]
     if not candidates:
         raise ModelError(f"no image-like input: it has {listing(inputs)}; quantseg needs one of four axes")
     layouts = (recipe.layout,) if recipe.layout else tuple(CHANNEL_AXIS)
-    image_like = (
-        spec for spec in candidates if any(spec.shape[CHANNEL_AXIS[layout]] in CHANNELS.values() for layout in layouts)
-    )
+
+    def has(count: int, spec: TensorSpec) -> bool:
+        return any(spec.shape[CHANNEL_AXIS[layout]] == count for layout in layouts)
+
+    wanted = dict.fromkeys([*([CHANNELS[recipe.channels]] if recipe.channels else []), 3, 1])
+    image_like = (spec for count in wanted for spec in candidates if has(count, spec))
     return next(image_like, candidates[0])
 
 
@@ -81,6 +88,15 @@ def _complete_volume(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:
     """A volume's recipe: no channels, so that only arrays are taken, which are fed as they are."""
     size = _input_size(recipe.size, (spec.shape[3], spec.shape[4]), spec)
     return replace(recipe, size=size, layout=VOLUME, channels=None)
+
+
+def _named(name: str, inputs: Sequence[TensorSpec], candidates: Sequence[TensorSpec]) -> TensorSpec:
+    found = next((spec for spec in inputs if spec.name == name), None)
+    if found is None:
+        raise RecipeError(f"input.name: no input {name!r}; the model has {listing(inputs)}")
+    if found not in candidates:
+        raise RecipeError(f"input.name: input {found} takes no image; name one of four axes, float or uint8")
+    return found
 
 
 def _complete_input(recipe: InputRecipe, spec: TensorSpec) -> InputRecipe:

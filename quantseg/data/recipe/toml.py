@@ -35,7 +35,7 @@ def recipe_from_toml(text: str, *, source: str) -> Recipe:
 def override(recipe: Recipe, **flags: object) -> Recipe:
     """The recipe with the values of the flags that are not None.
 
-    A flag has the name of its field; `output` and `output_layout` are the output's name and layout.
+    A flag has the name of its field; `input` and `output` are the names of these, `output_layout` the output's layout.
     Raises RecipeError for a value of the wrong type or range, TypeError for a flag that does not exist.
     """
     given: dict[str, dict[str, Any]] = {"input": {}, "output": {}}
@@ -159,6 +159,7 @@ _FIELDS = {
         "mean": _NUMBERS,
         "std": _NUMBERS,
         "resize": _TEXT,
+        "name": _TEXT,
     },
     "output": {
         "name": _TEXT,
@@ -170,8 +171,9 @@ _FIELDS = {
     },
 }
 _FLAGS = {
-    **{key: ("input", key) for key in _FIELDS["input"]},
+    **{key: ("input", key) for key in _FIELDS["input"] if key != "name"},
     **{key: ("output", key) for key in ("head", "threshold", "classes", "ignore_index")},
+    "input": ("input", "name"),
     "output": ("output", "name"),
     "output_layout": ("output", "layout"),
 }

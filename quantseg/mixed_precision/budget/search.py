@@ -63,6 +63,7 @@ class Found:
             f"Found: {'within' if self.is_met else 'over'} the budget, {best.drop:.2f} points of mIoU lost, "
             f"{budget.mean:g} allowed\n  {100 * best.int8_share:.1f} % of the multiply-accumulates in int8, "
             f"{len(best.float_nodes)} nodes left float; {self.evaluations} of at most {self.limit} evaluations"
+            f"{f'{chr(10)}  {self.judged.note}' if self.judged.note else ''}"
         )
 
     @property

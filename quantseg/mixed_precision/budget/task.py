@@ -64,10 +64,10 @@ def images_of(
     """
     most = limit or searching.IMAGES
     if calib is not None:
-        return opener(calib, limit=most)(model.recipe, model.input), opener(data, limit=most, masks=goal.labels)
+        return opener(calib, limit=most)(model.recipe, model.inputs), opener(data, limit=most, masks=goal.labels)
     both = opener(data, limit=2 * most, masks=goal.labels)
-    calibrating = searching.halves(both(model.recipe, model.input))[0]
-    return calibrating, lambda recipe, spec: searching.halves(both(recipe, spec))[1]
+    calibrating = searching.halves(both(model.recipe, model.inputs))[0]
+    return calibrating, lambda recipe, inputs: searching.halves(both(recipe, inputs))[1]
 
 
 def search_task(model: FloatModel, images: tuple[Dataset, Opener], goal: SearchGoal, context: Context) -> SearchTask:
@@ -76,7 +76,7 @@ def search_task(model: FloatModel, images: tuple[Dataset, Opener], goal: SearchG
     Raises DataError where labels are asked for and missing, RecipeError for a budget that does not fit the classes.
     """
     calibrating, judging = images
-    judged = judging(model.recipe, model.input)
+    judged = judging(model.recipe, model.inputs)
     names, seconds = searching.rehearse(model, judged, context, labelled=goal.labels)
     budget = read_budget(goal.max_iou_drop, goal.max_class_drop, names)
     return SearchTask(model, calibrating, judging, judged, goal, budget, seconds)

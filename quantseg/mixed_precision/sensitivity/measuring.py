@@ -16,7 +16,7 @@ from quantseg.data.recipe import Recipe
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.graph import signature, to_bytes
 from quantseg.mixed_precision.sensitivity.parts import parts_of
-from quantseg.mixed_precision.sensitivity.reference import Reference, fed, noise_and_flips, reference_outputs
+from quantseg.mixed_precision.sensitivity.reference import Reference, feeds_of, noise_and_flips, reference_outputs
 from quantseg.mixed_precision.sensitivity.values import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
 from quantseg.mixed_precision.sensitivity.variants import Variant, build, variants_of, whole_of
 from quantseg.quantization.candidate import Candidate
@@ -39,10 +39,10 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
     distinct = [v for v in dict.fromkeys((whole, *(v for one in wanted for v in one.all))) if not v.is_float]
     with reference_outputs(prepared, input_name, data, recipe, track=track) as references:
-        macs = multiply_accumulates(prepared, {input_name: fed(references[0]).shape})
+        macs = multiply_accumulates(prepared, {name: one.shape for name, one in references[0].feeds.items()})
 
         graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))
-        found = in_order(context.beside(_Losing(references, recipe, input_name, seen.outputs), graphs))
+        found = in_order(context.beside(_Losing(references, recipe, seen.outputs), graphs))
         losses = dict(zip(distinct, track(found, total=len(distinct), what="quantised graphs"), strict=True))
 
     def of(variant: Variant) -> Loss:
@@ -69,7 +69,6 @@ class _Losing:
 
     references: tuple[Reference, ...]
     recipe: Recipe
-    input_name: str
     names: tuple[str, ...]
 
     def __call__(self) -> Callable[[tuple[int, bytes]], tuple[int, Loss]]:
@@ -80,7 +79,7 @@ class _Losing:
         noises, flipped, pixels = list[float](), 0, 0
         with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
             for reference in self.references:
-                outputs = session.run({self.input_name: fed(reference)}, self.names)
+                outputs = session.run(feeds_of(reference), self.names)
                 noise, changed, size = noise_and_flips(outputs, reference, self.recipe.output)
                 noises.append(noise)
                 flipped += changed

@@ -1,7 +1,7 @@
 """The reference outputs, computed once for every image and kept on disk: memory does not grow with the images."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +52,11 @@ class StoredArray:
 class Reference:
     """The stored arrays of one image.
 
-    tensor: the model input. outputs: the float model's outputs r. masks: the class ids that follow from these. signal:
-    Σ r² over the outputs.
+    feeds: the model's inputs by name. outputs: the float model's outputs r. masks: the class ids that follow from
+    these. signal: Σ r² over the outputs.
     """
 
-    tensor: StoredArray
+    feeds: Mapping[str, StoredArray]
     outputs: tuple[StoredArray, ...]
     masks: StoredArray
     signal: float
@@ -68,8 +68,8 @@ def reference_outputs(
 ) -> Iterator[tuple[Reference, ...]]:
     """The reference outputs of all images, in their order; the files are removed when the context ends.
 
-    recipe: completed, with no field left open. Raises DataError for no images, ModelError for an output that is not
-    finite, OutputError where the disk has no room.
+    input_name: of the input that takes the image. recipe: completed, with no field left open. Raises DataError for no
+    images, ModelError for an output that is not finite, OutputError where the disk has no room.
     """
     total, head = len(data.names), head_of(recipe.output)
     names = head.outputs(recipe.output, graph.signature(prepared.model)[1])
@@ -82,11 +82,11 @@ def reference_outputs(
         ):
             references = []
             for index in track(range(total), total=total, what="float model"):
-                tensor = data.load(index).tensor
-                outputs = session.run({input_name: tensor}, names)
+                feeds = data.load(index).feeds(input_name)
+                outputs = session.run(feeds, names)
                 check_finite(names, outputs, data.names[index])
                 masks = compact(head.masks(outputs, recipe.output))
-                stored = [tensor, masks, *outputs]
+                stored = [masks, *outputs, *feeds.values()]
                 try:
                     files = [
                         StoredArray.of(array, Path(folder) / f"{index}.{part}") for part, array in enumerate(stored)
@@ -97,13 +97,14 @@ def reference_outputs(
                         "use fewer images, or set TMPDIR to a larger disk"
                     ) from error
                 signal = sum(Sqnr.from_outputs(output, output).signal for output in outputs)
-                references.append(Reference(files[0], tuple(files[2:]), files[1], signal))
+                fed, made = files[1 + len(outputs) :], tuple(files[1 : 1 + len(outputs)])
+                references.append(Reference(dict(zip(feeds, fed, strict=True)), made, files[0], signal))
         yield tuple(references)
 
 
-def fed(reference: Reference) -> Array:
-    """The model input of the image."""
-    return reference.tensor.mapped()
+def feeds_of(reference: Reference) -> dict[str, Array]:
+    """The model's inputs for the image, by name."""
+    return {name: stored.mapped() for name, stored in reference.feeds.items()}
 
 
 def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: OutputRecipe) -> tuple[float, int, int]:

@@ -102,7 +102,8 @@ class Sensitivity:
         rows = (f"\n  {one.node} ({one.op_type}): {one.alone.sqnr_db:.1f} dB alone" for one in ranked[:5])
         rest = f"\n  … and {len(ranked) - 5} more nodes" if len(ranked) > 5 else ""
         whole = f"{self.whole.sqnr_db:.1f} dB, {100 * self.whole.flipped:.2f} % of the pixels flip"
-        return f"Sensitivity on {self.images} images; the whole plan: {whole}{''.join(rows)}{rest}"
+        judged = f"\n  {self.judged.note}" if self.judged.note else ""
+        return f"Sensitivity on {self.images} images; the whole plan: {whole}{''.join(rows)}{rest}{judged}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the nodes in the graph's order."""

@@ -14,7 +14,9 @@ from quantseg.calibration.context import Context
 from quantseg.calibration.observation import Observations
 from quantseg.data import Subset
 from quantseg.data.folder import choose
+from quantseg.data.heads import judged_outputs
 from quantseg.errors import PlanError
+from quantseg.graph import signature
 from quantseg.mixed_precision.risk import ReferenceOutputs
 from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
@@ -90,7 +92,8 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True) 
         ordered = order_channels(start, context)
         few = choose(tuple(range(len(work.reference.feeds))), _ROUNDED_ON)
         ways = ways_to_round(ordered, few, work, learning=breadth.learning)
-        return _best(ways, few, work).noted(*outliers(observations))
+        seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
+        return _best(ways, few, work).noted(*([seen.note] if seen.note else []), *outliers(observations))
 
     return step
 
@@ -99,7 +102,7 @@ def _work(candidate: Candidate, context: Context) -> Work:
     """The context, and the reference outputs for the images on which candidates are compared."""
     data, model = context.data, candidate.model
     judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON)))
-    feeds = [{model.input.name: judged.data.load(index).tensor} for index in range(len(judged.data.names))]
+    feeds = [judged.data.load(index).feeds(model.input.name) for index in range(len(judged.data.names))]
     return Work(
         context, judged, ReferenceOutputs.of(model.prepared.model, feeds, model.recipe.output, threads=context.threads)
     )

@@ -177,17 +177,17 @@ def _fits(layer: Layer) -> bool:
 
 def _covariances(float_model: FloatModel, found: tuple[Layer, ...], context: Context) -> dict[str, F64]:
     """The covariance of each layer's inputs over all images, with float64's rounding error added to its diagonal."""
-    data, input_name = context.data, float_model.input.name
+    data, given = context.data, {value.name for value in float_model.prepared.model.graph.inputs}
     if not data.names:
         raise DataError("no images to round weights on; give a folder that holds some")
-    computed = [name for name in dict.fromkeys(layer.source for layer in found) if name != input_name]
+    computed = [name for name in dict.fromkeys(layer.source for layer in found) if name not in given]
     outputs = computed or [str(value.name) for value in float_model.prepared.model.graph.outputs]
     grams, means = dict[str, F64](), dict[str, F64]()
     count = len(data.names)
     with opened(expose(float_model.prepared.model, outputs), context.threads) as session:
         for index in context.track(range(count), total=count, what="rounding weights"):
-            tensor = data.load(index).tensor
-            seen = dict(zip(outputs, session.run({input_name: tensor}, outputs), strict=True)) | {input_name: tensor}
+            feeds = data.load(index).feeds(float_model.input.name)
+            seen = dict(zip(outputs, session.run(feeds, outputs), strict=True)) | feeds
             for layer in found:
                 taken = patches(layer, seen[layer.source])
                 places = taken.shape[1] * count

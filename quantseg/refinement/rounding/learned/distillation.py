@@ -30,7 +30,7 @@ def distil(task: Task, weights: Weights, losses: Sequence[OutputLoss], how: Lear
 
     def loss(step: int, parameters: dict[str, tuple[Any, Any]]) -> Any:
         example = examples[drawn(len(examples), context.seed, step)]
-        made = task.rounded.run({task.given: example.x}, task.outputs, parameters)
+        made = task.rounded.run(example.feeds, task.outputs, parameters)
         parts = zip(task.outputs, example.targets, example.weights, losses, strict=True)
         return sum(objective.distance(made[name], *rest) for name, *rest in parts)
 

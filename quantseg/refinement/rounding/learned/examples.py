@@ -1,6 +1,6 @@
 """The calibration images as training examples: in memory up to a bound, else loaded anew whenever they are drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -15,9 +15,11 @@ CACHE_BYTES = 1 << 29
 
 @dataclass(frozen=True)
 class Example:
-    """A model input x, the float model's outputs for it (targets), and the weight of each of their pixels."""
+    """A model's inputs by name (feeds), the float model's outputs for them (targets), and the weight of each of their
+    pixels.
+    """
 
-    x: Any
+    feeds: Mapping[str, Any]
     targets: tuple[Any, ...]
     weights: tuple[Any, ...]
 
@@ -26,11 +28,14 @@ class Example:
 class Examples:
     """Every image and its mirror image, with targets of the float model.
 
-    width_axis: along which images are mirrored; None: they are not. make: makes an example of a model input.
+    given: name of the input that takes the image. width_axis: along which images are mirrored; None: they are not.
+    make: makes an example of a model's inputs.
     """
 
-    def __init__(self, data: Dataset, width_axis: int | None, make: Callable[[Any], Example]) -> None:
-        self._data, self._axis, self._make = data, width_axis, make
+    def __init__(
+        self, data: Dataset, given: str, width_axis: int | None, make: Callable[[Mapping[str, Any]], Example]
+    ) -> None:
+        self._data, self._given, self._axis, self._make = data, given, width_axis, make
         self._kept: dict[int, Example] = {}
         self._bytes = 0
 
@@ -40,18 +45,21 @@ class Examples:
     def __getitem__(self, index: int) -> Example:
         if index in self._kept:
             return self._kept[index]
-        example = self._make(self.image(index))
-        size = sum(tensor.nbytes for tensor in (example.x, *example.targets, *example.weights))
+        example = self._make(self.feeds(index))
+        size = sum(tensor.nbytes for tensor in (*example.feeds.values(), *example.targets, *example.weights))
         if self._bytes + size <= CACHE_BYTES:
             self._kept[index] = example
             self._bytes += size
         return example
 
-    def image(self, index: int) -> Any:
-        """The model input of an example, without targets. Raises DataError."""
+    def feeds(self, index: int) -> dict[str, Any]:
+        """The model's inputs of an example, without targets. Raises DataError."""
         image, mirrored = index % len(self._data.names), index >= len(self._data.names)
-        x = torch.from_numpy(np.array(self._data.load(image).tensor))
-        return x.flip(self._axis) if mirrored and self._axis is not None else x
+        arrays = self._data.load(image).feeds(self._given)
+        found = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        if mirrored and self._axis is not None:
+            found[self._given] = found[self._given].flip(self._axis)
+        return found
 
 
 def drawn(count: int, seed: int, step: int) -> int:

@@ -1,6 +1,6 @@
 """Learned rounding as a whole: reconstruction part by part, then distillation of the whole network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,14 +38,14 @@ def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
     if not weights.positions:
         return candidate
 
-    def example(x: Any) -> Example:
+    def example(feeds: Mapping[str, Any]) -> Example:
         with torch.no_grad():
-            made = plain.run({given: x}, outputs)
+            made = plain.run(feeds, outputs)
             targets = tuple(made[name] for name in outputs)
             pairs = zip(targets, losses, strict=True)
-            return Example(x, targets, tuple(objective.pixel_weights(*pair, how.boundary_weight) for pair in pairs))
+            return Example(feeds, targets, tuple(objective.pixel_weights(*pair, how.boundary_weight) for pair in pairs))
 
-    task = Task(network, plain, given, outputs, Examples(data, _width_axis(recipe, data), example))
+    task = Task(network, plain, outputs, Examples(data, given, _width_axis(recipe, data), example))
     with _deterministic(context.threads):
         parts = parts_of(rounded.graph, model.graph, weights.positions, largest=how.largest_part)
         weights = reconstruct(parts, task, weights, how, context)
@@ -55,9 +55,9 @@ def learned(candidate: Candidate, context: Context, how: Learning) -> Candidate:
 
 
 def _width_axis(recipe: Recipe, data: Dataset) -> int | None:
-    """The width axis, along which images are mirrored; None where the data are not images."""
+    """The width axis, along which images are mirrored; None where the data are not images alone."""
     first = data.load(0)
-    if first.image is None or first.tensor.ndim != 4:
+    if first.image is None or first.tensor.ndim != 4 or first.others:
         return None
     return 2 if recipe.input.layout == "NHWC" else 3
 

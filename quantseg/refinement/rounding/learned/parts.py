@@ -3,7 +3,7 @@
 Source of learning block by block: BRECQ, Li et al., arXiv:2102.05426, section 3.2.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -13,7 +13,7 @@ import onnx_ir as ir
 class LearnedPart:
     """A part: consecutive nodes of the quantised graph.
 
-    plain: the same nodes in the float graph. carried: the tensors that exist after this part and that later nodes read.
+    plain: the same nodes in the float graph. carried: the tensors, graph inputs included, that later nodes read.
     compared: the float tensors among these that this part writes. learned: names of nodes whose weights are learned.
     """
 
@@ -35,7 +35,9 @@ def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, la
     known = {str(value.name): value for node in plain for value in node.outputs} | {
         str(value.name): value for value in plain.inputs
     }
-    alive = _alive(nodes, [str(value.name) for value in rounded.outputs])
+    outputs, inputs = ([str(value.name) for value in values] for values in (rounded.outputs, rounded.inputs))
+    last = _last_reads(nodes, outputs)
+    alive = _alive(nodes, last)
     parts: list[LearnedPart] = []
     start = 0
     for end in range(1, len(nodes) + 1):
@@ -52,7 +54,7 @@ def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, la
             LearnedPart(
                 nodes=tuple(here),
                 plain=tuple(same[str(node.name)] for node in here if node.name in same),
-                carried=tuple(names),
+                carried=(*names, *(name for name in inputs if name not in names and last.get(name, -1) >= end)),
                 compared=tuple(name for name in numbers if name in made),
                 learned=weights,
             )
@@ -61,13 +63,18 @@ def parts_of(rounded: ir.Graph, plain: ir.Graph, learned: Collection[str], *, la
     return tuple(part for part in parts if part.learned)
 
 
-def _alive(nodes: Sequence[ir.Node], outputs: Sequence[str]) -> list[list[str]]:
-    """For each node, the tensors that exist after it and that later nodes read or that are outputs."""
+def _last_reads(nodes: Sequence[ir.Node], outputs: Sequence[str]) -> dict[str, int]:
+    """Tensor → the index of the last node that reads it; an output's is behind all nodes."""
     last = {name: len(nodes) for name in outputs}
     for index, node in enumerate(nodes):
         for value in node.inputs:
             if value is not None and not value.is_initializer():
                 last[str(value.name)] = max(last.get(str(value.name), 0), index)
+    return last
+
+
+def _alive(nodes: Sequence[ir.Node], last: Mapping[str, int]) -> list[list[str]]:
+    """For each node, the tensors that exist after it and that later nodes read or that are outputs; see _last_reads."""
     found: list[list[str]] = []
     current: dict[str, None] = {}
     for index, node in enumerate(nodes):

@@ -44,7 +44,7 @@ def reconstruct(
 def _start(parts: tuple[LearnedPart, ...], task: Task, weights: Weights) -> list[State]:
     """The inputs of images, evenly spread, as many as both networks' tensors between parts fit in CACHE_BYTES."""
     examples = task.examples
-    most, ours = 1, {task.given: examples.image(0)}
+    most, ours = 1, examples.feeds(0)
     floats = ours
     with torch.no_grad():
         for part in parts:
@@ -52,7 +52,7 @@ def _start(parts: tuple[LearnedPart, ...], task: Task, weights: Weights) -> list
             floats = task.plain.run(floats, part.carried, nodes=part.plain)
             most = max(most, 2 * sum(value.nbytes for value in (*ours.values(), *floats.values())))
     count = max(1, min(len(examples), CACHE_BYTES // most))
-    return [{task.given: examples.image(index * len(examples) // count)} for index in range(count)]
+    return [examples.feeds(index * len(examples) // count) for index in range(count)]
 
 
 def _learned(

@@ -8,13 +8,9 @@ from quantseg.refinement.rounding.learned.network import Network
 
 @dataclass(frozen=True)
 class Task:
-    """rounded, plain: the quantised and the float network. given: name of their input.
-
-    outputs: names of the outputs that the output head reads.
-    """
+    """rounded, plain: the quantised and the float network. outputs: names of the outputs that the output head reads."""
 
     rounded: Network
     plain: Network
-    given: str
     outputs: tuple[str, ...]
     examples: Examples
