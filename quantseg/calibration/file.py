@@ -17,7 +17,7 @@ from quantseg.calibration.choosing import Choice, choose_ranges
 from quantseg.calibration.histogram import Histogram, bin_of, exponent_of
 from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
 from quantseg.errors import CalibrationError
-from quantseg.files import write_text
+from quantseg.files import json_text, write_text
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import QTYPES
 from quantseg.quantization.ranges import RangeTable
@@ -104,9 +104,9 @@ def write(calibration: Calibration, path: Path) -> None:
     }
     images = [{"name": image.name, "sha256": image.digest} for image in calibration.observations.images]
     tensors = {name: _tensor_to_json(calibration, name) for name in calibration.observations.histograms}
-    lines = [json.dumps(head, ensure_ascii=False)[:-1] + ","]
-    lines.append('"images": [\n' + ",\n".join(json.dumps(i, ensure_ascii=False) for i in images) + "\n],")
-    entries = (f"{json.dumps(n, ensure_ascii=False)}: {json.dumps(t)}" for n, t in tensors.items())
+    lines = [json_text(head)[:-1] + ","]
+    lines.append('"images": [\n' + ",\n".join(map(json_text, images)) + "\n],")
+    entries = (f"{json_text(n)}: {json.dumps(t)}" for n, t in tensors.items())
     lines.append('"tensors": {\n' + ",\n".join(entries) + "\n}}")
     write_text(path, "\n".join(lines) + "\n")
 

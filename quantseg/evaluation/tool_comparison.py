@@ -14,7 +14,7 @@ from typing import Any
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.sources import Opener
-from quantseg.errors import ModelError, QuantSegError
+from quantseg.errors import ModelError, QuantSegError, printable
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.peers import (
@@ -86,7 +86,7 @@ class ToolComparison(tuple[ComparedModel, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {_row(one)}' for one in self)}"
+        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {printable(_row(one))}' for one in self)}"
 
 
 def _row(one: ComparedModel) -> str:

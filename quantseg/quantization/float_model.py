@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input, override, recipe_from_toml
-from quantseg.errors import ModelError, RecipeError
+from quantseg.errors import ModelError, RecipeError, printable
 from quantseg.graph import TensorSpec
 from quantseg.graph.preparation import Fusing, Prepared, prepare
 
@@ -53,7 +53,8 @@ class FloatModel:
 
     def __str__(self) -> str:
         nodes, output = len(self.prepared.model.graph), self.recipe.output
-        return f"FloatModel {self.name}: {nodes} nodes; takes {self.input}; head {output.head} on {output.name!r}"
+        takes = f"takes {self.input}; head {output.head} on {output.name!r}"
+        return f"FloatModel {printable(self.name)}: {nodes} nodes; {takes}"
 
 
 def read_float_model(
