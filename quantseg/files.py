@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from quantseg.errors import OutputError
 
 _CHUNK = 1 << 20
+_NOT_PLAIN = re.compile(r"[^\x00-\x7e]")
 _PATIENCE = 0.5
 """Seconds that `abandon` waits for what must not be interrupted."""
 
@@ -47,7 +49,16 @@ def write_bytes(target: Path, content: bytes) -> None:
 
 def write_json(target: Path, value: Any) -> None:
     """Writes a value as JSON, atomically; the same value gives the same bytes. NaN and infinity are refused."""
-    write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(target, json_text(value, indent=1) + "\n")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON that keeps letters, and escapes what commands a terminal, turns the text or cannot be encoded.
+
+    Raises ValueError for NaN and infinity.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _NOT_PLAIN.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:

@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantseg.errors import OutputError
-from quantseg.files import check_writable, replacing, sha256_of_file, write_bytes, write_json, write_text
+from quantseg.files import check_writable, json_text, replacing, sha256_of_file, write_bytes, write_json, write_text
 from quantseg.progress import quiet
 
 
@@ -36,6 +38,14 @@ def test_json_keeps_order_and_letters_and_refuses_what_json_lacks(tmp_path: Path
         with pytest.raises(ValueError, match="not JSON compliant"):
             write_json(target, value)
     assert json.loads(target.read_text(encoding="utf-8"))["b"] == [1, 0.1]
+
+
+@given(st.text(st.characters()))
+def test_json_says_the_true_text_in_letters_that_are_only_read(text: str) -> None:
+    written = json_text({text: [text]}, indent=1)
+    assert json.loads(written) == {text: [text]}
+    assert all(letter.isprintable() or letter == "\n" for letter in written)
+    assert written.encode("utf-8")
 
 
 def test_until_all_is_written_the_old_file_stands(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from quantseg.calibration.histogram import Histogram, bin_of, exponent_of
 from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
 from quantseg.data.model_inputs import without_constants
 from quantseg.errors import CalibrationError
-from quantseg.files import write_text
+from quantseg.files import json_text, write_text
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import QTYPES
 from quantseg.quantization.ranges import RangeTable
@@ -109,9 +109,9 @@ def write(calibration: Calibration, path: Path) -> None:
     seen = calibration.observations
     tensors = {name: _tensor_to_json(calibration, name) for name in seen.histograms}
     tensors |= {name: {"infinite": True} for name in sorted(seen.infinite)}
-    lines = [json.dumps(head, ensure_ascii=False)[:-1] + ","]
-    lines.append('"images": [\n' + ",\n".join(json.dumps(i, ensure_ascii=False) for i in images) + "\n],")
-    entries = (f"{json.dumps(n, ensure_ascii=False)}: {json.dumps(t)}" for n, t in tensors.items())
+    lines = [json_text(head)[:-1] + ","]
+    lines.append('"images": [\n' + ",\n".join(map(json_text, images)) + "\n],")
+    entries = (f"{json_text(n)}: {json.dumps(t)}" for n, t in tensors.items())
     lines.append('"tensors": {\n' + ",\n".join(entries) + "\n}}")
     write_text(path, "\n".join(lines) + "\n")
 

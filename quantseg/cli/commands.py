@@ -81,6 +81,7 @@ def run() -> None:
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     console.show_log(debug)
+    console.tolerate_encodings()
     with own_temporaries():
         code, message = _outcome(arguments or ["--help"], debug)
     ending.settle()  # a command whose workers were ended says nothing of its own

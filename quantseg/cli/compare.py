@@ -95,7 +95,7 @@ def _show(results: "tuple[ComparedModel, ...]") -> None:
     console.say(tables.terminal(headers, rows))
     for note in dict.fromkeys(c.evaluation.judged.note for c in results if c.evaluation is not None):
         if note:
-            console.say(note)
+            console.line(note)
     for failure in failures:
         console.say(textwrap.fill(failure, tables.WIDTH))
     for c in {c.name: c for c in results if c.sums is not None}.values():

@@ -1,5 +1,6 @@
 """Terminal output of the commands: progress bars, text, and the log."""
 
+import io
 import logging
 import os
 import sys
@@ -38,22 +39,30 @@ def _with_bar(items: Iterable[T], total: int, what: str) -> Iterable[T]:
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Speed(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=what)
+        yield from progress.track(items, total=total, description=printable(what))
 
 
 def say(text: str = "") -> None:
-    """Prints to standard output. A closed pipe (`| head`) stops the printing, not the command."""
+    """Prints lines to standard output. A closed pipe (`| head`) stops the printing, not the command.
+
+    Names of strangers may hold line breaks: text with such names that is no table goes through `line`.
+    """
     try:
-        typer.echo(text)
+        typer.echo("\n".join(map(printable, text.split("\n"))))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def line(text: str) -> None:
+    """Prints one line to standard output."""
+    say(printable(text))
 
 
 def complain(text: str) -> None:
@@ -64,13 +73,24 @@ def complain(text: str) -> None:
 def written(*paths: Path) -> None:
     """Prints which files were written."""
     for path in paths:
-        say(f"wrote {path}")
+        line(f"wrote {path}")
+
+
+def tolerate_encodings() -> None:
+    """Escapes what standard output cannot encode, such as an arrow where it is ASCII, as Python does for errors."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
 
 def show_log(debug: bool) -> None:
     """Prints the library's log to standard error, one line for each message."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("note: %(message)s"))
+    handler.setFormatter(_OneLine("note: %(message)s"))
     logger = logging.getLogger("quantseg")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -47,7 +47,7 @@ def evaluate(
         _show_evaluation(both)
         seen, result = both.judged, both.to_json()
     if seen.note:
-        console.say(seen.note)
+        console.line(seen.note)
     sums = exactness.say(model)
     if json is not None:
         write_json(json, result | {"integer_sums": sums})

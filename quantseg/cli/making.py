@@ -29,7 +29,7 @@ def make_report(
 
     name, told = place.name, replace(how, name=place.name, commands=(command_line(),))
     result = api.report(given.model, images, calib=given, options=options, **vars(told))
-    console.say(f"{name}: {verdict(result.summary)}")
+    console.line(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)
     console.written(*write_report(result, place, images=how.images))

@@ -23,7 +23,7 @@ def show(made: "QuantizedModel", verbose: bool) -> None:
     if kept:
         console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
     for note in made.notes:
-        console.say(f"note: {as_flags(note)}")
+        console.line(f"note: {as_flags(note)}")
 
 
 def _rows(plan: "QuantPlan", costs: "tuple[NodeCost, ...]") -> "tuple[tuple[str, ...], list[tuple[str | None, ...]]]":

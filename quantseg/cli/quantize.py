@@ -100,7 +100,7 @@ def _say_folded(made: "QuantizedModel", options: "Options") -> None:
 
     if options.fold != Fold():
         inputs, outputs = graph.signature(made.model)
-        console.say(f"takes {', '.join(map(str, inputs))}; gives {', '.join(map(str, outputs))}")
+        console.line(f"takes {', '.join(map(str, inputs))}; gives {', '.join(map(str, outputs))}")
 
 
 def _written(

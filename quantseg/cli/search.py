@@ -183,7 +183,7 @@ def _show(found: "Found") -> None:
     console.say(tables.terminal(headers, rows))
     console.say("left float: nodes, by the search; in int8: of the multiply-accumulates; lost: points of IoU\n")
     if found.judged.note:
-        console.say(found.judged.note)
+        console.line(found.judged.note)
     best = found.result
     if found.is_met:
         console.say(

@@ -8,6 +8,7 @@ import typer
 
 from quantseg.cli import console
 from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_making, with_recipe
+from quantseg.errors import printable
 
 if TYPE_CHECKING:
     from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
@@ -107,7 +108,7 @@ def _summary(measured: "Sensitivity", top: int, calibrated: int) -> str:
     return (
         f"\n{f'… and {rest} more nodes; ' if rest else ''}{measured.images} images, {calibrated} to calibrate\n"
         f"the whole plan: {_decibels(whole)} dB, {_percent(whole.flipped)} % of the pixels flip\n"
-        f"{f'{measured.judged.note}{chr(10)}' if measured.judged.note else ''}"
+        f"{f'{printable(measured.judged.note)}{chr(10)}' if measured.judged.note else ''}"
         "MACs: share in %. W, A, W+A: SQNR in dB with weights, activations or both of that node alone in\n"
         "integers; flips: pixels in % whose class is then another. gain: SQNR in dB that the whole plan gains\n"
         "where the node stays float; flips: how those of the whole plan change then, in points"

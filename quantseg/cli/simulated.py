@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from quantseg.cli import console
+from quantseg.errors import printable
 
 if TYPE_CHECKING:
     from quantseg.simulation.difference import Difference
@@ -105,7 +106,7 @@ def _show_comparison(simulation: "Simulation", against: str) -> None:
     wrong = judgement.in_order(program, integer=True)
     equal = len(judgement.integers) - len(wrong)
     console.say(
-        f"\nagainst {against}: {equal} of {len(judgement.integers)} integer tensors equal bit for bit, "
+        f"\nagainst {printable(against)}: {equal} of {len(judgement.integers)} integer tensors equal bit for bit, "
         f"{judgement.values:,} values"
     )
     if wrong:
@@ -137,9 +138,9 @@ def _told(what: str, one: "Difference") -> str:
     values = (f"  at {list(e.place)}: {e.mine:.6g} here, {e.other:.6g} there" for e in one.examples)
     return "\n".join(
         (
-            f"{what}: node {one.node!r} ({one.op_type})",
+            f"{what}: node {one.node!r} ({printable(one.op_type)})",
             f"  tensor {one.tensor!r}",
-            f"  image {one.image}: {one.values:,} of {one.size:,} values, by at most {one.largest:g}",
+            f"  image {printable(one.image)}: {one.values:,} of {one.size:,} values, by at most {one.largest:g}",
             *values,
         )
     )

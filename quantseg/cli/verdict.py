@@ -39,7 +39,7 @@ def timed(
     )
     outcome = replace(outcome, offers=tuple(replace(one, name=as_flags(one.name)) for one in outcome.offers))
     for line in lines(outcome, sys.argv[1:]):
-        console.say(line)
+        console.line(line)
     return {"timing": outcome.to_json()}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.sources import Opener
-from quantseg.errors import ModelError, QuantSegError
+from quantseg.errors import ModelError, QuantSegError, printable
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.peers import (
@@ -88,7 +88,7 @@ class ToolComparison(tuple[ComparedModel, ...]):
     def __str__(self) -> str:
         notes = dict.fromkeys(one.evaluation.judged.note for one in self if one.evaluation is not None)
         lines = [*map(_row, self), *filter(None, notes)]
-        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {line}' for line in lines)}"
+        return f"{len(self)} models side by side{''.join(f'{chr(10)}  {printable(line)}' for line in lines)}"
 
 
 def _row(one: ComparedModel) -> str:

@@ -25,7 +25,7 @@ from quantseg.data.recipe import (
     sized_like,
 )
 from quantseg.data.values import listing
-from quantseg.errors import ModelError, RecipeError
+from quantseg.errors import ModelError, RecipeError, printable
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
 from quantseg.graph.half_floats import is_half, widen
@@ -98,8 +98,8 @@ class FloatModel:
 
     def __str__(self) -> str:
         nodes, output = len(self.prepared.model.graph), self.recipe.output
-        takes = listing((self.input, *self.inputs.others))
-        return f"FloatModel {self.name}: {nodes} nodes; takes {takes}; head {output.head} on {output.name!r}"
+        takes = f"takes {listing((self.input, *self.inputs.others))}; head {output.head} on {output.name!r}"
+        return f"FloatModel {printable(self.name)}: {nodes} nodes; {takes}"
 
 
 def read_float_model(

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +158,13 @@ class Summary:
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":
-        """The inverse of `dataclasses.asdict`. Raises TypeError for values of another form."""
+        """The inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values of another form."""
         peer = values.get("peer")
-        return Summary(**{**values, "peer": None if peer is None else PeerSummary(**peer)})
+        read = Summary(**{**values, "peer": None if peer is None else PeerSummary(**peer)})
+        for part in (read, read.peer):
+            for one in () if part is None else fields(part):
+                _check(one.name, getattr(part, one.name), one.type)
+        return read
 
     @property
     def size_ratio(self) -> float:
@@ -182,6 +186,22 @@ class Summary:
     def iou_change(self) -> float | None:
         """Mean IoU against the labels: int8 minus float."""
         return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
+
+
+_LARGEST = 2.0**63
+
+
+def _check(name: str, value: Any, kind: Any) -> None:
+    """Raises ValueError where a value is not of its field's kind, or is no number to divide by."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number:
+        fits = isinstance(0.0, kind) or isinstance(value, kind)
+        above = 0.0 if name.endswith(("bytes", "ms")) else -_LARGEST
+        fits = fits and above < value < _LARGEST
+    else:
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not fits:
+        raise ValueError(f"{name} is not what it should be")
 
 
 def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:

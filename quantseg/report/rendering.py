@@ -1,13 +1,16 @@
 """Renders a report, or the index of reports, as a self-contained HTML page and as Markdown."""
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
 
 from quantseg import __version__
+from quantseg.errors import printable
 from quantseg.report import figures, index, tables
 from quantseg.report.content import Report, Summary
 from quantseg.report.document import Figure, Section
@@ -99,21 +102,26 @@ def _by_peer(summaries: Mapping[str, Summary]) -> tuple[dict[str, Summary], dict
 
 
 def _links(summaries: Mapping[str, Summary]) -> list[str]:
-    return [f"{folder}/index.html" for folder in summaries]
+    return [quote(os.fsencode(f"{folder}/index.html")) for folder in summaries]
 
 
 def _markdown_section(section: Section) -> Sequence[str]:
-    parts = [section.text] if section.text else []
+    parts = [tables.escaped(section.text)] if section.text else []
     parts += [tables.markdown(table.headers, table.rows) for table in section.tables]
     if section.items:
         parts.append("\n".join(f"- {tables.escaped(item)}" for item in section.items))
     if section.commands:
-        parts.append("\n".join(["```", *section.commands, "```"]))
+        parts.append("\n".join(["```", *map(printable, section.commands), "```"]))
     return parts
 
 
 def _page(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(version=__version__, **values)
+
+
+def _inert(value: Any) -> Any:
+    """What a template prints: text on one line, control characters escaped, before jinja escapes HTML."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
@@ -125,8 +133,10 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_inert,
     )
     environment.filters["css"] = css
     environment.filters["svg"] = Markup  # safe: figures are our own, and canvas.py escapes their text
+    environment.filters["lines"] = lambda texts: Markup("\n").join(map(printable, texts))
     environment.filters["cell"] = lambda cell: tables.NOTHING if cell is None else cell
     return environment

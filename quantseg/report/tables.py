@@ -9,9 +9,15 @@ from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
 
+from quantseg.errors import printable
+
 WIDTH = 100
 NOTHING = "–"
-_MARKS = {"*", "`", "|", "<", "\\", "["}  # Markdown's markup characters, and the end of a cell
+_MARKUP = re.compile(r"[*`|<\\\[&~$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
+"""Markdown's markup, also GitHub's: emphasis (an underscore between letters is none), code, links written out or bare,
+HTML and its entities, strikethrough, formulas, and the end of a cell."""
+_BLOCK = re.compile(r">|(?:#{1,6}|[-+=]+|\d+[.)])(?=\s|$)")
+"""The beginning of a line that would be a heading, an item, a quotation or a rule."""
 _NARROWEST = 8
 _LEFT_OUT = "…"
 _NAMES = {"iou": "IoU", "dice": "Dice"}
@@ -81,7 +87,8 @@ def real(value: float | None) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """`text` in at most `width` characters, with … for its middle: names differ at their ends."""
+    """`text`, printable, in at most `width` characters, with … for its middle: names differ at their ends."""
+    text = printable(text)
     if len(text) <= width:
         return text
     tail = (width - 1) // 2
@@ -89,10 +96,12 @@ def shortened(text: str, width: int) -> str:
 
 
 def telling(names: Sequence[str], width: int) -> list[str]:
-    """Node names in at most `width` characters each. Longer names first lose the path parts that most names share.
+    """Node names, printable, in at most `width` characters each.
 
-    a/b/c with b in most names becomes a/…/c; a name that is still too long loses its middle.
+    Longer names first lose the path parts that most names share: a/b/c with b in most names becomes a/…/c; a name that
+    is still too long loses its middle.
     """
+    names = [printable(name) for name in names]
     paths = [name.split("/") for name in names]
     often = Counter(part for path in paths for part in set(path))
 
@@ -108,8 +117,16 @@ def telling(names: Sequence[str], width: int) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """`text` with Markdown's markup characters escaped."""
-    return "".join(f"\\{letter}" if letter in _MARKS else letter for letter in text)
+    """`text` as Markdown that shows just that, in one paragraph, item or cell."""
+    plain = printable(text).lstrip()
+    start = _BLOCK.match(plain)
+    if start:
+        return f"{start[0][:-1]}\\{start[0][-1]}{_marked(plain[start.end() :])}"
+    return _marked(plain)
+
+
+def _marked(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 def title(key: str) -> str:
@@ -137,7 +154,7 @@ def _table(headers: Sequence[str], rows: Sequence[Row], style: str, escape: Call
         shown = [[escape(shortened(text, limit)) for text in row] for row in texts]
         table = tabulate(
             shown,
-            headers=[escape(header) for header in headers],
+            headers=[escape(_text(header)) for header in headers],
             tablefmt=style,
             colalign=alignments(headers, rows) if rows else None,
             disable_numparse=True,
@@ -149,7 +166,7 @@ def _table(headers: Sequence[str], rows: Sequence[Row], style: str, escape: Call
 
 
 def _text(cell: Cell) -> str:
-    return NOTHING if cell is None else " ".join(str(cell).split())
+    return NOTHING if cell is None else printable(" ".join(str(cell).split()))
 
 
 def _is_numeric(cell: Cell) -> bool:

@@ -53,5 +53,5 @@ def read_summary(path: Path) -> Summary:
     """The main figures of a report.json. Raises DataError where it cannot be read."""
     try:
         return Summary.from_json(json.loads(path.read_text(encoding="utf-8"))["summary"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: not a report of quantseg ({error}); remove it or make it again") from error

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg.errors import ModelError
+from quantseg.errors import ModelError, printable
 from quantseg.graph import TensorSpec, load
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime
@@ -50,7 +50,7 @@ class Timings(tuple[Timing, ...]):
 
     def __str__(self) -> str:
         rows = (
-            f"\n  {t.name}: median {t.median_ms:.2f} ms ({t.p10_ms:.2f} … {t.p90_ms:.2f}), {t.ratio:.2f}x, "
+            f"\n  {printable(t.name)}: median {t.median_ms:.2f} ms ({t.p10_ms:.2f} … {t.p90_ms:.2f}), {t.ratio:.2f}x, "
             f"{t.file_bytes / 1e6:.2f} MB"
             for t in self
         )

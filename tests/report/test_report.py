@@ -264,6 +264,30 @@ def test_a_stranger_among_the_reports_is_named(text, tmp_path):
         write_index(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": 3},
+        {"images": "3"},
+        {"int8_bytes": 0},
+        {"int8_bytes": True},
+        {"float_ms": float("nan")},
+        {"agreement": None},
+        {"agreement": 1e300},
+        {"note": ["x"]},
+        {"peer": {"agreement": "high"}},
+        {"peer": 7},
+    ],
+)
+def test_a_report_with_figures_that_are_none_is_named(changes, tmp_path):
+    write_report(report(), tmp_path / "other")
+    file = tmp_path / "other/report.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({"summary": said["summary"] | changes}))
+    with pytest.raises(DataError, match=r"other.report\.json: not a report of quantseg"):
+        write_index(tmp_path)
+
+
 # What is said
 
 

@@ -1,7 +1,11 @@
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import re
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from quantseg.errors import printable
 from quantseg.report import tables
 
 CELLS = st.one_of(st.none(), st.integers(), st.text(max_size=150), st.sampled_from(["/enc/1/Conv" * 12, "94.3 %"]))
@@ -40,7 +44,7 @@ def test_a_table_without_rows_is_its_head():
 
 @given(st.text(), st.integers(1, 40))
 def test_shortening_keeps_both_ends(text, width):
-    short = tables.shortened(text, width)
+    short, text = tables.shortened(text, width), printable(text)
     assert len(short) <= max(width, 0)
     if len(text) <= width:
         assert short == text
@@ -103,3 +107,46 @@ def test_of_long_names_what_tells_them_apart_is_kept():
         "…/block_2/project/…",
         "network/head",
     ]
+
+
+PIECES = [*"*_`|<>\\[]()&;~$#-+=!.:/@ax1 \n\t\x1b\u202e\u2028", "http", "www", "<b>", "&lt;"]
+MARKUP = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)
+READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def shown(source: str) -> list[tuple[str, str]]:
+    """What a reader of Markdown shows: the kind of each block with text, and that text, which has no markup in it."""
+    kinds, found = [], []
+    for token in READER.parse(source):
+        if token.type.endswith("_open"):
+            kinds.append(token.type.removesuffix("_open"))
+        if token.type == "inline":
+            assert {child.type for child in token.children or ()} <= {"text", "text_special"}, token.children
+            found.append((kinds[-1], "".join(child.content for child in token.children or ())))
+        assert token.type not in ("html_block", "code_block", "fence", "hr")
+    return found
+
+
+@given(MARKUP)
+@example("- [x](http://e) <script>")
+@example("www.example.org and https://example.org")
+@example("1. a\n# b")
+@example("__x__ _y_ a_b $z$ &#x202e;")
+def test_text_of_strangers_is_shown_as_it_is(text):
+    """Read by markdown-it, which has no bare links and no formulas: those are looked for in the source."""
+    plain = " ".join(text.split())
+    source = tables.escaped(plain)
+    assert not re.search(r"://|(?<!\\)(\\\\)*\$|www\.", source.replace("\\:", ""))
+    wanted = printable(plain)
+    if wanted:
+        assert shown(source) == [("paragraph", wanted)]
+        assert shown(f"- {source}") == [("paragraph", wanted)]
+        assert shown(f"# {source}x") == [("heading", f"{wanted}x")]
+
+
+@given(MARKUP, MARKUP)
+def test_a_cell_of_strangers_stays_a_cell(one, other):
+    read = shown(tables.markdown([one, "n"], [[other, 1], ["x", 2]]))
+    assert [kind for kind, _ in read] == ["th", "th", "td", "td", "td", "td"]
+    assert [text for _, text in read[1::2]] == ["n", "1", "2"]
+    assert [read[0][1], read[2][1]] == [printable(" ".join(text.split())) for text in (one, other)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantseg.data.heads import JudgedOutputs
+from quantseg.errors import printable
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Sensitivity:
 
     def __str__(self) -> str:
         ranked = self.ranked()
-        rows = (f"\n  {one.node} ({one.op_type}): {one.alone.sqnr_db:.1f} dB alone" for one in ranked[:5])
+        named = ((printable(f"{one.node} ({one.op_type})"), one.alone) for one in ranked[:5])
+        rows = (f"\n  {name}: {loss.sqnr_db:.1f} dB alone" for name, loss in named)
         rest = f"\n  … and {len(ranked) - 5} more nodes" if len(ranked) > 5 else ""
         whole = f"{self.whole.sqnr_db:.1f} dB, {100 * self.whole.flipped:.2f} % of the pixels flip"
         judged = f"\n  {self.judged.note}" if self.judged.note else ""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quantseg.errors import printable
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.operators import KeptFloat
 from quantseg.quantization.plan.settings import QuantSettings
@@ -60,7 +61,7 @@ class QuantPlan:
 
     def __str__(self) -> str:
         reasons = list(self.kept_float.items())
-        kept = "".join(f"\n  {count} float: {reason}" for reason, count in reasons[:6])
+        kept = "".join(f"\n  {count} float: {printable(reason)}" for reason, count in reasons[:6])
         rest = sum(count for _, count in reasons[6:])
         more = f"\n  {rest} float for other reasons" if rest else ""
         return f"QuantPlan: {len(self.quantised)} of {len(self.nodes)} nodes in integers{kept}{more}"

@@ -1,16 +1,19 @@
 """Draws with matplotlib's object interface, as SVG that takes its colours and font from the HTML page.
 
 Colours are drawn as placeholders and replaced by CSS variables, so that one figure serves light and dark pages. Text is
-kept as text, not as paths. Ids come from a fixed salt and no date is written, so equal drawings give equal bytes.
+kept as text, not as paths; names go through `shortened` or `telling`, which make them printable. Ids come from a fixed
+salt and no date is written, so equal drawings give equal bytes.
 """
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from quantseg.errors import printable
 from quantseg.report.document import Figure
 
 if TYPE_CHECKING:
@@ -87,8 +90,10 @@ def draw_row(
             drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
         stream = io.StringIO()
         FigureCanvasSVG(drawing)
-        drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return Figure(caption, alt, _inline(stream.getvalue(), alt))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the browser's has them
+            drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return Figure(printable(caption), printable(alt), _inline(stream.getvalue(), printable(alt)))
 
 
 def _inline(document: str, alt: str) -> str:

@@ -1,0 +1,58 @@
+"""Text of strangers on one line that is only read; messages of errors are that."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantseg import errors
+from quantseg.errors import QuantSegError, printable
+
+ANY = st.text(st.characters())
+"""Surrogates too, as in names of files that are no UTF-8."""
+
+
+@given(ANY)
+def test_nothing_that_commands_or_hides_is_left(text: str) -> None:
+    plain = printable(text)
+    assert {unicodedata.category(letter) for letter in plain} <= SHOWN
+    assert plain.encode("utf-8").decode("utf-8").splitlines() in ([], [plain])
+    assert printable(plain) == plain
+
+
+SHOWN = {
+    *("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No"),
+    *("Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs"),
+}
+"""Unicode's categories of letters, marks, numbers, punctuation, symbols, and the space."""
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"])))
+def test_what_is_only_read_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\nwrote b\r", r"a\nwrote b\r"),
+        ("\x9b2J", r"\x9b2J"),
+        ("x\u202egpj.exe", r"x\u202egpj.exe"),
+        ("\u2066a\u2069\u200f\u2028", r"\u2066a\u2069\u200f\u2028"),
+        ("zero\u200bwidth\ufeff", r"zero\u200bwidth\ufeff"),
+        ("tag\U000e0041", r"tag\U000e0041"),
+        (b"\xff.png".decode("utf-8", "surrogateescape"), r"\udcff.png"),
+        ("Müller_图像 1|2 <b>", "Müller_图像 1|2 <b>"),
+    ],
+)
+def test_escapes_are_pythons(text: str, plain: str) -> None:
+    assert printable(text) == plain
+
+
+def test_every_error_is_one_line() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, QuantSegError)]
+    assert len(kinds) > 8
+    for kind in kinds:
+        assert str(kind("a\x1b[2J\nb")) == r"a\x1b[2J\nb"
