@@ -69,7 +69,10 @@ def read_float_model(
         raise ModelError(f"{name}: is quantised already; give the float model it was made from")
     completed = resolve_recipe(model, name, recipe or RecipeSource())
     inputs, _ = graph.signature(model)
-    prepared = prepare(model, fusing=fusing)
+    try:
+        prepared = prepare(model, fusing=fusing)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
     digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
     return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
 
