@@ -142,8 +142,10 @@ def _check_free(target: Path) -> None:
     """Raises OutputError where `target` is there and is no file: it would be replaced by one."""
     try:
         mode = target.lstat().st_mode
-    except (OSError, ValueError):  # not there, or a path that cannot be: the next attempt to write says why
+    except OSError:  # not there, or beyond reach: the attempt to write says why
         return
+    except ValueError as error:  # a null character
+        raise OutputError(f"{target}: cannot be written ({error}); choose another name") from error
     if not stat.S_ISREG(mode):
         advice = "give a file name" if stat.S_ISDIR(mode) else "give the name of a file, or a new one"
         raise OutputError(f"{target}: is {kind_of(mode)}; {advice}")

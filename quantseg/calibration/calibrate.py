@@ -14,6 +14,7 @@ from quantseg.calibration.file import Calibration
 from quantseg.calibration.observation import ImageId, Observations, Watch, observe
 from quantseg.data import Dataset
 from quantseg.errors import CalibrationError
+from quantseg.files import check_writable
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import QuantSettings, observable
 from quantseg.quantization.ranges import RangeTable
@@ -44,8 +45,11 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
     """Observes every image of the context's data once and chooses the ranges.
 
     partial: a file for the unfinished calibration; where it exists and fits model, recipe and data, it is continued.
-    The caller removes it once the result is saved. Raises CalibrationError, DataError.
+    The caller removes it once the result is saved. Raises CalibrationError, DataError, and OutputError where `partial`
+    cannot be written.
     """
+    if partial is not None:
+        check_writable(partial)
     names = observable(model.prepared.model.graph)
     if set(names) <= {model.input.name}:
         raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")
