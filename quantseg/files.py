@@ -26,6 +26,10 @@ _KINDS = (
 )
 
 
+class TooLargeError(OSError):
+    """A file of more bytes than are read."""
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yields a temporary path in the target's folder; renames it to `target` on success, removes it on failure.
@@ -90,10 +94,10 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_bytes(path: Path, *, most: int) -> bytes:
-    """The bytes of a file, at most `most`. Raises OSError, also where it is larger, or no file."""
+    """The bytes of a file, at most `most`. Raises OSError, also for what is no file, and TooLargeError."""
     with open_file(path) as stream:
         if os.fstat(stream.fileno()).st_size > most:
-            raise OSError(0, f"more than {most:,} bytes")
+            raise TooLargeError(0, f"more than {most:,} bytes")
         return stream.read(most)
 
 

@@ -21,6 +21,8 @@ FOLDED_CONSTANTS = 1 << 28
 any number of them from a single value."""
 FOLDED_PER_STORED = 8
 """Bytes of such constants for each byte of weights that the file stores: float16 weights are cast, transposed, cut."""
+LOOP_TRIPS = 1 << 20
+"""Trips of loops whose end the file itself tells, those of loops around them multiplied."""
 VECTORS = 1 << 20
 """Elements of all tensors of one axis: with more, shapes are not inferred from values, which takes 600 bytes each."""
 
@@ -37,8 +39,8 @@ JSON_LISTS = 1 << 20
 """Lists and objects in one: in Python each takes twenty times the bytes of its JSON."""
 ARCHIVE_DIRECTORY = 1 << 25
 """Bytes of the list of contents of an .npz file: zipfile reads it whole, and in Python it takes ten times its bytes."""
-SAVED_RUN_TEXT = 1 << 24
-"""Bytes of the description of a saved run: the names of a hundred thousand images."""
+ARCHIVE_TEXT = 1 << 24
+"""Bytes of a text in one, such as the description of a saved run: the names of a hundred thousand images."""
 
 IMAGE_PIXELS = 1 << 26
 """Of an image or mask (67 million, 8192 x 8192): refused before its pixels are decoded."""

@@ -12,7 +12,6 @@ import onnx
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
-from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
 from quantseg.mixed_precision import targets
@@ -48,7 +47,7 @@ def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
     """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
-    images = opener(data, limit=options.limit)(model.recipe, model.input)
+    images = options.images(data)(model.recipe, model.input)
     choice = options.choice or Choice().with_grid(options.settings)
     return Calibrated(model, calibrate(model, choice, options.context(images), partial=partial), images)
 
@@ -112,7 +111,7 @@ def search_task(
     """The inputs of a mixed-precision search, checked; see `search`. Raises DataError, RecipeError, PlanError."""
     goal.check(options.target)
     read = loaded(model, None, options)
-    images = tasks.images_of(read, data, calib, goal, options.limit)
+    images = tasks.images_of(read, data, calib, goal, options.limit, follow_links=options.follow_links)
     return tasks.search_task(read, images, goal, options.context())
 
 

@@ -13,7 +13,7 @@ from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.calibration.observation import ImageId, Observations, Watch, observe
 from quantseg.data import Dataset
-from quantseg.errors import CalibrationError
+from quantseg.errors import CalibrationError, ModelError
 from quantseg.files import check_writable
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import QuantSettings, observable
@@ -56,13 +56,16 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
     work = _Work(model, context, names)
     with graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
         watch = Watch(source, model.input.name, names, context.data, context.runtime, context.threads)
-        observations = observe(
-            watch,
-            engine=context.engine,
-            seen=None if partial is None else work.unfinished(partial),
-            on_progress=work.saver(partial, choice),
-            track=context.track,
-        )
+        try:
+            observations = observe(
+                watch,
+                engine=context.engine,
+                seen=None if partial is None else work.unfinished(partial),
+                on_progress=work.saver(partial, choice),
+                track=context.track,
+            )
+        except ModelError as error:  # the runtime was given the graph, not the file
+            raise ModelError(f"{model.name}: {str(error).removeprefix('model: ')}") from error
     table = choose_ranges(observations, model.digest, choice)
     return Calibration(model.digest, model.recipe.to_toml(), context.threads, observations, table)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.data import Dataset, Item, Subset, open_dataset
+from quantseg.data import Address, Dataset, Item, Subset, open_dataset
 from quantseg.data.folder import choose
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
@@ -20,17 +20,19 @@ Opener = Callable[[Recipe, TensorSpec], Dataset]
 """(completed recipe, the model's input) → the data as a Dataset for that model."""
 
 
-def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Opener:
+def opener(data: object, *, limit: int | None = None, masks: bool = False, follow_links: bool = False) -> Opener:
     """The opener of `data`: a path, an address (camvid:roads#train), a Dataset, an iterable of arrays, or an opener.
 
     An array is an input of the model, with or without a batch axis; a pair is an array and its mask; a torch DataLoader
-    yields batches of either. limit: at most so many items, evenly spread. masks: whether to look for masks. Anything
-    else raises DataError, some of it only when it is opened.
+    yields batches of either. limit: at most so many items, evenly spread. masks: whether to look for masks.
+    follow_links: whether symbolic links may lead out of the folder. Anything else raises DataError, some of it only
+    when it is opened.
     """
     if callable(data):
         return cast("Opener", data)
     if isinstance(data, (str, Path)):
-        return lambda recipe, spec: open_dataset(Path(data), recipe, inputs=spec, limit=limit, masks=masks)
+        where = Address(Path(data), follow_links=follow_links)
+        return lambda recipe, spec: open_dataset(where, recipe, inputs=spec, limit=limit, masks=masks)
     known: Dataset = cast("Dataset", data) if _is_dataset(data) else Arrays.of(data)
     few = known if limit is None else Subset(known, choose(tuple(range(len(known.names))), limit))
     return lambda recipe, spec: few

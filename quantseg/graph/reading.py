@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError
 
 from quantseg import limits
 from quantseg.errors import ModelError
-from quantseg.files import read_bytes, sha256_of_file
+from quantseg.files import TooLargeError, read_bytes, sha256_of_file
 from quantseg.graph.bounds import check_tensors, external_path, is_external, take_in
 from quantseg.graph.calls import check_calls
+from quantseg.graph.loops import check_loops
 from quantseg.graph.messages import check_messages, tensors_of
 from quantseg.graph.parameters import check_parameters
 from quantseg.graph.weightless import check
@@ -44,6 +45,7 @@ def load(source: Path | bytes) -> ir.Model:
             ir.external_data.set_base_dir(model.graph, folder.absolute())
         check(model)
         check_parameters(model)
+        check_loops(model)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
     return model
@@ -65,13 +67,12 @@ def _parse(path: Path) -> onnx.ModelProto:
         content = read_bytes(path, most=limits.MODEL_BYTES)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file; check the path") from error
+    except TooLargeError as error:
+        raise ModelError(f"{path}: over 2 GB in one file; export it with external data") from error
     except OSError as error:
         if path.is_dir():
             raise ModelError(f"{path}: is a folder; give the .onnx file inside it") from error
-        reason = error.strerror or error
-        raise ModelError(
-            f"{path}: cannot be read ({reason}); give an .onnx file, one over 2 GB with external data"
-        ) from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); give an .onnx file") from error
     return _decoded(content, str(path))
 
 

@@ -9,8 +9,16 @@ from pathlib import Path
 import onnx_ir as ir
 
 from quantseg import graph
-from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input, override, recipe_from_toml
-from quantseg.errors import ModelError, RecipeError
+from quantseg.data.recipe import (
+    METADATA_KEY,
+    Recipe,
+    complete,
+    image_input,
+    override,
+    recipe_from_file,
+    recipe_from_toml,
+)
+from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.graph.preparation import Fusing, Prepared, prepare
 
@@ -80,11 +88,7 @@ def read_float_model(
 def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
     """The completed recipe of a float or quantised model. name: begins messages. Raises RecipeError, ModelError."""
     if source.file is not None:
-        try:
-            text = source.file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{source.file}: cannot be read; give a recipe in TOML") from error
-        recipe = recipe_from_toml(text, source=str(source.file))
+        recipe = recipe_from_file(source.file)
     elif METADATA_KEY in model.metadata_props:
         recipe = recipe_from_toml(model.metadata_props[METADATA_KEY], source=f"{name}, metadata")
     else:

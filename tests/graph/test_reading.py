@@ -196,6 +196,28 @@ def parameters(op_type: str, *lengths: int) -> Damage:
     return make
 
 
+def loop(trips: str = "m", start: str = "true", go_on: str = "Identity(c)", around: str = "") -> onnx.ModelProto:
+    """y = a Loop from x on. trips, start: its inputs. go_on: its condition from c. around: the trips of an outer Loop."""
+    values = {"m": np.int64(1 << 62), "many": np.int64(2000), "true": np.array(True), "false": np.array(False)}
+    tensor = "float[1,2,6,6]"
+
+    def node(out: str, body: str, head: str, inputs: str) -> str:
+        return f"{out} = Loop <body = {head} {{ {body} }}> ({inputs})"
+
+    head = f"b (int64 i, bool c, {tensor} v) => (bool d, {tensor} w)"
+    if around:
+        inner = node("k", f"d = {go_on} w = Neg(v)", head, f"{trips}, {start}, u")
+        outer = f"o (int64 j, bool e, {tensor} u) => (bool f, {tensor} k)"
+        text = node("l", f"f = Identity(e) {inner}", outer, f"{around}, true, x")
+    else:
+        text = node("l", f"d = {go_on} w = Neg(v)", head, f"{trips}, {start}, x")
+    return ir.serde.serialize_model(graph(f"{text} y = Abs(l)", **values))
+
+
+def looping(**how: str) -> Damage:
+    return lambda folder: written(folder, loop(**how))
+
+
 def hard_linked(folder: Path) -> Path:
     path = external(folder)
     os.link(folder / "weights.bin", folder / "again.bin")
@@ -268,6 +290,10 @@ WRONG = {
         r"shape \[2\], \[3\] for its channels",
     ),
     "bias of another length": (parameters("Conv", 3), r"\(Conv\) has constants of shape \[4\], \[3\] for its channels"),
+    "endless loop": (looping(), r"\(Loop\) runs its body 4,611,686,018,427,387,904 times; export it with fewer trips"),
+    "loop without a number of trips": (looping(trips="", go_on="Identity(true)"), "runs its body without end"),
+    "loop without a condition": (looping(start=""), "runs its body 4,6"),
+    "loop in a loop": (looping(trips="many", around="many"), "runs its body 4,000,000 times"),
     "groups that do not divide": (
         damaged(lambda p: p.graph.node[0].attribute.append(helper.make_attribute("group", 3))),
         r"weight of shape \[4, 2, 3, 3\] for 3 groups",
@@ -422,6 +448,37 @@ def test_the_folder_of_a_model_by_a_link_is_that_of_the_link(tmp_path: Path) -> 
     assert_same(session.run(None, x), run(graph("y = Conv(x, w)", w=2 * W), x))
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"trips": "many"},
+        {"start": "false"},
+        {"trips": "", "start": "false"},
+        {"go_on": "Not(c)"},
+        {"go_on": "Identity(false)"},
+        {"trips": "many", "around": "many", "start": "false"},
+    ],
+)
+def test_loops_that_end_are_read(how: Mapping[str, str], tmp_path: Path) -> None:
+    model = graphs.load(written(tmp_path, loop(**how)))
+    run(model, {"x": noise(1, 2, 6, 6)})
+
+
+def test_an_endless_loop_in_a_function_is_refused(tmp_path: Path) -> None:
+    proto = loop()
+    call, last = proto.graph.node
+    values = [helper.make_node("Constant", [], [t.name], value=t) for t in proto.graph.initializer]
+    body = onnx.FunctionProto(domain="own", name="f", input=["x"], output=["l"], node=[*values, call])
+    body.opset_import.append(helper.make_opsetid("", 13))
+    proto.functions.append(body)
+    proto.ir_version = 9
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+    del proto.graph.node[:], proto.graph.initializer[:]
+    proto.graph.node.extend([helper.make_node("f", ["x"], ["l"], domain="own"), last])
+    with pytest.raises(ModelError, match=r"\(Loop\) runs its body"):
+        graphs.load(written(tmp_path, proto))
+
+
 def test_strings_are_kept(tmp_path: Path) -> None:
     proto = proto_of()
     proto.graph.initializer.append(helper.make_tensor("s", TensorProto.STRING, [2], [b"a", b"b"]))
@@ -456,7 +513,7 @@ def test_a_file_of_very_many_parts_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_a_file_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, proto_of())
     monkeypatch.setattr(limits, "MODEL_BYTES", path.stat().st_size - 1)
-    with pytest.raises(ModelError, match="with external data"):
+    with pytest.raises(ModelError, match="over 2 GB in one file; export it with external data"):
         graphs.load(path)
 
 

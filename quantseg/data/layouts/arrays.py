@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg import limits
 from quantseg.data.dataset import Item
 from quantseg.data.folder import FolderDataset, Listing, choose, files_below, list_folder, pair_masks
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.masks import read_mask
 from quantseg.data.npy import read_npy, read_npz
+from quantseg.data.place import Place
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
-MAX_ITEMS = 1 << 28
-"""Larger arrays are refused before memory is allocated (268 million elements, 1 GiB of float32)."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class ArrayReader:
             _check_fits(path, shape, dtype, self.spec, self.recipe.input.layout)
 
         if path.suffix.lower() == ".npz":
-            return read_npz(path, self.spec.name, max_items=MAX_ITEMS, check=check)
-        return read_npy(path, max_items=MAX_ITEMS, check=check)
+            return read_npz(path, self.spec.name, max_items=limits.ARRAY_ITEMS, check=check)
+        return read_npy(path, max_items=limits.ARRAY_ITEMS, check=check)
 
 
 def open_arrays(
-    place: Path, recipe: Recipe, inputs: TensorSpec, *, limit: int | None = None, masks: bool = True
+    place: Place, recipe: Recipe, inputs: TensorSpec, *, limit: int | None = None, masks: bool = True
 ) -> FolderDataset:
     """A folder of arrays as a dataset. Raises DataError where it has no arrays, or lacks the masks of some."""
     root = list_folder(place).root
