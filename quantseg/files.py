@@ -1,15 +1,22 @@
-"""Atomic writing: every file is written under a temporary name in the target's folder, then renamed."""
+"""Files: written atomically (under a temporary name in the target's folder, then renamed), read only if they are files.
+
+A path that a stranger chose may be a device, a named pipe or a socket: opening it may wait for ever, and renaming onto
+it would replace it. Both are refused.
+"""
 
 import hashlib
 import json
+import os
 import re
 import secrets
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from quantseg import limits
 from quantseg.errors import OutputError
 
 _CHUNK = 1 << 20
@@ -21,17 +28,29 @@ uninterrupted = threading.RLock()
 """Held for what must not be ended halfway: a file takes its name, a process is started. `abandon` waits for it."""
 _unfinished: dict[Path, list[Path]] = {}
 """Temporary paths, each with the folders that were made for it, the innermost first."""
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+class TooLargeError(OSError):
+    """A file of more bytes than are read."""
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yields a temporary path in the target's folder; renames it to `target` on success, removes it on failure.
 
-    Missing parent folders are made. Raises OutputError where the file cannot be written.
+    Missing parent folders are made. Raises OutputError where the file cannot be written, or `target` is anything but a
+    file or a free name.
     """
     with _beside(target) as temporary:
         yield temporary
         with uninterrupted:
+            _check_free(target)
             temporary.replace(target)
 
 
@@ -66,7 +85,8 @@ def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:
 
     taken: other files that the work reads or writes, which `target` must not be.
     """
-    if target.resolve() in {path.resolve() for path in taken if path is not None}:
+    _check_free(target)
+    if os.path.realpath(target) in {os.path.realpath(path) for path in taken if path is not None}:
         raise OutputError(f"{target}: is another file of this command already; choose another name")
     with _beside(target) as temporary:
         temporary.touch()
@@ -79,13 +99,87 @@ def abandon() -> None:
         _remove(temporary, folders)
 
 
+def discard(path: Path) -> None:
+    """Removes a file if it is there. Raises OutputError where it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be removed ({error.strerror or error}); remove it") from error
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file to read its bytes. Raises OSError, also for what is no file, which is never opened."""
+    check_file(path)
+    # Not waiting for the other end, in case a named pipe took the file's place meanwhile.
+    stream = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)), "rb")
+    try:
+        _check_file(os.fstat(stream.fileno()))
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def read_bytes(path: Path, *, most: int) -> bytes:
+    """The bytes of a file, at most `most`. Raises OSError, also for what is no file, and TooLargeError."""
+    with open_file(path) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise TooLargeError(0, f"more than {most:,} bytes")
+        return stream.read(most)
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file. Raises OSError where it cannot be read, is larger than limits.JSON_BYTES, or no file.
+
+    Raises ValueError where it is not JSON, or holds lists within lists without end or more than limits.JSON_LISTS.
+    """
+    text = read_bytes(path, most=limits.JSON_BYTES).decode("utf-8")
+    if text.count("[") + text.count("{") > limits.JSON_LISTS:
+        raise ValueError(f"more than {limits.JSON_LISTS:,} lists")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("lists within lists without end") from error
+
+
+def check_file(path: Path) -> None:
+    """Raises OSError where `path` is no file: missing, or a folder, device, named pipe or socket. Opens nothing."""
+    try:
+        _check_file(path.stat())
+    except ValueError as error:  # a null character
+        raise OSError(0, str(error)) from error
+
+
 def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in chunks."""
+    """Hexadecimal SHA-256 of a file's bytes, read in chunks. Raises OSError."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def kind_of(mode: int) -> str:
+    """What st_mode says is there, in words: a folder, a symbolic link, a named pipe, a socket or a device."""
+    return next((word for holds, word in _KINDS if holds(mode)), "a device")
+
+
+def _check_file(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, f"{kind_of(found.st_mode)}, not a file")
+
+
+def _check_free(target: Path) -> None:
+    """Raises OutputError where `target` is there and is no file: it would be replaced by one."""
+    try:
+        mode = target.lstat().st_mode
+    except OSError:  # not there, or beyond reach: the attempt to write says why
+        return
+    except ValueError as error:  # a null character
+        raise OutputError(f"{target}: cannot be written ({error}); choose another name") from error
+    if not stat.S_ISREG(mode):
+        advice = "give a file name" if stat.S_ISDIR(mode) else "give the name of a file, or a new one"
+        raise OutputError(f"{target}: is {kind_of(mode)}; {advice}")
 
 
 @contextmanager
@@ -94,6 +188,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
     Errors of the file system become OutputError.
     """
+    _check_free(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     missing: list[Path] = []
     try:
@@ -104,8 +199,6 @@ def _beside(target: Path) -> Iterator[Path]:
             if folder.exists() and not folder.is_dir():
                 raise OutputError(f"{target}: {folder} is a file, not a folder; choose another place")
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise OutputError(f"{target}: is a folder; give a file name")
         yield temporary
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantseg.data import LAYOUTS, Samples, open_samples
+from quantseg.data import LAYOUTS, Address, Samples, open_samples
 from quantseg.data.drawn_cells import cell_image
 from quantseg.data.masks import resize_nearest
+from quantseg.data.place import Place
 from quantseg.data.preprocess import resize
 from quantseg.errors import DataError
 from quantseg.evaluation.reference_models import split_fifth
@@ -161,11 +162,12 @@ def _splits(data: DataSet, folder: Path) -> tuple[Samples, Samples]:
 
     VOC's trainval is neither: it holds the images of val.
     """
-    splits = [split for split in LAYOUTS[data.layout].splits(folder) if split != "trainval"]
+    where = Address(folder, follow_links=True)  # the images of whoever trains here
+    splits = [split for split in LAYOUTS[data.layout].splits(Place(folder)) if split != "trainval"]
     train, val = ([split for split in splits if split.startswith(part)] for part in ("train", "val"))
     opened = partial(
         open_samples,
-        folder,
+        where,
         dataset=data.layout,
         classes=data.classes or None,
         ignore_index=data.ignore_index,

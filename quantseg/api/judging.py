@@ -16,7 +16,7 @@ from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.refinement.options import Options, chosen, parted
 from quantseg.report import Report, Reporting, report_on
-from quantseg.runtimes import inspection, latency, runtime_named
+from quantseg.runtimes import inspection, latency, runtime_named, within
 from quantseg.simulation import simulating
 from quantseg.simulation.explaining import explanation
 
@@ -71,7 +71,7 @@ def benchmark(
     ['float', 'int8']
     """
     turns, how = parted(latency.Turns, options, words)
-    context = replace(how.context(), runtime=runtime_named(runtime))
+    context = replace(how.context(), runtime=within(runtime_named(runtime), how.timeout))
     return fed.benchmark_models(models, RecipeSource.of(recipe, how.inputs), turns, context)
 
 
@@ -148,8 +148,8 @@ def simulate(
     """
     simulation, how = parted(simulating.Simulating, options, words)
     with as_file(model) as path:
-        images = opener(data, limit=how.limit)
-        return simulating.simulate(path, images, RecipeSource.of(recipe, how.inputs), simulation, how.context())
+        given = RecipeSource.of(recipe, how.inputs)
+        return simulating.simulate(path, how.images(data), given, simulation, how.context())
 
 
 def explain(
@@ -173,7 +173,9 @@ def explain(
     with as_file(model) as path:
         if data is None:
             return explanation.explained(simulating.read_program(path), fed.feeds_for(path, source), node, how)
-        return explanation.explained(*simulating.first_feeds(path, opener(data, limit=1), source), node, how)
+        return explanation.explained(
+            *simulating.first_feeds(path, opener(data, limit=1, follow_links=how.follow_links), source), node, how
+        )
 
 
 def inspect(

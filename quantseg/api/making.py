@@ -1,5 +1,6 @@
 """From a float model to an int8 model: load, calibrate, quantize, search, and what each node loses alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from quantseg.api.stages import (
     searched,
 )
 from quantseg.calibration.calibrate import Calibrated, ranges_of
-from quantseg.data.sources import opener
 from quantseg.errors import PlanError
 from quantseg.mixed_precision import sensitivity as sensitivities
 from quantseg.mixed_precision.budget import search as budgets
@@ -144,7 +144,7 @@ def sensitivity(
         raise PlanError(f"fold='{what}': sensitivity measures nodes at the float model's own outputs; leave it out")
     given = calibrated(model, data if calib is None else calib, how)
     limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
-    judged = opener(data, limit=limit)(given.model.recipe, given.model.inputs)
+    judged = replace(how, limit=limit).images(data)(given.model.recipe, given.model.inputs)
     ranges = ranges_of(given.calibration, how.settings, how.choice)
     plain = Candidate.of(given.model, ranges, how.settings)
     candidate = plain if how.effort is None else refined(given, how)

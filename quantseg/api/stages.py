@@ -18,7 +18,7 @@ from quantseg import graph
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
-from quantseg.data.sources import array_shape, opener
+from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
 from quantseg.graph import TensorSpec
@@ -75,7 +75,7 @@ def run_once(model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str]
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
     """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
-    images = opener(data, limit=options.limit)(model.recipe, model.inputs)
+    images = options.images(data)(model.recipe, model.inputs)
     choice = options.choice or Choice().with_grid(options.settings)
     return Calibrated(model, calibrate(model, choice, options.context(images), partial=partial), images)
 
@@ -149,7 +149,7 @@ def search_task(
     """The inputs of a mixed-precision search, checked; see `search`. Raises DataError, RecipeError, PlanError."""
     goal.check(options.target)
     read = loaded(model, None, options, data)
-    images = tasks.images_of(read, data, calib, goal, options.limit)
+    images = tasks.images_of(read, data, calib, goal, options.limit, follow_links=options.follow_links)
     return tasks.search_task(read, images, goal, options.context())
 
 

@@ -15,6 +15,7 @@ from quantseg.calibration.observation import ImageId, Observations, Watch, obser
 from quantseg.data import Dataset
 from quantseg.data.model_inputs import without_constants
 from quantseg.errors import CalibrationError
+from quantseg.files import check_writable
 from quantseg.quantization.float_model import FloatModel, naming
 from quantseg.quantization.plan import QuantSettings, finite_tensors, observable
 from quantseg.quantization.ranges import RangeTable
@@ -45,8 +46,11 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
     """Observes every image of the context's data once and chooses the ranges.
 
     partial: a file for the unfinished calibration; where it exists and fits model, recipe and data, it is continued.
-    The caller removes it once the result is saved. Raises CalibrationError, DataError.
+    The caller removes it once the result is saved. Raises CalibrationError, DataError, and OutputError where `partial`
+    cannot be written.
     """
+    if partial is not None:
+        check_writable(partial)
     names = observable(model.prepared.model.graph)
     if set(names) <= {value.name for value in model.prepared.model.graph.inputs}:
         raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")

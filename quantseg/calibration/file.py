@@ -18,7 +18,7 @@ from quantseg.calibration.histogram import Histogram, bin_of, exponent_of
 from quantseg.calibration.observation import SAMPLE_SIZE, ChannelExtrema, ImageId, Observations
 from quantseg.data.model_inputs import without_constants
 from quantseg.errors import CalibrationError
-from quantseg.files import json_text, write_text
+from quantseg.files import json_text, read_json, write_text
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import QTYPES
 from quantseg.quantization.ranges import RangeTable
@@ -119,11 +119,12 @@ def write(calibration: Calibration, path: Path) -> None:
 def read(path: Path) -> Calibration:
     """Reads a calibration file. Raises CalibrationError for anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if (content["format"], content["version"]) == (_FORMAT, _VERSION):
             return _from_json(content)
     except OSError as error:
-        raise CalibrationError(f"{path}: cannot be read ({error.strerror}); give a calibration file") from error
+        reason = error.strerror or error
+        raise CalibrationError(f"{path}: cannot be read ({reason}); give a calibration file") from error
     except _NOT_OURS as error:
         raise CalibrationError(f"{path}: is not a calibration file; make one with quantseg calibrate") from error
     raise CalibrationError(f"{path}: is of another format or version; calibrate again")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Json, Threads, with_recipe
+from quantseg.cli.options import Json, Threads, Timeout, with_recipe
+from quantseg.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
@@ -18,6 +19,7 @@ def benchmark(
     models: Annotated[list[Path], typer.Argument(help="ONNX models; ratios are to the first.", show_default=False)],
     source: "RecipeSource",
     threads: Threads = None,
+    timeout: Timeout = RUN_SECONDS,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
@@ -41,7 +43,7 @@ def benchmark(
     if len(named) < len(models):
         raise ModelError("a model was given twice; give each one once")
     version = engine.version
-    options = Options(threads=threads or 0, track=console.track)
+    options = Options(threads=threads or 0, timeout=timeout, track=console.track)
     timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, rounds=rounds, runs=runs)
     count = options.context().threads
     _show(timings)

@@ -37,7 +37,7 @@ def calibrate(
     """
     from quantseg.calibration import file as calibrations
     from quantseg.errors import CalibrationError, DataError
-    from quantseg.files import check_writable
+    from quantseg.files import check_writable, discard
 
     if json is not None:
         check_writable(json, taken=model)
@@ -56,7 +56,7 @@ def calibrate(
         check_writable(target, taken=model)
         result = _observed(model[0], data, source, options, target)
     calibrations.write(result, target)
-    target.with_name(f"{target.name}.partial").unlink(missing_ok=True)
+    discard(target.with_name(f"{target.name}.partial"))
     _show(result)
     if json is not None:
         calibrations.write(result, json)

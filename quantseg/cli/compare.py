@@ -37,8 +37,9 @@ def compare(
     Both calibrate with min/max unless --calibrator names another; onnxruntime's quantizer has no mse and then uses
     min/max. --openvino adds NNCF, with its own calibration. Speed-ups are relative to float in onnxruntime.
     """
+    from dataclasses import replace
+
     from quantseg import api
-    from quantseg.data.sources import opener
     from quantseg.files import check_writable, write_json
     from quantseg.runtimes.provenance import provenance
     from quantseg.runtimes.threads import default_threads
@@ -47,7 +48,7 @@ def compare(
         check_writable(json, taken=[model])
     loaded = api.load(model, source, data=data, options=options)
     given = api.calibrate(loaded, data, options=options)
-    images = opener(validation or data, limit=options.limit, masks=masks)
+    images = replace(options, masks=masks).judging(validation or data)
     results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino)
     _show(results)
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)

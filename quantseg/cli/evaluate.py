@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Data, Json, Limit, Masks, Model, Threads, with_recipe
+from quantseg.cli.options import Data, FollowLinks, Json, Limit, Masks, Model, Threads, Timeout, with_recipe
+from quantseg.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.evaluation.agreement import Evaluation
@@ -23,6 +24,8 @@ def evaluate(
     masks: Masks = True,
     limit: Limit = None,
     threads: Threads = None,
+    timeout: Timeout = RUN_SECONDS,
+    follow_links: FollowLinks = False,
     json: Json = None,
 ) -> None:
     """mIoU, IoU and Dice of each class, precision, recall, boundary IoU; with --reference also agreement and SQNR."""
@@ -36,7 +39,14 @@ def evaluate(
 
     if json is not None:
         check_writable(json, taken=(model, reference))
-    options = Options(limit=limit, masks=masks, threads=threads or 0, track=console.track)
+    options = Options(
+        limit=limit,
+        masks=masks,
+        follow_links=follow_links,
+        threads=threads or 0,
+        timeout=timeout,
+        track=console.track,
+    )
     if reference is None:
         one = ModelWithRecipe.read(model, source)
         scores, names, seen = scores_of(one, options.judging(data), options.context())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Json, Model, with_recipe
+from quantseg.cli.options import DATA_WORD, FollowLinks, Json, Model, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
@@ -36,6 +36,7 @@ def explain(
     rounding: Annotated[
         str, typer.Option(help="onnxruntime (default), gemmlowp, half-away, half-even, exact.")
     ] = "onnxruntime",
+    follow_links: FollowLinks = False,
     json: Json = None,
 ) -> None:
     """Show how one output value is computed: integers, products, sum, bias, multiplier, shift, clamp, real value."""
@@ -46,7 +47,7 @@ def explain(
 
     if json is not None:
         check_writable(json, taken=(model, reference))
-    how = Explaining(None if at is None else finding.place_of(at), reference, rounding)
+    how = Explaining(None if at is None else finding.place_of(at), reference, rounding, follow_links)
     found = api.explain(model, node, data=data, recipe=source, **vars(how))
     working = found.working
     console.say(

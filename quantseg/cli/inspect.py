@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Json, Model, Threads, with_recipe
+from quantseg.cli.options import Json, Model, Threads, Timeout, with_recipe
+from quantseg.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
@@ -17,6 +18,7 @@ def inspect(
     model: Model,
     source: "RecipeSource",
     threads: Threads = None,
+    timeout: Timeout = RUN_SECONDS,
     runs: Annotated[int, typer.Option(min=1, help="Profiled runs.")] = 10,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every executed node.")] = False,
     convolutions: Annotated[
@@ -37,7 +39,7 @@ def inspect(
 
     if json is not None:
         check_writable(json, taken=[model])
-    found = api.inspect(model, recipe=source, runs=runs, options=Options(threads=threads or 0))
+    found = api.inspect(model, recipe=source, runs=runs, options=Options(threads=threads or 0, timeout=timeout))
     nodes, roofs, total = found.nodes, found.roofs, found.summary
     kinds = [(kind, t.nodes, tables.percent(t.share)) for kind, t in total.kinds.items() if t.nodes]
     console.say(tables.terminal(("runs in", "nodes", "time"), kinds) + "\n")

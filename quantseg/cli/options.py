@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quantseg.cli import console
+from quantseg.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
@@ -32,6 +33,10 @@ Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with th
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads of the runtime. Default: the physical cores.")
 ]
+_TIMEOUT_HELP = f"Most seconds that the runtime may take for one image; 0: any. Default: {RUN_SECONDS:g}."
+_LINKS_HELP = "Also read what symbolic links in the data folder lead to outside of it."
+Timeout = Annotated[float, typer.Option(min=0, help=_TIMEOUT_HELP, show_default=False)]
+FollowLinks = Annotated[bool, typer.Option("--follow-links", help=_LINKS_HELP)]
 _RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0…1)"
 _CALIBRATION_PANEL = "Calibration"
 _SETTINGS_PANEL = "Quantisation"
@@ -88,6 +93,8 @@ _CALIBRATION = (
         min=1,
         max=1024,
     ),
+    _flag("timeout", float, _TIMEOUT_HELP, _CALIBRATION_PANEL, RUN_SECONDS, min=0),
+    _flag("follow_links", bool, _LINKS_HELP, _CALIBRATION_PANEL, False, word="--follow-links"),
     _flag("activation_type", str, "uint8 (default) or int8.", _SETTINGS_PANEL, "uint8"),
     _flag("weight_type", str, "int8 (default), uint8 or int4.", _SETTINGS_PANEL, "int8"),
     _flag("per_tensor", bool, "One scale for all channels of a weight.", _SETTINGS_PANEL, False),

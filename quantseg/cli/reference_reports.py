@@ -13,6 +13,7 @@ from quantseg.cli import console
 from quantseg.cli.making import make_report
 
 if TYPE_CHECKING:
+    from quantseg.data import Address
     from quantseg.data.sources import Opener
     from quantseg.progress import Track
     from quantseg.quantization.float_model import FloatModel, RecipeSource
@@ -47,6 +48,7 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
     root is missing or holds none of the data sets.
     """
     from quantseg import api
+    from quantseg.data import Address
     from quantseg.data.drawn_cells import write_cells
     from quantseg.evaluation.reference_models import (
         CALIBRATION_SEED,
@@ -67,7 +69,8 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             write_cells(drawn / part, options.limit or REFERENCE_IMAGES, seed=seed, track=console.track)
         for place, (name, path) in enumerate(models.items(), 1):
             model = api.load(path, source, options=options)
-            parts = _parts(data_of(path), root, drawn, options.limit or REFERENCE_IMAGES, how)
+            where = None if root is None else Address(root, follow_links=options.follow_links)
+            parts = _parts(data_of(path), where, drawn, options.limit or REFERENCE_IMAGES, how)
             named = replace(options, track=_naming(f"{name} ({place} of {len(models)})"))
             given = api.calibrate(model, parts.calibrating, options=replace(named, limit=None))
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
@@ -112,12 +115,12 @@ class _Parts:
         return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer)
 
 
-def _parts(data: str | None, root: Path | None, drawn: Path, limit: int, how: Shown) -> _Parts:
+def _parts(data: str | None, root: "Address | None", drawn: Path, limit: int, how: Shown) -> _Parts:
     """The images of a data set, or synthetic blood smears (from the folder `drawn`) if it is missing."""
     from quantseg.data.sources import opener
     from quantseg.evaluation.reference_models import CELLS, DATA_SETS, open_parts
 
-    if data is not None and data in DATA_SETS and root is not None and (root / data).is_dir():
+    if data is not None and data in DATA_SETS and root is not None and (root.place / data).is_dir():
         both = functools.partial(open_parts, root, data, limit=limit, masks=how.masks)
         return _Parts(lambda *model: both(*model)[0], lambda *model: both(*model)[1], data)
     calibrating, judged = opener(drawn / "calib"), opener(drawn / "val", masks=how.masks and data == CELLS)

@@ -66,7 +66,7 @@ def report(
     """
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, write_json
-    from quantseg.report import write_index
+    from quantseg.report import check_places, write_index
 
     _check(options, model, calib, calibration, name)
     beside = model is None if peer is None else peer
@@ -74,7 +74,7 @@ def report(
         raise DataError("no images: give a folder with --data")
     if beside and calibration is not None:
         raise CalibrationError("onnxruntime's quantizer calibrates on images; give --calib, not --calibration")
-    check_writable(output / "index.html")
+    check_places(output, None if model is None else name or model.stem)
     if json is not None:
         check_writable(json, taken=[] if model is None else [model])
     how = Shown(output, rounds, images, masks, beside)

@@ -38,8 +38,9 @@ def sensitivity(
 
     Compared with the float model's output: SQNR in dB, and the share of pixels whose class changes. Needs no labels.
     """
+    from dataclasses import replace
+
     from quantseg import api
-    from quantseg.data.sources import opener
     from quantseg.errors import OutputError
     from quantseg.files import check_writable, write_json, write_text
     from quantseg.report import tables
@@ -50,7 +51,7 @@ def sensitivity(
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
     loaded = api.load(model, source, data=data, options=options)
-    judged = opener(data, limit=images)(loaded.recipe, loaded.inputs)
+    judged = replace(options, limit=images).images(data)(loaded.recipe, loaded.inputs)
     given = api.calibrate(loaded, calib or data, options=options)
     measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
     console.say(tables.terminal(_HEADERS, _rows(measured, top)))

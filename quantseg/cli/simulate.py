@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Data, Json, Limit, Model, Threads, with_recipe
+from quantseg.cli.options import Data, FollowLinks, Json, Limit, Model, Threads, Timeout, with_recipe
+from quantseg.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
@@ -45,6 +46,8 @@ def simulate(
     ] = None,
     limit: Limit = None,
     threads: Threads = None,
+    timeout: Timeout = RUN_SECONDS,
+    follow_links: FollowLinks = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every product, not the ten widest.")] = False,
     json: Json = None,
 ) -> None:
@@ -65,7 +68,9 @@ def simulate(
         if target is not None:
             check_writable(target, taken=taken)
             taken.append(target)
-    options = Options(limit=limit, threads=threads or 0, track=console.track)
+    options = Options(
+        limit=limit, follow_links=follow_links, threads=threads or 0, timeout=timeout, track=console.track
+    )
     how = Simulating(against, rounding, processor, proof, output)
     result = api.simulate(model, data, recipe=source, options=options, **vars(how))
     simulated.show_processor(result, found=processor is None)

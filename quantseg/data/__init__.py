@@ -7,7 +7,7 @@ named by one string, FOLDER or LAYOUT:FOLDER#SPLIT (`address.py`); most layouts 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from quantseg.data.address import parse_address
+from quantseg.data.address import Address, parse_address
 from quantseg.data.dataset import Dataset, Item, NoImages, Subset
 from quantseg.data.folder import choose
 from quantseg.data.inputs import open_inputs
@@ -29,6 +29,7 @@ from quantseg.graph import TensorSpec
 
 __all__ = [
     "LAYOUTS",
+    "Address",
     "Dataset",
     "Item",
     "Layout",
@@ -54,26 +55,31 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def open_dataset(
-    path: Path, recipe: Recipe, *, inputs: ModelInputs | TensorSpec, limit: int | None = None, masks: bool = True
+    path: Path | Address,
+    recipe: Recipe,
+    *,
+    inputs: ModelInputs | TensorSpec,
+    limit: int | None = None,
+    masks: bool = True,
 ) -> Dataset:
     """The dataset as model inputs; hidden files and files of other kinds are skipped.
 
-    path: a folder, or LAYOUT:FOLDER#SPLIT. recipe: completed. inputs: the model's; a spec is that of its only input.
-    limit: at most so many images, evenly spread over the sorted names. masks: whether to look for masks; calibration
-    needs none. Where the layout has an id for ignored pixels, they get the recipe's ignore_index instead.
+    path: a folder, LAYOUT:FOLDER#SPLIT, or an Address, which may allow links that lead out of the folder. recipe:
+    completed. inputs: the model's; a spec is that of its only input. limit: at most so many images, evenly spread over
+    the sorted names. masks: whether to look for masks; calibration needs none. Where the layout has an id for ignored
+    pixels, they get the recipe's ignore_index instead.
     Raises DataError where the folder is missing, has no images or arrays, fits no layout or several, has several splits
-    of which none is chosen, or lacks the masks of some images.
+    of which none is chosen, or lacks the masks of some images; and for a symbolic link that leads out of the folder.
     """
-    name, where = locate(parse_address(path, LAYOUTS), LAYOUTS)
+    name, place, split = locate(parse_address(path, LAYOUTS), LAYOUTS)
     find = LAYOUTS[name].find
     if find is None:
-        return open_arrays(where.place, recipe, ModelInputs.of(inputs), limit=limit, masks=masks)
-    samples = _limited(find(where.place, where.split, masks), limit)
-    return open_inputs(samples, recipe, ModelInputs.of(inputs), place=where.place)
+        return open_arrays(place, recipe, ModelInputs.of(inputs), limit=limit, masks=masks)
+    return open_inputs(_limited(find(place, split, masks), limit), recipe, ModelInputs.of(inputs), place=place)
 
 
 def open_samples(
-    path: Path | str,
+    path: Path | str | Address,
     *,
     dataset: str | None = None,
     split: str | None = None,
@@ -83,22 +89,22 @@ def open_samples(
 ) -> Samples:
     """Labelled images at the resolution of their files, independent of any model; for training.
 
-    path: a folder, or LAYOUT:FOLDER#SPLIT. dataset: the layout; None is the one that the path names or that is
-    recognised. classes: class names, instead of those of the layout. ignore_index: the id to give to ignored pixels;
+    path: a folder, LAYOUT:FOLDER#SPLIT, or an Address. dataset: the layout; None is the one that the path names or that
+    is recognised. classes: class names, instead of those of the layout. ignore_index: the id to give to ignored pixels;
     None is the layout's own. limit: at most so many images, evenly spread.
     Raises DataError as `open_dataset` does, and where there are no masks.
     """
-    name, where = locate(parse_address(path, LAYOUTS, layout=dataset, split=split), LAYOUTS)
+    name, place, split = locate(parse_address(path, LAYOUTS, layout=dataset, split=split), LAYOUTS)
     find = LAYOUTS[name].find
     if find is None:
-        raise DataError(f"{where.place}: {name} are model inputs, not images; give images with masks")
-    found = find(where.place, where.split, True)
+        raise DataError(f"{place}: {name} are model inputs, not images; give images with masks")
+    found = find(place, split, True)
     if any(row.mask_place is None for row in found.rows):
-        raise DataError(f"{where.place}: no masks in it; as {name} it would hold {LAYOUTS[name].tree}")
+        raise DataError(f"{place}: no masks in it; as {name} it would hold {LAYOUTS[name].tree}")
     named = found.classes if classes is None else tuple(classes)
     ignored = found.ignore_index if ignore_index is None else ignore_index
     if found.void is not None and ignored is not None and ignored != found.void and ignored < len(named):
-        raise DataError(f"{where.place}: ignore_index {ignored} is class {named[ignored]!r}; give another id")
+        raise DataError(f"{place}: ignore_index {ignored} is class {named[ignored]!r}; give another id")
     return _limited(Samples(found.rows, named, found.void, ignored), limit)
 
 

@@ -6,7 +6,7 @@ One string holds all three, so that every parameter that takes a folder takes it
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantseg.errors import DataError
@@ -18,21 +18,28 @@ _PREFIX = re.compile(r"([a-z][a-z0-9_]+):(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Address:
-    """A dataset's path, with the layout and the split where they are named. place: what the layout reads as a path."""
+    """A dataset's path, with the layout and the split where they are named.
+
+    place: what the layout reads as a path. follow_links: whether symbolic links may lead out of the folder.
+    """
 
     place: Path
     layout: str | None = None
     split: str | None = None
+    follow_links: bool = False
 
 
 def parse_address(
-    text: str | Path, layouts: Collection[str], *, layout: str | None = None, split: str | None = None
+    text: str | Path | Address, layouts: Collection[str], *, layout: str | None = None, split: str | None = None
 ) -> Address:
     """Parses an address; a text that is the path of an existing folder means that folder.
 
-    layout, split: given in parameters of their own; the text must not name others.
-    Raises DataError for a layout that does not exist, and where text and parameters differ.
+    text: also an Address whose place is still to be parsed. layout, split: given in parameters of their own; the text
+    must not name others. Raises DataError for a layout that does not exist, and where text and parameters differ.
     """
+    if isinstance(text, Address):
+        inner = {"layout": _one(layout, text.layout, text.place), "split": _one(split, text.split, text.place)}
+        return replace(parse_address(text.place, layouts, **inner), follow_links=text.follow_links)
     layout = None if layout is None else layout_name(layout)
     if layout is not None:
         _check_layout(layout, layouts, str(text))

@@ -1,16 +1,19 @@
 """Which files of a folder are model inputs, in which order, and which mask belongs to each.
 
 The mask of .../images/a/b.jpg is .../masks/a/b.png: the same relative path and stem in the sibling folder `masks`.
+Links to folders are followed, where `Place` allows it, but no folder is listed twice, so links in a circle end.
 """
 
+import heapq
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from quantseg.data.dataset import Item
 from quantseg.data.masks import MASK_SUFFIXES
+from quantseg.data.place import Place
 from quantseg.data.samples import digest_of_file
 from quantseg.errors import DataError
 
@@ -21,9 +24,13 @@ T = TypeVar("T")
 class Listing:
     """Files to load: `names` are posix paths under `root`; `masks` has a path for each name, or is None."""
 
-    root: Path
+    root: Place
     names: tuple[str, ...]
     masks: tuple[Path, ...] | None = None
+
+    def path(self, index: int) -> Path:
+        """The path of a file."""
+        return self.root.path / self.names[index]
 
 
 @dataclass(frozen=True)
@@ -40,24 +47,21 @@ class FolderDataset:
 
     def digest(self, index: int) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
-        return digest_of_file(self._path(index))
+        return digest_of_file(self.listing.path(index))
 
     def load(self, index: int) -> Item:
         """Reads and prepares one item. Raises DataError that names the file."""
         mask = None if self.listing.masks is None else self.listing.masks[index]
-        return self.read(self.names[index], self._path(index), mask)
-
-    def _path(self, index: int) -> Path:
-        return self.listing.root / self.names[index]
+        return self.read(self.names[index], self.listing.path(index), mask)
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Place) -> Listing:
     """Every visible file below `folder`, sorted by name, without folders of masks.
 
     Where there is a subfolder `images`, only its files are listed, and names are relative to it.
     Raises DataError where the folder is missing, cannot be read or is a file.
     """
-    check_folder(folder)
+    check_folder(folder.path)
     root = folder / "images" if (folder / "images").is_dir() else folder
     return Listing(root, files_below(root))
 
@@ -74,15 +78,17 @@ def check_folder(folder: Path) -> None:
         raise DataError(f"{folder}: a file, not a folder; give the folder that it lies in")
 
 
-def files_below(root: Path, suffixes: frozenset[str] | None = None) -> tuple[str, ...]:
-    """Visible files at any depth with these (lower-case) suffixes, sorted, as posix paths. Raises DataError."""
-    return tuple(
-        sorted(
-            path.relative_to(root).as_posix()
-            for path in _visible_files(root)
-            if suffixes is None or path.suffix.lower() in suffixes
-        )
-    )
+def files_below(root: Place, suffixes: frozenset[str] | None = None) -> tuple[str, ...]:
+    """Visible files at any depth with these (lower-case) suffixes, sorted, as posix paths; None: of any suffix.
+
+    Raises DataError for one of these suffixes that is a device, pipe or socket, lies outside the data folder by a link,
+    or has a name that is not UTF-8.
+    """
+    names = sorted(path.relative_to(root.path).as_posix() for path in _visible_files(root, suffixes))
+    for name in names if suffixes is not None else ():
+        if not _is_text(name):
+            raise DataError(f"{root}: the file name {name!r} is not UTF-8; rename the file")
+    return tuple(names)
 
 
 def choose(names: tuple[T, ...], limit: int | None) -> tuple[T, ...]:
@@ -99,19 +105,21 @@ def pair_masks(listing: Listing) -> Listing:
 
     Raises DataError for a file without a mask where another has a folder of masks, and for a file with two masks.
     """
-    folders = [_mask_folder(listing.root, name) for name in listing.names]
-    if not any(folders):
+    parents = dict.fromkeys(PurePosixPath(name).parent for name in listing.names)
+    folders = {parent: _mask_folder(listing.root, parent) for parent in parents}
+    if not any(folders.values()):
         return listing
-    found = {folder[0]: _masks_by_stem(folder[0]) for folder in folders if folder}
+    found = {folder: _masks_by_stem(folder) for folder in {pair[1] for pair in folders.values() if pair}}
     masks = []
-    for name, folder in zip(listing.names, folders, strict=True):
-        matches = found[folder[0]].get(folder[1], []) if folder else []
-        place = f"{folder[0]}/{folder[1]}.png" if folder else "an images/ folder beside masks/"
-        masks.append(_only(listing.root / name, matches, place))
+    for name in listing.names:
+        path, pair = listing.root.path / name, folders[PurePosixPath(name).parent]
+        stem = path.absolute().relative_to(pair[0]).with_suffix("").as_posix() if pair else ""
+        place = f"{pair[1]}/{stem}.png" if pair else "an images/ folder beside masks/"
+        masks.append(_only(path, found[pair[1]].get(stem, []) if pair else [], place))
     return Listing(listing.root, listing.names, tuple(masks))
 
 
-def pair_by_stem(listing: Listing, folder: Path) -> Listing:
+def pair_by_stem(listing: Listing, folder: Place) -> Listing:
     """The listing with the mask of each file: the same relative path and stem under `folder`.
 
     Raises DataError for a file without a mask or with two.
@@ -119,7 +127,7 @@ def pair_by_stem(listing: Listing, folder: Path) -> Listing:
     found = _masks_by_stem(folder)
     stems = [PurePosixPath(name).with_suffix("").as_posix() for name in listing.names]
     masks = (
-        _only(listing.root / name, found.get(stem, []), f"{folder / stem}.png")
+        _only(listing.root.path / name, found.get(stem, []), f"{folder / stem}.png")
         for name, stem in zip(listing.names, stems, strict=True)
     )
     return Listing(listing.root, listing.names, tuple(masks))
@@ -133,32 +141,83 @@ def _only(path: Path, masks: list[Path], place: str) -> Path:
     return masks[0]
 
 
-def _visible_files(root: Path) -> Iterator[Path]:
-    for folder, subfolders, files in os.walk(root, onerror=_refuse):
-        if "images" in subfolders and "masks" in subfolders:
-            subfolders.remove("masks")
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in files if not name.startswith("."))
+def _visible_files(root: Place, suffixes: frozenset[str] | None) -> Iterator[Path]:
+    """The files of these suffixes; folders that links lead to come last, each but once."""
+    root.check()
+    folders, links, seen = [root.path], list[Path](), set[tuple[int, int]]()
+    while folders or links:
+        folder = folders.pop() if folders else heapq.heappop(links)
+        if (identity := _identity(folder)) in seen:
+            continue
+        seen.add(identity)
+        entries = _entries(folder)
+        below = {entry.name for entry in entries if _is_dir(entry)}
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name in below:
+                if entry.name == "masks" and "images" in below:
+                    continue
+                if entry.is_symlink():
+                    replace(root, path=path).check()
+                    heapq.heappush(links, path)
+                else:
+                    folders.append(path)
+            elif suffixes is None or path.suffix.lower() in suffixes:
+                if suffixes is not None and not entry.is_file(follow_symlinks=False):
+                    replace(root, path=path).require_file()
+                yield path
 
 
-def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions") from error
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        found = folder.stat()
+    except OSError as error:
+        raise _unlisted(folder, error) from error
+    return found.st_dev, found.st_ino
 
 
-def _mask_folder(root: Path, name: str) -> tuple[Path, str] | None:
-    """The folder of masks for a file, and the mask's path in it without suffix; None without such a folder."""
-    path = (root / name).absolute()
-    for ancestor in path.parents:
-        if ancestor.name == "images" and (ancestor.parent / "masks").is_dir():
-            return ancestor.parent / "masks", path.relative_to(ancestor).with_suffix("").as_posix()
-        if ancestor == root.absolute():
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What the folder holds, without hidden entries."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise _unlisted(folder, error) from error
+
+
+def _unlisted(folder: Path, error: OSError) -> DataError:
+    return DataError(f"{folder}: cannot be listed ({error.strerror or error}); check its permissions")
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that the system could not decode
+        return False
+    return True
+
+
+def _mask_folder(root: Place, parent: PurePosixPath) -> tuple[Path, Place] | None:
+    """For files in `parent`: the folder named images above them, and masks/ beside that; None where there is none."""
+    path = (root.path / parent).absolute()
+    for ancestor in (path, *path.parents):
+        masks = replace(root, path=ancestor.parent / "masks")
+        if ancestor.name == "images" and masks.is_dir():
+            return ancestor, masks
+        if ancestor == root.path.absolute():
             break
     return None
 
 
-def _masks_by_stem(folder: Path) -> dict[str, list[Path]]:
+def _masks_by_stem(folder: Place) -> dict[str, list[Path]]:
     by_stem: dict[str, list[Path]] = {}
-    for path in sorted(_visible_files(folder)):
-        if path.suffix.lower() in MASK_SUFFIXES:
-            by_stem.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    for path in sorted(_visible_files(folder, MASK_SUFFIXES)):
+        by_stem.setdefault(path.relative_to(folder.path).with_suffix("").as_posix(), []).append(path)
     return by_stem

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from quantseg import limits
 from quantseg.errors import DataError
+from quantseg.files import check_file
 
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""Pillow's names of the formats below: whatever its suffix, it would open others too, some with other programs."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 1 << 26
-"""Larger images are refused before their pixels are decoded (67 million; 8192 x 8192)."""
 
 
 def read_image(path: Path) -> Image.Image:
@@ -52,10 +54,11 @@ def _decoding(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> Image.Image:
     image: Image.Image
-    with Image.open(path) as image:
-        if image.width * image.height > MAX_PIXELS:
+    check_file(path)
+    with Image.open(path, formats=_FORMATS) as image:
+        if image.width * image.height > limits.IMAGE_PIXELS:
             raise DataError(
-                f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; cut or shrink it"
+                f"{path}: {image.width}x{image.height} is more than {limits.IMAGE_PIXELS:,} pixels; cut or shrink it"
             )
         frames = getattr(image, "n_frames", 1)
         # MPO is what some phones write as JPEG; its further images are previews.

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg import limits
 from quantseg.data.heads import head_of
-from quantseg.data.images import MAX_PIXELS, read_ids
+from quantseg.data.images import read_ids
 from quantseg.data.npy import read_npy
 from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import DataError
@@ -39,7 +40,7 @@ def read_mask(
 
 def read_values(path: Path) -> NDArray[Any]:
     """The integers in a mask's file. Raises DataError naming it where it is unreadable, in colour, or not integers."""
-    values = read_npy(path, max_items=MAX_PIXELS) if path.suffix.lower() == ".npy" else _read_image(path)
+    values = read_npy(path, max_items=limits.IMAGE_PIXELS) if path.suffix.lower() == ".npy" else _read_image(path)
     if not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
         raise DataError(f"{path}: {values.dtype} values; a mask holds class ids, save it as uint8")
     return values

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg import limits
 from quantseg.data.dataset import Dataset, Item
-from quantseg.data.npy import MAX_ITEMS, read_npy
+from quantseg.data.npy import read_npy
 from quantseg.data.values import listing
 from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
@@ -167,8 +168,10 @@ def full(value: Array, spec: TensorSpec, image: Sequence[int]) -> Array:
     sizes = [size for size in shape if size is not None]
     if len(sizes) < len(shape):
         raise DataError(f"input {spec} has open sizes, which a number cannot fill; give inputs={spec.name}=FILE.npy")
-    if prod(sizes) > MAX_ITEMS:
-        raise DataError(f"input {spec}: {prod(sizes):,} numbers, more than {MAX_ITEMS:,}; declare a smaller shape")
+    if prod(sizes) > limits.ARRAY_ITEMS:
+        raise DataError(
+            f"input {spec}: {prod(sizes):,} numbers, more than {limits.ARRAY_ITEMS:,}; declare a smaller shape"
+        )
     return np.full(sizes, value)
 
 
@@ -193,7 +196,7 @@ def _of_file(path: Path, spec: TensorSpec) -> Array:
 
     if not path.is_file():
         raise DataError(f"{path}: no such file for input {spec.name!r}; give a number or an .npy file")
-    found = read_npy(path, max_items=MAX_ITEMS, check=check)
+    found = read_npy(path, max_items=limits.ARRAY_ITEMS, check=check)
     return found if found.ndim else _converted(found, spec, str(path))
 
 

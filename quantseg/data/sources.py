@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.data import Dataset, Item, Subset, open_dataset
+from quantseg.data import Address, Dataset, Item, Subset, open_dataset
 from quantseg.data.folder import choose
 from quantseg.data.layouts.arrays import first_array_shape
 from quantseg.data.model_inputs import ModelInputs, with_all_inputs
@@ -22,17 +22,19 @@ Opener = Callable[[Recipe, ModelInputs | TensorSpec], Dataset]
 """(completed recipe, the model's inputs) → the data as a Dataset for that model. A spec is that of its only input."""
 
 
-def opener(data: object, *, limit: int | None = None, masks: bool = False) -> Opener:
+def opener(data: object, *, limit: int | None = None, masks: bool = False, follow_links: bool = False) -> Opener:
     """The opener of `data`: a path, an address (camvid:roads#train), a Dataset, an iterable of arrays, or an opener.
 
     An array is the model's input, with or without a batch axis; a dict holds several inputs by name; a pair is either
     and its mask; a torch DataLoader yields batches of any of these. limit: at most so many items, evenly spread.
-    masks: whether to look for masks. Anything else raises DataError, some of it only when it is opened.
+    masks: whether to look for masks. follow_links: whether symbolic links may lead out of the folder. Anything else
+    raises DataError, some of it only when it is opened.
     """
     if callable(data):
         return cast("Opener", data)
     if isinstance(data, (str, Path)):
-        return lambda recipe, inputs: open_dataset(Path(data), recipe, inputs=inputs, limit=limit, masks=masks)
+        where = Address(Path(data), follow_links=follow_links)
+        return lambda recipe, inputs: open_dataset(where, recipe, inputs=inputs, limit=limit, masks=masks)
     entries = data if _is_dataset(data) or not isinstance(data, Iterable) else list(data)
     named = isinstance(entries, list) and any(isinstance(_parted(entry)[0], Mapping) for entry in entries)
     known = None if named else _limited(entries, limit)

@@ -1,31 +1,34 @@
 """Lists and indexes that come with a dataset, untrusted: their size is bounded, and file names stay in the folder."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NoReturn
 
+from quantseg import limits
+from quantseg.data.place import Place
 from quantseg.errors import DataError
+from quantseg.files import TooLargeError, read_bytes
 
 _DRIVE = re.compile("[A-Za-z]:")
-_MAX_PATH, _MAX_NAME = 1024, 255
 
 
-def read_text(path: Path, *, max_bytes: int) -> str:
-    """A UTF-8 file's text. Raises DataError naming it where it is unreadable, not text, or larger than `max_bytes`."""
+def read_text(place: Place, *, most: int) -> str:
+    """A UTF-8 file's text, at most `most` bytes.
+
+    Raises DataError naming it where it is unreadable, not text, larger, or outside the data folder by a link.
+    """
+    place.check()
     try:
-        with path.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
+        return read_bytes(place.path, most=most).decode("utf-8-sig")
+    except TooLargeError as error:
+        raise DataError(f"{place}: is larger than {most >> 20} MiB; split it") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); restore it") from error
-    if len(content) > max_bytes:
-        raise DataError(f"{path}: is larger than {max_bytes >> 20} MiB; split it")
-    try:
-        return content.decode("utf-8-sig")
+        raise DataError(f"{place}: cannot be read ({error.strerror or error}); restore it") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no UTF-8 text; restore it") from error
+        raise DataError(f"{place}: is no UTF-8 text; restore it") from error
 
 
-def inside(name: str, *, listed_in: Path) -> PurePosixPath:
+def inside(name: str, *, listed_in: Place) -> PurePosixPath:
     """A file name from a list as a relative path that stays inside any folder it is joined to.
 
     Raises DataError for absolute names, "..", backslashes, drives, control characters, and names that are too long for
@@ -36,10 +39,10 @@ def inside(name: str, *, listed_in: Path) -> PurePosixPath:
         _refuse(name, listed_in)
     if "\\" in name or _DRIVE.match(name):
         _refuse(name, listed_in)
-    if len(name) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
+    if len(name) > limits.PATH_LENGTH or any(len(part.encode()) > limits.NAME_LENGTH for part in path.parts):
         raise DataError(f"{listed_in}: names a file {name[:80]!r}…, longer than names can be; correct the list")
     return path
 
 
-def _refuse(name: str, listed_in: Path) -> NoReturn:
+def _refuse(name: str, listed_in: Place) -> NoReturn:
     raise DataError(f"{listed_in}: names a file {name[:80]!r}, which may lie outside the folder; correct the list")

@@ -5,11 +5,10 @@ import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from quantseg import limits
 from quantseg.errors import RecipeError
 from quantseg.graph import TensorSpec
 
-MAX_SIDE = 16384
-"""Largest height or width, in pixels, that a recipe may ask for."""
 VOLUME = "NCDHW"
 """The layout of volumes, whose slices are D images of height and width."""
 INPUT_LAYOUTS = ("NCHW", "NHWC", VOLUME)
@@ -49,8 +48,8 @@ class InputRecipe:
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            in_bounds = len(self.size) == 2 and all(1 <= side <= MAX_SIDE for side in self.size)
-            _require(in_bounds, "input.size", self.size, f"two whole numbers in 1…{MAX_SIDE}: height, width")
+            in_bounds = len(self.size) == 2 and all(1 <= side <= limits.INPUT_SIDE for side in self.size)
+            _require(in_bounds, "input.size", self.size, f"two whole numbers in 1…{limits.INPUT_SIDE}: height, width")
         _require_member("input.layout", self.layout, INPUT_LAYOUTS)
         _require_member("input.channels", self.channels, tuple(CHANNELS))
         _require_member("input.resize", self.resize, RESIZES)

@@ -96,8 +96,9 @@ def open_pair(
 
     runtime: of the candidate; the reference always runs in the default runtime.
     """
+    own = runtime if runtime.name == DEFAULT.name else DEFAULT
     with (
-        closing(DEFAULT.open(reference, threads=threads, spinning=False)) as first,
+        closing(own.open(reference, threads=threads, spinning=False)) as first,
         closing(runtime.open(candidate, threads=threads, spinning=False)) as second,
     ):
         yield first, second

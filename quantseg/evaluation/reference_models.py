@@ -6,12 +6,12 @@ and reports alike.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from quantseg import graph
-from quantseg.data import Dataset, ModelInputs, Subset, open_dataset
+from quantseg.data import Address, Dataset, ModelInputs, Subset, open_dataset
 from quantseg.data.folder import choose
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError, ModelError
@@ -63,20 +63,21 @@ def split_fifth(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def open_parts(
-    root: Path, data: str, recipe: Recipe, inputs: ModelInputs | TensorSpec, *, limit: int, masks: bool = True
+    root: Path | Address, data: str, recipe: Recipe, inputs: ModelInputs | TensorSpec, *, limit: int, masks: bool = True
 ) -> tuple[Dataset, Dataset]:
     """The images to calibrate on and, with their masks, those to judge on: at most `limit` each, evenly spread.
 
     root: holds the data sets by name; data: a name in DATA_SETS. Raises DataError where a part is missing.
     """
-    place = DATA_SETS[data]
-    training = open_dataset(root / data / place.calibration, recipe, inputs=inputs, masks=False)
-    validation = open_dataset(root / data / place.validation, recipe, inputs=inputs, masks=masks)
+    place, where = DATA_SETS[data], root if isinstance(root, Address) else Address(root)
+    of = where.place / data
+    training = open_dataset(replace(where, place=of / place.calibration), recipe, inputs=inputs, masks=False)
+    validation = open_dataset(replace(where, place=of / place.validation), recipe, inputs=inputs, masks=masks)
     names = training.names, validation.names
     if place.calibration == place.validation:
         names = split_fifth(training.names)
     if not names[1]:
-        raise DataError(f"{root / data}: {len(training.names)} images, none of them held out; give at least {_FOLD}")
+        raise DataError(f"{of}: {len(training.names)} images, none of them held out; give at least {_FOLD}")
     return _named(training, choose(names[0], limit)), _named(validation, choose(names[1], limit))
 
 

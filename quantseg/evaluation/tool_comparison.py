@@ -32,7 +32,7 @@ from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.writing import QuantizedModel
-from quantseg.runtimes import DEFAULT, RUNTIMES
+from quantseg.runtimes import DEFAULT, RUNTIMES, Runtime
 from quantseg.runtimes.execution import ExecutionSummary, summary
 from quantseg.runtimes.latency import Timing, Turns, benchmark
 from quantseg.simulation.saturation import ExactnessVerdict, verdict_of
@@ -141,7 +141,7 @@ def compare_tools(
     threads, track = context.threads, context.track
     compared = {entry.key: _judged(entry, model, data, context) for entry in entries}
     alive = {e.key: e.model.path for e in entries if e.model.path is not None and compared[e.key].failed is None}
-    runtimes = {entry.key: RUNTIMES[entry.runtime] for entry in entries}
+    runtimes = {entry.key: _runtime(entry, context) for entry in entries}
     own = data.load(0).feeds(model.input.name)
     feeds = {
         e.key: own if e.taken is None else e.taken.dataset.load(0).feeds(e.taken.input.name)
@@ -209,13 +209,18 @@ def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) ->
     if entry.name in (ONNXRUNTIME, QUANTSEG) or entry.name.startswith(f"{QUANTSEG} "):
         found = replace(found, sums=verdict_of(entry.model.path))
     try:
-        runtimes = context.runtime, RUNTIMES[entry.runtime]
+        runtimes = context.runtime, _runtime(entry, context)
         pair = Pair(model.source, entry.model.path, runtimes, context.threads, entry.taken)
         return replace(found, evaluation=evaluate_pair(pair, data, model.recipe, context))
     except ModelError as error:
         if entry.ours:
             raise
         return replace(found, failed=_reason(error, model.source))
+
+
+def _runtime(entry: Entry, context: Context) -> Runtime:
+    """The runtime of an entry; the context's own if it is that one, for its time limit."""
+    return context.runtime if entry.runtime == context.runtime.name else RUNTIMES[entry.runtime]
 
 
 def peer_model(

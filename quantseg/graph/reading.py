@@ -8,9 +8,14 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
+from quantseg import limits
 from quantseg.errors import ModelError
-from quantseg.files import sha256_of_file
-from quantseg.graph.bounds import check_tensor, external_path, tensors_of
+from quantseg.files import TooLargeError, read_bytes, sha256_of_file
+from quantseg.graph.bounds import check_tensors, external_path, is_external, take_in
+from quantseg.graph.calls import check_calls
+from quantseg.graph.loops import check_loops
+from quantseg.graph.messages import check_messages, tensors_of
+from quantseg.graph.parameters import check_parameters
 from quantseg.graph.weightless import check
 
 FIRST_OPSET = 7
@@ -18,30 +23,30 @@ FIRST_OPSET = 7
 
 logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # its warnings are raised here as errors
 
-PROTOBUF_LIMIT = (1 << 31) - 1
-"""Most bytes of one protobuf message; a larger model keeps its weights in external files."""
-
 
 def load(source: Path | bytes) -> ir.Model:
     """Reads a model from a file's path or bytes: checked, its nodes in topological order, otherwise unchanged.
 
-    External weights are memory-mapped, not read, and each must lie inside the model's folder.
-    Raises ModelError where the file is missing, empty, not ONNX, damaged, or of an unsupported opset.
+    External weights are memory-mapped, not read, and each must lie inside the folder of the path; where that path is a
+    symbolic link, beside the link. Raises ModelError where the file is missing, empty, not ONNX, damaged, or of an
+    unsupported opset, and where it needs more than `limits` allows.
     """
-    name = str(source) if isinstance(source, Path) else "the model"
+    name, folder = (str(source), source.parent) if isinstance(source, Path) else ("the model", None)
     proto = _parse(source) if isinstance(source, Path) else _decoded(source, name)
     try:
+        check_messages(proto)
         _check_opset(proto)
         _open_negative_sizes(proto)
-        for tensor in tensors_of(proto):
-            if isinstance(source, Path):
-                check_tensor(tensor, source.parent)
-            elif tensor.data_location == onnx.TensorProto.EXTERNAL:
-                raise ModelError(f"weight {tensor.name!r} lies in a file of its own; give the path of the model")
+        check_tensors(proto, folder)
+        check_calls(proto)
+        if folder is not None:
+            take_in(proto, folder)
         model = _deserialise(proto)
-        if isinstance(source, Path):
-            ir.external_data.set_base_dir(model.graph, source.resolve().parent)
+        if folder is not None:
+            ir.external_data.set_base_dir(model.graph, folder.absolute())
         check(model)
+        check_parameters(model)
+        check_loops(model)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
     return model
@@ -49,40 +54,32 @@ def load(source: Path | bytes) -> ir.Model:
 
 def digest(path: Path) -> str:
     """Hexadecimal SHA-256 over the model file and the external files that it names, sorted."""
-    own = sha256_of_file(_existing(path))
-    external = {
-        external_path(tensor, path.parent)
-        for tensor in tensors_of(_parse(path))
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-    }
-    if not external:
-        return own
-    parts = [own, *(sha256_of_file(file) for file in sorted(external))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _existing(path: Path) -> Path:
-    if path.is_dir():
-        raise ModelError(f"{path}: is a folder; give the .onnx file inside it")
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; check the path")
-    return path
+    proto = _parse(path)
+    try:
+        external = {external_path(tensor, path.parent) for tensor in tensors_of(proto) if is_external(tensor)}
+        own, *others = [sha256_of_file(file) for file in (path, *sorted(external))]
+    except (ModelError, OSError) as error:
+        raise ModelError(f"{path}: {error}") from error
+    return own if not others else hashlib.sha256("\n".join((own, *others)).encode()).hexdigest()
 
 
 def _parse(path: Path) -> onnx.ModelProto:
-    size = _existing(path).stat().st_size
-    if size == 0:
-        raise ModelError(f"{path}: is empty; copy or export it again")
-    if size > PROTOBUF_LIMIT:
-        raise ModelError(f"{path}: over 2 GB in one file; export it with external data")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, most=limits.MODEL_BYTES)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; check the path") from error
+    except TooLargeError as error:
+        raise ModelError(f"{path}: over 2 GB in one file; export it with external data") from error
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
+        if path.is_dir():
+            raise ModelError(f"{path}: is a folder; give the .onnx file inside it") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}); give an .onnx file") from error
     return _decoded(content, str(path))
 
 
 def _decoded(content: bytes, name: str) -> onnx.ModelProto:
+    if not content:
+        raise ModelError(f"{name}: is empty; copy or export it again")
     try:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except DecodeError as error:
@@ -127,4 +124,8 @@ def _deserialise(proto: onnx.ModelProto) -> ir.Model:
         for value in node.inputs:
             if value is not None and value.producer() is None and value.graph is None:
                 raise ModelError(f"node {node.name!r} reads {value.name!r}, which nothing makes; export it again")
+    for graph in model.graphs():
+        for value in graph.outputs:
+            if value.producer() is None and not value.is_graph_input() and not value.is_initializer():
+                raise ModelError(f"output {value.name!r} is made by no node; export it again")
     return model

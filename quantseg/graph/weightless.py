@@ -7,6 +7,7 @@ type and shape; small constants stay, since shapes are computed from them. onnx-
 import onnx
 import onnx_ir as ir
 
+from quantseg import limits
 from quantseg.errors import ModelError
 
 _SMALL = 1024
@@ -19,7 +20,7 @@ def weightless(model: ir.Model) -> onnx.ModelProto:
     graph = bare.graph
     for name, value in list(graph.initializers.items()):
         tensor = value.const_value
-        if tensor is None:
+        if tensor is None or tensor.dtype == ir.DataType.STRING:
             continue
         if tensor.nbytes <= _SMALL:
             if isinstance(tensor, ir.ExternalTensor):  # the checker would look for its data file in the current folder
@@ -60,7 +61,10 @@ def _set_aside_deprecated(proto: onnx.ModelProto) -> None:
 
 def infer_shapes(model: ir.Model) -> None:
     """Sets type and shape of the main graph's values where onnx can infer them; names of dynamic dims are kept."""
-    inferred = onnx.shape_inference.infer_shapes(weightless(model), data_prop=True)
+    bare = weightless(model)
+    inferred = onnx.shape_inference.infer_shapes(bare)
+    if _elements_of_vectors(inferred.graph) <= limits.VECTORS:
+        inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
     found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:
         for value in node.outputs:
@@ -69,3 +73,12 @@ def infer_shapes(model: ir.Model) -> None:
                 value.type = ir.serde.deserialize_type_proto_for_type(kind) or value.type
                 shape = ir.serde.deserialize_type_proto_for_shape(kind)
                 value.shape = value.shape if shape is None else shape  # a shape of rank 0 is false
+
+
+def _elements_of_vectors(graph: onnx.GraphProto) -> int:
+    """How many elements the graph's tensors of one axis have together.
+
+    onnx takes each for the sizes of a shape where it passes values on, and keeps some hundred bytes for each element.
+    """
+    shapes = (i.type.tensor_type.shape.dim for i in (*graph.input, *graph.value_info, *graph.output))
+    return sum(dims[0].dim_value for dims in shapes if len(dims) == 1)

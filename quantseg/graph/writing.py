@@ -53,7 +53,7 @@ def as_session_source(model: ir.Model) -> Iterator[bytes | Path]:
 
 def _weight_bytes(model: ir.Model) -> int:
     tensors = (value.const_value for graph in model.graphs() for value in graph.initializers.values())
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None and tensor.dtype != ir.DataType.STRING)
 
 
 def _serialise(model: ir.Model) -> bytes:
@@ -77,7 +77,7 @@ def _external(model: ir.Model, stream: BinaryIO, data: Path) -> ir.Model:
     clone = model.clone()
     for value in clone.graph.initializers.values():
         tensor = value.const_value
-        if tensor is None or tensor.nbytes <= _INLINE:
+        if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes <= _INLINE:
             continue
         offset = stream.tell()
         stream.write(tensor.tobytes())

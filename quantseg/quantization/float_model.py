@@ -21,11 +21,12 @@ from quantseg.data.recipe import (
     concrete,
     image_input,
     override,
+    recipe_from_file,
     recipe_from_toml,
     sized_like,
 )
 from quantseg.data.values import listing
-from quantseg.errors import ModelError, RecipeError, printable
+from quantseg.errors import ModelError, printable
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
 from quantseg.graph.half_floats import is_half, widen
@@ -185,11 +186,7 @@ def _kept_float(prepared: Prepared) -> int:
 def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
     """The completed recipe of a float or quantised model. name: begins messages. Raises RecipeError, ModelError."""
     if source.file is not None:
-        try:
-            text = source.file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{source.file}: cannot be read; give a recipe in TOML") from error
-        recipe = recipe_from_toml(text, source=str(source.file))
+        recipe = recipe_from_file(source.file)
     elif METADATA_KEY in model.metadata_props:
         recipe = recipe_from_toml(model.metadata_props[METADATA_KEY], source=f"{name}, metadata")
     else:

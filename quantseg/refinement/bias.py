@@ -74,7 +74,7 @@ def _expected_shifts(
     """The analytic shifts: for each layer, one for each output channel."""
     exact = {layer.name: layer.weight for layer in layers_of(reference, decided)}
     axes = {layer.source: layer.weight.ndim for layer in found}
-    with opened(with_means(reference, list(axes), list(axes.values())), images.context.threads) as session:
+    with opened(with_means(reference, list(axes), list(axes.values())), images.context) as session:
         means = dict(zip(axes, images.average(session.run), strict=True))
     return [_expected_shift(layer, exact[layer.name], decided, means[layer.source]) for layer in found]
 
@@ -95,7 +95,7 @@ def _measured_shifts(
     means = with_means(reference, [layer.made for layer in found], [layer.weight.ndim for layer in found])
     candidate = _correcting_itself(fake_quantised(model, decided), found)
     targets = [_target(layer) for layer in found]
-    with opened(means, images.context.threads) as told, opened(candidate, images.context.threads) as rounded:
+    with opened(means, images.context) as told, opened(candidate, images.context) as rounded:
         return images.average(lambda feeds: rounded.run(feeds | dict(zip(targets, told.run(feeds), strict=True))))
 
 

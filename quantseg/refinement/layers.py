@@ -9,12 +9,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantseg.calibration.context import Context
 from quantseg.graph import as_session_source
 from quantseg.graph.edit import ints
 from quantseg.quantization.affine import F32
 from quantseg.quantization.operators import IntegerForm, integer_form
 from quantseg.quantization.plan import QuantPlan, constant
-from quantseg.runtimes import WEIGHTS_AS_WRITTEN, Session
+from quantseg.runtimes import Session, as_written
 
 Array = NDArray[Any]
 
@@ -77,11 +78,12 @@ def layers_of(model: ir.Model, plan: QuantPlan) -> Layers:
 
 
 @contextmanager
-def opened(model: ir.Model, threads: int) -> Iterator[Session]:
+def opened(model: ir.Model, context: Context) -> Iterator[Session]:
     """A session of onnxruntime that computes with the weights exactly as written. Closed when the context ends."""
+    runtime = as_written(context.runtime)
     with (
         as_session_source(model) as source,
-        closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
+        closing(runtime.open(source, threads=context.threads, spinning=False)) as session,
     ):
         yield session
 

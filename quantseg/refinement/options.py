@@ -1,10 +1,12 @@
 """The options by which a model is quantised: one value, shared by all commands and Python functions."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
+from quantseg import limits
 from quantseg.calibration.choosing import DEFAULT_CALIBRATOR, Choice
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import engine_named
@@ -18,6 +20,7 @@ from quantseg.quantization.model_files import AnyModel
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import QTYPES, QType
 from quantseg.refinement import levels
+from quantseg.runtimes import DEFAULT, within
 from quantseg.runtimes.threads import default_threads
 
 Own = TypeVar("Own")
@@ -45,8 +48,10 @@ class Words(TypedDict, total=False):
     inputs: Mapping[str, object]
     limit: int
     masks: bool
+    follow_links: bool
     engine: str
     threads: int
+    timeout: float | None
     seed: int
     track: Track
 
@@ -104,6 +109,7 @@ class ExplainWords(TypedDict, total=False):
     at: Sequence[int] | None
     reference: AnyModel | None
     rounding: str
+    follow_links: bool
 
 
 @dataclass(frozen=True)
@@ -113,9 +119,10 @@ class Options:
     calibrator, percentile: how ranges are chosen; None: min/max, or the ranges that a calibration file holds. effort:
     one of levels.EFFORTS; None: balanced with images, fast without. qformat: output format; None: that of the target.
     limit: most images to use, evenly spread. engine: where calibration runs, such as serial or processes:4. threads: of
-    the runtime; 0: the number of physical cores. seed: of learned rounding. masks: whether label masks beside the
-    images are looked for in an evaluation. track: shows progress. inputs: constants of other inputs than the image, by
-    name: numbers, arrays or paths of .npy files.
+    the runtime; 0: the number of physical cores. timeout: most seconds that the runtime may take for one image; 0 or
+    None: any. seed: of learned rounding. masks: whether label masks beside the images are looked for in an evaluation.
+    follow_links: whether symbolic links among the images may lead out of their folder. track: shows progress. inputs:
+    constants of other inputs than the image, by name: numbers, arrays or paths of .npy files.
     """
 
     calibrator: str | None = None
@@ -128,12 +135,16 @@ class Options:
     limit: int | None = None
     engine: str = "serial"
     threads: int = 0
+    timeout: float | None = limits.RUN_SECONDS
     seed: int = 0
     masks: bool = True
+    follow_links: bool = False
     track: Track = quiet
     inputs: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 <= self.timeout < math.inf:
+            raise PlanError(f"timeout={self.timeout}: give seconds, or 0 for no limit")
         if self.effort is not None:
             levels.check(self.effort)
         self.target.qformat(self.qformat)
@@ -182,6 +193,7 @@ class Options:
         return Context(
             NoImages() if data is None else data,
             engine=engine_named(self.engine),
+            runtime=within(DEFAULT, self.timeout),
             threads=self.threads or default_threads(),
             track=self.track,
             seed=self.seed,
@@ -189,7 +201,11 @@ class Options:
 
     def judging(self, data: object) -> Opener:
         """A function that opens the evaluation images: at most `limit` of them, with the label masks beside them."""
-        return opener(data, limit=self.limit, masks=self.masks)
+        return opener(data, limit=self.limit, masks=self.masks, follow_links=self.follow_links)
+
+    def images(self, data: object) -> Opener:
+        """As `judging`, without masks."""
+        return opener(data, limit=self.limit, follow_links=self.follow_links)
 
     def effort_for(self, *, images: bool, parameter: str = "data") -> str:
         """The effort level, with the default filled in. images: whether there are calibration images.

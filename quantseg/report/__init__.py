@@ -11,7 +11,7 @@ from quantseg.report.index import comparison_tables, remarks
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.verdict import comparison_verdict, verdict
-from quantseg.report.writing import write_index, write_report
+from quantseg.report.writing import check_places, write_index, write_report
 
 __all__ = [
     "FLOAT",
@@ -30,6 +30,7 @@ __all__ = [
     "Summary",
     "TensorRange",
     "build_report",
+    "check_places",
     "comparison_tables",
     "comparison_verdict",
     "image",

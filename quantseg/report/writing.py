@@ -1,11 +1,10 @@
 """Writes reports: <folder>/<name>/ with report.json, report.md and index.html, and the index of all reports."""
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from quantseg.errors import DataError
-from quantseg.files import write_json, write_text
+from quantseg.files import check_writable, read_json, write_json, write_text
 from quantseg.report.content import Report, Summary
 from quantseg.report.rendering import html_index, html_report, markdown_index, markdown_report, svg_index
 
@@ -30,6 +29,15 @@ def write_report(report: Report, folder: Path, *, images: bool = True) -> tuple[
     return (folder / REPORT_JSON, *(folder / name for name in texts))
 
 
+def check_places(folder: Path, name: str | None) -> None:
+    """Raises OutputError where the index, or the report of this name, cannot be written to the folder of reports."""
+    for file in (INDEX_MARKDOWN, INDEX_JSON, INDEX_FIGURE, REPORT_HTML):
+        check_writable(folder / file)
+    if name is not None:
+        for file in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML):
+            check_writable(folder / name / file)
+
+
 def write_index(folder: Path) -> tuple[Path, ...]:
     """Writes README.md, index.html and index.json for all reports in the folders of `folder`, sorted by folder name.
 
@@ -52,6 +60,6 @@ def write_index(folder: Path) -> tuple[Path, ...]:
 def read_summary(path: Path) -> Summary:
     """The main figures of a report.json. Raises DataError where it cannot be read."""
     try:
-        return Summary.from_json(json.loads(path.read_text(encoding="utf-8"))["summary"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return Summary.from_json(read_json(path)["summary"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a report of quantseg ({error}); remove it or make it again") from error

@@ -4,6 +4,7 @@ A new runtime is one module with a class that satisfies `Runtime`, and one line 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,17 @@ from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
-__all__ = ["DEFAULT", "RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session", "runtime_named"]
+__all__ = [
+    "DEFAULT",
+    "RUNTIMES",
+    "WEIGHTS_AS_WRITTEN",
+    "ExecutedNode",
+    "Runtime",
+    "Session",
+    "as_written",
+    "runtime_named",
+    "within",
+]
 
 
 class Session(Protocol):
@@ -75,3 +86,13 @@ def runtime_named(name: str) -> Runtime:
     if name not in RUNTIMES:
         raise QuantSegError(f"{name!r} is no runtime; choose {' or '.join(RUNTIMES)}")
     return RUNTIMES[name]
+
+
+def within(runtime: Runtime, timeout: float | None) -> Runtime:
+    """The runtime with a limit on the seconds of one run; None or 0: no limit. OpenVINO knows none."""
+    return replace(runtime, timeout=timeout or None) if isinstance(runtime, OnnxRuntimeCpu) else runtime
+
+
+def as_written(runtime: Runtime) -> Runtime:
+    """WEIGHTS_AS_WRITTEN with the time limit of `runtime`."""
+    return within(WEIGHTS_AS_WRITTEN, runtime.timeout) if isinstance(runtime, OnnxRuntimeCpu) else WEIGHTS_AS_WRITTEN

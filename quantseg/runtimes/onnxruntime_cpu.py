@@ -1,5 +1,6 @@
 """onnxruntime with its CPU execution provider; its exceptions become one-line ModelErrors."""
 
+import functools
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,10 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
+from quantseg import limits
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
+from quantseg.runtimes.deadlines import DEADLINES
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.feeds import check_feeds
 from quantseg.runtimes.onnxruntime_graph import with_names
@@ -44,16 +47,20 @@ _NUMPY_NAMES = {"float": "float32", "double": "float64"}
 @final
 @dataclass(frozen=True)
 class OnnxRuntimeCpu:
-    """onnxruntime's CPU execution provider, with all graph optimisations except those named in `without`."""
+    """onnxruntime's CPU execution provider, with all graph optimisations except those named in `without`.
+
+    timeout: most seconds of one run; None: any. It is looked at between nodes, so a single kernel is never cut off.
+    """
 
     name: str = "onnxruntime"
     version: str = onnxruntime.__version__
     without: tuple[str, ...] = ()
+    timeout: float | None = limits.RUN_SECONDS
     activation_types: frozenset[str] = frozenset({"uint8", "int8"})
 
     def open(self, model: Path | bytes, *, threads: int, spinning: bool = True) -> "OnnxRuntimeSession":
         """Loads a model; see `Runtime.open`. External data is found only if the model is given as a Path."""
-        return OnnxRuntimeSession(model, _options(threads, spinning), without=self.without)
+        return OnnxRuntimeSession(model, _options(threads, spinning), without=self.without, timeout=self.timeout)
 
     def executed(
         self, model: Path | bytes, feeds: Mapping[str, NDArray[Any]], *, threads: int, runs: int
@@ -68,7 +75,7 @@ class OnnxRuntimeCpu:
         def session(options: onnxruntime.SessionOptions) -> OnnxRuntimeSession:
             if named is not None and isinstance(model, Path):
                 options.add_session_config_entry(_EXTERNAL_DATA, str(model.parent))
-            return OnnxRuntimeSession(named or model, options, name=_name(model))
+            return OnnxRuntimeSession(named or model, options, name=_name(model), timeout=self.timeout)
 
         def save_plain(file: Path) -> None:
             options = _options(threads, spinning=False)
@@ -105,8 +112,9 @@ class OnnxRuntimeSession:
         *,
         name: str | None = None,
         without: Sequence[str] = (),
+        timeout: float | None = None,
     ) -> None:
-        self._name = name or _name(model)
+        self._name, self._timeout = name or _name(model), timeout
         with _one_line(self._name, "cannot open it", "check it with onnx.checker"):
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without)
@@ -115,11 +123,25 @@ class OnnxRuntimeSession:
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
-        """The named outputs (all by default) for one set of inputs; see `Session.run`."""
+        """The named outputs (all by default) for one set of inputs; see `Session.run`.
+
+        Raises ModelError also where the run was ended because it took more than the timeout.
+        """
         assert self._session is not None, "the session is closed"
         check_feeds(self._name, self.inputs, feeds)
         with _one_line(self._name, "failed while running it", "try another input size"):
-            results: list[NDArray[Any]] = self._session.run(outputs, dict(feeds))
+            if self._timeout is None:
+                results: list[NDArray[Any]] = self._session.run(outputs, dict(feeds))
+                return results
+            how = onnxruntime.RunOptions()
+            how.log_severity_level = _FATAL
+            with DEADLINES.within(self._timeout, functools.partial(setattr, how, "terminate", True)):
+                try:
+                    results = self._session.run(outputs, dict(feeds), how)
+                except _ERRORS as error:
+                    if how.terminate:
+                        raise _ended(self._name, self._timeout, str(error)) from error
+                    raise
         return results
 
     def close(self) -> None:
@@ -129,6 +151,15 @@ class OnnxRuntimeSession:
 
 def _name(model: Path | bytes) -> str:
     return "model" if isinstance(model, bytes) else str(model)
+
+
+def _ended(model: str, timeout: float, reason: str) -> ModelError:
+    """The error of a run that took too long. reason: onnxruntime's text, which names the node that was running."""
+    node = re.search(r"running (\w+) node\. Name:'([^']*)'", reason)
+    where = f" in {node[1]} {node[2]!r}" if node else ""
+    return ModelError(
+        f"{model}: took more than {timeout:g} s for one image{where}; give more with timeout=…, or mend it"
+    )
 
 
 def _options(threads: int, spinning: bool) -> onnxruntime.SessionOptions:

@@ -1,6 +1,5 @@
 """Overflow proof: the range of every int32 accumulator, and the 16-bit pair sums that saturate on some processors."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.errors import DataError
+from quantseg.files import read_json
 from quantseg.quantization.integer_operands import CONVOLUTIONS, PRODUCTS
 from quantseg.simulation.arithmetic.accumulators import LARGEST, Bounds, accumulated, bounds
 from quantseg.simulation.arithmetic.saturation import Saturation, saturation
@@ -123,7 +123,7 @@ def added(known: Mapping[str, Sums], new: Sums | None) -> Mapping[str, Sums]:
 def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(node, channels) whose pair sums saturated, from the JSON of a simulation, sorted. Raises DataError."""
     try:
-        products = json.loads(path.read_text(encoding="utf-8"))["products"]
+        products = read_json(path)["products"]
         found = {str(entry["node"]): tuple(int(n) for n in entry["saturating_channels"]) for entry in products}
         if any(n < 0 for channels in found.values() for n in channels):
             raise ValueError
@@ -131,7 +131,7 @@ def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}); give a file of simulate json=…"
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: names no channels; make it with quantseg simulate MODEL data=DIR json=FILE"
         ) from error

@@ -6,7 +6,6 @@ same bytes.
 
 import io
 import json
-import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from quantseg.data.npy import DAMAGE, Archive
 from quantseg.errors import DataError
 from quantseg.files import replacing
 from quantseg.simulation.arithmetic.sizes import MOST_BYTES
@@ -24,7 +24,6 @@ from quantseg.simulation.arithmetic.sizes import MOST_BYTES
 Array = NDArray[Any]
 _ABOUT = "run.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_MOST_TEXT = 1 << 24
 
 
 class Writing:
@@ -63,17 +62,14 @@ class SavedRun:
         """Raises DataError where the file is no saved run, or one on other images."""
         self._path = path
         try:
-            self._archive = zipfile.ZipFile(path)
-            about = self._archive.getinfo(_ABOUT)
-            if about.file_size > _MOST_TEXT:
-                raise KeyError(_ABOUT)
-            facts = json.loads(self._archive.read(about))
+            self._archive = Archive(path)
+            facts = json.loads(self._archive.text(_ABOUT))
             known = [str(name) for name in facts["images"]]
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror or error}); give a run of simulate save=…"
             ) from error
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        except (*DAMAGE, LookupError, TypeError) as error:
             raise DataError(
                 f"{path}: is no saved run; make one with quantseg simulate MODEL data=DIR save=FILE"
             ) from error
@@ -98,26 +94,16 @@ class SavedRun:
 class _Stored(Mapping[str, Array]):
     """The tensors of one image in an archive."""
 
-    def __init__(self, archive: zipfile.ZipFile, path: Path, prefix: str) -> None:
+    def __init__(self, archive: Archive, path: Path, prefix: str) -> None:
         self._archive, self._path = archive, path
         inside = (name for name in archive.namelist() if name.startswith(prefix) and name.endswith(".npy"))
         self._files = {name[len(prefix) : -len(".npy")]: name for name in inside}
 
     def __getitem__(self, tensor: str) -> Array:
-        name = self._files[tensor]
-        size = self._archive.getinfo(name).file_size
         try:
-            with self._archive.open(name) as stream:
-                major, _ = npy.read_magic(stream)
-                read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-                shape, fortran, kind = read(stream)
-                needed = math.prod(shape) * kind.itemsize
-                if kind.hasobject or needed > min(size, MOST_BYTES):
-                    raise ValueError("size")
-                values = np.frombuffer(stream.read(needed), kind)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            return self._archive.array(self._files[tensor], max_items=MOST_BYTES)
+        except DAMAGE as error:
             raise DataError(f"{self._path}: {tensor!r} in it is damaged; save the run again") from error
-        return values.reshape(shape, order="F" if fortran else "C")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)

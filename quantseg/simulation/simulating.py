@@ -108,7 +108,7 @@ def simulate(path: Path, images: Opener, source: RecipeSource, how: Simulating, 
     with ExitStack() as stack:
         other = None
         if against is not None:
-            other = stack.enter_context(_other(against, subject, how.rounding, context.threads, processor))
+            other = stack.enter_context(_other(against, subject, how.rounding, context, processor))
         save = None if how.save is None else Path(how.save)
         wanted = Wanted(how.rounding, how.proof, other, save, processor)
         found = examine(subject.program, subject.images, subject.input_name, wanted, track=context.track)
@@ -133,11 +133,11 @@ def known_processor(name: str | None, against: str | None) -> SimulatedProcessor
 
 @contextmanager
 def _other(
-    against: str, subject: Subject, rounding: str, threads: int, processor: SimulatedProcessor
+    against: str, subject: Subject, rounding: str, context: Context, processor: SimulatedProcessor
 ) -> Iterator[Other]:
     """Opens what to compare with: a runtime by name, a model by its suffix .onnx, else a saved run."""
     if against == ONNXRUNTIME:
-        opened: Other = InRuntime(subject.model, subject.program, RUNTIMES[against], threads=threads)
+        opened: Other = InRuntime(subject.model, subject.program, context.runtime, threads=context.threads)
     elif against.endswith(".onnx"):
         opened = Simulated(read_program(Path(against)), rounding, processor)
     elif Path(against).is_file():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quantseg.data import images
+from quantseg import limits
 from quantseg.data.images import IMAGE_SUFFIXES, read_image
 from quantseg.data.preprocess import resize, shown, to_tensor
 from quantseg.data.recipe import InputRecipe
@@ -155,10 +155,10 @@ def test_what_is_no_image_is_one_line_that_names_the_file(make, fact, tmp_path):
 
 def test_the_bound_on_pixels_holds_before_decoding(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", drawn())
-    monkeypatch.setattr(images, "MAX_PIXELS", 47)
+    monkeypatch.setattr(limits, "IMAGE_PIXELS", 47)
     with pytest.raises(DataError, match="8x6 is more than 47"):
         read_image(path)
-    monkeypatch.setattr(images, "MAX_PIXELS", 48)
+    monkeypatch.setattr(limits, "IMAGE_PIXELS", 48)
     assert read_image(path).size == (8, 6)
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg import limits
 from quantseg.data.dataset import Dataset, Item
 from quantseg.data.folder import FolderDataset, Listing, choose, files_below, list_folder, pair_masks
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.masks import read_mask
 from quantseg.data.model_inputs import ModelInputs, check_fits, with_all_inputs
-from quantseg.data.npy import MAX_ITEMS, names_in_npz, read_npy, read_npz, read_shape
+from quantseg.data.npy import names_in_npz, read_npy, read_npz, read_shape
+from quantseg.data.place import Place
 from quantseg.data.recipe import Recipe
 from quantseg.data.values import VOLUME
 from quantseg.errors import DataError
@@ -53,21 +55,23 @@ class ArrayReader:
             _check_fits(path, shape, dtype, image, self.recipe.input.layout)
 
         if path.suffix.lower() != ".npz":
-            return read_npy(path, max_items=MAX_ITEMS, check=check), {}
+            return read_npy(path, max_items=limits.ARRAY_ITEMS, check=check), {}
         held = names_in_npz(path) if self.inputs.others else ()
         if image.name not in held and any(spec.name in held for spec in self.inputs.others):
             names = ", ".join(map(repr, held))
             raise DataError(f"{path}: holds {names} and not input {image}; save that under its name")
         others = [spec for spec in self.inputs.others if spec.name in held]
-        tensor = read_npz(path, image.name, max_items=MAX_ITEMS, check=check)
+        tensor = read_npz(path, image.name, max_items=limits.ARRAY_ITEMS, check=check)
         return tensor, {spec.name: self._other(path, spec) for spec in others}
 
     def _other(self, path: Path, spec: TensorSpec) -> NDArray[Any]:
-        return read_npz(path, spec.name, max_items=MAX_ITEMS, check=lambda *found: check_fits(path, spec, *found))
+        return read_npz(
+            path, spec.name, max_items=limits.ARRAY_ITEMS, check=lambda *found: check_fits(path, spec, *found)
+        )
 
 
 def open_arrays(
-    place: Path, recipe: Recipe, inputs: ModelInputs, *, limit: int | None = None, masks: bool = True
+    place: Place, recipe: Recipe, inputs: ModelInputs, *, limit: int | None = None, masks: bool = True
 ) -> Dataset:
     """A folder of arrays as a dataset. Raises DataError where it has no arrays, or lacks the masks of some."""
     root = list_folder(place).root
@@ -79,10 +83,11 @@ def open_arrays(
     return with_all_inputs(found, inputs)
 
 
-def first_array_shape(place: Path) -> tuple[int, ...] | None:
+def first_array_shape(folder: Path, *, follow_links: bool = False) -> tuple[int, ...] | None:
     """The shape that the header of the folder's first .npy file declares; None without one. Raises DataError."""
+    place = Place.of(folder, follow_links=follow_links)
     names = files_below(list_folder(place).root, frozenset({".npy"})) if place.is_dir() else ()
-    return read_shape(place / names[0]) if names else None
+    return read_shape((place / names[0]).path) if names else None
 
 
 ARRAYS = Layout(tree=".npy or .npz files that are model inputs as they stand", find=None)

@@ -15,6 +15,7 @@ from quantseg.data.folder import files_below
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.layout import Layout, not_of
 from quantseg.data.masks import MASK_SUFFIXES
+from quantseg.data.place import Place
 from quantseg.data.samples import FileSample, Samples
 from quantseg.errors import DataError
 
@@ -23,7 +24,7 @@ _MASK = "_mask"
 _TREE = "NAME.tif beside NAME_mask.tif, in any folders and of any image suffix"
 
 
-def find_binary(place: Path, split: str | None, masks: bool) -> Samples:
+def find_binary(place: Place, split: str | None, masks: bool) -> Samples:
     """Every image that is not the mask of another. Raises DataError where one has no mask, or two."""
     files = _by_stem(place) if place.is_dir() else {}
     if not any(stem + _MASK in files for stem in files):
@@ -35,7 +36,7 @@ def find_binary(place: Path, split: str | None, masks: bool) -> Samples:
         if len(same) > 1:
             raise DataError(f"{place / same[0]}: {same[1]} lies beside it; keep one")
         mask = _mask_of(place, same[0], files.get(stem + _MASK, [])) if masks else None
-        rows.append(FileSample(same[0], place / same[0], mask, zero_one))
+        rows.append(FileSample(same[0], place.path / same[0], mask, zero_one))
     return Samples(tuple(sorted(rows, key=lambda row: row.name)), CLASSES)
 
 
@@ -49,19 +50,19 @@ def zero_one(values: NDArray[Any], path: Path) -> NDArray[Any]:
     return np.asarray(values == 255, np.uint8)
 
 
-def _mask_of(place: Path, name: str, masks: list[str]) -> Path:
+def _mask_of(place: Place, name: str, masks: list[str]) -> Path:
     if len(masks) > 1:
         raise DataError(f"{place / name}: has two masks, {masks[0]} and {masks[1]}; keep one")
     if not masks:
         wanted = PurePosixPath(name).with_suffix("").as_posix() + _MASK + ".png"
         raise DataError(f"{place / name}: has no mask; put it at {place / wanted} or remove the image")
-    mask = place / masks[0]
+    mask = place.path / masks[0]
     if mask.suffix.lower() not in MASK_SUFFIXES:
         raise DataError(f"{mask}: a mask in a lossy format; save it as {mask.stem}.png")
     return mask
 
 
-def _by_stem(place: Path) -> dict[str, list[str]]:
+def _by_stem(place: Place) -> dict[str, list[str]]:
     """Posix path without suffix → the images of that stem."""
     files: dict[str, list[str]] = {}
     for name in files_below(place, IMAGE_SUFFIXES):
@@ -69,7 +70,7 @@ def _by_stem(place: Path) -> dict[str, list[str]]:
     return files
 
 
-def _recognises(place: Path) -> bool:
+def _recognises(place: Place) -> bool:
     """Whether some image has its mask beside it."""
     stems = set(_by_stem(place))
     return any(stem + _MASK in stems for stem in stems)

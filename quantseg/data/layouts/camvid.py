@@ -6,12 +6,11 @@ A mask holds class ids, 11 for unlabelled. Folders X and Xannot are how SegNet's
 and X/masks are read only where the layout is named, since other datasets are arranged so too.
 """
 
-from pathlib import Path
-
 from quantseg.data.folder import Listing, files_below, pair_by_stem
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.images import rows_of
 from quantseg.data.layouts.layout import Layout, not_of, subfolders
+from quantseg.data.place import Place
 from quantseg.data.samples import Samples
 from quantseg.errors import DataError
 
@@ -22,7 +21,7 @@ UNLABELLED = 11
 _TREE = "train/ beside trainannot/, or train/images/ beside train/masks/"
 
 
-def find_camvid(place: Path, split: str | None, masks: bool) -> Samples:
+def find_camvid(place: Place, split: str | None, masks: bool) -> Samples:
     """The images of one split; a folder that itself has images/ and masks/ is a split without a name."""
     root = place if split is None else place / split
     if (root / "images").is_dir():
@@ -38,14 +37,14 @@ def find_camvid(place: Path, split: str | None, masks: bool) -> Samples:
     return Samples(rows_of(paired), CLASSES, void=UNLABELLED, ignore_index=UNLABELLED)
 
 
-def _splits(place: Path) -> tuple[str, ...]:
+def _splits(place: Place) -> tuple[str, ...]:
     if (place / "images").is_dir():
         return ()
     beside = (name for name in subfolders(place) if (place / name / "images").is_dir())
     return tuple(sorted({*beside, *_annotated(place)}))
 
 
-def _annotated(place: Path) -> tuple[str, ...]:
+def _annotated(place: Place) -> tuple[str, ...]:
     """Names X of the folders that have a sibling folder Xannot."""
     names = set(subfolders(place))
     return tuple(sorted(name for name in names if f"{name}annot" in names))

@@ -8,7 +8,6 @@ import functools
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 
 from quantseg.data.drawn_cells import CLASSES, cell_image
 from quantseg.data.layouts.layout import Layout
+from quantseg.data.place import Place
 from quantseg.data.samples import Samples
 from quantseg.errors import DataError
 
@@ -60,7 +60,7 @@ class CellSample:
         return hashlib.sha256(_drawn(self.number, self.size)[1].tobytes()).hexdigest()
 
 
-def draw_cells(place: Path, split: str | None, masks: bool) -> Samples:
+def draw_cells(place: Place, split: str | None, masks: bool) -> Samples:
     """COUNT[@HEIGHTxWIDTH] images; the split is the number of the first. Raises DataError."""
     match, first = _PLACE.fullmatch(str(place)), _FIRST.fullmatch(split or "0")
     if match is None or first is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantseg.data.folder import files_below
 from quantseg.data.layouts.layout import Layout, not_of, subfolders
+from quantseg.data.place import Place
 from quantseg.data.samples import FileSample, Samples
 from quantseg.errors import DataError
 
@@ -32,7 +33,7 @@ _TREE = "leftImg8bit/SPLIT/CITY/*_leftImg8bit.png and gtFine/SPLIT/CITY/*_gtFine
 _IMAGE, _MASK = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
-def find_cityscapes(place: Path, split: str | None, masks: bool) -> Samples:
+def find_cityscapes(place: Place, split: str | None, masks: bool) -> Samples:
     """The images of all cities of one split."""
     if split is None:
         not_of("cityscapes", place, _TREE)
@@ -53,13 +54,13 @@ def train_ids(label_ids: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     return _TRAIN_ID[label_ids.astype(np.int64)]
 
 
-def _row(images: Path, labels: Path | None, name: str) -> FileSample:
+def _row(images: Place, labels: Place | None, name: str) -> FileSample:
     if labels is None:
-        return FileSample(name, images / name)
+        return FileSample(name, images.path / name)
     mask = labels / (name.removesuffix(_IMAGE) + _MASK)
     if not mask.is_file():
         raise DataError(f"{images / name}: has no mask; put it at {mask} or remove the image")
-    return FileSample(name, images / name, mask, train_ids)
+    return FileSample(name, images.path / name, mask.path, train_ids)
 
 
 CITYSCAPES = Layout(

@@ -19,6 +19,7 @@ from quantseg.data.images import read_image
 from quantseg.data.layouts.coco_index import CocoImage, Index, read_index
 from quantseg.data.layouts.coco_masks import check_installed, paint
 from quantseg.data.layouts.layout import Layout, not_of
+from quantseg.data.place import Place
 from quantseg.data.samples import Samples, digest_of_file
 from quantseg.data.untrusted import inside
 from quantseg.errors import DataError
@@ -69,7 +70,7 @@ class CocoSample:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
+def find_coco(place: Place, split: str | None, masks: bool) -> Samples:
     """Every image of a split's annotation file. Raises DataError where an image or pycocotools is missing."""
     if split is None:
         not_of("coco", place, _TREE)
@@ -86,18 +87,18 @@ def find_coco(place: Path, split: str | None, masks: bool) -> Samples:
         path = folder / inside(image.file_name, listed_in=source)
         if not path.is_file():
             raise DataError(f"{source}: lists {image.file_name!r}, and {path} is not there; restore it")
-        rows.append(CocoSample(path, source, image, void, masks))
+        rows.append(CocoSample(path.path, source.path, image, void, masks))
     return Samples(tuple(rows), classes, void=void, ignore_index=void)
 
 
-def _classes(index: Index, source: Path) -> tuple[str, ...]:
+def _classes(index: Index, source: Place) -> tuple[str, ...]:
     classes = (BACKGROUND, *index.categories)
     if len(set(classes)) < len(classes):
         raise DataError(f"{source}: two categories have one name, or one is called {BACKGROUND!r}; rename one")
     return classes
 
 
-def _folder(place: Path, split: str, first: CocoImage, source: Path) -> Path:
+def _folder(place: Place, split: str, first: CocoImage, source: Place) -> Place:
     """The folder of the images: the first of the usual ones that contains the first image."""
     name = inside(first.file_name, listed_in=source)
     folders = (place / split, place / "images" / split, place / "images", place)
@@ -107,8 +108,8 @@ def _folder(place: Path, split: str, first: CocoImage, source: Path) -> Path:
     raise DataError(f"{source}: lists {first.file_name!r}, which is not in {split}/, images/{split}/ or images/")
 
 
-def _splits(place: Path) -> tuple[str, ...]:
-    found = (place / "annotations").glob(f"{_PREFIX}?*{_SUFFIX}")
+def _splits(place: Place) -> tuple[str, ...]:
+    found = (place / "annotations").path.glob(f"{_PREFIX}?*{_SUFFIX}")
     return tuple(sorted(path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX) for path in found))
 
 

@@ -3,19 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
-from quantseg.data.images import MAX_PIXELS
+from quantseg import limits
+from quantseg.data.place import Place
 from quantseg.data.untrusted import read_text
 from quantseg.errors import DataError
-
-MAX_BYTES = 1 << 29
-"""Largest annotation file that is read; COCO's own largest, instances_train2017, has 470 MB."""
-MAX_LISTS = 1 << 24
-MAX_VALUES = 1 << 27
-"""Most lists and objects together, and most values in all: in Python they take many times the bytes of their JSON."""
-MAX_CATEGORIES = 4096
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Index:
     images: tuple[CocoImage, ...]
 
 
-def read_index(path: Path, *, annotations: bool = True) -> Index:
+def read_index(path: Place, *, annotations: bool = True) -> Index:
     """The images and categories of an instances_*.json, sorted. annotations: whether to read these as well.
 
     Raises DataError naming the file where it is damaged, too large or inconsistent.
@@ -53,8 +46,9 @@ def read_index(path: Path, *, annotations: bool = True) -> Index:
     images = {_whole(p, "id", path): p for p in _objects(document, "images", path)}
     if not images or len({_text(p, "file_name", path) for p in images.values()}) < len(document["images"]):
         raise DataError(f"{path}: has {'an image twice' if images else 'no images'}; correct it")
-    if not 0 < len(categories) == len(document["categories"]) <= MAX_CATEGORIES:
-        raise DataError(f"{path}: ids of categories are double, or not 1 to {MAX_CATEGORIES} of them; correct it")
+    if not 0 < len(categories) == len(document["categories"]) <= limits.COCO_CATEGORIES:
+        most = limits.COCO_CATEGORIES
+        raise DataError(f"{path}: ids of categories are double, or not 1 to {most} of them; correct it")
     number = {identifier: k for k, identifier in enumerate(sorted(categories), start=1)}
     marks: dict[int, list[str]] = {identifier: [] for identifier in images}
     for annotation in _objects(document, "annotations", path) if annotations else ():
@@ -71,16 +65,16 @@ def read_index(path: Path, *, annotations: bool = True) -> Index:
     return Index(names, tuple(sorted(found, key=lambda image: image.file_name)))
 
 
-def _image(row: Mapping[str, Any], annotations: tuple[str, ...], path: Path) -> CocoImage:
+def _image(row: Mapping[str, Any], annotations: tuple[str, ...], path: Place) -> CocoImage:
     height, width = _whole(row, "height", path), _whole(row, "width", path)
-    if min(height, width) < 1 or height * width > MAX_PIXELS:
+    if min(height, width) < 1 or height * width > limits.IMAGE_PIXELS:
         _damaged(path, f"an image of {height}x{width}")
     return CocoImage(row["file_name"], height, width, annotations)
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    text = read_text(path, max_bytes=MAX_BYTES)
-    if text.count("[") + text.count("{") > MAX_LISTS or text.count(",") > MAX_VALUES:
+def _parsed(path: Place) -> dict[str, Any]:
+    text = read_text(path, most=limits.COCO_BYTES)
+    if text.count("[") + text.count("{") > limits.COCO_LISTS or text.count(",") > limits.COCO_VALUES:
         raise DataError(f"{path}: holds more lists or values than memory should; split it")
     try:
         document = json.loads(text, parse_constant=_no_number)
@@ -91,35 +85,35 @@ def _parsed(path: Path) -> dict[str, Any]:
     return document
 
 
-def _as_text(value: object, path: Path) -> str:
+def _as_text(value: object, path: Place) -> str:
     try:
         return json.dumps(value, separators=(",", ":"), sort_keys=True)
     except RecursionError:
         _damaged(path, "lists within lists without end")
 
 
-def _objects(document: Mapping[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+def _objects(document: Mapping[str, Any], key: str, path: Place) -> list[dict[str, Any]]:
     rows = document.get(key)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         _damaged(path, f"{key} is no list of objects")
     return rows
 
 
-def _whole(row: Mapping[str, Any], key: str, path: Path) -> int:
+def _whole(row: Mapping[str, Any], key: str, path: Place) -> int:
     value = row.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
         _damaged(path, f"{key} is no whole number")
     return value
 
 
-def _text(row: Mapping[str, Any], key: str, path: Path) -> str:
+def _text(row: Mapping[str, Any], key: str, path: Place) -> str:
     value = row.get(key)
     if not isinstance(value, str):
         _damaged(path, f"{key} is no text")
     return value
 
 
-def _shown(row: Mapping[str, Any], key: str, path: Path) -> str:
+def _shown(row: Mapping[str, Any], key: str, path: Place) -> str:
     """A text that can be printed and written to a recipe: control characters and lone surrogates are refused."""
     value = _text(row, key, path)
     if not value.isprintable():
@@ -131,5 +125,5 @@ def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number")
 
 
-def _damaged(path: Path, fact: str) -> NoReturn:
+def _damaged(path: Place, fact: str) -> NoReturn:
     raise DataError(f"{path}: no COCO index ({fact[:120]}); restore it")

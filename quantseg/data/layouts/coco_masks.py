@@ -12,11 +12,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg import limits
 from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.errors import DataError
-
-MAX_OUTLINE = 1 << 20
-"""Longest outline of an object in pixels; pycocotools allocates five points per pixel."""
 
 
 def check_installed() -> None:
@@ -85,8 +83,8 @@ def _polygons(polygons: list[Any], extent: tuple[int, int], place: str) -> NDArr
             _wrong(place, "a polygon lies far outside the image")
         points = list(zip(polygon[::2], polygon[1::2], strict=True))
         outline += sum(max(abs(a[0] - b[0]), abs(a[1] - b[1])) + 1 for a, b in pairwise([*points, points[0]]))
-        if outline > MAX_OUTLINE:
-            _wrong(place, f"an outline is longer than {MAX_OUTLINE:,} pixels")
+        if outline > limits.COCO_OUTLINE:
+            _wrong(place, f"an outline is longer than {limits.COCO_OUTLINE:,} pixels")
     if not polygons:
         return np.zeros(extent, np.bool_)
     merged = coco.merge(coco.frPyObjects(polygons, *extent))

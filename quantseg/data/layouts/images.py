@@ -5,16 +5,15 @@
 The subfolders that contain images/ are the splits; without a chosen split all of them are read.
 """
 
-from pathlib import Path
-
 from quantseg.data.folder import Listing, files_below, list_folder, pair_masks
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.layout import Layout, subfolders
+from quantseg.data.place import Place
 from quantseg.data.samples import Decode, FileSample, Samples
 from quantseg.errors import DataError
 
 
-def find_images(place: Path, split: str | None, masks: bool) -> Samples:
+def find_images(place: Place, split: str | None, masks: bool) -> Samples:
     """The images below a folder, with masks where it has some; the number of classes is unknown."""
     root = list_folder(place if split is None else place / split).root
     listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
@@ -26,17 +25,17 @@ def find_images(place: Path, split: str | None, masks: bool) -> Samples:
 def rows_of(listing: Listing, decode: Decode | None = None) -> tuple[FileSample, ...]:
     """A sample for each file of a listing. decode: see Decode."""
     masks = listing.masks or (None,) * len(listing.names)
-    return tuple(
-        FileSample(name, listing.root / name, mask, decode) for name, mask in zip(listing.names, masks, strict=True)
-    )
+    rows = enumerate(zip(listing.names, masks, strict=True))
+    return tuple(FileSample(name, listing.path(index), mask, decode) for index, (name, mask) in rows)
 
 
-def _recognises(place: Path) -> bool:
-    beside = place / "masks" if (place / "images").is_dir() else place.absolute().parent / "masks"
-    return beside.is_dir() and ((place / "images").is_dir() or place.absolute().name == "images")
+def _recognises(place: Place) -> bool:
+    if (place / "images").is_dir():
+        return (place / "masks").is_dir()
+    return place.name == "images" and place.beside("masks").is_dir()
 
 
-def _splits(place: Path) -> tuple[str, ...]:
+def _splits(place: Place) -> tuple[str, ...]:
     if (place / "images").is_dir():
         return ()
     return tuple(name for name in subfolders(place) if (place / name / "images").is_dir())

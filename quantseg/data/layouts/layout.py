@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
+from quantseg.data.place import Place
 from quantseg.data.samples import Samples
 from quantseg.errors import DataError
 
-Find = Callable[[Path, str | None, bool], Samples]
+Find = Callable[[Place, str | None, bool], Samples]
 """(folder, split, whether masks are wanted) → all samples of the split, sorted by name. Raises DataError.
 
 The split is one of those that the layout lists, or None where it lists none. With masks wanted, either all samples have
@@ -16,12 +16,12 @@ a mask or none: an image without a mask among images with masks is an error.
 """
 
 
-def nothing(place: Path) -> tuple[str, ...]:
+def nothing(place: Place) -> tuple[str, ...]:
     """The splits of a layout that has none."""
     return ()
 
 
-def never(place: Path) -> bool:
+def never(place: Place) -> bool:
     """`recognises` of a layout that cannot be told from the folder's structure."""
     return False
 
@@ -38,22 +38,22 @@ class Layout:
 
     tree: str
     find: Find | None
-    recognises: Callable[[Path], bool] = never
-    splits: Callable[[Path], tuple[str, ...]] = nothing
+    recognises: Callable[[Place], bool] = never
+    splits: Callable[[Place], tuple[str, ...]] = nothing
     splits_join: bool = False
     on_disk: bool = True
 
 
-def subfolders(folder: Path) -> tuple[str, ...]:
+def subfolders(folder: Place) -> tuple[str, ...]:
     """Names of the visible subfolders, sorted; none where `folder` is not a folder. Raises DataError."""
     if not folder.is_dir():
         return ()
     try:
-        return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+        return tuple(sorted(p.name for p in folder.path.iterdir() if p.is_dir() and not p.name.startswith(".")))
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
 
 
-def not_of(layout: str, place: Path, tree: str) -> NoReturn:
+def not_of(layout: str, place: Place, tree: str) -> NoReturn:
     """Raises DataError: the folder does not have the layout that was asked for."""
     raise DataError(f"{place}: is no {layout} folder; that holds {tree}")

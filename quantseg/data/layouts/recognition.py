@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from quantseg.data.address import Address
@@ -10,6 +9,7 @@ from quantseg.data.folder import check_folder, list_folder
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.arrays import ARRAY_SUFFIXES
 from quantseg.data.layouts.layout import Layout
+from quantseg.data.place import Place
 from quantseg.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -18,23 +18,24 @@ _SUFFIXES = {"images": IMAGE_SUFFIXES, "arrays": ARRAY_SUFFIXES}
 """File suffixes of the layouts that are any folder of such files."""
 
 
-def locate(address: Address, layouts: Mapping[str, Layout]) -> tuple[str, Address]:
-    """The layout's name, and the address with layout and split resolved.
+def locate(address: Address, layouts: Mapping[str, Layout]) -> tuple[str, Place, str | None]:
+    """The layout's name, the data folder, and the split; None where the layout has none, or reads all together.
 
-    Raises DataError where no layout or several fit the folder, or where a split must be chosen.
+    Raises DataError where no layout or several fit the folder, or where a split must be chosen, and for a link that
+    leads out of the folder.
     """
-    name = address.layout or _recognised(address, layouts)
+    place = Place.of(address.place, follow_links=address.follow_links)
+    name = address.layout or _recognised(place, layouts)
     if not layouts[name].on_disk:
-        return name, replace(address, layout=name)
+        return name, place, address.split
     check_folder(address.place)
-    split = _split(address, name, layouts[name])
+    split = _split(place, address.split, name, layouts[name])
     if address.layout is None and name not in _SUFFIXES:
         log.info("%s: read as %s%s", address.place, name, f", split {split}" if split else "")
-    return name, replace(address, layout=name, split=split)
+    return name, place, split
 
 
-def _recognised(address: Address, layouts: Mapping[str, Layout]) -> str:
-    place = address.place
+def _recognised(place: Place, layouts: Mapping[str, Layout]) -> str:
     listing = list_folder(place)
     told = [name for name, layout in layouts.items() if layout.recognises(place)]
     if len(told) > 1:
@@ -56,17 +57,17 @@ def _recognised(address: Address, layouts: Mapping[str, Layout]) -> str:
     return next(iter(by_kind))
 
 
-def _split(address: Address, name: str, layout: Layout) -> str | None:
+def _split(place: Place, chosen: str | None, name: str, layout: Layout) -> str | None:
     """The split to read. Raises DataError where there is none of that name, or several and none is chosen."""
-    splits, chosen = layout.splits(address.place), address.split
+    splits = layout.splits(place)
     listed = ", ".join(splits)
     if chosen is not None and chosen not in splits:
-        raise DataError(f"{address.place}: has no split {chosen!r}; it holds {listed or 'none'}")
+        raise DataError(f"{place}: has no split {chosen!r}; it holds {listed or 'none'}")
     if chosen is not None or not splits:
         return chosen
     if len(splits) == 1:
         return None if layout.splits_join else splits[0]
     if not layout.splits_join:
-        raise DataError(f"{address.place}: holds the splits {listed}; choose one, {name}:{address.place}#{splits[0]}")
-    log.info("%s: the splits %s together; %s#%s is one of them", address.place, listed, address.place, splits[0])
+        raise DataError(f"{place}: holds the splits {listed}; choose one, {name}:{place}#{splits[0]}")
+    log.info("%s: the splits %s together; %s#%s is one of them", place, listed, place, splits[0])
     return None

@@ -5,12 +5,14 @@
 The palette index in a mask is the class id; 255, the border between objects, is ignored. A list has one ID per line.
 """
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
+from quantseg import limits
 from quantseg.data.folder import Listing, files_below, pair_by_stem
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.images import rows_of
 from quantseg.data.layouts.layout import Layout, not_of
+from quantseg.data.place import Place
 from quantseg.data.samples import Samples
 from quantseg.data.untrusted import inside, read_text
 from quantseg.errors import DataError
@@ -20,12 +22,11 @@ CLASSES = (
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 BORDER = 255
-MAX_LIST_BYTES = 16 << 20
 _TREE = "JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/SPLIT.txt"
-_LISTS = Path("ImageSets", "Segmentation")
+_LISTS = PurePosixPath("ImageSets", "Segmentation")
 
 
-def find_voc(place: Path, split: str | None, masks: bool) -> Samples:
+def find_voc(place: Place, split: str | None, masks: bool) -> Samples:
     """The images that a split lists. Raises DataError where a listed one is missing."""
     if split is None or not (place / "JPEGImages").is_dir():
         not_of("voc", place, _TREE)
@@ -45,22 +46,22 @@ def find_voc(place: Path, split: str | None, masks: bool) -> Samples:
     return Samples(rows_of(paired), CLASSES, void=BORDER, ignore_index=BORDER)
 
 
-def _lines(source: Path) -> set[str]:
-    return {line.strip() for line in read_text(source, max_bytes=MAX_LIST_BYTES).splitlines()} - {""}
+def _lines(source: Place) -> set[str]:
+    return {line.strip() for line in read_text(source, most=limits.LIST_BYTES).splitlines()} - {""}
 
 
-def _by_stem(folder: Path) -> dict[str, str]:
+def _by_stem(folder: Place) -> dict[str, str]:
     files: dict[str, str] = {}
     for name in files_below(folder, IMAGE_SUFFIXES):
-        stem = Path(name).with_suffix("").as_posix()
+        stem = PurePosixPath(name).with_suffix("").as_posix()
         if stem in files:
             raise DataError(f"{folder}: holds both {files[stem]} and {name}; keep one")
         files[stem] = name
     return files
 
 
-def _splits(place: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (place / _LISTS).glob("*.txt") if not path.name.startswith(".")))
+def _splits(place: Place) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (place / _LISTS).path.glob("*.txt") if not path.name.startswith(".")))
 
 
 VOC = Layout(

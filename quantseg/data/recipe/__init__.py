@@ -6,7 +6,14 @@ flags. This package depends on neither ONNX nor a runtime.
 """
 
 from quantseg.data.recipe.signature import complete, concrete, image_input, sized_like
-from quantseg.data.recipe.toml import METADATA_KEY, override, parse_numbers, parse_size, recipe_from_toml
+from quantseg.data.recipe.toml import (
+    METADATA_KEY,
+    override,
+    parse_numbers,
+    parse_size,
+    recipe_from_file,
+    recipe_from_toml,
+)
 from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "override",
     "parse_numbers",
     "parse_size",
+    "recipe_from_file",
     "recipe_from_toml",
     "sized_like",
 ]

@@ -6,11 +6,15 @@ import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from quantseg import limits
 from quantseg.data.heads import HEADS
+from quantseg.data.recipe.text import check_text
 from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import RecipeError
+from quantseg.files import read_bytes
 
 METADATA_KEY = "quantseg.recipe"
 """The key of an ONNX model's metadata_props that holds its recipe as TOML."""
@@ -19,9 +23,11 @@ METADATA_KEY = "quantseg.recipe"
 def recipe_from_toml(text: str, *, source: str) -> Recipe:
     """Reads a recipe. source: a file name; error messages begin with it.
 
-    Raises RecipeError for text that is not TOML, an unknown table or key, a value of the wrong type or range.
+    Raises RecipeError for text that is not TOML, an unknown table or key, a value of the wrong type or range, and for
+    text beyond `limits`.
     """
     try:
+        check_text(text)
         tables = _parse(text)
         _require_known(tables, _FIELDS, what="table")
         return Recipe(
@@ -30,6 +36,16 @@ def recipe_from_toml(text: str, *, source: str) -> Recipe:
         )
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
+
+
+def recipe_from_file(path: Path) -> Recipe:
+    """Reads a recipe from a TOML file. Raises RecipeError as `recipe_from_toml` does, and where it cannot be read."""
+    try:
+        text = read_bytes(path, most=limits.RECIPE_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or error) if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise RecipeError(f"{path}: cannot be read ({reason}); give a recipe in TOML") from error
+    return recipe_from_toml(text, source=str(path))
 
 
 def override(recipe: Recipe, **flags: object) -> Recipe:
@@ -100,7 +116,7 @@ def _require_known(given: Iterable[str], known: Mapping[str, object], *, what: s
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-            raise RecipeError(f"{within}unknown {what} {name!r}; {hint}allowed: {', '.join(known)}")
+            raise RecipeError(f"{within}unknown {what} {reprlib.repr(name)}; {hint}allowed: {', '.join(known)}")
 
 
 def _whole(value: Any) -> int:

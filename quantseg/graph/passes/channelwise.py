@@ -48,7 +48,7 @@ def _batch_norm(node: ir.Node) -> Channelwise | None:
     if source is None or len(node.outputs) > 1 or (training is not None and training.as_int()):
         return None
     known = [parameter.astype(np.float64) for parameter in parameters if parameter is not None]
-    if len(known) != 4:
+    if len(known) != 4 or any(vector.ndim != 1 or vector.shape != known[0].shape for vector in known):
         return None
     gamma, beta, mean, variance = known
     epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5

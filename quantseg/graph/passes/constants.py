@@ -1,7 +1,8 @@
 """Constant folding: nodes that do not depend on the model's input are computed once, here.
 
 The Shape of a tensor with static dims is such a constant. Only operators of a list are folded: deterministic ones
-whose cost is proportional to the bytes that they write, and that number is bounded before they are run.
+whose cost is proportional to the bytes that they write. The bytes of each and of all of them are bounded before any is
+run, those of constants that are left to the runtime among them.
 """
 
 import math
@@ -14,11 +15,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from quantseg import limits
+from quantseg.errors import ModelError
 from quantseg.graph.edit import constant, initializer, owner, static_shape
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
-
-SIZE_LIMIT = 1 << 26
-"""Most bytes of one folded constant (64 MB); beyond, keeping the node makes the smaller file."""
 
 _DYNAMIC = -1  # a dynamic dim
 
@@ -35,10 +35,12 @@ _FOLDABLE = frozenset((
 def fold_constants(model: ir.Model) -> RewriteOutcome:
     """Replaces every node of the main graph whose outputs are constant, Constant nodes too, by initializers.
 
-    Needs inferred shapes.
+    Needs inferred shapes. Raises ModelError where such constants take more memory than `limits` allows.
     """
     changes = []
+    total = _Sum(model.graph)
     for node in list(model.graph):
+        total.add(node)
         arrays = _evaluate(node, model.opset_imports[""])
         if arrays is None:
             continue
@@ -49,6 +51,35 @@ def fold_constants(model: ir.Model) -> RewriteOutcome:
         if node.op_type != "Constant":
             changes.append(Change("fold_constants", str(node.name), f"{node.op_type} of constants computed"))
     return RewriteOutcome(tuple(changes))
+
+
+class _Sum:
+    """Adds up the bytes of all values that do not depend on the model's input.
+
+    Also of those that stay nodes: a runtime computes them when it opens the model.
+    """
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._stored = int(sum(map(_bytes, graph.initializers.values())))
+        self._kept: set[ir.Value] = set()
+        self._total = 0.0
+
+    def add(self, node: ir.Node) -> None:
+        """Counts the outputs of the next node. Raises ModelError beyond the bounds in `limits`."""
+        if node.op_type not in ("Shape", "Size") and not all(map(self._is_constant, node.inputs)):
+            return
+        self._kept.update(node.outputs)
+        if node.op_type != "Constant":
+            self._total += sum(map(_bytes, node.outputs))
+        most = limits.FOLDED_CONSTANTS + limits.FOLDED_PER_STORED * self._stored
+        if self._total > most:
+            raise ModelError(
+                f"its {self._stored:,} bytes of weights become constants of more than {most >> 20:,} MiB at node "
+                f"{node.name!r}; export it with smaller ones"
+            )
+
+    def _is_constant(self, value: ir.Value | None) -> bool:
+        return value is None or value in self._kept or (value.is_initializer() and not value.is_graph_input())
 
 
 def _evaluate(node: ir.Node, opset: int) -> list[NDArray[Any]] | None:
@@ -92,8 +123,16 @@ def _shape(node: ir.Node) -> NDArray[np.int64] | None:
 
 
 def _bounded(value: ir.Value) -> bool:
+    known = static_shape(value) is not None and value.dtype not in (None, ir.DataType.STRING)
+    return known and _bytes(value) <= limits.FOLDED_CONSTANT
+
+
+def _bytes(value: ir.Value) -> float:
+    """The bytes of a value; 0 where shape or type are unknown, and for strings."""
     sizes = static_shape(value)
-    return sizes is not None and value.dtype is not None and math.prod(sizes) * value.dtype.itemsize <= SIZE_LIMIT
+    if sizes is None or value.dtype is None or value.dtype == ir.DataType.STRING:
+        return 0
+    return math.prod(sizes) * value.dtype.bitwidth / 8
 
 
 def _run(node: ir.Node, arrays: list[NDArray[Any] | None], opset: int) -> list[NDArray[Any]] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
@@ -55,17 +56,17 @@ class SearchTask:
 
 
 def images_of(
-    model: FloatModel, data: object, calib: object, goal: SearchGoal, limit: int | None
+    model: FloatModel, data: object, calib: object, goal: SearchGoal, limit: int | None, *, follow_links: bool = False
 ) -> tuple[Dataset, Opener]:
     """The calibration images, and a function that opens the evaluation images.
 
     data: evaluation images. calib: calibration images; None: every second image of `data`, which is then not evaluated.
-    limit: most images of each; None: IMAGES. Raises DataError.
+    limit: most images of each; None: IMAGES. follow_links: see `opener`. Raises DataError.
     """
-    most = limit or searching.IMAGES
+    most, opened = limit or searching.IMAGES, partial(opener, follow_links=follow_links)
     if calib is not None:
-        return opener(calib, limit=most)(model.recipe, model.inputs), opener(data, limit=most, masks=goal.labels)
-    both = opener(data, limit=2 * most, masks=goal.labels)
+        return opened(calib, limit=most)(model.recipe, model.inputs), opened(data, limit=most, masks=goal.labels)
+    both = opened(data, limit=2 * most, masks=goal.labels)
     calibrating = searching.halves(both(model.recipe, model.inputs))[0]
     return calibrating, lambda recipe, inputs: searching.halves(both(recipe, inputs))[1]
 

@@ -1,6 +1,6 @@
 """Reference outputs: the float model's outputs for some images, with which the outputs of other models are compared."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -15,7 +15,7 @@ from quantseg.calibration.engines import in_order
 from quantseg.data.heads import head_of
 from quantseg.data.recipe import OutputRecipe
 from quantseg.mixed_precision.risk.margins import MarginWeightedError
-from quantseg.runtimes import WEIGHTS_AS_WRITTEN
+from quantseg.runtimes import WEIGHTS_AS_WRITTEN, Runtime
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
 
@@ -25,21 +25,25 @@ class ReferenceOutputs:
     """Images and the float model's outputs for them.
 
     feeds: the model inputs of each image. errors: the float outputs of each image, as margins. outputs: names of the
-    outputs that are compared. threads: number of threads on which models are run.
+    outputs that are compared. threads: number of threads on which models are run. runtime: WEIGHTS_AS_WRITTEN, maybe
+    with another time limit.
     """
 
     feeds: Feeds
     errors: tuple[MarginWeightedError, ...]
     outputs: tuple[str, ...]
     threads: int
+    runtime: Runtime = WEIGHTS_AS_WRITTEN
 
     @staticmethod
-    def of(model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int) -> "ReferenceOutputs":
+    def of(
+        model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int, runtime: Runtime = WEIGHTS_AS_WRITTEN
+    ) -> "ReferenceOutputs":
         """Runs the float model on each of `feeds`. Raises RecipeError where its outputs do not fit the recipe."""
         names = head_of(output).outputs(output, graph.signature(model)[1])
-        found = _outputs(model, feeds, names, threads)
-        return ReferenceOutputs(
-            feeds, tuple(MarginWeightedError.of(outputs, output) for outputs in found), names, threads
+        unjudged = ReferenceOutputs(feeds, (), names, threads, runtime)
+        return replace(
+            unjudged, errors=tuple(MarginWeightedError.of(outputs, output) for outputs in unjudged.outputs_of(model))
         )
 
     def chosen(self, indices: Sequence[int]) -> "ReferenceOutputs":
@@ -47,9 +51,18 @@ class ReferenceOutputs:
         few, errors = [self.feeds[index] for index in indices], tuple(self.errors[index] for index in indices)
         return replace(self, feeds=few, errors=errors)
 
+    def outputs_of(self, model: ir.Model) -> Iterator[list[NDArray[Any]]]:
+        """A model's outputs for each image."""
+        with (
+            graph.as_session_source(model) as source,
+            closing(self.runtime.open(source, threads=self.threads, spinning=False)) as session,
+        ):
+            for feed in self.feeds:
+                yield session.run(feed, self.outputs)
+
     def risks(self, model: ir.Model) -> tuple[float, ...]:
         """The margin-weighted error of a model's outputs for each image; see margins.py."""
-        found = _outputs(model, self.feeds, self.outputs, self.threads)
+        found = self.outputs_of(model)
         return tuple(error.risk(outputs) for error, outputs in zip(self.errors, found, strict=True))
 
     def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:
@@ -71,15 +84,6 @@ class _Judging:
         return lambda numbered: (numbered[0], self._risk(numbered[1]))
 
     def _risk(self, model: bytes) -> float:
-        with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
+        with closing(self.reference.runtime.open(model, threads=1, spinning=False)) as session:
             outputs = (session.run(feed, self.reference.outputs) for feed in self.reference.feeds)
             return fmean(error.risk(out) for error, out in zip(self.reference.errors, outputs, strict=True))
-
-
-def _outputs(model: ir.Model, feeds: Feeds, names: Sequence[str], threads: int) -> Iterable[list[NDArray[Any]]]:
-    with (
-        graph.as_session_source(model) as source,
-        closing(WEIGHTS_AS_WRITTEN.open(source, threads=threads, spinning=False)) as session,
-    ):
-        for feed in feeds:
-            yield session.run(feed, names)

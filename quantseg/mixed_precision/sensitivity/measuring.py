@@ -20,7 +20,7 @@ from quantseg.mixed_precision.sensitivity.reference import Reference, feeds_of, 
 from quantseg.mixed_precision.sensitivity.values import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity
 from quantseg.mixed_precision.sensitivity.variants import Variant, build, variants_of, whole_of
 from quantseg.quantization.candidate import Candidate
-from quantseg.runtimes import WEIGHTS_AS_WRITTEN
+from quantseg.runtimes import Runtime, as_written
 from quantseg.runtimes.macs import multiply_accumulates
 
 
@@ -38,11 +38,12 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     parts = parts_of(prepared.model, candidate.plan)
     wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
     distinct = [v for v in dict.fromkeys((whole, *(v for one in wanted for v in one.all))) if not v.is_float]
-    with reference_outputs(prepared, input_name, data, recipe, track=track) as references:
+    with reference_outputs(prepared, input_name, data, recipe, context=context) as references:
         macs = multiply_accumulates(prepared, {name: one.shape for name, one in references[0].feeds.items()})
 
         graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))
-        found = in_order(context.beside(_Losing(references, recipe, seen.outputs), graphs))
+        losing = _Losing(references, recipe, seen.outputs, as_written(context.runtime))
+        found = in_order(context.beside(losing, graphs))
         losses = dict(zip(distinct, track(found, total=len(distinct), what="quantised graphs"), strict=True))
 
     def of(variant: Variant) -> Loss:
@@ -70,6 +71,7 @@ class _Losing:
     references: tuple[Reference, ...]
     recipe: Recipe
     names: tuple[str, ...]
+    runtime: Runtime
 
     def __call__(self) -> Callable[[tuple[int, bytes]], tuple[int, Loss]]:
         return lambda numbered: (numbered[0], self._loss(numbered[1]))
@@ -77,7 +79,7 @@ class _Losing:
     def _loss(self, model: bytes) -> Loss:
         """The loss of one graph over all images. Sums are exact (fsum), so the order of the images does not matter."""
         noises, flipped, pixels = list[float](), 0, 0
-        with closing(WEIGHTS_AS_WRITTEN.open(model, threads=1, spinning=False)) as session:
+        with closing(self.runtime.open(model, threads=1, spinning=False)) as session:
             for reference in self.references:
                 outputs = session.run(feeds_of(reference), self.names)
                 noise, changed, size = noise_and_flips(outputs, reference, self.recipe.output)

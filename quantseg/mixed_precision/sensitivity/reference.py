@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg import graph
+from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.heads import class_map, head_of
 from quantseg.data.recipe import OutputRecipe, Recipe
@@ -18,8 +19,7 @@ from quantseg.errors import DataError, OutputError
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.evaluation.predictions import check_finite
 from quantseg.graph.preparation import Prepared
-from quantseg.progress import Track
-from quantseg.runtimes import WEIGHTS_AS_WRITTEN
+from quantseg.runtimes import as_written
 
 Array = NDArray[Any]
 
@@ -64,7 +64,7 @@ class Reference:
 
 @contextmanager
 def reference_outputs(
-    prepared: Prepared, input_name: str, data: Dataset, recipe: Recipe, *, track: Track
+    prepared: Prepared, input_name: str, data: Dataset, recipe: Recipe, *, context: Context
 ) -> Iterator[tuple[Reference, ...]]:
     """The reference outputs of all images, in their order; the files are removed when the context ends.
 
@@ -78,10 +78,10 @@ def reference_outputs(
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         with (
             graph.as_session_source(prepared.model) as source,
-            closing(WEIGHTS_AS_WRITTEN.open(source, threads=1, spinning=False)) as session,
+            closing(as_written(context.runtime).open(source, threads=1, spinning=False)) as session,
         ):
             references = []
-            for index in track(range(total), total=total, what="float model"):
+            for index in context.track(range(total), total=total, what="float model"):
                 feeds = data.load(index).feeds(input_name)
                 outputs = session.run(feeds, names)
                 check_finite(names, outputs, data.names[index])

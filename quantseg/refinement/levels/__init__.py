@@ -24,6 +24,7 @@ from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
 from quantseg.refinement.outliers import outliers
 from quantseg.refinement.steps import Step, order_channels
+from quantseg.runtimes import as_written
 
 __all__ = [
     "BALANCED",
@@ -103,9 +104,9 @@ def _work(candidate: Candidate, context: Context) -> Work:
     data, model = context.data, candidate.model
     judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON)))
     feeds = [judged.data.load(index).feeds(model.input.name) for index in range(len(judged.data.names))]
-    return Work(
-        context, judged, ReferenceOutputs.of(model.prepared.model, feeds, model.recipe.output, threads=context.threads)
-    )
+    network, output, runtime = model.prepared.model, model.recipe.output, as_written(context.runtime)
+    reference = ReferenceOutputs.of(network, feeds, output, threads=context.threads, runtime=runtime)
+    return Work(context, judged, reference)
 
 
 def _followed(starts: tuple[Start, ...], work: Work, most: int) -> list[Start]:

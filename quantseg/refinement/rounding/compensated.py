@@ -184,7 +184,7 @@ def _covariances(float_model: FloatModel, found: tuple[Layer, ...], context: Con
     outputs = computed or [str(value.name) for value in float_model.prepared.model.graph.outputs]
     grams, means = dict[str, F64](), dict[str, F64]()
     count = len(data.names)
-    with opened(expose(float_model.prepared.model, outputs), context.threads) as session:
+    with opened(expose(float_model.prepared.model, outputs), context) as session:
         for index in context.track(range(count), total=count, what="rounding weights"):
             feeds = data.load(index).feeds(float_model.input.name)
             seen = dict(zip(outputs, session.run(feeds, outputs), strict=True)) | feeds

@@ -49,12 +49,14 @@ class Explaining:
     """Options of `explained`.
 
     at: the value's index in the node's output; None picks the largest that does not saturate. reference: the float
-    model to compare with. rounding: of requantisation, a name in ROUNDINGS.
+    model to compare with. rounding: of requantisation, a name in ROUNDINGS. follow_links: whether symbolic links among
+    the images may lead out of their folder.
     """
 
     at: Sequence[int] | None = None
     reference: AnyModel | None = None
     rounding: str = "onnxruntime"
+    follow_links: bool = False
 
 
 def explained(program: Program, feeds: Mapping[str, NDArray[Any]], node: str, how: Explaining) -> Explanation:

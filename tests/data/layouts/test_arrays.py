@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from quantseg import limits
 from quantseg.data import open_dataset
-from quantseg.data.layouts import arrays
 from quantseg.errors import DataError
 from tests.support.data_files import SIZE, recipe_for, save, spec
 
@@ -160,6 +160,6 @@ def test_a_wrong_archive_is_one_line_that_names_the_file(content, fact, tmp_path
 
 def test_the_bound_on_numbers_holds_for_right_shapes_too(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", RIGHT)
-    monkeypatch.setattr(arrays, "MAX_ITEMS", RIGHT.size - 1)
+    monkeypatch.setattr(limits, "ARRAY_ITEMS", RIGHT.size - 1)
     with pytest.raises(DataError, match="144 numbers, more than 143"):
         load(tmp_path)

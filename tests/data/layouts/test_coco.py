@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quantseg import limits
 from quantseg.data import open_dataset, open_samples
 from quantseg.data.layouts import coco_index, coco_masks
-from quantseg.data.layouts.coco_index import MAX_CATEGORIES, CocoImage
+from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.data.layouts.coco_masks import paint
 from quantseg.errors import DataError
 from tests.support.data_files import recipe_for, spec
@@ -205,7 +206,7 @@ def replaced(key, value):
         (changed("categories", 0, "name", "cat"), "two categories have one name"),
         (changed("categories", 0, "name", "background"), "one is called 'background'"),
         (
-            replaced("categories", [{"id": k, "name": str(k)} for k in range(MAX_CATEGORIES + 1)]),
+            replaced("categories", [{"id": k, "name": str(k)} for k in range(limits.COCO_CATEGORIES + 1)]),
             "not 1 to 4096",
         ),
         (changed("annotations", 0, "category_id", 99), "category_id 99, which is not in the file"),
@@ -260,10 +261,10 @@ def test_an_index_with_a_flipped_byte_is_read_or_refused(tmp_path_factory, place
 
 
 @pytest.mark.parametrize(
-    ("bound", "fact"), [("MAX_BYTES", "is larger than"), ("MAX_LISTS", "memory"), ("MAX_VALUES", "memory")]
+    ("bound", "fact"), [("COCO_BYTES", "is larger than"), ("COCO_LISTS", "memory"), ("COCO_VALUES", "memory")]
 )
 def test_a_huge_index_is_refused_before_memory_is_taken(tree, bound, fact, monkeypatch):
-    monkeypatch.setattr(coco_index, bound, 10)
+    monkeypatch.setattr(limits, bound, 10)
     monkeypatch.setattr(coco_index.json, "loads", lambda *_, **__: pytest.fail("was parsed"))
     with pytest.raises(DataError, match=fact):
         open_samples(tree)

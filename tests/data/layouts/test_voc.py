@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from quantseg import limits
 from quantseg.data import open_samples
 from quantseg.data.layouts import voc
 from quantseg.errors import DataError
@@ -61,7 +62,7 @@ def test_a_line_that_is_there_many_times_is_looked_at_once(tree, monkeypatch):
 
 
 def test_a_huge_list_is_refused_before_it_is_read(tree, monkeypatch):
-    monkeypatch.setattr(voc, "MAX_LIST_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "LIST_BYTES", 1 << 20)
     write_list(tree, b"2007_000001\n" * 100_000)
     with pytest.raises(DataError, match=r"val\.txt: is larger than 1 MiB"):
         open_samples(tree, split="val")

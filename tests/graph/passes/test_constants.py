@@ -5,8 +5,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from quantseg import limits
+from quantseg.errors import ModelError
 from quantseg.graph import infer_shapes
-from quantseg.graph.passes import Lowering, constants
+from quantseg.graph.passes import Lowering
 from quantseg.graph.passes.constants import fold_constants
 from quantseg.graph.passes.dead import remove_dead
 from quantseg.graph.passes.identity import remove_identities
@@ -77,13 +79,52 @@ def test_what_is_not_known_stays(name: str) -> None:
 
 def test_a_constant_that_would_be_too_big_stays_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     model = graph("e = Expand(c, n) y = Add(x, e)", c=noise(1), n=np.array([6, 6]))
-    monkeypatch.setattr(constants, "SIZE_LIMIT", 6 * 6 * 4 - 1)
+    monkeypatch.setattr(limits, "FOLDED_CONSTANT", 6 * 6 * 4 - 1)
     assert op_types(after(fold_constants, model)) == ["Expand", "Add"]
+
+
+SQUARE = 6 * 6 * 4
+"""Bytes of the constants below."""
+MADE = {
+    "folded": ("e = Expand(c, n) f = Expand(c, n) g = Add(x, e) y = Add(g, f)", 2),
+    "folded from a shape": ("s = Shape(x) e = Expand(c, s) f = Neg(e) y = Add(x, f)", 2 * 2),
+    "kept, as random": ("r = RandomNormal<shape=[6,6]>() y = Add(x, r)", 1),
+    "computed from what is kept": ("r = RandomNormal<shape=[6,6]>() e = Neg(r) y = Add(x, e)", 2),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_all_constants_together_are_bounded_before_they_are_made(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body, made = MADE[name]
+    model = graph(body, c=noise(1), n=np.array([6, 6]))
+    infer_shapes(model)
+    monkeypatch.setattr(limits, "FOLDED_PER_STORED", 0)
+    monkeypatch.setattr(limits, "FOLDED_CONSTANTS", made * SQUARE + 100)  # a hundred bytes for shapes
+    fold_constants(model.clone())
+    monkeypatch.setattr(limits, "FOLDED_CONSTANTS", made * SQUARE - 1)
+    with pytest.raises(ModelError, match="become constants of more than"):
+        fold_constants(model)
+    held = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    assert held < made * SQUARE
+
+
+def test_weights_that_a_file_stores_may_be_cast_and_transposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = graph("a = Cast<to=1>(w) b = Transpose<perm=[1,0]>(a) y = MatMul(x, b)", w=noise(6, 6).astype(np.float16))
+    infer_shapes(model)
+    monkeypatch.setattr(limits, "FOLDED_CONSTANTS", 0)
+    fold_constants(model)
+    assert op_types(model) == ["MatMul"]
+
+
+def test_strings_are_not_folded() -> None:
+    model = graph("a = Identity(s) b = Identity(a) y = Relu(x)", s=np.array(["a", "b"]))
+    assert op_types(after(fold_constants, model)) == ["Identity", "Identity", "Relu"]
 
 
 def test_a_terabyte_is_refused_before_it_is_made() -> None:
     model = graph("e = ConstantOfShape(n) y = Add(x, e)", n=np.array([1 << 19, 1 << 19]))
-    assert op_types(after(fold_constants, model)) == ["ConstantOfShape", "Add"]
+    with pytest.raises(ModelError, match=r"more than 256 MiB at node .*; export it with smaller ones"):
+        after(fold_constants, model)
 
 
 IDENTITIES = {
