@@ -76,8 +76,8 @@ def options(
     """Int8 segmentation models that are smaller, faster and say the same about every pixel, with the proof."""
 
 
-def run() -> None:
-    """Runs the command of `sys.argv` and exits; interrupted, it leaves nothing behind but what is finished."""
+def run() -> int:
+    """Runs the command of `sys.argv` and returns its exit code; when it ends, nothing stays but what is finished."""
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     console.show_log(debug)
@@ -87,7 +87,7 @@ def run() -> None:
     ending.settle()  # a command whose workers were ended says nothing of its own
     if message:
         console.complain(message)
-    sys.exit(code)
+    return code
 
 
 def _outcome(arguments: list[str], debug: bool) -> tuple[int, str | None]:
@@ -103,6 +103,13 @@ def _outcome(arguments: list[str], debug: bool) -> tuple[int, str | None]:
         if debug:
             raise
         return error.exit_code, f"error: {as_flags(str(error))}"
+    except BrokenPipeError:  # of typer's own texts, as in quantseg --help | head
+        return 0, None
+    except OSError as error:
+        if debug:
+            raise
+        what = error.filename or "standard output or a temporary file"
+        return 2, f"error: {what}: {error.strerror or error}; check the place and the space left there"
     except MemoryError as error:
         if debug:
             raise

@@ -9,6 +9,7 @@ stands before anything else; `signal` would first import enum, which takes milli
 import _signal  # type: ignore[import-not-found]
 import _thread
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ def settle() -> None:
     """Called before the main thread says its last words and exits: does not return if the process is ending already."""
     _ending.acquire()
     _ending.release()
+
+
+def leave(code: int) -> None:
+    """Ends the process, unless a signal is ending it already, without Python's own end, in which none is answered.
+
+    That takes long where large libraries are loaded; a command has written and closed all by then.
+    """
+    _ending.acquire()
+    for stream in (sys.stdout, sys.stderr):
+        _tried(stream.flush)
+    os._exit(code)
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -9,6 +9,6 @@ def main() -> None:
     try:
         from quantseg.cli.commands import run
 
-        run()
+        ending.leave(run())
     finally:
         ending.settle()

@@ -160,6 +160,26 @@ def test_on_a_terminal_the_bar_is_cleared_and_the_cursor_shown() -> None:
     os.close(ours), os.close(theirs)
 
 
+def test_the_end_of_a_command_is_guarded_too(tmp_path: Path) -> None:
+    """Python's own end is left out: in it signals have no handler any more, and large libraries take their time."""
+    text = "import atexit; atexit.register(time.sleep, 60)\nprint('done', end='')\nending.leave(3)"
+    end = ended([], None, at_once, tmp_path / "tmp", ("-c", GUARDED + text))
+    assert (end.code, end.out, end.err) == (3, "done", "")
+
+
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no full device")
+    for words in ((), ("--version",), ("inspect", "--help")):
+        with full.open("w") as stream:
+            command = [sys.executable, "-m", "quantseg", *words]
+            result = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, text=True, check=False)
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: standard output")
+        assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [INT, TERM])
 def test_a_calibration_with_workers(number: signal.Signals, float_model: Path, images: Path, tmp_path: Path) -> None:
