@@ -6,7 +6,6 @@ same bytes.
 
 import io
 import json
-import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from quantseg.data.npy import DAMAGE, open_member, read_elements, read_header
 from quantseg.errors import DataError
 from quantseg.files import replacing
 from quantseg.simulation.arithmetic.sizes import MOST_BYTES
@@ -64,16 +64,12 @@ class SavedRun:
         self._path = path
         try:
             self._archive = zipfile.ZipFile(path)
-            about = self._archive.getinfo(_ABOUT)
-            if about.file_size > _MOST_TEXT:
-                raise KeyError(_ABOUT)
-            facts = json.loads(self._archive.read(about))
-            known = [str(name) for name in facts["images"]]
+            known = _image_names(self._archive)
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror or error}); give a run of simulate save=…"
             ) from error
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        except (*DAMAGE, KeyError, RecursionError) as error:
             raise DataError(
                 f"{path}: is no saved run; make one with quantseg simulate MODEL data=DIR save=FILE"
             ) from error
@@ -95,6 +91,19 @@ class SavedRun:
         self._archive.close()
 
 
+def _image_names(archive: zipfile.ZipFile) -> list[str]:
+    """The names of the images of a run, in order. Raises one of DAMAGE, KeyError or RecursionError where it is none."""
+    about = archive.getinfo(_ABOUT)
+    if about.file_size > _MOST_TEXT:
+        raise KeyError(_ABOUT)
+    with open_member(archive, about) as stream:
+        facts = json.loads(stream.read(_MOST_TEXT))
+    names = facts.get("images") if isinstance(facts, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise KeyError("images")
+    return names
+
+
 class _Stored(Mapping[str, Array]):
     """The tensors of one image in an archive."""
 
@@ -104,20 +113,17 @@ class _Stored(Mapping[str, Array]):
         self._files = {name[len(prefix) : -len(".npy")]: name for name in inside}
 
     def __getitem__(self, tensor: str) -> Array:
-        name = self._files[tensor]
-        size = self._archive.getinfo(name).file_size
+        member = self._archive.getinfo(self._files[tensor])
         try:
-            with self._archive.open(name) as stream:
-                major, _ = npy.read_magic(stream)
-                read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-                shape, fortran, kind = read(stream)
-                needed = math.prod(shape) * kind.itemsize
-                if kind.hasobject or needed > min(size, MOST_BYTES):
+            with open_member(self._archive, member) as stream:
+                header = read_header(stream)
+                if header.dtype.kind not in "biuf":
+                    raise ValueError("no numbers")
+                if header.size * header.dtype.itemsize > min(member.file_size, MOST_BYTES):
                     raise ValueError("size")
-                values = np.frombuffer(stream.read(needed), kind)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+                return read_elements(stream, header)
+        except DAMAGE as error:
             raise DataError(f"{self._path}: {tensor!r} in it is damaged; save the run again") from error
-        return values.reshape(shape, order="F" if fortran else "C")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
