@@ -10,11 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from quantseg.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+_FORMATS = tuple(
+    str(reader.format)
+    for reader in (
+        BmpImagePlugin.BmpImageFile,
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        TiffImagePlugin.TiffImageFile,
+        WebPImagePlugin.WebPImageFile,
+    )
+)
+"""Pillow's names of these formats. Some of its others start programs: Ghostscript runs what an EPS file says."""
 MAX_PIXELS = 1 << 26
 """Larger images are refused before their pixels are decoded (67 million; 8192 x 8192)."""
 
@@ -22,8 +41,8 @@ MAX_PIXELS = 1 << 26
 def read_image(path: Path) -> Image.Image:
     """The image, decoded, upright, in mode RGB, L or F.
 
-    Raises DataError naming the file where it is unreadable, too large, holds several images, or has values
-    whose range is unknown (32-bit integer or float).
+    Its bytes say which format it has, not its suffix. Raises DataError naming the file where it is unreadable, too
+    large, holds several images, or has values whose range is unknown (32-bit integer or float).
     """
     with _decoding(path):
         image = _opened(path)
@@ -52,7 +71,7 @@ def _decoding(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> Image.Image:
     image: Image.Image
-    with Image.open(path) as image:
+    with Image.open(path, formats=_FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(
                 f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS:,} pixels; cut or shrink it"
