@@ -11,6 +11,7 @@ from quantseg.evaluation.tool_comparison import ONNXRUNTIME
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
+from quantseg.report.summary import PeerSummary, Summary
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
 from quantseg.runtimes.latency import Timing
 from quantseg.runtimes.roofline import Roofs, fraction_of_roof
@@ -73,7 +74,7 @@ class Report:
     sums: ExactnessVerdict | None = None
 
     @property
-    def summary(self) -> "Summary":
+    def summary(self) -> Summary:
         """The main figures of the report, as one row."""
         times = {timing.name: timing for timing in self.latency}
         scores = self.evaluation.float_scores, self.evaluation.int8_scores
@@ -120,65 +121,6 @@ class Report:
             "provenance": dict(self.provenance),
             "commands": list(self.commands),
         }
-
-
-@dataclass(frozen=True)
-class PeerSummary:
-    """The other quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
-
-    bytes: int | None = None
-    ms: float | None = None
-    agreement: float | None = None
-    iou: float | None = None
-    failed: str | None = None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
-
-    peer: the other quantizer's figures, if it was compared. data, note: as in Report.
-    """
-
-    name: str
-    images: int
-    float_bytes: int
-    int8_bytes: int
-    float_ms: float | None
-    int8_ms: float | None
-    agreement: float
-    float_iou: float | None
-    int8_iou: float | None
-    peer: PeerSummary | None = None
-    data: str | None = None
-    note: str | None = None
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> "Summary":
-        """The inverse of `dataclasses.asdict`. Raises TypeError for values of another form."""
-        peer = values.get("peer")
-        return Summary(**{**values, "peer": None if peer is None else PeerSummary(**peer)})
-
-    @property
-    def size_ratio(self) -> float:
-        """How many times smaller the int8 model is."""
-        return self.float_bytes / self.int8_bytes
-
-    @property
-    def speed_ratio(self) -> float | None:
-        """How many times as fast the int8 model is as the float model; below 1 it is slower."""
-        return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
-
-    @property
-    def peer_speed_ratio(self) -> float | None:
-        """How many times as fast the other quantizer's model is as the float model."""
-        ms = None if self.peer is None else self.peer.ms
-        return None if self.float_ms is None or ms is None else self.float_ms / ms
-
-    @property
-    def iou_change(self) -> float | None:
-        """Mean IoU against the labels: int8 minus float."""
-        return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
 
 
 def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:

@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from quantseg.report.content import PeerSummary, Summary
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, PAPER, QUIET, WARNING, draw_row
+from quantseg.report.summary import PeerSummary, Summary
 from quantseg.report.tables import NOTHING, percent, points, ratio, shortened
 
 _NAME_WIDTH = 24
