@@ -4,11 +4,36 @@ A message names a parameter as NAME=VALUE. The command line turns that into its 
 and exits with `exit_code`.
 """
 
+_LONGEST = 800
+"""Most characters of a message: names in a stranger's file have any length."""
+
+
+def printable(text: str) -> str:
+    """`text` as one line that is only read: what strangers wrote (names in models, files, classes) goes through here.
+
+    Line breaks, escape sequences of terminals, marks that turn the reading direction, invisible characters and broken
+    Unicode become Python's escapes: \\n, \\x1b, \\u202e. Other text is unchanged, so a second pass changes nothing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str) -> str:
+    """`text` of at most _LONGEST characters: what is too long loses its middle, as the remedy stands at the end."""
+    if len(text) <= _LONGEST:
+        return text
+    end = _LONGEST // 3
+    return f"{text[: _LONGEST - end - 3]} … {text[-end:]}"
+
 
 class QuantSegError(Exception):
     """Base class of all errors that the user can fix. Bugs raise ordinary Python exceptions instead."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return shortened(printable(super().__str__()))
 
 
 class ModelError(QuantSegError):
