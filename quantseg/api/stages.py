@@ -25,6 +25,7 @@ from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
 from quantseg.refinement.options import Options
 from quantseg.refinement.steps import fold_in
+from quantseg.runtimes import check_opens
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
 """A float model in any form that the functions accept; str and Path are paths of ONNX files."""
@@ -38,11 +39,14 @@ def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
     if isinstance(model, FloatModel):
         if model.prepared.fused == (None if fusing is None else fusing.activations):
             return model
-        again = read_float_model(model.source, fusing=fusing)
+        again = read_float_model(model.source, fusing=fusing, check_opens=check_opens)
         return replace(again, recipe=model.recipe, input=model.input)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
-        source if isinstance(source, bytes) else Path(source), RecipeSource.of(recipe), fusing=fusing
+        source if isinstance(source, bytes) else Path(source),
+        RecipeSource.of(recipe),
+        fusing=fusing,
+        check_opens=check_opens,
     )
 
 

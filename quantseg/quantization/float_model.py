@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,21 +57,35 @@ class FloatModel:
 
 
 def read_float_model(
-    source: Path | bytes, recipe: RecipeSource | None = None, *, fusing: Fusing | None = None
+    source: Path | bytes,
+    recipe: RecipeSource | None = None,
+    *,
+    fusing: Fusing | None = None,
+    check_opens: Callable[[Path | bytes], None] | None = None,
 ) -> FloatModel:
     """Reads a float model and prepares it for quantization. Raises ModelError, also for a quantised model.
 
-    fusing: what the target's runtime fuses; None without a single target.
+    fusing: what the target's runtime fuses; None without a single target. check_opens: called with the source before
+    its graph is edited; raises ModelError where no runtime opens it.
     """
     model = graph.load(source)
     name = str(source) if isinstance(source, Path) else "the model"
     if graph.is_quantised(model):
         raise ModelError(f"{name}: is quantised already; give the float model it was made from")
     completed = resolve_recipe(model, name, recipe or RecipeSource())
+    if check_opens is not None:
+        check_opens(source)
+    prepared = _prepared(model, name, fusing)
     inputs, _ = graph.signature(model)
-    prepared = prepare(model, fusing=fusing)
     digest = graph.digest(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
     return FloatModel(source, digest, prepared, completed, image_input(inputs, completed.input))
+
+
+def _prepared(model: ir.Model, name: str, fusing: Fusing | None) -> Prepared:
+    try:
+        return prepare(model, fusing=fusing)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
 
 
 def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
@@ -87,5 +101,8 @@ def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
     else:
         recipe = Recipe()
         log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)
-    inputs, outputs = graph.signature(model)
+    try:
+        inputs, outputs = graph.signature(model)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
     return complete(override(recipe, **source.flags), inputs, outputs, model=name)

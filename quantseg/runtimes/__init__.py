@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from quantseg.errors import QuantSegError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
-from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
+from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
-__all__ = ["DEFAULT", "RUNTIMES", "WEIGHTS_AS_WRITTEN", "ExecutedNode", "Runtime", "Session", "runtime_named"]
+__all__ = [
+    "DEFAULT",
+    "RUNTIMES",
+    "WEIGHTS_AS_WRITTEN",
+    "ExecutedNode",
+    "Runtime",
+    "Session",
+    "check_opens",
+    "runtime_named",
+]
 
 
 class Session(Protocol):

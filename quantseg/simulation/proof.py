@@ -124,15 +124,25 @@ def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(node, channels) whose pair sums saturated, from the JSON of a simulation, sorted. Raises DataError."""
     try:
         products = json.loads(path.read_text(encoding="utf-8"))["products"]
-        found = {str(entry["node"]): tuple(int(n) for n in entry["saturating_channels"]) for entry in products}
-        if any(n < 0 for channels in found.values() for n in channels):
-            raise ValueError
+        found = {_text(entry["node"]): tuple(map(_index, entry["saturating_channels"])) for entry in products}
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}); give a file of simulate json=…"
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: names no channels; make it with quantseg simulate MODEL data=DIR json=FILE"
         ) from error
     return tuple(sorted((node, channels) for node, channels in found.items() if channels))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _index(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value
