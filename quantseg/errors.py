@@ -4,6 +4,17 @@ A message names a parameter as NAME=VALUE. The command line turns that into its 
 and exits with `exit_code`.
 """
 
+_LONGEST = 800
+"""Most characters of a message: names in a stranger's file have any length."""
+
+
+def shortened(text: str) -> str:
+    """`text` of at most _LONGEST characters: what is too long loses its middle, as the remedy stands at the end."""
+    if len(text) <= _LONGEST:
+        return text
+    end = _LONGEST // 3
+    return f"{text[: _LONGEST - end - 3]} … {text[-end:]}"
+
 
 def printable(text: str) -> str:
     """`text` as one line that is only read: what strangers wrote (names in models, files, classes) goes through here.
@@ -22,7 +33,7 @@ class QuantSegError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return shortened(printable(super().__str__()))
 
 
 class ModelError(QuantSegError):

@@ -32,7 +32,7 @@ from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
 from quantseg.refinement.options import Options
 from quantseg.refinement.steps import fold_in
-from quantseg.runtimes import DEFAULT
+from quantseg.runtimes import DEFAULT, check_opens
 from quantseg.runtimes.latency import random_feeds
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
@@ -52,7 +52,7 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
         given = model.with_inputs(options.inputs) if options.inputs else model
         if (model.prepared.fused, model.prepared.without) == (fused, without):
             return given
-        again = read_float_model(model.source, fusing=fusing, without=without, run=run_once)
+        again = read_float_model(model.source, fusing=fusing, without=without, run=run_once, check_opens=check_opens)
         return replace(given, prepared=again.prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
@@ -61,6 +61,7 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
         fusing=fusing,
         without=without,
         run=run_once,
+        check_opens=check_opens,
     )
 
 

@@ -56,8 +56,16 @@ def calibrate(model: FloatModel, choice: Choice, context: Context, *, partial: P
         raise CalibrationError(f"{model.name}: none of its operators has an integer form; there is nothing to quantise")
     work = _Work(model, context, names)
     with naming(model.name), graph.as_session_source(graph.expose(model.prepared.model, names)) as source:
-        finite = finite_tensors(model.prepared.model.graph)
-        watch = Watch(source, model.input.name, names, context.data, context.runtime, context.threads, finite)
+        watch = Watch(
+            source,
+            model.input.name,
+            names,
+            context.data,
+            context.runtime,
+            context.threads,
+            finite_tensors(model.prepared.model.graph),
+            shapes=graph.stated_shapes(model.prepared.model, names),
+        )
         observations = observe(
             watch,
             engine=context.engine,

@@ -6,7 +6,7 @@ give the same result, bit for bit.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,8 @@ class Watch:
 
     input_name: of the input that takes the image. tensors: their names in the graph's order, so that the first one with
     NaN is where it arises. finite: those in which an infinity is an error. threads: of the runtime, the same in every
-    worker, as the order of float sums may depend on
-    it. alone: whether a single worker has the machine to itself.
+    worker, as the order of float sums may depend on it. alone: whether a single worker has the machine to itself.
+    shapes: what the graph says of the tensors' shapes, None for an open size; unknown ones are left out.
     """
 
     model: bytes | Path
@@ -112,6 +112,7 @@ class Watch:
     threads: int
     finite: frozenset[str] = frozenset()
     alone: bool = True
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
     def __call__(self) -> Callable[[int], Observations]:
         """Opens the model; returns the step that observes the image at an index."""
@@ -125,6 +126,7 @@ class Watch:
         values = dict(zip(computed, session.run(feeds, computed), strict=True)) | feeds
         histograms, channels, infinite = {}, {}, set()
         for name in self.tensors:
+            self._check_shape(name, values[name])
             extrema = _extrema(values[name])
             low, high = float(extrema.minima.min()), float(extrema.maxima.max())
             if not (math.isfinite(low) and math.isfinite(high)):
@@ -139,6 +141,19 @@ class Watch:
             channels[name] = extrema
         image = ImageId(item.name, self.dataset.digest(index))
         return Observations(histograms, channels, (image,), frozenset(infinite))
+
+    def _check_shape(self, name: str, values: NDArray[Any]) -> None:
+        """Raises CalibrationError where a tensor has another shape than the graph states, by which plans are made."""
+        stated = self.shapes.get(name)
+        if stated is None or (
+            len(stated) == values.ndim
+            and all(size in (None, found) for size, found in zip(stated, values.shape, strict=True))
+        ):
+            return
+        said = ["?" if size is None else size for size in stated]
+        raise CalibrationError(
+            f"{name}: the model states shape {said} and makes {list(values.shape)}; export it with true shapes"
+        )
 
 
 def sample(values: NDArray[Any]) -> NDArray[Any]:

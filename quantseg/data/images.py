@@ -10,22 +10,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from quantseg import limits
 from quantseg.errors import DataError
 from quantseg.files import check_file
 
-_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""Pillow's names of the formats below: whatever its suffix, it would open others too, some with other programs."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+_FORMATS = tuple(
+    str(reader.format)
+    for reader in (
+        BmpImagePlugin.BmpImageFile,
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        TiffImagePlugin.TiffImageFile,
+        WebPImagePlugin.WebPImageFile,
+    )
+)
+"""Pillow's names of these formats. Some of its others start programs: Ghostscript runs what an EPS file says."""
 
 
 def read_image(path: Path) -> Image.Image:
     """The image, decoded, upright, in mode RGB, L or F.
 
-    Raises DataError naming the file where it is unreadable, too large, holds several images, or has values
-    whose range is unknown (32-bit integer or float).
+    Its bytes say which format it has, not its suffix. Raises DataError naming the file where it is unreadable, too
+    large, holds several images, or has values whose range is unknown (32-bit integer or float).
     """
     with _decoding(path):
         image = _opened(path)

@@ -1,12 +1,19 @@
-"""Reading of .npy and .npz files without pickle; the header is checked before memory is allocated for the array."""
+"""Reading of .npy files, untrusted: without pickle, and checked before memory is allocated for the array.
 
+The header is Python text, which numpy gives to Python's own parser; here only its three fields are read.
+Source: NEP 1, and the docstring of numpy.lib.format.
+"""
+
+import math
 import os
+import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,60 +22,31 @@ from quantseg import limits
 from quantseg.errors import DataError
 from quantseg.files import open_file
 
-_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""Exceptions of damaged files."""
+_CHUNK = 1 << 20
+_MAGIC = b"\x93NUMPY"
+_LENGTHS = {(1, 0): "<H", (2, 0): "<I"}
+_FIELD = re.compile(
+    r"""\s*(['"])(?P<key>descr|fortran_order|shape)\1\s*:\s*"""
+    r"""(?:(['"])(?P<descr>[<>|=]?[a-zA-Z][0-9]{0,4})\3|(?P<order>True|False)|\((?P<shape>[-0-9L,\s]*)\))\s*(?:,|$)"""
+)
+DAMAGE = (OSError, EOFError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
+"""Exceptions of damaged .npy and .npz files."""
 
 Check = Callable[[tuple[int, ...], np.dtype[Any]], None]
 
 
-class Archive(zipfile.ZipFile):
-    """An .npz file, open to be read. Raises OSError, and BadZipFile also for a list of contents beyond `limits`."""
+@dataclass(frozen=True)
+class Header:
+    """What an .npy file says of its array. fortran: whether the first axis varies fastest."""
 
-    _stream: "_Bounded | None" = None
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
 
-    def __init__(self, path: Path) -> None:
-        self.path, self._stream = path, _Bounded(open_file(path))
-        try:
-            super().__init__(self._stream)
-        except BaseException:
-            self._stream.close()
-            raise
-        self._stream.most = None
-
-    def text(self, name: str) -> str:
-        """The text of a member. Raises KeyError for a name that is not there, and the exceptions of DAMAGE."""
-        member = self.getinfo(name)
-        if member.file_size > limits.ARCHIVE_TEXT:
-            raise ValueError(f"{name} has more than {limits.ARCHIVE_TEXT:,} bytes")
-        return self.read(member).decode()
-
-    def array(self, name: str, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
-        """The array of a member, as `read_npy` reads one. Raises KeyError, DataError, and the exceptions of DAMAGE."""
-        member = self.getinfo(name)
-        with self.open(member) as stream:
-            return _read(self.path, stream, member.file_size, max_items, check)
-
-    def close(self) -> None:
-        """Closes the file."""
-        super().close()
-        if self._stream is not None:
-            self._stream.close()
-
-
-class _Bounded:
-    """A stream of which at most `most` bytes are read at once, as zipfile does with an archive's list of contents."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.most: int | None = limits.ARCHIVE_DIRECTORY
-        self.seek, self.tell, self.close, self.seekable = stream.seek, stream.tell, stream.close, stream.seekable
-
-    def read(self, size: int = -1) -> bytes:
-        """As a file does."""
-        if self.most is not None and size > self.most:
-            raise zipfile.BadZipFile(f"its list of contents has more than {self.most:,} bytes")
-        return self._stream.read(size)
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
 
 
 def read_npy(path: Path, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
@@ -79,68 +57,93 @@ def read_npy(path: Path, *, max_items: int, check: Check | None = None) -> NDArr
     """
     try:
         with open_file(path) as stream:
-            return _read(path, stream, os.fstat(stream.fileno()).st_size, max_items, check)
+            return read_array(path, stream, os.fstat(stream.fileno()).st_size, max_items, check)
     except DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def read_shape(path: Path) -> tuple[int, ...]:
     """The shape of an .npy file, from its header. Raises DataError where that is damaged."""
     try:
         with open_file(path) as stream:
-            return _header(stream)[0]
+            return read_header(stream).shape
     except DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
-    """The only array of an .npz file, or the one named `key`; otherwise as `read_npy`."""
+def read_header(stream: IO[bytes]) -> Header:
+    """Reads the header of an .npy file; the stream then stands at the array. Raises ValueError for any other content.
+
+    Shapes are not bounded: their product may be more than memory holds.
+    """
+    start = stream.read(len(_MAGIC) + 2)
+    form = _LENGTHS.get((start[-2], start[-1])) if len(start) == len(_MAGIC) + 2 else None
+    if form is None or not start.startswith(_MAGIC):
+        raise ValueError("it does not begin as an .npy file of version 1 or 2 does")
+    length = int.from_bytes(stream.read(struct.calcsize(form)), "little")
+    if length > limits.ARRAY_HEADER:
+        raise ValueError(f"its header of {length:,} bytes is longer than {limits.ARRAY_HEADER:,}")
+    text = stream.read(length)
+    if len(text) < length:
+        raise ValueError("it ends in its header")
+    return _header(text.decode("latin-1"))
+
+
+def read_elements(stream: IO[bytes], header: Header) -> NDArray[Any]:
+    """The array that follows a header, in this machine's byte order. Raises ValueError where the file is cut short.
+
+    The caller has checked that it is no larger than memory, and holds plain numbers.
+    """
+    content = np.empty(header.size * header.dtype.itemsize, np.uint8)
+    filled = 0
+    while filled < content.size:
+        part = stream.read(min(content.size - filled, _CHUNK))
+        if not part:
+            raise ValueError(f"its array takes {content.size:,} bytes, of which {filled:,} are there")
+        content[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+        filled += len(part)
+    # A bool of another byte than 0 and 1 is none.
+    values = content != 0 if header.dtype.kind == "b" else content.view(header.dtype)
+    native = values.astype(header.dtype.newbyteorder("="), copy=False)
+    return native.reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def _header(text: str) -> Header:
+    """From "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }", its fields in any order, each once."""
+    inner = re.fullmatch(r"\s*\{(.*)\}\s*", text, re.DOTALL)
+    place, found = 0, dict[str, str]()
+    while inner is not None and (field := _FIELD.match(inner[1], place)) is not None:
+        kind = {"descr": "descr", "fortran_order": "order", "shape": "shape"}[field["key"]]
+        if field[kind] is not None and kind not in found:
+            found[kind] = field[kind]
+        place = field.end()
+    if inner is None or len(found) < 3 or inner[1][place:].strip():
+        raise ValueError("its header does not describe a plain array")
     try:
-        with Archive(path) as archive:
-            keys = [name.removesuffix(".npy") for name in archive.namelist()]
-            chosen = keys[0] if len(keys) == 1 else key
-            if chosen not in keys:
-                raise DataError(f"{path}: has {len(keys)} arrays and none named {key!r}; name the model's input so")
-            return archive.array(archive.namelist()[keys.index(chosen)], max_items=max_items, check=check)
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
+        dtype = np.dtype(found["descr"])
+        shape = tuple(int(size.strip().removesuffix("L")) for size in found["shape"].split(",") if size.strip())
+    except (TypeError, ValueError) as error:
+        raise ValueError("its header does not describe a plain array") from error
+    if any(size < 0 for size in shape):
+        raise ValueError(f"its header states shape {shape}")
+    return Header(shape, found["order"] == "True", dtype)
 
 
-def names_in_npz(path: Path) -> tuple[str, ...]:
-    """The names of the arrays in an .npz file. Raises DataError naming the file where it is damaged."""
-    try:
-        with Archive(path) as archive:
-            return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _read(path: Path, stream: IO[bytes], size: int, max_items: int, check: Check | None) -> NDArray[Any]:
-    """The array in a stream of `size` bytes, whose position is its beginning."""
-    shape, dtype = _header(stream)
-    if dtype.kind not in "biuf":
-        raise DataError(f"{path}: holds {dtype} values, not numbers; save a plain array")
-    if prod(shape) > max_items:
-        raise DataError(f"{path}: holds {prod(shape):,} numbers, more than {max_items:,}; split it")
+def read_array(path: Path, stream: IO[bytes], size: int, max_items: int, check: Check | None) -> NDArray[Any]:
+    """The array in a stream of `size` bytes; see `read_npy`. Raises DataError, and the exceptions of DAMAGE."""
+    header = read_header(stream)
+    if header.dtype.kind not in "biuf":
+        raise DataError(f"{path}: holds {header.dtype} values, not numbers; save a plain array")
+    if header.size > max_items:
+        raise DataError(f"{path}: holds {header.size:,} numbers, more than {max_items:,}; split it")
     if check is not None:
-        check(shape, dtype)
-    if prod(shape) * dtype.itemsize > size - stream.tell():
-        raise ValueError("it is cut short")
-    stream.seek(0)
-    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False, max_header_size=limits.ARRAY_HEADER)
-    return array
+        check(header.shape, header.dtype)
+    if header.size * header.dtype.itemsize > size:
+        raise ValueError(f"its array takes {header.size * header.dtype.itemsize:,} bytes, the file has {size:,}")
+    return read_elements(stream, header)
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    reader = _READERS.get(np.lib.format.read_magic(stream))
-    if reader is None:
-        raise ValueError("version of the header is not 1 or 2")
-    shape, _, dtype = reader(stream, max_header_size=limits.ARRAY_HEADER)
-    if not all(type(length) is int for length in shape):
-        raise ValueError(f"shape {shape} holds more than whole numbers")
-    return shape, dtype
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
+def damaged(path: Path, error: Exception) -> DataError:
+    """The error that an array file is damaged."""
     reason = next(iter(str(error).splitlines()), type(error).__name__)
     return DataError(f"{path}: not an array that numpy can read ({reason}); save it anew with numpy.save")

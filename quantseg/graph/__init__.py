@@ -3,7 +3,7 @@
 from quantseg.graph.exposing import expose
 from quantseg.graph.names import make_unique
 from quantseg.graph.reading import digest, load
-from quantseg.graph.signature import TensorSpec, is_quantised, signature
+from quantseg.graph.signature import TensorSpec, is_quantised, signature, stated_shapes
 from quantseg.graph.weightless import check, infer_shapes
 from quantseg.graph.writing import as_session_source, save, to_bytes
 
@@ -19,5 +19,6 @@ __all__ = [
     "make_unique",
     "save",
     "signature",
+    "stated_shapes",
     "to_bytes",
 ]

@@ -57,15 +57,14 @@ def prepare(
     """Lowers a copy of the model, deterministically; the model given is not changed.
 
     opset: the least opset of the result; a model of a newer one keeps its own. fusing: what the target's runtime fuses,
-    if there is a single target. without: further rewrites of LOWERINGS to skip. run: tells types and shapes
-    that the graph does not; None leaves them open. In the result every constant is an
-    initializer and none a graph input, every node and value has a unique name, and shapes are inferred where possible.
-    Subgraphs are converted to the opset and otherwise left alone. float16 and bfloat16 become
-    float32. Raises ModelError for inputs or weights of double precision, and for a node without an equivalent in the
-    opset.
+    if there is a single target. without: further rewrites of LOWERINGS to skip. run: tells types and shapes that the
+    graph does not; None leaves them open. In the result every constant is an initializer and none a graph input, every
+    node and value has a unique name, and shapes are inferred where possible. Subgraphs are converted to the opset and
+    otherwise left alone. float16 and bfloat16 become float32. Raises ModelError for inputs or weights of double
+    precision, for functions that cannot be inlined, and for a node without an equivalent in the opset.
     """
     copy = model.clone()
-    InlinePass()(copy)
+    _inline_functions(copy)
     RemoveInitializersFromInputsPass()(copy)
     make_unique(copy)
     infer_shapes(copy)
@@ -84,6 +83,15 @@ def prepare(
     check(copy)
     fused = None if fusing is None else fusing.activations
     return Prepared(copy, outcome.changes, outcome.refusals, fused, without)
+
+
+def _inline_functions(model: ir.Model) -> None:
+    """Writes the bodies of local functions in place of their calls. Raises ModelError where that cannot be."""
+    try:
+        InlinePass()(model)
+    except (ir.passes.InvariantError, LookupError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"its local functions cannot be inlined ({reason}); export it without them") from error
 
 
 def _check_float32(model: ir.Model) -> None:

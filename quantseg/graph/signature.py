@@ -1,5 +1,6 @@
 """A model's signature: its inputs and outputs, and whether it is quantised."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -36,10 +37,23 @@ def signature(model: ir.Model) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec
     """The model's inputs and outputs, in the graph's order, without initializers that are also listed as inputs.
 
     A dynamic size is None; a value of unknown rank has shape (). Raises ModelError for a value that is not a
-    tensor.
+    tensor, or of no type.
     """
     inputs = (value for value in model.graph.inputs if not value.is_initializer())
     return tuple(map(_spec, inputs)), tuple(map(_spec, model.graph.outputs))
+
+
+def stated_shapes(model: ir.Model, names: Collection[str]) -> dict[str, tuple[int | None, ...]]:
+    """The shapes that the main graph states, or shape inference found, of these values; None for a dynamic size.
+
+    Values of unknown rank are left out.
+    """
+    values = (*model.graph.inputs, *(output for node in model.graph for output in node.outputs))
+    return {
+        str(value.name): tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+        for value in values
+        if value.shape is not None and value.name in names
+    }
 
 
 def is_quantised(model: ir.Model) -> bool:
@@ -54,8 +68,10 @@ def _spec(value: ir.Value) -> TensorSpec:
         raise ModelError(f"{value.name!r} is not a tensor; export the model with plain tensors as inputs and outputs")
     dims = value.shape if value.shape is not None else ()
     shape = tuple(dim if isinstance(dim, int) else None for dim in dims)
-    return TensorSpec(name=str(value.name), dtype=_dtype_name(value.type.dtype), shape=shape)
+    return TensorSpec(name=str(value.name), dtype=_dtype_name(value.type.dtype, str(value.name)), shape=shape)
 
 
-def _dtype_name(dtype: ir.DataType) -> str:
+def _dtype_name(dtype: ir.DataType, name: str) -> str:
+    if dtype == ir.DataType.UNDEFINED:
+        raise ModelError(f"{name!r} has no type; export the model again")
     return "string" if dtype == ir.DataType.STRING else dtype.numpy().name

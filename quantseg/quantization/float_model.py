@@ -110,12 +110,14 @@ def read_float_model(
     fusing: Fusing | None = None,
     without: frozenset[str] = frozenset(),
     run: Run | None = None,
+    check_opens: Callable[[Path | bytes], None] | None = None,
 ) -> FloatModel:
     """Reads a float model and prepares it for quantization. Raises ModelError, also for a quantised model.
 
     fusing: what the target's runtime fuses; None without a single target. without: rewrites of the graph to leave out.
-    run: tells types and shapes that the graph does not; None leaves them open. Raises DataError for constants that do
-    not fit.
+    run: tells types and shapes that the graph does not; None leaves them open. check_opens: called with the source
+    before its graph is edited; raises ModelError where no runtime opens it. Raises DataError for constants that do not
+    fit.
     """
     given = recipe or RecipeSource()
     model = graph.load(source)
@@ -130,6 +132,9 @@ def read_float_model(
     if is_half(model, ir.DataType.BFLOAT16):  # which onnxruntime has no kernels for, to compare with
         widen(model)
         source = graph.to_bytes(model)
+    if check_opens is not None:
+        with naming(name):
+            check_opens(source)
     completed = resolve_recipe(model, name, given)
     inputs = inputs_of(model, name, completed, given)
     specs = concrete(graph.signature(model)[0], completed.input)
@@ -192,7 +197,10 @@ def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
     else:
         recipe = Recipe()
         log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)
-    inputs, outputs = graph.signature(model)
+    try:
+        inputs, outputs = graph.signature(model)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
     wanted = override(recipe, **source.flags)
     if source.shape is not None:
         wanted = sized_like(wanted, inputs, source.shape)

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from quantseg.evaluation.tool_comparison import ONNXRUNTIME
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
+from quantseg.report.summary import PeerSummary, Summary
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
 from quantseg.runtimes.latency import Timing
 from quantseg.runtimes.roofline import Roofs, fraction_of_roof
@@ -73,7 +74,7 @@ class Report:
     sums: ExactnessVerdict | None = None
 
     @property
-    def summary(self) -> "Summary":
+    def summary(self) -> Summary:
         """The main figures of the report, as one row."""
         times = {timing.name: timing for timing in self.latency}
         scores = self.evaluation.float_scores, self.evaluation.int8_scores
@@ -121,87 +122,6 @@ class Report:
             "provenance": dict(self.provenance),
             "commands": list(self.commands),
         }
-
-
-@dataclass(frozen=True)
-class PeerSummary:
-    """The other quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
-
-    bytes: int | None = None
-    ms: float | None = None
-    agreement: float | None = None
-    iou: float | None = None
-    failed: str | None = None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
-
-    peer: the other quantizer's figures, if it was compared. data, note: as in Report. judged: which output was judged,
-    where there are several.
-    """
-
-    name: str
-    images: int
-    float_bytes: int
-    int8_bytes: int
-    float_ms: float | None
-    int8_ms: float | None
-    agreement: float
-    float_iou: float | None
-    int8_iou: float | None
-    peer: PeerSummary | None = None
-    data: str | None = None
-    note: str | None = None
-    judged: str | None = None
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> "Summary":
-        """The inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values of another form."""
-        peer = values.get("peer")
-        read = Summary(**{**values, "peer": None if peer is None else PeerSummary(**peer)})
-        for part in (read, read.peer):
-            for one in () if part is None else fields(part):
-                _check(one.name, getattr(part, one.name), one.type)
-        return read
-
-    @property
-    def size_ratio(self) -> float:
-        """How many times smaller the int8 model is."""
-        return self.float_bytes / self.int8_bytes
-
-    @property
-    def speed_ratio(self) -> float | None:
-        """How many times as fast the int8 model is as the float model; below 1 it is slower."""
-        return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
-
-    @property
-    def peer_speed_ratio(self) -> float | None:
-        """How many times as fast the other quantizer's model is as the float model."""
-        ms = None if self.peer is None else self.peer.ms
-        return None if self.float_ms is None or ms is None else self.float_ms / ms
-
-    @property
-    def iou_change(self) -> float | None:
-        """Mean IoU against the labels: int8 minus float."""
-        return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
-
-
-_LARGEST = 2.0**63
-
-
-def _check(name: str, value: Any, kind: Any) -> None:
-    """Raises ValueError where a value is not of its field's kind, or is no number to divide by."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number:
-        fits = isinstance(0.0, kind) or isinstance(value, kind)
-        above = 0.0 if name.endswith(("bytes", "ms")) else -_LARGEST
-        fits = fits and above < value < _LARGEST
-    else:
-        fits = isinstance(value, kind) and not isinstance(value, bool)
-    if not fits:
-        raise ValueError(f"{name} is not what it should be")
 
 
 def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from quantseg.report.content import PeerSummary, Summary
 from quantseg.report.document import Table
+from quantseg.report.summary import PeerSummary, Summary
 from quantseg.report.tables import megabytes, milliseconds, percent, points, ratio
 
 TITLE = "Reports"

@@ -12,10 +12,11 @@ from markupsafe import Markup
 from quantseg import __version__
 from quantseg.errors import printable
 from quantseg.report import figures, index, tables
-from quantseg.report.content import Report, Summary
+from quantseg.report.content import Report
 from quantseg.report.document import Figure, Section
 from quantseg.report.palette import css
 from quantseg.report.sections import sections
+from quantseg.report.summary import Summary
 from quantseg.report.verdict import comparison_verdict, headlines, verdict
 
 

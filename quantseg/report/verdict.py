@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from statistics import median
 
-from quantseg.report.content import Report, Summary
+from quantseg.report.content import Report
 from quantseg.report.document import Headline
+from quantseg.report.summary import Summary
 from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio
 
 _ALIKE = 0.05

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from quantseg.errors import DataError
 from quantseg.files import check_writable, read_json, write_json, write_text
-from quantseg.report.content import Report, Summary
+from quantseg.report.content import Report
 from quantseg.report.rendering import html_index, html_report, markdown_index, markdown_report, svg_index
+from quantseg.report.summary import Summary
 
 REPORT_JSON = "report.json"
 REPORT_MARKDOWN = "report.md"
@@ -61,5 +62,5 @@ def read_summary(path: Path) -> Summary:
     """The main figures of a report.json. Raises DataError where it cannot be read."""
     try:
         return Summary.from_json(read_json(path)["summary"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(f"{path}: not a report of quantseg ({error}); remove it or make it again") from error

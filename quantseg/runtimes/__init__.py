@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quantseg.errors import QuantSegError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
-from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu
+from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Runtime",
     "Session",
     "as_written",
+    "check_opens",
     "runtime_named",
     "within",
 ]

@@ -93,6 +93,18 @@ class OnnxRuntimeCpu:
             return read_profile(folder, save_plain)
 
 
+def check_opens(model: Path | bytes) -> None:
+    """Raises ModelError, which names the node where there is one, for a model that onnxruntime cannot open as written.
+
+    It is asked before a float model's graph is rewritten: onnxruntime infers every shape and type, so the rewrites need
+    not expect a Conv with a vector as its kernel. No optimisation runs and no weight is prepared for a kernel.
+    """
+    options = _options(threads=1, spinning=False)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    OnnxRuntimeSession(model, options).close()
+
+
 WEIGHTS_AS_WRITTEN = OnnxRuntimeCpu(without=("WeightBiasQuantization",))
 """onnxruntime without its WeightBiasQuantization optimiser, so that float weights stay as written.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import as_session_source, expose, load
 from quantseg.graph.preparation import prepare
-from quantseg.runtimes import DEFAULT
+from quantseg.runtimes import DEFAULT, check_opens
 from quantseg.simulation.others import renamed
 from quantseg.simulation.program import Program
 from quantseg.simulation.running import TakenStep, run
@@ -50,7 +50,9 @@ def beside(reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Map
     Not comparable inside the network where cross-layer equalisation rescaled channels (any effort but fast). Raises
     ModelError where the float model has no such tensor, or one of another shape: the rewrites may differ.
     """
-    model = prepare(load(reference)).model
+    read = load(reference)
+    check_opens(reference)
+    model = prepare(read).model
     tensor = taken.step.outputs[0].removesuffix(STORED)
     names = [str(value.name) for value in model.graph.inputs if not value.is_initializer()]
     with as_session_source(expose(model, [tensor])) as source:

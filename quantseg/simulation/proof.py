@@ -124,9 +124,7 @@ def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(node, channels) whose pair sums saturated, from the JSON of a simulation, sorted. Raises DataError."""
     try:
         products = read_json(path)["products"]
-        found = {str(entry["node"]): tuple(int(n) for n in entry["saturating_channels"]) for entry in products}
-        if any(n < 0 for channels in found.values() for n in channels):
-            raise ValueError
+        found = {_text(entry["node"]): tuple(map(_index, entry["saturating_channels"])) for entry in products}
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}); give a file of simulate json=…"
@@ -136,3 +134,15 @@ def read_channels(path: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
             f"{path}: names no channels; make it with quantseg simulate MODEL data=DIR json=FILE"
         ) from error
     return tuple(sorted((node, channels) for node, channels in found.items() if channels))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _index(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value

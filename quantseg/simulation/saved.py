@@ -16,7 +16,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from quantseg.data.npy import DAMAGE, Archive
+from quantseg.data.npy import DAMAGE
+from quantseg.data.npz import Archive
 from quantseg.errors import DataError
 from quantseg.files import replacing
 from quantseg.simulation.arithmetic.sizes import MOST_BYTES
@@ -63,8 +64,7 @@ class SavedRun:
         self._path = path
         try:
             self._archive = Archive(path)
-            facts = json.loads(self._archive.text(_ABOUT))
-            known = [str(name) for name in facts["images"]]
+            known = _image_names(self._archive)
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror or error}); give a run of simulate save=…"
@@ -89,6 +89,18 @@ class SavedRun:
     def close(self) -> None:
         """Closes the file."""
         self._archive.close()
+
+
+def _image_names(archive: Archive) -> list[str]:
+    """The names of the images of a run, in order. Raises one of DAMAGE, KeyError or TypeError where it is none."""
+    try:
+        facts = json.loads(archive.text(_ABOUT))
+    except RecursionError as error:
+        raise ValueError("lists within lists without end") from error
+    names = facts.get("images") if isinstance(facts, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise KeyError("images")
+    return names
 
 
 class _Stored(Mapping[str, Array]):

@@ -130,9 +130,15 @@ def floats(path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(path, format="TIFF")
 
 
+def as_program(path):
+    """PostScript, which Pillow gives to Ghostscript to run."""
+    Image.fromarray(drawn()).save(path, format="EPS")
+
+
 @pytest.mark.parametrize(
     ("make", "fact"),
     [
+        (as_program, "Pillow"),
         (cut_short, "Pillow"),
         (not_a_image, "Pillow"),
         (empty, "Pillow"),

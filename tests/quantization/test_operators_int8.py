@@ -1,7 +1,6 @@
 """Every operator of a segmentation network, in every spelling and every format, between two convolutions."""
 
 import functools
-import re
 
 import numpy as np
 import onnx
@@ -16,21 +15,13 @@ from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.plan import KeptFloat
 from quantseg.quantization.qtypes import INT8, UINT8
 from tests.support import graphs, quantised
-from tests.support.operator_rows import CONSTANTS, ROWS, Row
+from tests.support.operator_rows import ROWS, model_of
 from tests.support.quantised import Array, Made, kernel, noise
 
 FEEDS = [{"x": noise(2, 3, 12, 12, seed=seed)} for seed in range(3)]
 ONE_STEP = 1.001
 INTEGERS = [name for name, row in ROWS.items() if not row.reasons]
 EXPLAINED = [name for name, row in ROWS.items() if row.reasons]
-
-
-def model_of(row: Row) -> ir.Model:
-    used = set(re.findall(r"[(,]\s*(\w+)\s*(?=[,)])", row.body))
-    constants = {name: np.asarray(array) for name, array in CONSTANTS.items() if name in used}
-    weights = {"w1": kernel(8, 3, 1, 1, seed=1), "b1": noise(8, seed=2) / 2, "w2": kernel(4, row.channels, 3, 3)}
-    text = f"a = Conv(x, w1, b1) {row.body} y = Conv<pads=[1,1,1,1]>(b, w2)"
-    return graphs.graph(text, opset=row.opset, x=row.x, **weights, **constants)
 
 
 @functools.cache

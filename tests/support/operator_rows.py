@@ -4,10 +4,13 @@
 those of CONSTANTS. Spellings are those of torch's exporter (opsets 9 to 18), tf2onnx and paddle2onnx.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 
+from tests.support import graphs
 from tests.support.quantised import Array, kernel, noise
 
 
@@ -363,3 +366,12 @@ ROWS: dict[str, Row] = {
     **CLAMPS, **BENT, **GATES, **SQUEEZE_EXCITE, **POOLS, **RESIZES, **ARITHMETIC, **MOVEMENT, **ATTENTION,
     **NORMALISATION,
 }  # fmt: skip
+
+
+def model_of(row: Row) -> ir.Model:
+    """The network of a row: its nodes between two convolutions."""
+    used = set(re.findall(r"[(,]\s*(\w+)\s*(?=[,)])", row.body))
+    constants = {name: np.asarray(array) for name, array in CONSTANTS.items() if name in used}
+    weights = {"w1": kernel(8, 3, 1, 1, seed=1), "b1": noise(8, seed=2) / 2, "w2": kernel(4, row.channels, 3, 3)}
+    text = f"a = Conv(x, w1, b1) {row.body} y = Conv<pads=[1,1,1,1]>(b, w2)"
+    return graphs.graph(text, opset=row.opset, x=row.x, **weights, **constants)

@@ -54,8 +54,12 @@ class Map:
     ) -> OutputRecipe:
         """The recipe for this output. classes: their number, None where unknown. names: default class names.
 
-        Raises RecipeError where the recipe names more or fewer classes.
+        Raises RecipeError where the recipe names more or fewer classes, ModelError for more than MAX_CLASSES.
         """
+        if (classes or 0) > MAX_CLASSES:
+            raise ModelError(
+                f"output {self.spec} has {classes:,} channels, more than {MAX_CLASSES:,} classes; give another"
+            )
         if recipe.classes and classes not in (None, len(recipe.classes)):
             raise RecipeError(
                 f"output.classes: {len(recipe.classes)} names, but {head} over {self.spec} makes {classes} classes"

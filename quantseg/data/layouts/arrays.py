@@ -16,7 +16,8 @@ from quantseg.data.folder import FolderDataset, Listing, choose, files_below, li
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.masks import read_mask
 from quantseg.data.model_inputs import ModelInputs, check_fits, with_all_inputs
-from quantseg.data.npy import names_in_npz, read_npy, read_npz, read_shape
+from quantseg.data.npy import read_npy, read_shape
+from quantseg.data.npz import names_in_npz, read_npz
 from quantseg.data.place import Place
 from quantseg.data.recipe import Recipe
 from quantseg.data.values import VOLUME

@@ -88,7 +88,7 @@ def read(place: Path, machine: Machine) -> dict[str, Cost | None]:
         if any(content[key] != value for key, value in machine.to_json().items()):
             raise ValueError
         return {str(key): _cost(entry) for key, entry in content["nanoseconds"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         log.warning("%s: no timings of this machine; it is ignored and written anew", path)
         return {}
 

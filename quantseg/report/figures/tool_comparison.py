@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.report.content import PeerSummary, Summary
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, PAPER, QUIET, WARNING, Axes, draw_row
+from quantseg.report.summary import PeerSummary, Summary
 from quantseg.report.tables import NOTHING, percent, points, ratio, shortened
 
 _NAME_WIDTH = 24

@@ -6,9 +6,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
+from hypothesis.extra.numpy import arrays as drawn
 
 from quantseg import limits
 from quantseg.data import open_dataset
+from quantseg.data.npy import Header, read_elements, read_header
 from quantseg.errors import DataError
 from tests.support.data_files import SIZE, recipe_for, save, spec
 
@@ -89,6 +94,11 @@ def header_only(shape):
     return buffer.getvalue()
 
 
+def header_text(text):
+    """An .npy file with this header, and nothing behind it."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin-1")
+
+
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
@@ -110,7 +120,15 @@ def header_only(shape):
         (pickle.dumps(1), "not an array that numpy can read"),
         (header_only((1, 3, 10**9, 10**9)), "numbers, more than"),
         (header_only((10**30,)), "numbers, more than"),
-        (header_only((1, 3, -6, 8)), "does not fit"),
+        (header_only((1, 3, -6, 8)), "states shape (1, 3, -6, 8)"),
+        (header_text("{'descr': '<f4', 'fortran_order': False, 'shape': (True, 3, 6, 8), }"), "a plain array"),
+        (header_text("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 6, 8), 'more': 1, }"), "a plain array"),
+        (header_text("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }"), "a plain array"),
+        (header_text("{'descr': '<f4', 'fortran_order': False, }"), "a plain array"),
+        (header_text("{'descr': 'z9', 'fortran_order': False, 'shape': (1,), }"), "a plain array"),
+        (header_text("{'descr': '|U2', 'fortran_order': False, 'shape': (1,), }"), "<U2 values, not numbers"),
+        (header_text("'" + "(" * 500), "a plain array"),
+        (header_text("{" + "[" * 500), "a plain array"),
     ],
 )
 def test_a_wrong_array_is_one_line_that_names_the_file(content, fact, tmp_path):
@@ -128,9 +146,9 @@ def test_an_empty_batch_is_refused(tmp_path):
         load(tmp_path, inputs=spec(batch=None))
 
 
-def zipped(members):
+def zipped(members, method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -147,6 +165,13 @@ def zipped(members):
         (zipped({"x.npy": npy_bytes(RIGHT)})[:-30], "not an array"),
         (zipped({"x.npy": npy_bytes(RIGHT)}).replace(RIGHT.tobytes()[:8], b"changed!"), "not an array"),
         (b"PK", "not an array"),
+        (zipped({"x.npy": npy_bytes(RIGHT)}, zipfile.ZIP_LZMA), "packed by method 14"),
+        (zipped({"x.npy": npy_bytes(RIGHT)}, zipfile.ZIP_BZIP2), "packed by method 12"),
+        (
+            zipped({"x.npy": npy_bytes(RIGHT)}).replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1"),
+            "encrypted",
+        ),
+        (zipped({"x.npy": npy_bytes(RIGHT)}).replace(b"PK\1\2\x14\x03\x14", b"PK\1\2\x14\x03\xff"), "not an array"),
     ],
 )
 def test_a_wrong_archive_is_one_line_that_names_the_file(content, fact, tmp_path):
@@ -163,3 +188,33 @@ def test_the_bound_on_numbers_holds_for_right_shapes_too(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "ARRAY_ITEMS", RIGHT.size - 1)
     with pytest.raises(DataError, match="144 numbers, more than 143"):
         load(tmp_path)
+
+
+kinds = st.sampled_from(["<f4", ">f4", "<f2", "<f8", "|b1", "|u1", "<i8", ">i2"])
+
+
+@given(kinds.flatmap(lambda kind: drawn(kind, array_shapes(min_dims=0, max_dims=4, min_side=0))), st.booleans())
+def test_what_numpy_writes_is_what_is_read(array, fortran):
+    stream = io.BytesIO()
+    np.save(stream, np.asfortranarray(array) if fortran and array.ndim else array)
+    stream.seek(0)
+    read = read_elements(stream, read_header(stream))
+    assert (read.shape, read.dtype) == (array.shape, array.dtype.newbyteorder("="))
+    np.testing.assert_array_equal(read, array)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """{"shape":(2,3),"fortran_order":False,"descr":"<f4"}""",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 3L), }          \n",
+        "{ 'fortran_order' : False , 'shape' : (2, 3,) , 'descr' : '<f4' }",
+    ],
+)
+def test_headers_that_other_programs_write_are_read(text):
+    assert read_header(io.BytesIO(header_text(text))) == Header((2, 3), False, np.dtype("<f4"))
+
+
+def test_a_bool_of_another_byte_is_true():
+    stream = io.BytesIO(npy_bytes(np.array([True, False]))[:-2] + b"\x02\x00")
+    assert read_elements(stream, read_header(stream)).astype(np.int64).tolist() == [1, 0]

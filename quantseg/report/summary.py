@@ -1,0 +1,92 @@
+"""Summary: the main figures of a report as one row, written to report.json and read again for the index."""
+
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+
+@dataclass(frozen=True)
+class PeerSummary:
+    """The other quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
+
+    bytes: int | None = None
+    ms: float | None = None
+    agreement: float | None = None
+    iou: float | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
+
+    peer: the other quantizer's figures, if it was compared. data, note: as in Report. judged: which output was judged,
+    where there are several.
+    """
+
+    name: str
+    images: int
+    float_bytes: int
+    int8_bytes: int
+    float_ms: float | None
+    int8_ms: float | None
+    agreement: float
+    float_iou: float | None
+    int8_iou: float | None
+    peer: PeerSummary | None = None
+    data: str | None = None
+    note: str | None = None
+    judged: str | None = None
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "Summary":
+        """The inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values of another form."""
+        peer = values.get("peer")
+        given = {**values, "peer": None if peer is None else PeerSummary(**_typed(PeerSummary, peer))}
+        return Summary(**_typed(Summary, given))
+
+    @property
+    def size_ratio(self) -> float:
+        """How many times smaller the int8 model is."""
+        return self.float_bytes / self.int8_bytes
+
+    @property
+    def speed_ratio(self) -> float | None:
+        """How many times as fast the int8 model is as the float model; below 1 it is slower."""
+        return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
+
+    @property
+    def peer_speed_ratio(self) -> float | None:
+        """How many times as fast the other quantizer's model is as the float model."""
+        ms = None if self.peer is None else self.peer.ms
+        return None if self.float_ms is None or ms is None else self.float_ms / ms
+
+    @property
+    def iou_change(self) -> float | None:
+        """Mean IoU against the labels: int8 minus float."""
+        return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
+
+
+_MEASURED = ("float_bytes", "int8_bytes", "bytes", "float_ms", "int8_ms", "ms")
+"""Figures that are divided by: above zero where they are known."""
+
+
+def _typed(kind: type[PeerSummary | Summary], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, if they are what the fields of the dataclass hold. Raises TypeError or ValueError."""
+    for name, hint in get_type_hints(kind).items():
+        if name not in values:
+            continue
+        value: Any = values[name]
+        whole = type(value) is int
+        if type(value) is bool or not (isinstance(value, hint) or (whole and isinstance(0.0, hint))):
+            raise TypeError(f"{name} is {reprlib.repr(value)}")
+        if whole or isinstance(value, float):
+            _check_figure(name, value)
+    return values
+
+
+def _check_figure(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0 and (value or name not in _MEASURED)):
+        raise ValueError(f"{name} is {reprlib.repr(value)}")
