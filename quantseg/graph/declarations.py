@@ -15,7 +15,10 @@ Runs = Callable[[ir.Model, Sequence[str]], Sequence[NDArray[Any]]]
 
 
 def drop_stale_shapes(model: ir.Model) -> RewriteOutcome:
-    """Replaces declared shapes that contradict the computed ones, in the main graph, by these. Edits the model."""
+    """Replaces declared shapes that contradict the computed ones, in the main graph, by these. Edits the model.
+
+    Sizes that are computed and not declared are filled in at the outputs: their channels tell the head.
+    """
     fresh = model.clone()
     for node in fresh.graph:
         for value in node.outputs:
@@ -28,6 +31,8 @@ def drop_stale_shapes(model: ir.Model) -> RewriteOutcome:
                 detail = f"declared {_shown(value.shape)}, is {_shown(other.shape)}"
                 changes.append(Change("drop_stale_shapes", str(value.name), detail))
                 value.shape = other.shape
+            elif other.shape is not None and value.is_graph_output():
+                value.shape = other.shape if value.shape is None else _filled(value.shape, other.shape)
     return RewriteOutcome(tuple(changes))
 
 
@@ -83,6 +88,11 @@ def _agree(declared: ir.Shape, computed: ir.Shape) -> bool:
         return False
     pairs = zip(declared, computed, strict=True)
     return all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
+
+
+def _filled(declared: ir.Shape, computed: ir.Shape) -> ir.Shape:
+    pairs = zip(declared, computed, strict=True)
+    return ir.Shape([b if isinstance(b, int) and not isinstance(a, int) else a for a, b in pairs])
 
 
 def _shown(shape: ir.Shape) -> str:

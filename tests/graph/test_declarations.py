@@ -97,3 +97,10 @@ def test_an_old_group_normalization_is_read() -> None:
     )  # fmt: skip
     model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
     assert [n.op_type for n in graph.load(model.SerializeToString()).graph] == ["GroupNormalization"]
+
+
+def test_channels_that_a_file_leaves_open_are_computed() -> None:
+    model = text("c = Conv(x, w) y = Sigmoid(c)", x="float[n,2,h,w]", y="float[n,c,h,w]", w=W[:1])
+    assert not drop_stale_shapes(model).changes
+    _, (output,) = graph.signature(model)
+    assert output.shape == (None, 1, None, None)
