@@ -36,7 +36,7 @@ def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
     """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError."""
     fusing = options.target.fusing
     if isinstance(model, FloatModel):
-        given = model.with_inputs(options.inputs) if options.inputs else model
+        given = model.with_inputs(options.inputs)
         if model.prepared.fused == (None if fusing is None else fusing.activations):
             return given
         return replace(given, prepared=read_float_model(model.source, fusing=fusing).prepared)
@@ -56,7 +56,7 @@ def observed(model: FloatModel, data: object, options: Options, *, partial: Path
 def calibrated(model: Model, data: object, options: Options) -> Calibrated:
     """The loaded model with its calibration. data: as in `quantize`; images are calibrated on here.
 
-    Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
+    A model without constants takes those that a calibration was made with. Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
     """
     read = loaded(model, None, options)
     if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
@@ -67,7 +67,8 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
         return observed(read, data, options)
     if data.model.prepared.fused != read.prepared.fused:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
-    return replace(data, model=read, calibration=checked(data.calibration, read))
+    same = read if read.constants else replace(read, constants=data.model.constants)
+    return replace(data, model=same, calibration=checked(data.calibration, same))
 
 
 def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
