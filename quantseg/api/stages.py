@@ -56,7 +56,8 @@ def observed(model: FloatModel, data: object, options: Options, *, partial: Path
 def calibrated(model: Model, data: object, options: Options) -> Calibrated:
     """The loaded model with its calibration. data: as in `quantize`; images are calibrated on here.
 
-    A model without constants takes those that a calibration was made with. Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
+    A model without constants takes those that a calibration was made with. Raises CalibrationError for a calibration
+    that was made for another model, preprocessing or target.
     """
     read = loaded(model, None, options)
     if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
