@@ -75,7 +75,7 @@ def calibrate(
     'model.calibration.json'
     """
     how = chosen(options, words)
-    read = model if isinstance(model, FloatModel) else loaded(model, None, how, data)
+    read = model.with_inputs(how.inputs) if isinstance(model, FloatModel) else loaded(model, None, how, data)
     return observed(read, data, how, partial=partial)
 
 

@@ -49,7 +49,7 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
     fusing, without = options.target.fusing, options.target.without
     if isinstance(model, FloatModel):
         fused = None if fusing is None else fusing.activations
-        given = model.with_inputs(options.inputs) if options.inputs else model
+        given = model.with_inputs(options.inputs)
         if (model.prepared.fused, model.prepared.without) == (fused, without):
             return given
         again = read_float_model(model.source, fusing=fusing, without=without, run=run_once, check_opens=check_opens)
@@ -84,7 +84,8 @@ def observed(model: FloatModel, data: object, options: Options, *, partial: Path
 def calibrated(model: Model, data: object, options: Options) -> Calibrated:
     """The loaded model with its calibration. data: as in `quantize`; images are calibrated on here.
 
-    Raises CalibrationError for a calibration that was made for another model, preprocessing or target.
+    A model without constants takes those that a calibration was made with. Raises CalibrationError for a calibration
+    that was made for another model, preprocessing or target.
     """
     read = loaded(model, None, options, data)
     if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
@@ -96,7 +97,8 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
     ways = [(one.prepared.fused, one.prepared.without) for one in (data.model, read)]
     if ways[0] != ways[1]:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
-    return replace(data, model=read, calibration=checked(data.calibration, read))
+    same = read if read.constants else replace(read, constants=data.model.constants)
+    return replace(data, model=same, calibration=checked(data.calibration, same))
 
 
 def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:

@@ -142,13 +142,17 @@ def constant(value: object, spec: TensorSpec) -> Array:
     return _converted(found, spec, place)
 
 
+def described(value: Array) -> str:
+    """A constant as text: type and number, or type, shape and SHA-256."""
+    array = f"{'x'.join(map(str, value.shape))} sha256 {hashlib.sha256(value.tobytes()).hexdigest()}"
+    return f"{value.dtype} {array if value.ndim else value.item()!r}"
+
+
 def identity(constants: Mapping[str, Array]) -> str:
     """Text that is equal for equal constants and for no others; empty without any."""
     lines = []
     for name, value in sorted(constants.items()):
-        array = f"{'x'.join(map(str, value.shape))} sha256 {hashlib.sha256(value.tobytes()).hexdigest()}"
-        shown = f"{value.dtype} {array if value.ndim else value.item()!r}"
-        lines.append(f"{json.dumps(name)} = {json.dumps(shown)}\n")
+        lines.append(f"{json.dumps(name)} = {json.dumps(described(value))}\n")
     return "".join([_TABLE, *lines]) if lines else ""
 
 

@@ -88,6 +88,8 @@ class FloatModel:
 
     def with_inputs(self, given: Mapping[str, object]) -> "FloatModel":
         """The model with more constants. Raises DataError for one that fits no input."""
+        if not given:
+            return self
         specs, _ = graph.signature(self.prepared.model)
         more = ModelInputs.among(specs, self.input, given, model=self.name).constants
         return replace(self, constants={**self.constants, **more})

@@ -10,6 +10,7 @@ from quantseg.calibration.calibrate import Calibrated
 from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
+from quantseg.data.model_inputs import described
 from quantseg.data.recipe import Recipe
 from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
@@ -105,6 +106,7 @@ def report_on(
     """
     calibrator = made.candidate.ranges.calibrator
     settings = {"calibrator": calibrator, "effort": effort, "format": made.qformat}
+    settings |= {f"input {name}": described(value) for name, value in sorted(given.model.constants.items())}
     with as_file(given.model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         model, name = replace(given.model, source=path), how.name or path.stem
         target = made.save(how.int8_model or Path(folder) / f"{name}.int8.onnx")

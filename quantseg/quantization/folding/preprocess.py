@@ -67,7 +67,9 @@ def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
     infer_shapes(model)
     notes = (Change("fold_preprocess", str(image.name), detail) for detail in changes)
     channels = "GRAY" if given.channels == "GRAY" else "RGB"
-    pixels_recipe = replace(given, layout="NHWC", channels=channels, scale=1.0, mean=(0.0,), std=(1.0,))
+    several = given.name is not None or len(signature(model)[0]) > 1
+    name = str(image.name) if several else None
+    pixels_recipe = replace(given, layout="NHWC", channels=channels, scale=1.0, mean=(0.0,), std=(1.0,), name=name)
     others = {name: grid for name, grid in candidate.overrides.weights.items() if name not in rewritten}
     grids = others | {name: grid for name, grid in rewritten.items() if grid is not None}
     folded = replace(
