@@ -14,7 +14,7 @@ from quantseg.graph.passes.axes import write_all_axes
 from quantseg.graph.passes.batch_norm import fold_batch_norms
 from quantseg.graph.passes.channel_shuffle import recognise_channel_shuffles
 from quantseg.graph.passes.clamps import merge_clamps
-from quantseg.graph.passes.constants import fold_constants
+from quantseg.graph.passes.constants import fold_constants, fold_more_constants
 from quantseg.graph.passes.conv_transpose import lower_conv_transposes
 from quantseg.graph.passes.dead import remove_dead
 from quantseg.graph.passes.early_clamps import move_clamps_early
@@ -37,7 +37,7 @@ Lowering = Callable[[ir.Model], RewriteOutcome]
 
 LOWERINGS: dict[str, Lowering] = {
     "fold_constants": fold_constants,
-    "fold_more_constants": fold_constants,  # shapes that the first pass made constant
+    "fold_more_constants": fold_more_constants,  # shapes that the first pass made constant
     "remove_identities": remove_identities,
     "lower_group_norms": lower_group_norms,  # before what folds and lowers the arithmetic that it leaves
     "recognise_channel_shuffles": recognise_channel_shuffles,

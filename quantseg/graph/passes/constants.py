@@ -19,7 +19,10 @@ from quantseg import limits
 from quantseg.errors import ModelError
 from quantseg.graph.edit import constant, initializer, owner, static_shape
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
+from quantseg.graph.weightless import infer_shapes
 
+_ROUNDS = 64
+"""Most rounds of folding: each makes the sizes behind one more computed padding or resizing known."""
 _DYNAMIC = -1  # a dynamic dim
 
 _FOLDABLE = frozenset((
@@ -51,6 +54,18 @@ def fold_constants(model: ir.Model) -> RewriteOutcome:
         if node.op_type != "Constant":
             changes.append(Change("fold_constants", str(node.name), f"{node.op_type} of constants computed"))
     return RewriteOutcome(tuple(changes))
+
+
+def fold_more_constants(model: ir.Model) -> RewriteOutcome:
+    """Folds on while that makes more shapes known, and so more constants, as a chain of computed paddings does."""
+    total = RewriteOutcome()
+    for _ in range(_ROUNDS):
+        outcome = fold_constants(model)
+        if not outcome.changes:
+            break
+        total += outcome
+        infer_shapes(model)
+    return total
 
 
 class _Sum:

@@ -9,7 +9,7 @@ from quantseg import limits
 from quantseg.errors import ModelError
 from quantseg.graph import infer_shapes
 from quantseg.graph.passes import Lowering
-from quantseg.graph.passes.constants import fold_constants
+from quantseg.graph.passes.constants import fold_constants, fold_more_constants
 from quantseg.graph.passes.dead import remove_dead
 from quantseg.graph.passes.identity import remove_identities
 from tests.support.graphs import assert_same, graph, noise, op_types, run
@@ -160,3 +160,19 @@ def test_dead_nodes_and_weights_go_and_the_signature_stays() -> None:
     assert not copy.graph.initializers
     assert [change.detail.split(":")[0] for change in outcome.changes] == ["Mul", "Abs"]
     onnx.checker.check_model(ir.serde.serialize_model(copy), full_check=True)
+
+
+def test_a_chain_of_computed_paddings_is_folded_to_its_end() -> None:
+    """Each Pad is as wide as the height of what it reads, so its size is known only once the one before is folded."""
+    one = (
+        "s{n} = Shape({x}) h{n} = Slice(s{n}, two, three) w{n} = Div(h{n}, three)"
+        " p{n} = Concat<axis=0>(z, z, w{n}, z, z, z, z, z) {y} = Pad({x}, p{n})"
+    )
+    names = ["x", "a", "b", "c", "d", "y"]
+    body = " ".join(one.format(n=n, x=names[n], y=names[n + 1]) for n in range(5))
+    model = graph(body, z=np.array([0]), two=np.array([2]), three=np.array([3]))
+    before = run(model, {"x": noise(1, 2, 6, 6)})
+    infer_shapes(model)
+    fold_more_constants(model)
+    assert op_types(model) == ["Pad"] * 5
+    assert_same(run(model, {"x": noise(1, 2, 6, 6)}), before, tolerance=0)
