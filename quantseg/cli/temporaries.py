@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from quantseg import files
 from quantseg.cli import ending
 
 _VARIABLES = ("TMPDIR", "PYTHONWARNINGS")
@@ -26,6 +25,8 @@ def own_temporaries() -> Iterator[None]:
     So it is when a signal ends the command, with its workers and every file that is not complete. Where no folder can
     be made, temporary files stay where they are: most commands need none.
     """
+    from quantseg import files
+
     kept = tempfile.tempdir, {name: os.environ.get(name) for name in _VARIABLES}
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _TRACKED)))
     try:

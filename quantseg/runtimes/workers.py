@@ -11,8 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from quantseg.files import uninterrupted
-
 _PR_SET_PDEATHSIG = 1
 
 
@@ -28,6 +26,8 @@ def pool(workers: int, prepare: Callable[..., None] | None = None, *arguments: A
 
 def submit(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
     """The future of function(*arguments) in a worker, which is started if need be."""
+    from quantseg.files import uninterrupted
+
     with uninterrupted, _interrupts_blocked():
         return pool.submit(function, *arguments)
 

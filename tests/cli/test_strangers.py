@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 import numpy as np
@@ -181,6 +182,8 @@ def test_report(quantseg: Command, model: Path, data: tuple[object, ...], tmp_pa
     assert "\\x1b[31mred\\u202e <i>|$a_1$" in text
     assert "\\udcff`c`.png" in text
     check_page(place / "index.html")
+    (link,) = (link for link in Page((place / "index.html").read_text(encoding="utf-8")).links if "index" in link)
+    assert (place / os.fsdecode(unquote_to_bytes(link))).samefile(page)
     check_markdown(page.with_name("report.md"))
     check_markdown(place / "README.md")
     said = json.loads(page.with_name("report.json").read_text(encoding="utf-8"))
