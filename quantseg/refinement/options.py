@@ -118,9 +118,9 @@ class Options:
     calibrator, percentile: how ranges are chosen; None: min/max, or the ranges that a calibration file holds. effort:
     one of levels.EFFORTS; None: balanced with images, fast without. qformat: output format; None: that of the target.
     limit: most images to use, evenly spread. engine: where calibration runs, such as serial or processes:4. threads: of
-    the runtime; 0: the number of physical cores. timeout: most seconds that the runtime may take for one image; 0 or
-    None: any. seed: of learned rounding. masks: whether label masks beside the images are looked for in an evaluation.
-    follow_links: whether symbolic links among the images may lead out of their folder. track: shows progress.
+    the runtime; 0: the number of physical cores. seed: of learned rounding. masks: whether label masks beside the
+    images are looked for in an evaluation. track: shows progress. timeout: most seconds that the runtime may take for
+    one image; 0 or None: any. follow_links: whether symbolic links among the images may lead out of their folder.
     """
 
     calibrator: str | None = None
@@ -133,11 +133,11 @@ class Options:
     limit: int | None = None
     engine: str = "serial"
     threads: int = 0
-    timeout: float | None = limits.RUN_SECONDS
     seed: int = 0
     masks: bool = True
-    follow_links: bool = False
     track: Track = quiet
+    timeout: float | None = limits.RUN_SECONDS
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 <= self.timeout < math.inf:
