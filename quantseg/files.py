@@ -4,6 +4,7 @@ A path that a stranger chose may be a device, a named pipe or a socket: opening 
 it would replace it. Both are refused.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -165,6 +166,8 @@ def kind_of(mode: int) -> str:
 
 
 def _check_file(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
         raise OSError(0, f"{kind_of(found.st_mode)}, not a file")
 

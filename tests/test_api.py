@@ -28,6 +28,7 @@ from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import INT4, INT8
 from quantseg.quantization.writing import FLOAT_DIGEST_KEY, QuantizedModel
 from quantseg.refinement.options import Options, Words
+from quantseg.runtimes import DEFAULT, within
 from tests.support import models
 from tests.support.command_line import Command
 from tests.support.places import ROOT
@@ -306,6 +307,7 @@ def test_options_say_in_words_what_they_are() -> None:
     )  # fmt: skip
     assert Options.of(words) == expected
     assert Options.of({}) == Options()
+    assert Options.of({"timeout": None, "follow_links": True}) == Options(timeout=None, follow_links=True)
     assert Options.of({"calibrator": "mse", "format": "qoperator"}) == Options("mse", qformat="qoperator")
 
 
@@ -321,12 +323,20 @@ def test_options_say_in_words_what_they_are() -> None:
         ({"format": "tflite"}, "tflite"),
         ({"calibrator": "percentile:most"}, "calibrator=percentile:most has no number; give percentile:99.9"),
         ({"target": "ort-cpu", "format": "qdq"}, "contradicts it"),
+        ({"timeout": -1}, "timeout=-1: give seconds, or 0 for no limit"),
+        ({"timeout": float("nan")}, "timeout=nan: give seconds"),
     ],
 )
 def test_words_that_mean_nothing_are_refused_by_their_parameter(words: Words, message: str) -> None:
     with pytest.raises((PlanError, CalibrationError), match=message) as error:
         Options.of(words)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("given", "held"), [(None, None), (0, None), (2.5, 2.5)])
+def test_the_time_limit_reaches_the_runtime(given: float | None, held: float | None) -> None:
+    assert Options(timeout=given).context().runtime == within(DEFAULT, held)
+    assert Options().context().runtime == DEFAULT
 
 
 def test_a_search_is_not_begun_that_could_not_judge_what_it_writes(loaded: FloatModel, images: Path) -> None:

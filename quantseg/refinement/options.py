@@ -135,11 +135,11 @@ class Options:
     limit: int | None = None
     engine: str = "serial"
     threads: int = 0
-    timeout: float | None = limits.RUN_SECONDS
     seed: int = 0
     masks: bool = True
-    follow_links: bool = False
     track: Track = quiet
+    timeout: float | None = limits.RUN_SECONDS
+    follow_links: bool = False
     inputs: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ def write_report(report: Report, folder: Path, *, images: bool = True) -> tuple[
 
 def check_places(folder: Path, name: str | None) -> None:
     """Raises OutputError where the index, or the report of this name, cannot be written to the folder of reports."""
-    for file in (INDEX_MARKDOWN, INDEX_JSON, INDEX_FIGURE, REPORT_HTML):
+    for file in (REPORT_HTML, INDEX_MARKDOWN, INDEX_JSON, INDEX_FIGURE):
         check_writable(folder / file)
     if name is not None:
         for file in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML):

@@ -114,7 +114,7 @@ class _Stored(Mapping[str, Array]):
     def __getitem__(self, tensor: str) -> Array:
         try:
             return self._archive.array(self._files[tensor], max_items=MOST_BYTES)
-        except DAMAGE as error:
+        except (*DAMAGE, DataError) as error:
             raise DataError(f"{self._path}: {tensor!r} in it is damaged; save the run again") from error
 
     def __iter__(self) -> Iterator[str]:

@@ -20,10 +20,11 @@ from quantseg.calibration.engines import Processes
 from quantseg.calibration.file import merge, read, write
 from quantseg.calibration.observation import SAMPLE_SIZE, ImageId, Observations
 from quantseg.data.sources import opener
-from quantseg.errors import CalibrationError
+from quantseg.errors import CalibrationError, OutputError
 from quantseg.quantization.affine import Range, params_from_range
 from quantseg.quantization.qtypes import UINT8
 from tests.support import candidates, graphs, models
+from tests.support.special_files import SPECIAL, pipe
 
 CHOICE = Choice("mse")
 IMAGES = 6
@@ -329,6 +330,31 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "a folder, not a file")):
         with pytest.raises(CalibrationError, match=rf"cannot be read \({reason}.*\); give a calibration file"):
             read(path)
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_calibrations_are_read_from_files_alone(kind: str, tmp_path: Path) -> None:
+    SPECIAL[kind][0](tmp_path / "c.json")
+    with pytest.raises(
+        CalibrationError, match=f"cannot be read \\({SPECIAL[kind][1]}, not a file\\); give a calibration"
+    ):
+        calibrations.read(tmp_path / "c.json")
+
+
+def test_a_calibration_is_bounded_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "c.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(CalibrationError, match="more than 268,435,456 bytes"):
+        calibrations.read(tmp_path / "c.json")
+
+
+def test_an_unfinished_calibration_is_kept_in_a_file_alone(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("quantseg.calibration.calibrate.observe", lambda *of, **how: pytest.fail("work began"))
+    pipe(tmp_path / "c.partial")
+    (tmp_path / "link").symlink_to("elsewhere")
+    for name, called in (("c.partial", "a named pipe"), ("link", "a symbolic link")):
+        with pytest.raises(OutputError, match=f"is {called}"):
+            calibrate(model, CHOICE, candidates.context(data), partial=tmp_path / name)
 
 
 def test_a_failed_write_leaves_the_file_that_was_there(whole, tmp_path, monkeypatch):

@@ -219,7 +219,7 @@ WORDS = {
     "--data data --include Cnov": "--include 'Cnov': no node has this name or type; quantize --dry-run -v",
     "--data data --exclude conv*1 --exclude z*": "--exclude 'z*': no node has this name or type",
     "--data data --include MaxPool": "every node stays float, so nothing would be gained; include more nodes",
-    "--data data --recipe r.toml": "r.toml: cannot be read; give a recipe in TOML",
+    "--data data --recipe r.toml": "r.toml: cannot be read (No such file or directory); give a recipe",
     "--data data --size 12by3": "size: '12by3' is not a size; give HEIGHTxWIDTH",
     "--data data --size 16x16": f"net.onnx: input.size: 16x16 contradicts input 'x' float32 1x3x{SIZE}x{SIZE}",
     "--data data --channels RBG": "input.channels: 'RBG' is not allowed; give one of RGB, BGR, GRAY",
@@ -264,7 +264,7 @@ def test_bad_commands(quantseg: Command, place: Path, command: str) -> None:
         (b"[input]\nsise = [8, 8]\n", "r.toml: input: unknown key 'sise'; did you mean 'size'? allowed: size, layout"),
         (b"[inputs]\n", "r.toml: unknown table 'inputs'"),
         (b"[input", "r.toml: not TOML"),
-        (b"\xff\xfe", "r.toml: cannot be read; give a recipe in TOML"),
+        (b"\xff\xfe", "r.toml: cannot be read (it is no UTF-8 text); give a recipe in TOML"),
         (b"[input]\nstd = 'wide'\n", "r.toml: input.std"),
     ],
 )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import string
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,10 +18,12 @@ from quantseg.data.recipe import (
     override,
     parse_numbers,
     parse_size,
+    recipe_from_file,
     recipe_from_toml,
 )
 from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
+from tests.support.special_files import SPECIAL
 
 IMAGE = TensorSpec("x", "float32", (1, 3, 64, 96))
 LOGITS = TensorSpec("y", "float32", (1, 5, 64, 96))
@@ -257,3 +261,59 @@ def test_no_letter_of_a_name_breaks_the_line():
     with pytest.raises(ModelError) as caught:
         complete(Recipe(), [odd], [], model="m.onnx")
     assert "\n" not in str(caught.value)
+
+
+HARMFUL = {
+    "dotted key": "a." * 50_000 + "b=1",
+    "dotted table": f"[{'a.' * 50_000}b]",
+    "quoted parts": '"a".' * 30_000 + "b=1",
+    "spaces between": "a . " * 30_000 + "b=1",
+    "behind a string": 'x = """\n""" \n' + "a." * 50_000 + "b=1",
+    "in an inline table": "x = {" + "a." * 50_000 + "b=1}",
+    "too long": "# " + "x" * (1 << 18),
+    "lists in lists": "x=" + "[" * 100_000,
+    "tables in tables": "x=" + "{a=" * 50_000,
+    "open string": '"""' + '\\"""' * 50_000,
+    "open quotes": '"' * 200_000,
+    "many tables": "".join(f"[a.b.c.d.e.f.g{k}]\n" for k in range(12_000)),
+}
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_a_recipe_of_a_stranger_takes_little_time_and_is_one_short_line(name: str) -> None:
+    start = time.process_time()
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_toml(HARMFUL[name], source="r.toml")
+    assert time.process_time() - start < 5  # those that were not bounded took half a minute, and gigabytes
+    assert str(caught.value).startswith("r.toml: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+dots = st.lists(
+    st.sampled_from(["a.b", "...", "1.5", "x" * 9 + "." * 9, '"', "'", "#", "\\", "[", "{", "="]), max_size=6
+)
+
+
+@given(dots.map("".join))
+def test_dots_in_strings_and_comments_are_no_parts_of_keys(text: str) -> None:
+    recipe = Recipe(output=OutputRecipe(name="n" + "." * 20, classes=(text, f"{text}.{'.' * 20}")))
+    commented = f"# {text} {'a.' * 20}\n{recipe.to_toml()}# {'a.' * 20}"
+    assert recipe_from_toml(commented, source="r.toml") == recipe
+
+
+@pytest.mark.parametrize("kind", [*SPECIAL, "folder", "nothing"])
+def test_a_recipe_is_read_from_files_alone(kind: str, tmp_path: Path) -> None:
+    if kind in SPECIAL:
+        SPECIAL[kind][0](tmp_path / "r.toml")
+    elif kind == "folder":
+        (tmp_path / "r.toml").mkdir()
+    with pytest.raises(RecipeError, match=r"r\.toml: cannot be read \(.+\); give a recipe in TOML"):
+        recipe_from_file(tmp_path / "r.toml")
+
+
+def test_a_file_of_a_recipe_is_bounded_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "r.toml").open("wb") as stream:
+        stream.truncate(1 << 40)  # a sparse file of a terabyte
+    with pytest.raises(RecipeError, match="more than 262,144 bytes"):
+        recipe_from_file(tmp_path / "r.toml")

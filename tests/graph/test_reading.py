@@ -197,7 +197,7 @@ def parameters(op_type: str, *lengths: int) -> Damage:
 
 
 def loop(trips: str = "m", start: str = "true", go_on: str = "Identity(c)", around: str = "") -> onnx.ModelProto:
-    """y = a Loop from x on. trips, start: its inputs. go_on: its condition from c. around: trips of an outer Loop."""
+    """y = a Loop from x. trips, start: its inputs. go_on: its condition from c. around: the trips of an outer Loop."""
     values = {"m": np.int64(1 << 62), "many": np.int64(2000), "true": np.array(True), "false": np.array(False)}
     tensor = "float[1,2,6,6]"
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from quantseg import limits
 from quantseg.errors import DataError, ModelError, PlanError
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.formats import FORMATS
@@ -28,6 +29,7 @@ from quantseg.simulation.running import TakenStep, run
 from quantseg.simulation.step import Step
 from tests.support import graphs, operators, quantised
 from tests.support.quantised import Array, kernel, noise
+from tests.support.special_files import SPECIAL
 
 FEEDS = [{"x": noise(1, 3, 12, 12, seed=seed)} for seed in range(2)]
 BODY = """a = Conv<pads=[1,1,1,1]>(x, w1, b1) r = Relu(a) p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r)
@@ -274,6 +276,44 @@ def test_a_tensor_that_claims_more_than_it_holds_is_refused_before_it_takes_memo
     stored = saved.SavedRun(path, ["a"]).tensors("a", {})
     with pytest.raises(DataError, match="'y' in it is damaged; save the run again"):
         stored["y"]
+
+
+def test_a_description_beyond_its_bound_is_not_read(run_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ARCHIVE_TEXT", 10)
+    with pytest.raises(DataError, match="is no saved run"):
+        saved.SavedRun(run_file, ["a"])
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_a_saved_run_is_read_from_files_alone(kind: str, tmp_path: Path) -> None:
+    SPECIAL[kind][0](tmp_path / "run.npz")
+    with pytest.raises(DataError, match=f"cannot be read \\({SPECIAL[kind][1]}, not a file\\); give a run"):
+        saved.SavedRun(tmp_path / "run.npz", ["a"])
+
+
+CHANNELS = {
+    "infinity": '{"products": [{"node": "a", "saturating_channels": [Infinity]}]}',
+    "not a number": '{"products": [{"node": "a", "saturating_channels": [NaN]}]}',
+    "lists without end": "[" * 200_000,
+    "objects without end": '{"products": ' * 100_000,
+    "another thing": '{"products": 1}',
+    "negative": '{"products": [{"node": "a", "saturating_channels": [-1]}]}',
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_file_that_names_no_channels_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(CHANNELS[name])
+    with pytest.raises(DataError, match=r"s\.json: names no channels; make it with") as caught:
+        read_channels(tmp_path / "s.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_channels_is_bounded_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "s.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(DataError, match="more than 268,435,456 bytes"):
+        read_channels(tmp_path / "s.json")
 
 
 def test_another_model_is_compared_tensor_by_tensor() -> None:

@@ -183,6 +183,42 @@ def test_a_wrong_archive_is_one_line_that_names_the_file(content, fact, tmp_path
     assert "\n" not in str(caught.value)
 
 
+def with_header(text):
+    """An .npy file of zeros with this header."""
+    header = text.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(RIGHT.nbytes)
+
+
+@pytest.mark.parametrize("shape", ["(True, 3, 6, 8)", "(1, 3, 6, 8.0)", "(1, 3, 6, '8')", "((1, 3), 6, 8)", "None"])
+def test_sizes_that_are_no_whole_numbers_are_one_line(shape, tmp_path):
+    content = with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}")
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npy: not an array that numpy can read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_file_that_is_shorter_than_its_header_says_is_refused_before_memory_is_taken(suffix, tmp_path, monkeypatch):
+    inputs = spec(size=(4096, 4096))
+    content = header_only((1, 3, 4096, 4096))
+    (tmp_path / f"a{suffix}").write_bytes(content if suffix == ".npy" else zipped({"x.npy": content}))
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *of, **how: pytest.fail("memory was taken"))
+    with pytest.raises(DataError, match="it is cut short"):
+        load(tmp_path, inputs=inputs)
+
+
+def test_an_archive_with_a_long_list_of_contents_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    content = zipped({"x.npy": npy_bytes(RIGHT), **{f"{k}.txt": b"" for k in range(200)}})
+    (tmp_path / "a.npz").write_bytes(content)
+    size = content.rindex(b"PK\5\6") - content.index(b"PK\1\2")
+    monkeypatch.setattr(limits, "ARCHIVE_DIRECTORY", size)
+    np.testing.assert_array_equal(load(tmp_path).tensor, RIGHT)
+    monkeypatch.setattr(limits, "ARCHIVE_DIRECTORY", size - 1)
+    monkeypatch.setattr(zipfile, "ZipInfo", lambda *of, **how: pytest.fail("it was read"))
+    with pytest.raises(DataError, match=r"a\.npz: .*list of contents has more than"):
+        load(tmp_path)
+
+
 def test_the_bound_on_numbers_holds_for_right_shapes_too(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", RIGHT)
     monkeypatch.setattr(limits, "ARRAY_ITEMS", RIGHT.size - 1)
