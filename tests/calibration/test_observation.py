@@ -272,3 +272,14 @@ def test_the_sample_of_a_square_image_sees_every_row_and_column():
     rows, columns = np.indices((1, 4, 256, 256))[2:]
     assert set(sample(rows)) == set(sample(columns)) == set(range(256))
     assert np.array_equal(sample(rows[:, ::-1]), sample(np.ascontiguousarray(rows[:, ::-1])))
+
+
+@pytest.mark.parametrize(("stated", "right"), [((1, 2, 4, 4), True), ((None, 2, None, 4), True), ((1, 2, 4), False),
+                                               ((1, 3, 4, 4), False), ((), False)])  # fmt: skip
+def test_a_tensor_of_another_shape_than_the_graph_states_is_named(stated, right):
+    made = watch(Frames((np.ones((1, 2, 4, 4), np.float32),)), shapes={"y": stated})
+    if right:
+        assert observe(made).histograms["y"].total == 32
+        return
+    with pytest.raises(CalibrationError, match=r"^y: the model states shape .* and makes \[1, 2, 4, 4\]; export it"):
+        observe(made)
