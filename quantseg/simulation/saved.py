@@ -16,7 +16,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from quantseg.data.npy import DAMAGE, open_member, read_elements, read_header
+from quantseg.data.npy import DAMAGE
+from quantseg.data.npy_format import check_packing, read_elements, read_header
 from quantseg.errors import DataError
 from quantseg.files import replacing
 from quantseg.simulation.arithmetic.sizes import MOST_BYTES
@@ -96,7 +97,8 @@ def _image_names(archive: zipfile.ZipFile) -> list[str]:
     about = archive.getinfo(_ABOUT)
     if about.file_size > _MOST_TEXT:
         raise KeyError(_ABOUT)
-    with open_member(archive, about) as stream:
+    check_packing(about)
+    with archive.open(about) as stream:
         facts = json.loads(stream.read(_MOST_TEXT))
     names = facts.get("images") if isinstance(facts, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -115,7 +117,8 @@ class _Stored(Mapping[str, Array]):
     def __getitem__(self, tensor: str) -> Array:
         member = self._archive.getinfo(self._files[tensor])
         try:
-            with open_member(self._archive, member) as stream:
+            check_packing(member)
+            with self._archive.open(member) as stream:
                 header = read_header(stream)
                 if header.dtype.kind not in "biuf":
                     raise ValueError("no numbers")
