@@ -1,4 +1,4 @@
-"""Text of strangers on one line that is only read; messages of errors are that."""
+"""Text of strangers on one line that is only read; messages of errors are that, and not too long."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantseg import errors
-from quantseg.errors import QuantSegError, printable
+from quantseg.errors import DataError, ModelError, QuantSegError, printable, shortened
 
 ANY = st.text(st.characters())
 """Surrogates too, as in names of files that are no UTF-8."""
@@ -56,3 +56,50 @@ def test_every_error_is_one_line() -> None:
     assert len(kinds) > 8
     for kind in kinds:
         assert str(kind("a\x1b[2J\nb")) == r"a\x1b[2J\nb"
+
+
+@given(st.text(max_size=3000))
+def test_every_message_is_one_printable_line_of_bounded_length(text: str) -> None:
+    message = str(QuantSegError(text))
+    assert message.isprintable()
+    assert len(message) <= 800
+    assert str(ModelError(f"m.onnx: {DataError(text)}")).isprintable()
+    message.encode()
+
+
+@given(st.text())
+def test_what_can_be_printed_is_unchanged_and_a_second_pass_changes_nothing(text: str) -> None:
+    once = printable(text)
+    assert (printable(once), once == text) == (once, text.isprintable())
+    assert shortened(once) == once if len(once) <= 800 else len(shortened(once)) <= 800
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb", "a\\nb"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\udcff.png", "\\udcff.png"),
+        ("Ünïcode 图像 × …", "Ünïcode 图像 × …"),
+    ],
+)
+def test_what_cannot_be_printed_is_escaped(text: str, shown: str) -> None:
+    assert str(DataError(text)) == shown
+
+
+def test_a_long_message_keeps_its_file_and_its_remedy() -> None:
+    message = str(DataError(f"a.json: names {'n' * 5000}; restore it"))
+    assert message.startswith("a.json: names nnn")
+    assert message.endswith("nnn; restore it")
+    assert " … " in message
+
+
+def test_a_long_message_is_cut_only_once() -> None:
+    text = str(DataError("x" * 5000))
+    assert str(DataError(text)) == text
+
+
+def test_all_errors_are_of_the_tool() -> None:
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert all(issubclass(kind, QuantSegError) for kind in found)

@@ -10,32 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageOps
 
 from quantseg import limits
 from quantseg.errors import DataError
 from quantseg.files import check_file
 
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""Pillow's names of the formats below: whatever its suffix, it would open others too, some with other programs."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-_FORMATS = tuple(
-    str(reader.format)
-    for reader in (
-        BmpImagePlugin.BmpImageFile,
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        TiffImagePlugin.TiffImageFile,
-        WebPImagePlugin.WebPImageFile,
-    )
-)
-"""Pillow's names of these formats. Some of its others start programs: Ghostscript runs what an EPS file says."""
 
 
 def read_image(path: Path) -> Image.Image:

@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from quantseg import limits
 from quantseg.data.npy import DAMAGE, Check, damaged, read_array
+from quantseg.data.npy_format import check_packing
 from quantseg.errors import DataError
 from quantseg.files import open_file
-
-_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What numpy writes; the other methods take as much memory as their data ask for."""
 
 
 def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None) -> NDArray[Any]:
@@ -66,8 +64,7 @@ class Archive(zipfile.ZipFile):
             return read_array(self.path, stream, member.file_size, max_items, check)
 
     def _opened(self, member: zipfile.ZipInfo) -> IO[bytes]:
-        if member.compress_type not in _PACKED:
-            raise ValueError(f"{member.filename!r} is packed by method {member.compress_type}")
+        check_packing(member)
         return self.open(member)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
+from quantseg.graph.convolutions import check_convolutions
 from quantseg.graph.declarations import Runs, fill_from_run
 from quantseg.graph.half_floats import widen
 from quantseg.graph.operators import PRODUCTS
@@ -66,10 +67,12 @@ def prepare(
     copy = model.clone()
     _inline_functions(copy)
     RemoveInitializersFromInputsPass()(copy)
+    _correct_constants(copy)
     make_unique(copy)
     infer_shapes(copy)
     outcome = widen(copy)
     _check_float32(copy)
+    check_convolutions(copy.graph)
     for_all = fusing or Fusing()
     if run is not None:
         outcome += fill_from_run(copy, run)
@@ -92,6 +95,19 @@ def _inline_functions(model: ir.Model) -> None:
     except (ir.passes.InvariantError, LookupError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"its local functions cannot be inlined ({reason}); export it without them") from error
+
+
+def _correct_constants(model: ir.Model) -> None:
+    """Sets the type and shape that the file states of a constant to those of its tensor, as runtimes do."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None:
+                continue
+            if value.dtype not in (None, tensor.dtype):
+                value.dtype = tensor.dtype
+            if value.shape is not None and value.shape != tensor.shape:
+                value.shape = ir.Shape(tensor.shape.numpy())
 
 
 def _check_float32(model: ir.Model) -> None:

@@ -15,6 +15,7 @@ from quantseg.graph.bounds import check_tensors, external_path, is_external, tak
 from quantseg.graph.calls import check_calls
 from quantseg.graph.loops import check_loops
 from quantseg.graph.messages import check_messages, tensors_of
+from quantseg.graph.namesakes import check_namesakes
 from quantseg.graph.parameters import check_parameters
 from quantseg.graph.weightless import check
 
@@ -47,6 +48,7 @@ def load(source: Path | bytes) -> ir.Model:
         check(model)
         check_parameters(model)
         check_loops(model)
+        check_namesakes(model)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
     return model

@@ -299,3 +299,14 @@ def test_an_infinity_leaves_no_histogram_in_any_order_or_split(where):
 def test_where_an_infinity_may_not_be_it_names_tensor_and_image():
     with pytest.raises(CalibrationError, match="x: infinity in this tensor on image b"):
         observe(watch(masked(1), finite=frozenset({"x"})))
+
+
+@pytest.mark.parametrize(("stated", "right"), [((1, 2, 4, 4), True), ((None, 2, None, 4), True), ((1, 2, 4), False),
+                                               ((1, 3, 4, 4), False), ((), False)])  # fmt: skip
+def test_a_tensor_of_another_shape_than_the_graph_states_is_named(stated, right):
+    made = watch(Frames((np.ones((1, 2, 4, 4), np.float32),)), shapes={"y": stated})
+    if right:
+        assert observe(made).histograms["y"].total == 32
+        return
+    with pytest.raises(CalibrationError, match=r"^y: the model states shape .* and makes \[1, 2, 4, 4\]; export it"):
+        observe(made)

@@ -24,11 +24,15 @@ _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_TH
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long a target is tried: so many inputs, and so many seconds, whichever ends first. first: the first seed."""
+    """How long a target is tried: so many inputs, and so many seconds, whichever ends first.
+
+    first: the first seed. patience: seconds after which a worker that says nothing is ended.
+    """
 
     inputs: int
     seconds: float
     first: int = 0
+    patience: float = MOST_SECONDS + _GRACE
 
 
 @dataclass
@@ -79,13 +83,13 @@ def fuzz(target: str, bounds: Bounds, *, worker: str = "tests.fuzz.worker") -> T
                 str(end - time.monotonic()),
                 folder,
             ]
-            for outcome in _outcomes(run):
+            for outcome in _outcomes(run, bounds.patience):
                 tally.add(outcome)
                 seed = outcome.seed + 1
     return tally
 
 
-def _outcomes(command: list[str]) -> Iterator[Outcome]:
+def _outcomes(command: list[str], patience: float) -> Iterator[Outcome]:
     """The outcomes of one worker, the last of them that it died of an input, if it did."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -98,7 +102,7 @@ def _outcomes(command: list[str]) -> Iterator[Outcome]:
             text=True,
         )
         try:
-            yield from _told(process, errors)
+            yield from _told(process, errors, patience)
         finally:
             process.kill()
             process.wait()
@@ -106,14 +110,14 @@ def _outcomes(command: list[str]) -> Iterator[Outcome]:
             process.stdout.close()
 
 
-def _told(process: "subprocess.Popen[str]", errors: Any) -> Iterator[Outcome]:
+def _told(process: "subprocess.Popen[str]", errors: Any, patience: float) -> Iterator[Outcome]:
     lines = _lines(process)
     trying, since, tried = None, time.monotonic(), False
     while True:
         try:
             line = lines.get(timeout=0.2)
         except queue.Empty:
-            wrong = _too_much(process.pid, time.monotonic() - since, trying)
+            wrong = _too_much(process.pid, time.monotonic() - since > patience, trying)
             if wrong is None:
                 continue
             process.kill()
@@ -154,10 +158,10 @@ def _lines(process: "subprocess.Popen[str]") -> "queue.Queue[str | None]":
     return lines
 
 
-def _too_much(process: int, seconds: float, trying: int | None) -> str | None:
+def _too_much(process: int, is_late: bool, trying: int | None) -> str | None:
     """Why a worker that says nothing is ended; None where it may go on."""
-    if seconds > MOST_SECONDS + _GRACE:
-        return f"took more than {MOST_SECONDS:g} seconds, and was ended"
+    if is_late:
+        return "took too long, and was ended"
     if trying is not None and _resident(process) > 2 * MOST_BYTES:
         return f"took more than {MOST_BYTES >> 30} GiB of memory, and was ended"
     return None

@@ -11,29 +11,31 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.fuzz import memory
 from tests.fuzz.attempt import MOST_BYTES, attempt
 from tests.fuzz.confinement import Confinement
+from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
 _ADDRESSES = 2 * MOST_BYTES
 """Addresses are asked for in larger pieces than memory is used."""
 
 
-def main(name: str, first: int, count: int, seconds: float, place: Path) -> None:
-    """Tries `count` inputs from the seed `first` on, for at most so many seconds."""
+def main(targets: Mapping[str, Target], arguments: Sequence[str]) -> None:
+    """Tries inputs of a target as the arguments say; see above."""
+    name, first, count, seconds, place = arguments
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # C libraries print as well
     faulthandler.enable(sys.stderr)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    end = time.monotonic() + seconds
-    target, confinement = TARGETS[name], Confinement(place)
-    limited = False
-    for seed in range(first, first + count):
+    end = time.monotonic() + float(seconds)
+    confinement, limited = Confinement(Path(place)), False
+    for seed in range(int(first), int(first) + int(count)):
         print(json.dumps({"begins": seed}), file=told, flush=True)
-        outcome = attempt(name, target, seed, confinement)
+        outcome = attempt(name, targets[name], seed, confinement)
         print(json.dumps(outcome.to_json()), file=told, flush=True)
         if not limited:  # the first input loads libraries
             memory.limit_growth(_ADDRESSES)
@@ -43,4 +45,4 @@ def main(name: str, first: int, count: int, seconds: float, place: Path) -> None
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), Path(sys.argv[5]))
+    main(TARGETS, sys.argv[1:])

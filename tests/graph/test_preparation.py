@@ -225,3 +225,31 @@ def test_double_precision_is_refused_in_one_line() -> None:
         prepare(graph(cast, w=W.astype(np.float64)))
     with pytest.raises(ModelError, match="'x' is double; export"):
         prepare(graph("y = Relu(x)", x="double[1,2,6,6]", y="double[]"))
+
+
+def test_a_function_of_another_opset_is_one_line() -> None:
+    model = graphs.load(
+        onnx.parser.parse_model(
+            """<ir_version: 8, opset_import: ["": 18, "own": 1]>
+            g (float[1,2,6,6] x) => (float[1,2,6,6] y) { y = own.F (x) }
+            <domain: "own", opset_import: ["": 17]> F (p) => (r) { r = Relu (p) }"""
+        ).SerializeToString()
+    )
+    with pytest.raises(
+        ModelError, match=r"^its local functions cannot be inlined \(Opset mismatch .*; export it without"
+    ):
+        prepare(model)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((9, 2, 3, 3), ir.DataType.FLOAT), ((4,), ir.DataType.FLOAT), (("N", 2, 3, 3), ir.DataType.INT64)],
+)
+def test_what_a_file_states_of_a_constant_gives_way_to_the_constant(shape: tuple, dtype: ir.DataType) -> None:
+    model = graph("a = Conv(x, w) y = Relu(a)", w=W)
+    model.graph.initializers["w"].shape, model.graph.initializers["w"].dtype = ir.Shape(shape), dtype
+    prepared = prepare(model).model
+    assert list(next(iter(prepared.graph)).outputs[0].shape) == [1, 4, 4, 4]
+    assert_same(
+        run(prepared, {"x": noise(1, 2, 6, 6)}), run(graph("a = Conv(x, w) y = Relu(a)", w=W), {"x": noise(1, 2, 6, 6)})
+    )

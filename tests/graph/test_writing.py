@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 
@@ -126,3 +127,18 @@ def test_shapes_are_inferred_past_weights_of_any_size() -> None:
     assert not isinstance(height, int)
     assert model.graph.initializers["w"].const_value is not None
     assert len(model.graph.inputs) == 1
+
+
+def test_signature_of_a_value_without_a_type_is_refused() -> None:
+    model = parse('<ir_version: 7, opset_import: ["": 13]> g (float[2] x) => (float[2] y) { y = Relu(x) }')
+    model.graph.outputs[0].type = ir.TensorType(ir.DataType.UNDEFINED)
+    with pytest.raises(ModelError, match="'y' has no type; export the model again"):
+        graphs.signature(model)
+
+
+def test_stated_shapes_are_those_of_the_named_values_whose_rank_is_known() -> None:
+    model = parse(
+        '<ir_version: 7, opset_import: ["": 13]> g (float[N,2] x) => (float[N,2] y) { a = Relu(x) y = Abs(a) }'
+    )
+    assert graphs.stated_shapes(model, {"x", "a", "y"}) == {"x": (None, 2), "y": (None, 2)}
+    assert graphs.stated_shapes(model, {"y"}) == {"y": (None, 2)}

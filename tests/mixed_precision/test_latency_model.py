@@ -212,6 +212,7 @@ def test_each_machine_has_its_file(tmp_path: Path) -> None:
         b"\xff\xfe",
         b"[]",
         b"null",
+        b"[" * 200_000,
         b'{"quantseg_costs": 0}',
         json.dumps({**MACHINE.to_json(), "nanoseconds": {"a": [1, 2]}}).encode(),
         json.dumps({**MACHINE.to_json(), "nanoseconds": {"a": [1, 2, -3]}}).encode(),

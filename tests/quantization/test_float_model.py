@@ -68,3 +68,20 @@ def test_a_model_without_a_image_is_refused_by_its_name() -> None:
     content = graph.to_bytes(graphs.graph("y = Relu(x)", x="float[3]", y="float[3]"))
     with pytest.raises(ModelError, match=r"^the model: no image-like input"):
         read_float_model(content)
+
+
+def test_a_model_that_no_runtime_opens_is_refused_before_its_graph_is_edited(float_model: Path) -> None:
+    def refused(source: Path | bytes) -> None:
+        raise ModelError(f"{source}: cannot be opened")
+
+    with pytest.raises(ModelError, match="cannot be opened"):
+        read_float_model(float_model, check_opens=refused)
+
+
+def test_a_graph_that_cannot_be_prepared_is_named_with_its_file(float_model: Path, tmp_path: Path) -> None:
+    proto = onnx.load(float_model)
+    conv = next(node for node in proto.graph.node if node.op_type == "Conv")
+    conv.attribute.append(onnx.helper.make_attribute("group", 7))
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"m\.onnx: node '\w+' \(Conv\): .* in 7 groups; export the model again"):
+        read_float_model(tmp_path / "m.onnx")

@@ -256,7 +256,50 @@ def test_the_index_is_the_same_bytes_every_time(contested):
     assert [path.read_text(encoding="utf-8") for path in write_index(folder)] == texts
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"summary": {"name": "x"}}', '{"summary": 3}'])
+FIGURES = {
+    "name": "x", "images": 3, "float_bytes": 4, "int8_bytes": 1, "float_ms": 2.0, "int8_ms": 1, "agreement": 1.0,
+    "float_iou": None, "int8_iou": None,
+}  # fmt: skip
+
+
+def test_whole_numbers_are_figures_too(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/report.json").write_text(json.dumps({"summary": FIGURES}))
+    write_index(tmp_path)
+    assert read_summary(tmp_path / "a/report.json").speed_ratio == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"summary": {"name": "x"}}',
+        '{"summary": 3}',
+        "[" * 200_000,
+        *(
+            json.dumps({"summary": {**FIGURES, name: value}})
+            for name, value in (
+                ("name", 1),
+                ("images", "3"),
+                ("images", True),
+                ("int8_bytes", 0),
+                ("int8_bytes", -1),
+                ("float_ms", "fast"),
+                ("int8_ms", 0.0),
+                ("agreement", None),
+                ("agreement", float("nan")),
+                ("float_iou", float("inf")),
+                ("peer", 3),
+                ("peer", {"bytes": 0}),
+                ("peer", {"bytes": "a\nb"}),
+                ("note", ["a"]),
+                ("more", 1),
+            )
+        ),
+    ],
+)
 def test_a_stranger_among_the_reports_is_named(text, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/report.json").write_text(text)

@@ -7,7 +7,7 @@ import pytest
 
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
-from quantseg.runtimes import RUNTIMES, Runtime
+from quantseg.runtimes import RUNTIMES, Runtime, check_opens
 from tests.support import models
 
 ADD = models.text("""
@@ -152,3 +152,15 @@ def test_bad_feeds_are_refused_in_one_line_and_in_silence(
         session.run(feeds)
     assert len(str(caught.value).splitlines()) == 1
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", BAD_MODELS.values(), ids=BAD_MODELS)
+def test_what_onnxruntime_cannot_open_is_told_beforehand(content: bytes) -> None:
+    with pytest.raises(ModelError, match=r"^model: onnxruntime cannot open it"):
+        check_opens(content)
+
+
+def test_what_onnxruntime_opens_passes(tmp_path: Path) -> None:
+    check_opens(ADD.SerializeToString())
+    (tmp_path / "m.onnx").write_bytes(ADD.SerializeToString())
+    check_opens(tmp_path / "m.onnx")

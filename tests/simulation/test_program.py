@@ -1,6 +1,8 @@
 """Quantised models as programs of the simulator: patterns, errors, comparisons, saved runs, proofs."""
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -231,6 +233,15 @@ def test_a_float_kernel_counts_apart_and_the_integers_behind_it_go_on_from_its_n
     assert len(np.unique(taken[-1].results[0])) == 3
 
 
+def npy(values: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+ONES, OBJECTS = npy(np.ones(3, np.uint8)), npy(np.array([None, 1], object))
+
+
 @pytest.fixture
 def run_file(tmp_path: Path) -> Path:
     steps, path = program(small()), tmp_path / "run.npz"
@@ -264,6 +275,30 @@ def test_a_run_of_other_images_or_another_file_is_refused(run_file: Path, tmp_pa
         saved.SavedRun(tmp_path / "no.npz", [])
     with pytest.raises(DataError, match="cannot be read"):
         saved.SavedRun(tmp_path / "missing.npz", [])
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [b"", b"3", b"[]", b"{}", b'{"images": "a"}', b'{"images": [1]}', b'{"images": {"a": 0}}', b"[" * 200_000],
+)
+def test_a_description_of_another_form_is_no_saved_run(facts: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "run.npz", "w") as archive:
+        archive.writestr("run.json", facts)
+    with pytest.raises(DataError, match=r"run\.npz: is no saved run; make one with quantseg simulate"):
+        saved.SavedRun(tmp_path / "run.npz", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "method"),
+    [(b"", 0), (b"\x93NUMPY\x01\x00\x02\x00{(", 0), (OBJECTS, 0), (ONES[:-1], 8), (ONES, zipfile.ZIP_LZMA)],
+)
+def test_a_tensor_that_is_none_is_named(content: bytes, method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "run.npz", "w", method) as archive:
+        archive.writestr("run.json", b'{"images": ["a"]}', zipfile.ZIP_DEFLATED)
+        archive.writestr("0/y.npy", content)
+    stored = saved.SavedRun(tmp_path / "run.npz", ["a"]).tensors("a", {})
+    with pytest.raises(DataError, match="'y' in it is damaged; save the run again"):
+        stored["y"]
 
 
 def test_a_tensor_that_claims_more_than_it_holds_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
@@ -385,7 +420,13 @@ def test_a_channel_that_the_weight_does_not_have_is_refused() -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"products": [{"node": "a"}]}', '{"products": 3}',
-                                     '{"products": [{"node": "a", "saturating_channels": [-1]}]}'])  # fmt: skip
+                                     '{"products": [{"node": "a", "saturating_channels": [-1]}]}',
+                                     '{"products": [{"node": "a", "saturating_channels": [Infinity]}]}',
+                                     '{"products": [{"node": "a", "saturating_channels": [1.5]}]}',
+                                     '{"products": [{"node": "a", "saturating_channels": ["1"]}]}',
+                                     '{"products": [{"node": "a", "saturating_channels": [true]}]}',
+                                     '{"products": [{"node": 1, "saturating_channels": [1]}]}',
+                                     "[" * 200_000])  # fmt: skip
 def test_a_file_that_names_no_channels_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "sums.json"
     path.write_text(content)

@@ -329,6 +329,10 @@ ATTENTION = {
         f = Reshape(a, flat) o = MatMul(f, t) r = Unsqueeze(o, n3) c = Conv(r, k1) b = Add(a, c)"""
     ),
     "Gemm": Row("p = GlobalAveragePool(a) f = Flatten(p) c = Gemm<transB=1>(f, m0, beta) b = Reshape(c, column)"),
+    "Gemm, any number for transB": Row(
+        "p = GlobalAveragePool(a) f = Flatten(p) d = Gemm<transB=2>(f, gd, bd) c = Gemm<transB=-1>(d, gu, bu) "
+        "b = Reshape(c, column)"
+    ),
     "MatMul and a bias": Row(f"{TOKENS} c = MatMul(t, m0) u = Add(c, beta) {IMAGE}"),
     "MatMul, GELU, MatMul": Row(
         f"""{TOKENS} c = MatMul(t, m0) d = Add(c, beta) e = Div(d, root) h = Erf(e) o = Add(h, one) m = Mul(d, o)

@@ -114,7 +114,7 @@ def pair_rows(node: ir.Node, weights: NDArray[Number]) -> NDArray[Number] | None
     weights: real or integer, in the operand's own shape. None for a depthwise convolution, whose kernels add in wider
     registers.
     """
-    outputs_first = node.attributes.get_int("transB", 0) == 1
+    outputs_first = node.attributes.get_int("transB", 0) != 0
     groups = node.attributes.get_int("group", 1) if node.op_type == "Conv" else None
     return rows_of(weights, groups=groups, outputs_first=outputs_first)
 
@@ -125,7 +125,7 @@ def safe_integers(node: ir.Node, integers: NDArray[Number]) -> NDArray[Number]:
     if rows is None:
         return integers
     safe = pulled(rows.astype(np.int64)).astype(integers.dtype)
-    if node.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1 or integers.ndim == 1:
+    if node.op_type == "Conv" or node.attributes.get_int("transB", 0) != 0 or integers.ndim == 1:
         return safe.reshape(integers.shape)
     *stack, inner, outer = integers.shape
     return np.ascontiguousarray(np.swapaxes(safe.reshape(*stack, outer, inner), -1, -2))

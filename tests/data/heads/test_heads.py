@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quantseg.data.heads import HEADS, class_map, head_of, judged_outputs
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe, complete
-from quantseg.errors import PlanError, RecipeError
+from quantseg.errors import ModelError, PlanError, RecipeError
 from quantseg.graph import TensorSpec, signature
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.folding import Fold, fold
@@ -212,3 +212,9 @@ def test_classes_of_unknown_number_cannot_be_folded():
     recipe = complete(Recipe(), *signature(model), model="m.onnx")
     with pytest.raises(PlanError, match="give classes="):
         fold(candidate(prepare(model), {}, recipe=recipe), Fold(argmax=True), rounded=False)
+
+
+def test_more_channels_than_classes_can_be_are_refused_before_they_are_named():
+    wide = TensorSpec("y", "float32", (1, 2**60, 6, 8))
+    with pytest.raises(ModelError, match="more than 4,096 classes"):
+        complete(Recipe(output=OutputRecipe(name="y")), [IMAGE], [wide], model="m.onnx")

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays as drawn
 
 from quantseg import limits
 from quantseg.data import open_dataset
-from quantseg.data.npy import Header, read_elements, read_header
+from quantseg.data.npy_format import Header, read_elements, read_header
 from quantseg.errors import DataError
 from tests.support.data_files import SIZE, recipe_for, save, spec
 

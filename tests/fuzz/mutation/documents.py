@@ -103,7 +103,7 @@ def _near(random: Random, container: Any, key: Any) -> None:
     elif isinstance(old, list):
         container[key] = random.choice((old + old, old[:-1], old[:1], dict(enumerate(old)), old * 20))
     else:
-        container[key] = random.choice((list(old.items()), list(old.values()), {**old, "": 0}))
+        container[key] = random.choice(([*map(list, old.items())], list(old.values()), {**old, "": 0}))
 
 
 def _other(random: Random, container: Any, key: Any) -> None:

@@ -26,7 +26,7 @@ def recipe_for(random: Random) -> tuple[Recipe, TensorSpec]:
     """A completed recipe, with a head by chance, and the model's input."""
     inputs = TensorSpec("x", "float32", (1, 3, *_SIZE))
     head = random.choice((None, None, "multilabel"))
-    recipe = override(Recipe(), head=head, ignore_index=random.choice((None, 255)))
+    recipe = override(Recipe(), head=head, ignore_index=random.choice((None, 255, 255, 255)))
     return complete(recipe, [inputs], [TensorSpec("y", "float32", (1, 3, *_SIZE))], model="m.onnx"), inputs
 
 
@@ -51,17 +51,16 @@ def run_image(random: Random, folder: Path) -> None:
 
 def make_mask(random: Random, folder: Path) -> None:
     """An image beside a mask that is changed, where a layout by chance looks for it."""
-    values, suffix = ids(random.randrange(99), [0, 1, 2, 255]), random.choice(_MASKS)
+    image, mask = random.choice(_PLACES)
+    allowed = [0, 255] if mask == "a_mask" else [7, 8, 11] if image.startswith("left") else [0, 1, 2, 255]
+    values, suffix = ids(random.randrange(99), allowed), ".png" if image.startswith("left") else random.choice(_MASKS)
     if suffix == ".npy":
         content = archives.npy(random, values if random.random() < 0.7 else (values[None] == [[[0]], [[1]], [[2]]]))
-    elif random.random() < 0.5:
-        content = pixels.mutated(random, encoded(values))
+    elif random.random() < 0.7:
+        content = pixels.mutated(random, encoded(values)) if random.random() < 0.8 else encoded(values)
     else:
         content = pixels.image(random, _SIZE if random.random() < 0.8 else (5, 8), formats=("PNG", "BMP", "TIFF"))
-        content = pixels.mutated(random, content) if random.random() < 0.7 else content
-    image, mask = random.choice(_PLACES)
-    if image.startswith("left"):
-        suffix = ".png"
+        content = pixels.mutated(random, content) if random.random() < 0.5 else content
     if image.startswith("JPEG"):
         (folder / "data/ImageSets/Segmentation").mkdir(parents=True)
         (folder / "data/ImageSets/Segmentation/val.txt").write_text("a\n")
