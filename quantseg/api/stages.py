@@ -36,7 +36,7 @@ def loaded(model: Model, recipe: Recipe, options: Options) -> FloatModel:
     """The float model, its graph prepared as the target of the options asks. Raises ModelError, RecipeError."""
     fusing = options.target.fusing
     if isinstance(model, FloatModel):
-        given = model.with_inputs(options.inputs) if options.inputs else model
+        given = model.with_inputs(options.inputs)
         if model.prepared.fused == (None if fusing is None else fusing.activations):
             return given
         return replace(given, prepared=read_float_model(model.source, fusing=fusing).prepared)
