@@ -19,7 +19,7 @@ import quantseg as qs
 from quantseg import api
 from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError, DataError, ModelError, PlanError
-from tests.support import models
+from tests.support import models, several_inputs
 from tests.support.command_line import ROOT, Command
 
 VERBS = (
@@ -359,3 +359,57 @@ def test_what_is_no_model_and_no_data_is_told(here: Path) -> None:
         qs.quantize("missing.onnx", "calib")
     with pytest.raises(ModelError, match="is a float model"):
         qs.simulate("model.onnx", "val")
+
+
+# Several inputs.
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """m.onnx of three inputs, npz/ with all of them, images/ with x alone."""
+    folder = tmp_path_factory.mktemp("several")
+    several_inputs.saved(several_inputs.three_inputs(), folder / "m.onnx")
+    several_inputs.write_npz(folder / "npz")
+    several_inputs.write_images(folder / "images")
+    return folder
+
+
+def test_inputs_by_name_are_the_same_from_files_and_from_memory(several: Path, tmp_path: Path) -> None:
+    feeds = list(several_inputs.all_feeds())
+    forms = (several / "npz", feeds, iter(feeds))
+    found = {written(qs.quantize(several / "m.onnx", data, effort="fast"), tmp_path) for data in forms}
+    assert len(found) == 1
+
+
+def test_constants_are_given_with_the_model_or_with_each_call(several: Path, quantseg: Command, tmp_path: Path) -> None:
+    prior = np.full((1, 1, *several_inputs.SIZE), 0.5, np.float32)
+    path, images = several / "m.onnx", several / "images"
+    plain, loaded = qs.load(path), qs.load(path, inputs={"prior": 0.5, "scale": 2})
+    forms = (
+        qs.quantize(path, images, effort="fast", inputs={"prior": 0.5, "scale": 2}),
+        qs.quantize(path, images, effort="fast", inputs={"prior": prior, "scale": [2.0]}),
+        qs.quantize(plain, images, effort="fast", inputs={"prior": 0.5, "scale": np.float32(2)}),
+        qs.quantize(loaded, images, effort="fast"),
+        qs.quantize(plain, qs.calibrate(loaded, images), effort="fast"),
+    )
+    assert len({written(form, tmp_path) for form in forms}) == 1
+    target = tmp_path / "cli.onnx"
+    words = ("--data", images, "--effort", "fast", "-o", target, "--input", "prior=0.5", "--input", "scale=2")
+    assert quantseg("quantize", path, *words).code == 0
+    assert target.read_bytes() == written(forms[0], tmp_path)
+
+
+def test_every_verb_takes_constants(several: Path) -> None:
+    path, images, constants = several / "m.onnx", several / "images", {"prior": 0.5, "scale": 2}
+    made = qs.quantize(path, images, effort="fast", inputs=constants)
+    assert qs.evaluate(path, made, images, inputs=constants).agreement > 0.8
+    assert qs.simulate(made, images, inputs=constants, limit=1).found.sums
+    assert qs.inspect(made, inputs=constants, runs=1).nodes
+    assert len(qs.benchmark({"a": path, "b": made}, inputs=constants, rounds=1, runs=1)) == 2
+    assert qs.sensitivity(path, images, inputs=constants, left_float=False).nodes
+    node = next(node.name for node in made.plan.nodes if node.op_type == "Conv")
+    assert qs.explain(made, node, data=images, inputs=constants).shape
+    with pytest.raises(
+        DataError, match=r"^0.png: input 'prior' float32 1x1x12x16 is not given; .* inputs=prior=NUMBER"
+    ):
+        qs.calibrate(path, images)

@@ -133,7 +133,11 @@ def constant(value: object, spec: TensorSpec) -> Array:
     if isinstance(value, (str, Path)):
         return _of_file(Path(value), spec)
     plain: Any = value.detach().cpu().numpy() if hasattr(value, "detach") else value
-    found, place = np.asarray(plain), f"inputs={spec.name}=…"
+    place = f"inputs={spec.name}=…"
+    try:
+        found = np.asarray(plain)
+    except ValueError:  # lists of different lengths
+        found = np.array(None)
     if found.dtype.kind not in "biuf":
         raise DataError(f"{place}: {type(value).__name__} is no number and no array; give either")
     if found.ndim and hasattr(value, "dtype"):

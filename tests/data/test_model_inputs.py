@@ -155,6 +155,7 @@ def test_a_number_fills_the_shape_and_open_sizes_are_the_images(value: object, s
             r"^inputs=prior=…: float64 values, input 'prior' .* takes float32; ",
         ),
         (SPECS, {"prior": object()}, r"^inputs=prior=…: object is no number and no array; give either$"),
+        (SPECS, {"prior": [[1], [1, 2]]}, r"^inputs=prior=…: list is no number and no array; give either$"),
         (SPECS, {"scale": [1, 2]}, r"^inputs=scale=…: shape 2 does not fit input 'scale' float32 1; "),
         (
             (X, COUNT),

@@ -22,7 +22,7 @@ from quantseg.quantization.fake_quant import fake_quantised
 from quantseg.quantization.pairs import unsafe
 from quantseg.quantization.plan import Overrides, QuantPlan, QuantSettings, constant, safe_integers
 from quantseg.quantization.qtypes import INT4, INT8
-from tests.support import graphs, quantised
+from tests.support import graphs, quantised, several_inputs
 from tests.support.candidates import candidate, context
 from tests.support.quantised import Array, kernel, noise
 
@@ -212,6 +212,20 @@ def test_parts_hold_every_weight_once_and_in_order(largest: int) -> None:
     assert all(part.compared for part in parts)
     if largest == 1:
         assert all(len(part.learned) == 1 for part in parts)
+
+
+def test_inputs_that_are_read_late_are_carried_to_the_parts_that_read_them() -> None:
+    prepared = prepare(several_inputs.three_inputs())
+    plain, weights = prepared.model.graph, [str(node.name) for node in prepared.model.graph if node.op_type == "Conv"]
+    parts = parts_of(plain, plain, weights, largest=1)
+    feeds = {name: torch.from_numpy(array) for name, array in several_inputs.feeds(0).items()}
+    network, state = learner.Network(prepared.model), feeds
+    for part in parts:
+        state = network.run(state, part.carried, nodes=part.nodes)
+    expected = graphs.run(prepared.model, several_inputs.feeds(0))
+    for name, array in zip(("y", "aux"), expected, strict=True):
+        np.testing.assert_allclose(state[name].numpy(), array, atol=1e-5)
+    assert "scale" in parts[0].carried
 
 
 # Learning.

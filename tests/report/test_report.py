@@ -22,6 +22,7 @@ from quantseg.report import (
     write_index,
     write_report,
 )
+from quantseg.report.rendering import html_index, markdown_index
 from quantseg.report.sections import sections
 from quantseg.report.verdict import headlines
 from quantseg.report.writing import read_summary
@@ -351,6 +352,7 @@ def summary(**changes):
         ({}, "mean IoU is 48.5 % where the float model's is 49.0 %."),
         ({"float_iou": None, "int8_iou": None}, "to 94.3 % (mean IoU)."),
         ({"note": "strange images"}, "Note: strange images."),
+        ({"judged": "judged: output 'y', not 'z'"}, "is 49.0 %. Judged: output 'y', not 'z'."),
         ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "quantizer is 2.0 times smaller and about as fast, and"),
         ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "agree to 90.0 %; its mean IoU is 40.0 %."),
         ({"peer": PeerSummary(2_000_000, 50.0, 0.9)}, "masks agree to 90.0 %."),
@@ -361,6 +363,15 @@ def test_the_verdict_says_what_was_measured(changes, words):
     sentence = verdict(summary(**changes))
     assert words in sentence
     assert sentence.endswith(".")
+
+
+def test_the_index_says_which_of_several_outputs_was_judged() -> None:
+    rows = {"a": summary(judged="judged: output 'y', not 'z'"), "b": summary()}
+    for page in (html_index(rows), markdown_index(rows)):
+        assert page.count("judged: output") == 1
+    beside = {"a": replace(rows["a"], peer=PeerSummary(2_000_000, 50.0, 0.9, 0.4))}
+    for page in (html_index(beside), markdown_index(beside)):
+        assert page.count("judged: output") == 1
 
 
 def test_the_contest_is_counted_and_its_failures_are_left_out():
