@@ -1,6 +1,5 @@
 """Summary: the main figures of a report as one row, written to report.json and read again for the index."""
 
-import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +68,8 @@ class Summary:
         return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
 
 
+_LARGEST = 2.0**63
+"""No figure of a report is as large, and none of these makes a sum or quotient overflow."""
 _MEASURED = ("float_bytes", "int8_bytes", "bytes", "float_ms", "int8_ms", "ms")
 """Figures that are divided by: above zero where they are known."""
 
@@ -88,5 +89,5 @@ def _typed(kind: type[PeerSummary | Summary], values: Mapping[str, Any]) -> Mapp
 
 
 def _check_figure(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0 and (value or name not in _MEASURED)):
+    if not (0 <= value < _LARGEST and (value or name not in _MEASURED)):
         raise ValueError(f"{name} is {reprlib.repr(value)}")

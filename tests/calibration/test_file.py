@@ -327,7 +327,7 @@ def test_whatever_is_missing_it_is_read_or_refused_in_one_line(content, tmp_path
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "a folder, not a file")):
+    for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(CalibrationError, match=rf"cannot be read \({reason}.*\); give a calibration file"):
             read(path)
 

@@ -1,7 +1,7 @@
 """Tensors that no grid fits: which may hold an infinity, and which nodes stay float around those that do.
 
 Attention masks by −inf, a MaxPool's padding of −inf, and a quotient that a Min bounds later are meant so; an infinite
-image, or an infinite result of a convolution or matrix product, is a fault of the model or of its input.
+image, output, or result of a convolution or matrix product is a fault of the model or of its input.
 """
 
 from collections.abc import Collection
@@ -15,8 +15,8 @@ REASON = "an infinity, or numbers that mask, are in a tensor of it, beside which
 
 
 def finite_tensors(graph: ir.Graph) -> frozenset[str]:
-    """Names of the tensors in which an infinity is an error: inputs, and results of products, also when clamped."""
-    found = {str(value.name) for value in graph.inputs}
+    """Names of the tensors in which an infinity is an error: inputs, outputs, and results of products, also clamped."""
+    found = {str(value.name) for value in (*graph.inputs, *graph.outputs)}
     for node in graph:
         form = integer_form(node)
         clamps = isinstance(form, IntegerForm) and form.kind is Kind.CLAMP
