@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.support import graphs
 from tests.support.command_line import Command
+from tests.support.quantised import kernel
 from tests.support.several_inputs import feeds, saved, three_inputs, write_images, write_npz
 
 FAST = ("--effort", "fast")
@@ -175,3 +177,31 @@ def test_a_folded_model_of_a_named_input_is_fed_by_its_own_name(quantseg: Comman
     text = (tmp_path / "m/report.md").read_text()
     assert "Judged: output 'y', not 'aux'." in text
     assert "| input prior " in text
+
+
+@pytest.mark.slow
+def test_a_size_may_be_an_input(quantseg: Command, tmp_path: Path) -> None:
+    """What is counted and timed is of the size that the data say, or of ones."""
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[1,3,12,16] x, int64[2] hw) => (float[1,3,h,w] y) {
+        a = Conv<pads=[1,1,1,1]>(x, w0) r = Relu(a) l = Conv(r, w1)
+        size = Concat<axis=0>(front, hw) y = Resize<mode="linear">(l, , , size) }"""
+    weights = {"w0": kernel(8, 3, 3, 3, seed=1), "w1": kernel(3, 8, 1, 1, seed=2), "front": np.array([1, 3])}
+    model = saved(graphs.parse(text, **weights), tmp_path / "m.onnx")
+    (tmp_path / "npz").mkdir()
+    for number in range(3):
+        np.savez(tmp_path / f"npz/{number}.npz", x=feeds(number)["x"], hw=np.array([24, 32]))
+    images, target = write_images(tmp_path / "images", 3), tmp_path / "o.onnx"
+    for data in ((tmp_path / "npz",), (images, "--input", f"hw={_sizes(tmp_path)}")):
+        done = quantseg("quantize", model, "-o", target, "--data", *data)
+        assert done.code == 0, done.err
+        done = quantseg("simulate", target, "--against", "onnxruntime", "--data", *data)
+        assert done.code == 0, done.err
+        done = quantseg("sensitivity", model, "--no-left-float", "--data", *data)
+        assert done.code == 0, done.err
+    done = quantseg("benchmark", model, target, "--rounds", 1, "--runs", 1)
+    assert done.code == 0, done.err
+
+
+def _sizes(folder: Path) -> Path:
+    np.save(folder / "hw.npy", np.array([24, 32]))
+    return folder / "hw.npy"

@@ -56,6 +56,18 @@ def test_a_size_that_is_computed_from_the_images_is_found():
     ]
 
 
+@pytest.mark.parametrize(("size", "pixels"), [(np.array([5, 7]), 35), ((2,), 1), (None, 1)])
+def test_a_size_that_is_an_input_is_taken_from_its_value_else_is_one(size, pixels):
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[1,2,4,4] x, int64[2] hw) => (float[1,3,P,Q] y) {
+        all = Concat <axis = 0> (front, hw)
+        u = Resize <mode = "nearest"> (x, , , all)
+        y = Conv (u, w)
+    }"""
+    prepared = prepare(graphs.parse(text, front=np.array([1, 2]), w=graphs.noise(3, 2, 1, 1)))
+    given = {"x": (1, 2, 4, 4)} | ({} if size is None else {"hw": size})
+    assert sum(multiply_accumulates(prepared, given).values()) == pixels * 3 * 2
+
+
 def test_matrix_products_count_rows_columns_and_depth():
     body = "f = Flatten (x)  g = Gemm <transB = 1> (f, w)  y = MatMul (g, v)"
     prepared = prepare(graphs.graph(body, x="float[1,2,3,3]", y="float[]", w=graphs.noise(5, 18), v=graphs.noise(5, 7)))

@@ -18,7 +18,6 @@ from quantseg.graph import signature
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
 from quantseg.mixed_precision.budget.judging import EvaluationImages, JudgedLoss, judged
 from quantseg.mixed_precision.budget.weighing import Costs, in_int8, work_shares
-from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
@@ -189,7 +188,8 @@ def confirmed(found: Found, made: QuantizedModel, context: Context, taken: Folde
 
     taken: how the written model takes images, where preprocessing or argmax is folded into it.
     """
-    shares = work_shares(found.candidate.prepared, input_shapes(found.candidate.model))
+    first = found.evaluated_on.images.load(0).feeds(found.candidate.model.input.name)
+    shares = work_shares(found.candidate.prepared, first)
     best, named = found.walk.best, _named(context, "evaluating what is written")
     seen = judged(found.candidate.model, made.model, found.evaluated_on, named, taken)
     written = _point(best.float_nodes, best.cost, in_int8(made.plan, shares), seen)

@@ -86,7 +86,7 @@ def search_task(model: FloatModel, images: tuple[Dataset, Opener], goal: SearchG
 def found_for(task: SearchTask, candidate: Candidate, bench: Bench | None, context: Context) -> searching.Found:
     """Searches a candidate. bench: times the model's parts, so that cost is milliseconds; None: it is MACs in float."""
     shapes = input_shapes(candidate.model)
-    shares = weighing.work_shares(candidate.prepared, shapes)
+    shares = weighing.work_shares(candidate.prepared, task.judged.load(0).feeds(candidate.model.input.name))
     prices = weighing.by_macs(shares) if bench is None else weighing.by_time(candidate, shapes, bench)
     return searching.search(
         candidate,

@@ -15,7 +15,7 @@ from quantseg.mixed_precision.latency_model import Bench
 from quantseg.mixed_precision.sensitivity import Loss
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.plan import QuantPlan
-from quantseg.runtimes.macs import multiply_accumulates
+from quantseg.runtimes.macs import Given, multiply_accumulates
 
 NOISE_IMAGES = 2
 """Calibration images on which the nodes' noise is measured; few are enough, since it only orders the nodes."""
@@ -46,9 +46,9 @@ def by_time(candidate: Candidate, shapes: Mapping[str, tuple[int, ...]], bench: 
     return Costs(TIME, known.nodes(), lambda nodes, _: known.milliseconds(nodes))
 
 
-def work_shares(prepared: Prepared, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, float]:
-    """Node → its share of the MACs; 0 for all but convolutions and products. shapes: of the model's inputs."""
-    macs = multiply_accumulates(prepared, shapes)
+def work_shares(prepared: Prepared, given: Given) -> Mapping[str, float]:
+    """Node → its share of the MACs; 0 for all but convolutions and products. given: the model's inputs."""
+    macs = multiply_accumulates(prepared, given)
     total = sum(macs.values()) or 1
     return {node: count / total for node, count in macs.items()}
 

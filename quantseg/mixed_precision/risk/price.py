@@ -6,14 +6,14 @@ float. The rates are rounded measurements of onnxruntime 1.31 on six models of m
 with VNNI, two threads: one unit is 0.007 ns). They rank regions; they do not predict latency.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.plan import QuantPlan
-from quantseg.runtimes.macs import multiply_accumulates, numbers_of
+from quantseg.runtimes.macs import Given, multiply_accumulates, numbers_of
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ class Price:
         return sum(self.macs[name] for name in region) / (sum(self.macs.values()) or 1)
 
 
-def price_of(prepared: Prepared, plan: QuantPlan, shapes: Mapping[str, Sequence[int]]) -> Price:
-    """The prices of a model under a plan. shapes: of its inputs. Raises ModelError where they do not fit the model.
+def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
+    """The prices of a model under a plan. given: its inputs. Raises ModelError where they do not fit the model.
 
     Tensors between these nodes and those that are float anyway (by the plan, inputs, outputs) are left out: an integer
     node pays a conversion there, a float one a change of layout, and the two take about the same time.
     """
     graph = prepared.model.graph
-    macs, numbers = multiply_accumulates(prepared, shapes), numbers_of(prepared, shapes)
+    macs, numbers = multiply_accumulates(prepared, given), numbers_of(prepared, given)
     integer = {str(node.name) for node in plan.quantised}
     nodes, total = {}, 0
     for node in graph:

@@ -39,7 +39,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
     wanted = [variants_of(part, candidate, left_float=left_float) for part in parts]
     distinct = [v for v in dict.fromkeys((whole, *(v for one in wanted for v in one.all))) if not v.is_float]
     with reference_outputs(prepared, input_name, data, recipe, context=context) as references:
-        macs = multiply_accumulates(prepared, {name: one.shape for name, one in references[0].feeds.items()})
+        macs = multiply_accumulates(prepared, feeds_of(references[0]))
 
         graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))
         losing = _Losing(references, recipe, seen.outputs, as_written(context.runtime))

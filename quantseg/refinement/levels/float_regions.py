@@ -28,8 +28,7 @@ def steadied(starts: Iterable[Start], work: Work, *, proposals: int) -> Candidat
 def _proposed(start: Start, work: Work, count: int) -> Iterator[tuple[Candidate, float]]:
     """The start with each of its `count` best float regions, and the time that the region adds, as a share."""
     candidate = start.candidate
-    shapes = {name: array.shape for name, array in work.reference.feeds[0].items()}
-    price = price_of(candidate.prepared, candidate.plan, shapes)
+    price = price_of(candidate.prepared, candidate.plan, work.reference.feeds[0])
 
     def allowed(nodes: frozenset[str]) -> bool:
         return price.of_macs(nodes) <= FLOAT_MACS and price.of_time(nodes) <= FLOAT_TIME
