@@ -5,6 +5,7 @@ reports, or summed up in a calibration file.
 """
 
 import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -65,6 +66,14 @@ class Place:
         """Whether it is a file, and no device, pipe or socket. Raises DataError as `check` does."""
         self.check()
         return self.path.is_file()
+
+    def holds(self, name: PurePath) -> bool:
+        """Whether the folder, which was checked, has a file of this name. Raises DataError as `check` does."""
+        try:
+            plain = len(name.parts) == 1 and stat.S_ISREG((self.path / name).lstat().st_mode)
+        except OSError:
+            plain = False
+        return plain or (self / name).is_file()  # which asks the file system for each folder above
 
     def require_file(self) -> None:
         """Raises DataError where it is no file, or outside the data folder. Nothing is opened."""

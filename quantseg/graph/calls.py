@@ -13,7 +13,8 @@ _Called = tuple[str, str, str]
 
 
 def check_calls(proto: onnx.ModelProto) -> None:
-    """Raises ModelError where functions call each other in a circle or too deep, or come to too many nodes."""
+    """Raises ModelError where calls do not fit their functions, go in a circle or too deep, or make too many nodes."""
+    _check_arguments(proto)
     bodies = {(body.domain, body.name, body.overload): _calls(body) for body in proto.functions}
     try:
         order = tuple(
@@ -30,6 +31,17 @@ def check_calls(proto: onnx.ModelProto) -> None:
         raise ModelError(f"functions call others {limits.FUNCTION_DEPTH} deep and more; export it without functions")
     if sum(nodes.get(called, 1) for called in _calls(proto.graph)) > limits.MODEL_NODES:
         raise ModelError(f"has more than {limits.MODEL_NODES:,} nodes, functions written out; export a smaller one")
+
+
+def _check_arguments(proto: onnx.ModelProto) -> None:
+    sizes = {(body.domain, body.name, body.overload): (len(body.input), len(body.output)) for body in proto.functions}
+    for node in messages_of(proto, NODE) if sizes else ():
+        inputs, outputs = sizes.get((node.domain, node.op_type, node.overload), (None, None))
+        if inputs is not None and outputs is not None and (len(node.input) > inputs or len(node.output) > outputs):
+            raise ModelError(
+                f"node {node.name!r} has {len(node.input)} inputs and {len(node.output)} outputs, its function "
+                f"{node.op_type!r} {inputs} and {outputs}; export the model again"
+            )
 
 
 def _calls(root: onnx.GraphProto | onnx.FunctionProto) -> list[_Called]:

@@ -122,10 +122,11 @@ def _deserialise(proto: onnx.ModelProto) -> ir.Model:
     except Exception as error:  # onnx-ir raises many types for inconsistent graphs
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ModelError(f"is not a valid ONNX graph ({reason}); export it again") from error
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for value in node.inputs:
-            if value is not None and value.producer() is None and value.graph is None:
-                raise ModelError(f"node {node.name!r} reads {value.name!r}, which nothing makes; export it again")
+    for whole in (model.graph, *(function.graph for function in model.functions.values())):
+        for node in ir.traversal.RecursiveGraphIterator(whole):
+            for value in node.inputs:
+                if value is not None and value.producer() is None and value.graph is None:
+                    raise ModelError(f"node {node.name!r} reads {value.name!r}, which nothing makes; export it again")
     for graph in model.graphs():
         for value in graph.outputs:
             if value.producer() is None and not value.is_graph_input() and not value.is_initializer():

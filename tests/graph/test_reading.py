@@ -175,6 +175,12 @@ def functions(calls: Mapping[str, Sequence[str]], start: str) -> onnx.ModelProto
     return proto
 
 
+def misfitting(edit: Callable[[onnx.NodeProto, onnx.FunctionProto], object]) -> onnx.ModelProto:
+    proto = functions({"f0": []}, "f0")
+    edit(proto.graph.node[0], proto.functions[0])
+    return proto
+
+
 DOUBLING = {f"f{k}": [f"f{k + 1}"] * 2 for k in range(40)} | {"f40": []}
 CHAIN = {f"f{k}": [f"f{k + 1}"] for k in range(2000)} | {"f2000": []}
 CIRCLE = {"f0": ["f1"], "f1": ["f0"]}
@@ -281,6 +287,18 @@ WRONG = {
     "functions that double": (calling(DOUBLING), r"has more than 262,144 nodes, functions written out"),
     "functions in a chain": (calling(CHAIN), "functions call others 64 deep and more"),
     "functions in a circle": (calling(CIRCLE), "calls itself in the end"),
+    "call of more inputs": (
+        lambda folder: written(folder, misfitting(lambda call, body: call.input.append("x"))),
+        "has 2 inputs and 1 outputs, its function 'f0' 1 and 1",
+    ),
+    "call of more outputs": (
+        lambda folder: written(folder, misfitting(lambda call, body: call.output.append("more"))),
+        "has 1 inputs and 2 outputs, its function 'f0' 1 and 1",
+    ),
+    "function that reads nothing": (
+        lambda folder: written(folder, misfitting(lambda call, body: body.node[0].input.__setitem__(0, "nobody"))),
+        "reads 'nobody', which nothing makes",
+    ),
     "batch norm of other lengths": (
         parameters("BatchNormalization", 2, 1, 2, 2),
         r"\(BatchNormalization\) has constants of shape \[2\], \[1\], \[2\], \[2\] for its channels",

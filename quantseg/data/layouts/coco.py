@@ -84,10 +84,10 @@ def find_coco(place: Place, split: str | None, masks: bool) -> Samples:
     folder = _folder(place, split, index.images[0], source)
     rows = []
     for image in index.images:
-        path = folder / inside(image.file_name, listed_in=source)
-        if not path.is_file():
-            raise DataError(f"{source}: lists {image.file_name!r}, and {path} is not there; restore it")
-        rows.append(CocoSample(path.path, source.path, image, void, masks))
+        name = inside(image.file_name, listed_in=source)
+        if not folder.holds(name):
+            raise DataError(f"{source}: lists {image.file_name!r}, and {folder / name} is not there; restore it")
+        rows.append(CocoSample(folder.path / name, source.path, image, void, masks))
     return Samples(tuple(rows), classes, void=void, ignore_index=void)
 
 
