@@ -90,6 +90,8 @@ def _judged(node: ir.Node, weight: ir.Value | None, zero_point: ir.Value | None)
     if numbers.dtype != np.int8:
         return CheckedProduct(name, node.op_type, unknown=f"its weights are {numbers.dtype}")
     groups = node.attributes.get_int("group", 1) if node.op_type in _CONVOLUTIONS else None
+    if numbers.ndim < (1 if groups is None else 3):
+        return CheckedProduct(name, node.op_type, unknown=f"its weights have {numbers.ndim} axes")
     rows = rows_of(numbers, groups=groups, outputs_first=node.attributes.get_int("transB", 0) != 0)
     if rows is None:
         return CheckedProduct(name, node.op_type, len(numbers), exempt=DEPTHWISE)

@@ -6,6 +6,7 @@ its sessions anew, since the memory layout of a session changes its speed. Absol
 machine at the time; the ratios between the rows of one benchmark are what can be compared.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from quantseg.runtimes import Runtime
 from quantseg.runtimes.memory import peak_memory
 
 _WARM_UP = 3
+_MOST_ITEMS = 1 << 28
+"""Elements of an input that is drawn: 1 GiB of float32."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,8 @@ def _random(spec: TensorSpec, rng: np.random.Generator) -> NDArray[Any]:
     if None in shape:
         raise ModelError(f"input {spec.name!r} has dynamic sizes {spec.shape}; give data to time it with")
     sizes = [size for size in shape if size is not None]
+    if min(sizes, default=0) < 0 or math.prod(sizes) > _MOST_ITEMS:
+        raise ModelError(f"input {spec} is of a size that no tensor has; export the model again, or give its size")
     if "float" in spec.dtype:
         return rng.standard_normal(sizes).astype(spec.dtype)
     return rng.integers(0, 2 if spec.dtype == "bool" else 100, sizes).astype(spec.dtype)

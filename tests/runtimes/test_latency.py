@@ -156,6 +156,12 @@ def test_random_feeds_refuse_a_dynamic_size() -> None:
         random_feeds([TensorSpec("x", "float32", (1, 3, None, None))])
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 2**40, 2**40), (1, 3, -8, 8), (2**29,)])
+def test_random_feeds_refuse_a_size_before_it_takes_memory(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match=r"input 'x' float32 \S+ is of a size that no tensor has"):
+        random_feeds([TensorSpec("x", "float32", shape)])
+
+
 def test_file_bytes_count_external_data_once(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(

@@ -104,6 +104,13 @@ def test_what_cannot_be_judged_says_why() -> None:
     assert "1 not judged: its second factor is no constant of the file" in signed.sentence
 
 
+def test_weights_of_a_convolution_that_have_no_window_are_not_judged() -> None:
+    model = written("qoperator")
+    name = next(name for name in model.graph.initializers if name.startswith("w_quantized"))
+    model.graph.initializers[name].const_value = ir.tensor(np.ones((8, 4), np.int8), name=name)
+    assert judge(model)[0].unknown == "its weights have 2 axes"
+
+
 @given(st.integers(0, 1000))
 def test_weights_left_in_float_are_read_as_they_will_be_rounded(seed: int) -> None:
     """Some tools leave the constant in float before its QuantizeLinear; runtimes fold that."""

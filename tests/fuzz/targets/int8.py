@@ -86,10 +86,10 @@ def _explain(random: Random, folder: Path) -> None:
 
 def _inspect(random: Random, folder: Path) -> None:
     path = folder / "m.int8.onnx"
+    DEFAULT.executed(path, feeds_for(path), threads=1, runs=1)
     loaded = graph.load(path)
     if graph.is_quantised(loaded):
         saturation.verdict(loaded).to_json()
-    DEFAULT.executed(path, feeds_for(path), threads=1, runs=1)
 
 
 def _evaluate(random: Random, folder: Path) -> None:
