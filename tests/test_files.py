@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg import limits
 from quantseg.errors import OutputError
 from quantseg.files import (
     check_file,
     check_writable,
     discard,
     json_text,
+    limits,
     open_file,
     read_bytes,
     read_json,

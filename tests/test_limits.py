@@ -6,7 +6,7 @@ from pathlib import Path
 import quantseg
 
 LIBRARY = Path(quantseg.__file__).parent
-BODY = ast.parse((LIBRARY / "limits.py").read_text(encoding="utf-8")).body
+BODY = ast.parse((LIBRARY / "files/limits.py").read_text(encoding="utf-8")).body
 
 
 def names_of(statement: ast.stmt) -> list[str]:

@@ -4,24 +4,18 @@ The public functions and the command line are composed of these, so that report,
 exactly the model that `quantize` writes with the same options.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import onnx
-import onnx_ir as ir
-from numpy.typing import NDArray
 
-from quantseg import graph
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
 from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
-from quantseg.graph import TensorSpec
+from quantseg.mixed_precision import feeds as fed
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
@@ -32,8 +26,7 @@ from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
 from quantseg.refinement.options import Options
 from quantseg.refinement.steps import fold_in
-from quantseg.runtimes import DEFAULT, check_opens
-from quantseg.runtimes.latency import random_feeds
+from quantseg.runtimes import check_opens
 
 Model = FloatModel | onnx.ModelProto | bytes | Path | str
 """A float model in any form that the functions accept; str and Path are paths of ONNX files."""
@@ -52,7 +45,9 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
         given = model.with_inputs(options.inputs)
         if (model.prepared.fused, model.prepared.without) == (fused, without):
             return given
-        again = read_float_model(model.source, fusing=fusing, without=without, run=run_once, check_opens=check_opens)
+        again = read_float_model(
+            model.source, fusing=fusing, without=without, run=fed.run_once, check_opens=check_opens
+        )
         return replace(given, prepared=again.prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
@@ -60,18 +55,9 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
         replace(RecipeSource.of(recipe, options.inputs), shape=array_shape(data)),
         fusing=fusing,
         without=without,
-        run=run_once,
+        run=fed.run_once,
         check_opens=check_opens,
     )
-
-
-def run_once(model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str]) -> list[NDArray[Any]]:
-    """The named tensors of one run on random inputs. Raises ModelError where the runtime does not run the model."""
-    with (
-        graph.as_session_source(graph.expose(model, names)) as source,
-        closing(DEFAULT.open(source, threads=1, spinning=False)) as session,
-    ):
-        return session.run(random_feeds(inputs), names)
 
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
@@ -138,12 +124,9 @@ def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
     bench = targets.bench(options.target, options.context())
     placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
     made = written(placed, options.target.qformat(options.qformat))
-    with (
-        naming("the int8 model"),
-        graph.as_session_source(made.model) as source,
-        closing(options.context().runtime.open(source, threads=1, spinning=False)),
-    ):
-        return made
+    with naming("the int8 model"):
+        fed.open_once(made.model, options.context().runtime)
+    return made
 
 
 def search_task(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quantseg.cli import console
-from quantseg.limits import RUN_SECONDS
+from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource

@@ -7,7 +7,7 @@ import typer
 
 from quantseg.cli import console
 from quantseg.cli.options import Data, FollowLinks, Json, Limit, Model, Threads, Timeout, with_recipe
-from quantseg.limits import RUN_SECONDS
+from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource

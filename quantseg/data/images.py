@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from quantseg import limits
 from quantseg.errors import DataError
-from quantseg.files import check_file
+from quantseg.files import check_file, limits
 
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow's names of the formats below: whatever its suffix, it would open others too, some with other programs."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg import limits
 from quantseg.data.heads import head_of
 from quantseg.data.images import read_ids
 from quantseg.data.npy import read_npy
 from quantseg.data.recipe import OutputRecipe
 from quantseg.errors import DataError
+from quantseg.files import limits
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".npy"})
 """Lossless formats only: JPEG would change ids at the borders of classes."""

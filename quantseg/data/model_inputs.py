@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg import limits
 from quantseg.data.dataset import Dataset, Item
 from quantseg.data.npy import read_npy
 from quantseg.data.values import listing
 from quantseg.errors import DataError
+from quantseg.files import limits
 from quantseg.graph import TensorSpec
 
 Array = NDArray[Any]

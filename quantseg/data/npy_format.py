@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg import limits
+from quantseg.files import limits
 
 _CHUNK = 1 << 20
 _MAGIC = b"\x93NUMPY"

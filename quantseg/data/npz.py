@@ -6,11 +6,10 @@ from typing import IO, Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from quantseg import limits
 from quantseg.data.npy import DAMAGE, Check, damaged, read_array
 from quantseg.data.npy_format import check_packing
 from quantseg.errors import DataError
-from quantseg.files import open_file
+from quantseg.files import limits, open_file
 
 
 def read_npz(path: Path, key: str, *, max_items: int, check: Check | None = None) -> NDArray[Any]:

@@ -4,10 +4,9 @@ import re
 from pathlib import PurePosixPath
 from typing import NoReturn
 
-from quantseg import limits
 from quantseg.data.place import Place
 from quantseg.errors import DataError
-from quantseg.files import TooLargeError, read_bytes
+from quantseg.files import TooLargeError, limits, read_bytes
 
 _DRIVE = re.compile("[A-Za-z]:")
 

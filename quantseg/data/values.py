@@ -5,8 +5,8 @@ import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from quantseg import limits
 from quantseg.errors import RecipeError
+from quantseg.files import limits
 from quantseg.graph import TensorSpec
 
 VOLUME = "NCDHW"

@@ -11,9 +11,8 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from quantseg import limits
 from quantseg.errors import ModelError
-from quantseg.files import open_file
+from quantseg.files import limits, open_file
 from quantseg.graph.messages import ATTRIBUTE, messages_of, tensors_of
 
 _FIELDS = {

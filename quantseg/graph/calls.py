@@ -4,8 +4,8 @@ from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph.messages import NODE, messages_of
 
 _Called = tuple[str, str, str]

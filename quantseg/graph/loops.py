@@ -8,8 +8,8 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph.edit import constant, input_at
 
 

@@ -12,8 +12,8 @@ import onnx
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 
 TENSOR = onnx.TensorProto.DESCRIPTOR.full_name
 SPARSE_TENSOR = onnx.SparseTensorProto.DESCRIPTOR.full_name

@@ -8,9 +8,8 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from quantseg import limits
 from quantseg.errors import ModelError
-from quantseg.files import TooLargeError, read_bytes, sha256_of_file
+from quantseg.files import TooLargeError, limits, read_bytes, sha256_of_file
 from quantseg.graph.bounds import check_tensors, external_path, is_external, take_in
 from quantseg.graph.calls import check_calls
 from quantseg.graph.loops import check_loops

@@ -7,8 +7,8 @@ type and shape; small constants stay, since shapes are computed from them. onnx-
 import onnx
 import onnx_ir as ir
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 
 _SMALL = 1024
 """Most bytes of a constant that stays in the weightless model: shapes, axes and scales do, weights do not."""

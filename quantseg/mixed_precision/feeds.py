@@ -5,20 +5,23 @@ scale, a size or a count of one is one that most models take.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data import ModelInputs
 from quantseg.errors import ModelError
+from quantseg.graph import TensorSpec
 from quantseg.quantization.float_model import RecipeSource, inputs_of, resolve_recipe
 from quantseg.quantization.model_files import AnyModel, as_file
+from quantseg.runtimes import DEFAULT, Runtime
 from quantseg.runtimes.latency import Timings, Turns, benchmark, random_feeds
 
 
@@ -68,3 +71,18 @@ def benchmark_models(
         feeds = {name: feeds_for(path, source) for name, path in files.items()}
         runtime, threads = context.runtime, context.threads
         return benchmark(files, feeds, runtime=runtime, threads=threads, turns=turns, track=context.track)
+
+
+def run_once(model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str]) -> list[NDArray[Any]]:
+    """The named tensors of one run on random inputs. Raises ModelError where the runtime does not run the model."""
+    with (
+        graph.as_session_source(graph.expose(model, names)) as source,
+        closing(DEFAULT.open(source, threads=1, spinning=False)) as session,
+    ):
+        return session.run(random_feeds(inputs), names)
+
+
+def open_once(model: ir.Model, runtime: Runtime) -> None:
+    """Raises ModelError where the runtime does not open the model, at its default optimisation."""
+    with graph.as_session_source(model) as source:
+        runtime.open(source, threads=1, spinning=False).close()

@@ -9,6 +9,7 @@ import onnx
 
 from quantseg import graph
 from quantseg.errors import ModelError
+from quantseg.graph import digest as digest
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.writing import QuantizedModel
 

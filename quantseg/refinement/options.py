@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-from quantseg import limits
 from quantseg.calibration.choosing import DEFAULT_CALIBRATOR, Choice
 from quantseg.calibration.context import Context
 from quantseg.calibration.engines import engine_named
@@ -20,7 +19,7 @@ from quantseg.quantization.model_files import AnyModel
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.qtypes import QTYPES, QType
 from quantseg.refinement import levels
-from quantseg.runtimes import DEFAULT, within
+from quantseg.runtimes import DEFAULT, RUN_SECONDS, within
 from quantseg.runtimes.threads import default_threads
 
 Own = TypeVar("Own")
@@ -138,7 +137,7 @@ class Options:
     seed: int = 0
     masks: bool = True
     track: Track = quiet
-    timeout: float | None = limits.RUN_SECONDS
+    timeout: float | None = RUN_SECONDS
     follow_links: bool = False
     inputs: Mapping[str, object] = field(default_factory=dict)
 

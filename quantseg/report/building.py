@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from quantseg import graph
 from quantseg.calibration.calibrate import Calibrated
 from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
@@ -18,7 +17,7 @@ from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import PeerModel, peer_calibrator, peer_model
 from quantseg.quantization.float_model import FloatModel
-from quantseg.quantization.model_files import as_file
+from quantseg.quantization.model_files import as_file, digest
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
@@ -189,7 +188,7 @@ def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evalu
 
 
 def _model_file(path: Path) -> ModelFile:
-    return ModelFile(path.name, file_bytes(path), graph.digest(path))
+    return ModelFile(path.name, file_bytes(path), digest(path))
 
 
 def _images(calibration: Calibration, data: Dataset) -> dict[str, str]:

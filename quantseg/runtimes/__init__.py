@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from quantseg.errors import QuantSegError
+from quantseg.files.limits import RUN_SECONDS
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
@@ -19,6 +20,7 @@ from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 __all__ = [
     "DEFAULT",
     "RUNTIMES",
+    "RUN_SECONDS",
     "WEIGHTS_AS_WRITTEN",
     "ExecutedNode",
     "Runtime",

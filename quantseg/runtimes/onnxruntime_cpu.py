@@ -11,8 +11,8 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.deadlines import DEADLINES
 from quantseg.runtimes.execution import ExecutedNode

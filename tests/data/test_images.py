@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quantseg import limits
 from quantseg.data.images import IMAGE_SUFFIXES, read_image
 from quantseg.data.preprocess import resize, shown, to_tensor
 from quantseg.data.recipe import InputRecipe
 from quantseg.errors import DataError
+from quantseg.files import limits
 from tests.support.data_files import image as drawn
 from tests.support.data_files import recipe_for, save, spec
 

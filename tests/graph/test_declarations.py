@@ -6,10 +6,10 @@ import onnx_ir as ir
 import pytest
 
 from quantseg import graph
-from quantseg.api.stages import run_once
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, fill_from_run, unknown, with_input_sizes
 from quantseg.graph.preparation import prepare
+from quantseg.mixed_precision.feeds import run_once
 from tests.support.graphs import graph as text
 from tests.support.graphs import noise, parse
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from quantseg import graph as graphs
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph.preparation import prepare
 from tests.support.graphs import assert_same, graph, noise, run
 

@@ -8,8 +8,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph import to_bytes
 from quantseg.runtimes import DEFAULT, RUNTIMES, WEIGHTS_AS_WRITTEN, as_written, within
 from quantseg.runtimes.deadlines import Deadlines

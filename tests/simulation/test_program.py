@@ -12,8 +12,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from quantseg import limits
 from quantseg.errors import DataError, ModelError, PlanError
+from quantseg.files import limits
 from quantseg.graph.preparation import prepare
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.plan import QuantSettings, plan

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg import limits
 from quantseg.data.dataset import Dataset, Item
 from quantseg.data.folder import FolderDataset, Listing, choose, files_below, list_folder, pair_masks
 from quantseg.data.layouts.layout import Layout
@@ -22,6 +21,7 @@ from quantseg.data.place import Place
 from quantseg.data.recipe import Recipe
 from quantseg.data.values import VOLUME
 from quantseg.errors import DataError
+from quantseg.files import limits
 from quantseg.graph import TensorSpec
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})

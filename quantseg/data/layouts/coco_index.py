@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from quantseg import limits
 from quantseg.data.place import Place
 from quantseg.data.untrusted import read_text
 from quantseg.errors import DataError
+from quantseg.files import limits
 
 
 @dataclass(frozen=True)

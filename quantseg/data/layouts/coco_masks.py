@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg import limits
 from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.errors import DataError
+from quantseg.files import limits
 
 
 def check_installed() -> None:

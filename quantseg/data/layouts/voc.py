@@ -7,7 +7,6 @@ The palette index in a mask is the class id; 255, the border between objects, is
 
 from pathlib import PurePosixPath
 
-from quantseg import limits
 from quantseg.data.folder import Listing, files_below, pair_by_stem
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.images import rows_of
@@ -16,6 +15,7 @@ from quantseg.data.place import Place
 from quantseg.data.samples import Samples
 from quantseg.data.untrusted import inside, read_text
 from quantseg.errors import DataError
+from quantseg.files import limits
 
 CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

@@ -2,8 +2,8 @@
 
 import re
 
-from quantseg import limits
 from quantseg.errors import RecipeError
+from quantseg.files import limits
 
 _ASIDE = re.compile(
     r'"""(?:[^\\]|\\.?)*?(?:"""|\Z)'

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quantseg import limits
 from quantseg.data.heads import HEADS
 from quantseg.data.recipe.text import check_text
 from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import RecipeError
-from quantseg.files import read_bytes
+from quantseg.files import limits, read_bytes
 
 METADATA_KEY = "quantseg.recipe"
 """The key of an ONNX model's metadata_props that holds its recipe as TOML."""

@@ -27,7 +27,6 @@ from onnxruntime.quantization import (
 
 from quantseg.errors import PeerError, QuantSegError
 from quantseg.evaluation.peers.silence import silence
-from quantseg.files import replacing
 from quantseg.graph import load, to_bytes
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.onnxruntime_package import onnxruntime
@@ -86,9 +85,9 @@ def quantize_with_onnxruntime(
     """
     words = (settings or PeerSettings()).words()
     source = load(model)
-    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder, replacing(output) as temporary:
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         # The quantizer leaves files beside the model that it reads, so it gets a copy.
-        modern, prepared = Path(folder) / "modern.onnx", Path(folder) / "prepared.onnx"
+        modern, prepared, temporary = (Path(folder) / f"{stage}.onnx" for stage in ("modern", "prepared", "made"))
         with _silence():
             try:
                 onnx.save(_modern(onnx.load_from_string(to_bytes(source))), modern)
@@ -100,6 +99,7 @@ def quantize_with_onnxruntime(
             except Exception as error:  # it may raise any exception, AssertionError included
                 reason = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
                 raise PeerError(f"{model}: onnxruntime's quantizer failed ({reason})") from error
+        output.write_bytes(temporary.read_bytes())
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

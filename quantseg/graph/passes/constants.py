@@ -15,8 +15,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph.edit import constant, initializer, owner, static_shape
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 from quantseg.graph.weightless import infer_shapes

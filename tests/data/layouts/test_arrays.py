@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from hypothesis.extra.numpy import arrays as drawn
 
-from quantseg import limits
 from quantseg.data import open_dataset
 from quantseg.data.npy_format import Header, read_elements, read_header
 from quantseg.errors import DataError
+from quantseg.files import limits
 from tests.support.data_files import SIZE, recipe_for, save, spec
 
 RIGHT = np.random.default_rng(0).random((1, 3, *SIZE), np.float32)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg import limits
 from quantseg.data import open_dataset, open_samples
 from quantseg.data.layouts import coco_index, coco_masks
 from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.data.layouts.coco_masks import paint
 from quantseg.errors import DataError
+from quantseg.files import limits
 from tests.support.data_files import recipe_for, spec
 from tests.support.data_trees import HEIGHT, WIDTH, coco_document, coco_tree, encoded, pixels, rectangle, run_lengths
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from quantseg import limits
 from quantseg.data import open_samples
 from quantseg.data.layouts import voc
 from quantseg.errors import DataError
+from quantseg.files import limits
 from tests.support.data_trees import VOC_PALETTE, encoded, ids, pixels, voc_tree
 
 

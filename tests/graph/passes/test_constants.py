@@ -5,8 +5,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quantseg import limits
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.graph import infer_shapes
 from quantseg.graph.passes import Lowering
 from quantseg.graph.passes.constants import fold_constants, fold_more_constants

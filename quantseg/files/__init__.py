@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from quantseg import limits
 from quantseg.errors import OutputError
+from quantseg.files import limits
 
 _CHUNK = 1 << 20
 _NOT_PLAIN = re.compile(r"[^\x00-\x7e]")
