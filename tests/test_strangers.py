@@ -14,6 +14,7 @@ import pytest
 
 import quantseg as qs
 from quantseg.graph import to_bytes
+from tests.bench.fault_cases import CASES
 from tests.support.strangers import HALF, SIDE, Stranger, alone, attention, between, blocked, resize, smooth, weight
 
 ONES, ZEROS = np.ones(16, np.float32), np.zeros(16, np.float32)
@@ -257,3 +258,9 @@ def test_bfloat16_becomes_float32() -> None:
     made = qs.quantize(model, arrays, effort="fast", threads=1)
     assert decibels(between("m = Relu(c)").model(), made, arrays) >= 25
     assert qs.evaluate(made.candidate.model.source, made, arrays, threads=1).agreement > 0.5
+
+
+@pytest.mark.parametrize("held_by", sorted({case[2] for case in CASES}))
+def test_every_case_of_the_report_on_faults_has_its_test(held_by: str) -> None:
+    path, name = held_by.split("::")
+    assert f"\ndef {name}(" in (Path(__file__).parents[1] / path).read_text(encoding="utf-8")
