@@ -110,7 +110,7 @@ NUMBERS = {
     ),
     "pairs": Number(
         "room-to-room import pairs",
-        81,
+        75,
         listed(source.import_pairs),
         "Entries of quantseg/ of which one imports the other when it is loaded; those to `limits` are six of them.",
     ),
