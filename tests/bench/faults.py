@@ -1,6 +1,6 @@
 """Faults: fuzzed inputs of every kind of file, and commands that are ended at random moments.
 
-    python -m tests.bench.faults --inputs 20000 --kills 100 --seed 0
+    python -m tests.bench.faults --seconds 75 --kills 100 --seed 0
 
 Writes reports/benchmarks/faults.md; exit code 1 if anything was found.
 """
@@ -18,19 +18,17 @@ from tests.fuzz.targets import TARGETS
 AT_ONCE = 2
 FUZZED = ("kind of file", "inputs", "accepted", "refused", "findings", "slowest, s", "memory, MiB")
 METHOD = """Each input is a small valid file or folder made in code, then changed by a seeded mutator on the level of
-its
-format (protobuf messages, JSON, TOML, headers, archives) or of its bytes. It is read by the function that the command
-calls, a model through to the written int8 model, in a process that is watched. A finding is anything but success or one
+its format (protobuf messages, JSON, TOML, headers, archives) or of its bytes. It is read by the function that the
+command calls, a model through to the written int8 model, in a process that is watched. A finding is anything but success or one
 printable line: another exception, a crash, more than 60 s, more than 2 GB, a file opened or written outside the folder.
 Kills go to `calibrate` (two workers), `quantize` (balanced) and `report` after a random time of processor work; then
 the same command runs again, and what it leaves is compared with an undisturbed run."""
 
 
-def fuzzed(inputs: int, seed: int) -> list[Tally]:
-    """The campaigns of all kinds, which share the inputs evenly."""
-    each = Bounds(-(-inputs // len(TARGETS)), 86400.0, seed)
+def fuzzed(seconds: float, seed: int) -> list[Tally]:
+    """The campaigns of all kinds, each of the same time."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [done.result() for done in [pool.submit(fuzz, target, each) for target in TARGETS]]
+        return list(pool.map(lambda target: fuzz(target, Bounds(1 << 40, seconds, seed)), TARGETS))
 
 
 def row(tally: Tally) -> tables.Row:
@@ -45,12 +43,12 @@ def row(tally: Tally) -> tables.Row:
 def main() -> None:
     """Writes the report."""
     parser = writing.parser(__doc__)
-    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=75.0, help="of fuzzing, for each kind of file")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    tallies = fuzzed(asked.seconds, asked.seed)
     ended = kills.kills(asked.kills, asked.seed, lambda kill: print(kill.victim, kill.signal.name, flush=True))
-    tallies = fuzzed(asked.inputs, asked.seed)
     total = f"All kinds: {sum(tally.inputs for tally in tallies):,} inputs."
     page = writing.Page(
         "Faults",
