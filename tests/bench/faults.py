@@ -19,10 +19,10 @@ AT_ONCE = 2
 FUZZED = ("kind of file", "inputs", "accepted", "refused", "findings", "slowest, s", "memory, MiB")
 METHOD = """Each input is a small valid file or folder made in code, then changed by a seeded mutator on the level of
 its format (protobuf messages, JSON, TOML, headers, archives) or of its bytes. It is read by the function that the
-command calls, a model through to the written int8 model, in a process that is watched. A finding is anything but success or one
-printable line: another exception, a crash, more than 60 s, more than 2 GB, a file opened or written outside the folder.
-Kills go to `calibrate` (two workers), `quantize` (balanced) and `report` after a random time of processor work; then
-the same command runs again, and what it leaves is compared with an undisturbed run."""
+command calls, a model through to the written int8 model, in a process that is watched. A finding is anything but
+success or one printable line: another exception, a crash, more than 60 s, more than 2 GB, a file opened or written
+outside the folder. Kills go to `calibrate` (two workers), `quantize` (balanced) and `report` after a random time of
+processor work; then the same command runs again, and what it leaves is compared with an undisturbed run."""
 
 
 def fuzzed(seconds: float, seed: int) -> list[Tally]:

@@ -18,7 +18,7 @@ from tests.support import candidates
 
 _NETWORKS = (
     corpus.UNET, corpus.UNET, "hard-swish", "SiLU", "LeakyRelu", "AveragePool", "MaxUnpool", "bilinear", "nearest",
-    "Add", "Mul", "Softmax over channels", "self-attention", "Gemm", "ConvTranspose", "Concat", "squeeze-excite",
+    "Add", "Mul", "Softmax over channels", "self-attention", "ConvTranspose", "Concat", "squeeze-excite",
     "Pad",
 )  # fmt: skip
 _FORMATS = ("qdq", "qoperator", "channels-last")
