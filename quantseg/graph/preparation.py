@@ -7,7 +7,7 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
-from quantseg.graph.convolutions import check_convolutions
+from quantseg.graph.contradictions import check_contradictions
 from quantseg.graph.operators import PRODUCTS
 from quantseg.graph.passes import LOWERINGS, Change, Refusal, convert
 
@@ -61,7 +61,7 @@ def prepare(model: ir.Model, *, opset: int = 13, fusing: Fusing | None = None) -
     make_unique(copy)
     infer_shapes(copy)
     _check_float32(copy)
-    check_convolutions(copy.graph)
+    check_contradictions(copy.graph)
     for_all = fusing or Fusing()
     outcome = convert(copy, max(opset, for_all.opset))
     for name, lowering in LOWERINGS.items():

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from quantseg.errors import ModelError
 from quantseg.files import sha256_of_file
 from quantseg.graph.bounds import check_tensor, external_path, tensors_of
-from quantseg.graph.namesakes import check_namesakes
+from quantseg.graph.nodes import check_nodes
 from quantseg.graph.weightless import check
 
 FIRST_OPSET = 7
@@ -41,8 +41,8 @@ def load(source: Path | bytes) -> ir.Model:
         model = _deserialise(proto)
         if isinstance(source, Path):
             ir.external_data.set_base_dir(model.graph, source.resolve().parent)
+        check_nodes(model)
         check(model)
-        check_namesakes(model)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
     return model
