@@ -134,33 +134,41 @@ def _from_json(content: Mapping[str, Any]) -> Calibration:
     tensors, how = content["tensors"], content["calibrator"]
     finite = {name: tensor for name, tensor in tensors.items() if not _told(tensor, "infinite")}
     observations = Observations(
-        {name: _histogram(tensor) for name, tensor in finite.items()},
+        {_text(name): _histogram(tensor) for name, tensor in finite.items()},
         {name: _channels(tensor) for name, tensor in finite.items()},
-        tuple(ImageId(str(image["name"]), str(image["sha256"])) for image in content["images"]),
+        tuple(ImageId(_text(image["name"]), _text(image["sha256"])) for image in content["images"]),
         frozenset(tensors.keys() - finite.keys()),
     )
     ranges = {
         name: Range(*map(float, tensor["range"])) for name, tensor in finite.items() if not _told(tensor, "unbounded")
     }
     percent = None if how["percent"] is None else float(how["percent"])
-    model = str(content["model"]["sha256"])
+    model = _text(content["model"]["sha256"])
     table = RangeTable(
         ranges,
         model,
         QTYPES[how["qtype"]],
         bool(how["symmetric"]),
-        str(how["name"]),
+        _text(how["name"]),
         percent,
         len(observations.images),
         frozenset(tensors.keys() - ranges.keys()),
     )
     return Calibration(
         model=model,
-        recipe=str(content["recipe"]),
+        recipe=_text(content["recipe"]),
         threads=int(content["threads"]),
         observations=observations,
         table=table,
     )
+
+
+def _text(value: object) -> str:
+    """The value, if it is a text that a file can hold: JSON may hold halves of surrogate pairs. Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    value.encode()
+    return value
 
 
 def _tensor_to_json(calibration: Calibration, name: str) -> dict[str, Any]:

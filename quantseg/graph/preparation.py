@@ -7,7 +7,7 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import check, infer_shapes, make_unique
-from quantseg.graph.convolutions import check_convolutions
+from quantseg.graph.contradictions import check_contradictions
 from quantseg.graph.declarations import Runs, fill_from_run
 from quantseg.graph.half_floats import widen
 from quantseg.graph.operators import PRODUCTS
@@ -72,7 +72,7 @@ def prepare(
     infer_shapes(copy)
     outcome = widen(copy)
     _check_float32(copy)
-    check_convolutions(copy.graph)
+    check_contradictions(copy.graph)
     for_all = fusing or Fusing()
     if run is not None:
         outcome += fill_from_run(copy, run)

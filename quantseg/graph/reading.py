@@ -14,7 +14,7 @@ from quantseg.graph.bounds import check_tensors, external_path, is_external, tak
 from quantseg.graph.calls import check_calls
 from quantseg.graph.loops import check_loops
 from quantseg.graph.messages import check_messages, tensors_of
-from quantseg.graph.namesakes import check_namesakes
+from quantseg.graph.nodes import check_nodes
 from quantseg.graph.parameters import check_parameters
 from quantseg.graph.weightless import check
 
@@ -44,10 +44,10 @@ def load(source: Path | bytes) -> ir.Model:
         model = _deserialise(proto)
         if folder is not None:
             ir.external_data.set_base_dir(model.graph, folder.absolute())
+        check_nodes(model)
         check(model)
         check_parameters(model)
         check_loops(model)
-        check_namesakes(model)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
     return model

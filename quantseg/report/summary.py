@@ -85,6 +85,8 @@ def _typed(kind: type[PeerSummary | Summary], values: Mapping[str, Any]) -> Mapp
             raise TypeError(f"{name} is {reprlib.repr(value)}")
         if whole or isinstance(value, float):
             _check_figure(name, value)
+        elif isinstance(value, str):
+            value.encode()  # JSON may hold halves of surrogate pairs, which no file can
     return values
 
 

@@ -100,10 +100,18 @@ def _plain(name: str, attribute: ir.Attr) -> Any:
     if attribute.type == ir.AttributeType.TENSOR:
         return value.numpy()
     if attribute.type == ir.AttributeType.INT and name in ("to", "output_dtype"):
-        return ir.DataType(value).numpy() if value else None
+        return _dtype(value) if value else None
     if isinstance(value, (list, tuple)):
         return tuple(value)
     return value
+
+
+def _dtype(value: int) -> np.dtype[Any]:
+    """The numpy type of an ONNX type's number. Raises ModelError where there is none."""
+    try:
+        return ir.DataType(value).numpy()
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{value} is the number of no type; quantise the model again") from error
 
 
 def _numbers(value: ir.Value) -> Array:

@@ -272,6 +272,11 @@ def test_another_version_is_refused(content, tmp_path):
     [
         (("tensors",), []),
         (("images",), {"a": 1}),
+        (("images", 0, "name"), "\ud800"),
+        (("images", 0, "name"), 1),
+        (("images", 0, "sha256"), None),
+        (("recipe",), ["[input]"]),
+        (("calibrator", "name"), 3),
         (("threads",), float("inf")),
         (("calibrator", "qtype"), "int3"),
         (("calibrator", "percent"), "most"),

@@ -283,6 +283,7 @@ def test_whole_numbers_are_figures_too(tmp_path):
             json.dumps({"summary": {**FIGURES, name: value}})
             for name, value in (
                 ("name", 1),
+                ("name", "\ud800"),
                 ("images", "3"),
                 ("images", True),
                 ("int8_bytes", 0),

@@ -135,3 +135,31 @@ def test_a_quantised_pixel_is_worked_too() -> None:
     taken = next(t for t in run(program(small()), SMALL[0]) if t.step.op_type == "QuantizeLinear")
     for place in ((0, 0, 0, 0), (0, 2, 5, 7)):
         check(taken, place)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("op_type", "at"),
+    [
+        ("QLinearConv", 1),
+        ("QLinearConv", 6),
+        ("QLinearAdd", 6),
+        ("QLinearMul", 4),
+        ("QLinearSigmoid", 3),
+        ("QuantizeLinear", 1),
+    ],
+)
+def test_a_scale_that_is_no_positive_number_is_named(op_type: str, at: int, scale: float) -> None:
+    one, zero, x = np.float32(1), np.uint8(0), np.ones((1, 1, 2, 2), np.uint8)
+    operands = {
+        "QLinearConv": [x, one, zero, np.ones((1, 1, 1, 1), np.int8), one, np.int8(0), one, zero],
+        "QLinearAdd": [x, one, zero, x, one, zero, one, zero],
+        "QLinearMul": [x, one, zero, x, one, zero, one, zero],
+        "QLinearSigmoid": [x, one, zero, one, zero],
+        "QuantizeLinear": [x.astype(np.float32), one, zero],
+    }[op_type]
+    operands[at] = np.float32(scale)
+    call = Call(tuple(np.asarray(operand) for operand in operands), {}, 21)
+    taken = TakenStep(Step("n", op_type, (), ("y",), {}, op_type), call, (np.ones((1, 1, 2, 2), np.uint8),))
+    with pytest.raises(ModelError, match=rf"its scale S_\w is {scale}; quantise the model again"):
+        explain(taken, (0, 0, 0, 0))

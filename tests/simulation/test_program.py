@@ -242,6 +242,15 @@ def npy(values: Any) -> bytes:
 ONES, OBJECTS = npy(np.ones(3, np.uint8)), npy(np.array([None, 1], object))
 
 
+@pytest.mark.parametrize("to", [99, 2**32, -1])
+def test_a_cast_to_no_type_is_refused(to: int) -> None:
+    model = graphs.graph("q = QuantizeLinear(x, s) d = DequantizeLinear(q, s) y = Cast<to=1>(d)", s=np.float32(1))
+    cast = next(node for node in model.graph if node.op_type == "Cast")
+    cast.attributes["to"] = ir.AttrInt64("to", to)
+    with pytest.raises(ModelError, match=f"{to} is the number of no type; quantise the model again"):
+        program(model)
+
+
 @pytest.fixture
 def run_file(tmp_path: Path) -> Path:
     steps, path = program(small()), tmp_path / "run.npz"

@@ -29,14 +29,14 @@ def added(op_type: str, call: Call, place: tuple[int, ...], result: int) -> Work
     s_a, s_b, s_y = call.scale(1), call.scale(4), call.scale(6)
     a, b = _at(call.array(0), place), _at(call.array(3), place)
     left, right = a - int(call.zero_point(2)), b - int(call.zero_point(5))
+    scales = {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)}
+    given = Given(scales, call.zero_point(7, call.array(0).dtype), result)
     exact = left * float(s_a) + right * float(s_b)
     scaled = float(np.float32(exact / float(s_y)))
     return _real(
         "q = clip(round((q_a − Z_a) · S_a/S_y + (q_b − Z_b) · S_b/S_y + Z_y))",
         (Term("a", a, left, 1), Term("b", b, right, 1)),
-        Given(
-            {"S_a": float(s_a), "S_b": float(s_b), "S_y": float(s_y)}, call.zero_point(7, call.array(0).dtype), result
-        ),
+        given,
         exact,
         scaled,
     )

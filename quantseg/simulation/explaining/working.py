@@ -1,5 +1,6 @@
 """The numbers of a calculation, from input integers to one output integer."""
 
+import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.errors import ModelError
 from quantseg.quantization.rounding.requantisation import ROUNDINGS, Ratio, fixed_point
 
 Array = NDArray[Any]
@@ -70,20 +72,32 @@ class Working:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """The known quantities of a calculation. scales: by name, S_y the output's. zero_point: the output's."""
+    """The known quantities of a calculation. scales: by name, S_y the output's. zero_point: the output's.
+
+    Raises ModelError for a scale that is no positive number, which leaves nothing to explain.
+    """
 
     scales: dict[str, float]
     zero_point: Array
     result: int
 
+    def __post_init__(self) -> None:
+        for name, scale in self.scales.items():
+            if not (math.isfinite(scale) and scale > 0):
+                raise ModelError(f"its scale {name} is {scale}; quantise the model again")
+
 
 def work(formula: str, terms: tuple[Term, ...], bias: int | None, ratio: Ratio, given: Given, rounding: str) -> Working:
     """The calculation of a requantised sum of products. ratio: this value's multiplier, its parts of shape ()."""
+    with np.errstate(all="ignore"):
+        multiplier = float(ratio.double)
+    if not math.isfinite(multiplier):
+        raise ModelError(f"its multiplier is {multiplier}; quantise the model again")
     total = sum(term.value for term in terms)
     accumulator = total + (bias or 0)
     rounded = int(ROUNDINGS[rounding](np.asarray(accumulator), ratio))
     fixed = shift = None
-    if 0 < float(ratio.double) < 1 << 31:
+    if 0 < multiplier < 1 << 31:
         fixed, shift = (int(part) for part in fixed_point(ratio.double))
     info, zero = np.iinfo(given.zero_point.dtype), int(given.zero_point)
     exact = Fraction(accumulator) * ratio.exact_at((), ()) * Fraction(given.scales["S_y"])

@@ -1,7 +1,8 @@
-"""A float model, read, calibrated on one input, quantised at effort fast and written, as `quantize` does."""
+"""A float model, read, calibrated on one input, quantised (mostly at effort fast) and written, as `quantize` does."""
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import onnx
 
@@ -32,24 +33,30 @@ def make(random: Random, folder: Path) -> None:
 
 def run(random: Random, folder: Path) -> None:
     """All that `quantseg quantize` does, but for what it prints."""
-    options = Options.of(
-        {
-            "effort": "fast",
-            "threads": 1,
-            "calibrator": random.choice(("minmax", "minmax", "percentile", "mse", "entropy")),
-            "format": random.choice(("qdq", "qoperator", "channels-last")),
-            "activations": random.choice(("uint8", "uint8", "int8")),
-            "weights": random.choice(("int8", "int8", "uint8", "int4")),
-            "per_channel": random.random() < 0.8,
-            "symmetric": random.random() < 0.2,
-            "reduce_range": random.random() < 0.1,
-            "fold": random.choice(((), (), (), ("argmax",), ("preprocess",), ("argmax", "preprocess"))),
-        }
-    )
-    made = api.quantize(folder / "m.onnx", folder / "data", options=options)
+    made = api.quantize(folder / "m.onnx", folder / "data", options=Options.of(_words(random)))
     str(made)
     saturation.verdict(made.model)
     made.save(folder / "out.onnx")
+
+
+def _words(random: Random) -> dict[str, Any]:
+    """Options that do not contradict each other, of every kind."""
+    target = random.choice(("portable",) * 20 + ("openvino", "openvino", "ort-cpu"))
+    words: dict[str, Any] = {
+        "target": target,
+        "effort": "balanced" if random.random() < 0.15 else "fast",
+        "threads": 1,
+        "calibrator": random.choice(("minmax", "minmax", "percentile", "mse", "entropy")),
+        "symmetric": random.random() < 0.2,
+        "reduce_range": random.random() < 0.1,
+        "fold": random.choice(((), (), (), ("argmax",), ("preprocess",), ("argmax", "preprocess"))),
+    }
+    grids = (("uint8", "int8"), ("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8"), ("uint8", "int4"))
+    words["activations"], words["weights"] = random.choice(grids)
+    words["per_channel"] = words["weights"] == "int4" or random.random() < 0.8
+    if target == "ort-cpu":
+        return words | {"cache": False, "int8_everywhere": random.random() < 0.5}
+    return words | {"format": "qdq" if target == "openvino" else random.choice(("qdq", "qoperator", "channels-last"))}
 
 
 MODEL = Target("a float model (.onnx)", make, run)

@@ -1,4 +1,4 @@
-"""Convolutions whose numbers contradict each other are named before a rewrite computes with them."""
+"""Nodes whose numbers contradict each other are named before a rewrite computes with them."""
 
 import numpy as np
 import onnx_ir as ir
@@ -6,7 +6,7 @@ import pytest
 
 from quantseg.errors import ModelError
 from quantseg.graph import infer_shapes
-from quantseg.graph.convolutions import check_convolutions
+from quantseg.graph.contradictions import check_contradictions
 from tests.support.graphs import graph, noise
 
 W, B = noise(4, 2, 3, 3), noise(4)
@@ -14,7 +14,7 @@ W, B = noise(4, 2, 3, 3), noise(4)
 
 def checked(model: ir.Model) -> None:
     infer_shapes(model)
-    check_convolutions(model.graph)
+    check_contradictions(model.graph)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,8 @@ def checked(model: ir.Model) -> None:
         ("y = ConvTranspose(x, w)", W[:2]),
         ("y = ConvTranspose<group=2>(x, w)", W[:2, :1]),
         ("y = MaxPool<kernel_shape=[3,3], strides=[2,2]>(x)", W),
+        ("y = Softmax<axis=-4>(x)", W),
+        ("y = Flatten<axis=4>(x)", W),
         ("y = Relu(x)", W),
     ],
 )
@@ -51,6 +53,8 @@ def test_what_is_not_known_passes() -> None:
         ("y = Conv(x, w)", W[:0], r"a weight of \[0, 2, 3, 3\]"),
         ("y = Conv<kernel_shape=[3,2]>(x, w)", W, r"kernel_shape \[3, 2\] for a weight of"),
         ("y = Conv<strides=[0,1]>(x, w)", W, r"strides \[0, 1\]"),
+        ("y = Softmax<axis=7>(x)", W, "axis 7 of a tensor of 4"),
+        ("y = Softmax<axis=-9223372036854775808>(x)", W, "axis -9223372036854775808 of a tensor of 4"),
         ("y = MaxPool<kernel_shape=[2,-2]>(x)", W, r"kernel_shape \[2, -2\]"),
     ],
 )
@@ -58,4 +62,4 @@ def test_what_contradicts_itself_is_named_with_its_node(body: str, w: np.ndarray
     model = graph(body, w=w, b=B)
     next(iter(model.graph)).name = "one"
     with pytest.raises(ModelError, match=rf"^node 'one' \(\w+\): .*{fact}"):
-        check_convolutions(model.graph)
+        check_contradictions(model.graph)

@@ -1,4 +1,4 @@
-"""Functions called like an operator of ONNX, with fewer inputs, never reach onnxruntime, which they would end."""
+"""Attributes of no type or of no function, and functions called like an operator of ONNX, are refused when read."""
 
 import onnx
 import onnx_ir as ir
@@ -38,3 +38,31 @@ def test_a_namesake_within_a_function_is_refused() -> None:
     assert isinstance(ir.serde.deserialize_model(model), ir.Model)
     with pytest.raises(ModelError, match=r"own\.Sub takes 1 inputs"):
         graphs.load(model.SerializeToString())
+
+
+def with_attribute(attribute: onnx.AttributeProto, *, in_function: bool) -> bytes:
+    model = onnx.ModelProto.FromString(content("Mine", "x"))
+    node = model.functions[0].node[0] if in_function else model.graph.node[1]
+    node.op_type = "Elu"
+    node.attribute.append(attribute)
+    if in_function:
+        model.functions[0].attribute.append("steepness")
+        model.graph.node[0].attribute.append(onnx.helper.make_attribute("steepness", 0.5))
+    return model.SerializeToString()
+
+
+REFERENCE = onnx.AttributeProto(name="alpha", type=onnx.AttributeProto.FLOAT, ref_attr_name="steepness")
+
+
+def test_a_reference_is_right_in_a_function_alone() -> None:
+    assert len(graphs.load(with_attribute(REFERENCE, in_function=True)).functions) == 1
+    with pytest.raises(
+        ModelError, match="its attribute 'alpha' refers to a function, and it stands in none; set it and"
+    ):
+        graphs.load(with_attribute(REFERENCE, in_function=False))
+
+
+@pytest.mark.parametrize("in_function", [False, True])
+def test_an_attribute_of_no_type_is_refused(in_function: bool) -> None:
+    with pytest.raises(ModelError, match="its attribute 'alpha' has no type; set it and export again"):
+        graphs.load(with_attribute(onnx.AttributeProto(name="alpha"), in_function=in_function))

@@ -1,27 +1,36 @@
-"""What ONNX asks of a convolution's weights and attributes, and onnxruntime looks at only when the node runs.
+"""Numbers of a node that contradict each other or its tensors, where onnxruntime sees that only when the node runs.
 
-The rewrites and the plan compute with these numbers before anything runs, so they are checked beforehand.
+The rewrites and the plan compute with these numbers before anything runs, so they are checked beforehand: weights,
+groups and windows of convolutions and pools, and the axes of all operators.
 """
 
 import onnx_ir as ir
 
 from quantseg.errors import ModelError
-from quantseg.graph.edit import input_at, static_shape
+from quantseg.graph.edit import input_at, rank, static_shape
 
 _WINDOWED = ("Conv", "ConvTranspose", "AveragePool", "MaxPool", "LpPool", "MaxUnpool")
 
 
-def check_convolutions(graph: ir.Graph) -> None:
-    """Raises ModelError for a convolution or a pool of the graph whose numbers contradict each other. Needs shapes."""
+def check_contradictions(graph: ir.Graph) -> None:
+    """Raises ModelError for a node of the graph whose numbers contradict each other. Needs inferred shapes."""
     for node in graph:
-        if node.domain == "" and node.op_type in _WINDOWED:
-            fault = _fault(node)
+        if node.domain == "":
+            fault = _axis_fault(node) or (_window_fault(node) if node.op_type in _WINDOWED else None)
             if fault is not None:
                 raise ModelError(f"node {node.name!r} ({node.op_type}): {fault}; export the model again")
 
 
-def _fault(node: ir.Node) -> str | None:
-    """What is wrong with the node, None for nothing that can be seen here."""
+def _axis_fault(node: ir.Node) -> str | None:
+    """An axis that the first input does not have; one axis more is right where an operator splits or adds axes."""
+    axis, axes = node.attributes.get("axis"), rank(input_at(node, 0))
+    if axis is None or axis.type != ir.AttributeType.INT or axes is None or -axes - 1 <= axis.as_int() <= axes:
+        return None
+    return f"axis {axis.as_int()} of a tensor of {axes}"
+
+
+def _window_fault(node: ir.Node) -> str | None:
+    """What is wrong with a convolution or pool, None for nothing that can be seen here."""
     weight = static_shape(input_at(node, 1)) if node.op_type in ("Conv", "ConvTranspose") else None
     if weight is not None:
         fault = _weight_fault(node, weight)
