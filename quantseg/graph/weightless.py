@@ -7,7 +7,7 @@ type and shape; small constants stay, since shapes are computed from them. onnx-
 import onnx
 import onnx_ir as ir
 
-from quantseg.errors import ModelError
+from quantseg.errors import ModelError, first_line
 
 _SMALL = 1024
 """Most bytes of a constant that stays in the weightless model: shapes, axes and scales do, weights do not."""
@@ -43,7 +43,7 @@ def check(model: ir.Model, *, full: bool = False) -> None:
     try:
         onnx.checker.check_model(proto, full_check=full)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        raise ModelError(f"is not a valid ONNX graph ({_first_line(error)}); export it again") from error
+        raise ModelError(f"is not a valid ONNX graph ({first_line(error)}); export it again") from error
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -54,7 +54,7 @@ def infer_shapes(model: ir.Model) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(weightless(model), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise ModelError(f"states shapes that contradict its nodes ({_first_line(error)}); export it again") from error
+        raise ModelError(f"states shapes that contradict its nodes ({first_line(error)}); export it again") from error
     found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:
         for value in node.outputs:
@@ -63,7 +63,3 @@ def infer_shapes(model: ir.Model) -> None:
                 value.type = ir.serde.deserialize_type_proto_for_type(kind) or value.type
                 shape = ir.serde.deserialize_type_proto_for_shape(kind)
                 value.shape = value.shape if shape is None else shape  # a shape of rank 0 is false
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
