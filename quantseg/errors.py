@@ -27,6 +27,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def text_of(error: Exception) -> str:
+    """What another library's error says.
+
+    A text that quotes bytes of a file, and so is not UTF-8, comes from a C library as a UnicodeDecodeError.
+    """
+    return error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what another library's error says; its type, where it says nothing."""
+    return (text_of(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class QuantSegError(Exception):
     """Base class of all errors that the user can fix. Bugs raise ordinary Python exceptions instead."""
 

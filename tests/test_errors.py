@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantseg import errors
-from quantseg.errors import DataError, ModelError, QuantSegError, printable, shortened
+from quantseg.errors import DataError, ModelError, QuantSegError, first_line, printable, shortened, text_of
 
 ANY = st.text(st.characters())
 """Surrogates too, as in names of files that are no UTF-8."""
@@ -98,6 +98,15 @@ def test_a_long_message_keeps_its_file_and_its_remedy() -> None:
 def test_a_long_message_is_cut_only_once() -> None:
     text = str(DataError("x" * 5000))
     assert str(DataError(text)) == text
+
+
+def test_what_a_library_says_is_one_line_even_where_it_is_no_text() -> None:
+    with pytest.raises(UnicodeDecodeError) as caught:
+        b"bad name \xba in\nnode".decode()
+    assert text_of(caught.value) == "bad name \ufffd in\nnode"
+    assert first_line(caught.value) == "bad name \ufffd in"
+    assert first_line(ValueError("\n one\ntwo")) == "one"
+    assert first_line(KeyError()) == "KeyError"
 
 
 def test_all_errors_are_of_the_tool() -> None:

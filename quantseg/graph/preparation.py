@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
-from quantseg.errors import ModelError, PlanError
+from quantseg.errors import ModelError, PlanError, first_line
 from quantseg.graph import check, infer_shapes, make_unique
 from quantseg.graph.contradictions import check_contradictions
 from quantseg.graph.declarations import Runs, fill_from_run
@@ -93,8 +93,9 @@ def _inline_functions(model: ir.Model) -> None:
     try:
         InlinePass()(model)
     except (ir.passes.InvariantError, LookupError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"its local functions cannot be inlined ({reason}); export it without them") from error
+        raise ModelError(
+            f"its local functions cannot be inlined ({first_line(error)}); export it without them"
+        ) from error
 
 
 def _correct_constants(model: ir.Model) -> None:

@@ -7,7 +7,7 @@ type and shape; small constants stay, since shapes are computed from them. onnx-
 import onnx
 import onnx_ir as ir
 
-from quantseg.errors import ModelError
+from quantseg.errors import ModelError, first_line
 from quantseg.files import limits
 
 _SMALL = 1024
@@ -45,7 +45,7 @@ def check(model: ir.Model, *, full: bool = False) -> None:
     try:
         onnx.checker.check_model(proto, full_check=full)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        raise ModelError(f"is not a valid ONNX graph ({_first_line(error)}); export it again") from error
+        raise ModelError(f"is not a valid ONNX graph ({first_line(error)}); export it again") from error
 
 
 def _set_aside_deprecated(proto: onnx.ModelProto) -> None:
@@ -69,7 +69,7 @@ def infer_shapes(model: ir.Model) -> None:
         if _elements_of_vectors(inferred.graph) <= limits.VECTORS:
             inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise ModelError(f"states shapes that contradict its nodes ({_first_line(error)}); export it again") from error
+        raise ModelError(f"states shapes that contradict its nodes ({first_line(error)}); export it again") from error
     found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
     for node in model.graph:
         for value in node.outputs:
@@ -87,7 +87,3 @@ def _elements_of_vectors(graph: onnx.GraphProto) -> int:
     """
     shapes = (i.type.tensor_type.shape.dim for i in (*graph.input, *graph.value_info, *graph.output))
     return sum(dims[0].dim_value for dims in shapes if len(dims) == 1)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from quantseg.errors import ModelError
+from quantseg.errors import ModelError, text_of
 from quantseg.files import limits
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.deadlines import DEADLINES
@@ -36,6 +36,7 @@ _ERRORS = (
     native.RuntimeException,
     MemoryError,
     RuntimeError,
+    UnicodeDecodeError,
 )
 _EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 """Session option: the folder of the external data of a model that is given as bytes."""
@@ -198,6 +199,6 @@ def _one_line(model: str, fact: str, remedy: str) -> Iterator[None]:
         yield
     except _ERRORS as error:
         # "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for Conv(1) node …"
-        reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
+        reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text_of(error))
         shortened = textwrap.shorten(reason, 300, placeholder=" …")
         raise ModelError(f"{model}: onnxruntime {fact} ({shortened}); {remedy}") from error

@@ -164,3 +164,13 @@ def test_what_onnxruntime_opens_passes(tmp_path: Path) -> None:
     check_opens(ADD.SerializeToString())
     (tmp_path / "m.onnx").write_bytes(ADD.SerializeToString())
     check_opens(tmp_path / "m.onnx")
+
+
+def test_bytes_that_onnxruntime_quotes_are_one_line() -> None:
+    """An error that quotes them is no UTF-8, so that it comes as a UnicodeDecodeError."""
+    model = onnx.parser.parse_model(
+        opened("(float[1,1,2,2] x, float[4] s) => (float[1,1,4,4] y) { y = Resize(x, , s) }")
+    )
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("mode", b"near\xba"))
+    with pytest.raises(ModelError, match=r"cannot open it \(.*near\ufffd.*\); check it with onnx\.checker"):
+        check_opens(model.SerializeToString())
