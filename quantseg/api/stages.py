@@ -4,6 +4,7 @@ The public functions and the command line are composed of these, so that report,
 exactly the model that `quantize` writes with the same options.
 """
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,14 +41,13 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
     data: if arrays, they tell an open height and width.
     """
     fusing, without = options.target.fusing, options.target.without
+    run = functools.partial(fed.run_once, runtime=options.context().runtime)
     if isinstance(model, FloatModel):
         fused = None if fusing is None else fusing.activations
         given = model.with_inputs(options.inputs)
         if (model.prepared.fused, model.prepared.without) == (fused, without):
             return given
-        again = read_float_model(
-            model.source, fusing=fusing, without=without, run=fed.run_once, check_opens=check_opens
-        )
+        again = read_float_model(model.source, fusing=fusing, without=without, run=run, check_opens=check_opens)
         return replace(given, prepared=again.prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
@@ -55,7 +55,7 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
         replace(RecipeSource.of(recipe, options.inputs), shape=array_shape(data)),
         fusing=fusing,
         without=without,
-        run=fed.run_once,
+        run=run,
         check_opens=check_opens,
     )
 

@@ -27,6 +27,7 @@ FLAGS = {
     "json=": "--json",
     "labels=True": "--labels",
     "latency_first=True": "--latency-first",
+    "masks=False": "--no-masks",
     "max_class_drop=": "--max-class-drop",
     "max_iou_drop=": "--max-iou-drop",
     "per_channel=False": "--per-tensor",

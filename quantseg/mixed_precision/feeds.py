@@ -73,11 +73,13 @@ def benchmark_models(
         return benchmark(files, feeds, runtime=runtime, threads=threads, turns=turns, track=context.track)
 
 
-def run_once(model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str]) -> list[NDArray[Any]]:
+def run_once(
+    model: ir.Model, inputs: Sequence[TensorSpec], names: Sequence[str], runtime: Runtime = DEFAULT
+) -> list[NDArray[Any]]:
     """The named tensors of one run on random inputs. Raises ModelError where the runtime does not run the model."""
     with (
         graph.as_session_source(graph.expose(model, names)) as source,
-        closing(DEFAULT.open(source, threads=1, spinning=False)) as session,
+        closing(runtime.open(source, threads=1, spinning=False)) as session,
     ):
         return session.run(random_feeds(inputs), names)
 

@@ -60,12 +60,12 @@ def renamed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model and images whose names are hostile, one of them no Unicode."""
+    """A folder with a model and images whose names are hostile."""
     folder = tmp_path_factory.mktemp("strangers")
     onnx.save(renamed(models.unet(base=4, depth=1, classes=CLASSES, size=SIZE)), folder / "evil\x1b[2J\n|<b>$x$.onnx")
     for part, most in (("images", 256), ("masks", CLASSES)):
         (folder / "data" / part).mkdir(parents=True)
-        for number, stem in enumerate((b"\x1b[31m|<b>[x](y)\nINTRUDER", "\u202e$a$".encode(), b"\xff`c`", b"plain")):
+        for number, stem in enumerate((b"\x1b[31m|<b>[x](y)\nINTRUDER", "\u202e$a$".encode(), b"`c`", b"plain")):
             shape = (SIZE, SIZE, 3) if most == 256 else (SIZE, SIZE)
             pixels = np.random.default_rng(number).integers(0, most, shape, np.uint8)
             Image.fromarray(pixels).save(folder / "data" / part / os.fsdecode(stem + b".png"))
@@ -180,7 +180,7 @@ def test_report(quantseg: Command, model: Path, data: tuple[object, ...], tmp_pa
     (page,) = place.glob("*/index.html")
     text = check_page(page)
     assert "\\x1b[31mred\\u202e <i>|$a_1$" in text
-    assert "\\udcff`c`.png" in text
+    assert "`c`.png" in text
     check_page(place / "index.html")
     (link,) = (link for link in Page((place / "index.html").read_text(encoding="utf-8")).links if "index" in link)
     assert (place / os.fsdecode(unquote_to_bytes(link))).samefile(page)

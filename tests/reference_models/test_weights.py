@@ -34,6 +34,8 @@ MODELS = (
 # What may still run in float: enlarging the logits behind the last convolution, where rounding costs accuracy and
 # integers save nothing.
 FLOAT = {name: {"Resize"} for name in ("pspnet", "fpn", "deeplabv3plus")}
+# Indices of a pooling are of its float input: rounding makes ties, and another pixel wins.
+FLOAT["segnet"] = {"Conv", "MaxPool", "MaxUnpool"}
 
 
 def session(model, *, unsigned_weights=False):

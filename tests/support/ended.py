@@ -44,6 +44,11 @@ class Ended:
         return tuple(line for line in self.err.splitlines() if not line.startswith("note: "))
 
 
+def heeding_interrupts() -> None:
+    """Run in a command before it starts: Ctrl-C ends it, also below a process of the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def ended(
     words: Sequence[object],
     number: signal.Signals | None,
@@ -61,7 +66,13 @@ def ended(
     command = [sys.executable, *python, *map(str, words)]
     began = time.monotonic()
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeding_interrupts,
     )
     _until_guarded(process)
     ready = time.monotonic()
