@@ -68,7 +68,7 @@ def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options
 
     partial = target.with_name(f"{target.name}.partial")
     ending.what_remains(lambda: printable(f"the same command continues from {partial}") if partial.exists() else None)
-    loaded = api.load(model, source, data=data)
+    loaded = api.load(model, source, data=data, options=options)
     return api.calibrate(loaded, data, partial=partial, options=options).calibration
 
 
