@@ -116,7 +116,7 @@ def processor_time(process: "subprocess.Popen[str]") -> float:
 
 
 def _until_guarded(process: "subprocess.Popen[str]") -> None:
-    """Waits until the process handles SIGTERM and SIGHUP, which Python by itself does not: till then, none is answered."""
+    """Waits until the process handles SIGTERM and SIGHUP, which Python by itself does not: before, none is answered."""
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         for line in status.read_text().splitlines() if status.exists() else ():
