@@ -1,4 +1,4 @@
-"""quantseg report without a model: reports on every reference model, compared with onnxruntime's quantizer."""
+"""quantseg report without a model: reports on every reference model, compared with other quantizers."""
 
 import functools
 import os
@@ -31,21 +31,21 @@ DEFAULT_ROOT = Path("data")
 
 @dataclass(frozen=True)
 class Shown:
-    """Options shared by all reports of one command. peer: whether onnxruntime's quantizer is compared."""
+    """Options shared by all reports of one command. peer, openvino: as in Reporting."""
 
     output: Path
     rounds: int
     images: bool
     masks: bool
     peer: bool
+    openvino: bool
 
 
 def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
     """Makes a report on every reference model, and the table of all. root: the folder of the data sets, by name.
 
-    The default effort is fast, to be comparable with onnxruntime's quantizer. A model whose data set is missing is
-    evaluated on synthetic blood smears, by agreement only, with a note in its report. Raises DataError where a given
-    root is missing or holds none of the data sets.
+    A model whose data set is missing is evaluated on synthetic blood smears, by agreement only, with a note in its
+    report. Raises DataError where a given root is missing or holds none of the data sets.
     """
     from quantseg import api
     from quantseg.data import Address
@@ -58,10 +58,8 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
         data_of,
         reference_models,
     )
-    from quantseg.refinement.levels import FAST
 
     models, root = reference_models(), _root(root, tuple(DATA_SETS))
-    options = replace(options, effort=options.effort or FAST)
     made: list[Report] = []
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         drawn = Path(folder)
@@ -76,7 +74,7 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
             told = replace(parts.reporting(model, how), images=how.images and parts.data == CELLS)
             made.append(make_report(how.output / name, given, named, parts.judged, told))
-    if how.peer:
+    if how.peer or how.openvino:
         _show(made)
     return made
 
@@ -112,7 +110,7 @@ class _Parts:
         note = self.note
         if note is None and self.judged(model.recipe, model.inputs).load(0).mask is None:
             note = "without its masks: agreement only, no accuracy"
-        return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer)
+        return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer, openvino=how.openvino)
 
 
 def _parts(data: str | None, root: "Address | None", drawn: Path, limit: int, how: Shown) -> _Parts:

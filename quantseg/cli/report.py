@@ -57,14 +57,16 @@ def report(
             show_default=False,
         ),
     ] = None,
+    openvino: Annotated[bool, typer.Option("--openvino", help="Stand NNCF in OpenVINO beside, too.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     json: Json = None,
 ) -> None:
     """Quantise a model, evaluate it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html.
 
-    Without a model: reports on all reference models, at --effort fast, compared with onnxruntime's quantizer.
+    Without a model: reports on all reference models, compared with onnxruntime's quantizer.
     """
     from quantseg.errors import CalibrationError, DataError
+    from quantseg.evaluation.tool_comparison import require_openvino
     from quantseg.files import check_writable, write_json
     from quantseg.report import check_places, write_index
 
@@ -72,12 +74,14 @@ def report(
     beside = model is None if peer is None else peer
     if model is not None and data is None:
         raise DataError("no images: give a folder with --data")
-    if beside and calibration is not None:
-        raise CalibrationError("onnxruntime's quantizer calibrates on images; give --calib, not --calibration")
+    if (beside or openvino) and calibration is not None:
+        raise CalibrationError("other quantizers calibrate on images; give --calib, not --calibration")
+    if openvino:
+        require_openvino()
     check_places(output, None if model is None else name or model.stem)
     if json is not None:
         check_writable(json, taken=[] if model is None else [model])
-    how = Shown(output, rounds, images, masks, beside)
+    how = Shown(output, rounds, images, masks, beside, openvino)
     if model is None:
         made = reference_reports(source, options, how, data)
     else:
@@ -124,5 +128,5 @@ def _one(
         given = api.calibrate(loaded, calib or data, options=options)
     else:
         given = stages.with_file(loaded, calibration, options)
-    told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer)
+    told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer, openvino=how.openvino)
     return make_report(place, given, replace(options, masks=how.masks), data, told)

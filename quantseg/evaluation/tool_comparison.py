@@ -139,9 +139,9 @@ def compare_tools(
     DataError for our own models.
     """
     threads, track = context.threads, context.track
-    compared = {entry.key: _judged(entry, model, data, context) for entry in entries}
+    compared = {entry.key: judge(entry, model, data, context) for entry in entries}
     alive = {e.key: e.model.path for e in entries if e.model.path is not None and compared[e.key].failed is None}
-    runtimes = {entry.key: _runtime(entry, context) for entry in entries}
+    runtimes = {entry.key: runtime_of(entry, context) for entry in entries}
     own = data.load(0).feeds(model.input.name)
     feeds = {
         e.key: own if e.taken is None else e.taken.dataset.load(0).feeds(e.taken.input.name)
@@ -201,15 +201,18 @@ def format_name(qformat: str) -> str:
     return _FORMAT_NAMES.get(qformat, qformat)
 
 
-def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> ComparedModel:
-    """Evaluates one entry: the compared model with its evaluation, or with the reason why there is none."""
+def judge(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> ComparedModel:
+    """Evaluates one entry: the compared model with its evaluation, or with the reason why there is none.
+
+    Raises ModelError for our own models.
+    """
     found = ComparedModel(entry.name, runtime=entry.runtime, failed=entry.model.failed)
     if entry.model.path is None:
         return found
     if entry.name in (ONNXRUNTIME, QUANTSEG) or entry.name.startswith(f"{QUANTSEG} "):
         found = replace(found, sums=verdict_of(entry.model.path))
     try:
-        runtimes = context.runtime, _runtime(entry, context)
+        runtimes = context.runtime, runtime_of(entry, context)
         pair = Pair(model.source, entry.model.path, runtimes, context.threads, entry.taken)
         return replace(found, evaluation=evaluate_pair(pair, data, model.recipe, context))
     except ModelError as error:
@@ -218,7 +221,7 @@ def _judged(entry: Entry, model: FloatModel, data: Dataset, context: Context) ->
         return replace(found, failed=_reason(error, model.source))
 
 
-def _runtime(entry: Entry, context: Context) -> Runtime:
+def runtime_of(entry: Entry, context: Context) -> Runtime:
     """The runtime of an entry; the context's own if it is that one, for its time limit."""
     return context.runtime if entry.runtime == context.runtime.name else RUNTIMES[entry.runtime]
 

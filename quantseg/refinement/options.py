@@ -71,6 +71,7 @@ class ReportWords(Words, total=False):
     rounds: int
     images: bool
     peer: bool
+    openvino: bool
     int8_model: Path | None
     dataset: str | None
     note: str | None

@@ -5,7 +5,7 @@ of all reports shows, rendering.py makes HTML and Markdown, writing.py writes th
 """
 
 from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on
-from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
+from quantseg.report.content import FLOAT, INT8, NNCF, PEER, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.index import comparison_tables, remarks
 from quantseg.report.plan import PlanSummary, summarise_plan
@@ -17,6 +17,7 @@ from quantseg.report.writing import check_places, write_index, write_report
 __all__ = [
     "FLOAT",
     "INT8",
+    "NNCF",
     "PEER",
     "JudgedData",
     "Measuring",

@@ -15,11 +15,11 @@ from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.model_files import taken
 from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
-from quantseg.evaluation.tool_comparison import PeerModel, peer_calibrator, peer_model
+from quantseg.evaluation.tool_comparison import Entry, judge, nncf_model, peer_calibrator, peer_model, runtime_of
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file, digest
 from quantseg.quantization.writing import QuantizedModel
-from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
+from quantseg.report.content import FLOAT, INT8, NNCF, PEER, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
@@ -39,14 +39,15 @@ class Reporting:
     """Options of a report. name: None means the model's name.
 
     rounds: of timing. images: whether images are shown. peer: whether onnxruntime's quantizer is compared.
-    int8_model: a path to write the int8 model to as well. dataset, note: as `data` and `note` of Report. commands: the
-    command lines that made the report.
+    openvino: whether NNCF's, in OpenVINO, is too. int8_model: a path to write the int8 model to as well. dataset, note:
+    as `data` and `note` of Report. commands: the command lines that made the report.
     """
 
     name: str | None = None
     rounds: int = 5
     images: bool = True
     peer: bool = False
+    openvino: bool = False
     int8_model: Path | None = None
     dataset: str | None = None
     note: str | None = None
@@ -57,7 +58,7 @@ class Reporting:
 class Subject:
     """The models of a report. model: the float model, from a file. made: our int8 model, written to the file `int8`.
 
-    calibration: what `made` was calibrated on. peer: the model of onnxruntime's quantizer, if it is compared.
+    calibration: what `made` was calibrated on. peers: the models of the other quantizers that are compared.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Subject:
     int8: Path
     made: QuantizedModel
     calibration: Calibration
-    peer: PeerModel | None = None
+    peers: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,23 @@ def report_on(
     with as_file(given.model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         model, name = replace(given.model, source=path), how.name or path.stem
         target = made.save(how.int8_model or Path(folder) / f"{name}.int8.onnx")
-        peer = None
+        peers = list[Entry]()
         if how.peer and given.images is not None:
             place = Path(folder) / f"{name}.onnxruntime.onnx"
-            peer = peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat)
+            peers.append(
+                Entry(PEER, peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat))
+            )
             settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
+        if how.openvino and given.images is not None:
+            place = Path(folder) / f"{name}.nncf.xml"
+            peers.append(Entry(NNCF, nncf_model(model, context, place), "openvino"))
         judged = JudgedData(images(model.recipe, model.inputs), taken(made, model, images), how.dataset, how.note)
-        subject = Subject(name, model, target, made, given.calibration, peer)
+        subject = Subject(name, model, target, made, given.calibration, tuple(peers))
         return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
 
 
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
-    """Evaluates, times and profiles the float and the int8 model, and the peer's model if there is one.
+    """Evaluates, times and profiles the float and the int8 model, and the peers' models.
 
     Raises ModelError and DataError as the measurements do.
     """
@@ -131,19 +137,19 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     shown = _images_of(pair, judged, recipe, evaluation) if how.images else ()
     source = model.source
     assert isinstance(source, Path)
-    peer = subject.peer
-    models = {FLOAT: source, INT8: int8_model}
-    if peer is not None and peer.path is not None:
-        models[PEER] = peer.path
+    peers = tuple(_peer(entry, model, data, context) for entry in subject.peers)
+    files = {entry.name: entry.model.path for entry, peer in zip(subject.peers, peers, strict=True) if not peer.failed}
+    models = {FLOAT: source, INT8: int8_model} | {name: path for name, path in files.items() if path is not None}
+    runtimes = dict.fromkeys(models, runtime) | {e.name: runtime_of(e, context) for e in subject.peers}
     own = data.load(0).feeds(model.input.name)
     feeds = dict.fromkeys(models, own)
     if judged.taken is not None:
         feeds[INT8] = judged.taken.dataset.load(0).feeds(judged.taken.input.name)
-    timings = benchmark(models, feeds, runtime=runtime, threads=threads, turns=Turns(rounds=how.rounds), track=track)
+    timings = benchmark(models, feeds, runtime=runtimes, threads=threads, turns=Turns(rounds=how.rounds), track=track)
 
     def profile() -> dict[str, tuple[ExecutedNode, ...]]:
         return {
-            label: runtime.executed(path, feeds[label], threads=threads, runs=PROFILE_RUNS)
+            label: runtimes[label].executed(path, feeds[label], threads=threads, runs=PROFILE_RUNS)
             for label, path in models.items()
         }
 
@@ -163,18 +169,17 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         images=shown,
         provenance={**how.settings, **_images(subject.calibration, data), "threads": str(threads), **_machine()},
         commands=tuple(how.commands),
-        peer=None if peer is None else _peer(peer, model, data, context),
+        peers=peers,
         data=judged.data,
         note=judged.note,
         sums=verdict_of(int8_model),
     )
 
 
-def _peer(peer: PeerModel, model: FloatModel, data: Dataset, context: Context) -> Peer:
-    if peer.path is None:
-        return Peer(failed=peer.failed)
-    pair = Pair(model.source, peer.path, (context.runtime, context.runtime), context.threads)
-    return Peer(_model_file(peer.path), evaluate_pair(pair, data, model.recipe, context))
+def _peer(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> Peer:
+    judged = judge(entry, model, data, context)
+    path = None if judged.failed else entry.model.path
+    return Peer(entry.name, None if path is None else _model_file(path), judged.evaluation, judged.failed)
 
 
 def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evaluation) -> tuple[ReportImage, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.tool_comparison import NNCF as _NNCF
 from quantseg.evaluation.tool_comparison import ONNXRUNTIME
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
@@ -19,7 +20,9 @@ from quantseg.simulation.saturation import ExactnessVerdict
 
 FLOAT = "float"
 INT8 = "int8"
-PEER = ONNXRUNTIME
+PEER, NNCF = ONNXRUNTIME, _NNCF
+PEERS = (PEER, NNCF)
+"""The other quantizers, in the order of tables."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,12 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Peer:
-    """The model that onnxruntime's quantizer makes of the same float model. evaluation: against the float model.
+    """The model that another quantizer makes of the same float model. evaluation: against the float model.
 
-    failed: why there is no such model; the other fields are then None.
+    name: of the quantizer, PEER or NNCF. failed: why there is no such model; the other fields are then None.
     """
 
+    name: str = PEER
     model: ModelFile | None = None
     evaluation: Evaluation | None = None
     failed: str | None = None
@@ -45,11 +49,11 @@ class Peer:
 
 @dataclass(frozen=True)
 class Report:
-    """The measurements of one quantised model. Mappings and rows of `latency` are keyed FLOAT, INT8 and PEER.
+    """The measurements of one quantised model. Mappings and rows of `latency` are keyed FLOAT, INT8 and a peer's name.
 
     convolutions: the convolutions that each model ran, the slowest first. roofs: the roofline they are compared with.
-    peer: the other quantizer's model, if it was compared. data: the data set of the images, if known. note: a caveat to
-    read before the figures. ranges: the tensors with the lowest estimated SQNR, the worst first. images: the images
+    peers: the other quantizers' models, if compared. data: the data set of the images, if known. note: a caveat to read
+    before the figures. ranges: the tensors with the lowest estimated SQNR, the worst first. images: the images
     with the lowest agreement, the worst first. sums: on which processors the int8 model's integer sums are exact.
     provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
     made the report.
@@ -68,7 +72,7 @@ class Report:
     images: tuple[ReportImage, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
-    peer: Peer | None = None
+    peers: tuple[Peer, ...] = ()
     data: str | None = None
     note: str | None = None
     sums: ExactnessVerdict | None = None
@@ -88,7 +92,7 @@ class Report:
             agreement=self.evaluation.agreement,
             float_iou=scores[0].mean_iou if scores[0] else None,
             int8_iou=scores[1].mean_iou if scores[1] else None,
-            peer=None if self.peer is None else _peer_summary(self.peer, times.get(PEER)),
+            peers=tuple(_peer_summary(peer, times.get(peer.name)) for peer in self.peers),
             data=self.data,
             note=self.note,
             judged=self.evaluation.judged.note or None,
@@ -112,7 +116,7 @@ class Report:
             "summary": asdict(self.summary),
             "models": {FLOAT: asdict(self.float_model), INT8: asdict(self.int8_model)},
             "evaluation": self.evaluation.to_json(),
-            "peer": None if self.peer is None else _peer_to_json(self.peer),
+            "peers": [_peer_to_json(peer) for peer in self.peers],
             "latency": [asdict(timing) for timing in self.latency],
             "executed": {name: asdict(summary) for name, summary in self.executed.items()},
             "roofline": None if self.roofs is None else _roofline_to_json(self.roofs, self.convolutions),
@@ -128,6 +132,7 @@ def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:
     evaluation = peer.evaluation
     scores = None if evaluation is None else evaluation.int8_scores
     return PeerSummary(
+        peer.name,
         bytes=None if peer.model is None else peer.model.size,
         ms=None if timing is None else timing.median_ms,
         agreement=None if evaluation is None else evaluation.agreement,
@@ -138,6 +143,7 @@ def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:
 
 def _peer_to_json(peer: Peer) -> dict[str, Any]:
     return {
+        "name": peer.name,
         "model": None if peer.model is None else asdict(peer.model),
         "evaluation": None if peer.evaluation is None else peer.evaluation.to_json(),
         "failed": peer.failed,

@@ -1,4 +1,4 @@
-"""The index: a table of all reports, and the tool comparison of those that include onnxruntime's quantizer.
+"""The index: a table of all reports, and the tool comparison of those that include other quantizers.
 
 A column is a line in a table below. The HTML page shows all columns in one table, under the names of their groups; text
 output, 100 characters wide, is split into two tables.
@@ -6,10 +6,12 @@ output, 100 characters wide, is split into two tables.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
+from quantseg.report.content import NNCF, PEER
 from quantseg.report.document import Table
-from quantseg.report.summary import PeerSummary, Summary
+from quantseg.report.summary import Summary
 from quantseg.report.tables import megabytes, milliseconds, percent, points, ratio
 
 TITLE = "Reports"
@@ -18,22 +20,34 @@ TEXT = (
     "Agreement is the mean IoU of the int8 masks with the float masks. mIoU is the int8 model's against the "
     "labels, where there are any, and its change is in points."
 )
-COMPARISON_TITLE = "Beside onnxruntime's quantizer"
+COMPARISON_TITLE = "Beside other quantizers"
 COMPARISON_TEXT = (
-    "Each row is one float model in three forms: float, the int8 model that onnxruntime's own quantizer (ORT) makes, "
-    "and quantseg's (ours), both calibrated on the same images at like settings. mIoU compares each with the "
-    "labels; agreement is the mean IoU of the int8 masks with the float masks; speed is float latency over int8 "
-    "latency, timed in turns."
+    "Each row is one float model in several forms: float, the int8 models of other quantizers (ORT: onnxruntime's own; "
+    "NNCF: run in OpenVINO), and quantseg's (ours), all calibrated on the same images. mIoU compares each with the "
+    "labels; agreement is the mean IoU of the int8 masks with float's masks in onnxruntime; speed is the latency of "
+    "float in onnxruntime over int8 latency, timed in turns."
 )
+SHORT = {PEER: "ORT", NNCF: "NNCF"}
+"""The other quantizers' names in tables, in their order there."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the index. cell: the text of a report's cell."""
+    """One column of the index. cell: the text of a report's cell. peer: the quantizer whose figures it shows."""
 
     group: str
     header: str
     cell: Callable[[Summary], str]
+    peer: str | None = None
+
+
+def _peers(group: str, cell: Callable[[Summary, str], str]) -> tuple[Column, ...]:
+    """A column for each of the other quantizers."""
+    return tuple(Column(group, short, partial(_of, cell, name), name) for name, short in SHORT.items())
+
+
+def _of(cell: Callable[[Summary, str], str], name: str, summary: Summary) -> str:
+    return cell(summary, name)
 
 
 REPORT_COLUMNS = (
@@ -50,20 +64,19 @@ _NAME = REPORT_COLUMNS[0]
 _QUALITY = (
     Column("", "images", lambda s: s.data or ("not its own" if s.note else "given")),
     Column("mIoU", "float", lambda s: percent(s.float_iou)),
-    Column("mIoU", "ORT", lambda s: percent(_peer(s).iou)),
+    *_peers("mIoU", lambda s, name: percent(s.peer(name).iou)),
     Column("mIoU", "ours", lambda s: percent(s.int8_iou)),
-    Column("agreement", "ORT", lambda s: percent(_peer(s).agreement)),
+    *_peers("agreement", lambda s, name: percent(s.peer(name).agreement)),
     Column("agreement", "ours", lambda s: percent(s.agreement)),
 )
 _COST = (
     Column("size", "float", lambda s: megabytes(s.float_bytes)),
-    Column("size", "ORT", lambda s: megabytes(_peer(s).bytes)),
+    *_peers("size", lambda s, name: megabytes(s.peer(name).bytes)),
     Column("size", "ours", lambda s: megabytes(s.int8_bytes)),
     Column("latency", "float", lambda s: milliseconds(s.float_ms)),
-    Column("speed", "ORT", lambda s: ratio(s.peer_speed_ratio)),
+    *_peers("speed", lambda s, name: ratio(s.peer_speed_ratio(name))),
     Column("speed", "ours", lambda s: ratio(s.speed_ratio)),
 )
-COMPARISON_COLUMNS = (_NAME, *_QUALITY, *_COST)
 
 
 def report_table(summaries: Sequence[Summary]) -> Table:
@@ -74,27 +87,29 @@ def report_table(summaries: Sequence[Summary]) -> Table:
 def comparison_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
     """The tool comparison as two tables, accuracy and cost, each at most 100 characters wide as text."""
     return (
-        _table("Accuracy and agreement", (_NAME, *_QUALITY), summaries),
-        _table("Size and latency", (_NAME, *_COST), summaries),
+        _table("Accuracy and agreement", _shown((_NAME, *_QUALITY), summaries), summaries),
+        _table("Size and latency", _shown((_NAME, *_COST), summaries), summaries),
     )
 
 
 def comparison_table(summaries: Sequence[Summary]) -> Table:
     """The tool comparison as one wide table, for HTML; its headers omit the group names, which `groups` gives."""
-    headers = tuple(column.header for column in COMPARISON_COLUMNS)
-    return Table("Float, onnxruntime's quantizer, quantseg", headers, _rows(COMPARISON_COLUMNS, summaries))
+    columns = _shown((_NAME, *_QUALITY, *_COST), summaries)
+    return Table("Float, other quantizers, quantseg", tuple(c.header for c in columns), _rows(columns, summaries))
 
 
-def groups() -> tuple[tuple[str, int], ...]:
+def groups(summaries: Sequence[Summary]) -> tuple[tuple[str, int], ...]:
     """Name and number of columns of each group of `comparison_table`, in order."""
-    return tuple((group, len(list(columns))) for group, columns in groupby(COMPARISON_COLUMNS, lambda c: c.group))
+    columns = _shown((_NAME, *_QUALITY, *_COST), summaries)
+    return tuple((group, len(list(members))) for group, members in groupby(columns, lambda c: c.group))
 
 
 def remarks(summary: Summary) -> tuple[str, ...]:
     """Caveats of a row: which of several outputs was judged, that the images are not of the model's own data set, or
-    that the peer failed and why.
+    that another quantizer failed and why.
     """
-    return tuple(remark for remark in (summary.judged, summary.note, _peer(summary).failed) if remark is not None)
+    failed = (f"{SHORT[peer.name]}: {peer.failed}" for peer in summary.peers if peer.failed is not None)
+    return (*(remark for remark in (summary.judged, summary.note) if remark is not None), *failed)
 
 
 def judged(summaries: Sequence[Summary]) -> tuple[str, ...]:
@@ -102,8 +117,10 @@ def judged(summaries: Sequence[Summary]) -> tuple[str, ...]:
     return tuple(f"{summary.name}: {summary.judged}" for summary in summaries if summary.judged)
 
 
-def _peer(summary: Summary) -> PeerSummary:
-    return summary.peer or PeerSummary()
+def _shown(columns: Sequence[Column], summaries: Sequence[Summary]) -> tuple[Column, ...]:
+    """Without the columns of quantizers that were not compared."""
+    compared = {peer.name for summary in summaries for peer in summary.peers}
+    return tuple(column for column in columns if column.peer is None or column.peer in compared)
 
 
 def _table(caption: str, columns: Sequence[Column], summaries: Sequence[Summary]) -> Table:

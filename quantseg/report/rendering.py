@@ -47,7 +47,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
         "text": index.COMPARISON_TEXT,
         "verdict": comparison_verdict(tuple(beside.values())),
         "table": index.comparison_table(tuple(beside.values())),
-        "groups": index.groups(),
+        "groups": index.groups(tuple(beside.values())),
         "links": _links(beside),
         "remarks": [index.remarks(summary) for summary in beside.values()],
         "figures": figures.comparison(tuple(beside.values())),
@@ -98,8 +98,8 @@ def svg_file(figure: Figure) -> str:
 
 def _by_peer(summaries: Mapping[str, Summary]) -> tuple[dict[str, Summary], dict[str, Summary]]:
     """Splits the reports into those with another quantizer's model and those without."""
-    with_peer = {folder: s for folder, s in summaries.items() if s.peer is not None}
-    return with_peer, {folder: s for folder, s in summaries.items() if s.peer is None}
+    with_peer = {folder: s for folder, s in summaries.items() if s.peers}
+    return with_peer, {folder: s for folder, s in summaries.items() if not s.peers}
 
 
 def _links(summaries: Mapping[str, Summary]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any, get_type_hints
 
 @dataclass(frozen=True)
 class PeerSummary:
-    """The other quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
+    """Another quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
 
+    name: str
     bytes: int | None = None
     ms: float | None = None
     agreement: float | None = None
@@ -21,7 +22,7 @@ class PeerSummary:
 class Summary:
     """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
 
-    peer: the other quantizer's figures, if it was compared. data, note: as in Report. judged: which output was judged,
+    peers: figures of the other quantizers, if compared. data, note: as in Report. judged: which output was judged,
     where there are several.
     """
 
@@ -34,7 +35,7 @@ class Summary:
     agreement: float
     float_iou: float | None
     int8_iou: float | None
-    peer: PeerSummary | None = None
+    peers: tuple[PeerSummary, ...] = ()
     data: str | None = None
     note: str | None = None
     judged: str | None = None
@@ -42,9 +43,9 @@ class Summary:
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":
         """The inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values of another form."""
-        peer = values.get("peer")
-        given = {**values, "peer": None if peer is None else PeerSummary(**_typed(PeerSummary, peer))}
-        return Summary(**_typed(Summary, given))
+        peers = tuple(PeerSummary(**_typed(PeerSummary, peer)) for peer in values.get("peers", ()))
+        own = {name: value for name, value in values.items() if name != "peers"}
+        return Summary(**_typed(Summary, own), peers=peers)
 
     @property
     def size_ratio(self) -> float:
@@ -56,10 +57,13 @@ class Summary:
         """How many times as fast the int8 model is as the float model; below 1 it is slower."""
         return None if self.float_ms is None or self.int8_ms is None else self.float_ms / self.int8_ms
 
-    @property
-    def peer_speed_ratio(self) -> float | None:
-        """How many times as fast the other quantizer's model is as the float model."""
-        ms = None if self.peer is None else self.peer.ms
+    def peer(self, name: str) -> PeerSummary:
+        """The figures of a quantizer; without any where it was not compared."""
+        return next((peer for peer in self.peers if peer.name == name), PeerSummary(name))
+
+    def peer_speed_ratio(self, name: str) -> float | None:
+        """How many times as fast another quantizer's model is as the float model."""
+        ms = self.peer(name).ms
         return None if self.float_ms is None or ms is None else self.float_ms / ms
 
     @property

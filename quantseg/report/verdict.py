@@ -3,38 +3,52 @@
 from collections.abc import Sequence
 from statistics import median
 
-from quantseg.report.content import Report
+from quantseg.report.content import NNCF, PEER, PEERS, Report
 from quantseg.report.document import Headline
-from quantseg.report.summary import Summary
+from quantseg.report.summary import PeerSummary, Summary
 from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio
 
 _ALIKE = 0.05
 """Latencies within 5 % of each other count as equal: that is within a benchmark's spread."""
 
+_TOOLS = {PEER: "onnxruntime's own quantizer", NNCF: "NNCF in OpenVINO"}
+
 
 def verdict(summary: Summary) -> str:
-    """Size, speed and agreement, the change in accuracy if there are labels, and the other quantizer's figures.
+    """Size, speed and agreement, the change in accuracy if there are labels, and the other quantizers' figures.
 
     Which output was judged, where there are several, and a note on the images come last.
     """
     judged = [f"{summary.judged[:1].upper()}{summary.judged[1:]}."] if summary.judged else []
-    return " ".join([_ours(summary), *_peer(summary), *judged, *([f"Note: {summary.note}."] if summary.note else [])])
+    return " ".join(
+        [
+            _ours(summary),
+            *(_peer(summary, peer) for peer in summary.peers),
+            *judged,
+            *([f"Note: {summary.note}."] if summary.note else []),
+        ]
+    )
 
 
 def comparison_verdict(summaries: Sequence[Summary]) -> str:
-    """How often our model beats the other quantizer's, and the medians of both; '' where no report has a peer.
+    """How often our model beats each other quantizer's, and the medians of both; '' where no report has a peer.
 
     Speeds that differ by less than 5 % count as equal.
     """
-    pairs = [(s, s.peer) for s in summaries if s.peer is not None and s.peer.failed is None]
+    return " ".join(filter(None, (_beside(summaries, name) for name in PEERS)))
+
+
+def _beside(summaries: Sequence[Summary], name: str) -> str:
+    pairs = [(s, p) for s in summaries for p in s.peers if p.name == name and p.failed is None]
     closer = [(s.agreement, p.agreement) for s, p in pairs if p.agreement is not None]
-    speeds = [(s.speed_ratio, s.peer_speed_ratio) for s, _ in pairs if s.speed_ratio and s.peer_speed_ratio]
+    ratios = [(s.speed_ratio, s.peer_speed_ratio(name)) for s, _ in pairs]
+    speeds = [(ours, theirs) for ours, theirs in ratios if ours and theirs]
     if not closer or not speeds:
         return ""
     faster, slower = (sum(a > (1 + _ALIKE) * b for a, b in side) for side in (speeds, [p[::-1] for p in speeds]))
     agreements, times = ([median(side) for side in zip(*values, strict=True)] for values in (closer, speeds))
     return (
-        f"Of {len(pairs)} models that both tools quantise, quantseg's masks are the closer to the float model's in "
+        f"Of {len(pairs)} models that {_TOOLS[name]} quantises too, quantseg's masks are the closer to float's in "
         f"{sum(ours > theirs for ours, theirs in closer)}; its model is faster in {faster}, slower in {slower} and "
         f"about as fast in {len(speeds) - faster - slower}. In the median, agreement is {percent(agreements[0])} "
         f"against {percent(agreements[1])}, and speed {ratio(times[0])} against {ratio(times[1])}."
@@ -75,19 +89,16 @@ def headlines(report: Report) -> tuple[Headline, ...]:
     return tuple(shown)
 
 
-def _peer(summary: Summary) -> list[str]:
-    peer = summary.peer
-    if peer is None:
-        return []
+def _peer(summary: Summary, peer: PeerSummary) -> str:
     if peer.failed is not None or peer.bytes is None:
-        return [f"Of the other tool there is no model: {peer.failed}."]
+        return f"Of {_TOOLS[peer.name]} there is no model: {peer.failed}."
     claims = [_size(summary.float_bytes / peer.bytes)]
-    if summary.peer_speed_ratio is not None:
-        claims.append(_speed(summary.peer_speed_ratio))
-    sentence = f"That of onnxruntime's own quantizer is {' and '.join(claims)}"
+    if (speed := summary.peer_speed_ratio(peer.name)) is not None:
+        claims.append(_speed(speed))
+    sentence = f"That of {_TOOLS[peer.name]} is {' and '.join(claims)}"
     if peer.agreement is not None:
         sentence += f", and its masks agree to {percent(peer.agreement)}"
-    return [f"{sentence}." if peer.iou is None else f"{sentence}; its mean IoU is {percent(peer.iou)}."]
+    return f"{sentence}." if peer.iou is None else f"{sentence}; its mean IoU is {percent(peer.iou)}."
 
 
 def _size(times: float) -> str:

@@ -54,8 +54,8 @@ def test_another_tools_model_stands_beside_on_request(
     assert "That of onnxruntime's own quantizer is " in outcome.out
     content = json.loads((tmp_path / "net/report.json").read_text())
     assert [row["name"] for row in content["latency"]] == ["float", "int8", "onnxruntime quantizer"]
-    assert content["peer"]["evaluation"]["images"] == content["evaluation"]["images"] == 3
-    assert content["summary"]["peer"]["agreement"] == content["peer"]["evaluation"]["agreement"]
+    assert content["peers"][0]["evaluation"]["images"] == content["evaluation"]["images"] == 3
+    assert content["summary"]["peers"][0]["agreement"] == content["peers"][0]["evaluation"]["agreement"]
     assert "| net " in (tmp_path / "README.md").read_text()
 
 

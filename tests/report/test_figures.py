@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from quantseg.report import PeerSummary, Summary
+from quantseg.report import NNCF, PEER, PeerSummary, Summary
 from quantseg.report.figures import FIGURES, comparison
 from tests.support.sample_report import bare_report, report
 
@@ -76,12 +76,14 @@ def test_names_with_markup_stay_text():
     assert all(name in words for name in ("<b>&", "$x^{$", '"quoted"'))
 
 
-ROW = Summary("net", 3, 4_000_000, 1_000_000, 50.0, 20.0, 0.943, 0.49, 0.485, PeerSummary(1, 25.0, 0.9, 0.4), "wbc")
+ROW = Summary(
+    "net", 3, 4_000_000, 1_000_000, 50.0, 20.0, 0.943, 0.49, 0.485, (PeerSummary(PEER, 1, 25.0, 0.9, 0.4),), "wbc"
+)
 ROWS = [
     ROW,
-    replace(ROW, name="$x^{$", peer=PeerSummary(failed="it failed")),
-    replace(ROW, name="same", agreement=1.0, peer=PeerSummary(1, 20.0, 1.0, 0.485)),
-    replace(ROW, name="strange", float_iou=None, int8_iou=None, peer=PeerSummary(1, 25.0, 0.0), data=None),
+    replace(ROW, name="$x^{$", peers=(PeerSummary(PEER, failed="it failed"),)),
+    replace(ROW, name="same", agreement=1.0, peers=(PeerSummary(PEER, 1, 20.0, 1.0, 0.485),)),
+    replace(ROW, name="strange", float_iou=None, int8_iou=None, peers=(PeerSummary(PEER, 1, 25.0, 0.0),), data=None),
 ]
 
 
@@ -103,4 +105,15 @@ def test_any_model_alone_can_be_drawn(row):
 
 
 def test_without_another_tool_there_is_no_contest():
-    assert comparison([]) == comparison([replace(ROW, peer=None)]) == ()
+    assert comparison([]) == comparison([replace(ROW, peers=())]) == ()
+
+
+def test_a_second_quantizer_stands_beside_the_first() -> None:
+    both = replace(ROW, peers=(*ROW.peers, PeerSummary(NNCF, 2_000_000, 12.5, 0.95, 0.45)))
+    (figure,) = comparison([both, ROW])
+    assert "Crosses: NNCF, OpenVINO." in figure.caption
+    assert "agreement 90.0 %, 95.0 % and 94.3 %" in figure.alt
+    assert "speed 2.00x, 4.00x and 2.50x" in figure.alt
+    assert "agreement 90.0 %, – and 94.3 %" in figure.alt
+    (alone,) = comparison([ROW])
+    assert "Crosses" not in alone.caption

@@ -11,6 +11,8 @@ from quantseg.data.heads import JudgedOutputs
 from quantseg.errors import DataError, OutputError
 from quantseg.report import (
     INT8,
+    NNCF,
+    PEER,
     Peer,
     PeerSummary,
     Summary,
@@ -24,6 +26,7 @@ from quantseg.report import (
 )
 from quantseg.report.rendering import html_index, markdown_index
 from quantseg.report.sections import sections
+from quantseg.report.tables import terminal
 from quantseg.report.verdict import headlines
 from quantseg.report.writing import read_summary
 from tests.support.sample_report import bare_report, evaluation, executed, peer_report, report
@@ -226,7 +229,7 @@ def contested(tmp_path_factory):
     folder = tmp_path_factory.mktemp("contested")
     write_report(peer_report(name="a_model_with_a_rather_long_name"), folder / "a")
     write_report(peer_report(name="b", data=None, note=NOTE, evaluation=evaluation(labelled=False)), folder / "b")
-    write_report(peer_report(name="c", peer=Peer(failed=FAILED)), folder / "c")
+    write_report(peer_report(name="c", peers=(Peer(failed=FAILED),)), folder / "c")
     write_report(report(name="alone"), folder / "d")
     return folder, [path.read_text(encoding="utf-8") for path in write_index(folder)]
 
@@ -239,8 +242,8 @@ def test_the_index_stands_models_beside_the_other_tools(contested):
     assert len(page.all("caption")) == len(page.all("table")) == 2
     for form in (page.text, markdown.replace("\\<", "<")):
         assert form.index(NOTE) < form.index(FAILED) < form.index("alone")
-    assert json.loads(values)["a"]["peer"]["bytes"] == 1_100_000
-    assert read_summary(folder / "a/report.json").peer.agreement == evaluation().agreement
+    assert json.loads(values)["a"]["peers"][0]["bytes"] == 1_100_000
+    assert read_summary(folder / "a/report.json").peer(PEER).agreement == evaluation().agreement
     assert "(comparison.svg)" in markdown
     assert ElementTree.fromstring(svg).get("role") == "img"
     assert "--paper: #" in svg
@@ -293,9 +296,9 @@ def test_whole_numbers_are_figures_too(tmp_path):
                 ("agreement", None),
                 ("agreement", float("nan")),
                 ("float_iou", float("inf")),
-                ("peer", 3),
-                ("peer", {"bytes": 0}),
-                ("peer", {"bytes": "a\nb"}),
+                ("peers", 3),
+                ("peers", [{"name": PEER, "bytes": 0}]),
+                ("peers", [{"name": PEER, "bytes": "a\nb"}]),
                 ("note", ["a"]),
                 ("more", 1),
             )
@@ -320,8 +323,8 @@ def test_a_stranger_among_the_reports_is_named(text, tmp_path):
         {"agreement": None},
         {"agreement": 1e300},
         {"note": ["x"]},
-        {"peer": {"agreement": "high"}},
-        {"peer": 7},
+        {"peers": [{"name": PEER, "agreement": "high"}]},
+        {"peers": 7},
     ],
 )
 def test_a_report_with_figures_that_are_none_is_named(changes, tmp_path):
@@ -354,10 +357,13 @@ def summary(**changes):
         ({"float_iou": None, "int8_iou": None}, "to 94.3 % (mean IoU)."),
         ({"note": "strange images"}, "Note: strange images."),
         ({"judged": "judged: output 'y', not 'z'"}, "is 49.0 %. Judged: output 'y', not 'z'."),
-        ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "quantizer is 2.0 times smaller and about as fast, and"),
-        ({"peer": PeerSummary(2_000_000, 50.0, 0.9, 0.4)}, "agree to 90.0 %; its mean IoU is 40.0 %."),
-        ({"peer": PeerSummary(2_000_000, 50.0, 0.9)}, "masks agree to 90.0 %."),
-        ({"peer": PeerSummary(failed="it failed (why)")}, "there is no model: it failed (why)."),
+        (
+            {"peers": (PeerSummary(PEER, 2_000_000, 50.0, 0.9, 0.4),)},
+            "quantizer is 2.0 times smaller and about as fast, and",
+        ),
+        ({"peers": (PeerSummary(PEER, 2_000_000, 50.0, 0.9, 0.4),)}, "agree to 90.0 %; its mean IoU is 40.0 %."),
+        ({"peers": (PeerSummary(PEER, 2_000_000, 50.0, 0.9),)}, "masks agree to 90.0 %."),
+        ({"peers": (PeerSummary(PEER, failed="it failed (why)"),)}, "there is no model: it failed (why)."),
     ],
 )
 def test_the_verdict_says_what_was_measured(changes, words):
@@ -370,31 +376,33 @@ def test_the_index_says_which_of_several_outputs_was_judged() -> None:
     rows = {"a": summary(judged="judged: output 'y', not 'z'"), "b": summary()}
     for page in (html_index(rows), markdown_index(rows)):
         assert page.count("judged: output") == 1
-    beside = {"a": replace(rows["a"], peer=PeerSummary(2_000_000, 50.0, 0.9, 0.4))}
+    beside = {"a": replace(rows["a"], peers=(PeerSummary(PEER, 2_000_000, 50.0, 0.9, 0.4),))}
     for page in (html_index(beside), markdown_index(beside)):
         assert page.count("judged: output") == 1
 
 
 def test_the_contest_is_counted_and_its_failures_are_left_out():
     peers = [
-        PeerSummary(1_000_000, 40.0, 0.90),  # ours is closer and faster
-        PeerSummary(1_000_000, 20.5, 0.95),  # theirs is closer, and as fast but for the noise of a benchmark
-        PeerSummary(1_000_000, 10.0, 0.943),  # as close, and theirs is faster
-        PeerSummary(failed="it failed"),
+        PeerSummary(PEER, 1_000_000, 40.0, 0.90),  # ours is closer and faster
+        PeerSummary(PEER, 1_000_000, 20.5, 0.95),  # theirs is closer, and as fast but for the noise of a benchmark
+        PeerSummary(PEER, 1_000_000, 10.0, 0.943),  # as close, and theirs is faster
+        PeerSummary(PEER, failed="it failed"),
         None,
     ]
-    sentence = comparison_verdict([summary(peer=peer) for peer in peers])
+    sentence = comparison_verdict([summary(peers=() if peer is None else (peer,)) for peer in peers])
     assert sentence.startswith(
-        "Of 3 models that both tools quantise, quantseg's masks are the closer to the float model's in 1; "
+        "Of 3 models that onnxruntime's own quantizer quantises too, quantseg's masks are the closer to float's in 1; "
         "its model is faster in 1, slower in 1 and about as fast in 1."
     )
     assert "agreement is 94.3 % against 94.3 %, and speed 2.50x against 2.44x." in sentence
-    assert comparison_verdict([summary(peer=peers[3]), summary()]) == ""
+    assert comparison_verdict([summary(peers=(peers[3],)), summary()]) == ""
 
 
 def test_what_was_not_measured_is_a_dash_in_the_contest():
-    without = summary(peer=PeerSummary(failed="it failed"), float_iou=None, int8_iou=None, note="strange")
-    quality, cost = comparison_tables([without, summary(peer=PeerSummary(2_000_000, 25.0, 0.9, 0.4), data="wbc")])
+    without = summary(peers=(PeerSummary(PEER, failed="it failed"),), float_iou=None, int8_iou=None, note="strange")
+    quality, cost = comparison_tables(
+        [without, summary(peers=(PeerSummary(PEER, 2_000_000, 25.0, 0.9, 0.4),), data="wbc")]
+    )
     assert quality.rows == (
         ("x", "not its own", "–", "–", "–", "–", "94.3 %"),
         ("x", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),
@@ -412,7 +420,9 @@ def test_the_page_of_a_model_shows_the_other_tools_beside_it():
     assert [row[0] for row in shown["Size"].tables[0].rows] == ["float", "int8", "onnxruntime quantizer"]
     assert len(shown["What runs"].tables) == 2
     bare = {section.title: section for section in sections(bare_report())}
-    unlabelled = peer_report(evaluation=evaluation(labelled=False), peer=Peer(evaluation=evaluation(labelled=False)))
+    unlabelled = peer_report(
+        evaluation=evaluation(labelled=False), peers=(Peer(evaluation=evaluation(labelled=False)),)
+    )
     (table,) = next(s for s in sections(unlabelled) if s.title == "Accuracy").tables
     assert table.headers == (*bare["Accuracy"].tables[0].headers, "ORT")
 
@@ -505,9 +515,26 @@ def test_a_figure_that_only_the_agreement_has_stands_alone_in_its_row():
     plain = evaluation()
     between = replace(plain.between, summary={**plain.between.summary, "matched": 0.75})
     seen = replace(plain, between=between)
-    peer = replace(peer_report().peer, evaluation=seen)
+    peer = replace(peer_report().peers[0], evaluation=seen)
     (table,) = next(
-        part for part in sections(peer_report(evaluation=seen, peer=peer)) if part.title == "Accuracy"
+        part for part in sections(peer_report(evaluation=seen, peers=(peer,))) if part.title == "Accuracy"
     ).tables
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["matched"] == ("–", "–", "–", "75.0 %", "–", "75.0 %")
+
+
+def test_the_index_has_columns_for_each_quantizer_that_was_compared():
+    ort = PeerSummary(PEER, 2_000_000, 25.0, 0.9, 0.4)
+    nncf = PeerSummary(NNCF, 2_500_000, 12.5, 0.95, 0.45)
+    rows = [summary(peers=(ort, nncf)), summary(peers=(ort,))]
+    quality, cost = comparison_tables(rows)
+    assert quality.headers[2:] == ("mIoU: float", "ORT", "NNCF", "ours", "agreement: ORT", "NNCF", "ours")
+    assert quality.rows[1][4] == "–"
+    assert cost.rows[0][2:5] == ("2.00 MB", "2.50 MB", "1.00 MB")
+    assert cost.rows[0][-3:] == ("2.00x", "4.00x", "2.50x")
+    for table in (quality, cost):
+        assert max(map(len, terminal(table.headers, table.rows).splitlines())) <= 100
+    assert "Of 1 models that NNCF in OpenVINO quantises too" in comparison_verdict(rows)
+    assert comparison_tables([summary(peers=(nncf,))])[0].headers[2:5] == ("mIoU: float", "NNCF", "ours")
+    page = Page(html_index({"a": rows[0], "b": rows[1]}))
+    assert sum(int(cell["colspan"]) for cell in page.all("th") if "colspan" in cell) == 4 + 3 + 4 + 1 + 3

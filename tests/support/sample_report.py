@@ -125,5 +125,5 @@ def bare_report():
 def peer_report(**changes):
     """A report whose model stands beside the one that onnxruntime's quantizer made."""
     nodes = {PEER: executed(("QLinearConv", "int8", 0.02), ("ConvTranspose", "float", 0.005))}
-    peer = Peer(ModelFile("cells.onnxruntime.onnx", 1_100_000, "ef" * 32), evaluation())
-    return report(**{"peer": peer, "executed": {**report().executed, **nodes}, "data": "cells", **changes})
+    peer = Peer(PEER, ModelFile("cells.onnxruntime.onnx", 1_100_000, "ef" * 32), evaluation())
+    return report(**{"peers": (peer,), "executed": {**report().executed, **nodes}, "data": "cells", **changes})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from quantseg.report.content import FLOAT, INT8, PEER, Report
+from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
 from quantseg.report.tables import megabytes, milliseconds, percent, ratio
@@ -49,8 +49,7 @@ def speed(report: Report) -> Section | None:
 def size(report: Report) -> Section:
     """File sizes of the models."""
     files = {FLOAT: report.float_model, INT8: report.int8_model}
-    if report.peer is not None and report.peer.model is not None:
-        files[PEER] = report.peer.model
+    files |= {peer.name: peer.model for peer in report.peers if peer.model is not None}
     rows = tuple(
         (
             name,
@@ -68,10 +67,13 @@ def execution(report: Report) -> Section | None:
     """The nodes that the runtime executed, by kind: int8, float, boundary, movement, other."""
     if not report.executed:
         return None
-    own = {name: summary for name, summary in report.executed.items() if name != PEER}
+    own = {name: summary for name, summary in report.executed.items() if name in (FLOAT, INT8)}
     tables = [_kinds("Nodes and time", own)]
-    if PEER in report.executed:
-        tables.append(_kinds("Nodes and time of the model of onnxruntime's quantizer", {PEER: report.executed[PEER]}))
+    tables += [
+        _kinds(f"Nodes and time of the model of {peer.name}", {peer.name: report.executed[peer.name]})
+        for peer in report.peers
+        if peer.name in report.executed
+    ]
     text = "A runtime rewrites the graph that it is given. These nodes ran, sorted by the types they ran on."
     left = report.executed[INT8].float_conv_transposes if INT8 in report.executed else 0
     items = [f"The int8 model still runs {left} ConvTranspose in float."] if left else []

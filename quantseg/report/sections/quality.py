@@ -3,6 +3,7 @@
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Legend, Section, Table
 from quantseg.report.figures import FIGURES
+from quantseg.report.index import SHORT
 from quantseg.report.palette import CHANGED, IGNORED, class_colours
 from quantseg.report.tables import NOTHING, Row, decibels, percent, points, title
 
@@ -11,18 +12,18 @@ _THICKER = " In the images, pixels that differ are drawn three pixels wide, so t
 
 
 def accuracy(report: Report) -> Section:
-    """Both models against the labels, and the int8 masks against the float masks; the same for the peer's model."""
+    """Both models against the labels, and the int8 masks against the float masks; the same for the peers' models."""
     e = report.evaluation
     text = f"Over {e.images} images. Agreement compares the int8 masks with the float masks and needs no labels."
     if e.identical:
         text += " The outputs of the two models are identical."
     elif e.sqnr_db is not None:
         text += f" The output's signal to quantisation noise ratio (SQNR) is {decibels(e.sqnr_db)}."
-    peer = None if report.peer is None else report.peer.evaluation
+    peers = [(SHORT[peer.name], peer.evaluation) for peer in report.peers if peer.evaluation is not None]
     if e.judged.note:
         text += f" {e.judged.note[:1].upper()}{e.judged.note[1:]}."
-    if peer is not None:
-        text += " ORT is the model of onnxruntime's own quantizer, made of the same images at like settings."
+    if peers:
+        text += " Beside them stand the models that other quantizers (ORT: onnxruntime's own) make of the same images."
     if e.float_scores is None or e.int8_scores is None:
         headers: tuple[str, ...] = ("figure", "agreement")
         rows: list[Row] = [(title(key), percent(value)) for key, value in e.between.summary.items()]
@@ -34,12 +35,12 @@ def accuracy(report: Report) -> Section:
             (title(key), *_change(real.get(key), int8.get(key)), percent(value))
             for key, value in e.between.summary.items()
         ]
-    if peer is not None and peer.int8_scores is not None:
-        headers = (*headers, "ORT")
-        against = peer.int8_scores.summary
-        rows = [(*row, percent(against.get(key))) for row, key in zip(rows, e.between.summary, strict=True)]
-    if peer is not None:
-        headers = (*headers, "its agreement" if peer.int8_scores else "ORT")
+    for name, peer in peers:
+        if peer.int8_scores is not None:
+            headers = (*headers, name)
+            against = peer.int8_scores.summary
+            rows = [(*row, percent(against.get(key))) for row, key in zip(rows, e.between.summary, strict=True)]
+        headers = (*headers, "its agreement" if peer.int8_scores else name)
         rows = [(*row, percent(score)) for row, score in zip(rows, peer.between.summary.values(), strict=True)]
     return Section("Accuracy", text, [Table("All classes", headers, tuple(rows))])
 
