@@ -31,7 +31,7 @@ FEW_CHANGED = 0.05
 
 
 @dataclass(frozen=True)
-class Bounds:
+class LevelBounds:
     """keeps: at or within it masks are kept. loses: beyond it they are lost. falling: whether less is worse."""
 
     keeps: float
@@ -46,15 +46,15 @@ class Bounds:
         return LOSES_SOME if sign * value < sign * self.keeps else KEEPS
 
 
-AGREEMENT = Bounds(0.95, 0.85)
+AGREEMENT = LevelBounds(0.95, 0.85)
 """Mean IoU of the int8 masks with the float masks."""
-CLASS_IOU = Bounds(0.80, 0.50)
+CLASS_IOU = LevelBounds(0.80, 0.50)
 """IoU of one class with the float masks."""
-IMAGE_AGREEMENT = Bounds(0.80, 0.50)
+IMAGE_AGREEMENT = LevelBounds(0.80, 0.50)
 """Mean IoU of one image's masks."""
-POINTS = Bounds(0.5, 2.0, falling=False)
+POINTS = LevelBounds(0.5, 2.0, falling=False)
 """Points of mIoU lost against the labels."""
-CLASS_POINTS = Bounds(2.0, 5.0, falling=False)
+CLASS_POINTS = LevelBounds(2.0, 5.0, falling=False)
 """Points of IoU that one class loses against the labels."""
 
 
@@ -79,7 +79,7 @@ class LostClass:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class MaskJudgement:
     """How well an int8 model keeps the masks.
 
     level: of LEVELS, or UNKNOWN. images: those that were judged. seen: how many of them the model was calibrated on;
@@ -116,7 +116,7 @@ class Judgement:
         return asdict(self)
 
 
-def judge(evaluation: Evaluation, *, seen: int | None = None) -> Judgement:
+def judge(evaluation: Evaluation, *, seen: int | None = None) -> MaskJudgement:
     """Judges an evaluation. seen: how many of its images the int8 model was calibrated on; None if unknown."""
     worst_class, worst_image = _worst_class(evaluation), next(iter(evaluation.worst(1)), None)
     lost, most_lost, float_iou = _against_labels(evaluation)
@@ -132,7 +132,7 @@ def judge(evaluation: Evaluation, *, seen: int | None = None) -> Judgement:
     only = _only(evaluation)
     recall, precision = (evaluation.between.per_class[key] for key in ("recall", "precision"))
     named = list(zip(evaluation.classes, recall, precision, strict=True))
-    return Judgement(
+    return MaskJudgement(
         level=UNKNOWN if only is not None else _overall(levels),
         images=evaluation.images,
         seen=seen,

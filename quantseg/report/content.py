@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
-from quantseg.evaluation.judgement import Judgement, judge
+from quantseg.evaluation.judgement import MaskJudgement, judge
 from quantseg.evaluation.tool_comparison import ONNXRUNTIME
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
@@ -79,7 +79,7 @@ class Report:
     made: Made = field(default_factory=Made)
 
     @property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> MaskJudgement:
         """Whether the int8 model keeps the masks, where it is worst, and how far that can be relied on."""
         return judge(self.evaluation, seen=self.seen)
 

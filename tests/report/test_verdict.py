@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantseg.evaluation.agreement import ImageResult
-from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN, JudgedClass, Judgement, LostClass
+from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN, JudgedClass, LostClass, MaskJudgement
 from quantseg.report import tables
 from quantseg.report.verdict import SYMBOLS, TITLES, Made, headlines, next_steps, unjudged, worded
 from tests.support.sample_report import bare_report, report
 
-GOOD = Judgement(
+GOOD = MaskJudgement(
     level=KEEPS,
     images=24,
     seen=0,
@@ -42,7 +42,7 @@ BAD = replace(
 MADE = Made("m.onnx", "balanced", "int8", True, 24, None)
 
 
-def commands(judged: Judgement, made: Made) -> list[str]:
+def commands(judged: MaskJudgement, made: Made) -> list[str]:
     return [step.command for step in next_steps(judged, made)]
 
 

@@ -1,6 +1,6 @@
 """The verdict: what a report, `quantize` and `demo` open with.
 
-A Judgement (quantseg/evaluation/judgement.py) holds figures and a level. words.py puts it into words, advice.py says
+A MaskJudgement (evaluation/judgement.py) holds figures and a level. words.py puts it into words, advice.py says
 what to do next; sentences.py says size, speed and agreement in a sentence, and the key figures.
 """
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quantseg.evaluation.judgement import KEEPS, LOSES, UNKNOWN, Judgement
+from quantseg.evaluation.judgement import KEEPS, LOSES, UNKNOWN, MaskJudgement
 from quantseg.report.tables import percent
 
 MOST = 4
@@ -39,7 +39,7 @@ class Made:
     clips: str | None = None
 
 
-def next_steps(judged: Judgement, made: Made) -> tuple[NextStep, ...]:
+def next_steps(judged: MaskJudgement, made: Made) -> tuple[NextStep, ...]:
     """At most MOST steps, the most promising first; none where masks are kept and the judgement can be relied on."""
     found = [*_of_input(judged, made)]
     if judged.level not in (KEEPS, UNKNOWN):
@@ -47,7 +47,7 @@ def next_steps(judged: Judgement, made: Made) -> tuple[NextStep, ...]:
     return tuple([*found, *_of_images(judged, made)][:MOST])
 
 
-def _of_input(judged: Judgement, made: Made) -> Iterator[NextStep]:
+def _of_input(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     """Where the float model itself gives strange masks, preprocessing is the first suspect."""
     flags = "--channels, --scale, --mean, --std or --recipe"
     if judged.only is not None:
@@ -74,7 +74,7 @@ def _of_making(made: Made) -> Iterator[NextStep]:
         yield NextStep("--effort best", "it also learns how to round the weights; this needs torch and takes longer")
 
 
-def _of_nodes(judged: Judgement, made: Made) -> Iterator[NextStep]:
+def _of_nodes(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     model = shlex.quote(made.float_model)
     search = NextStep(f"quantseg search {model} --data val/ --max-iou-drop 0.5", "leaves float what a budget needs")
     which = NextStep(
@@ -83,7 +83,7 @@ def _of_nodes(judged: Judgement, made: Made) -> Iterator[NextStep]:
     yield from (which, search) if judged.level == LOSES else (search, which)
 
 
-def _of_images(judged: Judgement, made: Made) -> Iterator[NextStep]:
+def _of_images(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     """A judgement on few images, or on those that were calibrated on, is to be made again on others."""
     if judged.seen or (judged.is_few and judged.level != UNKNOWN):
         command = f"quantseg report {shlex.quote(made.float_model)} --data val/ --calib calib/"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, UNKNOWN, Judgement
+from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, UNKNOWN, MaskJudgement
 from quantseg.report.tables import percent
 from quantseg.report.verdict.advice import Made, NextStep, next_steps
 
@@ -51,7 +51,7 @@ class Verdict:
         }
 
 
-def worded(judged: Judgement, made: Made) -> Verdict:
+def worded(judged: MaskJudgement, made: Made) -> Verdict:
     """The verdict of a judgement. made: how the model was made, which decides what to do next."""
     steps = next_steps(judged, made)
     return Verdict(judged.level, _sentence(judged), tuple(_facts(judged)), tuple(_caveats(judged)), steps)
@@ -62,7 +62,7 @@ def unjudged(reason: str, command: str = "", why: str = "") -> Verdict:
     return Verdict(UNKNOWN, reason, steps=(NextStep(command, why),) if command else ())
 
 
-def _sentence(judged: Judgement) -> str:
+def _sentence(judged: MaskJudgement) -> str:
     if judged.only is not None:
         what = f"{judged.only!r} on every pixel" if judged.only else "no class on any pixel"
         return f"The float model itself gives {what} of all {_images(judged.images)}: equal masks mean nothing here."
@@ -77,7 +77,7 @@ def _sentence(judged: Judgement) -> str:
     return f"{sentence}; against the labels {lost} points of mIoU are {'lost' if judged.points_lost > 0 else 'gained'}."
 
 
-def _facts(judged: Judgement) -> Iterator[tuple[str, str]]:
+def _facts(judged: MaskJudgement) -> Iterator[tuple[str, str]]:
     if judged.only is not None:
         return
     if judged.gone:
@@ -94,7 +94,7 @@ def _facts(judged: Judgement) -> Iterator[tuple[str, str]]:
         yield judged.levels["most_lost"], f"Most lost against the labels: {most.name}, {most.points:.1f} points of IoU."
 
 
-def _caveats(judged: Judgement) -> Iterator[str]:
+def _caveats(judged: MaskJudgement) -> Iterator[str]:
     if judged.seen:
         worse = "on others the masks may be worse" if judged.seen == judged.images else "they flatter the model"
         yield f"{judged.seen} of {judged.images} judged images were seen in calibration: {worse}."
