@@ -10,12 +10,17 @@ from pathlib import Path
 
 import onnx
 
+from quantseg import graph
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
+from quantseg.data import Dataset, ModelInputs, Subset
+from quantseg.data.recipe import Recipe as DataRecipe
 from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
+from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.graph import TensorSpec
 from quantseg.mixed_precision import feeds as fed
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
@@ -127,6 +132,23 @@ def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
     with naming("the int8 model"):
         fed.open_once(made.model, options.context().runtime)
     return made
+
+
+def judged_briefly(model: FloatModel, made: QuantizedModel, data: object, options: Options) -> Evaluation:
+    """A quantised model's masks compared with the float model's on a few of its calibration images, without labels.
+
+    data: the calibration images; see levels.judged_briefly for which of them are taken. Raises ModelError, DataError.
+    """
+    images, context = options.images(data), options.context()
+
+    def few(recipe: DataRecipe, inputs: ModelInputs | TensorSpec) -> Dataset:
+        every = images(recipe, inputs)
+        return Subset(every, levels.judged_briefly(len(every.names), options.effort_for(images=True)))
+
+    folded, runtimes = model_files.taken(made, model, few), (context.runtime, context.runtime)
+    with graph.as_session_source(made.model) as written_model:
+        pair = Pair(model.source, written_model, runtimes, context.threads, folded)
+        return evaluate_pair(pair, few(model.recipe, model.inputs), model.recipe, context)
 
 
 def search_task(

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 import quantseg
-from quantseg.cli import console, ending
+from quantseg.cli import console, ending, notes
 from quantseg.cli.benchmark import benchmark
 from quantseg.cli.calibrate import calibrate
 from quantseg.cli.compare import compare
@@ -80,9 +80,8 @@ def run() -> int:
     """Runs the command of `sys.argv` and returns its exit code; when it ends, nothing stays but what is finished."""
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    console.show_log(debug)
     console.tolerate_encodings()
-    with own_temporaries():
+    with own_temporaries(), notes.of_log(debug):
         code, message = _outcome(arguments or ["--help"], debug)
     ending.settle()  # a command whose workers were ended says nothing of its own
     if message:

@@ -1,7 +1,6 @@
-"""Terminal output of the commands: progress bars, text, and the log."""
+"""Terminal output of the commands: progress bars and text; notes are in notes.py."""
 
 import io
-import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -65,6 +64,14 @@ def line(text: str) -> None:
     say(printable(text))
 
 
+def coloured(text: str, colour: str | None) -> None:
+    """Prints one line in bold and in this colour on a terminal, plain elsewhere and where NO_COLOR is set."""
+    if colour is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        line(text)
+    else:
+        typer.secho(printable(text), fg=colour, bold=True)
+
+
 def complain(text: str) -> None:
     """Prints one line to standard error."""
     typer.echo(printable(text), err=True)
@@ -80,18 +87,3 @@ def tolerate_encodings() -> None:
     """Escapes what standard output cannot encode, such as an arrow where it is ASCII, as Python does for errors."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-class _OneLine(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record))
-
-
-def show_log(debug: bool) -> None:
-    """Prints the library's log to standard error, one line for each message."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("note: %(message)s"))
-    logger = logging.getLogger("quantseg")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    logger.propagate = False

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantseg.cli import console
+from quantseg.cli import console, judgement
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
@@ -29,6 +29,7 @@ def make_report(
 
     name, told = place.name, replace(how, name=place.name, commands=(command_line(),))
     result = api.report(given.model, images, calib=given, options=options, **vars(told))
+    judgement.say(result.verdict, name)
     console.line(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from quantseg.cli import console
+from quantseg.cli import console, notes
 from quantseg.cli.flags import as_flags
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ def show(made: "QuantizedModel", verbose: bool) -> None:
     console.say(f"{len(plan.quantised)} of {len(plan.nodes)} nodes compute in integers")
     if kept:
         console.say("\n" + tables.terminal(("nodes", "stay float because"), kept))
-    for note in made.notes:
-        console.line(f"note: {as_flags(note)}")
+    said = [as_flags(note) for note in made.notes]
+    if verbose:
+        for note in said:
+            console.line(f"note: {note}")
+    else:
+        notes.show(said, "--verbose lists them, the report too")
 
 
 def _rows(plan: "QuantPlan", costs: "tuple[NodeCost, ...]") -> "tuple[tuple[str, ...], list[tuple[str | None, ...]]]":

@@ -9,6 +9,7 @@ from quantseg.cli import console
 from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
+    from quantseg.calibration.calibrate import Calibrated
     from quantseg.quantization.candidate import Candidate
     from quantseg.quantization.float_model import RecipeSource
     from quantseg.quantization.writing import QuantizedModel
@@ -41,7 +42,7 @@ def quantize(
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
     from quantseg.api import stages
-    from quantseg.cli import exactness, plans
+    from quantseg.cli import exactness, judgement, plans
     from quantseg.files import check_writable, write_json
 
     _check(data, calibration, options)
@@ -50,12 +51,16 @@ def quantize(
         check_writable(target, taken=(model, calibration))
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
-    candidate = _candidate((model, source), options, data, calibration)
+    given = _calibrated((model, source), options, data, calibration)
+    candidate = stages.folded(stages.refined(given, options), options)
     made = stages.fitted(candidate, options)
+    result: dict[str, Any] = (
+        {} if dry_run else {"verdict": judgement.judged(given, made, data, options, (model, target))}
+    )
     plans.show(made, verbose)
     sums = exactness.say(made.model)
     _say_folded(made, options)
-    result = made.to_json() | {"integer_sums": sums}
+    result |= made.to_json() | {"integer_sums": sums}
     if not dry_run:
         result |= _written(made, candidate, options, (model, target), source)
     if json is not None:
@@ -76,21 +81,20 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
             raise CalibrationError(f"{what}; give --data")
 
 
-def _candidate(
+def _calibrated(
     model: "tuple[Path, RecipeSource]", options: "Options", data: Path | None, calibration: Path | None
-) -> "Candidate":
-    """The candidate: calibrated, refined at the effort level, preprocessing and head folded if asked for."""
+) -> "Calibrated":
+    """The float model with its calibration: made here on images, or read from a file."""
     from quantseg import api
     from quantseg.api import stages
 
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
-        given = api.calibrate(loaded, data, options=options)
-    else:
-        given = stages.with_file(loaded, calibration, options)
-        if options.effort is None:
-            console.say("note: a calibration file has no images to look at, so --effort fast")
-    return stages.folded(stages.refined(given, options), options)
+        return api.calibrate(loaded, data, options=options)
+    given = stages.with_file(loaded, calibration, options)
+    if options.effort is None:
+        console.say("note: a calibration file has no images to look at, so --effort fast")
+    return given
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:
@@ -118,6 +122,6 @@ def _written(
     model, target = paths
     made.save(target)
     before, after = file_bytes(model), file_bytes(target)
-    console.say(f"{tables.megabytes(before)} → {tables.megabytes(after)}, {before / after:.1f} times smaller")
+    console.say(f"{tables.megabytes(before)} → {tables.megabytes(after)}, {tables.size_words(before / after)}")
     console.written(target)
     return verdict.timed(candidate, options, paths, source) if options.target.is_timed else {}

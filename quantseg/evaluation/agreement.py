@@ -15,6 +15,7 @@ from quantseg.data import Dataset
 from quantseg.data.heads import JudgedOutputs, head_of, judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
+from quantseg.evaluation.metrics.region import class_pixels
 from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.evaluation.predictions import Comparison, FoldedInput, Prediction, compare, predict
@@ -38,7 +39,8 @@ class Evaluation:
     images: their number. float_scores, int8_scores: each model against the labels, None without labels. between: the
     int8 masks against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensors in dB,
     infinite where they are identical, None where they are class ids. identical: whether all outputs are. per_image: in
-    the order of the data set. judged: which outputs of the float model are compared.
+    the order of the data set. judged: which outputs of the float model are compared. class_shares: for each
+    class the share of all pixels that hold it in the float and in the int8 masks; empty if not counted.
     """
 
     images: int
@@ -51,6 +53,7 @@ class Evaluation:
     identical: bool
     per_image: tuple[ImageResult, ...]
     judged: JudgedOutputs
+    class_shares: tuple[tuple[float, float], ...] = ()
 
     @property
     def agreement(self) -> float:
@@ -203,6 +206,9 @@ def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
         identical=counts.sqnr.noise == 0,
         per_image=tuple(results),
         judged=judged,
+        class_shares=tuple(
+            (real / counts.pixels, int8 / counts.pixels) for real, int8 in class_pixels(counts.between["region"])
+        ),
     )
 
 

@@ -5,12 +5,12 @@ of all reports shows, rendering.py makes HTML and Markdown, writing.py writes th
 """
 
 from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on
-from quantseg.report.content import FLOAT, INT8, NNCF, PEER, ModelFile, Peer, Report
+from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.index import comparison_tables, remarks
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
-from quantseg.report.summary import PeerSummary, Summary
+from quantseg.report.summary import NNCF, PEER, PeerSummary, Summary
 from quantseg.report.verdict import comparison_verdict, verdict
 from quantseg.report.writing import check_places, write_index, write_report
 

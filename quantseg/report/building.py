@@ -19,10 +19,12 @@ from quantseg.evaluation.tool_comparison import Entry, judge, nncf_model, peer_c
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file, digest
 from quantseg.quantization.writing import QuantizedModel
-from quantseg.report.content import FLOAT, INT8, NNCF, PEER, ModelFile, Peer, Report
+from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.plan import summarise_plan
 from quantseg.report.ranges import worst_ranges
+from quantseg.report.summary import NNCF, PEER
+from quantseg.report.verdict import Made
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark, file_bytes
 from quantseg.runtimes.provenance import provenance
@@ -87,13 +89,14 @@ class Measuring:
     """Options of the measurements.
 
     rounds: of timing. images: whether images are shown. settings: further settings that the figures depend on.
-    commands: the command lines that made the report.
+    commands: the command lines that made the report. made: as in Report.
     """
 
     rounds: int = 5
     images: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
+    made: Made = field(default_factory=Made)
 
 
 def report_on(
@@ -122,7 +125,15 @@ def report_on(
             peers.append(Entry(NNCF, nncf_model(model, context, place), "openvino"))
         judged = JudgedData(images(model.recipe, model.inputs), taken(made, model, images), how.dataset, how.note)
         subject = Subject(name, model, target, made, given.calibration, tuple(peers))
-        return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
+        told = made_of(made, path.name, effort, len(given.calibration.observations.images))
+        return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands, told), context)
+
+
+def made_of(made: QuantizedModel, float_model: str, effort: str, images: int) -> Made:
+    """How a model was made. float_model: the file's name. images: that it was calibrated on."""
+    settings, calibrator = made.candidate.settings, made.candidate.ranges.calibrator
+    clips = None if calibrator == "minmax" else calibrator
+    return Made(float_model, effort, settings.weight.name, settings.per_channel, images, clips)
 
 
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
@@ -154,7 +165,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         }
 
     executed, roofs = beside_roofs(profile, runtime, threads=threads)
-    plan = subject.made.plan
+    plan, seen = subject.made.plan, seen_in(subject.calibration, data)
     return Report(
         name=subject.name,
         float_model=_model_file(source),
@@ -167,12 +178,14 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         roofs=roofs,
         ranges=worst_ranges(subject.calibration.observations.histograms, plan.tensors, WORST_TENSORS),
         images=shown,
-        provenance={**how.settings, **_images(subject.calibration, data), "threads": str(threads), **_machine()},
+        provenance={**how.settings, **_images(subject.calibration, data, seen), "threads": str(threads), **_machine()},
         commands=tuple(how.commands),
         peers=peers,
         data=judged.data,
         note=judged.note,
         sums=verdict_of(int8_model),
+        seen=seen,
+        made=how.made,
     )
 
 
@@ -196,13 +209,17 @@ def _model_file(path: Path) -> ModelFile:
     return ModelFile(path.name, file_bytes(path), digest(path))
 
 
-def _images(calibration: Calibration, data: Dataset) -> dict[str, str]:
+def seen_in(calibration: Calibration, data: Dataset) -> int:
+    """How many images of a data set were calibrated on: equal files count, whatever their names and folders."""
     seen = {image.digest for image in calibration.observations.images}
-    both = sum(data.digest(index) in seen for index in range(len(data.names)))
+    return sum(data.digest(index) in seen for index in range(len(data.names)))
+
+
+def _images(calibration: Calibration, data: Dataset, seen: int) -> dict[str, str]:
     return {
         "calibrated on": f"{len(calibration.observations.images)} images",
         "calibration data, SHA-256": calibration.data_digest,
-        "judged on": f"{len(data.names)} images, {both or 'none'} of them seen in calibration",
+        "judged on": f"{len(data.names)} images, {seen or 'none'} of them seen in calibration",
     }
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
-from quantseg.evaluation.tool_comparison import NNCF as _NNCF
-from quantseg.evaluation.tool_comparison import ONNXRUNTIME
+from quantseg.evaluation.judgement import MaskJudgement, judge
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
-from quantseg.report.summary import PeerSummary, Summary
+from quantseg.report.summary import PEER, PeerSummary, Summary
+from quantseg.report.verdict import Made, Verdict, worded
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
 from quantseg.runtimes.latency import Timing
 from quantseg.runtimes.roofline import Roofs, fraction_of_roof
@@ -20,9 +20,6 @@ from quantseg.simulation.saturation import ExactnessVerdict
 
 FLOAT = "float"
 INT8 = "int8"
-PEER, NNCF = ONNXRUNTIME, _NNCF
-PEERS = (PEER, NNCF)
-"""The other quantizers, in the order of tables."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ class Report:
     peers: the other quantizers' models, if compared. data: the data set of the images, if known. note: a caveat to read
     before the figures. ranges: the tensors with the lowest estimated SQNR, the worst first. images: the images
     with the lowest agreement, the worst first. sums: on which processors the int8 model's integer sums are exact.
+    seen: how many of the judged images the model was calibrated on; None if unknown. made: how the int8 model was made.
     provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
     made the report.
     """
@@ -76,6 +74,18 @@ class Report:
     data: str | None = None
     note: str | None = None
     sums: ExactnessVerdict | None = None
+    seen: int | None = None
+    made: Made = field(default_factory=Made)
+
+    @property
+    def judgement(self) -> MaskJudgement:
+        """Whether the int8 model keeps the masks, where it is worst, and how far that can be relied on."""
+        return judge(self.evaluation, seen=self.seen)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judgement in words, with what to do next."""
+        return worded(self.judgement, self.made)
 
     @property
     def summary(self) -> Summary:
@@ -96,6 +106,7 @@ class Report:
             data=self.data,
             note=self.note,
             judged=self.evaluation.judged.note or None,
+            level=self.judgement.level,
         )
 
     def save(self, folder: Path | str) -> tuple[Path, ...]:
@@ -107,12 +118,13 @@ class Report:
     def __str__(self) -> str:
         from quantseg.report.verdict import verdict
 
-        return textwrap.fill(f"{self.name}: {verdict(self.summary)}", 100)
+        return textwrap.fill(f"{self.name}: {self.verdict.title}. {verdict(self.summary)}", 100)
 
     def to_json(self) -> dict[str, Any]:
         """Values for JSON: all figures, without the drawn images. Infinite ratios are null."""
         return {
             "name": self.name,
+            "verdict": self.judgement.to_json() | self.verdict.to_json(),
             "summary": asdict(self.summary),
             "models": {FLOAT: asdict(self.float_model), INT8: asdict(self.int8_model)},
             "evaluation": self.evaluation.to_json(),

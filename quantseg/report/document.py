@@ -1,7 +1,7 @@
 """A document independent of its format: sections of text, tables and figures, to be rendered as HTML or Markdown."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from quantseg.report.images import ReportImage
 from quantseg.report.palette import Colour
@@ -10,11 +10,15 @@ from quantseg.report.tables import Row, alignments
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text cells with headers and a caption."""
+    """A table of text cells with headers and a caption.
+
+    levels: (row, column) → the level of that cell, of evaluation.judgement.LEVELS, where it is judged.
+    """
 
     caption: str
     headers: tuple[str, ...]
     rows: tuple[Row, ...]
+    levels: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
     @property
     def alignments(self) -> tuple[str, ...]:
@@ -60,8 +64,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Headline:
-    """A key number in large type. label: what it is. detail: how it comes about, such as "17.0 MB → 4.4 MB"."""
+    """A key number in large type. label: what it is. detail: how it comes about, such as "17.0 MB → 4.4 MB".
+
+    level: of evaluation.judgement.LEVELS, where the number is judged.
+    """
 
     value: str
     label: str
     detail: str
+    level: str | None = None

@@ -4,20 +4,22 @@ A column is a line in a table below. The HTML page shows all columns in one tabl
 output, 100 characters wide, is split into two tables.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from quantseg.report.content import NNCF, PEER
+from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report.document import Table
-from quantseg.report.summary import Summary
-from quantseg.report.tables import megabytes, milliseconds, percent, points, ratio
+from quantseg.report.summary import NNCF, PEER, Summary
+from quantseg.report.tables import NOTHING, megabytes, milliseconds, percent, points, ratio, smaller
 
 TITLE = "Reports"
 TEXT = (
     "Each row is a float model and its int8 form. Smaller and speed are ratios to the float model. "
-    "Agreement is the mean IoU of the int8 masks with the float masks. mIoU is the int8 model's against the "
+    "Masks are kept, partly kept or lost: the report says why and what to do. They agree with the float masks by the "
+    "mean IoU. mIoU is the int8 model's against the "
     "labels, where there are any, and its change is in points."
 )
 COMPARISON_TITLE = "Beside other quantizers"
@@ -33,35 +35,44 @@ SHORT = {PEER: "ORT", NNCF: "NNCF"}
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the index. cell: the text of a report's cell. peer: the quantizer whose figures it shows."""
+    """One column of the index. cell: the text of a report's cell. level: of that cell, where it is judged. peer: the
+    quantizer whose figures it shows.
+    """
 
     group: str
     header: str
     cell: Callable[[Summary], str]
+    level: Callable[[Summary], str | None] = lambda _: None
     peer: str | None = None
 
 
 def _peers(group: str, cell: Callable[[Summary, str], str]) -> tuple[Column, ...]:
     """A column for each of the other quantizers."""
-    return tuple(Column(group, short, partial(_of, cell, name), name) for name, short in SHORT.items())
+    return tuple(Column(group, short, partial(_of, cell, name), peer=name) for name, short in SHORT.items())
 
 
 def _of(cell: Callable[[Summary, str], str], name: str, summary: Summary) -> str:
     return cell(summary, name)
 
 
+_WORDS = {KEEPS: "kept", LOSES_SOME: "partly", LOSES: "lost", UNKNOWN: NOTHING, None: NOTHING}
+"""Level → what becomes of the masks, in a word."""
+MASKS = Column("", "masks", lambda s: _WORDS[s.level], lambda s: s.level)
+
 REPORT_COLUMNS = (
     Column("", "model", lambda s: s.name),
+    MASKS,
     Column("", "size", lambda s: megabytes(s.int8_bytes)),
-    Column("", "smaller", lambda s: ratio(s.size_ratio)),
+    Column("", "smaller", lambda s: smaller(s.size_ratio)),
     Column("", "latency", lambda s: milliseconds(s.int8_ms)),
     Column("", "speed", lambda s: ratio(s.speed_ratio)),
-    Column("", "agreement", lambda s: percent(s.agreement)),
+    Column("", "agrees", lambda s: percent(s.agreement)),
     Column("", "mIoU", lambda s: percent(s.int8_iou)),
     Column("", "change", lambda s: points(s.iou_change)),
 )
 _NAME = REPORT_COLUMNS[0]
 _QUALITY = (
+    MASKS,
     Column("", "images", lambda s: s.data or ("not its own" if s.note else "given")),
     Column("mIoU", "float", lambda s: percent(s.float_iou)),
     *_peers("mIoU", lambda s, name: percent(s.peer(name).iou)),
@@ -79,6 +90,16 @@ _COST = (
 )
 
 
+def tally(summaries: Sequence[Summary]) -> str:
+    """How many models keep their masks; '' where none was judged."""
+    levels = Counter(summary.level for summary in summaries)
+    counts = [(levels[KEEPS], "keep their masks"), (levels[LOSES_SOME], "lose some"), (levels[LOSES], "lose them")]
+    judged = sum(count for count, _ in counts)
+    if not judged:
+        return ""
+    return f"Of {judged} int8 models, " + ", ".join(f"{count or 'none'} {what}" for count, what in counts) + "."
+
+
 def report_table(summaries: Sequence[Summary]) -> Table:
     """One row for each report."""
     return _table("Reports", REPORT_COLUMNS, summaries)
@@ -94,8 +115,8 @@ def comparison_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
 
 def comparison_table(summaries: Sequence[Summary]) -> Table:
     """The tool comparison as one wide table, for HTML; its headers omit the group names, which `groups` gives."""
-    columns = _shown((_NAME, *_QUALITY, *_COST), summaries)
-    return Table("Float, other quantizers, quantseg", tuple(c.header for c in columns), _rows(columns, summaries))
+    columns, caption = _shown((_NAME, *_QUALITY, *_COST), summaries), "Float, other quantizers, quantseg"
+    return Table(caption, tuple(c.header for c in columns), _rows(columns, summaries), _levels(columns, summaries))
 
 
 def groups(summaries: Sequence[Summary]) -> tuple[tuple[str, int], ...]:
@@ -127,7 +148,12 @@ def _table(caption: str, columns: Sequence[Column], summaries: Sequence[Summary]
     """A table whose headers have the group's name before its first column."""
     first = {next(members) for group, members in groupby(columns, lambda c: c.group) if group}
     headers = tuple(f"{c.group}: {c.header}" if c in first else c.header for c in columns)
-    return Table(caption, headers, _rows(columns, summaries))
+    return Table(caption, headers, _rows(columns, summaries), _levels(columns, summaries))
+
+
+def _levels(columns: Sequence[Column], summaries: Sequence[Summary]) -> dict[tuple[int, int], str]:
+    found = {(r, c): column.level(s) for r, s in enumerate(summaries) for c, column in enumerate(columns)}
+    return {place: level for place, level in found.items() if level is not None}
 
 
 def _rows(columns: Sequence[Column], summaries: Sequence[Summary]) -> tuple[tuple[str, ...], ...]:

@@ -1,8 +1,10 @@
 """Renders a report, or the index of reports, as a self-contained HTML page and as Markdown."""
 
+import base64
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -11,20 +13,22 @@ from markupsafe import Markup
 
 from quantseg import __version__
 from quantseg.errors import printable
+from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report import figures, index, tables
 from quantseg.report.content import Report
 from quantseg.report.document import Figure, Section
 from quantseg.report.palette import css
 from quantseg.report.sections import sections
 from quantseg.report.summary import Summary
-from quantseg.report.verdict import comparison_verdict, headlines, verdict
+from quantseg.report.verdict import SYMBOLS, TITLES, Verdict, comparison_verdict, headlines, verdict
 
 
 def html_report(report: Report) -> str:
-    """The report as an HTML page: styles, figures and images inline, no scripts, no external resources."""
+    """The report as an HTML page: styles, figures, images and the script that sorts tables inline, nothing external."""
     return _page(
         "report.html.j2",
         title=report.name,
+        judgement=report.verdict,
         verdict=verdict(report.summary),
         headlines=headlines(report),
         sections=sections(report),
@@ -33,7 +37,8 @@ def html_report(report: Report) -> str:
 
 def markdown_report(report: Report) -> str:
     """The report as Markdown: the same text and tables, without figures and images."""
-    parts = [f"# {tables.escaped(report.name)}", tables.escaped(verdict(report.summary))]
+    parts = [f"# {tables.escaped(report.name)}", *_markdown_verdict(report.verdict)]
+    parts.append(tables.escaped(verdict(report.summary)))
     for section in sections(report):
         parts += [f"## {section.title}", *_markdown_section(section)]
     return "\n\n".join(parts) + "\n"
@@ -55,6 +60,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
     return _page(
         "index.html.j2",
         title=index.TITLE,
+        tally=index.tally(tuple(summaries.values())),
         text=index.TEXT,
         table=index.report_table(tuple(alone.values())),
         links=_links(alone),
@@ -66,7 +72,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
 def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = None) -> str:
     """The index as Markdown. figure: the SVG file of the tool comparison, relative to the Markdown file."""
     beside, alone = (tuple(part.values()) for part in _by_peer(summaries))
-    parts = [f"# {index.TITLE}"]
+    parts = [f"# {index.TITLE}", *([index.tally(tuple(summaries.values()))] if summaries else [])]
     if beside:
         parts += [f"## {index.COMPARISON_TITLE}", index.COMPARISON_TEXT]
         parts += [line for line in (comparison_verdict(beside),) if line]
@@ -106,6 +112,16 @@ def _links(summaries: Mapping[str, Summary]) -> list[str]:
     return [quote(os.fsencode(f"{folder}/index.html")) for folder in summaries]
 
 
+def _markdown_verdict(judged: Verdict) -> Sequence[str]:
+    parts = [f"**{judged.symbol} {judged.title}.** {tables.escaped(judged.sentence)}"]
+    if said := [*(fact for _, fact in judged.facts), *judged.caveats]:
+        parts.append("\n".join(f"- {tables.escaped(text)}" for text in said))
+    if judged.steps:
+        steps = (f"{step.command}: {step.reason}" for step in judged.steps)
+        parts.append("\n".join(["What to do next:", "", *(f"- {tables.escaped(step)}" for step in steps)]))
+    return parts
+
+
 def _markdown_section(section: Section) -> Sequence[str]:
     parts = [tables.escaped(section.text)] if section.text else []
     parts += [tables.markdown(table.headers, table.rows) for table in section.tables]
@@ -117,12 +133,47 @@ def _markdown_section(section: Section) -> Sequence[str]:
 
 
 def _page(template: str, **values: Any) -> str:
-    return _templates().get_template(template).render(version=__version__, **values)
+    script = _script()
+    digest = base64.b64encode(sha256(script.encode()).digest()).decode("ascii")
+    return (
+        _templates()
+        .get_template(template)
+        .render(version=__version__, script=script, script_hash=f"sha256-{digest}", **values)
+    )
+
+
+@cache
+def _script() -> Markup:
+    """The script that sorts tables: it alone may run in a page, by its digest in the page's security policy."""
+    return Markup("\n" + _source("sort.js"))  # safe: a file of this package
+
+
+def _source(name: str) -> str:
+    environment = _templates()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
 
 
 def _inert(value: Any) -> Any:
     """What a template prints: text on one line, control characters escaped, before jinja escapes HTML."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+_GRADES = {KEEPS: "good", LOSES_SOME: "some", LOSES: "bad", UNKNOWN: "unknown"}
+"""Level → class of the style sheet."""
+
+
+def _mark(level: str | None) -> Markup:
+    """The symbol before a figure that is bad, which is never told by colour alone."""
+    if level not in (LOSES_SOME, LOSES):
+        return Markup("")
+    return Markup('<span class="mark" title="{}">{}</span> ').format(TITLES[level].lower(), SYMBOLS[level])
+
+
+def _sorting(cell: tables.Cell, alignment: str) -> Markup:
+    """The attribute by which the script sorts a column of numbers."""
+    key = tables.sort_key(cell) if alignment == "right" else None
+    return Markup("") if key is None else Markup(' data-sort="{}"').format(repr(key))
 
 
 @cache
@@ -138,6 +189,9 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters["css"] = css
     environment.filters["svg"] = Markup  # safe: figures are our own, and canvas.py escapes their text
+    environment.filters["grade"] = _GRADES.__getitem__
+    environment.filters["mark"] = _mark
+    environment.filters["sorting"] = _sorting
     environment.filters["lines"] = lambda texts: Markup("\n").join(map(printable, texts))
     environment.filters["cell"] = lambda cell: tables.NOTHING if cell is None else cell
     return environment

@@ -5,6 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from quantseg.evaluation import tool_comparison
+from quantseg.evaluation.judgement import LEVELS, UNKNOWN
+
+PEER, NNCF = tool_comparison.ONNXRUNTIME, tool_comparison.NNCF
+PEERS = (PEER, NNCF)
+"""The other quantizers, in the order of tables."""
+
 
 @dataclass(frozen=True)
 class PeerSummary:
@@ -23,7 +30,7 @@ class Summary:
     """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
 
     peers: figures of the other quantizers, if compared. data, note: as in Report. judged: which output was judged,
-    where there are several.
+    where there are several. level: of the judgement; see quantseg/evaluation/judgement.py.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Summary:
     data: str | None = None
     note: str | None = None
     judged: str | None = None
+    level: str | None = None
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":
@@ -90,6 +98,8 @@ def _typed(kind: type[PeerSummary | Summary], values: Mapping[str, Any]) -> Mapp
         if whole or isinstance(value, float):
             _check_figure(name, value)
         elif isinstance(value, str):
+            if name == "level" and value not in (*LEVELS, UNKNOWN):
+                raise ValueError(f"level is {reprlib.repr(value)}")
             value.encode()  # JSON may hold halves of surrogate pairs, which no file can
     return values
 

@@ -4,6 +4,7 @@ A formatter turns one value into the text of a cell; None becomes a dash.
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -21,7 +22,8 @@ _BLOCK = re.compile(r">|(?:#{1,6}|[-+=]+|\d+[.)])(?=\s|$)")
 _NARROWEST = 8
 _LEFT_OUT = "…"
 _NAMES = {"iou": "IoU", "dice": "Dice"}
-_QUANTITY = r"<?[+−-]?\d[\d.,]*(e[+−-]?\d+)?( ?(%|dB|ms|MB|x))?"
+_QUANTITY = r"<?[+−-]?\d[\d.,]*(e[+−-]?\d+)?( ?(%|dB|ms|MB|x|x larger))?"
+_FIRST = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 _NUMBER = re.compile(rf"{_QUANTITY}( … {_QUANTITY})?|{NOTHING}|∞")
 
 Cell = str | int | float | None
@@ -74,6 +76,18 @@ def milliseconds(value: float | None) -> str:
 def ratio(value: float | None) -> str:
     """How many times: 2.314 → '2.31x'."""
     return NOTHING if value is None else f"{value:.2f}x"
+
+
+def size_words(times: float) -> str:
+    """How a file compares with one that is `times` as large: '4.0 times smaller', '2.5 times larger'."""
+    if f"{times:.1f}" == "1.0" or f"{1 / times:.1f}" == "1.0":
+        return "about as large"
+    return f"{times:.1f} times smaller" if times > 1 else f"{1 / times:.1f} times larger"
+
+
+def smaller(times: float) -> str:
+    """The same in a column of that name: '4.00x', '2.50x larger'."""
+    return ratio(times) if times >= 1 else f"{ratio(1 / times)} larger"
 
 
 def megabytes(size: int | None) -> str:
@@ -139,6 +153,21 @@ def alignments(headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
     if not rows:
         return ("left",) * len(headers)
     return tuple("right" if all(map(_is_numeric, column)) else "left" for column in zip(*rows, strict=True))
+
+
+def sort_key(cell: Cell) -> float | None:
+    """What a numeric cell sorts by, the first number of a pair or of a version; None for a dash and for text."""
+    if not isinstance(cell, str):
+        return None if cell is None else float(cell)
+    if cell == "∞":
+        return sys.float_info.max
+    if cell == NOTHING or _NUMBER.fullmatch(cell) is None:
+        return None
+    found = _FIRST.search(cell.replace(",", "").replace("−", "-"))
+    value = float(found[0]) if found else 0.0
+    if cell.startswith("<"):
+        return value / 2
+    return 1 / value if value and cell.endswith("larger") else value
 
 
 def _three_digits(value: float) -> str:

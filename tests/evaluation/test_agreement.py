@@ -306,6 +306,14 @@ def test_outputs_that_are_not_finite_name_tensor_and_image(value):
         evaluate(one_each(fine), one_each(broken), Images(), recipe())
 
 
+@given(LOGITS, LOGITS)
+def test_shares_of_classes_are_those_of_the_masks(one, other):
+    result = evaluate(one_each(one), one_each(other), Images(), recipe())
+    for k, shares in enumerate(result.class_shares):
+        assert shares == tuple((logits.argmax(1) == k).mean() for logits in (one, other))
+    assert result.to_json()["images"] == 2
+
+
 def test_a_wrong_class_id_names_the_image():
     masks = np.zeros((2, 6, 8), np.int64)
     masks[1, 2, 2] = 3

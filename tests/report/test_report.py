@@ -1,4 +1,7 @@
+import base64
+import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,6 +12,7 @@ import pytest
 
 from quantseg.data.heads import JudgedOutputs
 from quantseg.errors import DataError, OutputError
+from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME
 from quantseg.report import (
     INT8,
     NNCF,
@@ -82,7 +86,7 @@ def page(written):
 def test_the_page_needs_nothing_from_outside(written):
     text = (written[1] / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert not page.all("script")
+    assert page.all("script") == [{}]
     assert not page.all("link")
     for _, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
@@ -90,6 +94,50 @@ def test_the_page_needs_nothing_from_outside(written):
             assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
     assert "url(http" not in text
     assert "@import" not in text
+
+
+def test_the_script_that_sorts_is_the_only_one_that_may_run(written):
+    text = (written[1] / "index.html").read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
+
+
+def test_every_form_opens_with_the_judgement(written):
+    content, folder = written
+    page, markdown = (folder / name for name in ("index.html", "report.md"))
+    verdict_, text = content.verdict, Page(page.read_text(encoding="utf-8")).text
+    level = content.judgement.level
+    assert level in (LOSES, LOSES_SOME)
+    places = [text.index(words) for words in (content.name, verdict_.title, verdict_.sentence, "What to do next")]
+    assert places == sorted(places)
+    assert places[-1] < text.index(verdict(content.summary))
+    assert f'<div class="judgement {"bad" if level == LOSES else "some"}">' in page.read_text(encoding="utf-8")
+    opening = markdown.read_text(encoding="utf-8").split("\n")[2]
+    assert opening.startswith(f"**{verdict_.symbol} {verdict_.title}.** The int8 masks agree ")
+    said = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert list(said)[1] == "verdict"
+    assert (said["verdict"]["level"], said["summary"]["level"]) == (level, level)
+
+
+def test_figures_that_are_bad_are_marked_and_red(written):
+    page = Page((written[1] / "index.html").read_text(encoding="utf-8"))
+    bad = [cell for cell in page.all("td") if "bad" in cell["class"].split()]
+    assert len(bad) > 2
+    marks = [mark for mark in page.all("span") if mark.get("title") in ("loses the masks", "loses some of the masks")]
+    assert len(marks) > len(bad)
+
+
+def test_columns_of_numbers_say_what_they_sort_by(page):
+    keys = [cell["data-sort"] for cell in (*page.all("td"), *page.all("th")) if "data-sort" in cell]
+    assert len(keys) > 10
+    assert all(math.isfinite(float(key)) for key in keys)
+
+
+def test_wide_parts_scroll_by_keyboard_and_have_names(page):
+    regions = [part for part in page.all("div") if part.get("class") in ("wide", "drawing")]
+    assert len(regions) == len(page.all("table")) + len(page.all("svg"))
+    assert all(part["tabindex"] == "0" and part["aria-label"] for part in regions)
 
 
 def test_the_page_can_be_read_aloud(page):
@@ -136,9 +184,12 @@ def test_text_stands_out_from_the_paper_in_light_and_dark():
             "float": 3,
             "int8": 3,
             "warning": 3,
+            "good": 4.5,
+            "some": 4.5,
+            "bad": 4.5,
         }.items():
-            for ground in ("paper", "raised"):
-                low, high = sorted(luminance(theme[part]) for part in (name, ground) if part in theme)
+            for ground in ("paper", "raised", "goodsoft", "somesoft", "badsoft"):
+                low, high = sorted(luminance(theme[part]) for part in (name, ground))
                 assert (high + 0.05) / (low + 0.05) >= least, (name, ground)
 
 
@@ -325,6 +376,7 @@ def test_a_stranger_among_the_reports_is_named(text, tmp_path):
         {"note": ["x"]},
         {"peers": [{"name": PEER, "agreement": "high"}]},
         {"peers": 7},
+        {"level": "fine"},
     ],
 )
 def test_a_report_with_figures_that_are_none_is_named(changes, tmp_path):
@@ -398,20 +450,39 @@ def test_the_contest_is_counted_and_its_failures_are_left_out():
     assert comparison_verdict([summary(peers=(peers[3],)), summary()]) == ""
 
 
+def test_the_index_counts_the_models_that_keep_their_masks():
+    several = {str(k): summary(level=level) for k, level in enumerate((KEEPS, KEEPS, LOSES_SOME, LOSES, None))}
+    words = "Of 4 int8 models, 2 keep their masks, 1 lose some, 1 lose them."
+    text = html_index(several)
+    for form in (Page(text).text, markdown_index(several)):
+        assert words in form
+    assert text.count('<td class="left bad">') == text.count('<td class="left some">') == 1
+    assert "keep their masks" not in html_index({"a": summary()})
+
+
+def test_a_larger_model_is_no_fraction_of_a_size_smaller():
+    grown = {"a": summary(int8_bytes=10_000_000)}
+    for form in (html_index(grown), markdown_index(grown)):
+        assert "2.50x larger" in form
+        assert "0.40x" not in form
+    assert "2.5 times larger" in verdict(grown["a"])
+
+
 def test_what_was_not_measured_is_a_dash_in_the_contest():
     without = summary(peers=(PeerSummary(PEER, failed="it failed"),), float_iou=None, int8_iou=None, note="strange")
     quality, cost = comparison_tables(
         [without, summary(peers=(PeerSummary(PEER, 2_000_000, 25.0, 0.9, 0.4),), data="wbc")]
     )
     assert quality.rows == (
-        ("x", "not its own", "–", "–", "–", "–", "94.3 %"),
-        ("x", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),
+        ("x", "–", "not its own", "–", "–", "–", "–", "94.3 %"),
+        ("x", "–", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),
     )
     assert cost.rows == (
         ("x", "4.00 MB", "–", "1.00 MB", "50.0 ms", "–", "2.50x"),
         ("x", "4.00 MB", "2.00 MB", "1.00 MB", "50.0 ms", "2.00x", "2.50x"),
     )
-    assert quality.headers[2:] == ("mIoU: float", "ORT", "ours", "agreement: ORT", "ours")
+    assert quality.headers[1] == "masks"
+    assert quality.headers[3:] == ("mIoU: float", "ORT", "ours", "agreement: ORT", "ours")
 
 
 def test_the_page_of_a_model_shows_the_other_tools_beside_it():
@@ -528,13 +599,13 @@ def test_the_index_has_columns_for_each_quantizer_that_was_compared():
     nncf = PeerSummary(NNCF, 2_500_000, 12.5, 0.95, 0.45)
     rows = [summary(peers=(ort, nncf)), summary(peers=(ort,))]
     quality, cost = comparison_tables(rows)
-    assert quality.headers[2:] == ("mIoU: float", "ORT", "NNCF", "ours", "agreement: ORT", "NNCF", "ours")
-    assert quality.rows[1][4] == "–"
+    assert quality.headers[3:] == ("mIoU: float", "ORT", "NNCF", "ours", "agreement: ORT", "NNCF", "ours")
+    assert quality.rows[1][5] == "–"
     assert cost.rows[0][2:5] == ("2.00 MB", "2.50 MB", "1.00 MB")
     assert cost.rows[0][-3:] == ("2.00x", "4.00x", "2.50x")
     for table in (quality, cost):
         assert max(map(len, terminal(table.headers, table.rows).splitlines())) <= 100
     assert "Of 1 models that NNCF in OpenVINO quantises too" in comparison_verdict(rows)
-    assert comparison_tables([summary(peers=(nncf,))])[0].headers[2:5] == ("mIoU: float", "NNCF", "ours")
+    assert comparison_tables([summary(peers=(nncf,))])[0].headers[3:6] == ("mIoU: float", "NNCF", "ours")
     page = Page(html_index({"a": rows[0], "b": rows[1]}))
     assert sum(int(cell["colspan"]) for cell in page.all("th") if "colspan" in cell) == 4 + 3 + 4 + 1 + 3

@@ -1,4 +1,5 @@
 import re
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -40,6 +41,24 @@ def test_only_quantities_stand_to_the_right():
 
 def test_a_table_without_rows_is_its_head():
     assert tables.terminal(["a", "b"], []).split("\n")[0] == "a    b"
+
+
+@pytest.mark.parametrize(
+    ("cell", "key"),
+    [
+        ("94.3 %", 94.3), ("−1.4 … 1.4", -1.4), ("1e-05", 1e-5), ("1,234", 1234), (3, 3), ("<0.1 %", 0.05),
+        ("4.00x", 4), ("2.50x larger", 0.4), ("1.31.1", 1.31), ("∞", sys.float_info.max), ("–", None), (None, None),
+        ("Conv", None),
+    ],
+)  # fmt: skip
+def test_a_cell_sorts_by_its_number(cell, key):
+    assert tables.sort_key(cell) == (None if key is None else pytest.approx(key))
+
+
+@given(st.one_of(st.text(), st.from_regex(tables._NUMBER, fullmatch=True)))
+def test_every_text_has_a_key_or_none(cell):
+    key = tables.sort_key(cell)
+    assert key is None or isinstance(key, float)
 
 
 @given(st.text(), st.integers(1, 40))

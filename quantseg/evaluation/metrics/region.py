@@ -27,5 +27,12 @@ def region(
     return Overlap(_pixels(truth & prediction), _pixels(truth), _pixels(prediction))
 
 
+def class_pixels(tally: object) -> tuple[tuple[int, int], ...]:
+    """From a tally of `region`: the numbers of pixels that hold each class in the truth and in the prediction."""
+    counts = tally.overlap() if isinstance(tally, ConfusionMatrix) else tally
+    assert isinstance(counts, Overlap)
+    return tuple((int(real), int(found)) for real, found in zip(counts.truth, counts.prediction, strict=True))
+
+
 def _pixels(channels: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(channels.sum(axis=(1, 2), dtype=np.int64))

@@ -37,11 +37,14 @@ __all__ = [
     "FRAGILE",
     "HARMLESS",
     "check",
+    "judged_briefly",
     "level",
 ]
 
 FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
 
+_BRIEFLY = 8
+"""Most calibration images on which a finished model is judged."""
 _ROUNDED_ON, _JUDGED_ON = 12, 24
 """Most images on which weights are rounded, and most on which candidates are compared. Where there are enough images,
 rounded weights are compared on images that they were not rounded on."""
@@ -68,6 +71,20 @@ def check(effort: str) -> None:
     """Raises PlanError for a name that is not in EFFORTS."""
     if effort not in EFFORTS:
         raise PlanError(f"{effort!r} is no effort; choose {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}")
+
+
+def judged_briefly(count: int, effort: str) -> tuple[int, ...]:
+    """Which of `count` calibration images a finished model is judged on: a few, evenly spread.
+
+    At balanced and best, images that weights were not rounded on, if there are any. At fast one in eight, since float
+    and int8 model both run on them, and the command is to take little longer than calibration.
+    """
+    every = tuple(range(count))
+    if effort == FAST:
+        return choose(every, min(_BRIEFLY, max(2, count // 8)))
+    compared = choose(every, _JUDGED_ON)
+    rounded = {compared[index] for index in choose(tuple(range(len(compared))), _ROUNDED_ON)}
+    return choose(tuple(index for index in every if index not in rounded) or every, _BRIEFLY)
 
 
 def level(effort: str, observations: Observations, *, leave_float: bool = True) -> Step:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.report.content import NNCF, PEER, PEERS
 from quantseg.report.document import Figure
 from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, PAPER, QUIET, WARNING, Axes, draw_row
-from quantseg.report.summary import Summary
+from quantseg.report.summary import NNCF, PEER, PEERS, Summary
 from quantseg.report.tables import NOTHING, percent, points, ratio, shortened
 
 _NAME_WIDTH = 24

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
-from quantseg.report.tables import megabytes, milliseconds, percent, ratio
+from quantseg.report.tables import megabytes, milliseconds, percent, ratio, smaller
 from quantseg.runtimes.execution import KINDS, ExecutionSummary
 
 _KIND_MEANS = {
@@ -55,7 +55,7 @@ def size(report: Report) -> Section:
             name,
             model.file,
             megabytes(model.size),
-            ratio(report.float_model.size / model.size),
+            smaller(report.float_model.size / model.size),
             model.sha256[:16],
         )
         for name, model in files.items()

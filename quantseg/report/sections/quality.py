@@ -1,5 +1,9 @@
 """Sections on quality: the int8 model's masks, compared with the float model's and with the labels."""
 
+from collections.abc import Sequence
+
+from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.judgement import AGREEMENT, CLASS_POINTS, POINTS, class_level, image_level
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Legend, Section, Table
 from quantseg.report.figures import FIGURES
@@ -42,7 +46,7 @@ def accuracy(report: Report) -> Section:
             rows = [(*row, percent(against.get(key))) for row, key in zip(rows, e.between.summary, strict=True)]
         headers = (*headers, "its agreement" if peer.int8_scores else name)
         rows = [(*row, percent(score)) for row, score in zip(rows, peer.between.summary.values(), strict=True)]
-    return Section("Accuracy", text, [Table("All classes", headers, tuple(rows))])
+    return Section("Accuracy", text, [Table("All classes", headers, tuple(rows), _mean_levels(e))])
 
 
 def classes(report: Report) -> Section:
@@ -51,7 +55,7 @@ def classes(report: Report) -> Section:
     agreement = [percent(value) for value in e.between.per_class["iou"]]
     if e.float_scores is None or e.int8_scores is None:
         rows: tuple[Row, ...] = tuple(zip(e.classes, agreement, strict=True))
-        table = Table("Agreement of each class", ("class", "IoU with float"), rows)
+        table = Table("Agreement of each class", ("class", "IoU with float"), rows, _class_levels(e, 1))
     else:
         real_scores, int8_scores = e.float_scores.per_class, e.int8_scores.per_class
         headers = ("class", "IoU float", "IoU int8", "change", "Dice float", "Dice int8", "agreement")
@@ -65,7 +69,7 @@ def classes(report: Report) -> Section:
             )
             for k, name in enumerate(e.classes)
         )
-        table = Table("IoU and Dice of each class", headers, rows)
+        table = Table("IoU and Dice of each class", headers, rows, _class_levels(e, 6))
     text = f"A class that occurs nowhere has no value ({NOTHING}) and is left out of the means."
     return Section("Classes", text, [table], FIGURES["classes"](report))
 
@@ -84,11 +88,44 @@ def images(report: Report) -> Section:
     return Section(
         "Worst images",
         "The images on which int8 and float agree least, the worst first." + (_THICKER if report.images else ""),
-        [Table("Agreement of each image", ("image", "agreement", "changed pixels"), rows)],
+        [
+            Table(
+                "Agreement of each image",
+                ("image", "agreement", "changed pixels"),
+                rows,
+                {(k, 1): image_level(image) for k, image in enumerate(worst)},
+            )
+        ],
         FIGURES["agreement"](report),
         legend=legend,
         images=report.images,
     )
+
+
+def _mean_levels(e: Evaluation) -> dict[tuple[int, int], str]:
+    """Levels of the row of mean IoU: its agreement, and its change where there are labels."""
+    row = list(e.between.summary).index("mean_iou")
+    if e.float_scores is None or e.int8_scores is None:
+        return {(row, 1): AGREEMENT.level(e.agreement)}
+    before, after = e.float_scores.mean_iou, e.int8_scores.mean_iou
+    change = {} if before is None or after is None else {(row, 3): POINTS.level(100 * (before - after))}
+    return {(row, 4): AGREEMENT.level(e.agreement)} | change
+
+
+def _class_levels(e: Evaluation, column: int) -> dict[tuple[int, int], str]:
+    """Levels of each class: of its agreement in `column`, and of its change in column 3 where there are labels."""
+    agreements = e.between.per_class["iou"]
+    shares: Sequence[float | None] = [max(one) for one in e.class_shares] or [None] * len(agreements)
+    levels = {
+        (k, column): class_level(iou, share)
+        for k, (iou, share) in enumerate(zip(agreements, shares, strict=True))
+        if iou is not None
+    }
+    if e.float_scores is None or e.int8_scores is None:
+        return levels
+    pairs = zip(e.float_scores.per_class["iou"], e.int8_scores.per_class["iou"], strict=True)
+    drops = [None if a is None or b is None else 100 * (a - b) for a, b in pairs]
+    return levels | {(k, 3): CLASS_POINTS.level(drop) for k, drop in enumerate(drops) if drop is not None}
 
 
 def _change(before: float | None, after: float | None) -> tuple[str, str, str]:

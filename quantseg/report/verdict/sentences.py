@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from statistics import median
+from typing import TYPE_CHECKING
 
-from quantseg.report.content import NNCF, PEER, PEERS, Report
+from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES_SOME, POINTS
 from quantseg.report.document import Headline
-from quantseg.report.summary import PeerSummary, Summary
-from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio
+from quantseg.report.summary import NNCF, PEER, PEERS, PeerSummary, Summary
+from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio, size_words
+
+if TYPE_CHECKING:
+    from quantseg.report.content import Report
 
 _ALIKE = 0.05
 """Latencies within 5 % of each other count as equal: that is within a benchmark's spread."""
@@ -56,7 +60,7 @@ def _beside(summaries: Sequence[Summary], name: str) -> str:
 
 
 def _ours(summary: Summary) -> str:
-    claims = [_size(summary.size_ratio)]
+    claims = [size_words(summary.size_ratio)]
     if summary.speed_ratio is not None:
         claims.append(_speed(summary.speed_ratio))
     sentence = (
@@ -71,38 +75,47 @@ def _ours(summary: Summary) -> str:
     )
 
 
-def headlines(report: Report) -> tuple[Headline, ...]:
+def headlines(report: "Report") -> tuple[Headline, ...]:
     """The key figures at the top: size, speed, agreement and accuracy, as far as measured."""
     s, evaluation = report.summary, report.evaluation
     shown = [
-        Headline(ratio(s.size_ratio), "smaller", f"{megabytes(s.float_bytes)} → {megabytes(s.int8_bytes)}"),
-        Headline(percent(s.agreement), "agreement", f"mean IoU with the float masks, {s.images} images"),
+        _times(s.size_ratio, ("smaller", "larger"), f"{megabytes(s.float_bytes)} → {megabytes(s.int8_bytes)}"),
+        Headline(
+            percent(s.agreement),
+            "agreement",
+            f"mean IoU with the float masks, {s.images} images",
+            AGREEMENT.level(s.agreement),
+        ),
     ]
     if s.speed_ratio is not None:
-        word = "faster" if s.speed_ratio >= 1 else "the float model's speed"
-        shown.insert(1, Headline(ratio(s.speed_ratio), word, f"{milliseconds(s.float_ms)} → {milliseconds(s.int8_ms)}"))
+        detail = f"{milliseconds(s.float_ms)} → {milliseconds(s.int8_ms)}"
+        shown.insert(1, _times(s.speed_ratio, ("faster", "slower"), detail))
     if s.iou_change is not None:
         detail = f"against the labels, {percent(s.float_iou)} → {percent(s.int8_iou)}"
-        shown.append(Headline(points(s.iou_change), "points of mIoU", detail))
+        level = POINTS.level(-100 * s.iou_change)
+        shown.append(Headline(points(s.iou_change), "points of mIoU", detail, level))
     if evaluation.sqnr_db is not None:
         shown.append(Headline(decibels(evaluation.sqnr_db), "SQNR", "signal to noise of the output tensor"))
     return tuple(shown)
 
 
+def _times(times: float, words: tuple[str, str], detail: str) -> Headline:
+    """'4.00x smaller'; of what is larger or slower: '2.50x larger', marked."""
+    if times >= 1:
+        return Headline(ratio(times), words[0], detail)
+    return Headline(ratio(1 / times), words[1], detail, KEEPS if times > 1 - _ALIKE else LOSES_SOME)
+
+
 def _peer(summary: Summary, peer: PeerSummary) -> str:
     if peer.failed is not None or peer.bytes is None:
         return f"Of {_TOOLS[peer.name]} there is no model: {peer.failed}."
-    claims = [_size(summary.float_bytes / peer.bytes)]
+    claims = [size_words(summary.float_bytes / peer.bytes)]
     if (speed := summary.peer_speed_ratio(peer.name)) is not None:
         claims.append(_speed(speed))
     sentence = f"That of {_TOOLS[peer.name]} is {' and '.join(claims)}"
     if peer.agreement is not None:
         sentence += f", and its masks agree to {percent(peer.agreement)}"
     return f"{sentence}." if peer.iou is None else f"{sentence}; its mean IoU is {percent(peer.iou)}."
-
-
-def _size(times: float) -> str:
-    return f"{times:.1f} times smaller" if times >= 1 else f"{1 / times:.1f} times larger"
 
 
 def _speed(times: float) -> str:
