@@ -24,11 +24,17 @@ def make_report(
 ) -> "Report":
     """Quantises and reports on these images; writes the report to the folder `place`, whose name is the report's."""
     from quantseg import api
+
+    told = replace(how, name=place.name, commands=(command_line(),))
+    return show_report(api.report(given.model, images, calib=given, options=options, **vars(told)), place, told)
+
+
+def show_report(result: "Report", place: Path, how: "Reporting") -> "Report":
+    """Prints the report's verdict and writes the report to the folder `place`, whose name is the report's."""
     from quantseg.cli.exactness import say_verdict
     from quantseg.report import verdict, write_report
 
-    name, told = place.name, replace(how, name=place.name, commands=(command_line(),))
-    result = api.report(given.model, images, calib=given, options=options, **vars(told))
+    name = place.name
     console.line(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)

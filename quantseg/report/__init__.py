@@ -4,7 +4,7 @@ building.py measures, content.py holds the values, sections/ selects what one re
 of all reports shows, rendering.py makes HTML and Markdown, writing.py writes the files.
 """
 
-from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on
+from quantseg.report.building import JudgedData, Measuring, Reporting, Subject, build_report, report_on, report_on_file
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.index import comparison_tables, remarks
@@ -37,6 +37,7 @@ __all__ = [
     "image",
     "remarks",
     "report_on",
+    "report_on_file",
     "summarise_plan",
     "verdict",
     "worst_ranges",

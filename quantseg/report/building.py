@@ -1,7 +1,7 @@
 """Measures a float model and its quantised models on images, and collects the results in one Report."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,16 +13,17 @@ from quantseg.data.model_inputs import described
 from quantseg.data.recipe import Recipe
 from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
-from quantseg.evaluation.model_files import taken
+from quantseg.evaluation.model_files import BesideFloat, ModelWithRecipe, taken
 from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import PeerModel, peer_calibrator, peer_model
-from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.model_files import as_file, digest
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
-from quantseg.report.plan import summarise_plan
-from quantseg.report.ranges import worst_ranges
+from quantseg.report.int8_file import NO_INTEGERS, Int8File, read_int8_file
+from quantseg.report.plan import PlanSummary, summarise_plan
+from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark, file_bytes
 from quantseg.runtimes.provenance import provenance
@@ -55,16 +56,20 @@ class Reporting:
 
 @dataclass(frozen=True)
 class Subject:
-    """The models of a report. model: the float model, from a file. made: our int8 model, written to the file `int8`.
+    """The models of a report. reference: the float model. int8: the quantised model's file.
 
-    calibration: what `made` was calibrated on. peer: the model of onnxruntime's quantizer, if it is compared.
+    grids: tensor → its grid there. plan: of a model that was made here; file: what the file of any other says.
+    calibration: what the quantised model was calibrated on; None if that is not known. peer: the model of onnxruntime's
+    quantizer, if it is compared.
     """
 
     name: str
-    model: FloatModel
+    reference: ModelWithRecipe
     int8: Path
-    made: QuantizedModel
-    calibration: Calibration
+    grids: Mapping[str, QuantParams]
+    plan: PlanSummary | None = None
+    file: Int8File | None = None
+    calibration: Calibration | None = None
     peer: PeerModel | None = None
 
 
@@ -115,8 +120,37 @@ def report_on(
             peer = peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat)
             settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
         judged = JudgedData(images(model.recipe, model.inputs), taken(made, model, images), how.dataset, how.note)
-        subject = Subject(name, model, target, made, given.calibration, peer)
+        reference, plan = ModelWithRecipe(path, model.prepared.model, model.recipe, model.inputs), made.plan
+        subject = Subject(name, reference, target, plan.tensors, summarise_plan(plan), None, given.calibration, peer)
         return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
+
+
+def report_on_file(
+    both: BesideFloat, images: Opener, how: Reporting, calibration: Calibration | None, context: Context
+) -> Report:
+    """The report on a quantised model from a file, by any tool, as far as it can be known without its plan.
+
+    images: to evaluate on. calibration: of the images that it was calibrated on, if they are known. Raises ModelError,
+    DataError.
+    """
+    one, constants = both.one, both.reference.inputs.constants
+    said = read_int8_file(one.model)
+    settings = {f"input {name}": described(value) for name, value in sorted(constants.items())}
+    data, folded = both.data(images)
+    notes = (how.note, *_doubts(said, both))
+    judged = JudgedData(data, folded, how.dataset, "; ".join(filter(None, notes)) or None)
+    grids = {grid.tensor: grid.params for grid in said.grids}
+    subject = Subject(how.name or one.path.stem, both.reference, one.path, grids, None, said, calibration)
+    return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
+
+
+def _doubts(said: Int8File, both: BesideFloat) -> Iterator[str]:
+    """What speaks against the file being the int8 form of the float model."""
+    name, reference = both.one.path.name, both.reference.path
+    if said.made_from not in (None, digest(reference)):
+        yield f"{name} was made from another float model than {reference.name}, says its metadata"
+    if said.style == NO_INTEGERS:
+        yield f"{name} holds no integers: it is no quantised model"
 
 
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
@@ -124,18 +158,16 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
 
     Raises ModelError and DataError as the measurements do.
     """
-    model, int8_model, data = subject.model, subject.int8, judged.images
-    runtime, recipe, threads, track = context.runtime, model.recipe, context.threads, context.track
-    pair = Pair(model.source, int8_model, (runtime, runtime), threads, judged.taken)
+    reference, int8_model, data = subject.reference, subject.int8, judged.images
+    runtime, recipe, threads, track = context.runtime, reference.recipe, context.threads, context.track
+    pair = Pair(reference.path, int8_model, (runtime, runtime), threads, judged.taken)
     evaluation = evaluate_pair(pair, data, recipe, context)
     shown = _images_of(pair, judged, recipe, evaluation) if how.images else ()
-    source = model.source
-    assert isinstance(source, Path)
     peer = subject.peer
-    models = {FLOAT: source, INT8: int8_model}
+    models = {FLOAT: reference.path, INT8: int8_model}
     if peer is not None and peer.path is not None:
         models[PEER] = peer.path
-    own = data.load(0).feeds(model.input.name)
+    own = data.load(0).feeds(reference.inputs.image.name)
     feeds = dict.fromkeys(models, own)
     if judged.taken is not None:
         feeds[INT8] = judged.taken.dataset.load(0).feeds(judged.taken.input.name)
@@ -148,32 +180,46 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         }
 
     executed, roofs = beside_roofs(profile, runtime, threads=threads)
-    plan = subject.made.plan
+    histograms = {} if subject.calibration is None else subject.calibration.observations.histograms
+    ranges = worst_ranges(histograms, subject.grids, WORST_TENSORS)
     return Report(
         name=subject.name,
-        float_model=_model_file(source),
+        float_model=_model_file(reference.path),
         int8_model=_model_file(int8_model),
-        plan=summarise_plan(plan),
+        plan=subject.plan,
         evaluation=evaluation,
         latency=timings,
         executed={label: summary(nodes) for label, nodes in executed.items()},
         convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
         roofs=roofs,
-        ranges=worst_ranges(subject.calibration.observations.histograms, plan.tensors, WORST_TENSORS),
+        ranges=ranges,
         images=shown,
         provenance={**how.settings, **_images(subject.calibration, data), "threads": str(threads), **_machine()},
         commands=tuple(how.commands),
-        peer=None if peer is None else _peer(peer, model, data, context),
+        peer=None if peer is None else _peer(peer, reference, data, context),
         data=judged.data,
         note=judged.note,
         sums=verdict_of(int8_model),
+        file=subject.file,
+        left_out={} if subject.file is None else _left_out(subject.calibration, ranges),
     )
 
 
-def _peer(peer: PeerModel, model: FloatModel, data: Dataset, context: Context) -> Peer:
+def _left_out(calibration: Calibration | None, ranges: Sequence[TensorRange]) -> dict[str, str]:
+    """Section → why the report on a model that was not made here lacks it."""
+    missing = {
+        "What stays float": "why a node stays float is in no file; What runs tells which nodes do",
+        "The plan": "it is known only of models that this command makes: give it the float model alone",
+    }
+    if calibration is None:
+        return missing | {"Worst ranges": "they need values of tensors: give the images it was calibrated on, too"}
+    return missing if ranges else missing | {"Worst ranges": "no tensor of the file has the name of an observed one"}
+
+
+def _peer(peer: PeerModel, model: ModelWithRecipe, data: Dataset, context: Context) -> Peer:
     if peer.path is None:
         return Peer(failed=peer.failed)
-    pair = Pair(model.source, peer.path, (context.runtime, context.runtime), context.threads)
+    pair = Pair(model.path, peer.path, (context.runtime, context.runtime), context.threads)
     return Peer(_model_file(peer.path), evaluate_pair(pair, data, model.recipe, context))
 
 
@@ -191,7 +237,9 @@ def _model_file(path: Path) -> ModelFile:
     return ModelFile(path.name, file_bytes(path), digest(path))
 
 
-def _images(calibration: Calibration, data: Dataset) -> dict[str, str]:
+def _images(calibration: Calibration | None, data: Dataset) -> dict[str, str]:
+    if calibration is None:
+        return {"calibrated on": "not known", "judged on": f"{len(data.names)} images"}
     seen = {image.digest for image in calibration.observations.images}
     both = sum(data.digest(index) in seen for index in range(len(data.names)))
     return {
