@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantseg import graph
 from quantseg.api.stages import Model, Recipe, calibrated, fitted, folded, loaded, refined
 from quantseg.data.sources import Opener, opener
-from quantseg.errors import DataError, ModelError, PlanError
+from quantseg.errors import DataError, PlanError
 from quantseg.evaluation import model_files
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import Evaluation
@@ -149,9 +148,8 @@ def judged(
 
     Raises ModelError where the float model is quantised itself, PlanError for options of how a model is made.
     """
+    both.require_float()
     reference = both.reference
-    if graph.is_quantised(reference.model):
-        raise ModelError(f"{reference.path}: is quantised already; give the float model first, then the quantised one")
     if words := made_by(options):
         raise PlanError(f"{words[0]} says how a model is made, and this one is; leave it out")
     if reporting.peer or reporting.int8_model is not None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console, ending
-from quantseg.cli.options import CalibrationData, Json, with_calibration, with_recipe
+from quantseg.cli.data_words import calibrating
+from quantseg.cli.options import CalibrationData, Json, SameData, with_calibration, with_recipe
 from quantseg.errors import printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def calibrate(
     source: "RecipeSource",
     options: "Options",
     data: CalibrationData = None,
+    calib: SameData = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.calibration.json beside the model.")
     ] = None,
@@ -39,6 +41,7 @@ def calibrate(
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, discard
 
+    images = calibrating(data, calib)
     if json is not None:
         check_writable(json, taken=model)
     if merge:
@@ -50,11 +53,11 @@ def calibrate(
     else:
         if len(model) != 1:
             raise CalibrationError(f"{len(model)} models were given; calibrate one at a time, or merge with --merge")
-        if data is None:
+        if images is None:
             raise DataError("no images: give a folder with --data")
         target = output or model[0].with_suffix(".calibration.json")
         check_writable(target, taken=model)
-        result = _observed(model[0], data, source, options, target)
+        result = _observed(model[0], images, source, options, target)
     calibrations.write(result, target)
     discard(target.with_name(f"{target.name}.partial"))
     _show(result)

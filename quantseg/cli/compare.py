@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Data, Json, Masks, Model, with_making, with_recipe
+from quantseg.cli.data_words import judging
+from quantseg.cli.options import Calib, Json, JudgedData, Masks, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.evaluation.tool_comparison import ComparedModel
@@ -18,13 +19,11 @@ if TYPE_CHECKING:
 @with_making
 def compare(
     model: Model,
-    data: Data,
+    data: JudgedData,
     source: "RecipeSource",
     options: "Options",
-    validation: Annotated[
-        Path | None,
-        typer.Option("--val", help=f"{DATA_WORD} of images to compare on. Default: --data.", metavar="DATA"),
-    ] = None,
+    calib: Calib = None,
+    validation: Annotated[Path | None, typer.Option("--val", hidden=True)] = None,
     masks: Masks = True,
     openvino: Annotated[
         bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
@@ -46,9 +45,10 @@ def compare(
 
     if json is not None:
         check_writable(json, taken=[model])
-    loaded = api.load(model, source, data=data, options=options)
-    given = api.calibrate(loaded, data, options=options)
-    images = replace(options, masks=masks).judging(validation or data)
+    judged, calibrated = judging(data, calib, validation)
+    loaded = api.load(model, source, data=judged, options=options)
+    given = api.calibrate(loaded, calibrated, options=options)
+    images = replace(options, masks=masks).judging(judged)
     results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino)
     _show(results)
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
+from quantseg.cli.data_words import calibrating
+from quantseg.cli.options import CalibrationData, Json, Model, SameData, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.quantization.candidate import Candidate
@@ -22,6 +23,7 @@ def quantize(
     source: "RecipeSource",
     options: "Options",
     data: CalibrationData = None,
+    calib: SameData = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="A file of quantseg calibrate, in place of --data.", show_default=False),
@@ -44,13 +46,14 @@ def quantize(
     from quantseg.cli import exactness, plans
     from quantseg.files import check_writable, write_json
 
-    _check(data, calibration, options)
+    images = calibrating(data, calib)
+    _check(images, calibration, options)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
         check_writable(target, taken=(model, calibration))
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
-    candidate = _candidate((model, source), options, data, calibration)
+    candidate = _candidate((model, source), options, images, calibration)
     made = stages.fitted(candidate, options)
     plans.show(made, verbose)
     sums = exactness.say(made.model)

@@ -12,6 +12,7 @@ from quantseg.data import Dataset, ModelInputs
 from quantseg.data.heads import JudgedOutputs, head_of, judged_outputs
 from quantseg.data.recipe import METADATA_KEY, Recipe, complete, override, recipe_from_file, recipe_from_toml
 from quantseg.data.sources import Opener
+from quantseg.errors import ModelError
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_one, evaluate_pair
 from quantseg.evaluation.metrics.scores import Scores
 from quantseg.evaluation.predictions import FoldedInput
@@ -80,6 +81,12 @@ class BesideFloat:
         recipe = complete(one.recipe if own is None else own, *graph.signature(float_model), model=str(reference))
         inputs = inputs_of(float_model, str(reference), recipe, source)
         return BesideFloat(ModelWithRecipe(reference, float_model, recipe, inputs), one, folded=own is not None)
+
+    def require_float(self) -> None:
+        """Raises ModelError where the float model is quantised itself."""
+        if graph.is_quantised(self.reference.model):
+            path = self.reference.path
+            raise ModelError(f"{path}: is quantised already; give the float model first, then the quantised one")
 
     def data(self, images: Opener) -> tuple[Dataset, FoldedInput | None]:
         """The images for the float model, and for the quantised model if it takes others. Raises DataError."""

@@ -31,8 +31,8 @@ _OUTPUT_GRID = {
 
 Source: the operator documentation of ONNX and of onnxruntime (ContribOperators.md).
 """
-_SUFFIXES = ("_QuantizeLinear_Output", "_quantized", "_QuantizeLinear_Input")
-"""What onnxruntime's quantizer appends to a float tensor's name."""
+_SUFFIXES = ("_QuantizeLinear_Output", "_quantized", "_QuantizeLinear_Input", "_float")
+"""What onnxruntime's quantizer, and this tool's QDQ format, append to a float tensor's name."""
 
 
 @dataclass(frozen=True)

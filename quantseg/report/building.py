@@ -17,11 +17,11 @@ from quantseg.evaluation.model_files import BesideFloat, ModelWithRecipe, taken
 from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import PeerModel, peer_calibrator, peer_model
 from quantseg.quantization.affine import QuantParams
+from quantseg.quantization.int8_file import NO_INTEGERS, Int8File, read_int8_file
 from quantseg.quantization.model_files import as_file, digest
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.report.content import FLOAT, INT8, PEER, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
-from quantseg.report.int8_file import NO_INTEGERS, Int8File, read_int8_file
 from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.runtimes.execution import ExecutedNode, summary

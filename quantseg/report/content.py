@@ -8,8 +8,8 @@ from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
 from quantseg.evaluation.tool_comparison import ONNXRUNTIME
+from quantseg.quantization.int8_file import Int8File
 from quantseg.report.images import ReportImage
-from quantseg.report.int8_file import Int8File
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
 from quantseg.report.summary import PeerSummary, Summary

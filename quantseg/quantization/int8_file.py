@@ -78,7 +78,7 @@ def _style(model: ir.Model, operators: set[str]) -> str:
         return "integer operators (QOperator)"
     if "DynamicQuantizeLinear" in operators:
         return "dynamic: activations get their grids while the model runs"
-    return "QDQ: float operators between DequantizeLinear and QuantizeLinear"
+    return "QDQ: float operators between Q and DQ nodes"
 
 
 def _ordered(counts: "Counter[str]") -> Mapping[str, int]:
