@@ -7,7 +7,7 @@ import typer
 
 from quantseg.cli import console
 from quantseg.cli.data_words import judging
-from quantseg.cli.options import Calib, Json, JudgedData, Masks, Model, with_making, with_recipe
+from quantseg.cli.options import Calib, Force, Json, JudgedData, Masks, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.evaluation.tool_comparison import ComparedModel
@@ -29,6 +29,7 @@ def compare(
         bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Quantise as quantize does and with onnxruntime's quantizer; compare masks, speed and size with float.
@@ -39,13 +40,13 @@ def compare(
     from dataclasses import replace
 
     from quantseg import api
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
     from quantseg.runtimes.provenance import provenance
     from quantseg.runtimes.threads import default_threads
 
-    if json is not None:
-        check_writable(json, taken=[model])
     judged, calibrated = judging(data, calib, validation)
+    outputs = Outputs("compare", (model,), (judged, calibrated), force)
+    outputs.check(json)
     loaded = api.load(model, source, data=judged, options=options)
     given = api.calibrate(loaded, calibrated, options=options)
     images = replace(options, masks=masks).judging(judged)
@@ -60,9 +61,7 @@ def compare(
         f"{options.threads or default_threads()} threads\n{versions}\n"
         "agrees (mean IoU), SQNR, speed: beside float in onnxruntime; time: median; int8: share of the time"
     )
-    if json is not None:
-        write_json(json, {"compared": [c.to_json() for c in results], "machine": machine.to_json()})
-        console.written(json)
+    outputs.json(json, {"compared": [c.to_json() for c in results], "machine": machine.to_json()})
 
 
 def _show(results: "tuple[ComparedModel, ...]") -> None:

@@ -42,6 +42,9 @@ Calib = Annotated[
     typer.Option(help=f"{DATA_WORD} of images to calibrate on. Default: --data itself.", metavar="DATA"),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result here, as JSON.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also overwrite files that this command did not write for the same inputs.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many images, evenly spread.")]
 Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with the masks beside the images, if any.")]
 Threads = Annotated[

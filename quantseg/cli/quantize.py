@@ -7,7 +7,7 @@ import typer
 
 from quantseg.cli import console
 from quantseg.cli.data_words import calibrating
-from quantseg.cli.options import CalibrationData, Json, Model, SameData, with_making, with_recipe
+from quantseg.cli.options import CalibrationData, Force, Json, Model, SameData, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.quantization.candidate import Candidate
@@ -33,6 +33,7 @@ def quantize(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan.
@@ -44,15 +45,15 @@ def quantize(
     """
     from quantseg.api import stages
     from quantseg.cli import exactness, plans
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
 
     images = calibrating(data, calib)
     _check(images, calibration, options)
     target = output or model.with_suffix(".int8.onnx")
+    outputs = Outputs("quantize", (model, calibration), (images,), force)
     if not dry_run:
-        check_writable(target, taken=(model, calibration))
-    if json is not None:
-        check_writable(json, taken=(model, calibration, target))
+        outputs.check_model(target)
+    outputs.check(json, taken=[target])
     candidate = _candidate((model, source), options, images, calibration)
     made = stages.fitted(candidate, options)
     plans.show(made, verbose)
@@ -61,9 +62,7 @@ def quantize(
     result = made.to_json() | {"integer_sums": sums}
     if not dry_run:
         result |= _written(made, candidate, options, (model, target), source)
-    if json is not None:
-        write_json(json, result)
-        console.written(json)
+    outputs.json(json, result)
 
 
 def _check(data: Path | None, calibration: Path | None, options: "Options") -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.making import command_line, make_report, show_report
-from quantseg.cli.options import DATA_WORD, Json, Masks, with_making, with_recipe
+from quantseg.cli.making import check_index, check_report, command_line, make_report, show_report
+from quantseg.cli.options import DATA_WORD, Force, Json, Masks, with_making, with_recipe
 from quantseg.cli.reference_reports import Shown, reference_reports
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def report(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Quantise a model, or take INT8; judge it on images; write OUTPUT/NAME/: report.json, report.md and index.html.
@@ -78,9 +79,9 @@ def report(
     With INT8, the report judges that file as it is, whichever tool wrote it, and has all but what only a plan tells.
     Without a model: reports on all reference models, at --effort fast, compared with onnxruntime's quantizer.
     """
+    from quantseg.cli.outputs import Outputs
     from quantseg.errors import CalibrationError, DataError
-    from quantseg.files import check_writable, write_json
-    from quantseg.report import check_places, write_index
+    from quantseg.report import write_index
 
     _check(options, model, calib, calibration, name)
     beside = model is None if peer is None else peer
@@ -89,10 +90,12 @@ def report(
     if beside and calibration is not None:
         raise CalibrationError("onnxruntime's quantizer calibrates on images; give --calib, not --calibration")
     named = None if model is None else name or (quantised or model).stem
-    check_places(output, named)
-    if json is not None:
-        check_writable(json, taken=(model, quantised))
-    how = Shown(output, rounds, images, masks, beside)
+    outputs = Outputs("report", (model, quantised, calibration), (data, calib), force)
+    check_index(output, outputs)
+    if named is not None:
+        check_report(output / named, outputs)
+    outputs.check(json)
+    how = Shown(output, rounds, images, masks, beside, outputs)
     parts = (data, calib, calibration)
     if model is None or named is None:
         made = reference_reports(source, options, how, data)
@@ -101,9 +104,7 @@ def report(
     else:
         made = [_shipped(output / named, (model, quantised, source), options, how, parts)]
     console.written(*write_index(output))
-    if json is not None:
-        write_json(json, [report.to_json() for report in made])
-        console.written(json)
+    outputs.json(json, [report.to_json() for report in made])
 
 
 def _check(
@@ -143,7 +144,7 @@ def _one(
     else:
         given = stages.with_file(loaded, calibration, options)
     told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer)
-    return make_report(place, given, replace(options, masks=how.masks), data, told)
+    return make_report(place, given, replace(options, masks=how.masks), data, told, how.outputs)
 
 
 def _shipped(
@@ -164,4 +165,4 @@ def _shipped(
     known = calib if calibration is None else Calibration.read(calibration)
     told = Reporting(place.name, how.rounds, how.images, how.peer, commands=(command_line(),))
     masked = replace(options, masks=how.masks)
-    return show_report(judging.judged(both, masked.judging(data), known, told, options), place, told)
+    return show_report(judging.judged(both, masked.judging(data), known, told, options), place, told, how.outputs)

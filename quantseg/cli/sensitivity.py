@@ -8,7 +8,7 @@ import typer
 
 from quantseg.cli import console
 from quantseg.cli.data_words import limits
-from quantseg.cli.options import Calib, Json, JudgedData, Model, with_making, with_recipe
+from quantseg.cli.options import Calib, Force, Json, JudgedData, Model, with_making, with_recipe
 from quantseg.errors import printable
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def sensitivity(
         bool, typer.Option("--left-float/--no-left-float", help="Also the whole plan without each node.")
     ] = True,
     figure: Annotated[Path | None, typer.Option(help="Also draw the table here, as SVG.", metavar="SVG")] = None,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Rank the nodes by sensitivity: each quantised alone (weights, activations, both), and each alone left float.
@@ -44,14 +45,13 @@ def sensitivity(
     from dataclasses import replace
 
     from quantseg import api
+    from quantseg.cli.outputs import Outputs
     from quantseg.errors import OutputError
-    from quantseg.files import check_writable, write_json, write_text
     from quantseg.report import tables
 
     most, most_calibrated = limits(options.limit, calib_limit, images)
-    for target, taken in ((json, [model, figure]), (figure, [model])):
-        if target is not None:
-            check_writable(target, taken=taken)
+    outputs = Outputs("sensitivity", (model,), (data, calib), force)
+    outputs.check(figure, json)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
     loaded = api.load(model, source, data=data, options=options)
@@ -71,14 +71,12 @@ def sensitivity(
             "calibrated_on": list(calibrated_on),
             "measured_on": list(judged.names),
         }
-        write_json(json, told | measured.to_json())
-        console.written(json)
+        outputs.json(json, told | measured.to_json())
     if figure is not None:
         from quantseg.report.figures.sensitivity import sensitivity as drawn
         from quantseg.report.rendering import svg_file
 
-        write_text(figure, svg_file(drawn(measured, top=top)))
-        console.written(figure)
+        outputs.figure(figure, svg_file(drawn(measured, top=top)))
 
 
 _ROOM = 44

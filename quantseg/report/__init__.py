@@ -12,10 +12,11 @@ from quantseg.report.plan import PlanSummary, summarise_plan
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.summary import PeerSummary, Summary
 from quantseg.report.verdict import comparison_verdict, verdict
-from quantseg.report.writing import check_places, write_index, write_report
+from quantseg.report.writing import INDEX, index_places, is_index_json, report_places, write_index, write_report
 
 __all__ = [
     "FLOAT",
+    "INDEX",
     "INT8",
     "PEER",
     "JudgedData",
@@ -31,13 +32,15 @@ __all__ = [
     "Summary",
     "TensorRange",
     "build_report",
-    "check_places",
     "comparison_tables",
     "comparison_verdict",
     "image",
+    "index_places",
+    "is_index_json",
     "remarks",
     "report_on",
     "report_on_file",
+    "report_places",
     "summarise_plan",
     "verdict",
     "worst_ranges",
