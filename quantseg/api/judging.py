@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantseg.api.stages import Model, Recipe, calibrated, fitted, folded, refined
-from quantseg.data.sources import opener
-from quantseg.errors import DataError
+from quantseg.api.stages import Model, Recipe, calibrated, fitted, folded, loaded, refined
+from quantseg.data.sources import Opener, opener
+from quantseg.errors import DataError, PlanError
 from quantseg.evaluation import model_files
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import Evaluation
 from quantseg.mixed_precision import feeds as fed
 from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.model_files import AnyModel, as_file
-from quantseg.refinement.options import Options, chosen, parted
-from quantseg.report import Report, Reporting, report_on
+from quantseg.refinement.options import Options, chosen, made_by, parted
+from quantseg.report import Report, Reporting, report_on, report_on_file
 from quantseg.runtimes import inspection, latency, runtime_named, within
 from quantseg.simulation import simulating
 from quantseg.simulation.explaining import explanation
@@ -48,9 +48,9 @@ def evaluate(
     default = model.recipe if isinstance(model, FloatModel) else None
     known = model.constants if isinstance(model, FloatModel) else {}
     with as_file(model) as reference, as_file(quantised) as path:
-        source = RecipeSource.of(recipe, {**known, **how.inputs})
-        one = model_files.ModelWithRecipe.read(path, source, default)
-        return model_files.evaluate_beside(reference, one, how.judging(data), how.context())
+        source = replace(RecipeSource.of(recipe, {**known, **how.inputs}), default=default)
+        both = model_files.BesideFloat.read(reference, path, source)
+        return model_files.evaluate_beside(both, how.judging(data), how.context())
 
 
 def benchmark(
@@ -110,23 +110,56 @@ def report(
     data: object,
     *,
     calib: object = None,
+    quantised: AnyModel | None = None,
     options: Options | None = None,
     **words: "Unpack[of.ReportWords]",
 ) -> Report:
     """Quantises, evaluates, times and profiles a model, and returns all results as one Report.
 
-    data: images to evaluate on. calib: as `data` of `quantize`; None: `data`. Keyword arguments: also the fields of
-    Reporting. Raises the errors of `quantize`.
+    data: images to evaluate on. calib: as `data` of `quantize`; None: `data`. quantised: the model to judge, by any
+    tool, in place of one that is quantised here; the report then lacks what only a plan tells, and `calib` says what it
+    was calibrated on, if that is known. Keyword arguments: also the fields of Reporting. Raises the errors of
+    `quantize`.
 
     >>> report = qs.report("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")
     >>> [path.name for path in report.save("reports/model")]
     ['report.json', 'report.md', 'index.html']
+    >>> qs.report("model.onnx", "val/", quantised="int8.onnx", rounds=1).plan is None
+    True
     """
     reporting, how = parted(Reporting, options, words)
+    if quantised is not None:
+        known = model.constants if isinstance(model, FloatModel) else {}
+        default = model.recipe if isinstance(model, FloatModel) else None
+        source = RecipeSource(inputs={**known, **how.inputs}, default=default)
+        with as_file(model) as reference, as_file(quantised, f"{reference.stem}.int8") as path:
+            both = model_files.BesideFloat.read(reference, path, source)
+            return judged(both, how.judging(data), calib, reporting, how)
     given = calibrated(model, data if calib is None else calib, how)
     made = fitted(folded(refined(given, how), how), how)
     effort = how.effort_for(images=given.images is not None)
     return report_on(given, made, how.judging(data), reporting, effort, how.context(given.images))
+
+
+def judged(
+    both: model_files.BesideFloat, images: Opener, calib: object, reporting: Reporting, options: Options
+) -> Report:
+    """The report on a quantised model that was not made here. calib: as in `report`.
+
+    Raises ModelError where the float model is quantised itself, PlanError for options of how a model is made.
+    """
+    both.require_float()
+    reference = both.reference
+    if words := made_by(options):
+        raise PlanError(f"{words[0]} says how a model is made, and this one is; leave it out")
+    if reporting.peer or reporting.int8_model is not None:
+        what = "peer=True" if reporting.peer else "int8_model=…"
+        raise PlanError(f"{what} belongs to a model that is made here; leave it out")
+    calibration = None
+    if calib is not None:
+        source = RecipeSource(inputs=reference.inputs.constants, default=reference.recipe)
+        calibration = calibrated(loaded(reference.path, source, options, calib), calib, options).calibration
+    return report_on_file(both, images, reporting, calibration, options.context())
 
 
 def simulate(

@@ -28,6 +28,7 @@ from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, naming, read_float_model
+from quantseg.quantization.model_files import COMMAND_KEY
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
 from quantseg.refinement.options import Options
@@ -162,12 +163,13 @@ def search_task(
 
 
 def searched(task: tasks.SearchTask, options: Options) -> budgets.Found:
-    """Runs the search and quantises the model that it found."""
+    """Runs the search and quantises the model that it found; its metadata says that a search made it."""
     context = options.context(task.calibrating)
     bench = targets.bench(options.target, context)
     given = observed(task.model, task.calibrating, replace(options, limit=None))
     found = tasks.found_for(task, refined(given, options, leave_float=False), bench, context)
     made = fitted(folded(found.candidate, options), options)
+    made.model.metadata_props[COMMAND_KEY] = "search"
     if bench is None:
         return replace(found, model=made)
     folding = model_files.taken(made, task.model, task.judging)

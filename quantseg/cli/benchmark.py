@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Json, Threads, Timeout, with_recipe
+from quantseg.cli.options import Force, Json, Threads, Timeout, with_recipe
 from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def benchmark(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Time models in turns, with one session open at a time: median, spread, ratio, memory and file size."""
@@ -30,15 +31,15 @@ def benchmark(
 
     from quantseg import api
     from quantseg.cli import exactness
+    from quantseg.cli.outputs import Outputs
     from quantseg.errors import ModelError
-    from quantseg.files import check_writable, write_json
     from quantseg.refinement.options import Options
     from quantseg.runtimes import runtime_named
     from quantseg.runtimes.provenance import provenance
 
     engine = runtime_named(runtime)
-    if json is not None:
-        check_writable(json, taken=models)
+    outputs = Outputs("benchmark", tuple(models), force=force)
+    outputs.check(json)
     named = {str(path): path for path in models}
     if len(named) < len(models):
         raise ModelError("a model was given twice; give each one once")
@@ -51,10 +52,8 @@ def benchmark(
     machine = replace(here, packages={**here.packages, runtime: version})
     console.say(f"\nrounds: {rounds}, runs in each: {runs}, threads: {count}; {machine.processor}; {runtime} {version}")
     sums = {name: exactness.say(path, path.name) for name, path in named.items() if path.suffix != ".xml"}
-    if json is not None:
-        how = {"runtime": runtime, "threads": count, "integer_sums": sums}
-        write_json(json, how | {"timings": [asdict(t) for t in timings], "machine": machine.to_json()})
-        console.written(json)
+    how = {"runtime": runtime, "threads": count, "integer_sums": sums}
+    outputs.json(json, how | {"timings": [asdict(t) for t in timings], "machine": machine.to_json()})
 
 
 def _show(timings: "Timings") -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console, ending
-from quantseg.cli.options import CalibrationData, Json, with_calibration, with_recipe
+from quantseg.cli.data_words import calibrating
+from quantseg.cli.options import CalibrationData, Force, Json, SameData, with_calibration, with_recipe
 from quantseg.errors import printable
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ def calibrate(
     source: "RecipeSource",
     options: "Options",
     data: CalibrationData = None,
+    calib: SameData = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.calibration.json beside the model.")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge calibration files of one model.")] = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Observe a float model's tensors on images; write ranges, scales, zero-points and histograms to a file.
@@ -39,45 +42,58 @@ def calibrate(
     from quantseg.errors import CalibrationError, DataError
     from quantseg.files import check_writable, discard
 
+    images = calibrating(data, calib)
+    if merge and len(model) < 2:
+        raise CalibrationError("--merge needs two calibration files or more")
+    if not merge and len(model) != 1:
+        raise CalibrationError(f"{len(model)} models were given; calibrate one at a time, or merge with --merge")
+    if not merge and images is None:
+        raise DataError("no images: give a folder with --data")
+    target = output or (Path("merged.calibration.json") if merge else model[0].with_suffix(".calibration.json"))
     if json is not None:
         check_writable(json, taken=model)
-    if merge:
-        target = output or Path("merged.calibration.json")
-        if len(model) < 2:
-            raise CalibrationError("--merge needs two calibration files or more")
-        check_writable(target)
-        result = _merged(model)
+    check_writable(target, taken=() if merge else model)
+    places = [path for path in (target, json) if path is not None]
+    owned = [path for path in places if path.exists() and not force]
+    if merge or images is None:
+        result = _merged(model, owned)
     else:
-        if len(model) != 1:
-            raise CalibrationError(f"{len(model)} models were given; calibrate one at a time, or merge with --merge")
-        if data is None:
-            raise DataError("no images: give a folder with --data")
-        target = output or model[0].with_suffix(".calibration.json")
-        check_writable(target, taken=model)
-        result = _observed(model[0], data, source, options, target)
+        result = _observed((model[0], source), images, options, target, owned)
     calibrations.write(result, target)
     discard(target.with_name(f"{target.name}.partial"))
     _show(result)
     if json is not None:
         calibrations.write(result, json)
-    console.written(*(path for path in (target, json) if path is not None))
+    console.written(*places)
 
 
-def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options", target: Path) -> "Calibration":
+def _observed(
+    model: "tuple[Path, RecipeSource]", data: Path, options: "Options", target: Path, owned: list[Path]
+) -> "Calibration":
+    """The calibration on images. owned: files that are there, and must be calibrations of this model and images."""
+    from dataclasses import replace
+
     from quantseg import api
+    from quantseg.cli.outputs import check_calibration
 
     partial = target.with_name(f"{target.name}.partial")
     ending.what_remains(lambda: printable(f"the same command continues from {partial}") if partial.exists() else None)
-    loaded = api.load(model, source, data=data, options=options)
+    loaded = api.load(*model, data=data, options=options)
+    if owned:
+        every = replace(options, limit=None).images(data)(loaded.recipe, loaded.inputs)
+        check_calibration(owned, loaded.digest, frozenset(map(every.digest, range(len(every.names)))))
     return api.calibrate(loaded, data, partial=partial, options=options).calibration
 
 
-def _merged(files: list[Path]) -> "Calibration":
+def _merged(files: list[Path], owned: list[Path]) -> "Calibration":
+    """The calibration on the images of all files. owned: as of `_observed`."""
     from quantseg.calibration import file as calibrations
+    from quantseg.cli.outputs import check_calibration
 
     total = calibrations.read(files[0])
     for file in files[1:]:
         total = calibrations.merge(total, calibrations.read(file))
+    check_calibration(owned, total.model, frozenset(image.digest for image in total.observations.images))
     return total
 
 

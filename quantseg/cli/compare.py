@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Data, Json, Masks, Model, with_making, with_recipe
+from quantseg.cli.data_words import judging
+from quantseg.cli.options import Calib, Force, Json, JudgedData, Masks, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.evaluation.tool_comparison import ComparedModel
@@ -18,18 +19,17 @@ if TYPE_CHECKING:
 @with_making
 def compare(
     model: Model,
-    data: Data,
+    data: JudgedData,
     source: "RecipeSource",
     options: "Options",
-    validation: Annotated[
-        Path | None,
-        typer.Option("--val", help=f"{DATA_WORD} of images to compare on. Default: --data.", metavar="DATA"),
-    ] = None,
+    calib: Calib = None,
+    validation: Annotated[Path | None, typer.Option("--val", hidden=True)] = None,
     masks: Masks = True,
     openvino: Annotated[
         bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Quantise as quantize does and with onnxruntime's quantizer; compare masks, speed and size with float.
@@ -40,15 +40,16 @@ def compare(
     from dataclasses import replace
 
     from quantseg import api
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
     from quantseg.runtimes.provenance import provenance
     from quantseg.runtimes.threads import default_threads
 
-    if json is not None:
-        check_writable(json, taken=[model])
-    loaded = api.load(model, source, data=data, options=options)
-    given = api.calibrate(loaded, data, options=options)
-    images = replace(options, masks=masks).judging(validation or data)
+    judged, calibrated = judging(data, calib, validation)
+    outputs = Outputs("compare", (model,), (judged, calibrated), force)
+    outputs.check(json)
+    loaded = api.load(model, source, data=judged, options=options)
+    given = api.calibrate(loaded, calibrated, options=options)
+    images = replace(options, masks=masks).judging(judged)
     results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino)
     _show(results)
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
@@ -60,9 +61,7 @@ def compare(
         f"{options.threads or default_threads()} threads\n{versions}\n"
         "agrees (mean IoU), SQNR, speed: beside float in onnxruntime; time: median; int8: share of the time"
     )
-    if json is not None:
-        write_json(json, {"compared": [c.to_json() for c in results], "machine": machine.to_json()})
-        console.written(json)
+    outputs.json(json, {"compared": [c.to_json() for c in results], "machine": machine.to_json()})
 
 
 def _show(results: "tuple[ComparedModel, ...]") -> None:

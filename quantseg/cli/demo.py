@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Threads
+from quantseg.cli.options import Force, Threads
 
 MODEL = "cells_unet"
 IMAGES = 24
@@ -17,26 +17,40 @@ def demo(
         "quantseg-demo"
     ),
     threads: Threads = None,
+    force: Force = False,
 ) -> None:
     """Draw synthetic blood smears, quantise a U-Net trained on such images, and report its agreement and speed."""
     from quantseg import api
-    from quantseg.cli.making import make_report
+    from quantseg.cli.making import check_report, make_report
+    from quantseg.cli.outputs import Outputs
     from quantseg.data.drawn_cells import write_cells
+    from quantseg.errors import OutputError
     from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
     from quantseg.files import check_writable, write_bytes
     from quantseg.refinement.options import Options
     from quantseg.report import Reporting
 
-    model = output / f"{MODEL}.onnx"
+    model, int8_model, place = (output / name for name in (f"{MODEL}.onnx", f"{MODEL}.int8.onnx", f"report/{MODEL}"))
     check_writable(model)
+    content, outputs = reference_models()[MODEL].read_bytes(), Outputs("demo", force=force)
+    if not force and _is_of_others(output, model, content):
+        raise OutputError(f"{output}: holds files that are not the demo's; choose another folder, or give --force")
+    Outputs("quantize", (reference_models()[MODEL],), force=force).check_model(int8_model)
+    check_report(place, outputs)
+    write_bytes(model, content)
     for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
         write_cells(output / part, IMAGES, seed=seed, track=console.track)
     console.say(f"{output}/calib, {output}/val: {IMAGES} blood smears each, with masks")
-    write_bytes(model, reference_models()[MODEL].read_bytes())
     options = Options(threads=threads or 0, track=console.track)
     given = api.calibrate(api.load(model), output / "calib", options=options)
-    int8_model = output / f"{MODEL}.int8.onnx"
-    make_report(output / "report" / MODEL, given, options, output / "val", Reporting(int8_model=int8_model))
+    make_report(place, given, options, output / "val", Reporting(int8_model=int8_model), outputs)
     console.written(int8_model)
     console.say(f"\nThe same, by hand:\n  quantseg quantize {model} --data {output}/calib")
-    console.say(f"  quantseg report {model} --data {output}/val --calib {output}/calib")
+    console.say(f"  quantseg report {model} {int8_model} --data {output}/val")
+
+
+def _is_of_others(folder: Path, model: Path, content: bytes) -> bool:
+    """Whether there are files in the folder and not the demo's model among them, which it writes first."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return False
+    return not model.is_file() or model.read_bytes() != content

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Data, FollowLinks, Json, Limit, Masks, Model, Threads, Timeout, with_recipe
+from quantseg.cli.options import Data, FollowLinks, Force, Json, Limit, Masks, Model, Threads, Timeout, with_recipe
 from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def evaluate(
     threads: Threads = None,
     timeout: Timeout = RUN_SECONDS,
     follow_links: FollowLinks = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """mIoU, IoU and Dice of each class, precision, recall, boundary IoU; with --reference also agreement and SQNR."""
@@ -33,12 +34,12 @@ def evaluate(
 
     from quantseg import api
     from quantseg.cli import exactness
+    from quantseg.cli.outputs import Outputs
     from quantseg.evaluation.model_files import ModelWithRecipe, scores_of
-    from quantseg.files import check_writable, write_json
     from quantseg.refinement.options import Options
 
-    if json is not None:
-        check_writable(json, taken=(model, reference))
+    outputs = Outputs("evaluate", (model, reference), (data,), force)
+    outputs.check(json)
     options = Options(
         limit=limit,
         masks=masks,
@@ -59,9 +60,7 @@ def evaluate(
     if seen.note:
         console.line(seen.note)
     sums = exactness.say(model)
-    if json is not None:
-        write_json(json, result | {"integer_sums": sums})
-        console.written(json)
+    outputs.json(json, result | {"integer_sums": sums})
 
 
 def _show_scores(scores: "Scores", classes: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, FollowLinks, Json, Model, with_recipe
+from quantseg.cli.options import DATA_WORD, FollowLinks, Force, Json, Model, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.quantization.float_model import RecipeSource
@@ -37,16 +37,17 @@ def explain(
         str, typer.Option(help="onnxruntime (default), gemmlowp, half-away, half-even, exact.")
     ] = "onnxruntime",
     follow_links: FollowLinks = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Show how one output value is computed: integers, products, sum, bias, multiplier, shift, clamp, real value."""
     from quantseg import api
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
     from quantseg.simulation import finding
     from quantseg.simulation.explaining.explanation import Explaining
 
-    if json is not None:
-        check_writable(json, taken=(model, reference))
+    outputs = Outputs("explain", (model, reference), (data,), force)
+    outputs.check(json)
     how = Explaining(None if at is None else finding.place_of(at), reference, rounding, follow_links)
     found = api.explain(model, node, data=data, recipe=source, **vars(how))
     working = found.working
@@ -58,9 +59,7 @@ def explain(
     _show(working, rounding)
     if found.float_value is not None:
         console.say(f"  the float model has      {found.float_value:.6g}")
-    if json is not None:
-        write_json(json, found.to_json())
-        console.written(json)
+    outputs.json(json, found.to_json())
 
 
 def _show(w: "Working", rounding: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Json, Model, Threads, Timeout, with_recipe
+from quantseg.cli.options import Force, Json, Model, Threads, Timeout, with_recipe
 from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def inspect(
     convolutions: Annotated[
         bool, typer.Option("--convolutions", help="List the convolutions: shape, speed, part of the roof.")
     ] = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Profile a model in onnxruntime; list which nodes run in int8, which in float, and which were added.
@@ -32,13 +33,13 @@ def inspect(
     """
     from quantseg import api
     from quantseg.cli import exactness
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
     from quantseg.refinement.options import Options
     from quantseg.report import roofline as words
     from quantseg.report import tables
 
-    if json is not None:
-        check_writable(json, taken=[model])
+    outputs = Outputs("inspect", (model,), force=force)
+    outputs.check(json)
     found = api.inspect(model, recipe=source, runs=runs, options=Options(threads=threads or 0, timeout=timeout))
     nodes, roofs, total = found.nodes, found.roofs, found.summary
     kinds = [(kind, t.nodes, tables.percent(t.share)) for kind, t in total.kinds.items() if t.nodes]
@@ -60,8 +61,7 @@ def inspect(
     if json is not None:
         content = found.to_json()
         first = {"summary": content["summary"], "roofs": content["roofs"], "integer_sums": sums}
-        write_json(json, first | content)
-        console.written(json)
+        outputs.json(json, first | content)
 
 
 def _by_operator(nodes: "tuple[ExecutedNode, ...]") -> list[tuple[str, int, str]]:

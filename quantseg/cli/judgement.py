@@ -43,7 +43,7 @@ def judged(
     from quantseg.api import stages
     from quantseg.errors import QuantSegError
     from quantseg.evaluation.judgement import judge
-    from quantseg.report.building import made_of
+    from quantseg.report.reporting import made_of
     from quantseg.report.verdict import unjudged, worded
 
     model, target = paths

@@ -11,6 +11,7 @@ from quantseg.cli import console, judgement
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
+    from quantseg.cli.outputs import Outputs
     from quantseg.refinement.options import Options
     from quantseg.report import Report, Reporting
 
@@ -21,20 +22,47 @@ def make_report(
     options: "Options",
     images: object,
     how: "Reporting",
+    outputs: "Outputs",
 ) -> "Report":
     """Quantises and reports on these images; writes the report to the folder `place`, whose name is the report's."""
     from quantseg import api
+
+    told = replace(how, name=place.name, commands=(command_line(),))
+    return show_report(
+        api.report(given.model, images, calib=given, options=options, **vars(told)), place, told, outputs
+    )
+
+
+def show_report(result: "Report", place: Path, how: "Reporting", outputs: "Outputs") -> "Report":
+    """Prints the report's verdict and writes the report to the folder `place`, whose name is the report's."""
     from quantseg.cli.exactness import say_verdict
     from quantseg.report import verdict, write_report
 
-    name, told = place.name, replace(how, name=place.name, commands=(command_line(),))
-    result = api.report(given.model, images, calib=given, options=options, **vars(told))
+    name = place.name
     judgement.say(result.verdict, name)
     console.line(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)
-    console.written(*write_report(result, place, images=how.images))
+    console.written(*write_report(result, place, images=how.images, origin=outputs.origin))
     return result
+
+
+def check_report(place: Path, outputs: "Outputs") -> None:
+    """Raises OutputError where the report cannot be written to the folder `place`, or another one lies there."""
+    from quantseg.report import report_places
+
+    outputs.check(*report_places(place))
+
+
+def check_index(folder: Path, outputs: "Outputs") -> None:
+    """Raises OutputError where the index of reports cannot be written to `folder`, or files of others lie there."""
+    from quantseg.files import check_writable
+    from quantseg.report import INDEX, index_places, is_index_json
+
+    for target in index_places(folder):
+        check_writable(target)
+        if target.suffix != ".json" or not is_index_json(target):
+            outputs.check_owner(target, INDEX)
 
 
 def command_line() -> str:

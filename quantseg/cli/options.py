@@ -23,11 +23,28 @@ Data = Annotated[
     Path,
     typer.Option(help=f"{DATA_WORD} of images, or of .npy/.npz model inputs.", metavar="DATA", show_default=False),
 ]
+JudgedData = Annotated[
+    Path,
+    typer.Option(
+        help=f"{DATA_WORD} of images to judge on, or of .npy/.npz model inputs.", metavar="DATA", show_default=False
+    ),
+]
 CalibrationData = Annotated[
     Path | None,
     typer.Option(help=f"{DATA_WORD} of calibration images or model inputs.", metavar="DATA", show_default=False),
 ]
+SameData = Annotated[
+    Path | None,
+    typer.Option("--calib", help="Another word for --data, as in commands that judge.", metavar="DATA"),
+]
+Calib = Annotated[
+    Path | None,
+    typer.Option(help=f"{DATA_WORD} of images to calibrate on. Default: --data itself.", metavar="DATA"),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result here, as JSON.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also overwrite files that this command did not write for the same inputs.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many images, evenly spread.")]
 Masks = Annotated[bool, typer.Option("--masks/--no-masks", help="Compare with the masks beside the images, if any.")]
 Threads = Annotated[

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
+from quantseg.cli.data_words import calibrating
+from quantseg.cli.options import CalibrationData, Force, Json, Model, SameData, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
@@ -23,6 +24,7 @@ def quantize(
     source: "RecipeSource",
     options: "Options",
     data: CalibrationData = None,
+    calib: SameData = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="A file of quantseg calibrate, in place of --data.", show_default=False),
@@ -32,6 +34,7 @@ def quantize(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Write an int8 model; say which nodes stay float and why. --json keeps the whole plan.
@@ -43,19 +46,20 @@ def quantize(
     """
     from quantseg.api import stages
     from quantseg.cli import exactness, judgement, plans
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
 
-    _check(data, calibration, options)
+    images = calibrating(data, calib)
+    _check(images, calibration, options)
     target = output or model.with_suffix(".int8.onnx")
+    outputs = Outputs("quantize", (model, calibration), (images,), force)
     if not dry_run:
-        check_writable(target, taken=(model, calibration))
-    if json is not None:
-        check_writable(json, taken=(model, calibration, target))
-    given = _calibrated((model, source), options, data, calibration)
+        outputs.check_model(target)
+    outputs.check(json, taken=[target])
+    given = _calibrated((model, source), options, images, calibration)
     candidate = stages.folded(stages.refined(given, options), options)
     made = stages.fitted(candidate, options)
     result: dict[str, Any] = (
-        {} if dry_run else {"verdict": judgement.judged(given, made, data, options, (model, target))}
+        {} if dry_run else {"verdict": judgement.judged(given, made, images, options, (model, target))}
     )
     plans.show(made, verbose)
     sums = exactness.say(made.model)
@@ -63,9 +67,7 @@ def quantize(
     result |= made.to_json() | {"integer_sums": sums}
     if not dry_run:
         result |= _written(made, candidate, options, (model, target), source)
-    if json is not None:
-        write_json(json, result)
-        console.written(json)
+    outputs.json(json, result)
 
 
 def _check(data: Path | None, calibration: Path | None, options: "Options") -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from quantseg.cli import console
-from quantseg.cli.making import make_report
+from quantseg.cli.making import check_report, make_report
 
 if TYPE_CHECKING:
+    from quantseg.cli.outputs import Outputs
     from quantseg.data import Address
     from quantseg.data.sources import Opener
     from quantseg.progress import Track
@@ -31,7 +32,10 @@ DEFAULT_ROOT = Path("data")
 
 @dataclass(frozen=True)
 class Shown:
-    """Options shared by all reports of one command. peer, openvino: as in Reporting."""
+    """Options shared by all reports of one command.
+
+    peer, openvino: as in Reporting. outputs: what the command may write.
+    """
 
     output: Path
     rounds: int
@@ -39,6 +43,7 @@ class Shown:
     masks: bool
     peer: bool
     openvino: bool
+    outputs: "Outputs"
 
 
 def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
@@ -61,6 +66,9 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
 
     models, root = reference_models(), _root(root, tuple(DATA_SETS))
     made: list[Report] = []
+    owned = {name: replace(how.outputs, reads=(path,)) for name, path in models.items()}
+    for name, outputs in owned.items():
+        check_report(how.output / name, outputs)
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         drawn = Path(folder)
         for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
@@ -73,7 +81,7 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             given = api.calibrate(model, parts.calibrating, options=replace(named, limit=None))
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
             told = replace(parts.reporting(model, how), images=how.images and parts.data == CELLS)
-            made.append(make_report(how.output / name, given, named, parts.judged, told))
+            made.append(make_report(how.output / name, given, named, parts.judged, told, owned[name]))
     if how.peer or how.openvino:
         _show(made)
     return made

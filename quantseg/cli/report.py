@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.making import make_report
-from quantseg.cli.options import DATA_WORD, Json, Masks, with_making, with_recipe
+from quantseg.cli.making import check_index, check_report, command_line, make_report, show_report
+from quantseg.cli.options import DATA_WORD, Force, Json, Masks, with_making, with_recipe
 from quantseg.cli.reference_reports import Shown, reference_reports
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ def report(
     model: Annotated[
         Path | None, typer.Argument(help="Float ONNX model. Default: the reference models.", show_default=False)
     ] = None,
+    quantised: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Its quantised model, by any tool: this file is judged, and none is made.",
+            metavar="[INT8]",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -37,14 +45,19 @@ def report(
     calib: Annotated[
         Path | None,
         typer.Option(
-            help=f"{DATA_WORD} of images to calibrate on. Default: --data itself.", metavar="DATA", show_default=False
+            help=f"{DATA_WORD} of images to calibrate on. Default: --data itself. With INT8: those that it was "
+            "calibrated on, if known.",
+            metavar="DATA",
+            show_default=False,
         ),
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="A file of quantseg calibrate, in place of --calib.", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the reports.")] = Path("reports"),
-    name: Annotated[str | None, typer.Option(help="Folder of this report. Default: the model's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Folder of this report. Default: the name of the model, or of INT8.")
+    ] = None,
     images: Annotated[
         bool, typer.Option("--images/--no-images", "--pictures/--no-pictures", help="Show the images that differ most.")
     ] = True,
@@ -59,16 +72,18 @@ def report(
     ] = None,
     openvino: Annotated[bool, typer.Option("--openvino", help="Stand NNCF in OpenVINO beside, too.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
+    force: Force = False,
     json: Json = None,
 ) -> None:
-    """Quantise a model, evaluate it on images, and write OUTPUT/NAME/ with report.json, report.md and index.html.
+    """Quantise a model, or take INT8; judge it on images; write OUTPUT/NAME/: report.json, report.md and index.html.
 
+    With INT8, the report judges that file as it is, whichever tool wrote it, and has all but what only a plan tells.
     Without a model: reports on all reference models, compared with onnxruntime's quantizer.
     """
+    from quantseg.cli.outputs import Outputs
     from quantseg.errors import CalibrationError, DataError
     from quantseg.evaluation.tool_comparison import require_openvino
-    from quantseg.files import check_writable, write_json
-    from quantseg.report import check_places, write_index
+    from quantseg.report import write_index
 
     _check(options, model, calib, calibration, name)
     beside = model is None if peer is None else peer
@@ -78,18 +93,22 @@ def report(
         raise CalibrationError("other quantizers calibrate on images; give --calib, not --calibration")
     if openvino:
         require_openvino()
-    check_places(output, None if model is None else name or model.stem)
-    if json is not None:
-        check_writable(json, taken=[] if model is None else [model])
-    how = Shown(output, rounds, images, masks, beside, openvino)
-    if model is None:
+    named = None if model is None else name or (quantised or model).stem
+    outputs = Outputs("report", (model, quantised, calibration), (data, calib), force)
+    check_index(output, outputs)
+    if named is not None:
+        check_report(output / named, outputs)
+    outputs.check(json)
+    how = Shown(output, rounds, images, masks, beside, openvino, outputs)
+    parts = (data, calib, calibration)
+    if model is None or named is None:
         made = reference_reports(source, options, how, data)
+    elif quantised is None:
+        made = [_one(output / named, (model, source), options, how, parts)]
     else:
-        made = [_one(output / (name or model.stem), (model, source), options, how, (data, calib, calibration))]
+        made = [_shipped(output / named, (model, quantised, source), options, how, parts)]
     console.written(*write_index(output))
-    if json is not None:
-        write_json(json, [report.to_json() for report in made])
-        console.written(json)
+    outputs.json(json, [report.to_json() for report in made])
 
 
 def _check(
@@ -129,4 +148,25 @@ def _one(
     else:
         given = stages.with_file(loaded, calibration, options)
     told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer, openvino=how.openvino)
-    return make_report(place, given, replace(options, masks=how.masks), data, told)
+    return make_report(place, given, replace(options, masks=how.masks), data, told, how.outputs)
+
+
+def _shipped(
+    place: Path,
+    models: "tuple[Path, Path, RecipeSource]",
+    options: "Options",
+    how: "Shown",
+    images: tuple[Path | None, Path | None, Path | None],
+) -> "Report":
+    """The report on a quantised model's file. images: as of `_one`."""
+    from quantseg.api import judging
+    from quantseg.calibration.file import Calibration
+    from quantseg.evaluation.model_files import BesideFloat
+    from quantseg.report import Reporting
+
+    data, calib, calibration = images
+    both = BesideFloat.read(*models)
+    known = calib if calibration is None else Calibration.read(calibration)
+    told = Reporting(place.name, how.rounds, how.images, how.peer, how.openvino, commands=(command_line(),))
+    masked = replace(options, masks=how.masks)
+    return show_report(judging.judged(both, masked.judging(data), known, told, options), place, told, how.outputs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Json, Model, with_making, with_recipe
+from quantseg.cli.options import DATA_WORD, Force, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
     from quantseg.mixed_precision.budget import Point
@@ -66,6 +66,7 @@ def search(
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Also draw the points that were judged, as SVG.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Write the mixed-precision model with the most int8 whose accuracy loss stays within the budget.
@@ -77,16 +78,14 @@ def search(
     from quantseg import api
     from quantseg.api import stages
     from quantseg.cli import exactness, plans
+    from quantseg.cli.outputs import Outputs
     from quantseg.errors import BudgetError
-    from quantseg.files import check_writable, write_json
     from quantseg.mixed_precision.budget.task import SearchGoal
 
     written_to = output or model.with_suffix(".int8.onnx")
-    taken: list[Path] = [model]
-    for path in (written_to, json, figure):
-        if path is not None:
-            check_writable(path, taken=taken)
-            taken.append(path)
+    outputs = Outputs("search", (model,), (data, calibration), force)
+    outputs.check_model(written_to)
+    outputs.check(json, figure, taken=[written_to])
     goal = SearchGoal(max_iou_drop, max_class_drop or (), labels, evaluations)
     task = stages.search_task(
         api.load(model, source, data=data, options=options), data, goal, options, calib=calibration
@@ -100,26 +99,20 @@ def search(
     sums = exactness.say(made.model)
     console.written(made.save(written_to))
     if figure is not None:
-        _draw(found, figure)
-    if json is not None:
-        write_json(json, found.to_json() | {"plan": made.to_json(), "integer_sums": sums})
-        console.written(json)
+        outputs.figure(figure, _drawn(found))
+    outputs.json(json, found.to_json() | {"plan": made.to_json(), "integer_sums": sums})
     if not found.is_met:
         raise BudgetError(_missed(found, written_to))
 
 
-def _draw(found: "Found", figure: Path) -> None:
-    """Draws the evaluated models as SVG."""
-    from quantseg.files import write_text
+def _drawn(found: "Found") -> str:
+    """The evaluated models as SVG."""
     from quantseg.mixed_precision.budget import weighing
     from quantseg.report.figures.pareto import pareto
     from quantseg.report.rendering import svg_file
 
     walked, timed = found.walk, found.unit == weighing.TIME
-    write_text(
-        figure, svg_file(pareto(walked.points, walked.best, found.evaluated_on.budget, found.front, timed=timed))
-    )
-    console.written(figure)
+    return svg_file(pareto(walked.points, walked.best, found.evaluated_on.budget, found.front, timed=timed))
 
 
 def _announce(task: "SearchTask", options: "Options") -> None:

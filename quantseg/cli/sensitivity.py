@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_making, with_recipe
+from quantseg.cli.data_words import limits
+from quantseg.cli.options import Calib, Force, Json, JudgedData, Model, with_making, with_recipe
 from quantseg.errors import printable
 
 if TYPE_CHECKING:
@@ -20,38 +21,42 @@ if TYPE_CHECKING:
 @with_making
 def sensitivity(
     model: Model,
-    data: Data,
+    data: JudgedData,
     source: "RecipeSource",
     options: "Options",
-    calib: Annotated[
-        Path | None, typer.Option(help=f"{DATA_WORD} of images to calibrate on. Default: --data.", metavar="DATA")
+    calib: Calib = None,
+    calib_limit: Annotated[
+        int | None, typer.Option(min=1, help="Calibrate on at most so many. Default: --limit, else all.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Measure on at most so many of --data, evenly spread.")] = 16,
+    images: Annotated[int | None, typer.Option(min=1, hidden=True)] = None,
     top: Annotated[int, typer.Option(min=1, help="Show so many nodes, the most harmful; --json has all.")] = 20,
     left_float: Annotated[
         bool, typer.Option("--left-float/--no-left-float", help="Also the whole plan without each node.")
     ] = True,
     figure: Annotated[Path | None, typer.Option(help="Also draw the table here, as SVG.", metavar="SVG")] = None,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Rank the nodes by sensitivity: each quantised alone (weights, activations, both), and each alone left float.
 
     Compared with the float model's output: SQNR in dB, and the share of pixels whose class changes. Needs no labels.
+    Without --limit, at most 16 images are measured on.
     """
     from dataclasses import replace
 
     from quantseg import api
+    from quantseg.cli.outputs import Outputs
     from quantseg.errors import OutputError
-    from quantseg.files import check_writable, write_json, write_text
     from quantseg.report import tables
 
-    for target, taken in ((json, [model, figure]), (figure, [model])):
-        if target is not None:
-            check_writable(target, taken=taken)
+    most, most_calibrated = limits(options.limit, calib_limit, images)
+    outputs = Outputs("sensitivity", (model,), (data, calib), force)
+    outputs.check(figure, json)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
     loaded = api.load(model, source, data=data, options=options)
-    judged = replace(options, limit=images).images(data)(loaded.recipe, loaded.inputs)
+    judged = replace(options, limit=most).images(data)(loaded.recipe, loaded.inputs)
+    options = replace(options, limit=most_calibrated)
     given = api.calibrate(loaded, calib or data, options=options)
     measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
     console.say(tables.terminal(_HEADERS, _rows(measured, top)))
@@ -66,14 +71,12 @@ def sensitivity(
             "calibrated_on": list(calibrated_on),
             "measured_on": list(judged.names),
         }
-        write_json(json, told | measured.to_json())
-        console.written(json)
+        outputs.json(json, told | measured.to_json())
     if figure is not None:
         from quantseg.report.figures.sensitivity import sensitivity as drawn
         from quantseg.report.rendering import svg_file
 
-        write_text(figure, svg_file(drawn(measured, top=top)))
-        console.written(figure)
+        outputs.figure(figure, svg_file(drawn(measured, top=top)))
 
 
 _ROOM = 44

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console
-from quantseg.cli.options import Data, FollowLinks, Json, Limit, Model, Threads, Timeout, with_recipe
+from quantseg.cli.options import Data, FollowLinks, Force, Json, Limit, Model, Threads, Timeout, with_recipe
 from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def simulate(
     timeout: Timeout = RUN_SECONDS,
     follow_links: FollowLinks = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every product, not the ten widest.")] = False,
+    force: Force = False,
     json: Json = None,
 ) -> None:
     """Simulate a quantised model in integers, operator by operator, and show where a runtime computes otherwise.
@@ -58,20 +59,19 @@ def simulate(
     """
     from quantseg import api
     from quantseg.cli import simulated
-    from quantseg.files import check_writable, write_json
+    from quantseg.cli.outputs import Outputs
     from quantseg.refinement.options import Options
     from quantseg.runtimes.provenance import provenance
     from quantseg.simulation.simulating import Simulating
 
-    taken = [model] if against is None else [model, Path(against)]
-    for target in (json, output):
-        if target is not None:
-            check_writable(target, taken=taken)
-            taken.append(target)
+    other = None if against in (None, "onnxruntime") else Path(against)
+    outputs = Outputs("simulate", (model, other), (data,), force)
+    outputs.check(json, output)
     options = Options(
         limit=limit, follow_links=follow_links, threads=threads or 0, timeout=timeout, track=console.track
     )
-    how = Simulating(against, rounding, processor, proof, output)
+    mark = "" if output is None else outputs.origin.comment()
+    how = Simulating(against, rounding, processor, proof, output, mark)
     result = api.simulate(model, data, recipe=source, options=options, **vars(how))
     simulated.show_processor(result, found=processor is None)
     simulated.show(result, verbose=verbose)
@@ -87,7 +87,6 @@ def simulate(
             "comparison": None if against is None else result.found.judgement.to_json(),
             "machine": provenance().to_json(),
         }
-        write_json(json, content)
-        console.written(json)
+        outputs.json(json, content)
     if not result.is_exact:
         raise typer.Exit(DIFFERS)

@@ -1,17 +1,18 @@
 """Evaluates model files on images, each with its own recipe: a folded model may need other preprocessing."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.calibration.context import Context
-from quantseg.data import ModelInputs
+from quantseg.data import Dataset, ModelInputs
 from quantseg.data.heads import JudgedOutputs, head_of, judged_outputs
-from quantseg.data.recipe import METADATA_KEY, Recipe, complete
+from quantseg.data.recipe import METADATA_KEY, Recipe, complete, override, recipe_from_file, recipe_from_toml
 from quantseg.data.sources import Opener
+from quantseg.errors import ModelError
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_one, evaluate_pair
 from quantseg.evaluation.metrics.scores import Scores
 from quantseg.evaluation.predictions import FoldedInput
@@ -22,22 +23,23 @@ from quantseg.quantization.writing import QuantizedModel
 
 @dataclass(frozen=True)
 class ModelWithRecipe:
-    """A model file, float or quantised. recipe: a completed one. source: what the recipe was completed from."""
+    """A model file, float or quantised. recipe: a completed one."""
 
     path: Path
     model: ir.Model
     recipe: Recipe
     inputs: ModelInputs
-    source: RecipeSource
 
     @staticmethod
-    def read(path: Path, source: RecipeSource, default: Recipe | None = None) -> "ModelWithRecipe":
-        """Reads a model file; raises ModelError, RecipeError, DataError. default: the recipe if metadata has none."""
-        loaded = graph.load(path)
-        if default is not None:
-            loaded.metadata_props.setdefault(METADATA_KEY, default.to_toml())
-        recipe = resolve_recipe(loaded, str(path), source)
-        return ModelWithRecipe(path, loaded, recipe, inputs_of(loaded, str(path), recipe, source), source)
+    def read(path: Path, source: RecipeSource) -> "ModelWithRecipe":
+        """Reads a model file; raises ModelError, RecipeError, DataError."""
+        return ModelWithRecipe.of(graph.load(path), path, source)
+
+    @staticmethod
+    def of(model: ir.Model, path: Path, source: RecipeSource) -> "ModelWithRecipe":
+        """A model that was read from the file `path`; raises ModelError, RecipeError, DataError."""
+        recipe = resolve_recipe(model, str(path), source)
+        return ModelWithRecipe(path, model, recipe, inputs_of(model, str(path), recipe, source))
 
 
 def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[Scores, tuple[str, ...], JudgedOutputs]:
@@ -52,18 +54,71 @@ def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[S
         return scores, names, judged_outputs(one.recipe, session.outputs)
 
 
-def evaluate_beside(reference: Path, one: ModelWithRecipe, images: Opener, context: Context) -> Evaluation:
-    """Compares a quantised model with the float model it was made from. Raises ModelError, DataError, RecipeError."""
-    data = shown = images(one.recipe, one.inputs)
-    float_model = graph.load(reference)
-    own = folding.float_recipe(one.model.metadata_props, one.recipe, source=str(one.path))
-    shared = complete(one.recipe if own is None else own, *graph.signature(float_model), model=str(reference))
-    folded = None
-    if own is not None:
-        folded = FoldedInput(data, one.recipe, one.inputs.image)
-        shown = images(shared, inputs_of(float_model, str(reference), shared, one.source))
-    pair = Pair(reference, one.path, (context.runtime, context.runtime), context.threads, folded)
-    return evaluate_pair(pair, shown, shared, context)
+@dataclass(frozen=True)
+class BesideFloat:
+    """A quantised model's file beside that of the float model it was made from, by any tool.
+
+    folded: whether the quantised model's recipe differs because preprocessing or head became part of it.
+    """
+
+    reference: ModelWithRecipe
+    one: ModelWithRecipe
+    folded: bool
+
+    @staticmethod
+    def read(reference: Path, quantised: Path, source: RecipeSource) -> "BesideFloat":
+        """Reads both files. Raises ModelError, RecipeError, DataError.
+
+        source: of the quantised model's recipe; without one in its metadata, that of the float model's. Of a folded
+        model it may also repeat the recipe that the float model was quantised with.
+        """
+        float_model, model = graph.load(reference), graph.load(quantised)
+        if source.default is None and METADATA_KEY in float_model.metadata_props:
+            text = float_model.metadata_props[METADATA_KEY]
+            source = replace(source, default=recipe_from_toml(text, source=f"{reference}, metadata"))
+        one = ModelWithRecipe.of(model, quantised, _own(source, model, str(quantised), float_model))
+        own = folding.float_recipe(model.metadata_props, one.recipe, source=str(quantised))
+        recipe = complete(one.recipe if own is None else own, *graph.signature(float_model), model=str(reference))
+        inputs = inputs_of(float_model, str(reference), recipe, source)
+        return BesideFloat(ModelWithRecipe(reference, float_model, recipe, inputs), one, folded=own is not None)
+
+    def require_float(self) -> None:
+        """Raises ModelError where the float model is quantised itself."""
+        if graph.is_quantised(self.reference.model):
+            path = self.reference.path
+            raise ModelError(f"{path}: is quantised already; give the float model first, then the quantised one")
+
+    def data(self, images: Opener) -> tuple[Dataset, FoldedInput | None]:
+        """The images for the float model, and for the quantised model if it takes others. Raises DataError."""
+        one, reference = self.one, self.reference
+        own = images(one.recipe, one.inputs)
+        if not self.folded:
+            return own, None
+        return images(reference.recipe, reference.inputs), FoldedInput(own, one.recipe, one.inputs.image)
+
+
+def evaluate_beside(both: BesideFloat, images: Opener, context: Context) -> Evaluation:
+    """Compares a quantised model with the float model it was made from. Raises ModelError, DataError."""
+    shown, folded = both.data(images)
+    runtimes = context.runtime, context.runtime
+    pair = Pair(both.reference.path, both.one.path, runtimes, context.threads, folded)
+    return evaluate_pair(pair, shown, both.reference.recipe, context)
+
+
+def _own(source: RecipeSource, quantised: ir.Model, name: str, float_model: ir.Model) -> RecipeSource:
+    """The source without what only repeats the recipe of a folded model's float model: the folded one knows that.
+
+    People give the same flags to every command.
+    """
+    text = quantised.metadata_props.get(folding.FLOAT_RECIPE_KEY)
+    if text is None:
+        return source
+    kept = recipe_from_toml(text, source=f"{name}, metadata")
+    flags = {flag: value for flag, value in source.flags.items() if override(kept, **{flag: value}) != kept}
+    file = source.file
+    if file is not None and complete(recipe_from_file(file), *graph.signature(float_model), model=str(file)) == kept:
+        file = None
+    return replace(source, file=file, flags=flags)
 
 
 def taken(made: QuantizedModel, model: FloatModel, images: Opener) -> FoldedInput | None:

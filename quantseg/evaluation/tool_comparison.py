@@ -13,6 +13,7 @@ from typing import Any
 
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
+from quantseg.data.recipe import Recipe
 from quantseg.data.sources import Opener
 from quantseg.errors import ModelError, QuantSegError, printable
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
@@ -138,8 +139,9 @@ def compare_tools(
     data: the images to evaluate on. A failure of another tool is a result, not an error. Raises ModelError and
     DataError for our own models.
     """
-    threads, track = context.threads, context.track
-    compared = {entry.key: judge(entry, model, data, context) for entry in entries}
+    threads, track, source = context.threads, context.track, model.source
+    assert isinstance(source, Path)
+    compared = {entry.key: judge(entry, source, model.recipe, data, context) for entry in entries}
     alive = {e.key: e.model.path for e in entries if e.model.path is not None and compared[e.key].failed is None}
     runtimes = {entry.key: runtime_of(entry, context) for entry in entries}
     own = data.load(0).feeds(model.input.name)
@@ -201,10 +203,10 @@ def format_name(qformat: str) -> str:
     return _FORMAT_NAMES.get(qformat, qformat)
 
 
-def judge(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> ComparedModel:
+def judge(entry: Entry, source: Path, recipe: Recipe, data: Dataset, context: Context) -> ComparedModel:
     """Evaluates one entry: the compared model with its evaluation, or with the reason why there is none.
 
-    Raises ModelError for our own models.
+    source, recipe: of the float model. Raises ModelError for our own models.
     """
     found = ComparedModel(entry.name, runtime=entry.runtime, failed=entry.model.failed)
     if entry.model.path is None:
@@ -213,12 +215,12 @@ def judge(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> C
         found = replace(found, sums=verdict_of(entry.model.path))
     try:
         runtimes = context.runtime, runtime_of(entry, context)
-        pair = Pair(model.source, entry.model.path, runtimes, context.threads, entry.taken)
-        return replace(found, evaluation=evaluate_pair(pair, data, model.recipe, context))
+        pair = Pair(source, entry.model.path, runtimes, context.threads, entry.taken)
+        return replace(found, evaluation=evaluate_pair(pair, data, recipe, context))
     except ModelError as error:
         if entry.ours:
             raise
-        return replace(found, failed=_reason(error, model.source))
+        return replace(found, failed=_reason(error, source))
 
 
 def runtime_of(entry: Entry, context: Context) -> Runtime:

@@ -44,13 +44,15 @@ class RecipeSource:
     """Where the recipe comes from: a TOML file, else the model's metadata; flags override either.
 
     inputs: name of an input beside the image → its constant: a number, an array or the path of an .npy file. shape: of
-    an array among the data, which tells a height and width that model and recipe leave open.
+    an array among the data, which tells a height and width that model and recipe leave open. default: the recipe where
+    neither file nor metadata has one.
     """
 
     file: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
     inputs: Mapping[str, object] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
+    default: Recipe | None = None
 
     @staticmethod
     def of(recipe: "RecipeSource | Path | str | None", inputs: Mapping[str, object] | None = None) -> "RecipeSource":
@@ -196,6 +198,8 @@ def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
         recipe = recipe_from_file(source.file)
     elif METADATA_KEY in model.metadata_props:
         recipe = recipe_from_toml(model.metadata_props[METADATA_KEY], source=f"{name}, metadata")
+    elif source.default is not None:
+        recipe = source.default
     else:
         recipe = Recipe()
         log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -11,10 +12,31 @@ from quantseg import graph
 from quantseg.errors import ModelError
 from quantseg.graph import digest as digest
 from quantseg.quantization.float_model import FloatModel
-from quantseg.quantization.writing import QuantizedModel
+from quantseg.quantization.writing import FLOAT_DIGEST_KEY, QuantizedModel
+
+COMMAND_KEY = "quantseg.command"
+"""The key in a quantised model's metadata of the command that made it, where that is not quantize."""
 
 AnyModel = FloatModel | QuantizedModel | onnx.ModelProto | bytes | Path | str
 """A float or quantised model: a value of this library, an onnx.ModelProto, the bytes of a file, or its path."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What a quantised model's metadata says: the command that made it, and the SHA-256 of its float model."""
+
+    command: str
+    float_digest: str
+
+
+def maker_of(path: Path) -> Maker | None:
+    """The maker of a quantised model's file; None for anything that this tool did not write."""
+    try:
+        metadata = graph.load(path).metadata_props
+    except ModelError:
+        return None
+    digest_of_float = metadata.get(FLOAT_DIGEST_KEY)
+    return None if digest_of_float is None else Maker(metadata.get(COMMAND_KEY, "quantize"), digest_of_float)
 
 
 @contextmanager

@@ -1,29 +1,24 @@
 """Measures a float model and its quantised models on images, and collects the results in one Report."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantseg.calibration.calibrate import Calibrated
 from quantseg.calibration.context import Context
 from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
-from quantseg.data.model_inputs import described
 from quantseg.data.recipe import Recipe
-from quantseg.data.sources import Opener
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
-from quantseg.evaluation.model_files import taken
+from quantseg.evaluation.model_files import ModelWithRecipe
 from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
-from quantseg.evaluation.tool_comparison import Entry, judge, nncf_model, peer_calibrator, peer_model, runtime_of
-from quantseg.quantization.float_model import FloatModel
-from quantseg.quantization.model_files import as_file, digest
-from quantseg.quantization.writing import QuantizedModel
+from quantseg.evaluation.tool_comparison import Entry, judge, runtime_of
+from quantseg.quantization.affine import QuantParams
+from quantseg.quantization.int8_file import Int8File
+from quantseg.quantization.model_files import digest
 from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
-from quantseg.report.plan import summarise_plan
-from quantseg.report.ranges import worst_ranges
-from quantseg.report.summary import NNCF, PEER
+from quantseg.report.plan import PlanSummary
+from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.verdict import Made
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark, file_bytes
@@ -37,37 +32,21 @@ PROFILE_RUNS = 10
 
 
 @dataclass(frozen=True)
-class Reporting:
-    """Options of a report. name: None means the model's name.
-
-    rounds: of timing. images: whether images are shown. peer: whether onnxruntime's quantizer is compared.
-    openvino: whether NNCF's, in OpenVINO, is too. int8_model: a path to write the int8 model to as well. dataset, note:
-    as `data` and `note` of Report. commands: the command lines that made the report.
-    """
-
-    name: str | None = None
-    rounds: int = 5
-    images: bool = True
-    peer: bool = False
-    openvino: bool = False
-    int8_model: Path | None = None
-    dataset: str | None = None
-    note: str | None = None
-    commands: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class Subject:
-    """The models of a report. model: the float model, from a file. made: our int8 model, written to the file `int8`.
+    """The models of a report. reference: the float model. int8: the quantised model's file.
 
-    calibration: what `made` was calibrated on. peers: the models of the other quantizers that are compared.
+    grids: tensor → its grid there. plan: of a model that was made here; file: what the file of any other says.
+    calibration: what the quantised model was calibrated on; None if that is not known. peers: the models of the other
+    quantizers that are compared.
     """
 
     name: str
-    model: FloatModel
+    reference: ModelWithRecipe
     int8: Path
-    made: QuantizedModel
-    calibration: Calibration
+    grids: Mapping[str, QuantParams]
+    plan: PlanSummary | None = None
+    file: Int8File | None = None
+    calibration: Calibration | None = None
     peers: tuple[Entry, ...] = ()
 
 
@@ -99,60 +78,21 @@ class Measuring:
     made: Made = field(default_factory=Made)
 
 
-def report_on(
-    given: Calibrated, made: QuantizedModel, images: Opener, how: Reporting, effort: str, context: Context
-) -> Report:
-    """The report on a quantised model: evaluated on images, timed, profiled. Raises ModelError, DataError.
-
-    given: the calibrated float model that `made` was quantised from. images: to evaluate on. effort: the effort level
-    that was used. context: its data are the calibration images.
-    """
-    calibrator = made.candidate.ranges.calibrator
-    settings = {"calibrator": calibrator, "effort": effort, "format": made.qformat}
-    settings |= {f"input {name}": described(value) for name, value in sorted(given.model.constants.items())}
-    with as_file(given.model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
-        model, name = replace(given.model, source=path), how.name or path.stem
-        target = made.save(how.int8_model or Path(folder) / f"{name}.int8.onnx")
-        peers = list[Entry]()
-        if how.peer and given.images is not None:
-            place = Path(folder) / f"{name}.onnxruntime.onnx"
-            peers.append(
-                Entry(PEER, peer_model(model, context, made.candidate.settings, calibrator, place, made.qformat))
-            )
-            settings[f"{PEER}, calibrator"] = peer_calibrator(calibrator)
-        if how.openvino and given.images is not None:
-            place = Path(folder) / f"{name}.nncf.xml"
-            peers.append(Entry(NNCF, nncf_model(model, context, place), "openvino"))
-        judged = JudgedData(images(model.recipe, model.inputs), taken(made, model, images), how.dataset, how.note)
-        subject = Subject(name, model, target, made, given.calibration, tuple(peers))
-        told = made_of(made, path.name, effort, len(given.calibration.observations.images))
-        return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands, told), context)
-
-
-def made_of(made: QuantizedModel, float_model: str, effort: str, images: int) -> Made:
-    """How a model was made. float_model: the file's name. images: that it was calibrated on."""
-    settings, calibrator = made.candidate.settings, made.candidate.ranges.calibrator
-    clips = None if calibrator == "minmax" else calibrator
-    return Made(float_model, effort, settings.weight.name, settings.per_channel, images, clips)
-
-
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
     """Evaluates, times and profiles the float and the int8 model, and the peers' models.
 
     Raises ModelError and DataError as the measurements do.
     """
-    model, int8_model, data = subject.model, subject.int8, judged.images
-    runtime, recipe, threads, track = context.runtime, model.recipe, context.threads, context.track
-    pair = Pair(model.source, int8_model, (runtime, runtime), threads, judged.taken)
+    reference, int8_model, data = subject.reference, subject.int8, judged.images
+    runtime, recipe, threads, track = context.runtime, reference.recipe, context.threads, context.track
+    pair = Pair(reference.path, int8_model, (runtime, runtime), threads, judged.taken)
     evaluation = evaluate_pair(pair, data, recipe, context)
     shown = _images_of(pair, judged, recipe, evaluation) if how.images else ()
-    source = model.source
-    assert isinstance(source, Path)
-    peers = tuple(_peer(entry, model, data, context) for entry in subject.peers)
+    peers = tuple(_peer(entry, reference, data, context) for entry in subject.peers)
     files = {entry.name: entry.model.path for entry, peer in zip(subject.peers, peers, strict=True) if not peer.failed}
-    models = {FLOAT: source, INT8: int8_model} | {name: path for name, path in files.items() if path is not None}
+    models = {FLOAT: reference.path, INT8: int8_model} | {n: path for n, path in files.items() if path is not None}
     runtimes = dict.fromkeys(models, runtime) | {e.name: runtime_of(e, context) for e in subject.peers}
-    own = data.load(0).feeds(model.input.name)
+    own = data.load(0).feeds(reference.inputs.image.name)
     feeds = dict.fromkeys(models, own)
     if judged.taken is not None:
         feeds[INT8] = judged.taken.dataset.load(0).feeds(judged.taken.input.name)
@@ -165,18 +105,20 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         }
 
     executed, roofs = beside_roofs(profile, runtime, threads=threads)
-    plan, seen = subject.made.plan, seen_in(subject.calibration, data)
+    seen = None if subject.calibration is None else seen_in(subject.calibration, data)
+    histograms = {} if subject.calibration is None else subject.calibration.observations.histograms
+    ranges = worst_ranges(histograms, subject.grids, WORST_TENSORS)
     return Report(
         name=subject.name,
-        float_model=_model_file(source),
+        float_model=_model_file(reference.path),
         int8_model=_model_file(int8_model),
-        plan=summarise_plan(plan),
+        plan=subject.plan,
         evaluation=evaluation,
         latency=timings,
         executed={label: summary(nodes) for label, nodes in executed.items()},
         convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
         roofs=roofs,
-        ranges=worst_ranges(subject.calibration.observations.histograms, plan.tensors, WORST_TENSORS),
+        ranges=ranges,
         images=shown,
         provenance={**how.settings, **_images(subject.calibration, data, seen), "threads": str(threads), **_machine()},
         commands=tuple(how.commands),
@@ -186,11 +128,24 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         sums=verdict_of(int8_model),
         seen=seen,
         made=how.made,
+        file=subject.file,
+        left_out={} if subject.file is None else _left_out(subject.calibration, ranges),
     )
 
 
-def _peer(entry: Entry, model: FloatModel, data: Dataset, context: Context) -> Peer:
-    judged = judge(entry, model, data, context)
+def _left_out(calibration: Calibration | None, ranges: Sequence[TensorRange]) -> dict[str, str]:
+    """Section → why the report on a model that was not made here lacks it."""
+    missing = {
+        "What stays float": "why a node stays float is in no file; What runs tells which nodes do",
+        "The plan": "it is known only of models that this command makes: give it the float model alone",
+    }
+    if calibration is None:
+        return missing | {"Worst ranges": "they need values of tensors: give the images it was calibrated on, too"}
+    return missing if ranges else missing | {"Worst ranges": "no tensor of the file has the name of an observed one"}
+
+
+def _peer(entry: Entry, model: ModelWithRecipe, data: Dataset, context: Context) -> Peer:
+    judged = judge(entry, model.path, model.recipe, data, context)
     path = None if judged.failed else entry.model.path
     return Peer(entry.name, None if path is None else _model_file(path), judged.evaluation, judged.failed)
 
@@ -215,7 +170,9 @@ def seen_in(calibration: Calibration, data: Dataset) -> int:
     return sum(data.digest(index) in seen for index in range(len(data.names)))
 
 
-def _images(calibration: Calibration, data: Dataset, seen: int) -> dict[str, str]:
+def _images(calibration: Calibration | None, data: Dataset, seen: int | None) -> dict[str, str]:
+    if calibration is None:
+        return {"calibrated on": "not known", "judged on": f"{len(data.names)} images"}
     return {
         "calibrated on": f"{len(calibration.observations.images)} images",
         "calibration data, SHA-256": calibration.data_digest,

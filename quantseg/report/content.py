@@ -8,6 +8,7 @@ from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
 from quantseg.evaluation.judgement import MaskJudgement, judge
+from quantseg.quantization.int8_file import Int8File
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
@@ -54,13 +55,14 @@ class Report:
     with the lowest agreement, the worst first. sums: on which processors the int8 model's integer sums are exact.
     seen: how many of the judged images the model was calibrated on; None if unknown. made: how the int8 model was made.
     provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
-    made the report.
+    made the report. plan: None for a model that was not made here; `file` is then what its file says, and left_out the
+    reason for each section that there is not.
     """
 
     name: str
     float_model: ModelFile
     int8_model: ModelFile
-    plan: PlanSummary
+    plan: PlanSummary | None
     evaluation: Evaluation
     latency: tuple[Timing, ...] = ()
     executed: Mapping[str, ExecutionSummary] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Report:
     sums: ExactnessVerdict | None = None
     seen: int | None = None
     made: Made = field(default_factory=Made)
+    file: Int8File | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def judgement(self) -> MaskJudgement:
@@ -132,9 +136,10 @@ class Report:
             "latency": [asdict(timing) for timing in self.latency],
             "executed": {name: asdict(summary) for name, summary in self.executed.items()},
             "roofline": None if self.roofs is None else _roofline_to_json(self.roofs, self.convolutions),
-            "plan": asdict(self.plan),
+            "plan": None if self.plan is None else asdict(self.plan),
             "integer_sums": None if self.sums is None else self.sums.to_json(),
             "worst_ranges": [_range_to_json(tensor) for tensor in self.ranges],
+            **({} if self.file is None else {"int8_file": self.file.to_json(), "left_out": dict(self.left_out)}),
             "provenance": dict(self.provenance),
             "commands": list(self.commands),
         }

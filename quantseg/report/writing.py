@@ -4,7 +4,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from quantseg.errors import DataError
-from quantseg.files import check_writable, read_json, write_json, write_text
+from quantseg.files import read_json, write_json, write_text
+from quantseg.files.origin import Origin
 from quantseg.report.content import Report
 from quantseg.report.rendering import html_index, html_report, markdown_index, markdown_report, svg_index
 from quantseg.report.summary import Summary
@@ -17,26 +18,45 @@ INDEX_JSON = "index.json"
 INDEX_FIGURE = "comparison.svg"
 
 
-def write_report(report: Report, folder: Path, *, images: bool = True) -> tuple[Path, ...]:
+NOT_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""Exceptions that mean: the file is no JSON of a report or an index."""
+INDEX = Origin.of("report", "index of reports")
+"""The mark of the texts of an index, which depend on all reports in its folder."""
+
+
+def write_report(
+    report: Report, folder: Path, *, images: bool = True, origin: Origin | None = None
+) -> tuple[Path, ...]:
     """Writes report.json, report.md and index.html into `folder`. images: whether they include the images.
 
-    Everything is rendered before the first file is written. Raises OutputError where the folder is read-only.
+    origin: the mark that they get. Everything is rendered before the first file is written. Raises OutputError where
+    the folder is read-only.
     """
     shown = report if images else replace(report, images=())
     texts = {REPORT_MARKDOWN: markdown_report(shown), REPORT_HTML: html_report(shown)}
-    write_json(folder / REPORT_JSON, shown.to_json())
+    content = shown.to_json()
+    write_json(folder / REPORT_JSON, content if origin is None else origin.marked_json(content))
     for name, text in texts.items():
-        write_text(folder / name, text)
+        write_text(folder / name, text if origin is None else origin.marked(text))
     return (folder / REPORT_JSON, *(folder / name for name in texts))
 
 
-def check_places(folder: Path, name: str | None) -> None:
-    """Raises OutputError where the index, or the report of this name, cannot be written to the folder of reports."""
-    for file in (REPORT_HTML, INDEX_MARKDOWN, INDEX_JSON, INDEX_FIGURE):
-        check_writable(folder / file)
-    if name is not None:
-        for file in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML):
-            check_writable(folder / name / file)
+def index_places(folder: Path) -> tuple[Path, ...]:
+    """The files of the index of a folder of reports."""
+    return tuple(folder / file for file in (REPORT_HTML, INDEX_MARKDOWN, INDEX_JSON, INDEX_FIGURE))
+
+
+def report_places(folder: Path) -> tuple[Path, ...]:
+    """The files of the report in this folder."""
+    return tuple(folder / file for file in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML))
+
+
+def is_index_json(path: Path) -> bool:
+    """Whether a file is the index of reports in JSON: folder → main figures, and nothing else."""
+    try:
+        return all(Summary.from_json(one) is not None for one in read_json(path).values())
+    except NOT_OURS:
+        return False
 
 
 def write_index(folder: Path) -> tuple[Path, ...]:
@@ -54,7 +74,7 @@ def write_index(folder: Path) -> tuple[Path, ...]:
     }
     write_json(folder / INDEX_JSON, {name: asdict(summary) for name, summary in summaries.items()})
     for name, text in texts.items():
-        write_text(folder / name, text)
+        write_text(folder / name, INDEX.marked(text))
     return (folder / INDEX_JSON, *(folder / name for name in texts))
 
 
@@ -62,5 +82,5 @@ def read_summary(path: Path) -> Summary:
     """The main figures of a report.json. Raises DataError where it cannot be read."""
     try:
         return Summary.from_json(read_json(path)["summary"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except NOT_OURS as error:
         raise DataError(f"{path}: not a report of quantseg ({error}); remove it or make it again") from error

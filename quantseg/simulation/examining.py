@@ -27,7 +27,7 @@ class Wanted:
     """Options of `examine`.
 
     rounding: a name in ROUNDINGS. proof: whether accumulators are recorded. other: the computation to compare with.
-    save: a file for every tensor. processor: the processor whose kernels are simulated.
+    save: a file for every tensor. processor: the processor whose kernels are simulated. mark: the comment of the file.
     """
 
     rounding: str = "onnxruntime"
@@ -35,6 +35,7 @@ class Wanted:
     other: Other | None = None
     save: Path | None = None
     processor: SimulatedProcessor = EXACT
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
         raise DataError("no images to simulate on; give a folder that holds some")
     judgement, sums = Judgement(), dict[str, Sums]()
     with ExitStack() as stack:
-        writing = None if wanted.save is None else stack.enter_context(saved.writing(wanted.save))
+        writing = None if wanted.save is None else stack.enter_context(saved.writing(wanted.save, wanted.mark))
         for index in track(range(len(images.names)), total=len(images.names), what="simulating"):
             image = images.load(index)
             feeds = image.feeds(input_name)

@@ -50,9 +50,13 @@ class Writing:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Writing]:
-    """Opens a new archive; the file appears only once it is complete. Raises OutputError where it cannot be written."""
+def writing(path: Path, comment: str = "") -> Iterator[Writing]:
+    """Opens a new archive with a comment; it appears only once it is complete.
+
+    Raises OutputError where it cannot be written.
+    """
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.comment = comment.encode()
         yield Writing(archive)
 
 

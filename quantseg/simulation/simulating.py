@@ -33,7 +33,7 @@ class Simulating:
     against: what to compare with, bit for bit: "onnxruntime", the .onnx file of a quantised model, or a saved run.
     rounding: of requantisation, a name in ROUNDINGS. processor: whose kernels are simulated, a name in PROCESSORS; None
     means this machine's when compared with onnxruntime, else "exact". proof: whether accumulators are recorded. save: a
-    file for every tensor.
+    file for every tensor. mark: the comment of that file.
     """
 
     against: Path | str | None = None
@@ -41,6 +41,7 @@ class Simulating:
     processor: str | None = None
     proof: bool = True
     save: Path | str | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def simulate(path: Path, images: Opener, source: RecipeSource, how: Simulating, 
         if against is not None:
             other = stack.enter_context(_other(against, subject, how.rounding, context, processor))
         save = None if how.save is None else Path(how.save)
-        wanted = Wanted(how.rounding, how.proof, other, save, processor)
+        wanted = Wanted(how.rounding, how.proof, other, save, processor, how.mark)
         found = examine(subject.program, subject.images, subject.input_name, wanted, track=context.track)
     return Simulation(subject.program, tuple(subject.images.names), found, processor, against)
 

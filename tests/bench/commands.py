@@ -53,8 +53,8 @@ COMMANDS = (
     f"search {LINKNET} --data {SHARED}/data/camvid/val --calib {SHARED}/data/camvid/train --limit 32 --effort fast "
     f"--max-iou-drop 3 --max-class-drop pedestrian=4 -o {WORK}/linknet.int8.onnx --figure reports/search.svg",
     f"benchmark {SINET} {WORK}/sinet.int8.onnx {WORK}/sinet.fast.onnx",
-    f"compare {ROAD} {RECIPE}/road_segmentation_adas_0001.toml --data {SHARED}/data/camvid/train "
-    f"--val {SHARED}/data/camvid/val --limit 16 --no-masks --openvino",
+    f"compare {ROAD} {RECIPE}/road_segmentation_adas_0001.toml --data {SHARED}/data/camvid/val "
+    f"--calib {SHARED}/data/camvid/train --limit 16 --no-masks --openvino",
     *(
         f"report {model} {RECIPE}/{Path(model).stem}.toml --data {SHARED}/data/camvid/val "
         f"--calib {SHARED}/data/camvid/train --limit 32 --no-masks --no-images"

@@ -50,7 +50,7 @@ def test_calibration_keeps_the_images_of_the_split(quantseg: Command, float_mode
 def test_compare_judges_on_another_split(quantseg: Command, float_model: Path, roads: Path) -> None:
     kept = roads / "compare.json"
     outcome = quantseg(
-        "compare", float_model, "--data", f"{roads}#train", "--val", "cells:3@32x32", "--no-masks",
+        "compare", float_model, "--data", "cells:3@32x32", "--calib", f"{roads}#train", "--no-masks",
         "--threads", "1", "--rounds", "1", "--json", kept,
     )  # fmt: skip
     assert outcome.code == 0, outcome.err

@@ -10,7 +10,7 @@ NOTE = "judged: output 'y', not 'aux'"
 COMMANDS = {
     "evaluate alone": ("evaluate", "MODEL", "--data", "DATA"),
     "evaluate": ("evaluate", "MODEL", "--reference", "MODEL", "--data", "DATA"),
-    "sensitivity": ("sensitivity", "MODEL", "--data", "DATA", "--images", 1, "--no-left-float"),
+    "sensitivity": ("sensitivity", "MODEL", "--data", "DATA", "--limit", 1, "--no-left-float"),
     "search": ("search", "MODEL", "--data", "DATA", "--effort", "fast", "--max-iou-drop", 90, "--evaluations", 1),
     "compare": ("compare", "MODEL", "--data", "DATA", "--rounds", 1),
 }

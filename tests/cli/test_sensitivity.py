@@ -37,12 +37,24 @@ def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_
     assert [path.read_bytes() for path in files] == first
 
 
-def test_fewer_images_and_no_second_plan(quantseg, float_model, images, tmp_path):
+@pytest.mark.parametrize(
+    ("flags", "counts", "said"),
+    [
+        (("--limit", 1), "1 images, 1 to calibrate", None),
+        (("--limit", 1, "--calib-limit", 2), "1 images, 2 to calibrate", None),
+        (("--calib-limit", 2), "3 images, 2 to calibrate", None),
+        (("--images", 1), "1 images, 3 to calibrate", "give --limit 1"),
+        (("--images", 1, "--limit", 2), "1 images, 2 to calibrate", "give --limit 1 --calib-limit 2"),
+    ],
+)
+def test_fewer_images_and_no_second_plan(quantseg, float_model, images, tmp_path, flags, counts, said):
     done = quantseg(
-        *("sensitivity", float_model, "--data", images, "--calib", images, "--limit", 2, "--images", 1),
+        *("sensitivity", float_model, "--data", images, "--calib", images, *flags),
         *("--no-left-float", "--top", 100, "--json", tmp_path / "s.json"),
     )
-    assert "\n1 images, 2 to calibrate" in done.out
+    assert f"\n{counts}" in done.out
+    warnings = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+    assert warnings == ([] if said is None else [f"warning: --images is old: {said}"])
     assert all(node["left_float"] is None for node in json.loads((tmp_path / "s.json").read_text())["nodes"])
 
 
@@ -54,6 +66,7 @@ def test_fewer_images_and_no_second_plan(quantseg, float_model, images, tmp_path
         (("--exclude", "*"), "every node stays float"),
         (("--exclude", "no such"), "no node has this name"),
         (("--calib", "nowhere"), "nowhere"),
+        (("--images", 1, "--calib-limit", 2), "--images is the old word for --limit"),
     ],
 )
 def test_what_is_bad_is_one_line(quantseg, float_model, images, tmp_path, monkeypatch, flags, words):

@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "INT8", "--reference", "MODEL", "--data", "DATA"),
     "simulate": ("simulate", "INT8", "--data", "DATA", "--against", "onnxruntime"),
     "explain": ("explain", "INT8", "NODE", "--data", "DATA", "--reference", "MODEL"),
-    "sensitivity": ("sensitivity", "MODEL", "--data", "DATA", "--images", 1, "--no-left-float"),
+    "sensitivity": ("sensitivity", "MODEL", "--data", "DATA", "--limit", 1, "--no-left-float"),
     "search": ("search", "MODEL", "--data", "DATA", *FAST, "--max-iou-drop", 99, "--evaluations", 1, "-o", "OUT.onnx"),
     "compare": ("compare", "MODEL", "--data", "DATA", *FAST, "--rounds", 1),
     "report": ("report", "MODEL", "--data", "DATA", *FAST, "--rounds", 1, "--no-images", "-o", "OUT"),

@@ -9,8 +9,10 @@ from quantseg.report.tables import NOTHING, decibels, percent, real, title
 _NAMES_SHOWN = 6
 
 
-def kept_float(report: Report) -> Section:
+def kept_float(report: Report) -> Section | None:
     """Nodes that the plan leaves in float, grouped by reason."""
+    if report.plan is None:
+        return None
     groups = report.plan.kept
     total, kept = sum(report.plan.quantised.values()), sum(len(group.nodes) for group in groups)
     if not groups:
@@ -48,8 +50,10 @@ def ranges(report: Report) -> Section | None:
     )
 
 
-def plan(report: Report) -> Section:
+def plan(report: Report) -> Section | None:
     """The settings of the plan, the rewrites before it, and its notes."""
+    if report.plan is None:
+        return None
     settings = tuple((key.replace("_", " "), _setting(value)) for key, value in report.plan.settings.items())
     lowered = [f"{title(rewrite)}: {count} nodes rewritten" for rewrite, count in report.plan.lowered.items()]
     return Section(
