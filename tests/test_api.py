@@ -352,6 +352,7 @@ def test_a_search_finds_a_model_within_the_budget(loaded: FloatModel, images: Pa
     assert found.is_met
     given = api.calibrate(loaded, images, options=FAST)
     assert found.model is not None
+    assert found.model.model.metadata_props.pop("quantseg.command") == "search"
     assert graph.to_bytes(found.model.model) == graph.to_bytes(made_of(given, FAST).model)  # all of it in int8
 
 

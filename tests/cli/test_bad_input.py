@@ -324,7 +324,7 @@ def test_a_write_that_fails_leaves_the_old_file(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
         before = contents(place)
-        outcome = quantseg("quantize", "net.onnx", "--data", "data", "--calibrator", "minmax")
+        outcome = quantseg("quantize", "net.onnx", "--data", "data", "--calibrator", "minmax", "--force")
     assert outcome.code == 2
     assert outcome.err.splitlines()[-1] == (
         "error: net.int8.onnx: cannot be written (No space left on device); choose another place"

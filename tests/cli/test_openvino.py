@@ -68,7 +68,7 @@ def test_the_file_runs_in_onnxruntime_as_exactly_as_the_portable_one(
     for target in ("portable", "openvino"):
         path = tmp_path / f"{target}.onnx"
         words = ["--data", images, "--effort", effort, "--target", target, "-o", path, "--json", tmp_path / "p.json"]
-        outcome = quantseg("quantize", network, *words)
+        outcome = quantseg("quantize", network, *words, "--verbose")
         assert outcome.code == 0, outcome.err
         assert ("onnxruntime does not, and is slower" in " ".join(outcome.out.split())) == (target == "openvino")
         model = api.load(network)
