@@ -68,8 +68,27 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_completion(shell: str | None) -> None:
+    if shell is None:
+        return
+    from quantseg.cli.completion import SHELLS, script
+
+    if shell not in SHELLS:
+        raise typer.BadParameter(f"{shell!r} is no shell that is known; give {', '.join(SHELLS)}")
+    typer.echo(script(shell, typer.main.get_command(app)))
+    raise typer.Exit
+
+
 @app.callback()
 def options(
+    completion: str = typer.Option(
+        None,
+        "--completion",
+        metavar="SHELL",
+        callback=_show_completion,
+        is_eager=True,
+        help='Completion for bash, zsh or fish: eval "$(quantseg --completion bash)".',
+    ),
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error. May stand anywhere."),
 ) -> None:

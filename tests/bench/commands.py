@@ -91,10 +91,10 @@ def main() -> None:
 
 
 def _section(command: str) -> str:
-    """What the command prints, and the figure that it draws."""
+    """What the command prints, and the figure that it draws; files of an earlier version are overwritten."""
     words = shlex.split(command)
     done = subprocess.run(
-        [sys.executable, "-m", "quantseg", *words], cwd=ROOT, text=True, capture_output=True, check=False
+        [sys.executable, "-m", "quantseg", *words, "--force"], cwd=ROOT, text=True, capture_output=True, check=False
     )
     if done.returncode:
         sys.exit(done.stderr)
