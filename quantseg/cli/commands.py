@@ -82,7 +82,7 @@ def run() -> int:
     debug = len(arguments) < len(sys.argv) - 1
     console.show_log(debug)
     console.tolerate_encodings()
-    with own_temporaries():
+    with own_temporaries(), console.screen.showing():
         code, message = _outcome(arguments or ["--help"], debug)
     ending.settle()  # a command whose workers were ended says nothing of its own
     if message:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.options import DATA_WORD, Data, Json, Masks, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def compare(
 
     if json is not None:
         check_writable(json, taken=[model])
+    stages.plan(*stages.making(options), stages.PEER, *stages.MEASURE[:-2])
     loaded = api.load(model, source, data=data, options=options)
     given = api.calibrate(loaded, data, options=options)
     images = replace(options, masks=masks).judging(validation or data)

@@ -1,52 +1,20 @@
-"""Terminal output of the commands: progress bars, text, and the log."""
+"""Terminal output of the commands: progress, text, and the log."""
 
 import io
 import logging
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import typer
 
+from quantseg.cli.screen import Screen
 from quantseg.errors import printable
 
-T = TypeVar("T")
-
-
-def track(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    """Yields the items with a progress bar (items per second, time left) on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        return items
-    return _with_bar(items, total, what)
-
-
-def _with_bar(items: Iterable[T], total: int, what: str) -> Iterable[T]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=printable(what))
+screen = Screen()
+"""Where the progress of the command is shown."""
+track = screen.display
+"""The Track of all commands."""
 
 
 def say(text: str = "") -> None:
@@ -55,7 +23,8 @@ def say(text: str = "") -> None:
     Names of strangers may hold line breaks: text with such names that is no table goes through `line`.
     """
     try:
-        typer.echo("\n".join(map(printable, text.split("\n"))))
+        with screen.aside():
+            typer.echo("\n".join(map(printable, text.split("\n"))))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -67,7 +36,8 @@ def line(text: str) -> None:
 
 def complain(text: str) -> None:
     """Prints one line to standard error."""
-    typer.echo(printable(text), err=True)
+    with screen.aside():
+        typer.echo(printable(text), err=True)
 
 
 def written(*paths: Path) -> None:
@@ -87,9 +57,18 @@ class _OneLine(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
+class _Aside(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            with screen.aside():
+                sys.stderr.write(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
+
+
 def show_log(debug: bool) -> None:
     """Prints the library's log to standard error, one line for each message."""
-    handler = logging.StreamHandler()
+    handler = _Aside()
     handler.setFormatter(_OneLine("note: %(message)s"))
     logger = logging.getLogger("quantseg")
     logger.addHandler(handler)

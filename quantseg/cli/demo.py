@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.options import Threads
 
 MODEL = "cells_unet"
@@ -27,13 +27,13 @@ def demo(
     from quantseg.refinement.options import Options
     from quantseg.report import Reporting
 
-    model = output / f"{MODEL}.onnx"
+    model, options = output / f"{MODEL}.onnx", Options(threads=threads or 0, track=console.track)
     check_writable(model)
+    stages.plan(stages.DRAW, stages.DRAW, *stages.making(options), *stages.MEASURE)
     for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
         write_cells(output / part, IMAGES, seed=seed, track=console.track)
     console.say(f"{output}/calib, {output}/val: {IMAGES} blood smears each, with masks")
     write_bytes(model, reference_models()[MODEL].read_bytes())
-    options = Options(threads=threads or 0, track=console.track)
     given = api.calibrate(api.load(model), output / "calib", options=options)
     int8_model = output / f"{MODEL}.int8.onnx"
     make_report(output / "report" / MODEL, given, options, output / "val", Reporting(int8_model=int8_model))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
+from quantseg.progress import under_way
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
@@ -32,7 +33,9 @@ def make_report(
     console.line(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)
-    console.written(*write_report(result, place, images=how.images))
+    with under_way(console.track, stages.MEASURE[-1]):
+        written = write_report(result, place, images=how.images)
+    console.written(*written)
     return result
 
 

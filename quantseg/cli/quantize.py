@@ -42,9 +42,12 @@ def quantize(
     """
     from quantseg.api import stages
     from quantseg.cli import exactness, plans
+    from quantseg.cli import stages as told
     from quantseg.files import check_writable, write_json
 
     _check(data, calibration, options)
+    after = (told.MEMORY, told.TIME) if options.target.is_timed and not dry_run else ()
+    told.plan(*told.making(options, images=data is not None), *after)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
         check_writable(target, taken=(model, calibration))

@@ -116,13 +116,16 @@ def _one(
     """The report on one model. images: --data (to evaluate on), --calib (to calibrate on), --calibration (a file)."""
     from quantseg import api
     from quantseg.api import stages
+    from quantseg.cli import stages as told
     from quantseg.report import Reporting
 
     data, calib, calibration = images
+    made = told.making(options, images=calibration is None)
+    told.plan(*made, *[told.PEER] * how.peer, *told.MEASURE)
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
         given = api.calibrate(loaded, calib or data, options=options)
     else:
         given = stages.with_file(loaded, calibration, options)
-    told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer)
-    return make_report(place, given, replace(options, masks=how.masks), data, told)
+    measuring = Reporting(rounds=how.rounds, images=how.images, peer=how.peer)
+    return make_report(place, given, replace(options, masks=how.masks), data, measuring)

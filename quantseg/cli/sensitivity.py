@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.options import DATA_WORD, Data, Json, Model, with_making, with_recipe
 from quantseg.errors import printable
 
@@ -50,6 +50,7 @@ def sensitivity(
             check_writable(target, taken=taken)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
+    stages.plan(*stages.making(options, refine=options.effort is not None, place=False), stages.FLOAT, stages.ALONE)
     loaded = api.load(model, source, data=data, options=options)
     judged = replace(options, limit=images).images(data)(loaded.recipe, loaded.inputs)
     given = api.calibrate(loaded, calib or data, options=options)

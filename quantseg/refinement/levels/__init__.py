@@ -7,7 +7,7 @@ best       the same with a wider search, and weight rounding learned from the fl
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
 from quantseg.calibration.context import Context
@@ -18,8 +18,12 @@ from quantseg.data.heads import judged_outputs
 from quantseg.errors import PlanError
 from quantseg.graph import signature
 from quantseg.mixed_precision.risk import ReferenceOutputs
+from quantseg.progress import expect
 from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.fake_quant import rounded_tensors
+from quantseg.refinement.levels.breadth import BALANCED, BEST, BREADTHS, EFFORTS, FAST, Breadth
 from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
+from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
 from quantseg.refinement.outliers import outliers
@@ -29,6 +33,7 @@ from quantseg.runtimes import as_written
 __all__ = [
     "BALANCED",
     "BEST",
+    "BUDGET",
     "EFFORTS",
     "EQUAL",
     "FAST",
@@ -40,29 +45,6 @@ __all__ = [
     "level",
 ]
 
-FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
-
-_ROUNDED_ON, _JUDGED_ON = 12, 24
-"""Most images on which weights are rounded, and most on which candidates are compared. Where there are enough images,
-rounded weights are compared on images that they were not rounded on."""
-
-
-@dataclass(frozen=True)
-class Breadth:
-    """How wide a level searches.
-
-    starts: most starts that are pursued. proposals: float regions of each start that are measured as a whole.
-    absorbing: see `starts_of`. learning: whether learned rounding is tried too.
-    """
-
-    starts: int
-    proposals: int
-    absorbing: bool = False
-    learning: bool = False
-
-
-_BREADTH = {BALANCED: Breadth(1, 6), BEST: Breadth(4, 12, absorbing=True, learning=True)}
-
 
 def check(effort: str) -> None:
     """Raises PlanError for a name that is not in EFFORTS."""
@@ -70,11 +52,12 @@ def check(effort: str) -> None:
         raise PlanError(f"{effort!r} is no effort; choose {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}")
 
 
-def level(effort: str, observations: Observations, *, leave_float: bool = True) -> Step:
+def level(effort: str, observations: Observations, *, leave_float: bool = True, budget: float | None = None) -> Step:
     """The step of an effort level, for a calibrated candidate. It uses the context's images alone and no labels.
 
-    observations: of the candidate's graph. leave_float: whether a float region may be kept. Candidates are compared by
-    their margin-weighted output error. balanced chooses between channels as they are and equalised, and between ranges
+    observations: of the candidate's graph. leave_float: whether a float region may be kept. budget: the most work of
+    balanced, in minutes (see passes.py); 0: any amount; None: BUDGET. Candidates are compared by their margin-weighted
+    output error. balanced chooses between channels as they are and equalised, and between ranges
     as calibrated and narrower, with activations rounded; then a float region; then reorders channels; then chooses
     between ways to round weights (nearest, compensated, with corrected biases). best pursues four starts as far as the
     float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises PlanError for
@@ -84,33 +67,53 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True) 
     check(effort)
     if effort == FAST:
         return order_channels
-    breadth = _BREADTH[effort]
+    full = BREADTHS[effort]
 
     def step(candidate: Candidate, context: Context) -> Candidate:
-        work = _work(candidate, context)
-        starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work, breadth.starts)
-        start = steadied(starts, work, proposals=breadth.proposals) if leave_float else starts[0].candidate
+        passes = _passes(candidate, context)
+        minutes = (budget or 0) if effort == BALANCED else 0
+        breadth = within(passes, full, minutes)
+        expect(context.track, passes.stages(breadth))
+        work = _work(candidate, context, breadth)
+        starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work)
+        start = (
+            steadied(starts, work, proposals=breadth.proposals)
+            if leave_float and breadth.proposals > 1
+            else starts[0].candidate
+        )
         ordered = order_channels(start, context)
-        few = choose(tuple(range(len(work.reference.feeds))), _ROUNDED_ON)
+        few = choose(tuple(range(len(work.reference.feeds))), breadth.rounded_on)
         ways = ways_to_round(ordered, few, work, learning=breadth.learning)
         seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
-        return _best(ways, few, work).noted(*([seen.note] if seen.note else []), *outliers(observations))
+        notes = [note for note in (seen.note, left_out(passes, full, breadth, minutes)) if note]
+        return _best(ways, few, work).noted(*notes, *outliers(observations))
 
     return step
 
 
-def _work(candidate: Candidate, context: Context) -> Work:
+def _passes(candidate: Candidate, context: Context) -> Passes:
+    """What the work of refining the candidate depends on."""
+    model, names = candidate.prepared.model, context.data.names
+    tensors = len(rounded_tensors(model, candidate.plan))
+    given = context.data.load(0).feeds(candidate.model.input.name)
+    return Passes.of(candidate.prepared, given, images=len(names), tensors=tensors)
+
+
+def _work(candidate: Candidate, context: Context, breadth: Breadth) -> Work:
     """The context, and the reference outputs for the images on which candidates are compared."""
     data, model = context.data, candidate.model
-    judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON)))
+    judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), breadth.judged)))
     feeds = [judged.data.load(index).feeds(model.input.name) for index in range(len(judged.data.names))]
     network, output, runtime = model.prepared.model, model.recipe.output, as_written(context.runtime)
-    reference = ReferenceOutputs.of(network, feeds, output, threads=context.threads, runtime=runtime)
-    return Work(context, judged, reference)
+    reference = ReferenceOutputs.of(
+        network, feeds, output, threads=context.threads, runtime=runtime, track=context.track
+    )
+    return Work(context, judged, reference, breadth)
 
 
-def _followed(starts: tuple[Start, ...], work: Work, most: int) -> list[Start]:
-    """At most `most` starts of least error, with their sources measured and narrower ranges tried."""
+def _followed(starts: tuple[Start, ...], work: Work) -> list[Start]:
+    """At most so many starts of least error, with their sources measured and narrower ranges tried."""
+    most = work.breadth.starts
     found = [one for start in starts[:most] for one in looked_at(start, work)]
     return sorted(found, key=lambda start: start.risk)[:most]
 
