@@ -22,7 +22,7 @@ def announce(model: FloatModel, options: Options, context: Context) -> None:
         images, tensors = len(context.data.names), len(observable(model.prepared.model.graph))
         given = context.data.load(0).feeds(model.input.name)
         passes = Passes.of(model.prepared, given, images=images, tensors=tensors)
-        expect(context.track, (*passes.forecast(options.effort_for(images=True)), *measuring(passes)))
+        expect(context.track, (*passes.forecast(options.effort_for(images=True), options.budget), *measuring(passes)))
 
 
 def measuring(passes: Passes) -> tuple[Stage, ...]:

@@ -52,40 +52,36 @@ def check(effort: str) -> None:
         raise PlanError(f"{effort!r} is no effort; choose {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}")
 
 
-def level(effort: str, observations: Observations, *, leave_float: bool = True, budget: float | None = None) -> Step:
+def level(effort: str, observations: Observations, *, leave_float: bool = True, budget: float | None = 1.0) -> Step:
     """The step of an effort level, for a calibrated candidate. It uses the context's images alone and no labels.
 
     observations: of the candidate's graph. leave_float: whether a float region may be kept. budget: the most work of
-    balanced, in minutes (see passes.py); 0: any amount; None: BUDGET. Candidates are compared by their margin-weighted
-    output error. balanced chooses between channels as they are and equalised, and between ranges
-    as calibrated and narrower, with activations rounded; then a float region; then reorders channels; then chooses
-    between ways to round weights (nearest, compensated, with corrected biases). best pursues four starts as far as the
-    float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises PlanError for
-    a name that is not in EFFORTS; the step raises PlanError, CalibrationError, DataError, and MissingExtraError for
-    best without torch.
+    balanced, in multiples of BUDGET (see passes.py); None: any amount. Candidates are compared by their margin-weighted
+    output error. balanced chooses between channels as they are and equalised, and between ranges as calibrated and
+    narrower, with activations rounded; then a float region; then reorders channels; then chooses between ways to round
+    weights (nearest, compensated, with corrected biases); what its budget leaves out is noted. best pursues four starts
+    as far as the float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises
+    PlanError for a name that is not in EFFORTS; the step raises PlanError, CalibrationError, DataError, and
+    MissingExtraError for best without torch.
     """
     check(effort)
     if effort == FAST:
         return order_channels
-    full = BREADTHS[effort]
+    full = BREADTHS[effort] if leave_float else replace(BREADTHS[effort], proposals=1)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
         passes = _passes(candidate, context)
-        minutes = (budget or 0) if effort == BALANCED else 0
-        breadth = within(passes, full, minutes)
+        breadth = within(passes, full, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
         work = _work(candidate, context, breadth)
         starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work)
-        start = (
-            steadied(starts, work, proposals=breadth.proposals)
-            if leave_float and breadth.proposals > 1
-            else starts[0].candidate
-        )
+        none = breadth.proposals == 1  # the empty region alone
+        start = starts[0].candidate if none else steadied(starts, work, proposals=breadth.proposals)
         ordered = order_channels(start, context)
         few = choose(tuple(range(len(work.reference.feeds))), breadth.rounded_on)
         ways = ways_to_round(ordered, few, work, learning=breadth.learning)
         seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
-        notes = [note for note in (seen.note, left_out(passes, full, breadth, minutes)) if note]
+        notes = [note for note in (seen.note, left_out(passes, full, breadth)) if note]
         return _best(ways, few, work).noted(*notes, *outliers(observations))
 
     return step

@@ -30,8 +30,8 @@ SECOND = 100_000_000_000
 MINUTE = 60 * SECOND
 """Work of a second and a minute on two cores, in multiply-accumulates: a processor with AVX2 or better does as many in
 onnxruntime, session set-up and the reading of outputs counted with it."""
-BUDGET = 2.0
-"""The budget of balanced, in minutes."""
+BUDGET = 2 * MINUTE
+"""The work budget of balanced, which `budget` multiplies."""
 
 _NARROWER = 3
 """Ranges that are tried for a quantization group."""
@@ -81,55 +81,57 @@ class Passes:
         """The work of `balanced` with that breadth; a narrower one is never more work."""
         return math.fsum(stage.work for stage in self.stages(breadth))
 
-    def forecast(self, effort: str) -> tuple[Stage, ...]:
-        """All stages of an effort level with their work, for a display."""
+    def forecast(self, effort: str, budget: float | None) -> tuple[Stage, ...]:
+        """All stages of an effort level with their work, for a display. budget: as in `within`."""
         calibrating = Stage(CALIBRATE, float(self.images * self.observed))
         if effort not in BREADTHS:
             return (calibrating,)
-        breadth = within(self, BREADTHS[effort], None)
+        breadth = within(self, BREADTHS[effort], budget if effort == BALANCED else None)
         again = self.images * self.observed * breadth.equalising
         found = (Stage(s.what, s.work + again * (s.what == EQUALISE)) for s in self.stages(breadth))
         more = [Stage(what, 20.0 * self.images * self.forward) for what in LEARN] if effort == BEST else []
         return (calibrating, *found, *more)
 
 
-def within(passes: Passes, breadth: Breadth, minutes: float | None) -> Breadth:
-    """The widest of the narrowing breadths whose work is within so many minutes; the narrowest where none is.
+def within(passes: Passes, breadth: Breadth, budget: float | None) -> Breadth:
+    """The widest of the narrowing breadths whose work is within the budget; the narrowest where none is.
 
-    minutes: None or 0: any amount of work.
+    budget: in multiples of BUDGET; None: any amount of work.
     """
-    if not minutes:
+    if budget is None:
         return breadth
     narrower = list(narrowing(breadth))
-    return next((one for one in narrower if passes.work(one) <= minutes * MINUTE), narrower[-1])
+    return next((one for one in narrower if passes.work(one) <= budget * BUDGET), narrower[-1])
 
 
-def left_out(passes: Passes, full: Breadth, taken: Breadth, minutes: float) -> str | None:
+def left_out(passes: Passes, full: Breadth, taken: Breadth) -> str | None:
     """A note that says what `taken` leaves out of the full breadth, as far as it matters here; None for nothing."""
     found = [words for words in _told(passes, full, taken) if words]
     if not found:
         return None
-    what = f"to keep to its work budget of {minutes:g} minutes balanced left out {', '.join(found)}"
-    return f"{what}; budget={math.ceil(passes.work(full) / MINUTE)} leaves nothing out"
+    enough = math.ceil(passes.work(full) / BUDGET)
+    return f"a narrower search, to keep to the work budget: {', '.join(found)}; budget={enough} leaves nothing out"
 
 
 def _told(passes: Passes, full: Breadth, taken: Breadth) -> Iterator[str]:
     """Words for what is left out; empty ones where a narrower field makes no difference here."""
 
-    def fewer(what: str, before: int, now: int, most: int, unit: str) -> str:
+    def fewer(words: str, before: int, now: int, most: int) -> str:
         before, now = min(before, most), min(now, most)
-        return f"{what} {before - now} of {before} {unit}" if now < before else ""
+        return words.format(f"{now} of {before}") if now < before else ""
 
     images, tensors = passes.images, passes.tensors
-    yield "equalisation" if full.equalising > taken.equalising else ""
-    yield "float nodes" if full.tensors > taken.tensors == 0 else ""
-    yield "range search" if full.groups > taken.groups == 0 else ""
-    if taken.groups:
-        yield fewer("range search over", full.groups, taken.groups, tensors, "tensors")
-    if taken.tensors:
+    yield fewer("compared on {} images", full.judged, taken.judged, images)
+    yield fewer("weights rounded on {}", full.rounded_on, taken.rounded_on, images)
+    if not taken.tensors:
+        yield "no float nodes"
+    else:
+        yield fewer("single tensors on {}", full.looked_at, taken.looked_at, images)
         before, now = (math.ceil(one.tensors * tensors) for one in (full, taken))
-        yield fewer("the risk of", before, now, tensors, "tensors")
-        yield fewer("measuring", full.proposals, taken.proposals, full.proposals, "float regions")
-    yield fewer("comparing on", full.judged, taken.judged, images, "images")
-    yield fewer("looking at tensors on", full.looked_at, taken.looked_at, images, "images")
-    yield fewer("rounding weights on", full.rounded_on, taken.rounded_on, images, "images")
+        yield fewer("risk of {} tensors", before, now, tensors)
+        yield fewer("{} float regions", full.proposals, taken.proposals, full.proposals)
+    if taken.groups:
+        yield fewer("narrower ranges for {} tensors", full.groups, taken.groups, tensors)
+    else:
+        yield "no narrower ranges" if full.groups else ""
+    yield "channels not equalised" if full.equalising > taken.equalising else ""
