@@ -7,7 +7,8 @@ from quantseg.errors import QuantSegError
 from quantseg.progress import Forecast, Stage, expect
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.plan import observable
-from quantseg.refinement.levels.passes import SECOND, Passes
+from quantseg.refinement.levels.breadth import BALANCED, FAST, Breadth, full
+from quantseg.refinement.levels.passes import SECOND, Passes, within
 from quantseg.refinement.options import Options
 
 RUNS = 100
@@ -22,7 +23,21 @@ def announce(model: FloatModel, options: Options, context: Context) -> None:
         images, tensors = len(context.data.names), len(observable(model.prepared.model.graph))
         given = context.data.load(0).feeds(model.input.name)
         passes = Passes.of(model.prepared, given, images=images, tensors=tensors)
-        expect(context.track, (*passes.forecast(options.effort_for(images=True), options.budget), *measuring(passes)))
+        expect(context.track, (*forecast(passes, options), *measuring(passes)))
+
+
+def forecast(passes: Passes, options: Options) -> tuple[Stage, ...]:
+    """The stages in which `quantize` makes a model from images, with their work."""
+    effort = options.effort_for(images=True)
+    breadth = None if effort == FAST else taken(passes, options)[1]
+    return passes.forecast(effort, breadth)
+
+
+def taken(passes: Passes, options: Options) -> tuple[Breadth, Breadth]:
+    """How widely the effort level would search with any amount of work, and how widely it does."""
+    effort = options.effort_for(images=True)
+    wide = full(effort, leave_float=not options.target.int8_everywhere)
+    return wide, within(passes, wide, options.budget if effort == BALANCED else None)
 
 
 def measuring(passes: Passes) -> tuple[Stage, ...]:

@@ -9,8 +9,9 @@ from quantseg.cli import console
 from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
+    from quantseg.calibration.calibrate import Calibrated
     from quantseg.quantization.candidate import Candidate
-    from quantseg.quantization.float_model import RecipeSource
+    from quantseg.quantization.float_model import FloatModel, RecipeSource
     from quantseg.quantization.writing import QuantizedModel
     from quantseg.refinement.options import Options
 
@@ -29,7 +30,9 @@ def quantize(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only plan, in seconds: what stays float, size, speed, time.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     json: Json = None,
 ) -> None:
@@ -43,24 +46,29 @@ def quantize(
     from quantseg.api import stages
     from quantseg.cli import exactness, plans
     from quantseg.cli import stages as told
+    from quantseg.cli.dry_run import dry_run as tried
     from quantseg.files import check_writable, write_json
+    from quantseg.runtimes.latency import file_bytes
 
     _check(data, calibration, options)
-    after = (told.MEMORY, told.TIME) if options.target.is_timed and not dry_run else ()
-    told.plan(*told.making(options, images=data is not None), *after)
+    if not dry_run:
+        after = (told.MEMORY, told.TIME) if options.target.is_timed else ()
+        told.plan(*told.making(options, images=data is not None), *after)
     target = output or model.with_suffix(".int8.onnx")
     if not dry_run:
         check_writable(target, taken=(model, calibration))
     if json is not None:
         check_writable(json, taken=(model, calibration, target))
-    candidate = _candidate((model, source), options, data, calibration)
-    made = stages.fitted(candidate, options)
-    plans.show(made, verbose)
-    sums = exactness.say(made.model)
-    _say_folded(made, options)
-    result = made.to_json() | {"integer_sums": sums}
-    if not dry_run:
-        result |= _written(made, candidate, options, (model, target), source)
+    given = _given((model, source), options, data, calibration)
+    if dry_run:
+        result = tried(given, data, options, file_bytes(model), verbose=verbose)
+    else:
+        candidate = _candidate(given, options, data)
+        made = stages.fitted(candidate, options)
+        plans.show(made, verbose)
+        sums = exactness.say(made.model)
+        _say_folded(made, options)
+        result = made.to_json() | {"integer_sums": sums} | _written(made, candidate, options, (model, target), source)
     if json is not None:
         write_json(json, result)
         console.written(json)
@@ -79,21 +87,30 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
             raise CalibrationError(f"{what}; give --data")
 
 
-def _candidate(
+def _given(
     model: "tuple[Path, RecipeSource]", options: "Options", data: Path | None, calibration: Path | None
-) -> "Candidate":
-    """The candidate: calibrated, refined at the effort level, preprocessing and head folded if asked for."""
+) -> "FloatModel | Calibrated":
+    """The float model; with a calibration file also its ranges."""
     from quantseg import api
     from quantseg.api import stages
 
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
-        given = api.calibrate(loaded, data, options=options)
-    else:
-        given = stages.with_file(loaded, calibration, options)
-        if options.effort is None:
-            console.say("note: a calibration file has no images to look at, so --effort fast")
-    return stages.folded(stages.refined(given, options), options)
+        return loaded
+    given = stages.with_file(loaded, calibration, options)
+    if options.effort is None:
+        console.say("note: a calibration file has no images to look at, so --effort fast")
+    return given
+
+
+def _candidate(given: "FloatModel | Calibrated", options: "Options", data: Path | None) -> "Candidate":
+    """The candidate: calibrated, refined at the effort level, preprocessing and head folded if asked for."""
+    from quantseg import api
+    from quantseg.api import stages
+    from quantseg.calibration.calibrate import Calibrated
+
+    calibrated = given if isinstance(given, Calibrated) else api.calibrate(given, data, options=options)
+    return stages.folded(stages.refined(calibrated, options), options)
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:

@@ -133,7 +133,7 @@ def needed(one: Calibrated, breadth: Breadth) -> float:
     """The budget that this breadth takes for the model."""
     assert one.images is not None
     plain = Candidate(one.model, one.calibration.table, Options().settings)
-    return levels._passes(plain, context(one.images)).work(breadth) / BUDGET
+    return levels.passes_of(plain, context(one.images)).work(breadth) / BUDGET
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from quantseg.mixed_precision.risk import ReferenceOutputs
 from quantseg.progress import expect
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
-from quantseg.refinement.levels.breadth import BALANCED, BEST, BREADTHS, EFFORTS, FAST, Breadth
+from quantseg.refinement.levels.breadth import BALANCED, BEST, EFFORTS, FAST, Breadth, full
 from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
 from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
@@ -43,6 +43,7 @@ __all__ = [
     "HARMLESS",
     "check",
     "level",
+    "passes_of",
 ]
 
 
@@ -67,11 +68,11 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
     check(effort)
     if effort == FAST:
         return order_channels
-    full = BREADTHS[effort] if leave_float else replace(BREADTHS[effort], proposals=1)
+    wide = full(effort, leave_float=leave_float)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
-        passes = _passes(candidate, context)
-        breadth = within(passes, full, budget if effort == BALANCED else None)
+        passes = passes_of(candidate, context)
+        breadth = within(passes, wide, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
         work = _work(candidate, context, breadth)
         starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work)
@@ -81,14 +82,14 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
         few = choose(tuple(range(len(work.reference.feeds))), breadth.rounded_on)
         ways = ways_to_round(ordered, few, work, learning=breadth.learning)
         seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
-        notes = [note for note in (seen.note, left_out(passes, full, breadth)) if note]
+        notes = [note for note in (seen.note, left_out(passes, wide, breadth)) if note]
         return _best(ways, few, work).noted(*notes, *outliers(observations))
 
     return step
 
 
-def _passes(candidate: Candidate, context: Context) -> Passes:
-    """What the work of refining the candidate depends on."""
+def passes_of(candidate: Candidate, context: Context) -> Passes:
+    """What the work of refining the candidate depends on. Raises ModelError, DataError."""
     model, names = candidate.prepared.model, context.data.names
     tensors = len(rounded_tensors(model, candidate.plan))
     given = context.data.load(0).feeds(candidate.model.input.name)

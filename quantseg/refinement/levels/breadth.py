@@ -60,6 +60,11 @@ REDUCTIONS: tuple[Mapping[str, float], ...] = (
 """What changes from one breadth to the next narrower one. One proposal is the empty region: no node stays float."""
 
 
+def full(effort: str, *, leave_float: bool = True) -> Breadth:
+    """The breadth of an effort level that refines. leave_float: whether a float region may be kept."""
+    return BREADTHS[effort] if leave_float else replace(BREADTHS[effort], proposals=1)
+
+
 def narrowing(breadth: Breadth) -> Iterator[Breadth]:
     """The breadth, then ever narrower ones, each with one reduction more; no field ever grows."""
     yield breadth

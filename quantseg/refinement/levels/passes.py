@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quantseg.graph.preparation import Prepared
 from quantseg.mixed_precision.risk.price import forward_time
 from quantseg.progress import Stage
-from quantseg.refinement.levels.breadth import BALANCED, BEST, BREADTHS, Breadth, narrowing
+from quantseg.refinement.levels.breadth import BALANCED, BEST, Breadth, narrowing
 from quantseg.runtimes.macs import numbers_of
 
 CALIBRATE = "calibrate"
@@ -81,12 +81,11 @@ class Passes:
         """The work of `balanced` with that breadth; a narrower one is never more work."""
         return math.fsum(stage.work for stage in self.stages(breadth))
 
-    def forecast(self, effort: str, budget: float | None) -> tuple[Stage, ...]:
-        """All stages of an effort level with their work, for a display. budget: as in `within`."""
+    def forecast(self, effort: str, breadth: Breadth | None) -> tuple[Stage, ...]:
+        """All stages of an effort level with their work, for a display. breadth: None where it does not refine."""
         calibrating = Stage(CALIBRATE, float(self.images * self.observed))
-        if effort not in BREADTHS:
+        if breadth is None:
             return (calibrating,)
-        breadth = within(self, BREADTHS[effort], budget if effort == BALANCED else None)
         again = self.images * self.observed * breadth.equalising
         found = (Stage(s.what, s.work + again * (s.what == EQUALISE)) for s in self.stages(breadth))
         more = [Stage(what, 20.0 * self.images * self.forward) for what in LEARN] if effort == BEST else []
