@@ -11,6 +11,7 @@ from pathlib import Path
 import onnx
 
 from quantseg import graph
+from quantseg.api.forecast import announce
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
@@ -69,8 +70,9 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
     """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
     images = options.images(data)(model.recipe, model.inputs)
-    choice = options.choice or Choice().with_grid(options.settings)
-    return Calibrated(model, calibrate(model, choice, options.context(images), partial=partial), images)
+    choice, context = options.choice or Choice().with_grid(options.settings), options.context(images)
+    announce(model, options, context)
+    return Calibrated(model, calibrate(model, choice, context, partial=partial), images)
 
 
 def calibrated(model: Model, data: object, options: Options) -> Calibrated:
@@ -113,7 +115,7 @@ def refined(given: Calibrated, options: Options, *, leave_float: bool | None = N
     may_float = not options.target.int8_everywhere if leave_float is None else leave_float
     ranges = ranges_of(given.calibration, options.settings, options.choice)
     start = Candidate.of(given.model, ranges, options.settings)
-    step = levels.level(effort, given.calibration.observations, leave_float=may_float)
+    step = levels.level(effort, given.calibration.observations, leave_float=may_float, budget=options.budget)
     return step(start, options.context(given.images))
 
 

@@ -187,7 +187,7 @@ def observe(
     todo = [i for i, name in enumerate(names) if not known or ImageId(name, watch.dataset.digest(i)) not in known]
     run = engine or Serial()
     make_step = replace(watch, alone=run.workers == 1)
-    for part in track(run(make_step, todo), total=len(todo), what="Observing"):
+    for part in track(run(make_step, todo), total=len(todo), what="calibrate"):
         total = total + part
         on_progress(total)
     # Results arrive in any order; tensors are listed in the graph's order.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.options import Force, Json, Threads, Timeout, with_recipe
 from quantseg.files.limits import RUN_SECONDS
 
@@ -44,6 +44,7 @@ def benchmark(
     if len(named) < len(models):
         raise ModelError("a model was given twice; give each one once")
     version = engine.version
+    stages.plan(stages.MEMORY, stages.TIME)
     options = Options(threads=threads or 0, timeout=timeout, track=console.track)
     timings = api.benchmark(named, recipe=source, runtime=runtime, options=options, rounds=rounds, runs=runs)
     count = options.context().threads

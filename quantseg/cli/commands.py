@@ -100,7 +100,7 @@ def run() -> int:
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     console.tolerate_encodings()
-    with own_temporaries(), notes.of_log(debug):
+    with own_temporaries(), notes.of_log(debug), console.screen.showing():
         code, message = _outcome(arguments or ["--help"], debug)
     ending.settle()  # a command whose workers were ended says nothing of its own
     if message:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.data_words import judging
 from quantseg.cli.options import Calib, Force, Json, JudgedData, Masks, Model, with_making, with_recipe
 
@@ -47,6 +47,7 @@ def compare(
     judged, calibrated = judging(data, calib, validation)
     outputs = Outputs("compare", (model,), (judged, calibrated), force)
     outputs.check(json)
+    stages.plan(*stages.making(options), stages.PEER, *stages.MEASURE[:-2])
     loaded = api.load(model, source, data=judged, options=options)
     given = api.calibrate(loaded, calibrated, options=options)
     images = replace(options, masks=masks).judging(judged)

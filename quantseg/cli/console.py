@@ -1,51 +1,19 @@
-"""Terminal output of the commands: progress bars and text; notes are in notes.py."""
+"""Terminal output of the commands: progress and text; notes are in notes.py."""
 
 import io
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import typer
 
+from quantseg.cli.screen import Screen
 from quantseg.errors import printable
 
-T = TypeVar("T")
-
-
-def track(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-    """Yields the items with a progress bar (items per second, time left) on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        return items
-    return _with_bar(items, total, what)
-
-
-def _with_bar(items: Iterable[T], total: int, what: str) -> Iterable[T]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=printable(what))
+screen = Screen()
+"""Where the progress of the command is shown."""
+track = screen.display
+"""The Track of all commands."""
 
 
 def say(text: str = "") -> None:
@@ -54,7 +22,8 @@ def say(text: str = "") -> None:
     Names of strangers may hold line breaks: text with such names that is no table goes through `line`.
     """
     try:
-        typer.echo("\n".join(map(printable, text.split("\n"))))
+        with screen.aside():
+            typer.echo("\n".join(map(printable, text.split("\n"))))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -69,12 +38,14 @@ def coloured(text: str, colour: str | None) -> None:
     if colour is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         line(text)
     else:
-        typer.secho(printable(text), fg=colour, bold=True)
+        with screen.aside():
+            typer.secho(printable(text), fg=colour, bold=True)
 
 
 def complain(text: str) -> None:
     """Prints one line to standard error."""
-    typer.echo(printable(text), err=True)
+    with screen.aside():
+        typer.echo(printable(text), err=True)
 
 
 def written(*paths: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.options import Force, Threads
 
 MODEL = "cells_unet"
@@ -37,11 +37,12 @@ def demo(
         raise OutputError(f"{output}: holds files that are not the demo's; choose another folder, or give --force")
     Outputs("quantize", (reference_models()[MODEL],), force=force).check_model(int8_model)
     check_report(place, outputs)
+    options = Options(threads=threads or 0, track=console.track)
+    stages.plan(stages.DRAW, stages.DRAW, *stages.making(options), *stages.MEASURE)
     write_bytes(model, content)
     for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
         write_cells(output / part, IMAGES, seed=seed, track=console.track)
     console.say(f"{output}/calib, {output}/val: {IMAGES} blood smears each, with masks")
-    options = Options(threads=threads or 0, track=console.track)
     given = api.calibrate(api.load(model), output / "calib", options=options)
     make_report(place, given, options, output / "val", Reporting(int8_model=int8_model), outputs)
     console.written(int8_model)

@@ -51,6 +51,11 @@ def what_remains(text: "Callable[[], str | None]") -> None:
     _remains = text
 
 
+def begun() -> bool:
+    """Whether a signal is ending the process."""
+    return _ending.locked()
+
+
 def settle() -> None:
     """Called before the main thread says its last words and exits: does not return if the process is ending already."""
     _ending.acquire()

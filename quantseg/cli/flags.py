@@ -6,6 +6,7 @@ FLAGS = {
     "activations=": "--activation-type",
     "against=": "--against",
     "at=": "--at",
+    "budget=": "--budget",
     "cache=False": "--no-cache",
     "calib=": "--calib",
     "calibrator=": "--calibrator",

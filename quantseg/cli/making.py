@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantseg.cli import console, judgement
+from quantseg.cli import console, judgement, stages
+from quantseg.progress import under_way
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
@@ -43,7 +44,9 @@ def show_report(result: "Report", place: Path, how: "Reporting", outputs: "Outpu
     console.line(f"{name}: {verdict(result.summary)}")
     if result.sums is not None:
         say_verdict(result.sums, name)
-    console.written(*write_report(result, place, images=how.images, origin=outputs.origin))
+    with under_way(console.track, stages.MEASURE[-1]):
+        written = write_report(result, place, images=how.images, origin=outputs.origin)
+    console.written(*written)
     return result
 
 

@@ -1,6 +1,7 @@
 """Notes on the terminal: those of a result, and the library's log. There are at most MOST lines of each."""
 
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -26,7 +27,7 @@ def show(texts: Sequence[str], remedy: str) -> None:
 @contextmanager
 def of_log(debug: bool) -> Iterator[None]:
     """Prints the library's log to standard error, one line for each message; debug: all of them, also those below."""
-    handler = logging.StreamHandler() if debug else _Few()
+    handler = _All() if debug else _Few()
     handler.setFormatter(_OneLine("note: %(message)s"))
     logger = logging.getLogger("quantseg")
     logger.addHandler(handler)
@@ -40,7 +41,19 @@ def of_log(debug: bool) -> Iterator[None]:
             handler.tell_rest()
 
 
-class _Few(logging.StreamHandler):  # type: ignore[type-arg]
+class _All(logging.Handler):
+    """Prints messages beside the progress display."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a message."""
+        try:
+            with console.screen.aside():
+                sys.stderr.write(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
+
+
+class _Few(_All):
     """Prints messages as they come; from the last line on they wait until it is known how many there are."""
 
     def __init__(self) -> None:

@@ -64,6 +64,10 @@ EFFORT_HELP = (
     "fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, leave float "
     "what breaks the masks. best: search wider, learn the rounding (torch)."
 )
+BUDGET_HELP = (
+    "How many times its usual work --effort balanced may do: 2, or none for no limit. Default: 1, about two minutes on "
+    "two cores; what it leaves out is said."
+)
 FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
 
 
@@ -137,6 +141,7 @@ _CALIBRATION = (
 _MAKING = (
     *_CALIBRATION,
     _flag("effort", str | None, EFFORT_HELP, _MAKING_PANEL),
+    _flag("budget", str, BUDGET_HELP, _MAKING_PANEL, "1"),
     _flag("seed", int, "Of --effort best.", _MAKING_PANEL, 0, min=0),
     _flag("qformat", str | None, f"{FORMAT_HELP} Default: the target's.", _MAKING_PANEL, word="--format"),
     _flag(
@@ -249,16 +254,27 @@ def _options(**given: Any) -> "Options":
     )
     target = {name: given.pop(name) for name in (flag.name for flag in _TARGET) if name in given}
     fold = Fold(given.pop("fold_preprocess", False), given.pop("fold_argmax", False))
-    workers = given.pop("workers")
+    workers, budget = given.pop("workers"), given.pop("budget", "1")
     return Options(
         settings=settings,
         target=TargetOptions(**target),
         fold=fold,
+        budget=None if budget == "none" else _factor(budget),
         engine="serial" if workers == 1 else f"processes:{workers}",
         threads=given.pop("threads") or 0,
         track=console.track,
         **given,
     )
+
+
+def _factor(text: str) -> float:
+    """The number of --budget. Raises PlanError."""
+    from quantseg.errors import PlanError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise PlanError(f"--budget {text!r} is no number; give 2 for twice the usual work, or none") from error
 
 
 with_recipe = _gathering(_RECIPE, "source", _recipe_source)

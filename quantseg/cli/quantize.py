@@ -12,7 +12,7 @@ from quantseg.cli.options import CalibrationData, Force, Json, Model, SameData, 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
     from quantseg.quantization.candidate import Candidate
-    from quantseg.quantization.float_model import RecipeSource
+    from quantseg.quantization.float_model import FloatModel, RecipeSource
     from quantseg.quantization.writing import QuantizedModel
     from quantseg.refinement.options import Options
 
@@ -32,7 +32,9 @@ def quantize(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write no model.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only plan, in seconds: what stays float, size, speed, time.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     force: Force = False,
     json: Json = None,
@@ -44,29 +46,27 @@ def quantize(
 
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
-    from quantseg.api import stages
-    from quantseg.cli import exactness, judgement, plans
+    from quantseg.cli import stages
+    from quantseg.cli.dry_run import dry_run as tried
     from quantseg.cli.outputs import Outputs
+    from quantseg.runtimes.latency import file_bytes
 
     images = calibrating(data, calib)
     _check(images, calibration, options)
+    if not dry_run:
+        judged = [stages.EVALUATE] * (images is not None)
+        timed = (stages.MEMORY, stages.TIME) if options.target.is_timed else ()
+        stages.plan(*stages.making(options, images=images is not None), *judged, *timed)
     target = output or model.with_suffix(".int8.onnx")
     outputs = Outputs("quantize", (model, calibration), (images,), force)
     if not dry_run:
         outputs.check_model(target)
     outputs.check(json, taken=[target])
-    given = _calibrated((model, source), options, images, calibration)
-    candidate = stages.folded(stages.refined(given, options), options)
-    made = stages.fitted(candidate, options)
-    result: dict[str, Any] = (
-        {} if dry_run else {"verdict": judgement.judged(given, made, images, options, (model, target))}
-    )
-    plans.show(made, verbose)
-    sums = exactness.say(made.model)
-    _say_folded(made, options)
-    result |= made.to_json() | {"integer_sums": sums}
-    if not dry_run:
-        result |= _written(made, candidate, options, (model, target), source)
+    given = _given((model, source), options, images, calibration)
+    if dry_run:
+        result = tried(given, images, options, file_bytes(model), verbose=verbose)
+    else:
+        result = _quantised(given, images, options, (model, target), source, verbose=verbose)
     outputs.json(json, result)
 
 
@@ -83,20 +83,46 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
             raise CalibrationError(f"{what}; give --data")
 
 
-def _calibrated(
+def _given(
     model: "tuple[Path, RecipeSource]", options: "Options", data: Path | None, calibration: Path | None
-) -> "Calibrated":
-    """The float model with its calibration: made here on images, or read from a file."""
+) -> "FloatModel | Calibrated":
+    """The float model; with a calibration file also its ranges."""
     from quantseg import api
     from quantseg.api import stages
 
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
-        return api.calibrate(loaded, data, options=options)
+        return loaded
     given = stages.with_file(loaded, calibration, options)
     if options.effort is None:
         console.say("note: a calibration file has no images to look at, so --effort fast")
     return given
+
+
+def _quantised(
+    given: "FloatModel | Calibrated",
+    data: Path | None,
+    options: "Options",
+    paths: tuple[Path, Path],
+    source: "RecipeSource",
+    *,
+    verbose: bool,
+) -> dict[str, Any]:
+    """Makes the model, prints the verdict and the plan, and writes it; all that was said as JSON values."""
+    from quantseg import api
+    from quantseg.api import stages
+    from quantseg.calibration.calibrate import Calibrated
+    from quantseg.cli import exactness, judgement, plans
+
+    calibrated = given if isinstance(given, Calibrated) else api.calibrate(given, data, options=options)
+    candidate = stages.folded(stages.refined(calibrated, options), options)
+    made = stages.fitted(candidate, options)
+    verdict = judgement.judged(calibrated, made, data, options, paths)
+    plans.show(made, verbose)
+    sums = exactness.say(made.model)
+    _say_folded(made, options)
+    said = {"verdict": verdict} | made.to_json() | {"integer_sums": sums}
+    return said | _written(made, candidate, options, paths, source)
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:

@@ -4,24 +4,21 @@ import functools
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.making import check_report, make_report
 
 if TYPE_CHECKING:
     from quantseg.cli.outputs import Outputs
     from quantseg.data import Address
     from quantseg.data.sources import Opener
-    from quantseg.progress import Track
     from quantseg.quantization.float_model import FloatModel, RecipeSource
     from quantseg.refinement.options import Options
     from quantseg.report import Report, Reporting
-
-T = TypeVar("T")
 
 REFERENCE_IMAGES = 32
 """Default of --limit: images to calibrate a reference model on, and as many others to evaluate it on."""
@@ -77,11 +74,12 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             model = api.load(path, source, options=options)
             where = None if root is None else Address(root, follow_links=options.follow_links)
             parts = _parts(data_of(path), where, drawn, options.limit or REFERENCE_IMAGES, how)
-            named = replace(options, track=_naming(f"{name} ({place} of {len(models)})"))
-            given = api.calibrate(model, parts.calibrating, options=replace(named, limit=None))
+            measured = [stages.PEER] * how.peer + [stages.NNCF] * how.openvino + [*stages.MEASURE]
+            stages.plan(*stages.making(options), *measured, title=f"{name}, {place} of {len(models)}")
+            given = api.calibrate(model, parts.calibrating, options=replace(options, limit=None))
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
             told = replace(parts.reporting(model, how), images=how.images and parts.data == CELLS)
-            made.append(make_report(how.output / name, given, named, parts.judged, told, owned[name]))
+            made.append(make_report(how.output / name, given, options, parts.judged, told, owned[name]))
     if how.peer or how.openvino:
         _show(made)
     return made
@@ -135,13 +133,6 @@ def _parts(data: str | None, root: "Address | None", drawn: Path, limit: int, ho
     strange = "not its own images but drawn blood smears: agreement only, no accuracy"
     remedy = f"give --data with {data}/ in it" if data in DATA_SETS else "nothing tells which are its own"
     return _Parts(calibrating, judged, None, f"{strange}; {remedy}")
-
-
-def _naming(name: str) -> "Track":
-    def track(items: Iterable[T], *, total: int, what: str) -> Iterable[T]:
-        return console.track(items, total=total, what=f"{name}: {what}")
-
-    return track
 
 
 def _show(made: "Sequence[Report]") -> None:

@@ -139,16 +139,19 @@ def _one(
     """The report on one model. images: --data (to evaluate on), --calib (to calibrate on), --calibration (a file)."""
     from quantseg import api
     from quantseg.api import stages
+    from quantseg.cli import stages as told
     from quantseg.report import Reporting
 
     data, calib, calibration = images
+    made = told.making(options, images=calibration is None)
+    told.plan(*made, *[told.PEER] * how.peer, *[told.NNCF] * how.openvino, *told.MEASURE)
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
         given = api.calibrate(loaded, calib or data, options=options)
     else:
         given = stages.with_file(loaded, calibration, options)
-    told = Reporting(rounds=how.rounds, images=how.images, peer=how.peer, openvino=how.openvino)
-    return make_report(place, given, replace(options, masks=how.masks), data, told, how.outputs)
+    measuring = Reporting(rounds=how.rounds, images=how.images, peer=how.peer, openvino=how.openvino)
+    return make_report(place, given, replace(options, masks=how.masks), data, measuring, how.outputs)
 
 
 def _shipped(
@@ -161,12 +164,16 @@ def _shipped(
     """The report on a quantised model's file. images: as of `_one`."""
     from quantseg.api import judging
     from quantseg.calibration.file import Calibration
+    from quantseg.cli import stages
     from quantseg.evaluation.model_files import BesideFloat
+    from quantseg.refinement.levels.passes import CALIBRATE
     from quantseg.report import Reporting
 
     data, calib, calibration = images
     both = BesideFloat.read(*models)
     known = calib if calibration is None else Calibration.read(calibration)
-    told = Reporting(place.name, how.rounds, how.images, how.peer, how.openvino, commands=(command_line(),))
-    masked = replace(options, masks=how.masks)
-    return show_report(judging.judged(both, masked.judging(data), known, told, options), place, told, how.outputs)
+    measuring = Reporting(place.name, how.rounds, how.images, how.peer, how.openvino, commands=(command_line(),))
+    masked, calibrating = replace(options, masks=how.masks), [CALIBRATE] * (calib is not None)
+    stages.plan(*calibrating, *stages.MEASURE)
+    made = judging.judged(both, masked.judging(data), known, measuring, options)
+    return show_report(made, place, measuring, how.outputs)

@@ -78,6 +78,7 @@ def search(
     from quantseg import api
     from quantseg.api import stages
     from quantseg.cli import exactness, plans
+    from quantseg.cli import stages as told
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import BudgetError
     from quantseg.mixed_precision.budget.task import SearchGoal
@@ -91,6 +92,7 @@ def search(
         api.load(model, source, data=data, options=options), data, goal, options, calib=calibration
     )
     _announce(task, options)
+    told.plan(*told.making(options), told.SEARCH)
     found = stages.searched(task, options)
     made = found.model
     assert made is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, stages
 from quantseg.cli.data_words import limits
 from quantseg.cli.options import Calib, Force, Json, JudgedData, Model, with_making, with_recipe
 from quantseg.errors import printable
@@ -54,6 +54,7 @@ def sensitivity(
     outputs.check(figure, json)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
+    stages.plan(*stages.making(options, refine=options.effort is not None, place=False), stages.FLOAT, stages.ALONE)
     loaded = api.load(model, source, data=data, options=options)
     judged = replace(options, limit=most).images(data)(loaded.recipe, loaded.inputs)
     options = replace(options, limit=most_calibrated)

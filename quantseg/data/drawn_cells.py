@@ -82,7 +82,7 @@ def write_cells(
 
     Raises OutputError where the folder cannot be written.
     """
-    for index in track(range(count), total=count, what="cells"):
+    for index in track(range(count), total=count, what="draw cells"):
         for part, pixels in zip(("images", "masks"), cell_image(seed + index, size), strict=True):
             with replacing(folder / part / f"{index:04d}.png") as temporary:
                 Image.fromarray(pixels).save(temporary, format="PNG")

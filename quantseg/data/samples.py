@@ -132,7 +132,7 @@ class Samples:
     def fingerprint(self, *, track: Track = quiet) -> str:
         """SHA-256 over all names and digests, which identifies the data. Raises DataError."""
         total = hashlib.sha256()
-        for index in track(range(len(self)), total=len(self), what="digest"):
+        for index in track(range(len(self)), total=len(self), what="read images"):
             total.update(f"{self.rows[index].name}\0{self.digest(index)}\n".encode())
         return total.hexdigest()
 

@@ -188,7 +188,7 @@ def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
     recipe, total = step.recipe, len(step.dataset.names)
     results, counts = list[ImageResult](), _Counts()
     judged: JudgedOutputs | None = None
-    for part in track(parts, total=total, what="evaluating"):
+    for part in track(parts, total=total, what="evaluate"):
         results.append(part.result)
         counts, judged = counts + part.counts, part.judged
     if judged is None:
@@ -216,7 +216,7 @@ def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: T
     """Scores one model against the labels. Raises DataError without labels, and the errors of `evaluate`."""
     total = len(dataset.names)
     tallies: Tallies = {}
-    for index in track(range(total), total=total, what="evaluating"):
+    for index in track(range(total), total=total, what="evaluate"):
         seen = predict(session, dataset.load(index), recipe)
         tallies = added(tallies, _against_labels(seen, seen.classes, recipe))
     if not tallies:

@@ -248,7 +248,7 @@ def peer_model(
         reduce_range=settings.reduce_range,
     )
     try:
-        feeds = _Feeds(model, context.data, context.track, "calibrating onnxruntime's")
+        feeds = _Feeds(model, context.data, context.track, "onnxruntime's quantizer")
         quantize_with_onnxruntime(_file(model), target, feeds, how)
     except PeerError as error:
         return PeerModel(failed=_reason(error, model.source))
@@ -260,7 +260,7 @@ def nncf_model(model: FloatModel, context: Context, target: Path) -> PeerModel:
 
     Failures are handled as by `peer_model`.
     """
-    feeds = _Feeds(model, context.data, context.track, "calibrating NNCF's")
+    feeds = _Feeds(model, context.data, context.track, "NNCF's quantizer")
     try:
         quantize_with_nncf(_file(model), target, feeds, images=len(context.data.names))
     except PeerError as error:

@@ -59,7 +59,7 @@ class _Images:
     def average(self, look: Callable[[dict[str, Array]], Sequence[Array]]) -> list[F64]:
         """The arrays that `look` makes of an image's feeds, flattened, averaged over the images. Raises DataError."""
         count, sums = len(self.context.data.names), list[F64]()
-        for index in self.context.track(range(count), total=count, what="correcting biases"):
+        for index in self.context.track(range(count), total=count, what="correct biases"):
             seen = look(self.context.data.load(index).feeds(self.input_name))
             shares = [array.reshape(-1).astype(np.float64) / count for array in seen]
             sums = [a + b for a, b in zip(sums, shares, strict=True)] if sums else shares

@@ -30,6 +30,7 @@ class Words(TypedDict, total=False):
 
     calibrator: str
     effort: str
+    budget: float | None
     target: str
     latency_first: bool
     int8_everywhere: bool
@@ -117,7 +118,8 @@ class Options:
     """How a model is calibrated, refined, fitted to a target and written.
 
     calibrator, percentile: how ranges are chosen; None: min/max, or the ranges that a calibration file holds. effort:
-    one of levels.EFFORTS; None: balanced with images, fast without. qformat: output format; None: that of the target.
+    one of levels.EFFORTS; None: balanced with images, fast without. budget: the most work of balanced, as a multiple of
+    its own budget, about two minutes on two cores; None: any amount. qformat: output format; None: that of the target.
     limit: most images to use, evenly spread. engine: where calibration runs, such as serial or processes:4. threads: of
     the runtime; 0: the number of physical cores. timeout: most seconds that the runtime may take for one image; 0 or
     None: any. seed: of learned rounding. masks: whether label masks beside the images are looked for in an evaluation.
@@ -129,6 +131,7 @@ class Options:
     percentile: float | None = None
     settings: QuantSettings = field(default_factory=QuantSettings)
     effort: str | None = None
+    budget: float | None = 1.0
     target: TargetOptions = field(default_factory=TargetOptions)
     qformat: str | None = None
     fold: Fold = field(default_factory=Fold)
@@ -147,6 +150,10 @@ class Options:
             raise PlanError(f"timeout={self.timeout}: give seconds, or 0 for no limit")
         if self.effort is not None:
             levels.check(self.effort)
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise PlanError(f"budget={self.budget}: give how many times the usual work, or none for any amount")
+        if self.budget != 1.0 and self.effort not in (None, levels.BALANCED):
+            raise PlanError(f"effort={self.effort} has no work budget; leave budget=… out")
         self.target.qformat(self.qformat)
 
     @staticmethod

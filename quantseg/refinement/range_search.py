@@ -50,10 +50,13 @@ def narrowed(
     sources: Sequence[Source],
     reference: ReferenceOutputs,
     context: Context,
+    *,
+    most: int = MOST,
 ) -> tuple[Candidate, tuple[Source, ...]]:
     """The candidate with narrower ranges where these err less, and the sources with their new risks.
 
     observations: of the candidate's graph. sources: the risks of its rounded tensors, by the same reference outputs.
+    most: quantization groups that are tried.
     Returns the same candidate where no range changes. Raises the PlanError and CalibrationError of its plan.
     """
     known = {source.name: source.risk for source in sources}
@@ -66,10 +69,10 @@ def narrowed(
         other = _with_ranges(candidate, {**table.ranges, **grid.of_tensors[name]})
         return fake_quantised(model, other.plan, weights=(), tensors=grid.points)
 
-    grids = _worst(list(group_ranges(candidate, observations, CANDIDATES)), risk_of)
+    grids = _worst(list(group_ranges(candidate, observations, CANDIDATES)), risk_of, most)
     jobs = [(grid, name) for grid in grids for name in grid.spans if name != SAFE or len(grid.points) > 1]
     tried = [partial(rounded, *job) for job in jobs]
-    risks = reference.side_by_side(tried, context, "trying narrower ranges")
+    risks = reference.side_by_side(tried, context, "narrower ranges")
     found, left = dict(table.ranges), dict(known)
     measured = {(grid.points, name): value for (grid, name), value in zip(jobs, risks, strict=True)}
     for grid in grids:
@@ -91,9 +94,9 @@ def _with_ranges(candidate: Candidate, ranges: Mapping[str, Range]) -> Candidate
     return replace(candidate, ranges=replace(candidate.ranges, ranges=ranges))
 
 
-def _worst(grids: Sequence[GroupRanges], risk_of: Callable[[GroupRanges], float]) -> list[GroupRanges]:
-    """The groups to try: those with the largest risk; see MOST and SHARE. risk_of: the risk of a group."""
-    ordered = sorted(grids, key=lambda grid: (-risk_of(grid), grid.points))[:MOST]
+def _worst(grids: Sequence[GroupRanges], risk_of: Callable[[GroupRanges], float], most: int) -> list[GroupRanges]:
+    """The groups to try: at most so many, those with the largest risk; see SHARE. risk_of: the risk of a group."""
+    ordered = sorted(grids, key=lambda grid: (-risk_of(grid), grid.points))[:most]
     total, taken, sofar = math.fsum(risk_of(grid) ** 2 for grid in grids), [], 0.0
     for grid in ordered:
         if sofar >= SHARE * total:

@@ -101,7 +101,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     def profile() -> dict[str, tuple[ExecutedNode, ...]]:
         return {
             label: runtimes[label].executed(path, feeds[label], threads=threads, runs=PROFILE_RUNS)
-            for label, path in models.items()
+            for label, path in track(models.items(), total=len(models), what="profile operators")
         }
 
     executed, roofs = beside_roofs(profile, runtime, threads=threads)

@@ -89,12 +89,12 @@ def benchmark(
     inputs = {name: given[name] if name in given else _drawn(path, runtimes[name]) for name, path in models.items()}
     peaks = {
         name: peak_memory(path, inputs[name], runtime=runtimes[name], threads=threads)
-        for name, path in track(models.items(), total=len(models), what="memory")
+        for name, path in track(models.items(), total=len(models), what="measure memory")
     }
     seconds: dict[str, list[float]] = {name: [] for name in models}
     how = turns or Turns()
     order = [name for _ in range(how.rounds) for name in models]
-    for name in track(order, total=len(order), what="timing"):
+    for name in track(order, total=len(order), what="time models"):
         seconds[name] += timed_runs(runtimes[name], models[name], inputs[name], threads, how.runs)
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     first = next(iter(medians.values()), 0.0)

@@ -57,7 +57,7 @@ def examine(program: Program, images: Dataset, input_name: str, wanted: Wanted, 
     judgement, sums = Judgement(), dict[str, Sums]()
     with ExitStack() as stack:
         writing = None if wanted.save is None else stack.enter_context(saved.writing(wanted.save, wanted.mark))
-        for index in track(range(len(images.names)), total=len(images.names), what="simulating"):
+        for index in track(range(len(images.names)), total=len(images.names), what="simulate"):
             image = images.load(index)
             feeds = image.feeds(input_name)
             theirs = {} if wanted.other is None else wanted.other.tensors(image.name, feeds)

@@ -247,7 +247,7 @@ def test_progress_is_shown_and_saved_after_each_image():
             yield part
 
     observe(watch(frames(3)), track=track, on_progress=lambda total: saved.append(len(total.images)))
-    assert shown == [(0, 3, "Observing"), (1, 3, "Observing"), (2, 3, "Observing")]
+    assert shown == [(0, 3, "calibrate"), (1, 3, "calibrate"), (2, 3, "calibrate")]
     assert saved == [1, 2, 3]
 
 

@@ -18,6 +18,7 @@ from quantseg.graph import signature
 from quantseg.mixed_precision.budget import Budget, Nodes, Point, Walk, candidates, front, moves, ordered, walk
 from quantseg.mixed_precision.budget.judging import EvaluationImages, JudgedLoss, judged
 from quantseg.mixed_precision.budget.weighing import Costs, in_int8, work_shares
+from quantseg.progress import under_way
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
@@ -171,9 +172,11 @@ def search(
         what = f"evaluation {len(points) + 1} of at most {evaluations}"
         found = judged(candidate.model, quantised, evaluated_on, _named(context, what))
         points.append(_point(nodes, prices.whole(nodes, tried.plan), in_int8(tried.plan, weighing.shares), found))
+        done()
         return points[-1]
 
-    walked = walk(evaluated, evaluated_on.budget, steps, price, evaluations=evaluations)
+    with under_way(context.track, "search", total=evaluations) as done:
+        walked = walk(evaluated, evaluated_on.budget, steps, price, evaluations=evaluations)
     explained = _explained(candidate, walked, evaluated_on.budget)
     seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
     return Found(explained, walked, evaluated_on, evaluations, prices.unit, context.runtime, seen)

@@ -33,7 +33,7 @@ def compare_latency(models: Sequence[ir.Model], feeds: Mapping[str, NDArray[Any]
     if not all(found):
         seconds: dict[str, list[float]] = {key: [] for key in keys}
         turns = [(key, model) for _ in range(ROUNDS) for key, model in zip(keys, models, strict=True)]
-        for key, model in bench.track(turns, total=len(turns), what="timing whole models"):
+        for key, model in bench.track(turns, total=len(turns), what="time whole models"):
             with as_session_source(model) as source:
                 seconds[key] += timed_runs(bench.runtime, source, feeds, bench.threads, RUNS)
         costs = {key: Cost(round(1e9 * float(np.median(times)))) for key, times in seconds.items()}

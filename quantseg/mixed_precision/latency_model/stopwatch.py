@@ -50,7 +50,7 @@ def timed(
 
 
 def _round(candidates: Mapping[str, Trial], runtime: Runtime, threads: int, track: Track) -> dict[str, Cost | None]:
-    turns = track(candidates.items(), total=len(candidates), what="timing kernels")
+    turns = track(candidates.items(), total=len(candidates), what="time kernels")
     return {key: _timed_once(candidate, runtime, threads) for key, candidate in turns}
 
 

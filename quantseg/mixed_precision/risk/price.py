@@ -106,6 +106,16 @@ def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
     return Price(nodes, tuple(borders), total, macs)
 
 
+def forward_time(prepared: Prepared, given: Given) -> int:
+    """The time of one pass in float, in multiply-accumulates. given: the model's inputs. Raises ModelError."""
+    macs, numbers = multiply_accumulates(prepared, given), numbers_of(prepared, given)
+    total = 0
+    for node in prepared.model.graph:
+        work, made = macs[str(node.name)], sum(numbers[str(value.name)] for value in node.outputs if value.name)
+        total += NODE + _rate(node, work).times(work, made)[0]
+    return total
+
+
 def _rate(node: ir.Node, macs: int) -> Rate:
     if not macs:
         return SHUFFLE if node.op_type == "DepthToSpace" else OTHER

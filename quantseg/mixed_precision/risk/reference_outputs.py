@@ -15,6 +15,7 @@ from quantseg.calibration.engines import in_order
 from quantseg.data.heads import head_of
 from quantseg.data.recipe import OutputRecipe
 from quantseg.mixed_precision.risk.margins import MarginWeightedError
+from quantseg.progress import Track, quiet
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN, Runtime
 
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
@@ -37,14 +38,19 @@ class ReferenceOutputs:
 
     @staticmethod
     def of(
-        model: ir.Model, feeds: Feeds, output: OutputRecipe, *, threads: int, runtime: Runtime = WEIGHTS_AS_WRITTEN
+        model: ir.Model,
+        feeds: Feeds,
+        output: OutputRecipe,
+        *,
+        threads: int,
+        runtime: Runtime = WEIGHTS_AS_WRITTEN,
+        track: Track = quiet,
     ) -> "ReferenceOutputs":
         """Runs the float model on each of `feeds`. Raises RecipeError where its outputs do not fit the recipe."""
         names = head_of(output).outputs(output, graph.signature(model)[1])
         unjudged = ReferenceOutputs(feeds, (), names, threads, runtime)
-        return replace(
-            unjudged, errors=tuple(MarginWeightedError.of(outputs, output) for outputs in unjudged.outputs_of(model))
-        )
+        found = track(unjudged.outputs_of(model), total=len(feeds), what="float outputs")
+        return replace(unjudged, errors=tuple(MarginWeightedError.of(outputs, output) for outputs in found))
 
     def chosen(self, indices: Sequence[int]) -> "ReferenceOutputs":
         """The reference outputs of some of the images alone."""
@@ -60,9 +66,9 @@ class ReferenceOutputs:
             for feed in self.feeds:
                 yield session.run(feed, self.outputs)
 
-    def risks(self, model: ir.Model) -> tuple[float, ...]:
+    def risks(self, model: ir.Model, track: Track = quiet) -> tuple[float, ...]:
         """The margin-weighted error of a model's outputs for each image; see margins.py."""
-        found = self.outputs_of(model)
+        found = track(self.outputs_of(model), total=len(self.feeds), what="compare with float")
         return tuple(error.risk(outputs) for error, outputs in zip(self.errors, found, strict=True))
 
     def side_by_side(self, models: Sequence[Callable[[], ir.Model]], context: Context, what: str) -> list[float]:

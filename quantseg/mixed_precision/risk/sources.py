@@ -1,5 +1,6 @@
 """The risk of each tensor that a plan rounds, measured with that tensor alone rounded and all else in float."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import onnx_ir as ir
@@ -13,17 +14,21 @@ from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 from quantseg.quantization.plan import QuantPlan
 
 
-def sources(candidate: Candidate, reference: ReferenceOutputs, context: Context) -> tuple[Source, ...]:
-    """Every tensor that the candidate's plan rounds, with its mean risk over the images of the reference outputs.
+def sources(
+    candidate: Candidate, reference: ReferenceOutputs, context: Context, tensors: Sequence[str] | None = None
+) -> tuple[Source, ...]:
+    """The tensors that the candidate's plan rounds, with their mean risk over the images of the reference outputs.
+
+    tensors: those of them that are measured; None: all.
 
     Weights are left out, for two reasons: compensated rounding reduces their errors, and a weight alone cannot be left
     float, since onnxruntime (1.31) fuses a float product between rounded tensors into an integer one.
     """
     model, plan = candidate.prepared.model, candidate.plan
     values = {value.name: value for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs))}
-    tensors = rounded_tensors(model, plan)
+    tensors = rounded_tensors(model, plan) if tensors is None else tuple(tensors)
     alone = [partial(fake_quantised, model, plan, weights=(), tensors=(tensor,)) for tensor in tensors]
-    risks = reference.side_by_side(alone, context, "risk of rounding each tensor")
+    risks = reference.side_by_side(alone, context, "risk of each tensor")
     return tuple(Source(name, found, _around(values[name], plan)) for name, found in zip(tensors, risks, strict=True))
 
 

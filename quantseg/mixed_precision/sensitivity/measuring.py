@@ -44,7 +44,7 @@ def measure(candidate: Candidate, data: Dataset, context: Context, *, left_float
         graphs = ((number, to_bytes(build(variant, candidate))) for number, variant in enumerate(distinct))
         losing = _Losing(references, recipe, seen.outputs, as_written(context.runtime))
         found = in_order(context.beside(losing, graphs))
-        losses = dict(zip(distinct, track(found, total=len(distinct), what="quantised graphs"), strict=True))
+        losses = dict(zip(distinct, track(found, total=len(distinct), what="quantise nodes alone"), strict=True))
 
     def of(variant: Variant) -> Loss:
         return losses.get(variant, NOTHING_LOST)

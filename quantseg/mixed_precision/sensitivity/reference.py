@@ -81,7 +81,7 @@ def reference_outputs(
             closing(as_written(context.runtime).open(source, threads=1, spinning=False)) as session,
         ):
             references = []
-            for index in context.track(range(total), total=total, what="float model"):
+            for index in context.track(range(total), total=total, what="float outputs"):
                 feeds = data.load(index).feeds(input_name)
                 outputs = session.run(feeds, names)
                 check_finite(names, outputs, data.names[index])

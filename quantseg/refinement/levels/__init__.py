@@ -7,7 +7,7 @@ best       the same with a wider search, and weight rounding learned from the fl
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
 from quantseg.calibration.context import Context
@@ -18,8 +18,12 @@ from quantseg.data.heads import judged_outputs
 from quantseg.errors import PlanError
 from quantseg.graph import signature
 from quantseg.mixed_precision.risk import ReferenceOutputs
+from quantseg.progress import expect
 from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.fake_quant import rounded_tensors
+from quantseg.refinement.levels.breadth import BALANCED, BEST, EFFORTS, FAST, Breadth, full
 from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
+from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
 from quantseg.refinement.outliers import outliers
@@ -29,6 +33,7 @@ from quantseg.runtimes import as_written
 __all__ = [
     "BALANCED",
     "BEST",
+    "BUDGET",
     "EFFORTS",
     "EQUAL",
     "FAST",
@@ -39,32 +44,11 @@ __all__ = [
     "check",
     "judged_briefly",
     "level",
+    "passes_of",
 ]
-
-FAST, BALANCED, BEST = EFFORTS = ("fast", "balanced", "best")
 
 _BRIEFLY = 8
 """Most calibration images on which a finished model is judged."""
-_ROUNDED_ON, _JUDGED_ON = 12, 24
-"""Most images on which weights are rounded, and most on which candidates are compared. Where there are enough images,
-rounded weights are compared on images that they were not rounded on."""
-
-
-@dataclass(frozen=True)
-class Breadth:
-    """How wide a level searches.
-
-    starts: most starts that are pursued. proposals: float regions of each start that are measured as a whole.
-    absorbing: see `starts_of`. learning: whether learned rounding is tried too.
-    """
-
-    starts: int
-    proposals: int
-    absorbing: bool = False
-    learning: bool = False
-
-
-_BREADTH = {BALANCED: Breadth(1, 6), BEST: Breadth(4, 12, absorbing=True, learning=True)}
 
 
 def check(effort: str) -> None:
@@ -82,52 +66,70 @@ def judged_briefly(count: int, effort: str) -> tuple[int, ...]:
     every = tuple(range(count))
     if effort == FAST:
         return choose(every, min(_BRIEFLY, max(2, count // 8)))
-    compared = choose(every, _JUDGED_ON)
-    rounded = {compared[index] for index in choose(tuple(range(len(compared))), _ROUNDED_ON)}
+    breadth = full(effort)
+    compared = choose(every, breadth.judged)
+    rounded = {compared[index] for index in choose(tuple(range(len(compared))), breadth.rounded_on)}
     return choose(tuple(index for index in every if index not in rounded) or every, _BRIEFLY)
 
 
-def level(effort: str, observations: Observations, *, leave_float: bool = True) -> Step:
+def level(effort: str, observations: Observations, *, leave_float: bool = True, budget: float | None = 1.0) -> Step:
     """The step of an effort level, for a calibrated candidate. It uses the context's images alone and no labels.
 
-    observations: of the candidate's graph. leave_float: whether a float region may be kept. Candidates are compared by
-    their margin-weighted output error. balanced chooses between channels as they are and equalised, and between ranges
-    as calibrated and narrower, with activations rounded; then a float region; then reorders channels; then chooses
-    between ways to round weights (nearest, compensated, with corrected biases). best pursues four starts as far as the
-    float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises PlanError for
-    a name that is not in EFFORTS; the step raises PlanError, CalibrationError, DataError, and MissingExtraError for
-    best without torch.
+    observations: of the candidate's graph. leave_float: whether a float region may be kept. budget: the most work of
+    balanced, in multiples of BUDGET (see passes.py); None: any amount. Candidates are compared by their margin-weighted
+    output error. balanced chooses between channels as they are and equalised, and between ranges as calibrated and
+    narrower, with activations rounded; then a float region; then reorders channels; then chooses between ways to round
+    weights (nearest, compensated, with corrected biases); what its budget leaves out is noted. best pursues four starts
+    as far as the float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises
+    PlanError for a name that is not in EFFORTS; the step raises PlanError, CalibrationError, DataError, and
+    MissingExtraError for best without torch.
     """
     check(effort)
     if effort == FAST:
         return order_channels
-    breadth = _BREADTH[effort]
+    wide = full(effort, leave_float=leave_float)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
-        work = _work(candidate, context)
-        starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work, breadth.starts)
-        start = steadied(starts, work, proposals=breadth.proposals) if leave_float else starts[0].candidate
+        passes = passes_of(candidate, context)
+        breadth = within(passes, wide, budget if effort == BALANCED else None)
+        expect(context.track, passes.stages(breadth))
+        work = _work(candidate, context, breadth)
+        starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work)
+        none = breadth.proposals == 1  # the empty region alone
+        start = starts[0].candidate if none else steadied(starts, work, proposals=breadth.proposals)
         ordered = order_channels(start, context)
-        few = choose(tuple(range(len(work.reference.feeds))), _ROUNDED_ON)
+        few = choose(tuple(range(len(work.reference.feeds))), breadth.rounded_on)
         ways = ways_to_round(ordered, few, work, learning=breadth.learning)
         seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
-        return _best(ways, few, work).noted(*([seen.note] if seen.note else []), *outliers(observations))
+        notes = [note for note in (seen.note, left_out(passes, wide, breadth)) if note]
+        return _best(ways, few, work).noted(*notes, *outliers(observations))
 
     return step
 
 
-def _work(candidate: Candidate, context: Context) -> Work:
+def passes_of(candidate: Candidate, context: Context) -> Passes:
+    """What the work of refining the candidate depends on. Raises ModelError, DataError."""
+    model, names = candidate.prepared.model, context.data.names
+    tensors = len(rounded_tensors(model, candidate.plan))
+    given = context.data.load(0).feeds(candidate.model.input.name)
+    return Passes.of(candidate.prepared, given, images=len(names), tensors=tensors)
+
+
+def _work(candidate: Candidate, context: Context, breadth: Breadth) -> Work:
     """The context, and the reference outputs for the images on which candidates are compared."""
     data, model = context.data, candidate.model
-    judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), _JUDGED_ON)))
+    judged = replace(context, data=Subset(data, choose(tuple(range(len(data.names))), breadth.judged)))
     feeds = [judged.data.load(index).feeds(model.input.name) for index in range(len(judged.data.names))]
     network, output, runtime = model.prepared.model, model.recipe.output, as_written(context.runtime)
-    reference = ReferenceOutputs.of(network, feeds, output, threads=context.threads, runtime=runtime)
-    return Work(context, judged, reference)
+    reference = ReferenceOutputs.of(
+        network, feeds, output, threads=context.threads, runtime=runtime, track=context.track
+    )
+    return Work(context, judged, reference, breadth)
 
 
-def _followed(starts: tuple[Start, ...], work: Work, most: int) -> list[Start]:
-    """At most `most` starts of least error, with their sources measured and narrower ranges tried."""
+def _followed(starts: tuple[Start, ...], work: Work) -> list[Start]:
+    """At most so many starts of least error, with their sources measured and narrower ranges tried."""
+    most = work.breadth.starts
     found = [one for start in starts[:most] for one in looked_at(start, work)]
     return sorted(found, key=lambda start: start.risk)[:most]
 

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from quantseg.mixed_precision.risk import float_objective, price_of, regions
 from quantseg.quantization.candidate import Candidate
+from quantseg.refinement.levels.passes import FLOAT_NODES
 from quantseg.refinement.levels.starts import Start, Work
 
 FLOAT_MACS, FLOAT_TIME = 0.15, 0.5
@@ -21,8 +22,9 @@ def steadied(starts: Iterable[Start], work: Work, *, proposals: int) -> Candidat
 
     proposals: how many regions of each start are measured as a whole, the most promising first.
     """
-    ways = (way for start in starts for way in _proposed(start, work, proposals))
-    return min(ways, key=lambda way: float_objective(max(fmean(work.risks(way[0], weights=())), HARMLESS), way[1]))[0]
+    ways = [way for start in starts for way in _proposed(start, work, proposals)]
+    tried = work.context.track(ways, total=len(ways), what=FLOAT_NODES)
+    return min(tried, key=lambda way: float_objective(max(fmean(work.risks(way[0], weights=())), HARMLESS), way[1]))[0]
 
 
 def _proposed(start: Start, work: Work, count: int) -> Iterator[tuple[Candidate, float]]:

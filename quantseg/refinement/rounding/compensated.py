@@ -52,7 +52,7 @@ def compensate(candidate: Candidate, context: Context) -> Candidate:
     model = candidate.prepared.model.clone()
     nodes = {node.name: node for node in model.graph}
     grids = dict(candidate.overrides.weights)
-    for layer in found:
+    for layer in context.track(found, total=len(found), what="round weights"):
         grid = decided.weights[layer.name]
         axis = layer.form.weight_axis or 0
         limits = weight_limits(layer.name, grid, settings, layer.weight.shape[axis])
@@ -185,7 +185,7 @@ def _covariances(float_model: FloatModel, found: tuple[Layer, ...], context: Con
     grams, means = dict[str, F64](), dict[str, F64]()
     count = len(data.names)
     with opened(expose(float_model.prepared.model, outputs), context) as session:
-        for index in context.track(range(count), total=count, what="rounding weights"):
+        for index in context.track(range(count), total=count, what="inputs of weights"):
             feeds = data.load(index).feeds(float_model.input.name)
             seen = dict(zip(outputs, session.run(feeds, outputs), strict=True)) | feeds
             for layer in found:

@@ -40,7 +40,7 @@ def distil(task: Task, weights: Weights, losses: Sequence[OutputLoss], how: Lear
             return math.fsum(loss(step, parameters).item() for step in range(len(examples)))
 
     def shown(left: range) -> Iterable[int]:
-        return context.track(left, total=len(left), what="learning the network")
+        return context.track(left, total=len(left), what="learn the network")
 
     learned = descend(weights, weights.positions, Descent(RATE, steps), loss, track=shown)
     return learned if steps and total(learned) < total(weights) else weights

@@ -31,7 +31,7 @@ def reconstruct(
         return weights
     start = _start(parts, task, weights)
     ours, floats = start, start
-    for part in context.track(parts, total=len(parts), what="learning parts"):
+    for part in context.track(parts, total=len(parts), what="learn parts"):
         with torch.no_grad():
             floats = [task.plain.run(state, part.carried, nodes=part.plain) for state in floats]
         weights = _learned(part, task.rounded, weights, (ours, floats), how, context.seed)
