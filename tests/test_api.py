@@ -314,7 +314,7 @@ def test_options_say_in_words_what_they_are() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"efort": "fast"}, "efort= is no option; choose of activations, cache, calibrator"),
+        ({"efort": "fast"}, "efort= is no option; choose of activations, budget, cache, calibrator"),
         ({"effort": "more"}, "'more' is no effort"),
         ({"weights": "int3"}, "weights='int3' is no integer type; choose int8, uint8 or int4"),
         ({"activations": "float"}, "activations='float' is no integer type"),
