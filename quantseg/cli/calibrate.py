@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console, ending
+from quantseg.cli import console, early_warnings, ending
 from quantseg.cli.options import CalibrationData, Json, with_calibration, with_recipe
 from quantseg.errors import printable
 
@@ -69,6 +69,7 @@ def _observed(model: Path, data: Path, source: "RecipeSource", options: "Options
     partial = target.with_name(f"{target.name}.partial")
     ending.what_remains(lambda: printable(f"the same command continues from {partial}") if partial.exists() else None)
     loaded = api.load(model, source, data=data, options=options)
+    early_warnings.say(loaded, data, options)
     return api.calibrate(loaded, data, partial=partial, options=options).calibration
 
 

@@ -9,6 +9,7 @@ FLAGS = {
     "cache=False": "--no-cache",
     "calib=": "--calib",
     "calibrator=": "--calibrator",
+    "channels=": "--channels",
     "classes=": "--classes",
     "data=": "--data",
     "effort=": "--effort",
@@ -27,15 +28,19 @@ FLAGS = {
     "json=": "--json",
     "labels=True": "--labels",
     "latency_first=True": "--latency-first",
+    "layout=": "--layout",
     "masks=False": "--no-masks",
     "max_class_drop=": "--max-class-drop",
     "max_iou_drop=": "--max-iou-drop",
+    "mean=": "--mean",
     "per_channel=False": "--per-tensor",
     "processor=": "--processor",
     "reduce_range=True": "--reduce-range",
     "reference=": "--reference",
     "save=": "-o",
+    "scale=": "--scale",
     "size=": "--size",
+    "std=": "--std",
     "target=": "--target",
     "timeout=": "--timeout",
     "timing=False": "--no-timing",
@@ -45,7 +50,7 @@ FLAGS = {
 """Parameter → flag. A name that ends in = or : is followed by a value; … stands for any value, which is dropped."""
 
 _WORDS = re.compile(
-    r"(?<![\w./'\"-])(" + "|".join(re.escape(word) for word in sorted(FLAGS, key=len, reverse=True)) + ")"
+    r"(?<![\w./='\"-])(" + "|".join(re.escape(word) for word in sorted(FLAGS, key=len, reverse=True)) + ")"
     r"(…|'[^']*'|\"[^\"]*\")?"
 )
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, early_warnings
 from quantseg.cli.options import CalibrationData, Json, Model, with_making, with_recipe
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def _candidate(
 
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
+        assert data is not None
+        early_warnings.say(loaded, data, options)
         given = api.calibrate(loaded, data, options=options)
     else:
         given = stages.with_file(loaded, calibration, options)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, early_warnings
 from quantseg.cli.making import make_report
 from quantseg.cli.options import DATA_WORD, Json, Masks, with_making, with_recipe
 from quantseg.cli.reference_reports import Shown, reference_reports
@@ -120,6 +120,8 @@ def _one(
 
     data, calib, calibration = images
     loaded = api.load(*model, data=data, options=options)
+    if data is not None:
+        early_warnings.say(loaded, data, options)
     if calibration is None:
         given = api.calibrate(loaded, calib or data, options=options)
     else:

@@ -60,8 +60,9 @@ def check(path: Path, source: RecipeSource, places: Places, context: Context) ->
         findings += [*held.findings, *_overlap(held, calib)]
         items = _items(held, recipe, given, places)
         if items:
-            subject = Subject(model, recipe, spec, outputs, items)
-            found, guess, count = tried(subject, held, f"{path.name} {spec.name} {model.producer_name}", context)
+            told = f"{path.name} {spec.name} {model.producer_name}"
+            subject = Subject(model, recipe, spec, outputs, items, told, _is_declared(source, model))
+            found, guess, count = tried(subject, held, context)
             findings += found
     return Check(
         model=str(path),

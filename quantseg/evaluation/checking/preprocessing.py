@@ -54,20 +54,15 @@ class Seen:
         return balance is None or BALANCED[0] <= balance <= BALANCED[1]
 
 
-def shortlist(trials: Sequence[Trial], told: str, count: int) -> list[Trial]:
-    """The trials worth a run of the whole model: as given, red and blue exchanged, and the `count` that fit best.
+def shortlist(trials: Sequence[Trial], told: str) -> list[Trial]:
+    """As given, red and blue exchanged, and the families that fit best: one, or where only outputs tell, two.
 
-    told: texts with signs of the family. Models without anything to fit keep all.
+    told: texts with signs of the family.
     """
     named = [trial for trial in trials if trial.name in (families.AS_GIVEN, families.SWAPPED)]
-    rest = [trial for trial in trials if trial not in named]
-    if all(trial.fit.distance is None for trial in trials):
-        fair = [trial for trial in rest if Seen(trial).is_balanced]
-        return [*named, *sorted(fair, key=lambda trial: not families.hinted(trial.recipe, told))]
-    order = sorted(rest, key=lambda trial: trial.fit.distance if trial.fit.distance is not None else math.inf)
-    best = order[:count]
-    changed = [trial for trial in trials if trial.name == families.SWAPPED]
-    return [*named, *(trial for trial in best if trial not in changed)]
+    rest = sorted((Seen(trial) for trial in trials if trial not in named), key=lambda one: _score(one, told))
+    most = 1 if trials[0].fit.distance is not None else 2
+    return [*named, *(one.trial for one in reversed(rest[-most:]))]
 
 
 def best_of(seen: Sequence[Seen], told: str) -> Seen:

@@ -27,7 +27,8 @@ Array = NDArray[Any]
 class Subject:
     """A model and a few images to try it on. items: as the recipe makes them; recipe: completed, also the declared one.
 
-    input: takes the image. outputs: all of the model.
+    input: takes the image. outputs: all of the model. told: texts with signs of its family. declared: whether the
+    preprocessing is, or a default.
     """
 
     model: ir.Model
@@ -35,6 +36,8 @@ class Subject:
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     items: tuple[Item, ...]
+    told: str = ""
+    declared: bool = True
 
     @property
     def has_images(self) -> bool:

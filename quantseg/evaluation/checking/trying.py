@@ -17,10 +17,10 @@ from quantseg.evaluation.checking.labels import Likeness, likeness
 from quantseg.evaluation.checking.outputs import findings_of_outputs, runs_at
 from quantseg.evaluation.checking.preprocessing import Seen
 from quantseg.evaluation.checking.trials import Subject, Trial
-from quantseg.evaluation.checking.values import ERROR, WARNING, Finding, Guess
+from quantseg.evaluation.checking.values import ERROR, NOTE, WARNING, Finding, Guess, formula
 
-IMAGES, SCREENED, SHORTLISTED = 5, 2, 2
-"""Images that a shortlist of preprocessings is tried on, images that all are tried on, and families in the list."""
+IMAGES = 4
+"""Images that the likeliest preprocessings are tried on; all are tried on one."""
 
 
 def tried(subject: Subject, held: Held, told: str, context: Context) -> tuple[list[Finding], Guess | None, int | None]:
@@ -29,12 +29,12 @@ def tried(subject: Subject, held: Held, told: str, context: Context) -> tuple[li
     tried = families.candidates(recipe.input) if subject.has_images else {families.AS_GIVEN: recipe.input}
     layers = early_layers(subject.model)
     try:
-        listed = trials.fits(subject, layers, tried, SCREENED, context)
-        if layers.tensors:
-            listed = preprocessing.shortlist(listed, told, SHORTLISTED)
-            again = {trial.name: trial.recipe for trial in listed}
-            listed = trials.fits(subject, layers, again, IMAGES, context)
-        ran = trials.with_outputs(subject, listed, IMAGES, context)
+        listed = trials.fits(subject, layers, tried, 1, context)
+        if not layers.norms:
+            fair = [one for one in listed if Seen(one).is_balanced or one is listed[0]]
+            listed = trials.with_outputs(subject, fair, 1, context)
+        likely = {trial.name: trial.recipe for trial in preprocessing.shortlist(listed, subject.told)}
+        ran = trials.with_outputs(subject, trials.fits(subject, layers, likely, IMAGES, context), IMAGES, context)
     except ModelError as error:
         return [_of_failure(subject, error, context)], None, class_count(recipe)
     truths = _truths(held, subject)
@@ -45,10 +45,12 @@ def tried(subject: Subject, held: Held, told: str, context: Context) -> tuple[li
         for trial, like in zip(ran, liked, strict=True)
     ]
     given, swapped = seen[0], next((one for one in seen if one.trial.name == families.SWAPPED), None)
-    best = preprocessing.best_of(seen, told)
+    best = preprocessing.best_of(seen, subject.told)
     wrong = preprocessing.finding(given, best, swapped)
-    if wrong is None:
+    if wrong is None and (subject.declared or best is given):
         best = given
+    elif wrong is None:
+        wrong = _undeclared(best.trial)
     elif wrong.name == "channel-order" and swapped is not None and best is given:
         best = swapped
     findings = [] if wrong is None else [wrong]
@@ -57,6 +59,11 @@ def tried(subject: Subject, held: Held, told: str, context: Context) -> tuple[li
         findings += _of_masks(liked[seen.index(best)])
     guess = preprocessing.guess(given, best, seen, recipe) if subject.has_images else None
     return findings, guess, _counted(ran[0], recipe)
+
+
+def _undeclared(best: Trial) -> Finding:
+    fact = "no preprocessing is declared, and 0…1 is not what fits best"
+    return Finding("undeclared", NOTE, fact, f"{formula(best.recipe)} does, though not for sure")
 
 
 def _of_masks(like: Likeness | None) -> list[Finding]:

@@ -29,8 +29,13 @@ class Finding:
     remedy: str
     figures: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def told(self) -> str:
+        """The finding without its severity."""
+        return f"{self.name}: {self.fact}; {self.remedy}"
+
     def __str__(self) -> str:
-        return f"{self.severity} {self.name}: {self.fact}; {self.remedy}"
+        return f"{self.severity} {self.told}"
 
 
 @dataclass(frozen=True)
