@@ -69,7 +69,7 @@ def _show(found: "Check") -> None:
     """Prints what is wrong, what was understood, and the recipe that fits best, where that is another one."""
     for finding in found.findings:
         console.line(as_flags(str(finding)))
-    if found.is_fine:
+    if not found.findings:
         console.say("nothing wrong was seen" if found.data is not None else "give images with --data to check more")
     from quantseg.evaluation.checking.values import compact
 

@@ -5,7 +5,6 @@
 On all reference models, and on the models and images in ../shared, which are not part of this project.
 """
 
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -183,6 +182,8 @@ def outcome(case: Case, subject: Subject) -> tuple[str, list[str]] | None:
         names = [f"error: {error}"]
     if any(name in case.names for name in names):
         return NAMED, names
+    if case in RIGHT:
+        return (ANOTHER if names else SILENT), names
     return (ANOTHER if set(names) - set(subject.right.names()) else SILENT), names
 
 
@@ -199,9 +200,7 @@ def images_in(folder: Path) -> dict[str, Images]:
     photographs = [path for path in sorted((data / "coco10").rglob("*")) if path.suffix in IMAGE_SUFFIXES]
     pixels["coco"] = [np.asarray(Image.open(path).convert("RGB")) for path in photographs]
     others = {"roads": "wbc", "wbc": "roads", "cells": "roads", "coco": "roads"}
-    return {
-        name: _written(folder / name, pixels[name], ids.get(name), ids[others[name]]) for name in pixels
-    }  # fmt: skip
+    return {name: _written(folder / name, pixels[name], ids.get(name), ids[others[name]]) for name in pixels}
 
 
 def _written(folder: Path, pixels: list[Any], ids: list[Any] | None, others: list[Any]) -> Images:
@@ -231,43 +230,44 @@ def _written(folder: Path, pixels: list[Any], ids: list[Any] | None, others: lis
     )
 
 
-def subjects(sets: Mapping[str, Images], wanted: list[str]) -> list[tuple[Subject, float, bool]]:
-    """Each model with its right check, the seconds that took, and whether input, head and classes are the true ones."""
-    found = []
+def models() -> Mapping[str, tuple[Path, Path | None, str, tuple[str, str, int]]]:
+    """Model → its file, its recipe where it holds none, its images, and the true input, head and number of classes."""
+    found: dict[str, tuple[Path, Path | None, str, tuple[str, str, int]]] = {}
     for name, path in reference_models().items():
         kind = str(data_of(path))
-        found.append((name, path, None, {"camvid": "roads"}.get(kind, kind), ("image", "argmax", CLASSES[kind])))
+        found[name] = (path, None, {"camvid": "roads"}.get(kind, kind), ("image", "argmax", CLASSES[kind]))
     for name, (kind, *truth) in TRUTH.items():
-        found.append((name, writing.SHARED / "models" / f"{name}.onnx", RECIPES / f"{name}.toml", kind, tuple(truth)))
-    made = []
-    for name, path, file, kind, truth in found:
-        if wanted and name not in wanted:
-            continue
-        began = time.perf_counter()
-        right = checked(path, file, Given(sets[kind].images))
-        seconds = time.perf_counter() - began
-        blank = checked(path, None, Given(sets[kind].images)) if file is not None else right
-        understood = all(
-            (one.image, one.recipe.output.head, one.classes) == truth for one in (right, blank)
-        )  # fmt: skip
-        other = sets["coco" if kind != "coco" else "roads"].images
-        made.append((Subject(name, path, file, right, sets[kind], other), seconds, understood))
-    return made
+        path, recipe = writing.SHARED / "models" / f"{name}.onnx", RECIPES / f"{name}.toml"
+        found[name] = (path, recipe, kind, (str(truth[0]), str(truth[1]), int(truth[2])))
+    return found
+
+
+def measured(name: str, sets: Mapping[str, Images]) -> dict[str, Any]:
+    """All mistakes with one model."""
+    path, file, kind, truth = models()[name]
+    began = time.perf_counter()
+    right = checked(path, file, Given(sets[kind].images))
+    seconds = time.perf_counter() - began
+    plain = right if file is None else checked(path, None, Given(sets[kind].images))
+    understood = all((one.image, one.recipe.output.head, one.classes) == truth for one in (right, plain))
+    other = sets["coco" if kind != "coco" else "roads"].images
+    subject = Subject(name, path, file, right, sets[kind], other)
+    outcomes = {case.title: outcome(case, subject) for case in (*CASES, *RIGHT)}
+    outcomes[RIGHT[0].title] = (ANOTHER if right.names() else SILENT, list(right.names()))
+    return {"seconds": seconds, "understood": understood, "outcomes": outcomes}
 
 
 def main() -> None:
-    """Measures and writes the report."""
+    """Measures model after model, and writes the report after each."""
     parser = writing.parser(__doc__)
     parser.add_argument("models", nargs="*", help="Only these.")
-    wanted = parser.parse_args().models
+    wanted = parser.parse_args().models or list(models())
+    table: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        table: dict[str, Any] = {}
-        for subject, seconds, understood in subjects(images_in(Path(folder)), wanted):
-            rows = {case.title: outcome(case, subject) for case in (*CASES, *RIGHT)}
-            rows["right recipe"] = (ANOTHER if subject.right.names() else SILENT, list(subject.right.names()))
-            table[subject.name] = {"seconds": seconds, "understood": understood, "outcomes": rows}
-            print(subject.name, f"{seconds:.1f} s", understood, {k: v and v[1] for k, v in rows.items()}, flush=True)
-    _write(table)
+        sets = images_in(Path(folder))
+        for name in wanted:
+            table[name] = measured(name, sets)
+            _write(table)
 
 
 def _write(table: Mapping[str, Any]) -> None:
@@ -308,4 +308,4 @@ def _write(table: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

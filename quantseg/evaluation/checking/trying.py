@@ -23,7 +23,7 @@ IMAGES = 4
 """Images that the likeliest preprocessings are tried on; all are tried on one."""
 
 
-def tried(subject: Subject, held: Held, told: str, context: Context) -> tuple[list[Finding], Guess | None, int | None]:
+def tried(subject: Subject, held: Held, context: Context) -> tuple[list[Finding], Guess | None, int | None]:
     """Runs the model with one preprocessing after another: findings, the best one, and the number of classes."""
     recipe = subject.recipe
     tried = families.candidates(recipe.input) if subject.has_images else {families.AS_GIVEN: recipe.input}
