@@ -1,5 +1,6 @@
 """quantseg check: what it prints and writes, and the warnings of other commands."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from quantseg.data.recipe import recipe_from_file
 from tests.support import trained
 from tests.support.command_line import Command
-from tests.support.places import WEIGHTS
+from tests.support.places import ROOT, WEIGHTS
 
 MEAN, STD = "0.485,0.456,0.406", "0.229,0.224,0.225"
 RIGHT = ("--mean", MEAN, "--std", STD)
@@ -117,3 +118,18 @@ def test_a_real_model(words: tuple[str, ...], name: str | None, quantseg: Comman
     told = quantseg("check", WEIGHTS / "cells_unet.onnx", "--data", "cells:6#3000000", *words)
     assert told.out.startswith("nothing wrong was seen" if name is None else f"warning {name}:")
     assert "classes          4: " in told.out
+
+
+def test_every_finding_is_explained() -> None:
+    sources = (ROOT / "quantseg/evaluation/checking").glob("*.py")
+    named = {
+        argument.value
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+        for argument in node.args[:1]
+        if isinstance(argument, ast.Constant)
+    }
+    page = (ROOT / "docs/check.md").read_text(encoding="utf-8")
+    assert len(named) > 8
+    assert [name for name in named if f"| `{name}` |" not in page] == []
