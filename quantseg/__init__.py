@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from quantseg.api import benchmark as benchmark
     from quantseg.api import calibrate as calibrate
+    from quantseg.api import check as check
     from quantseg.api import compare as compare
     from quantseg.api import evaluate as evaluate
     from quantseg.api import explain as explain
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from quantseg.data.dataset import Item as Item
     from quantseg.errors import QuantSegError as QuantSegError
     from quantseg.evaluation.agreement import Evaluation as Evaluation
+    from quantseg.evaluation.checking.values import Check as Check
     from quantseg.evaluation.tool_comparison import ToolComparison as ToolComparison
     from quantseg.mixed_precision.budget.search import Found as Found
     from quantseg.mixed_precision.sensitivity.values import Sensitivity as Sensitivity
@@ -49,6 +51,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "benchmark": "quantseg.api",
     "calibrate": "quantseg.api",
+    "check": "quantseg.api",
     "compare": "quantseg.api",
     "evaluate": "quantseg.api",
     "explain": "quantseg.api",
@@ -61,6 +64,7 @@ _HOMES = {
     "simulate": "quantseg.api",
     "Calibrated": "quantseg.calibration.calibrate",
     "Calibration": "quantseg.calibration.file",
+    "Check": "quantseg.evaluation.checking.values",
     "ToolComparison": "quantseg.evaluation.tool_comparison",
     "Dataset": "quantseg.data.dataset",
     "Evaluation": "quantseg.evaluation.agreement",

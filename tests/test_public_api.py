@@ -24,7 +24,7 @@ from tests.support.command_line import ROOT, Command
 
 VERBS = (
     "load", "calibrate", "quantize", "search", "sensitivity", "evaluate", "benchmark", "compare", "report", "simulate",
-    "explain", "inspect",
+    "explain", "inspect", "check",
 )  # fmt: skip
 SIZE, CLASSES = 32, 3
 RECIPE = '[output]\nhead = "argmax"\nclasses = ["sky", "road", "car"]\n'

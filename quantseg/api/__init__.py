@@ -9,6 +9,7 @@ or a torch DataLoader. The test suite runs every example after `import quantseg 
 model.onnx, calib/ and val/.
 """
 
+from quantseg.api.checking import check
 from quantseg.api.judging import benchmark, compare, evaluate, explain, inspect, report, simulate
 from quantseg.api.making import calibrate, load, quantize, search, sensitivity
 from quantseg.api.stages import Model, Recipe
@@ -18,6 +19,7 @@ __all__ = [
     "Recipe",
     "benchmark",
     "calibrate",
+    "check",
     "compare",
     "evaluate",
     "explain",

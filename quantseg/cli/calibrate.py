@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console, ending
+from quantseg.cli import console, early_warnings, ending
 from quantseg.cli.data_words import calibrating
 from quantseg.cli.options import CalibrationData, Force, Json, SameData, with_calibration, with_recipe
 from quantseg.errors import printable
@@ -82,6 +82,7 @@ def _observed(
     if owned:
         every = replace(options, limit=None).images(data)(loaded.recipe, loaded.inputs)
         check_calibration(owned, loaded.digest, frozenset(map(every.digest, range(len(every.names)))))
+    early_warnings.say(loaded, data, options)
     return api.calibrate(loaded, data, partial=partial, options=options).calibration
 
 

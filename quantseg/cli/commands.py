@@ -10,6 +10,7 @@ import quantseg
 from quantseg.cli import console, ending, notes
 from quantseg.cli.benchmark import benchmark
 from quantseg.cli.calibrate import calibrate
+from quantseg.cli.check import check
 from quantseg.cli.compare import compare
 from quantseg.cli.demo import demo
 from quantseg.cli.evaluate import evaluate
@@ -28,7 +29,8 @@ WIDTH = 100
 """Columns of the list of commands."""
 
 COMMANDS = (
-    calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain, demo,
+    check, calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain,
+    demo,
 )  # fmt: skip
 
 

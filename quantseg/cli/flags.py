@@ -10,6 +10,7 @@ FLAGS = {
     "cache=False": "--no-cache",
     "calib=": "--calib",
     "calibrator=": "--calibrator",
+    "channels=": "--channels",
     "classes=": "--classes",
     "data=": "--data",
     "effort=": "--effort",
@@ -28,9 +29,11 @@ FLAGS = {
     "json=": "--json",
     "labels=True": "--labels",
     "latency_first=True": "--latency-first",
+    "layout=": "--layout",
     "masks=False": "--no-masks",
     "max_class_drop=": "--max-class-drop",
     "max_iou_drop=": "--max-iou-drop",
+    "mean=": "--mean",
     "per_channel=False": "--per-tensor",
     "peer=True": "--peer",
     "processor=": "--processor",
@@ -38,8 +41,10 @@ FLAGS = {
     "reduced_channels=": "--reduce-channels",
     "reference=": "--reference",
     "save=": "-o",
+    "scale=": "--scale",
     "seed=": "--seed",
     "size=": "--size",
+    "std=": "--std",
     "symmetric=True": "--symmetric",
     "target=": "--target",
     "timeout=": "--timeout",
@@ -50,7 +55,7 @@ FLAGS = {
 """Parameter → flag. A name that ends in = or : is followed by a value; … stands for any value, which is dropped."""
 
 _WORDS = re.compile(
-    r"(?<![\w./'\"-])(" + "|".join(re.escape(word) for word in sorted(FLAGS, key=len, reverse=True)) + ")"
+    r"(?<![\w./='\"-])(" + "|".join(re.escape(word) for word in sorted(FLAGS, key=len, reverse=True)) + ")"
     r"(…|'[^']*'|\"[^\"]*\")?"
 )
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, early_warnings
 from quantseg.cli.data_words import calibrating
 from quantseg.cli.options import CalibrationData, Force, Json, Model, SameData, with_making, with_recipe
 
@@ -92,6 +92,8 @@ def _given(
 
     loaded = api.load(*model, data=data, options=options)
     if calibration is None:
+        assert data is not None
+        early_warnings.say(loaded, data, options)
         return loaded
     given = stages.with_file(loaded, calibration, options)
     if options.effort is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantseg.cli import console
+from quantseg.cli import console, early_warnings
 from quantseg.cli.making import check_index, check_report, command_line, make_report, show_report
 from quantseg.cli.options import DATA_WORD, Force, Json, Masks, with_making, with_recipe
 from quantseg.cli.reference_reports import Shown, reference_reports
@@ -146,6 +146,8 @@ def _one(
     made = told.making(options, images=calibration is None)
     told.plan(*made, *[told.PEER] * how.peer, *[told.NNCF] * how.openvino, *told.MEASURE)
     loaded = api.load(*model, data=data, options=options)
+    if data is not None:
+        early_warnings.say(loaded, data, options)
     if calibration is None:
         given = api.calibrate(loaded, calib or data, options=options)
     else:

@@ -192,8 +192,8 @@ def _kept_float(prepared: Prepared) -> int:
     return sum(isinstance(integer_form(node), KeptFloat) for node in pixels)
 
 
-def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
-    """The completed recipe of a float or quantised model. name: begins messages. Raises RecipeError, ModelError."""
+def declared_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
+    """The recipe as file, metadata and flags declare it, not completed. name: begins messages. Raises RecipeError."""
     if source.file is not None:
         recipe = recipe_from_file(source.file)
     elif METADATA_KEY in model.metadata_props:
@@ -203,11 +203,16 @@ def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
     else:
         recipe = Recipe()
         log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)
+    return override(recipe, **source.flags)
+
+
+def resolve_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
+    """The completed recipe of a float or quantised model. name: begins messages. Raises RecipeError, ModelError."""
+    wanted = declared_recipe(model, name, source)
     try:
         inputs, outputs = graph.signature(model)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
-    wanted = override(recipe, **source.flags)
     if source.shape is not None:
         wanted = sized_like(wanted, inputs, source.shape)
     return complete(wanted, inputs, outputs, model=name)

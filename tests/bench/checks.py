@@ -1,0 +1,311 @@
+"""`quantseg check` on wrong preprocessing, on purpose: which mistakes it names, and what it says of right recipes.
+
+    python -m tests.bench.checks [MODEL …]
+
+On all reference models, and on the models and images in ../shared, which are not part of this project.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from quantseg import api
+from quantseg.data import open_samples
+from quantseg.data.images import IMAGE_SUFFIXES
+from quantseg.errors import QuantSegError
+from quantseg.evaluation.checking.values import Check
+from quantseg.evaluation.reference_models import data_of, reference_models
+from quantseg.quantization.float_model import RecipeSource
+from quantseg.refinement.options import Options
+from tests.bench import writing
+from tests.bench.shared_models import RECIPES
+
+COUNT = 12
+"""Images of each set, evenly spread, as copies."""
+OPTIONS = Options(threads=1)
+TRUTH = {
+    "deeplab_v3_mbv2_voc": ("coco", "sub_7", "argmax", 21),
+    "road_segmentation_adas_0001": ("roads", "data", "argmax", 4),
+    "sinet_portrait": ("coco", "data", "argmax", 2),
+    "ppocr_mobile_v2_det": ("roads", "x", "threshold", 2),
+}
+"""Shared model → images of its kind, and what a check has to understand: input, head, number of classes."""
+CLASSES = {"camvid": 11, "wbc": 3, "cells": 4}
+NAMED, ANOTHER, SILENT = "named", "another warning", "silent"
+
+
+@dataclass(frozen=True)
+class Images:
+    """A set of images as files. masks: the folder of their masks; None without. other: masks of another set."""
+
+    images: Path
+    masks: Path | None
+    other: Path
+    one_class: Path
+    shifted: Path | None
+    both: Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """A mistake. names: of the findings that name it. made: what is given in place of the right flags, data, masks."""
+
+    title: str
+    names: tuple[str, ...]
+    made: Callable[["Subject"], "Given | None"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with its right recipe. own: whether the masks of its images are of its classes."""
+
+    name: str
+    path: Path
+    file: Path | None
+    right: Check
+    images: Images
+    other_images: Path
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a check is given beside the model. flags: that override the recipe."""
+
+    data: Path
+    masks: Path | None = None
+    calib: Path | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+
+def flagged(make: Callable[[Check], Mapping[str, Any] | None]) -> Callable[[Subject], Given | None]:
+    """A mistake in the recipe."""
+
+    def made(subject: Subject) -> Given | None:
+        flags = make(subject.right)
+        return None if flags is None else Given(subject.images.images, flags=flags)
+
+    return made
+
+
+def without_mean_and_std(right: Check) -> Mapping[str, Any] | None:
+    """None for a model whose recipe has neither."""
+    given = right.recipe.input
+    plain = not any(given.mean) and all(one == 1 for one in given.std)
+    return None if plain else {"mean": (0.0,), "std": (1.0,)}
+
+
+def one_more(right: Check) -> Mapping[str, Any]:
+    """A height and a width that are one too large."""
+    height, width = right.recipe.input.size or (0, 0)
+    return {"size": (height + 1, width + 1)}
+
+
+def as_arrays(subject: Subject) -> Given:
+    """The images as arrays of the other layout."""
+    given = subject.right.recipe.input
+    height, width = given.size or (0, 0)
+    shape = (1, height, width, 3) if given.layout == "NCHW" else (1, 3, height, width)
+    folder = subject.images.images.parent / f"arrays_{subject.name}"
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "0.npy", np.zeros(shape, np.float32))
+    return Given(folder)
+
+
+CASES = (
+    Case(
+        "channel order",
+        ("channel-order",),
+        flagged(lambda one: {"channels": "BGR" if one.recipe.input.channels == "RGB" else "RGB"}),
+    ),
+    Case("scale by 255, too large", ("scale",), flagged(lambda one: {"scale": one.recipe.input.scale * 255})),
+    Case("scale by 255, too small", ("scale",), flagged(lambda one: {"scale": one.recipe.input.scale / 255})),
+    Case("mean and std left out", ("mean-and-std",), flagged(without_mean_and_std)),
+    Case(
+        "NHWC for NCHW, recipe",
+        ("layout",),
+        flagged(lambda one: {"layout": "NHWC" if one.recipe.input.layout == "NCHW" else "NCHW"}),
+    ),
+    Case("NHWC for NCHW, arrays", ("layout",), as_arrays),
+    Case("size off by one", ("size",), flagged(one_more)),
+    Case(
+        "masks of another set",
+        ("masks-of-another-set",),
+        lambda one: Given(one.images.images, masks=one.images.other),
+    ),
+    Case(
+        "masks of other images of the set",
+        ("masks-of-another-set",),
+        lambda one: None if one.images.shifted is None else Given(one.images.images, masks=one.images.shifted),
+    ),
+    Case(
+        "one class in all masks",
+        ("one-class-masks",),
+        lambda one: Given(one.images.images, masks=one.images.one_class),
+    ),
+    Case("both splits together", ("splits",), lambda one: Given(one.images.both)),
+    Case(
+        "both splits: calibrated on what is judged",
+        ("splits",),
+        lambda one: Given(one.images.images, calib=one.images.both),
+    ),
+)
+RIGHT = (
+    Case("right recipe", (), lambda one: Given(one.images.images)),
+    Case("right recipe, photographs of another kind", (), lambda one: Given(one.other_images)),
+)
+
+
+def checked(path: Path, file: Path | None, given: Given) -> Check:
+    """One check."""
+    source = RecipeSource(file, given.flags)
+    return api.check(path, given.data, recipe=source, masks=given.masks, calib=given.calib, options=OPTIONS)
+
+
+def outcome(case: Case, subject: Subject) -> tuple[str, list[str]] | None:
+    """Whether a mistake is named, and all names that the check gives; None where it cannot be made with this model.
+
+    Findings that the right recipe has too do not count.
+    """
+    given = case.made(subject)
+    if given is None:
+        return None
+    try:
+        names = list(checked(subject.path, subject.file, given).names())
+    except QuantSegError as error:
+        names = [f"error: {error}"]
+    if any(name in case.names for name in names):
+        return NAMED, names
+    if case in RIGHT:
+        return (ANOTHER if names else SILENT), names
+    return (ANOTHER if set(names) - set(subject.right.names()) else SILENT), names
+
+
+def images_in(folder: Path) -> dict[str, Images]:
+    """Copies of some images of each set, with right and wrong masks."""
+    data = writing.SHARED / "data"
+    sets = {
+        "roads": open_samples(data / "camvid" / "val", limit=COUNT),
+        "wbc": open_samples(data / "wbc", limit=COUNT),
+        "cells": open_samples(f"cells:{COUNT}#3000000"),
+    }
+    ids = {name: [samples.read(k)[1] for k in range(len(samples))] for name, samples in sets.items()}
+    pixels = {name: [samples.read(k)[0] for k in range(len(samples))] for name, samples in sets.items()}
+    photographs = [path for path in sorted((data / "coco10").rglob("*")) if path.suffix in IMAGE_SUFFIXES]
+    pixels["coco"] = [np.asarray(Image.open(path).convert("RGB")) for path in photographs]
+    others = {"roads": "wbc", "wbc": "roads", "cells": "roads", "coco": "roads"}
+    return {name: _written(folder / name, pixels[name], ids.get(name), ids[others[name]]) for name in pixels}
+
+
+def _written(folder: Path, pixels: list[Any], ids: list[Any] | None, others: list[Any]) -> Images:
+    def save(where: str, arrays: list[Any]) -> Path:
+        (folder / where).mkdir(parents=True)
+        for number, array in enumerate(arrays):
+            Image.fromarray(np.asarray(array, np.uint8)).save(folder / where / f"{number:02d}.png")
+        return folder / where
+
+    def sized(array: Any, like: Any) -> Any:
+        return np.asarray(
+            Image.fromarray(np.asarray(array, np.uint8)).resize(like.shape[1::-1], Image.Resampling.NEAREST)
+        )
+
+    count = len(pixels)
+    images = save("images", pixels)
+    half = count // 2
+    save("both/train/images", pixels[:half])
+    save("both/val/images", pixels[half:])
+    return Images(
+        images,
+        None if ids is None else save("masks", ids),
+        save("other", [sized(others[k % len(others)], pixels[k]) for k in range(count)]),
+        save("one_class", [np.zeros(one.shape[:2]) for one in pixels]),
+        None if ids is None else save("shifted", [sized(ids[(k + 1) % count], pixels[k]) for k in range(count)]),
+        folder / "both",
+    )
+
+
+def models() -> Mapping[str, tuple[Path, Path | None, str, tuple[str, str, int]]]:
+    """Model → its file, its recipe where it holds none, its images, and the true input, head and number of classes."""
+    found: dict[str, tuple[Path, Path | None, str, tuple[str, str, int]]] = {}
+    for name, path in reference_models().items():
+        kind = str(data_of(path))
+        found[name] = (path, None, {"camvid": "roads"}.get(kind, kind), ("image", "argmax", CLASSES[kind]))
+    for name, (kind, *truth) in TRUTH.items():
+        path, recipe = writing.SHARED / "models" / f"{name}.onnx", RECIPES / f"{name}.toml"
+        found[name] = (path, recipe, kind, (str(truth[0]), str(truth[1]), int(truth[2])))
+    return found
+
+
+def measured(name: str, sets: Mapping[str, Images]) -> dict[str, Any]:
+    """All mistakes with one model."""
+    path, file, kind, truth = models()[name]
+    began = time.perf_counter()
+    right = checked(path, file, Given(sets[kind].images))
+    seconds = time.perf_counter() - began
+    plain = right if file is None else checked(path, None, Given(sets[kind].images))
+    understood = all((one.image, one.recipe.output.head, one.classes) == truth for one in (right, plain))
+    other = sets["coco" if kind != "coco" else "roads"].images
+    subject = Subject(name, path, file, right, sets[kind], other)
+    outcomes = {case.title: outcome(case, subject) for case in (*CASES, *RIGHT)}
+    outcomes[RIGHT[0].title] = (ANOTHER if right.names() else SILENT, list(right.names()))
+    return {"seconds": seconds, "understood": understood, "outcomes": outcomes}
+
+
+def main() -> None:
+    """Measures model after model, and writes the report after each."""
+    parser = writing.parser(__doc__)
+    parser.add_argument("models", nargs="*", help="Only these.")
+    wanted = parser.parse_args().models or list(models())
+    table: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        sets = images_in(Path(folder))
+        for name in wanted:
+            table[name] = measured(name, sets)
+            _write(table)
+
+
+def _write(table: Mapping[str, Any]) -> None:
+    def of(title: str) -> list[Any]:
+        return [one["outcomes"][title] for one in table.values()]
+
+    counts = []
+    for case in CASES:
+        seen = Counter("–" if one is None else one[0] for one in of(case.title))
+        counts.append((case.title, seen[NAMED], seen[ANOTHER], seen[SILENT], seen["–"]))
+    alarms = [(case.title, sum(one[0] != SILENT for one in of(case.title)), len(table)) for case in RIGHT]
+    marks = {NAMED: "named", ANOTHER: "other", SILENT: "silent"}
+    titles = [case.title for case in (*CASES, *RIGHT)]
+    each = [
+        (name, *("–" if (got := one["outcomes"][title]) is None else marks[got[0]] for title in titles))
+        for name, one in table.items()
+    ]
+    seconds = sorted(one["seconds"] for one in table.values())
+    understood = sum(one["understood"] for one in table.values())
+    page = writing.Page(
+        "What `quantseg check` says of wrong preprocessing",
+        f"Each mistake is made on purpose with each model; {COUNT} images of each set (10 photographs). named: a "
+        "finding has the mistake's name. another warning: only others are found that the right recipe does not have. "
+        "silent: none. –: the mistake cannot be made with that model (no mean and std in its recipe, no masks of its "
+        "own). Of the shared models the images are of their kind, the masks of no class of theirs. The thresholds were "
+        "set on these models. "
+        f"Input, head and number of classes are the true ones for {understood} of {len(table)} models (the shared ones "
+        "with their recipe, and without any). A check of the right recipe took "
+        f"{seconds[len(seconds) // 2]:.1f} s in the median, {seconds[-1]:.1f} s at most, on one thread "
+        "while other work ran.",
+        {
+            "Mistakes": (("mistake", NAMED, ANOTHER, SILENT, "–"), counts),
+            "False alarms": (("recipe and images", "models with a warning", "models"), alarms),
+            "Each model": (("model", *titles), each),
+        },
+    )
+    writing.write("checks", page, {"models": table})
+
+
+if __name__ == "__main__":
+    main()
