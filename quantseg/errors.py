@@ -7,6 +7,9 @@ and exits with `exit_code`.
 _LONGEST = 800
 """Most characters of a message: names in a stranger's file have any length."""
 
+MISSING_ZOO = "the reference models are a package of their own; pip install quantseg-zoo"
+"""What is said where a reference model's weights are needed and not installed."""
+
 
 def shortened(text: str) -> str:
     """`text` of at most _LONGEST characters: what is too long loses its middle, as the remedy stands at the end."""

@@ -21,6 +21,15 @@ def evaluate(
     data: Data,
     source: "RecipeSource",
     reference: Annotated[Path | None, typer.Option(help="The float model, to agree with.", show_default=False)] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="With --reference: exit code 3 if the masks agree less than that, in percent (mean IoU).",
+            show_default=False,
+        ),
+    ] = None,
     masks: Masks = True,
     limit: Limit = None,
     threads: Threads = None,
@@ -33,10 +42,13 @@ def evaluate(
 
     from quantseg import api
     from quantseg.cli import exactness
+    from quantseg.errors import BudgetError, ModelError
     from quantseg.evaluation.model_files import ModelWithRecipe, scores_of
     from quantseg.files import check_writable, write_json
     from quantseg.refinement.options import Options
 
+    if at_least is not None and reference is None:
+        raise ModelError("--at-least: tells how well the masks agree with the float model's; give that with --reference")
     if json is not None:
         check_writable(json, taken=(model, reference))
     options = Options(
@@ -62,6 +74,11 @@ def evaluate(
     if json is not None:
         write_json(json, result | {"integer_sums": sums})
         console.written(json)
+    if at_least is not None and reference is not None and 100 * both.agreement < at_least:
+        raise BudgetError(
+            f"{model}: its masks agree with the float model's to {100 * both.agreement:.2f} %, less than --at-least "
+            f"{at_least:g}; quantise with --effort balanced or best, or look at quantseg report"
+        )
 
 
 def _show_scores(scores: "Scores", classes: tuple[str, ...]) -> None:

@@ -1,3 +1,4 @@
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import onnx
@@ -6,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from quantseg import graph
 from quantseg.data.recipe import Recipe, complete
 from quantseg.errors import DataError, ModelError
 from quantseg.evaluation.reference_models import (
     DATA_KEY,
     DATA_SETS,
+    DEMO,
     data_of,
+    demo_model,
     open_parts,
     reference_models,
     split_fifth,
@@ -105,7 +109,33 @@ def test_the_reference_models_are_found() -> None:
     assert all(path.is_file() for path in found.values())
 
 
+def test_the_demo_model_is_one_of_them_in_a_checkout() -> None:
+    assert demo_model() == reference_models()[DEMO]
+
+
 def test_missing_reference_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="no reference model is installed"):
+    with pytest.raises(ModelError, match="a package of their own; pip install quantseg-zoo, or name a model"):
         reference_models()
+
+
+def test_a_package_without_weights_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Python may find any folder called reference_models."""
+    (tmp_path / "reference_models").mkdir()
+    (tmp_path / "quantseg_zoo/weights").mkdir(parents=True)
+    (tmp_path / "quantseg_zoo/weights/net.onnx").touch()
+
+    def find_spec(name: str) -> ModuleSpec:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(tmp_path / name)]
+        return spec
+
+    monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", find_spec)
+    assert reference_models() == {"net": tmp_path / "quantseg_zoo/weights/net.onnx"}
+
+
+def test_a_path_of_the_repository_that_is_missing_names_the_package() -> None:
+    with pytest.raises(ModelError, match=r"no such file; the reference models are a package .* quantseg_zoo\.WEIGHTS"):
+        graph.load(Path("elsewhere/reference_models/weights/fpn.onnx"))
+    with pytest.raises(ModelError, match="no such file; check the path"):
+        graph.load(Path("elsewhere/weights/fpn.onnx"))
