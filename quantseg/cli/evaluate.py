@@ -48,7 +48,7 @@ def evaluate(
     from quantseg.refinement.options import Options
 
     if at_least is not None and reference is None:
-        raise ModelError("--at-least: tells how well the masks agree with the float model's; give that with --reference")
+        raise ModelError("--at-least: compares with the float model's masks; name that model with --reference")
     if json is not None:
         check_writable(json, taken=(model, reference))
     options = Options(

@@ -1,8 +1,8 @@
 """The reference models that come with the project, and the images that each was trained on.
 
-Models are found as files: this package never imports their training code. The demo's is part of quantseg; all of them lie
-in a checkout, or are installed as a package of their own. Their data sets lie in one folder (ROOT/camvid, ROOT/wbc). The
-split of each into training and held-out images is defined here, for training, calibration and reports alike.
+Models are found as files: this package never imports their training code. The demo's is part of quantseg; all of them
+lie in a checkout, or are installed as a package of their own. Their data sets lie in one folder (ROOT/camvid, ROOT/wbc).
+The split of each into training and held-out images is defined here, for training, calibration and reports alike.
 """
 
 from collections.abc import Mapping, Sequence

@@ -79,7 +79,7 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _remedy(path: Path) -> str:
-    """What to do about a file that is missing: paths of the repository stand in its documents, which have other readers."""
+    """What to do about a missing file. Documents name reference models by their path in the repository."""
     if path.parts[-3:-1] != ("reference_models", "weights"):
         return "check the path"
     return f"{MISSING_ZOO}, its folder is quantseg_zoo.WEIGHTS"
