@@ -22,8 +22,7 @@ def check_nodes(model: ir.Model) -> None:
     """Raises ModelError for such a node, of the graph, a subgraph or a function."""
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         for node in ir.traversal.RecursiveGraphIterator(graph):
-            in_function = graph is not model.graph
-            fault = _attribute_fault(node, in_function=in_function) or _input_fault(node, in_function=in_function)
+            fault = _attribute_fault(node, in_function=graph is not model.graph) or _input_fault(node)
             if fault is not None:
                 raise ModelError(f"node {node.name!r}: {fault} and export again")
 
@@ -39,7 +38,7 @@ def _attribute_fault(node: ir.Node, *, in_function: bool) -> str | None:
     return None
 
 
-def _input_fault(node: ir.Node, *, in_function: bool) -> str | None:
+def _input_fault(node: ir.Node) -> str | None:
     """What is wrong with the inputs, and what to do; None for nothing that is looked for here."""
     count = len(node.inputs)
     if node.domain != "" and count < _NAMESAKES.get(node.op_type, 0):
@@ -49,9 +48,6 @@ def _input_fault(node: ir.Node, *, in_function: bool) -> str | None:
         return f"{node.op_type} leaves out its last zero-point; write it"
     if None in node.inputs[_first_of_many(node) :]:
         return f"{node.op_type} leaves out one of its inputs; write it"
-    for value in node.inputs if in_function else ():
-        if value is not None and value.producer() is None and value.graph is None:
-            return f"it reads {value.name!r}, which nothing in its function makes; mend it"
     return None
 
 

@@ -112,5 +112,5 @@ def test_a_function_reads_its_own_values_alone() -> None:
         then_branch = a () => (float[1,2] t) {{ t = Abs ({0}) }},
         else_branch = b () => (float[1,2] e) {{ e = Abs ({0}) }}> }}"""
     assert len(read(body, function.format("z")).functions) == 1
-    with pytest.raises(ModelError, match="it reads 'a', which nothing in its function makes"):
+    with pytest.raises(ModelError, match="reads 'a', which nothing makes"):
         read(body, function.format("a"))
