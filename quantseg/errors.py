@@ -7,9 +7,6 @@ and exits with `exit_code`.
 _LONGEST = 800
 """Most characters of a message: names in a stranger's file have any length."""
 
-MISSING_ZOO = "the reference models are a package of their own; pip install quantseg-zoo"
-"""What is said where a reference model's weights are needed and not installed."""
-
 
 def shortened(text: str) -> str:
     """`text` of at most _LONGEST characters: what is too long loses its middle, as the remedy stands at the end."""
@@ -85,6 +82,6 @@ class MissingExtraError(QuantSegError):
 
 
 class BudgetError(QuantSegError):
-    """A budget that none of the models tried meets. The best one found is written all the same."""
+    """A figure that was asked for, of search or evaluate, is not met. Search writes the best model that it found."""
 
     exit_code = 3

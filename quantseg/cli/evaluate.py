@@ -42,13 +42,13 @@ def evaluate(
 
     from quantseg import api
     from quantseg.cli import exactness
-    from quantseg.errors import BudgetError, ModelError
+    from quantseg.errors import RecipeError
     from quantseg.evaluation.model_files import ModelWithRecipe, scores_of
     from quantseg.files import check_writable, write_json
     from quantseg.refinement.options import Options
 
     if at_least is not None and reference is None:
-        raise ModelError("--at-least: compares with the float model's masks; name that model with --reference")
+        raise RecipeError("--at-least: compares with the float model's masks; name that model with --reference")
     if json is not None:
         check_writable(json, taken=(model, reference))
     options = Options(
@@ -74,10 +74,17 @@ def evaluate(
     if json is not None:
         write_json(json, result | {"integer_sums": sums})
         console.written(json)
-    if at_least is not None and reference is not None and 100 * both.agreement < at_least:
+    if at_least is not None and reference is not None:
+        _check_agreement(model, both, at_least)
+
+
+def _check_agreement(model: Path, found: "Evaluation", at_least: float) -> None:
+    from quantseg.errors import BudgetError
+
+    if not 100 * found.agreement >= at_least:  # NaN is refused too
         raise BudgetError(
-            f"{model}: its masks agree with the float model's to {100 * both.agreement:.2f} %, less than --at-least "
-            f"{at_least:g}; quantise with --effort balanced or best, or look at quantseg report"
+            f"{model}: its masks agree with the float model's to {100 * found.agreement:.2f} %, less than --at-least "
+            f"{at_least:g}; quantise with --effort best, or see in quantseg report where they differ"
         )
 
 

@@ -1,8 +1,8 @@
 """The reference models that come with the project, and the images that each was trained on.
 
 Models are found as files: this package never imports their training code. The demo's is part of quantseg; all of them
-lie in a checkout, or are installed as a package of their own. Their data sets lie in one folder (ROOT/camvid, ROOT/wbc).
-The split of each into training and held-out images is defined here, for training, calibration and reports alike.
+lie in a checkout, or are installed by themselves (quantseg-zoo). Their data sets lie in one folder (ROOT/camvid,
+ROOT/wbc). The split of each into training and held-out images is defined here, for training, calibration and reports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from quantseg import graph
 from quantseg.data import Address, Dataset, ModelInputs, Subset, open_dataset
 from quantseg.data.folder import choose
 from quantseg.data.recipe import Recipe
-from quantseg.errors import MISSING_ZOO, DataError, ModelError
+from quantseg.errors import DataError, MissingExtraError
 from quantseg.graph import TensorSpec
 
 DATA_KEY = "quantseg.data"
@@ -47,17 +47,17 @@ DATA_SETS: Mapping[str, DataSet] = {"camvid": DataSet("train", "val"), "wbc": Da
 
 
 def reference_models() -> Mapping[str, Path]:
-    """Name → ONNX file of every reference model, sorted. Raises ModelError where they are not installed."""
+    """Name → ONNX file of every reference model, sorted. Raises MissingExtraError where none is installed."""
     for package in PACKAGES:
         spec = find_spec(package)
         folders = [] if spec is None else spec.submodule_search_locations or []
         if found := {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}:
             return found
-    raise ModelError(f"{MISSING_ZOO}, or name a model")
+    raise MissingExtraError("the reference models: not installed; pip install quantseg-zoo, or name a model")
 
 
 def demo_model() -> Path:
-    """The ONNX file of the demo's model. In a checkout it lies with the others. Raises ModelError if it is gone."""
+    """The ONNX file of the demo's model; in a checkout it lies with the others. Raises MissingExtraError without it."""
     own = Path(__file__).with_name(f"{DEMO}.onnx")
     return own if own.is_file() else reference_models()[DEMO]
 

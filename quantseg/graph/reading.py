@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from quantseg.errors import MISSING_ZOO, ModelError
+from quantseg.errors import ModelError
 from quantseg.files import TooLargeError, limits, read_bytes, sha256_of_file
 from quantseg.graph.bounds import check_tensors, external_path, is_external, take_in
 from quantseg.graph.calls import check_calls
@@ -68,7 +68,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     try:
         content = read_bytes(path, most=limits.MODEL_BYTES)
     except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file; {_remedy(path)}") from error
+        raise ModelError(f"{path}: no such file; check the path") from error
     except TooLargeError as error:
         raise ModelError(f"{path}: over 2 GB in one file; export it with external data") from error
     except OSError as error:
@@ -76,13 +76,6 @@ def _parse(path: Path) -> onnx.ModelProto:
             raise ModelError(f"{path}: is a folder; give the .onnx file inside it") from error
         raise ModelError(f"{path}: cannot be read ({error.strerror or error}); give an .onnx file") from error
     return _decoded(content, str(path))
-
-
-def _remedy(path: Path) -> str:
-    """What to do about a missing file. Documents name reference models by their path in the repository."""
-    if path.parts[-3:-1] != ("reference_models", "weights"):
-        return "check the path"
-    return f"{MISSING_ZOO}, its folder is quantseg_zoo.WEIGHTS"
 
 
 def _decoded(content: bytes, name: str) -> onnx.ModelProto:

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from quantseg import graph
 from quantseg.data.recipe import Recipe, complete
-from quantseg.errors import DataError, ModelError
+from quantseg.errors import DataError, MissingExtraError
 from quantseg.evaluation.reference_models import (
     DATA_KEY,
     DATA_SETS,
@@ -115,7 +114,7 @@ def test_the_demo_model_is_one_of_them_in_a_checkout() -> None:
 
 def test_missing_reference_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="a package of their own; pip install quantseg-zoo, or name a model"):
+    with pytest.raises(MissingExtraError, match="not installed; pip install quantseg-zoo, or name a model"):
         reference_models()
 
 
@@ -132,10 +131,3 @@ def test_a_package_without_weights_is_passed_over(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", find_spec)
     assert reference_models() == {"net": tmp_path / "quantseg_zoo/weights/net.onnx"}
-
-
-def test_a_path_of_the_repository_that_is_missing_names_the_package() -> None:
-    with pytest.raises(ModelError, match=r"no such file; the reference models are a package .* quantseg_zoo\.WEIGHTS"):
-        graph.load(Path("elsewhere/reference_models/weights/fpn.onnx"))
-    with pytest.raises(ModelError, match="no such file; check the path"):
-        graph.load(Path("elsewhere/weights/fpn.onnx"))
