@@ -46,10 +46,13 @@ DISTRIBUTIONS = (
 )
 
 
-def hatch(distribution: Distribution, kind: str, folder: Path) -> Path:
-    """Builds a wheel or an sdist (`kind`) from the checkout as it stands, with the packages that are installed here."""
+def hatch(distribution: Distribution, kind: str, folder: Path, *, project: Path | None = None) -> Path:
+    """Builds a wheel or an sdist (`kind`) with the packages that are installed here, from the checkout as it stands.
+
+    project: a folder to build from in its place.
+    """
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
-    subprocess.run(command, cwd=distribution.project, check=True, capture_output=True)
+    subprocess.run(command, cwd=project or distribution.project, check=True, capture_output=True)
     (made,) = folder.glob(f"{distribution.package}-*{'.whl' if kind == 'wheel' else '.tar.gz'}")
     return made
 
