@@ -82,6 +82,6 @@ class MissingExtraError(QuantSegError):
 
 
 class BudgetError(QuantSegError):
-    """A budget that none of the models tried meets. The best one found is written all the same."""
+    """A figure that was asked for, of search or evaluate, is not met. Search writes the best model that it found."""
 
     exit_code = 3

@@ -1,6 +1,7 @@
 """Small segmentation models that this project trains itself, so that demo and tests need no download.
 
-Importing this package is cheap; torch is needed only to train and export.
+Importing this package is cheap; torch is needed only to train and export. The weights are also a distribution of their
+own, quantseg-zoo, in which this file is the package quantseg_zoo.
 """
 
 from pathlib import Path

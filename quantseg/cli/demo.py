@@ -8,7 +8,6 @@ import typer
 from quantseg.cli import console, stages
 from quantseg.cli.options import Force, Threads
 
-MODEL = "cells_unet"
 IMAGES = 24
 
 
@@ -25,17 +24,17 @@ def demo(
     from quantseg.cli.outputs import Outputs
     from quantseg.data.drawn_cells import write_cells
     from quantseg.errors import OutputError
-    from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
+    from quantseg.evaluation.reference_models import CALIBRATION_SEED, DEMO, VALIDATION_SEED, demo_model
     from quantseg.files import check_writable, write_bytes
     from quantseg.refinement.options import Options
     from quantseg.report import Reporting
 
-    model, int8_model, place = (output / name for name in (f"{MODEL}.onnx", f"{MODEL}.int8.onnx", f"report/{MODEL}"))
+    model, int8_model, place = (output / name for name in (f"{DEMO}.onnx", f"{DEMO}.int8.onnx", f"report/{DEMO}"))
     check_writable(model)
-    content, outputs = reference_models()[MODEL].read_bytes(), Outputs("demo", force=force)
+    content, outputs = demo_model().read_bytes(), Outputs("demo", force=force)
     if not force and _is_of_others(output, model, content):
         raise OutputError(f"{output}: holds files that are not the demo's; choose another folder, or give --force")
-    Outputs("quantize", (reference_models()[MODEL],), force=force).check_model(int8_model)
+    Outputs("quantize", (demo_model(),), force=force).check_model(int8_model)
     check_report(place, outputs)
     options = Options(threads=threads or 0, track=console.track)
     stages.plan(stages.DRAW, stages.DRAW, *stages.making(options), *stages.MEASURE)

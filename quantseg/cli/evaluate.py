@@ -21,6 +21,15 @@ def evaluate(
     data: Data,
     source: "RecipeSource",
     reference: Annotated[Path | None, typer.Option(help="The float model, to agree with.", show_default=False)] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="With --reference: exit code 3 if the masks agree less than that, in percent (mean IoU).",
+            show_default=False,
+        ),
+    ] = None,
     masks: Masks = True,
     limit: Limit = None,
     threads: Threads = None,
@@ -35,9 +44,12 @@ def evaluate(
     from quantseg import api
     from quantseg.cli import exactness
     from quantseg.cli.outputs import Outputs
+    from quantseg.errors import RecipeError
     from quantseg.evaluation.model_files import ModelWithRecipe, scores_of
     from quantseg.refinement.options import Options
 
+    if at_least is not None and reference is None:
+        raise RecipeError("--at-least: compares with the float model's masks; name that model with --reference")
     outputs = Outputs("evaluate", (model, reference), (data,), force)
     outputs.check(json)
     options = Options(
@@ -61,6 +73,18 @@ def evaluate(
         console.line(seen.note)
     sums = exactness.say(model)
     outputs.json(json, result | {"integer_sums": sums})
+    if at_least is not None and reference is not None:
+        _check_agreement(model, both, at_least)
+
+
+def _check_agreement(model: Path, found: "Evaluation", at_least: float) -> None:
+    from quantseg.errors import BudgetError
+
+    if not 100 * found.agreement >= at_least:  # NaN is refused too
+        raise BudgetError(
+            f"{model}: its masks agree with the float model's to {100 * found.agreement:.2f} %, less than --at-least "
+            f"{at_least:g}; quantise with --effort best, or see in quantseg report where they differ"
+        )
 
 
 def _show_scores(scores: "Scores", classes: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """The reference models that come with the project, and the images that each was trained on.
 
-Models are found as files: this package never imports their training code. Their data sets lie in one folder
-(ROOT/camvid, ROOT/wbc). The split of each into training and held-out images is defined here, for training, calibration
-and reports alike.
+Models are found as files: this package never imports their training code. The demo's is part of quantseg; all of them
+lie in a checkout, or are installed by themselves (quantseg-zoo). Their data sets lie in one folder (ROOT/camvid,
+ROOT/wbc). The split of each into training and held-out images is defined here, for training, calibration and reports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from quantseg import graph
 from quantseg.data import Address, Dataset, ModelInputs, Subset, open_dataset
 from quantseg.data.folder import choose
 from quantseg.data.recipe import Recipe
-from quantseg.errors import DataError, ModelError
+from quantseg.errors import DataError, MissingExtraError
 from quantseg.graph import TensorSpec
 
 DATA_KEY = "quantseg.data"
@@ -22,6 +22,12 @@ DATA_KEY = "quantseg.data"
 
 CELLS = "cells"
 """The synthetic data set, drawn when needed: see quantseg.data.drawn_cells."""
+
+DEMO = "cells_unet"
+"""The reference model of the demo: a wheel holds it beside this module."""
+
+PACKAGES = ("reference_models", "quantseg_zoo")
+"""Packages whose folder weights/ holds the reference models: a checkout's, and the one that is installed by itself."""
 
 CALIBRATION_SEED, VALIDATION_SEED = 2_000_000, 3_000_000
 """First seeds of the synthetic blood smears for calibration and evaluation; training uses other seeds."""
@@ -41,13 +47,19 @@ DATA_SETS: Mapping[str, DataSet] = {"camvid": DataSet("train", "val"), "wbc": Da
 
 
 def reference_models() -> Mapping[str, Path]:
-    """Name → ONNX file of every reference model, sorted. Raises ModelError where they are not installed."""
-    spec = find_spec("reference_models")
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    found = {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}
-    if not found:
-        raise ModelError("no reference model is installed; install quantseg from its repository, or name a model")
-    return found
+    """Name → ONNX file of every reference model, sorted. Raises MissingExtraError where none is installed."""
+    for package in PACKAGES:
+        spec = find_spec(package)
+        folders = [] if spec is None else spec.submodule_search_locations or []
+        if found := {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}:
+            return found
+    raise MissingExtraError("the reference models: not installed; pip install quantseg-zoo, or name a model")
+
+
+def demo_model() -> Path:
+    """The ONNX file of the demo's model; in a checkout it lies with the others. Raises MissingExtraError without it."""
+    own = Path(__file__).with_name(f"{DEMO}.onnx")
+    return own if own.is_file() else reference_models()[DEMO]
 
 
 def data_of(model: Path) -> str | None:

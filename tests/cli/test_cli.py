@@ -308,6 +308,23 @@ def test_evaluate_without_labels_tells_the_agreement_alone(
     assert "Dice" not in outcome.out
 
 
+@pytest.mark.parametrize(("least", "code"), [(0, 0), (100, 3)])
+def test_evaluate_says_by_its_exit_code_whether_the_masks_agree_well_enough(
+    quantseg: Command, float_model: Path, int8_model: Path, images: Path, least: float, code: int
+) -> None:
+    words = ["evaluate", int8_model, "--data", images, "--reference", float_model, "--at-least", least, "--no-masks"]
+    outcome = quantseg(*words)
+    assert outcome.code == code
+    assert "agreement with the float masks" in outcome.out  # the tables are shown in both cases
+    assert (f"less than --at-least {least}; quantise" in outcome.err) == (code == 3)
+
+
+def test_evaluate_agrees_at_least_with_a_float_model_alone(quantseg: Command, int8_model: Path, images: Path) -> None:
+    outcome = quantseg("evaluate", int8_model, "--data", images, "--at-least", 90)
+    assert outcome.code == 2
+    assert "--reference" in outcome.err
+
+
 def test_benchmark_times_models_beside_each_other(
     quantseg: Command, float_model: Path, int8_model: Path, tmp_path: Path
 ) -> None:

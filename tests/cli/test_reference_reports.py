@@ -194,3 +194,11 @@ def test_too_few_images_to_hold_one_out_are_an_error(
     outcome = quantseg("report", "--data", tmp_path / "few", "--limit", 1, "--no-peer", "--rounds", 1)
     assert outcome.code == 2
     assert "wbc: 1 images, none of them held out" in outcome.err
+
+
+def test_the_package_of_missing_reference_models_is_named(quantseg: Command, zoo: Callable[..., None]) -> None:
+    zoo()
+    outcome = quantseg("report")
+    assert outcome.code == 2
+    assert outcome.err == "error: the reference models: not installed; pip install quantseg-zoo, or name a model\n"
+    assert list(Path.cwd().iterdir()) == []

@@ -1,3 +1,4 @@
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import onnx
@@ -7,11 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from quantseg.data.recipe import Recipe, complete
-from quantseg.errors import DataError, ModelError
+from quantseg.errors import DataError, MissingExtraError
 from quantseg.evaluation.reference_models import (
     DATA_KEY,
     DATA_SETS,
+    DEMO,
     data_of,
+    demo_model,
     open_parts,
     reference_models,
     split_fifth,
@@ -105,7 +108,26 @@ def test_the_reference_models_are_found() -> None:
     assert all(path.is_file() for path in found.values())
 
 
+def test_the_demo_model_is_one_of_them_in_a_checkout() -> None:
+    assert demo_model() == reference_models()[DEMO]
+
+
 def test_missing_reference_models_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="no reference model is installed"):
+    with pytest.raises(MissingExtraError, match="not installed; pip install quantseg-zoo, or name a model"):
         reference_models()
+
+
+def test_a_package_without_weights_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Python may find any folder called reference_models."""
+    (tmp_path / "reference_models").mkdir()
+    (tmp_path / "quantseg_zoo/weights").mkdir(parents=True)
+    (tmp_path / "quantseg_zoo/weights/net.onnx").touch()
+
+    def find_spec(name: str) -> ModuleSpec:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(tmp_path / name)]
+        return spec
+
+    monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", find_spec)
+    assert reference_models() == {"net": tmp_path / "quantseg_zoo/weights/net.onnx"}
