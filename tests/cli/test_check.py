@@ -130,6 +130,6 @@ def test_every_finding_is_explained() -> None:
         for argument in node.args[:1]
         if isinstance(argument, ast.Constant)
     }
-    page = (ROOT / "docs/check.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/commands/check.md").read_text(encoding="utf-8")
     assert len(named) > 8
     assert [name for name in named if f"| `{name}` |" not in page] == []
