@@ -19,8 +19,8 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 class Finding:
     """One thing that is wrong, or to be known.
 
-    name: stable, for scripts: see `docs/commands/check.md`. severity: one of SEVERITIES. fact: what was seen, with figures.
-    remedy: what to do. figures: those of the fact.
+    name: stable, for scripts: see `docs/commands/check.md`. severity: one of SEVERITIES. fact: what was seen, with
+    figures. remedy: what to do. figures: those of the fact.
     """
 
     name: str
