@@ -28,11 +28,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing. svg: SVG markup without XML prolog. alt: its alternative text."""
+    """A drawing. svg: SVG markup without XML prolog. alt: its alternative text. narrow: the same for a phone, or ''."""
 
     caption: str
     alt: str
     svg: str
+    narrow: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from quantseg import __version__
 from quantseg.errors import printable
@@ -170,6 +171,12 @@ def _mark(level: str | None) -> Markup:
     return Markup('<span class="mark" title="{}">{}</span> ').format(TITLES[level].lower(), SYMBOLS[level])
 
 
+def _whole(text: tables.Cell) -> Markup:
+    """Text in which no line ends between a number and its unit."""
+    shown = escape(printable(str(tables.NOTHING if text is None else text)))
+    return Markup(re.sub(r"(?<=\d) (?=%|dB|ms|MB)", "\u00a0", shown))  # safe: it is escaped
+
+
 def _sorting(cell: tables.Cell, alignment: str) -> Markup:
     """The attribute by which the script sorts a column of numbers."""
     key = tables.sort_key(cell) if alignment == "right" else None
@@ -191,6 +198,7 @@ def _templates() -> jinja2.Environment:
     environment.filters["svg"] = Markup  # safe: figures are our own, and canvas.py escapes their text
     environment.filters["grade"] = _GRADES.__getitem__
     environment.filters["mark"] = _mark
+    environment.filters["whole"] = _whole
     environment.filters["sorting"] = _sorting
     environment.filters["lines"] = lambda texts: Markup("\n").join(map(printable, texts))
     environment.filters["cell"] = lambda cell: tables.NOTHING if cell is None else cell

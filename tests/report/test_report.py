@@ -61,7 +61,7 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        self.text += data.replace("\u00a0", " ")
 
     def all(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
@@ -134,10 +134,17 @@ def test_columns_of_numbers_say_what_they_sort_by(page):
     assert all(math.isfinite(float(key)) for key in keys)
 
 
-def test_wide_parts_scroll_by_keyboard_and_have_names(page):
-    regions = [part for part in page.all("div") if part.get("class") in ("wide", "drawing")]
-    assert len(regions) == len(page.all("table")) + len(page.all("svg"))
+def test_wide_tables_scroll_by_keyboard_and_have_names(page):
+    regions = [part for part in page.all("div") if part.get("class") == "wide"]
+    assert len(regions) == len(page.all("table"))
     assert all(part["tabindex"] == "0" and part["aria-label"] for part in regions)
+
+
+def test_a_phone_has_figures_of_its_own_whose_text_is_as_large(page):
+    drawn = page.all("svg")
+    sizes = [float(svg["viewbox"].split()[2]) for svg in drawn]
+    assert [size < 270 for size in sizes] == [False, True] * (len(drawn) // 2)
+    assert [svg["aria-label"] for svg in drawn[::2]] == [svg["aria-label"] for svg in drawn[1::2]]
 
 
 def test_the_page_can_be_read_aloud(page):

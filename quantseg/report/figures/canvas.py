@@ -9,6 +9,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -61,9 +62,26 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+NARROW = 3.5
+"""Inches of a figure for a phone: there its text is as large as the page's."""
+
+
 def draw(paint: Callable[[Axes], None], *, height: float, caption: str, alt: str, width: float = 7.2) -> Figure:
-    """A figure of width x height inches, drawn by `paint` on new axes; the SVG is to be inlined in an HTML page."""
-    return draw_row([paint], height=height, caption=caption, alt=alt, width=width)
+    """A figure of width x height inches, drawn by `paint` on new axes; the SVG is to be inlined in an HTML page.
+
+    It is drawn again NARROW inches wide: `paint` asks is_narrow what there is room for.
+    """
+    wide, narrow = (
+        draw_row([paint], height=height, caption=caption, alt=alt, width=inches) for inches in (width, NARROW)
+    )
+    return replace(wide, narrow=narrow.svg)
+
+
+def is_narrow(axes: Axes) -> bool:
+    """Whether the axes are those of a figure for a phone."""
+    from matplotlib.figure import Figure as Drawing
+
+    return isinstance(axes.figure, Drawing) and bool(axes.figure.get_size_inches()[0] <= NARROW)
 
 
 def draw_row(

@@ -4,11 +4,11 @@ import numpy as np
 
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, Axes, draw
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, Axes, draw, is_narrow
 from quantseg.report.tables import percent, shortened
 
 _THICKNESS = 0.36
-_NAME_WIDTH = 22
+_NAME_WIDTH, _NARROW_NAME = 22, 14
 
 
 def classes(report: Report) -> tuple[Figure, ...]:
@@ -29,7 +29,9 @@ def classes(report: Report) -> tuple[Figure, ...]:
             offset = (turn - (len(series) - 1) / 2) * _THICKNESS
             widths = [100 * (values[k] or 0.0) for k in shown]
             axes.barh(places + offset, widths, _THICKNESS, color=colours[turn], label=label)
-        axes.set_yticks(places, [shortened(e.classes[k], _NAME_WIDTH) for k in shown])
+        axes.set_yticks(
+            places, [shortened(e.classes[k], _NARROW_NAME if is_narrow(axes) else _NAME_WIDTH) for k in shown]
+        )
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("IoU, %")

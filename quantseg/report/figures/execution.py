@@ -2,7 +2,17 @@
 
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, MIXED, PAPER, WARNING, Axes, draw
+from quantseg.report.figures.canvas import (
+    FAINT,
+    FLOAT_COLOUR,
+    INT8_COLOUR,
+    MIXED,
+    PAPER,
+    WARNING,
+    Axes,
+    draw,
+    is_narrow,
+)
 from quantseg.report.tables import percent
 from quantseg.runtimes.execution import Kind
 
@@ -13,7 +23,7 @@ _COLOURS: dict[Kind, str] = {
     "movement": MIXED,
     "other": FAINT,
 }
-_NARROW = 0.06
+_LEAST = 0.06
 """Below this share a bar is too narrow to hold its label."""
 
 
@@ -29,7 +39,7 @@ def execution(report: Report) -> tuple[Figure, ...]:
                 share = summary.kinds[kind].share
                 label = kind if place == 0 else None
                 axes.barh(place, 100 * share, 0.55, left=100 * left, color=colour, label=label)
-                if share >= _NARROW:
+                if share >= (2 if is_narrow(axes) else 1) * _LEAST:
                     middle = 100 * (left + share / 2)
                     axes.text(middle, place, f"{100 * share:.0f} %", ha="center", va="center", color=PAPER)
                 left += share
@@ -38,7 +48,9 @@ def execution(report: Report) -> tuple[Figure, ...]:
         axes.set_xlim(0, 100)
         axes.set_xlabel("share of the time in nodes, %")
         axes.grid(axis="x", color=FAINT)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(_COLOURS), frameon=False)
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3 if is_narrow(axes) else len(_COLOURS), frameon=False
+        )
 
     facts = "; ".join(
         f"{name}: " + ", ".join(f"{kind} {percent(summary.kinds[kind].share)}" for kind in _COLOURS)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from quantseg.report.content import INT8, Report
 from quantseg.report.document import Figure
-from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, Axes, draw
+from quantseg.report.figures.canvas import FAINT, FLOAT_COLOUR, INT8_COLOUR, Axes, draw, is_narrow
 from quantseg.report.roofline import label, plain_name
 from quantseg.report.tables import percent, shortened
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.roofline import Roofs, convolutions, fraction_of_roof
 
 _SHOWN = 20
-_NAME_WIDTH = 30
+_NAME_WIDTH, _NARROW_NAME = 30, 18
 
 _Bar = tuple[str, str | None, tuple[ExecutedNode, ...]]
 """Name, shape, and the convolutions that the bar stands for."""
@@ -28,6 +28,7 @@ def roofline(report: Report) -> tuple[Figure, ...]:
     roofs = report.roofs
 
     def paint(axes: Axes) -> None:
+        narrow = is_narrow(axes)
         widest = max(_share(nodes) for _, _, nodes in bars)
         for place, (_, shape, nodes) in enumerate(bars):
             share, fraction = _share(nodes), fraction_of_roof(nodes, roofs)
@@ -35,14 +36,16 @@ def roofline(report: Report) -> tuple[Figure, ...]:
             taken, allowed = ("time taken", "time that the roof allows") if place == 0 else (None, None)
             axes.barh(place, 100 * share, 0.62, color=colour, alpha=0.35, linewidth=0, label=taken)
             axes.barh(place, 100 * share * min(1.0, fraction or 0.0), 0.62, color=colour, label=allowed)
-            said = " · ".join(part for part in (_whole_percent(fraction), shape) if part)
+            said = " · ".join(part for part in (_whole_percent(fraction), None if narrow else shape) if part)
             axes.text(100 * (share + 0.012 * widest), place, said, va="center")
-        axes.set_yticks(range(len(bars)), [shortened(name, _NAME_WIDTH) for name, _, _ in bars])
+        axes.set_yticks(
+            range(len(bars)), [shortened(name, _NARROW_NAME if narrow else _NAME_WIDTH) for name, _, _ in bars]
+        )
         axes.invert_yaxis()
-        axes.set_xlim(0, 145 * widest)
+        axes.set_xlim(0, (120 if narrow else 145) * widest)
         axes.set_xlabel("share of the time in nodes, %")
         axes.grid(axis="x", color=FAINT)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=2, frameon=False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=1 if narrow else 2, frameon=False)
 
     facts = ", ".join(_fact(name, nodes, roofs) for name, _, nodes in bars)
     return (

@@ -59,17 +59,17 @@ def _of_input(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
 
 def _of_making(made: Made) -> Iterator[NextStep]:
     """Settings that lose masks, and a higher effort."""
+    if made.images is not None and made.images < _FEW_CALIBRATED:
+        yield NextStep("--calib DIR", f"it is calibrated on {_images(made.images)}; a few dozen that vary are better")
     if made.effort == "fast":
         yield NextStep("--effort balanced", "this one is made at fast, which does nothing to keep the masks")
     if made.weight == "int4":
-        best = " (with --effort best where they must be)" if made.effort != "best" else ""
+        best = "; where they must be, --effort best rounds them better" if made.effort != "best" else ""
         yield NextStep("--weight-type int8", f"its weights are int4, which are coarse{best}")
     if not made.per_channel:
         yield NextStep("without --per-tensor", "its weights have one grid for a tensor; one for each channel is finer")
     if made.clips is not None:
         yield NextStep("--calibrator minmax", f"{made.clips} clips rare values, which are often the rare class")
-    if made.images is not None and made.images < _FEW_CALIBRATED:
-        yield NextStep("--calib", f"it is calibrated on {_images(made.images)}; a few dozen are better")
     if made.effort == "balanced":
         yield NextStep("--effort best", "it also learns how to round the weights; this needs torch and takes longer")
 
@@ -78,7 +78,7 @@ def _of_nodes(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     model = shlex.quote(made.float_model)
     search = NextStep(f"quantseg search {model} --data val/ --max-iou-drop 0.5", "leaves float what a budget needs")
     which = NextStep(
-        f"quantseg sensitivity {model} --data val/", "tells which nodes lose the masks, for --exclude NODE"
+        f"quantseg sensitivity {model} --data val/", "tells which nodes lose the masks, to leave them float"
     )
     yield from (which, search) if judged.level == LOSES else (search, which)
 

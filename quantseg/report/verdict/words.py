@@ -67,13 +67,13 @@ def _sentence(judged: MaskJudgement) -> str:
         what = f"{judged.only!r} on every pixel" if judged.only else "no class on any pixel"
         return f"The float model itself gives {what} of all {_images(judged.images)}: equal masks mean nothing here."
     agreement = f"The int8 masks agree with the float model's to {percent(judged.agreement)} (mean IoU"
-    wanted = "" if judged.levels["agreement"] == KEEPS else f"; {percent(AGREEMENT.keeps)} keeps them"
+    wanted = "" if judged.levels["agreement"] == KEEPS else f"; they are kept from {percent(AGREEMENT.keeps)} on"
     sentence = f"{agreement}, {_images(judged.images)}){wanted}"
     if judged.points_lost is None:
         return f"{sentence}."
     lost = f"{abs(judged.points_lost):.1f}"
     if lost == "0.0":
-        return f"{sentence}; against the labels nothing is lost."
+        return f"{sentence}; against the labels mIoU is the same within 0.1 points."
     return f"{sentence}; against the labels {lost} points of mIoU are {'lost' if judged.points_lost > 0 else 'gained'}."
 
 
