@@ -25,6 +25,8 @@ SIZE = 32
 CLASSES = 3
 
 
+os.environ["QUANTSEG_PROGRESS"] = "off"  # on a busy machine every command takes long enough to tell how far it is
+
 settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("default")
 

@@ -20,6 +20,8 @@ SILENCE = 10.0
 """Most seconds between two lines where standard error is no terminal."""
 PERIOD = 0.25
 """Seconds between two looks at the display."""
+VARIABLE = "QUANTSEG_PROGRESS"
+"""The environment variable that, set to off, has nothing shown."""
 CLEAR = "\r\x1b[K"
 _SHORTEST, _LONGEST = 6, 20
 """Characters of the bar."""
@@ -62,7 +64,7 @@ class Screen:
         """Draws the bar anew, or writes a line where the last one is long enough ago."""
         now = self._clock()
         with self._lock:
-            if self._ended.is_set() or ending.begun():
+            if self._ended.is_set() or ending.begun() or os.environ.get(VARIABLE) == "off":
                 return
             if self._on_terminal():
                 if now - self._last >= 2 * PERIOD:

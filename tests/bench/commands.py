@@ -5,6 +5,7 @@
 Needs the models and images in ../shared, which are not part of this project.
 """
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -93,8 +94,14 @@ def main() -> None:
 def _section(command: str) -> str:
     """What the command prints, and the figure that it draws; files of an earlier version are overwritten."""
     words = shlex.split(command)
+    quiet = {**os.environ, "QUANTSEG_PROGRESS": "off"}
     done = subprocess.run(
-        [sys.executable, "-m", "quantseg", *words, "--force"], cwd=ROOT, text=True, capture_output=True, check=False
+        [sys.executable, "-m", "quantseg", *words, "--force"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=quiet,
     )
     if done.returncode:
         sys.exit(done.stderr)

@@ -9,8 +9,14 @@ import time
 import pytest
 
 from quantseg.cli import ending
-from quantseg.cli.screen import CLEAR, SILENCE, Screen
+from quantseg.cli.screen import CLEAR, SILENCE, VARIABLE, Screen
 from tests.support.command_line import ROOT
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests show no progress."""
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 class Terminal(io.StringIO):
@@ -131,6 +137,14 @@ def test_a_stream_that_nobody_reads_is_left_alone() -> None:
 def test_nothing_is_drawn_once_a_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "begun", lambda: True)
     stream, clock = io.StringIO(), Clock()
+    beaten(Screen(stream, clock), clock, 30)
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_nothing_is_shown_where_it_is_off(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "off")
+    clock = Clock()
     beaten(Screen(stream, clock), clock, 30)
     assert stream.getvalue() == ""
 

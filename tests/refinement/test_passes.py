@@ -50,6 +50,10 @@ def test_no_part_of_a_search_grows_with_a_reduction() -> None:
         assert all(getattr(narrower, f.name) <= getattr(wider, f.name) for f in fields(Breadth))
 
 
+def test_rounded_weights_are_always_compared_on_images_that_they_were_not_rounded_on() -> None:
+    assert all(breadth.judged > breadth.rounded_on for breadth in narrowing(FULL))
+
+
 @given(any_passes, st.floats(0.01, 1000), st.floats(1, 100))
 def test_the_widest_search_within_the_budget_is_taken(one: Passes, budget: float, more: float) -> None:
     taken, narrower = within(one, FULL, budget), list(narrowing(FULL))

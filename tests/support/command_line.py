@@ -25,4 +25,5 @@ def shell(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     """`quantseg WORDS` in a process of its own."""
     command = [sys.executable, "-m", "quantseg", *words]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
+    environment["QUANTSEG_PROGRESS"] = "off"
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)

@@ -66,6 +66,7 @@ def ended(
     """
     temporary.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary), "NO_COLOR": "1"}
+    environment["QUANTSEG_PROGRESS"] = "off"
     command = [sys.executable, *python, *map(str, words)]
     began = time.monotonic()
     process = subprocess.Popen(

@@ -1,7 +1,8 @@
 """How widely an effort level searches, and what a balanced one leaves out where it would be too much work.
 
 The reductions are ordered by the harm that they do, the least first: fewer images in the searches (evenly spread), then
-fewer candidates (those with the least risk go first), then fewer patches to round weights on, then whole steps.
+fewer candidates (those with the least risk go first), then whole steps. Some images are always left to compare rounded
+weights on that these were not rounded on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ BREADTHS: Mapping[str, Breadth] = {
 REDUCTIONS: tuple[Mapping[str, float], ...] = (
     {"judged": 16},
     {"looked_at": 2},
-    {"judged": 12},
+    {"judged": 12, "rounded_on": 8},
     {"looked_at": 1},
     {"groups": 12},
     {"proposals": 4},
