@@ -54,7 +54,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Fit:
+class InputFit:
     """How far the early layers are from what they were trained on.
 
     distance: 0 is equal, below 1 is usual for right preprocessing; geometric mean over the layers of shift + spread;
@@ -83,7 +83,7 @@ class EarlyLayers:
         first = () if self.first is None or self.bias is None or self.norms else (self.first,)
         return tuple(dict.fromkeys([*(norm.tensor for norm in self.norms), *first]))
 
-    def fit(self, seen: Mapping[str, Moments]) -> Fit:
+    def fit(self, seen: Mapping[str, Moments]) -> InputFit:
         """The fit of what was observed. seen: tensor → its moments."""
         norms = [norm for norm in self.norms if norm.tensor in seen]
         distances = [_distance(norm, seen[norm.tensor]) for norm in norms]
@@ -94,7 +94,7 @@ class EarlyLayers:
         elif self.first in seen and self.first is not None and self.bias is not None and np.any(self.bias):
             deviation = np.sqrt(seen[self.first].variance)
             balance = float(np.median(deviation / np.maximum(np.abs(self.bias), _TINY)))
-        return Fit(distance, shift, spread, balance)
+        return InputFit(distance, shift, spread, balance)
 
 
 def early_layers(model: ir.Model) -> EarlyLayers:
