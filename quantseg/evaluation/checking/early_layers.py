@@ -23,6 +23,8 @@ MOST_NORMS = 8
 """Layers that are looked at: the deeper ones cost more and tell the same."""
 F64 = NDArray[np.float64]
 _TINY = 1e-12
+_MOST = 1e30
+"""What is no number, and infinite, counts as so much."""
 _SIDE = 128
 """Larger maps are looked at in every second place, or third …: their moments stay the same."""
 
@@ -50,6 +52,7 @@ class Moments:
         places = (slice(None), slice(None), *steps)
         values = values[places]
         rows = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
+        rows = np.clip(np.nan_to_num(rows, nan=_MOST), -_MOST, _MOST)
         return Moments(rows.mean(axis=1), rows.var(axis=1))
 
 
