@@ -31,6 +31,6 @@ def check(
     """
     how = options or Options()
     data, masks, calib = (None if place is None else Path(place) for place in (data, masks, calib))
-    places = checks.Places(data, masks, calib, how.follow_links)
+    places = checks.CheckedPlaces(data, masks, calib, how.follow_links)
     with as_file(model) as path:
         return checks.check(path, RecipeSource.of(recipe, how.inputs), places, how.context())

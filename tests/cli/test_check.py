@@ -133,3 +133,9 @@ def test_every_finding_is_explained() -> None:
     page = (ROOT / "docs/commands/check.md").read_text(encoding="utf-8")
     assert len(named) > 8
     assert [name for name in named if f"| `{name}` |" not in page] == []
+
+
+def test_how_the_data_are_read_is_said_once(quantseg: Command, place: Path, tmp_path: Path) -> None:
+    told = quantseg("calibrate", place / "model.onnx", "--data", place / "data", *RIGHT, "-o", tmp_path / "c.json")
+    assert told.code == 0
+    assert told.err.count("the splits train, val together") == 1

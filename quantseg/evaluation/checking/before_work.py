@@ -4,6 +4,7 @@ Models with BatchNormalizations tell by the statistics of training. Of others on
 seen: one class alone, or numbers beyond LARGEST.
 """
 
+import math
 from pathlib import Path
 
 from quantseg import graph
@@ -15,7 +16,7 @@ from quantseg.evaluation.checking import families, preprocessing, trials
 from quantseg.evaluation.checking.early_layers import EarlyLayers, early_layers
 from quantseg.evaluation.checking.outputs import findings_of_outputs
 from quantseg.evaluation.checking.preprocessing import Seen
-from quantseg.evaluation.checking.trials import Subject, Trial
+from quantseg.evaluation.checking.trials import CheckedModel, PreprocessingTrial
 from quantseg.evaluation.checking.values import WARNING, Finding
 from quantseg.quantization.float_model import FloatModel
 
@@ -36,13 +37,13 @@ def suspicions(model: FloatModel, data: Dataset, context: Context) -> list[Findi
         few = Subset(data, choose(tuple(range(len(data.names))), IMAGES))
         items = tuple(few.load(index) for index in range(len(few.names)))
         whole = graph.load(source)
-        subject = Subject(whole, model.recipe, model.input, graph.signature(whole)[1], items)
+        subject = CheckedModel(whole, model.recipe, model.input, graph.signature(whole)[1], items)
         return _seen(subject, early_layers(whole), context)
     except QuantSegError:  # the work itself says it, with all that belongs to it
         return []
 
 
-def _seen(subject: Subject, layers: EarlyLayers, context: Context) -> list[Finding]:
+def _seen(subject: CheckedModel, layers: EarlyLayers, context: Context) -> list[Finding]:
     given = subject.recipe.input
     tried = {families.AS_GIVEN: given}
     if subject.has_images and layers.norms:
@@ -52,11 +53,15 @@ def _seen(subject: Subject, layers: EarlyLayers, context: Context) -> list[Findi
     if found:  # what the outputs show comes of it
         return found
     (ran,) = trials.with_outputs(subject, fitted[:1], IMAGES, context)
+    if ran.outputs is None or not math.isfinite(ran.outputs.largest):
+        return []  # calibration refuses such a model
     found = [one for one in findings_of_outputs(subject, ran, context) if one.name in ("one-class", "activations")]
     return [one for one in found if one.severity == WARNING]
 
 
-def _of_input(subject: Subject, layers: EarlyLayers, fitted: list[Trial], context: Context) -> list[Finding]:
+def _of_input(
+    subject: CheckedModel, layers: EarlyLayers, fitted: list[PreprocessingTrial], context: Context
+) -> list[Finding]:
     """What the BatchNormalizations say against the input. fitted: as given and, of images, with red and blue exchanged.
 
     All families are tried only where the given preprocessing is far off.

@@ -17,14 +17,14 @@ from quantseg.data.sources import array_shape
 from quantseg.evaluation.checking import holding
 from quantseg.evaluation.checking.declared import array_layout, open_size, put_right, stride_of
 from quantseg.evaluation.checking.holding import Held
-from quantseg.evaluation.checking.trials import Subject
+from quantseg.evaluation.checking.trials import CheckedModel
 from quantseg.evaluation.checking.trying import IMAGES, class_count, tried
 from quantseg.evaluation.checking.values import WARNING, Check, Finding, Guess
 from quantseg.quantization.float_model import RecipeSource, declared_recipe, inputs_of
 
 
 @dataclass(frozen=True)
-class Places:
+class CheckedPlaces:
     """Where the images and masks are. data: of the model's kind; None: only the model is looked at.
 
     masks: a folder of masks in place of those beside the images. calib: images to calibrate on, which those of `data`
@@ -37,7 +37,7 @@ class Places:
     follow_links: bool = False
 
 
-def check(path: Path, source: RecipeSource, places: Places, context: Context) -> Check:
+def check(path: Path, source: RecipeSource, places: CheckedPlaces, context: Context) -> Check:
     """Checks a model and its data. Raises ModelError, RecipeError, DataError where nothing can be looked at."""
     model = graph.load(path)
     inputs, outputs = graph.signature(model)
@@ -61,7 +61,7 @@ def check(path: Path, source: RecipeSource, places: Places, context: Context) ->
         items = _items(held, recipe, given, places)
         if items:
             told = f"{path.name} {spec.name} {model.producer_name}"
-            subject = Subject(model, recipe, spec, outputs, items, told, _is_declared(source, model))
+            subject = CheckedModel(model, recipe, spec, outputs, items, told, _is_declared(source, model))
             found, guess, count = tried(subject, held, context)
             findings += found
     return Check(
@@ -80,7 +80,7 @@ def check(path: Path, source: RecipeSource, places: Places, context: Context) ->
     )
 
 
-def _items(held: Held, recipe: Recipe, inputs: ModelInputs, places: Places) -> tuple[Any, ...]:
+def _items(held: Held, recipe: Recipe, inputs: ModelInputs, places: CheckedPlaces) -> tuple[Any, ...]:
     """Some items of the data, without masks."""
     if held.images is not None:
         bare = held.images.take(choose(tuple(range(len(held.images))), IMAGES))

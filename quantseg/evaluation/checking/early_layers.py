@@ -23,6 +23,8 @@ MOST_NORMS = 8
 """Layers that are looked at: the deeper ones cost more and tell the same."""
 F64 = NDArray[np.float64]
 _TINY = 1e-12
+_MOST = 1e30
+"""What is no number, and infinite, counts as so much."""
 _SIDE = 128
 """Larger maps are looked at in every second place, or third …: their moments stay the same."""
 
@@ -50,11 +52,12 @@ class Moments:
         places = (slice(None), slice(None), *steps)
         values = values[places]
         rows = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
+        rows = np.clip(np.nan_to_num(rows, nan=_MOST), -_MOST, _MOST)
         return Moments(rows.mean(axis=1), rows.var(axis=1))
 
 
 @dataclass(frozen=True)
-class Fit:
+class InputFit:
     """How far the early layers are from what they were trained on.
 
     distance: 0 is equal, below 1 is usual for right preprocessing; geometric mean over the layers of shift + spread;
@@ -83,7 +86,7 @@ class EarlyLayers:
         first = () if self.first is None or self.bias is None or self.norms else (self.first,)
         return tuple(dict.fromkeys([*(norm.tensor for norm in self.norms), *first]))
 
-    def fit(self, seen: Mapping[str, Moments]) -> Fit:
+    def fit(self, seen: Mapping[str, Moments]) -> InputFit:
         """The fit of what was observed. seen: tensor → its moments."""
         norms = [norm for norm in self.norms if norm.tensor in seen]
         distances = [_distance(norm, seen[norm.tensor]) for norm in norms]
@@ -94,7 +97,7 @@ class EarlyLayers:
         elif self.first in seen and self.first is not None and self.bias is not None and np.any(self.bias):
             deviation = np.sqrt(seen[self.first].variance)
             balance = float(np.median(deviation / np.maximum(np.abs(self.bias), _TINY)))
-        return Fit(distance, shift, spread, balance)
+        return InputFit(distance, shift, spread, balance)
 
 
 def early_layers(model: ir.Model) -> EarlyLayers:

@@ -9,7 +9,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
-class Family:
+class PreprocessingFamily:
     """x = (pixel · scale − mean) / std, of channels in this order.
 
     signs: lower-case texts in the model's producer, its input's name or its file's name that hint at the family.
@@ -27,19 +27,27 @@ class Family:
         return replace(recipe, channels=self.channels, scale=self.scale, mean=self.mean, std=self.std)
 
 
-FAMILIES: Sequence[Family] = (
-    Family("torchvision, segmentation_models.pytorch: ImageNet mean and std", "RGB", 1 / 255, *IMAGENET, ("pytorch",)),
-    Family("Ultralytics, MediaPipe, kornia: 0…1", "RGB", 1 / 255, signs=("ultralytics", "yolo", "mediapipe", "selfie")),
-    Family("Keras, TensorFlow, PaddleSeg: −1…1", "RGB", 1 / 127.5, (1.0,), signs=("tf2onnx", "keras", "sub_7", "voc")),
-    Family("Open Model Zoo (OpenVINO): 0…255", "BGR", 1.0, signs=("openvino", "adas", "_0001", "-0001")),
-    Family("PaddleOCR: ImageNet mean and std on BGR", "BGR", 1 / 255, *IMAGENET, ("paddle", "ppocr")),
-    Family("Keras with its scaling inside: 0…255", "RGB", 1.0),
-    Family("Caffe: 0…255 minus the mean", "BGR", 1.0, (104.0, 117.0, 123.0), signs=("caffe",)),
-    Family("OpenCV images: 0…1", "BGR", 1 / 255),
-    Family("OpenCV images: ImageNet mean and std, reversed", "BGR", 1 / 255, IMAGENET[0][::-1], IMAGENET[1][::-1]),
-    Family("OpenCV images: −1…1", "BGR", 1 / 127.5, (1.0,)),
-    Family("VGG: 0…255 minus the mean", "RGB", 1.0, (123.68, 116.779, 103.939)),
-    Family(
+FAMILIES: Sequence[PreprocessingFamily] = (
+    PreprocessingFamily(
+        "torchvision, segmentation_models.pytorch: ImageNet mean and std", "RGB", 1 / 255, *IMAGENET, ("pytorch",)
+    ),
+    PreprocessingFamily(
+        "Ultralytics, MediaPipe, kornia: 0…1", "RGB", 1 / 255, signs=("ultralytics", "yolo", "mediapipe", "selfie")
+    ),
+    PreprocessingFamily(
+        "Keras, TensorFlow, PaddleSeg: −1…1", "RGB", 1 / 127.5, (1.0,), signs=("tf2onnx", "keras", "sub_7", "voc")
+    ),
+    PreprocessingFamily("Open Model Zoo (OpenVINO): 0…255", "BGR", 1.0, signs=("openvino", "adas", "_0001", "-0001")),
+    PreprocessingFamily("PaddleOCR: ImageNet mean and std on BGR", "BGR", 1 / 255, *IMAGENET, ("paddle", "ppocr")),
+    PreprocessingFamily("Keras with its scaling inside: 0…255", "RGB", 1.0),
+    PreprocessingFamily("Caffe: 0…255 minus the mean", "BGR", 1.0, (104.0, 117.0, 123.0), signs=("caffe",)),
+    PreprocessingFamily("OpenCV images: 0…1", "BGR", 1 / 255),
+    PreprocessingFamily(
+        "OpenCV images: ImageNet mean and std, reversed", "BGR", 1 / 255, IMAGENET[0][::-1], IMAGENET[1][::-1]
+    ),
+    PreprocessingFamily("OpenCV images: −1…1", "BGR", 1 / 127.5, (1.0,)),
+    PreprocessingFamily("VGG: 0…255 minus the mean", "RGB", 1.0, (123.68, 116.779, 103.939)),
+    PreprocessingFamily(
         "SINet, ESPNet: standardised, then divided by 255",
         "BGR",
         1.0,
@@ -50,15 +58,15 @@ FAMILIES: Sequence[Family] = (
 )
 """The more frequent ones come first."""
 
-GREY: Sequence[Family] = (
-    Family("grey: 0…1", "GRAY", 1 / 255),
-    Family("grey: −1…1", "GRAY", 1 / 127.5, (1.0,)),
-    Family("grey: 0…255", "GRAY", 1.0),
-    Family("grey: mean and std of ImageNet", "GRAY", 1 / 255, (0.449,), (0.226,)),
+GREY: Sequence[PreprocessingFamily] = (
+    PreprocessingFamily("grey: 0…1", "GRAY", 1 / 255),
+    PreprocessingFamily("grey: −1…1", "GRAY", 1 / 127.5, (1.0,)),
+    PreprocessingFamily("grey: 0…255", "GRAY", 1.0),
+    PreprocessingFamily("grey: mean and std of ImageNet", "GRAY", 1 / 255, (0.449,), (0.226,)),
 )
 
 
-def families_for(recipe: InputRecipe) -> Sequence[Family]:
+def families_for(recipe: InputRecipe) -> Sequence[PreprocessingFamily]:
     """The families whose number of channels the recipe has; none for arrays and volumes."""
     if recipe.channels is None or recipe.size is None:
         return ()

@@ -11,10 +11,9 @@ from quantseg.data.address import parse_address
 from quantseg.data.folder import Listing, choose, pair_by_stem
 from quantseg.data.layouts.recognition import locate
 from quantseg.data.place import Place
-from quantseg.data.samples import FileSample, renamed
+from quantseg.data.samples import FileSample, digest_of_file, renamed
 from quantseg.errors import DataError
 from quantseg.evaluation.checking.values import ERROR, WARNING, DataFacts, Finding
-from quantseg.files import sha256_of_file
 
 MASKS_OF_ANOTHER_SET = "masks-of-another-set"
 MASKS_READ = 16
@@ -81,7 +80,7 @@ def shared_images(one: Samples, other: Samples) -> int:
     """How many images of `one` are, byte for byte, also in `other`. Raises DataError."""
     sizes = [_by_size(samples) for samples in (one, other)]
     both = sizes[0].keys() & sizes[1].keys()
-    digests = [[sha256_of_file(path) for size in both for path in found[size]] for found in sizes]
+    digests = [[digest_of_file(path) for size in both for path in found[size]] for found in sizes]
     return sum(digest in set(digests[1]) for digest in digests[0])
 
 

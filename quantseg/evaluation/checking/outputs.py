@@ -7,7 +7,7 @@ from quantseg.data.values import SPATIAL_AXES
 from quantseg.errors import ModelError
 from quantseg.evaluation.checking import trials
 from quantseg.evaluation.checking.declared import stride_of
-from quantseg.evaluation.checking.trials import Outputs, Subject, Trial
+from quantseg.evaluation.checking.trials import CheckedModel, Outputs, PreprocessingTrial
 from quantseg.evaluation.checking.values import NOTE, WARNING, Finding
 
 LARGEST = 1e6
@@ -18,7 +18,7 @@ MANY = 3
 Size = tuple[int, int]
 
 
-def findings_of_outputs(subject: Subject, trial: Trial, context: Context) -> list[Finding]:
+def findings_of_outputs(subject: CheckedModel, trial: PreprocessingTrial, context: Context) -> list[Finding]:
     """The findings on what the whole model gives with the recipe's preprocessing."""
     outputs = trial.outputs
     if outputs is None:
@@ -26,7 +26,7 @@ def findings_of_outputs(subject: Subject, trial: Trial, context: Context) -> lis
     return [*_of_numbers(outputs), *_of_classes(subject, outputs), *_of_size(subject, outputs, context)]
 
 
-def runs_at(subject: Subject, context: Context) -> Size | None:
+def runs_at(subject: CheckedModel, context: Context) -> Size | None:
     """A size near the recipe's that the model divides and runs at; None where there is none."""
     found = _divided(subject)
     return None if found is None or _outputs_at(subject, found, context) is None else found
@@ -40,7 +40,7 @@ def _of_numbers(outputs: Outputs) -> list[Finding]:
     return [Finding("activations", WARNING, fact, remedy, {"largest": outputs.largest})]
 
 
-def _of_classes(subject: Subject, outputs: Outputs) -> list[Finding]:
+def _of_classes(subject: CheckedModel, outputs: Outputs) -> list[Finding]:
     shares = outputs.shares
     if len(shares) != 1 or len(outputs.masks) < 2:
         return []
@@ -52,7 +52,7 @@ def _of_classes(subject: Subject, outputs: Outputs) -> list[Finding]:
     return [Finding("one-class", severity, fact, remedy, {"class": only, "images": len(outputs.masks)})]
 
 
-def _of_size(subject: Subject, outputs: Outputs, context: Context) -> list[Finding]:
+def _of_size(subject: CheckedModel, outputs: Outputs, context: Context) -> list[Finding]:
     """A finding where the output is not the input, or a part of it, but is at a size that the model divides."""
     size, better = subject.recipe.input.size, _divided(subject)
     seen = _spatial(subject, outputs.shapes[0])
@@ -66,7 +66,7 @@ def _of_size(subject: Subject, outputs: Outputs, context: Context) -> list[Findi
     return [Finding("size", WARNING, fact, f"give size={shown}", {"given": size, "output": seen, "better": better})]
 
 
-def _divided(subject: Subject) -> Size | None:
+def _divided(subject: CheckedModel) -> Size | None:
     """The nearest size that the model's strides divide, where its input is open and the recipe's size is another."""
     size, stride = subject.recipe.input.size, stride_of(subject.model)
     if size is None or None not in subject.input.shape[1:] or not subject.has_images:
@@ -75,20 +75,20 @@ def _divided(subject: Subject) -> Size | None:
     return None if found == size else found
 
 
-def _outputs_at(subject: Subject, size: Size, context: Context) -> Size | None:
+def _outputs_at(subject: CheckedModel, size: Size, context: Context) -> Size | None:
     """Height and width of the output at another size; None where the model does not run."""
     resized = replace(subject.recipe.input, size=size)
     item = subject.items[0]
     assert item.image is not None
     one = replace(subject, items=(replace(item, image=trials.resized(item.image, resized)),))
     try:
-        (trial,) = trials.with_outputs(one, [Trial("resized", resized, trials.NO_FIT)], 1, context)
+        (trial,) = trials.with_outputs(one, [PreprocessingTrial("resized", resized, trials.NO_FIT)], 1, context)
     except ModelError:
         return None
     return None if trial.outputs is None else _spatial(subject, trial.outputs.shapes[0])
 
 
-def _spatial(subject: Subject, shape: tuple[int, ...]) -> Size | None:
+def _spatial(subject: CheckedModel, shape: tuple[int, ...]) -> Size | None:
     axes = SPATIAL_AXES.get(str(subject.recipe.output.layout))
     return None if axes is None or len(shape) <= max(axes) else (shape[axes[0]], shape[axes[1]])
 

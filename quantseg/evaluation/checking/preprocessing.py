@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from quantseg.data.recipe import InputRecipe, Recipe
 from quantseg.evaluation.checking import families
-from quantseg.evaluation.checking.trials import Trial
+from quantseg.evaluation.checking.trials import PreprocessingTrial
 from quantseg.evaluation.checking.values import WARNING, Finding, Guess, formula
 
 FITS = 1.0
@@ -34,7 +34,7 @@ _SCALES = 16.0
 class Seen:
     """A trial and, where masks belong to the images, its share of right pixels."""
 
-    trial: Trial
+    trial: PreprocessingTrial
     accuracy: float | None = None
 
     @property
@@ -54,7 +54,7 @@ class Seen:
         return balance is None or BALANCED[0] <= balance <= BALANCED[1]
 
 
-def shortlist(trials: Sequence[Trial], told: str) -> list[Trial]:
+def shortlist(trials: Sequence[PreprocessingTrial], told: str) -> list[PreprocessingTrial]:
     """As given, red and blue exchanged, and the families that fit best: one, or where only outputs tell, two.
 
     told: texts with signs of the family.

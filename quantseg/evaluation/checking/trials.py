@@ -16,7 +16,7 @@ from quantseg.data import Item
 from quantseg.data.heads import head_of
 from quantseg.data.preprocess import resize, to_tensor
 from quantseg.data.recipe import InputRecipe, Recipe
-from quantseg.evaluation.checking.early_layers import EarlyLayers, Fit, exposing, observed
+from quantseg.evaluation.checking.early_layers import EarlyLayers, InputFit, exposing, observed
 from quantseg.graph import TensorSpec
 from quantseg.runtimes import Session
 
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class CheckedModel:
     """A model and a few images to try it on. items: as the recipe makes them; recipe: completed, also the declared one.
 
     input: takes the image. outputs: all of the model. told: texts with signs of its family. declared: whether the
@@ -84,16 +84,16 @@ class Outputs:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class PreprocessingTrial:
     """What was seen with one preprocessing. outputs: None where the whole model was not run."""
 
     name: str
     recipe: InputRecipe
-    fit: Fit
+    fit: InputFit
     outputs: Outputs | None = field(default=None)
 
 
-NO_FIT = Fit(None, None, None, None)
+NO_FIT = InputFit(None, None, None, None)
 
 
 def resized(image: NDArray[np.uint8], recipe: InputRecipe) -> NDArray[np.uint8]:
@@ -103,23 +103,25 @@ def resized(image: NDArray[np.uint8], recipe: InputRecipe) -> NDArray[np.uint8]:
 
 
 def fits(
-    subject: Subject, layers: EarlyLayers, recipes: Mapping[str, InputRecipe], count: int, context: Context
-) -> list[Trial]:
+    subject: CheckedModel, layers: EarlyLayers, recipes: Mapping[str, InputRecipe], count: int, context: Context
+) -> list[PreprocessingTrial]:
     """The early layers' fit to each preprocessing, by name, on `count` images. Only the model's beginning is run."""
     names = layers.tensors
     if not names:
-        return [Trial(name, recipe, layers.fit({})) for name, recipe in recipes.items()]
+        return [PreprocessingTrial(name, recipe, layers.fit({})) for name, recipe in recipes.items()]
     with (
         graph.as_session_source(exposing(subject.model, layers)) as source,
         closing(context.runtime.open(source, threads=context.threads, spinning=False)) as session,
     ):
         return [
-            Trial(name, recipe, layers.fit(observed(session, names, subject.feeds(recipe, count))))
+            PreprocessingTrial(name, recipe, layers.fit(observed(session, names, subject.feeds(recipe, count))))
             for name, recipe in recipes.items()
         ]
 
 
-def with_outputs(subject: Subject, trials: Sequence[Trial], count: int, context: Context) -> list[Trial]:
+def with_outputs(
+    subject: CheckedModel, trials: Sequence[PreprocessingTrial], count: int, context: Context
+) -> list[PreprocessingTrial]:
     """The trials with what the whole model gives for `count` images. Raises ModelError where it does not run."""
     with (
         graph.as_session_source(subject.model) as source,
@@ -128,7 +130,7 @@ def with_outputs(subject: Subject, trials: Sequence[Trial], count: int, context:
         return [replace(trial, outputs=_outputs(session, subject, trial.recipe, count)) for trial in trials]
 
 
-def _outputs(session: Session, subject: Subject, recipe: InputRecipe, count: int) -> Outputs:
+def _outputs(session: Session, subject: CheckedModel, recipe: InputRecipe, count: int) -> Outputs:
     head, output = head_of(subject.recipe.output), subject.recipe.output
     names = head.outputs(output, subject.outputs)
     masks, shapes, sureness, largest = [], [], [], 0.0
@@ -137,8 +139,9 @@ def _outputs(session: Session, subject: Subject, recipe: InputRecipe, count: int
         masks.append(head.masks(arrays, output)[0])
         shapes.append(arrays[0].shape)
         real = [array for array in arrays if array.dtype.kind == "f"]
-        largest = max([largest, *(float(np.abs(np.nan_to_num(array, nan=np.inf)).max(initial=0)) for array in real)])
-        if head.gives_numbers:
+        sizes = [float(np.where(np.isfinite(array), np.abs(array), np.inf).max(initial=0)) for array in real]
+        largest = max(largest, *sizes, 0.0)
+        if head.gives_numbers and all(np.isfinite(array).all() for array in arrays):
             sureness.append(_sureness(arrays, subject.recipe))
     return Outputs(tuple(masks), tuple(shapes), float(np.mean(sureness)) if sureness else 0.0, largest)
 
@@ -146,5 +149,5 @@ def _outputs(session: Session, subject: Subject, recipe: InputRecipe, count: int
 def _sureness(arrays: Sequence[Array], recipe: Recipe) -> float:
     """Mean of tanh(margin / 2) over the pixels: of logits of two classes, p(best) − p(other)."""
     head = head_of(recipe.output)
-    lead = np.abs(np.nan_to_num(head.margins(arrays, recipe.output).lead))
+    lead = np.abs(head.margins(arrays, recipe.output).lead)
     return float(np.mean(np.tanh(lead / 2)))

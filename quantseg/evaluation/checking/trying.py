@@ -16,14 +16,14 @@ from quantseg.evaluation.checking.holding import MASKS_OF_ANOTHER_SET, Held
 from quantseg.evaluation.checking.labels import Likeness, likeness
 from quantseg.evaluation.checking.outputs import findings_of_outputs, runs_at
 from quantseg.evaluation.checking.preprocessing import Seen
-from quantseg.evaluation.checking.trials import Subject, Trial
+from quantseg.evaluation.checking.trials import CheckedModel, PreprocessingTrial
 from quantseg.evaluation.checking.values import ERROR, NOTE, WARNING, Finding, Guess, formula
 
 IMAGES = 4
 """Images that the likeliest preprocessings are tried on; all are tried on one."""
 
 
-def tried(subject: Subject, held: Held, context: Context) -> tuple[list[Finding], Guess | None, int | None]:
+def tried(subject: CheckedModel, held: Held, context: Context) -> tuple[list[Finding], Guess | None, int | None]:
     """Runs the model with one preprocessing after another: findings, the best one, and the number of classes."""
     recipe = subject.recipe
     tried = families.candidates(recipe.input) if subject.has_images else {families.AS_GIVEN: recipe.input}
@@ -61,7 +61,7 @@ def tried(subject: Subject, held: Held, context: Context) -> tuple[list[Finding]
     return findings, guess, _counted(ran[0], recipe)
 
 
-def _undeclared(best: Trial) -> Finding:
+def _undeclared(best: PreprocessingTrial) -> Finding:
     fact = "no preprocessing is declared, and 0…1 is not what fits best"
     return Finding("undeclared", NOTE, fact, f"{formula(best.recipe)} does, though not for sure")
 
@@ -84,7 +84,7 @@ def _of_masks(like: Likeness | None) -> list[Finding]:
     return [Finding(MASKS_OF_ANOTHER_SET, WARNING, fact, remedy, figures)]
 
 
-def _of_failure(subject: Subject, error: ModelError, context: Context) -> Finding:
+def _of_failure(subject: CheckedModel, error: ModelError, context: Context) -> Finding:
     """The finding where the model does not run on an image: of the size, if it runs at one that it divides."""
     other = runs_at(subject, context)
     if other is None:
@@ -95,7 +95,7 @@ def _of_failure(subject: Subject, error: ModelError, context: Context) -> Findin
     return Finding("size", ERROR, fact, f"give size={better}", {"given": subject.recipe.input.size, "better": other})
 
 
-def _truths(held: Held, subject: Subject) -> list[NDArray[Any]] | None:
+def _truths(held: Held, subject: CheckedModel) -> list[NDArray[Any]] | None:
     """Masks of the items, as class ids; None where there are none, or the head's masks overlap."""
     samples, output = held.samples, subject.recipe.output
     if samples is None or not held.facts.masks or head_of(output).overlapping:
@@ -107,7 +107,7 @@ def _truths(held: Held, subject: Subject) -> list[NDArray[Any]] | None:
     return truths if all(one.ndim == 2 for one in truths) else None
 
 
-def _likeness(trial: Trial, truths: Sequence[NDArray[Any]], recipe: Recipe) -> Likeness | None:
+def _likeness(trial: PreprocessingTrial, truths: Sequence[NDArray[Any]], recipe: Recipe) -> Likeness | None:
     if trial.outputs is None or len(trial.outputs.masks) != len(truths):
         return None
     return likeness(trial.outputs.masks, truths, max(len(recipe.output.classes), 1), recipe.output.ignore_index)
@@ -118,7 +118,7 @@ def class_count(recipe: Recipe) -> int | None:
     return len(recipe.output.classes) or None
 
 
-def _counted(trial: Trial, recipe: Recipe) -> int | None:
+def _counted(trial: PreprocessingTrial, recipe: Recipe) -> int | None:
     """The number of classes by the recipe, else by the largest id that was seen."""
     known = class_count(recipe)
     if known is not None or trial.outputs is None:

@@ -76,3 +76,13 @@ def test_no_images_and_images_that_cannot_be_read_give_no_warning(model: Path, t
     assert suspected(model, []) == []
     (tmp_path / "0.png").write_bytes(b"no image")
     assert suspected(model, tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_what_calibration_refuses_is_left_to_it(value: float, tmp_path: Path, scenes: Path) -> None:
+    proto = models.unet(base=4, depth=2, classes=3, size=32)
+    for one in proto.graph.initializer:
+        if one.name.startswith("b"):
+            one.CopyFrom(numpy_helper.from_array(np.full(one.dims, value, np.float32), one.name))
+    onnx.save(proto, tmp_path / "net.onnx")
+    assert suspected(tmp_path / "net.onnx", scenes) == []

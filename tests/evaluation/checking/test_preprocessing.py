@@ -9,10 +9,10 @@ import pytest
 
 import quantseg as qs
 from quantseg.data.recipe import InputRecipe
-from quantseg.evaluation.checking.early_layers import Fit
-from quantseg.evaluation.checking.families import FAMILIES, IMAGENET, Family, candidates, family_of, same
+from quantseg.evaluation.checking.early_layers import InputFit
+from quantseg.evaluation.checking.families import FAMILIES, IMAGENET, PreprocessingFamily, candidates, family_of, same
 from quantseg.evaluation.checking.preprocessing import Seen, evidence_of_order, finding
-from quantseg.evaluation.checking.trials import Outputs, Trial
+from quantseg.evaluation.checking.trials import Outputs, PreprocessingTrial
 from quantseg.quantization.float_model import RecipeSource
 from tests.support import trained
 
@@ -24,7 +24,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained.write_scenes(tmp_path_factory.mktemp("scenes"))
 
 
-def checked(family: Family, scenes: Path, folder: Path, **changed: object) -> "qs.Check":
+def checked(family: PreprocessingFamily, scenes: Path, folder: Path, **changed: object) -> "qs.Check":
     """The check of a model trained with the family, given its own recipe with some flags changed."""
     inputs = trained.prepared(family.channels, family.scale, family.mean, family.std)
     onnx.save(trained.trained_on(inputs), folder / "model.onnx")
@@ -32,7 +32,7 @@ def checked(family: Family, scenes: Path, folder: Path, **changed: object) -> "q
     return qs.check(folder / "model.onnx", scenes, recipe=RecipeSource(flags=flags))
 
 
-def family(start: str) -> Family:
+def family(start: str) -> PreprocessingFamily:
     return next(one for one in FAMILIES if one.name.startswith(start))
 
 
@@ -83,7 +83,7 @@ def test_the_same_numbers_written_otherwise_are_the_same() -> None:
 
 def seen(recipe: InputRecipe, distance: float | None, sureness: float, accuracy: float | None = None) -> Seen:
     outputs = Outputs((np.eye(4, dtype=np.int64)[None],), ((1, 2, 4, 4),), sureness, 1.0)
-    return Seen(Trial("", recipe, Fit(distance, 0.1, 1.0, None), outputs), accuracy)
+    return Seen(PreprocessingTrial("", recipe, InputFit(distance, 0.1, 1.0, None), outputs), accuracy)
 
 
 RGB = InputRecipe((4, 4), "NCHW", "RGB", 1 / 255, *IMAGENET)
