@@ -114,7 +114,7 @@ def _options(name: str) -> str:
         if not one.hidden and one.name != "help":
             title = one.rich_help_panel or ("Arguments" if one.param_type_name == "argument" else "Options")
             panels.setdefault(title, []).append(f"| {_words(one)} | {_cell(_meaning(one))} |")
-    tables = (f"### {title}\n\n| | |\n|---|---|\n" + "\n".join(rows) for title, rows in panels.items())
+    tables = (f"### {title}\n\n| say | for |\n|---|---|\n" + "\n".join(rows) for title, rows in panels.items())
     return "\n\n".join([command.help or "", *tables])
 
 
