@@ -1,6 +1,7 @@
 """Every block of code on the pages runs, in a folder with the demo's model and images; what does not says why."""
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 import json
@@ -30,10 +31,8 @@ SLOW = ("quantize", "report", "compare", "search")
 
 FAST = ["--effort", "fast"]
 
-LAST = ("benchmark", "compare", "report", "search", "sensitivity")
-"""Commands whose files no later block needs: the same one on another page is not run again."""
-
-_printed: dict[tuple[str, ...], str] = {}
+_done: dict[tuple[str, ...], tuple[str, dict[str, bytes]]] = {}
+"""Commands, and digests of the files they name → what they printed and wrote; none is run twice."""
 
 ANSWERS = {"simulate": (0, 1), "search": (0, 3)}
 """Exit codes of commands that are an answer, not a failure."""
@@ -82,17 +81,28 @@ def _command(command: str, where: str, monkeypatch: pytest.MonkeyPatch, *, shown
     words = shlex.split(command, comments=True)
     assert words[0] == "quantseg", f"{where}: {command}: not run here; say <!-- not run: why --> above it"
     quick = [] if shown or words[1] not in SLOW or "--effort" in words else FAST
-    asked = (*words, *quick)
-    if asked not in _printed:
-        monkeypatch.setattr(sys, "argv", [*asked])
+    asked = [*words, *quick]
+    given = (hashlib.sha256(Path(word).read_bytes()).hexdigest() for word in asked if Path(word).is_file())
+    key = (*asked, *given)
+    if key not in _done:
+        before = _files()
+        monkeypatch.setattr(sys, "argv", asked)
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             code = run_command()
         assert code in ANSWERS.get(words[1], (0,)), f"{where}: {command}: exit code {code}\n{output.getvalue()}"
-        if words[1] not in LAST:
-            return output.getvalue()
-        _printed[asked] = output.getvalue()
-    return _printed[asked]
+        wrote = {file: content for file, content in _files().items() if before.get(file) != content}
+        _done[key] = output.getvalue(), wrote
+    printed, wrote = _done[key]
+    for file, content in wrote.items():
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_bytes(content)
+    return printed
+
+
+def _files() -> dict[str, bytes]:
+    """What lies in the page's folder."""
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
 def _python(code: str, where: str) -> None:
