@@ -34,6 +34,9 @@ FAST = ["--effort", "fast"]
 _done: dict[tuple[str, ...], tuple[str, dict[str, bytes]]] = {}
 """Commands, and digests of the files they name → what they printed and wrote; none is run twice."""
 
+TOGETHER = ("README.md", "docs/start.md", "docs/commands/quantize.md", "docs/commands/report.md")
+"""Pages with the same long commands: `--dist loadgroup` gives them to one process."""
+
 ANSWERS = {"simulate": (0, 1), "search": (0, 3)}
 """Exit codes of commands that are an answer, not a failure."""
 
@@ -45,8 +48,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+PAGES = [
+    pytest.param(
+        page, id=name(page), marks=pytest.mark.xdist_group("together" if name(page) in TOGETHER else name(page))
+    )
+    for page in pages()
+    if blocks(page.read_text(encoding="utf-8"))
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in pages() if blocks(page.read_text(encoding="utf-8"))], ids=name)
+@pytest.mark.parametrize("page", PAGES)
 def test_blocks_run(page: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "page"
     shutil.copytree(place, folder)
