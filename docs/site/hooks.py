@@ -69,7 +69,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 def _with_outputs(text: str, page: Path) -> str:
     """Console blocks with what each command printed when the blocks were last run, if they were."""
     folder = os.environ.get(OUTPUTS)
-    kept = Path(folder or "", f"{page.relative_to(ROOT).as_posix()}.json")
+    kept = Path(ROOT, folder or "", f"{page.relative_to(ROOT).as_posix()}.json")
     if folder is None or not kept.is_file():
         return text
     printed = json.loads(kept.read_text(encoding="utf-8"))

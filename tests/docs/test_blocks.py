@@ -18,7 +18,7 @@ import pytest
 from quantseg.cli.commands import run as run_command
 from quantseg.data.recipe.toml import recipe_from_toml
 from tests.docs import places
-from tests.docs.pages import Block, blocks, name, pages
+from tests.docs.pages import ROOT, Block, blocks, name, pages
 
 OUTPUTS = "QUANTSEG_DOCS_OUTPUTS"
 """Names a folder: what the commands of console blocks print is kept there, a file a page, for the site to show."""
@@ -69,7 +69,7 @@ def test_blocks_run(page: Path, place: Path, tmp_path: Path, monkeypatch: pytest
         if block.reason is None:
             printed |= _run(block, f"{name(page)}, line {block.line}", monkeypatch)
     if printed and OUTPUTS in os.environ:
-        kept = Path(os.environ[OUTPUTS]) / f"{name(page)}.json"
+        kept = ROOT / os.environ[OUTPUTS] / f"{name(page)}.json"
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(printed, ensure_ascii=False, indent=1), encoding="utf-8")
 
