@@ -1,9 +1,10 @@
-"""What the site needs beside the pages: files of the repository that pages link to, and the options of each command.
+"""What the site needs beside the pages: files that they link to, the options of commands, and what commands print.
 
 Pages are written for two readers: a folder on a code host, where ../reports/README.md is a file beside docs/, and the
 site, whose root is docs/. Here every link is taken to the file it means, and that file to its place on the site.
 """
 
+import json
 import os
 import re
 import sys
@@ -14,6 +15,13 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 LINK = re.compile(r"(\]\(|(?:src|href)=\")(?!\w+:|#)([^)\"#\s]+)")
 OPTIONS = "<!-- options -->"
+OUTPUTS = "QUANTSEG_DOCS_OUTPUTS"
+"""Names the folder in which tests/docs/test_blocks.py left what the commands of console blocks print."""
+
+CONSOLE = re.compile(r"^(```console\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE)
+WIDTH, LINES = 200, 48
+"""Of what a command prints, what a page shows."""
+
 HOME = "README.md"
 """The site's first page."""
 
@@ -54,8 +62,31 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         deeper = match[1].endswith('"') and page.file.name != "index"
         return f"{match[1]}{'../' if deeper else ''}{Path(link).as_posix()}"
 
-    text = LINK.sub(moved, markdown)
+    text = _with_outputs(LINK.sub(moved, markdown), source)
     return text.replace(OPTIONS, _options(source.stem)) if OPTIONS in text else text
+
+
+def _with_outputs(text: str, page: Path) -> str:
+    """Console blocks with what each command printed when the blocks were last run, if they were."""
+    folder = os.environ.get(OUTPUTS)
+    kept = Path(ROOT, folder or "", f"{page.relative_to(ROOT).as_posix()}.json")
+    if folder is None or not kept.is_file():
+        return text
+    printed = json.loads(kept.read_text(encoding="utf-8"))
+
+    def answered(found: re.Match[str]) -> str:
+        commands = re.findall(r"^\$ (.+)$", found[2], re.MULTILINE)
+        return found[1] + "\n".join(f"$ {one}\n{_shortened(printed.get(one, ''))}" for one in commands) + found[3]
+
+    return CONSOLE.sub(answered, text)
+
+
+def _shortened(output: str) -> str:
+    """At most LINES lines of at most WIDTH columns."""
+    lines = [line if len(line) <= WIDTH else f"{line[:WIDTH]}…" for line in output.rstrip().splitlines()]
+    if len(lines) > LINES:
+        lines = [*lines[: LINES - 1], f"… {len(lines) - LINES + 1} more lines"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _target(page: Path, link: str) -> Path:
@@ -83,7 +114,7 @@ def _options(name: str) -> str:
         if not one.hidden and one.name != "help":
             title = one.rich_help_panel or ("Arguments" if one.param_type_name == "argument" else "Options")
             panels.setdefault(title, []).append(f"| {_words(one)} | {_cell(_meaning(one))} |")
-    tables = (f"### {title}\n\n| | |\n|---|---|\n" + "\n".join(rows) for title, rows in panels.items())
+    tables = (f"### {title}\n\n| say | for |\n|---|---|\n" + "\n".join(rows) for title, rows in panels.items())
     return "\n\n".join([command.help or "", *tables])
 
 

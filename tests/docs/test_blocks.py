@@ -1,6 +1,7 @@
 """Every block of code on the pages runs, in a folder with the demo's model and images; what does not says why."""
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 import json
@@ -17,7 +18,7 @@ import pytest
 from quantseg.cli.commands import run as run_command
 from quantseg.data.recipe.toml import recipe_from_toml
 from tests.docs import places
-from tests.docs.pages import Block, blocks, name, pages
+from tests.docs.pages import ROOT, Block, blocks, name, pages
 
 OUTPUTS = "QUANTSEG_DOCS_OUTPUTS"
 """Names a folder: what the commands of console blocks print is kept there, a file a page, for the site to show."""
@@ -30,6 +31,12 @@ SLOW = ("quantize", "report", "compare", "search")
 
 FAST = ["--effort", "fast"]
 
+_done: dict[tuple[str, ...], tuple[str, dict[str, bytes]]] = {}
+"""Commands, and digests of the files they name → what they printed and wrote; none is run twice."""
+
+TOGETHER = ("README.md", "docs/start.md", "docs/commands/quantize.md", "docs/commands/report.md")
+"""Pages with the same long commands: `--dist loadgroup` gives them to one process."""
+
 ANSWERS = {"simulate": (0, 1), "search": (0, 3)}
 """Exit codes of commands that are an answer, not a failure."""
 
@@ -41,8 +48,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+PAGES = [
+    pytest.param(
+        page, id=name(page), marks=pytest.mark.xdist_group("together" if name(page) in TOGETHER else name(page))
+    )
+    for page in pages()
+    if blocks(page.read_text(encoding="utf-8"))
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in pages() if blocks(page.read_text(encoding="utf-8"))], ids=name)
+@pytest.mark.parametrize("page", PAGES)
 def test_blocks_run(page: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "page"
     shutil.copytree(place, folder)
@@ -53,7 +69,7 @@ def test_blocks_run(page: Path, place: Path, tmp_path: Path, monkeypatch: pytest
         if block.reason is None:
             printed |= _run(block, f"{name(page)}, line {block.line}", monkeypatch)
     if printed and OUTPUTS in os.environ:
-        kept = Path(os.environ[OUTPUTS]) / f"{name(page)}.json"
+        kept = ROOT / os.environ[OUTPUTS] / f"{name(page)}.json"
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(printed, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -77,12 +93,28 @@ def _command(command: str, where: str, monkeypatch: pytest.MonkeyPatch, *, shown
     words = shlex.split(command, comments=True)
     assert words[0] == "quantseg", f"{where}: {command}: not run here; say <!-- not run: why --> above it"
     quick = [] if shown or words[1] not in SLOW or "--effort" in words else FAST
-    monkeypatch.setattr(sys, "argv", [*words, *quick])
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        code = run_command()
-    assert code in ANSWERS.get(words[1], (0,)), f"{where}: {command}: exit code {code}\n{output.getvalue()}"
-    return output.getvalue()
+    asked = [*words, *quick]
+    given = (hashlib.sha256(Path(word).read_bytes()).hexdigest() for word in asked if Path(word).is_file())
+    key = (*asked, *given)
+    if key not in _done:
+        before = _files()
+        monkeypatch.setattr(sys, "argv", asked)
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            code = run_command()
+        assert code in ANSWERS.get(words[1], (0,)), f"{where}: {command}: exit code {code}\n{output.getvalue()}"
+        wrote = {file: content for file, content in _files().items() if before.get(file) != content}
+        _done[key] = output.getvalue(), wrote
+    printed, wrote = _done[key]
+    for file, content in wrote.items():
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_bytes(content)
+    return printed
+
+
+def _files() -> dict[str, bytes]:
+    """What lies in the page's folder."""
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
 def _python(code: str, where: str) -> None:
