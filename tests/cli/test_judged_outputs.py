@@ -38,7 +38,7 @@ def test_the_table_names_the_output_where_there_are_several(quantseg, two_maps, 
     for model in (two_maps, float_model):
         words = [{"MODEL": model, "DATA": images}.get(word, word) for word in COMMANDS[name]]
         more = ("-o", tmp_path / "m.onnx") if name == "search" else ()
-        done = quantseg(*words, "--threads", 1, "--json", file, *more)
+        done = quantseg(*words, "--threads", 1, "--json", file, "--force", *more)
         assert done.code == 0, done.err
         told[model] = done.out
         values = json.loads(file.read_text())
