@@ -5,6 +5,7 @@
 On all reference models, and on the models and images in ../shared, which are not part of this project.
 """
 
+import json
 import tempfile
 import time
 from collections import Counter
@@ -318,9 +319,11 @@ def measured(name: str, sets: Mapping[str, Images]) -> dict[str, Any]:
 def main() -> None:
     """Measures model after model, and writes the report after each."""
     parser = writing.parser(__doc__)
-    parser.add_argument("models", nargs="*", help="Only these.")
-    wanted = parser.parse_args().models or list(models())
-    table: dict[str, Any] = {}
+    parser.add_argument("models", nargs="*", help="Only these; of the others the last figures stay in the report.")
+    named = parser.parse_args().models
+    wanted = named or list(models())
+    last = writing.FOLDER / "checks.json"
+    table: dict[str, Any] = json.loads(last.read_text(encoding="utf-8"))["models"] if named and last.exists() else {}
     trials.observed = remembered
     with tempfile.TemporaryDirectory() as folder:
         sets = images_in(Path(folder))
@@ -338,12 +341,7 @@ def _write(table: Mapping[str, Any]) -> None:
         seen = Counter("–" if one is None else one[0] for one in of(case.title))
         counts.append((case.title, seen[NAMED], seen[ANOTHER], seen[SILENT], seen["–"]))
     alarms = [(case.title, sum(one[0] != SILENT for one in of(case.title)), len(table)) for case in RIGHT]
-    marks = {NAMED: "named", ANOTHER: "other", SILENT: "silent"}
-    titles = [case.title for case in (*CASES, *RIGHT)]
-    each = [
-        (name, *("–" if (got := one["outcomes"][title]) is None else marks[got[0]] for title in titles))
-        for name, one in table.items()
-    ]
+    each = [(name, *_of_model(one["outcomes"])) for name, one in sorted(table.items())]
     seconds = sorted(one["seconds"] for one in table.values())
     understood = sum(one["understood"] for one in table.values())
     page = writing.Page(
@@ -359,10 +357,22 @@ def _write(table: Mapping[str, Any]) -> None:
         {
             "Mistakes": (("mistake", NAMED, ANOTHER, SILENT, "–"), counts),
             "False alarms": (("recipe and images", "models with a warning", "models"), alarms),
-            "Each model": (("model", *titles), each),
+            "Each model": (("model", "named", "another warning", "silent", "warnings on right recipes"), each),
         },
     )
     writing.write("checks", page, {"models": table})
+
+
+def _of_model(outcomes: Mapping[str, Any]) -> tuple[str, ...]:
+    """How many mistakes are named, which are not, and what is said of right recipes."""
+
+    def of(kind: str) -> list[str]:
+        return [case.title for case in CASES if (got := outcomes[case.title]) is not None and got[0] == kind]
+
+    made = sum(outcomes[case.title] is not None for case in CASES)
+    alarms = [f"{case.title}: {name}" for case in RIGHT for name in outcomes[case.title][1]]
+    listed = ("; ".join(found) or "–" for found in (of(ANOTHER), of(SILENT), alarms))
+    return (f"{len(of(NAMED))} of {made}", *listed)
 
 
 if __name__ == "__main__":
