@@ -35,9 +35,9 @@ COUNT = 12
 """Images of each set, evenly spread, as copies."""
 TRUTH = {
     "deeplab_v3_mbv2_voc": ("coco", "sub_7", "argmax", 21),
-    "road_segmentation_adas_0001": ("roads", "data", "argmax", 4),
+    "road_segmentation_adas_0001": ("streets", "data", "argmax", 4),
     "sinet_portrait": ("coco", "data", "argmax", 2),
-    "ppocr_mobile_v2_det": ("roads", "x", "threshold", 2),
+    "ppocr_mobile_v2_det": ("streets", "x", "threshold", 2),
 }
 """Shared model → images of its kind, and what a check has to understand: input, head, number of classes."""
 CLASSES = {"camvid": 11, "wbc": 3, "cells": 4}
@@ -257,7 +257,8 @@ def images_in(folder: Path) -> dict[str, Images]:
     pixels = {name: [samples.read(k)[0] for k in range(len(samples))] for name, samples in sets.items()}
     photographs = [path for path in sorted((data / "coco10").rglob("*")) if path.suffix in IMAGE_SUFFIXES]
     pixels["coco"] = [np.asarray(Image.open(path).convert("RGB")) for path in photographs]
-    others = {"roads": "wbc", "wbc": "roads", "cells": "roads", "coco": "roads"}
+    pixels["streets"] = pixels["roads"]
+    others = {"roads": "wbc", "wbc": "roads", "cells": "roads", "coco": "roads", "streets": "wbc"}
     return {name: _written(folder / name, pixels[name], ids.get(name), ids[others[name]]) for name in pixels}
 
 
@@ -309,7 +310,7 @@ def measured(name: str, sets: Mapping[str, Images]) -> dict[str, Any]:
     seconds = time.process_time() - began
     plain = right if file is None else checked(path, None, Given(sets[kind].images), runtime)
     understood = all((one.image, one.recipe.output.head, one.classes) == truth for one in (right, plain))
-    other = sets["coco" if kind != "coco" else "roads"].images
+    other = sets["coco" if kind != "coco" else "streets"].images
     subject = Subject(name, path, file, runtime, right, sets[kind], other)
     outcomes = {case.title: outcome(case, subject) for case in (*CASES, *RIGHT)}
     outcomes[RIGHT[0].title] = (ANOTHER if right.names() else SILENT, list(right.names()))
@@ -346,7 +347,8 @@ def _write(table: Mapping[str, Any]) -> None:
     understood = sum(one["understood"] for one in table.values())
     page = writing.Page(
         "What `quantseg check` says of wrong preprocessing",
-        f"Each mistake is made on purpose with each model; {COUNT} images of each set (10 photographs). named: a "
+        f"Each mistake is made on purpose with each of {len(table)} models, of {len(models())} that there are; "
+        f"{COUNT} images of each set (10 photographs). named: a "
         "finding has the mistake's name. another warning: only others are found that the right recipe does not have. "
         "silent: none. –: the mistake cannot be made with that model (no mean and std in its recipe, no masks of its "
         "own). Of the shared models the images are of their kind, the masks of no class of theirs. The thresholds were "
