@@ -5,6 +5,7 @@
 On all reference models, and on the models and images in ../shared, which are not part of this project.
 """
 
+import json
 import tempfile
 import time
 from collections import Counter
@@ -34,9 +35,9 @@ COUNT = 12
 """Images of each set, evenly spread, as copies."""
 TRUTH = {
     "deeplab_v3_mbv2_voc": ("coco", "sub_7", "argmax", 21),
-    "road_segmentation_adas_0001": ("roads", "data", "argmax", 4),
+    "road_segmentation_adas_0001": ("streets", "data", "argmax", 4),
     "sinet_portrait": ("coco", "data", "argmax", 2),
-    "ppocr_mobile_v2_det": ("roads", "x", "threshold", 2),
+    "ppocr_mobile_v2_det": ("streets", "x", "threshold", 2),
 }
 """Shared model → images of its kind, and what a check has to understand: input, head, number of classes."""
 CLASSES = {"camvid": 11, "wbc": 3, "cells": 4}
@@ -256,7 +257,8 @@ def images_in(folder: Path) -> dict[str, Images]:
     pixels = {name: [samples.read(k)[0] for k in range(len(samples))] for name, samples in sets.items()}
     photographs = [path for path in sorted((data / "coco10").rglob("*")) if path.suffix in IMAGE_SUFFIXES]
     pixels["coco"] = [np.asarray(Image.open(path).convert("RGB")) for path in photographs]
-    others = {"roads": "wbc", "wbc": "roads", "cells": "roads", "coco": "roads"}
+    pixels["streets"] = pixels["roads"]
+    others = {"roads": "wbc", "wbc": "roads", "cells": "roads", "coco": "roads", "streets": "wbc"}
     return {name: _written(folder / name, pixels[name], ids.get(name), ids[others[name]]) for name in pixels}
 
 
@@ -308,7 +310,7 @@ def measured(name: str, sets: Mapping[str, Images]) -> dict[str, Any]:
     seconds = time.process_time() - began
     plain = right if file is None else checked(path, None, Given(sets[kind].images), runtime)
     understood = all((one.image, one.recipe.output.head, one.classes) == truth for one in (right, plain))
-    other = sets["coco" if kind != "coco" else "roads"].images
+    other = sets["coco" if kind != "coco" else "streets"].images
     subject = Subject(name, path, file, runtime, right, sets[kind], other)
     outcomes = {case.title: outcome(case, subject) for case in (*CASES, *RIGHT)}
     outcomes[RIGHT[0].title] = (ANOTHER if right.names() else SILENT, list(right.names()))
@@ -318,9 +320,11 @@ def measured(name: str, sets: Mapping[str, Images]) -> dict[str, Any]:
 def main() -> None:
     """Measures model after model, and writes the report after each."""
     parser = writing.parser(__doc__)
-    parser.add_argument("models", nargs="*", help="Only these.")
-    wanted = parser.parse_args().models or list(models())
-    table: dict[str, Any] = {}
+    parser.add_argument("models", nargs="*", help="Only these; of the others the last figures stay in the report.")
+    named = parser.parse_args().models
+    wanted = named or list(models())
+    last = writing.FOLDER / "checks.json"
+    table: dict[str, Any] = json.loads(last.read_text(encoding="utf-8"))["models"] if named and last.exists() else {}
     trials.observed = remembered
     with tempfile.TemporaryDirectory() as folder:
         sets = images_in(Path(folder))
@@ -338,17 +342,13 @@ def _write(table: Mapping[str, Any]) -> None:
         seen = Counter("–" if one is None else one[0] for one in of(case.title))
         counts.append((case.title, seen[NAMED], seen[ANOTHER], seen[SILENT], seen["–"]))
     alarms = [(case.title, sum(one[0] != SILENT for one in of(case.title)), len(table)) for case in RIGHT]
-    marks = {NAMED: "named", ANOTHER: "other", SILENT: "silent"}
-    titles = [case.title for case in (*CASES, *RIGHT)]
-    each = [
-        (name, *("–" if (got := one["outcomes"][title]) is None else marks[got[0]] for title in titles))
-        for name, one in table.items()
-    ]
+    each = [(name, *_of_model(one["outcomes"])) for name, one in sorted(table.items())]
     seconds = sorted(one["seconds"] for one in table.values())
     understood = sum(one["understood"] for one in table.values())
     page = writing.Page(
         "What `quantseg check` says of wrong preprocessing",
-        f"Each mistake is made on purpose with each model; {COUNT} images of each set (10 photographs). named: a "
+        f"Each mistake is made on purpose with each of {len(table)} models, of {len(models())} that there are; "
+        f"{COUNT} images of each set (10 photographs). named: a "
         "finding has the mistake's name. another warning: only others are found that the right recipe does not have. "
         "silent: none. –: the mistake cannot be made with that model (no mean and std in its recipe, no masks of its "
         "own). Of the shared models the images are of their kind, the masks of no class of theirs. The thresholds were "
@@ -359,10 +359,22 @@ def _write(table: Mapping[str, Any]) -> None:
         {
             "Mistakes": (("mistake", NAMED, ANOTHER, SILENT, "–"), counts),
             "False alarms": (("recipe and images", "models with a warning", "models"), alarms),
-            "Each model": (("model", *titles), each),
+            "Each model": (("model", "named", "another warning", "silent", "warnings on right recipes"), each),
         },
     )
     writing.write("checks", page, {"models": table})
+
+
+def _of_model(outcomes: Mapping[str, Any]) -> tuple[str, ...]:
+    """How many mistakes are named, which are not, and what is said of right recipes."""
+
+    def of(kind: str) -> list[str]:
+        return [case.title for case in CASES if (got := outcomes[case.title]) is not None and got[0] == kind]
+
+    made = sum(outcomes[case.title] is not None for case in CASES)
+    alarms = [f"{case.title}: {name}" for case in RIGHT for name in outcomes[case.title][1]]
+    listed = ("; ".join(found) or "–" for found in (of(ANOTHER), of(SILENT), alarms))
+    return (f"{len(of(NAMED))} of {made}", *listed)
 
 
 if __name__ == "__main__":
