@@ -1,9 +1,16 @@
 """What a display says of the stages, loops and time left of a command; the clock is the test's own."""
 
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from quantseg.cli.display import Display
 from quantseg.progress import Stage, expect, under_way
+from quantseg.refinement.levels.passes import FLOAT_NODES, RANGES
+from tests.support.command_line import Command
 
 
 class Clock:
@@ -136,3 +143,47 @@ def test_a_loop_that_fails_is_over(display: Display) -> None:
         raise ValueError("no")
     list(display(range(3), total=3, what="next"))
     assert display.line().startswith("next")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["quantize", "NET", "--data", "IMAGES", "-o", "OUT/m.onnx"],
+        ["report", "NET", "--data", "IMAGES", "--peer", "--rounds", 1, "--effort", "fast", "-o", "OUT"],
+        ["compare", "NET", "--data", "IMAGES", "--rounds", 1, "--effort", "fast"],
+        ["sensitivity", "NET", "--data", "IMAGES", "--no-left-float"],
+        ["benchmark", "NET", "--rounds", 1],
+        ["search", "NET", "--data", "IMAGES", "--effort", "fast", "--evaluations", 2, "-o", "OUT/m.onnx"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_stages_that_a_command_announces_are_its_loops(
+    quantseg: Command,
+    float_model: Path,
+    images: Path,
+    tmp_path: Path,
+    words: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planned: list[str] = []
+    seen: list[str] = []
+    plan, counted = Display.plan, Display._counted
+
+    def planning(self: Display, *names: str, title: str = "") -> None:
+        planned[:] = names or planned
+        plan(self, *names, title=title)
+
+    def counting(self: Display, items: Iterable[object], loop: Any) -> Iterator[object]:
+        seen.append(loop.what)
+        return counted(self, items, loop)
+
+    monkeypatch.setattr(Display, "plan", planning)
+    monkeypatch.setattr(Display, "_counted", counting)
+    places = {"NET": str(float_model), "IMAGES": str(images), "OUT": str(tmp_path)}
+    given = [re.sub("NET|IMAGES|OUT", lambda found: places[found[0]], str(word)) for word in words]
+    assert quantseg(*given).code in (0, 3)
+    assert planned
+    first = [name for name in dict.fromkeys(seen) if name in planned]
+    left_out = {RANGES, FLOAT_NODES}  # of noise there is little to search
+    assert [name for name in planned if name not in left_out] == [name for name in first if name not in left_out]

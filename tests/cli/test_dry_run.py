@@ -100,3 +100,10 @@ def test_a_budget_that_is_none_is_one_line(
 ) -> None:
     outcome = quantseg("quantize", float_model, "--data", images, *words)
     assert (outcome.code, outcome.err) == (2, f"error: {message}\n")
+
+
+def test_a_folded_model_is_fed_as_it_takes_images(quantseg: Command, float_model: Path, images: Path) -> None:
+    words = ["--dry-run", "--effort", "fast", "--fold-preprocess", "--fold-argmax"]
+    outcome = quantseg("quantize", float_model, "--data", images, *words)
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"^float [\d.]+ ms, int8 [\d.]+ ms", outcome.out, re.MULTILINE)
