@@ -8,7 +8,7 @@ from tests.bench import source_counts as source
 from tests.bench.house import NUMBERS
 
 ROOT = Path(__file__).parents[1]
-APART = {"bench", "fuzz", "processors", "reference_models", "support"}
+APART = {"bench", "docs", "fuzz", "processors", "reference_models", "support"}
 """Folders of tests/ that are no room of quantseg/."""
 
 

@@ -1,0 +1,24 @@
+"""A folder with the files that the pages speak of: the demo's model, its int8 form, drawn images."""
+
+from pathlib import Path
+
+import quantseg as qs
+from quantseg.data.drawn_cells import write_cells
+from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
+
+CALIBRATION_IMAGES, JUDGED_IMAGES = 4, 2
+RECIPE = """[output]
+head = "argmax"
+classes = ["background", "red cell", "cytoplasm", "nucleus"]
+"""
+
+
+def make(folder: Path) -> None:
+    """model.onnx, model.int8.onnx, others.int8.onnx, recipe.toml, calib/ and val/ with images/ and masks/."""
+    write_cells(folder / "calib", CALIBRATION_IMAGES, seed=CALIBRATION_SEED)
+    write_cells(folder / "val", JUDGED_IMAGES, seed=VALIDATION_SEED)
+    (folder / "model.onnx").write_bytes(reference_models()["cells_unet"].read_bytes())
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    result = qs.quantize(folder / "model.onnx", folder / "calib", effort="fast")
+    for name in ("model.int8.onnx", "others.int8.onnx"):
+        result.save(folder / name)
