@@ -1,12 +1,15 @@
 """A page is read as a reader reads it: blocks, their commands, why they are not run, links; pictures can be drawn."""
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from quantseg.quantization.affine import Range, dequantize, params_from_range, quantize
 from quantseg.quantization.qtypes import QTYPES
+from tests.bench import gallery
 from tests.docs.pages import ROOT, Block, blocks, links
 from tests.docs.pictures import PICTURES, draw, rounded
 
@@ -71,3 +74,13 @@ def test_the_picture_of_the_grid_rounds_as_the_package_does() -> None:
     assert scale == pytest.approx(float(params.scale))
     assert zero_point == int(params.zero_point)
     assert np.allclose(on_grid, dequantize(quantize(x, params), params), atol=1e-5)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs/pictures/gallery").glob("*.png")), ids=lambda file: file.stem)
+def test_the_gallery_shows_no_photograph_that_is_not_drawn(file: Path) -> None:
+    if file.stem == gallery.DEMO:
+        pytest.skip("drawn, not photographed")
+    pixels = np.asarray(Image.open(file).convert("RGB"))
+    width = (pixels.shape[1] + gallery.GAP) // 3 - gallery.GAP
+    behind_what_differs = pixels[:, -width:].reshape(-1, 3)
+    assert len(np.unique(behind_what_differs, axis=0)) <= 2
