@@ -149,9 +149,10 @@ def side_by_side(panels: Sequence[Panel], largest: int) -> Image.Image:
 
 
 def save(canvas: Image.Image, path: Path) -> None:
-    """As a PNG of at most 256 colours, the rare ones among them."""
+    """As a PNG without loss; masks are few colours, and small as a palette."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    few = canvas.getcolors(256) is not None
+    (canvas.convert("P", palette=Image.Palette.ADAPTIVE, colors=256) if few else canvas).save(path, optimize=True)
 
 
 def page(entries: Sequence[Entry]) -> str:
