@@ -302,7 +302,7 @@ def test_options_say_in_words_what_they_are() -> None:
         "exclude": ["Resize"], "limit": 3, "engine": "processes:2", "threads": 2, "seed": 5,
     }  # fmt: skip
     expected = Options(
-        "percentile", 99.9, QuantSettings(weight=INT4, exclude=("Resize",)), "fast", TargetOptions("ort-cpu"),
+        "percentile", 99.9, QuantSettings(weight=INT4, exclude=("Resize",)), "fast", 1.0, TargetOptions("ort-cpu"),
         None, Fold(argmax=True), 3, "processes:2", 2, 5,
     )  # fmt: skip
     assert Options.of(words) == expected

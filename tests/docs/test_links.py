@@ -70,7 +70,7 @@ def test_options_that_pages_name_exist() -> None:
     known = {
         word for command in commands.values() for one in command.params for word in (*one.opts, *one.secondary_opts)
     }
-    known |= {"--debug", "--help", "--version"}
+    known |= {"--completion", "--debug", "--help", "--version"}
     foreign = {"--inputs-as-nchw", "--saved-model", "--opset", "--output"}  # of tf2onnx
     wrong = {
         f"{name(page)}: {flag}"

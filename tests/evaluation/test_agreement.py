@@ -119,7 +119,7 @@ def test_one_pass_runs_each_image_once_through_each_model():
         return items
 
     evaluate(real, int8, Images(), recipe(), track=track)
-    assert (real.asked, int8.asked, steps) == ([0, 1], [0, 1], [(2, "evaluating")])
+    assert (real.asked, int8.asked, steps) == ([0, 1], [0, 1], [(2, "evaluate")])
 
 
 def test_the_worst_image_comes_first():

@@ -228,7 +228,7 @@ def test_equal_graphs_are_measured_once():
     assert len(moved) == 2
     assert moved[0].alone == moved[1].alone
     # the whole; of each convolution three; the tensor that both others move
-    assert told == [("float model", 2), ("quantised graphs", 1 + 3 + 3 + 1)]
+    assert told == [("float outputs", 2), ("quantise nodes alone", 1 + 3 + 3 + 1)]
 
 
 # The same input, the same bytes

@@ -118,7 +118,7 @@ def test_progress_counts_every_turn(staged: StagedRuntime, paths: dict[str, Path
         return items
 
     benchmark(paths, runtime=staged, threads=1, turns=Turns(2, 2), track=track)
-    assert seen == {"memory": 2, "timing": 4}
+    assert seen == {"measure memory": 2, "time models": 4}
 
 
 def test_a_real_benchmark_is_in_order(paths: dict[str, Path]) -> None:
