@@ -174,7 +174,7 @@ def _mark(level: str | None) -> Markup:
 def _whole(text: tables.Cell) -> Markup:
     """Text in which no line ends between a number and its unit."""
     shown = escape(printable(str(tables.NOTHING if text is None else text)))
-    return Markup(re.sub(r"(?<=\d) (?=%|dB|ms|MB)", "\u00a0", shown))  # safe: it is escaped
+    return Markup(re.sub(r"(?<=\d) (?=%|dB|ms|MB)", "&nbsp;", shown))  # safe: it is escaped
 
 
 def _sorting(cell: tables.Cell, alignment: str) -> Markup:

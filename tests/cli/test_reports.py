@@ -37,7 +37,7 @@ def test_report_from_a_calibration_file(quantseg: Command, float_model: Path, im
     more = ["--rounds", 1, "--name", "tiny", "--no-images", "--json", tmp_path / "all.json"]
     outcome = quantseg(*words, *more)
     assert outcome.code == 0
-    assert outcome.out.startswith("tiny: The int8 model is ")
+    assert "\n\ntiny: The int8 model is " in outcome.out
     content = json.loads((tmp_path / "r/tiny/report.json").read_text())
     assert json.loads((tmp_path / "all.json").read_text()) == [content]
     page = (tmp_path / "r/tiny/index.html").read_text()
