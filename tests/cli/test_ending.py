@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ended import Ended, ended, heeding_interrupts, processor_time
+from tests.support.ended import Ended, ended, heeding_signals, processor_time
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -150,7 +150,7 @@ def test_on_a_terminal_the_bar_is_cleared_and_the_cursor_shown() -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", f"{GUARDED}print(1, flush=True); time.sleep(60)"]
-    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, preexec_fn=heeding_interrupts)
+    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, preexec_fn=heeding_signals)
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(INT)

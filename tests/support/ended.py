@@ -16,7 +16,7 @@ from tests.support.places import ROOT
 
 QUANTSEG = ("-m", "quantseg")
 """Python's arguments for `quantseg`."""
-_GUARDED = 1 << (signal.SIGTERM - 1)
+_GUARDED = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGHUP - 1)
 _PATIENCE = 60.0
 _LINGERING = 10.0
 """Seconds in which workers have to notice that their parent was killed: one that still starts does so once it runs."""
@@ -44,9 +44,12 @@ class Ended:
         return tuple(line for line in self.err.splitlines() if not line.startswith("note: "))
 
 
-def heeding_interrupts() -> None:
-    """Run in a command before it starts: Ctrl-C ends it, also below a process of the background, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heeding_signals() -> None:
+    """Run in a command before it starts: Ctrl-C and a closed terminal end it, also where the tests' process ignores
+    them, as one in the background or under nohup does.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def ended(
@@ -72,7 +75,7 @@ def ended(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=heeding_interrupts,
+        preexec_fn=heeding_signals,
     )
     _until_guarded(process)
     ready = time.monotonic()
@@ -113,11 +116,11 @@ def processor_time(process: "subprocess.Popen[str]") -> float:
 
 
 def _until_guarded(process: "subprocess.Popen[str]") -> None:
-    """Waits until the process handles SIGTERM, which Python by itself does not. Before that, nothing can answer."""
+    """Waits until the process handles SIGTERM and SIGHUP, which Python by itself does not: before, none is answered."""
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         for line in status.read_text().splitlines() if status.exists() else ():
-            if line.startswith("SigCgt:") and int(line.split()[1], 16) & _GUARDED:
+            if line.startswith("SigCgt:") and int(line.split()[1], 16) & _GUARDED == _GUARDED:
                 return
         if not status.exists():  # not Linux
             time.sleep(0.3)
