@@ -47,18 +47,20 @@ REDUCTIONS: tuple[Mapping[str, float], ...] = (
     {"looked_at": 1},
     {"groups": 12},
     {"proposals": 4},
-    {"tensors": 0.5},
     {"groups": 6},
-    {"proposals": 2},
     {"judged": 8, "rounded_on": 6},
-    {"tensors": 0.25},
+    {"proposals": 2},
     {"judged": 6, "rounded_on": 4},
     {"groups": 0},
-    {"proposals": 1, "tensors": 0.0},
     {"judged": 4, "rounded_on": 2},
+    {"tensors": 0.5},
+    {"tensors": 0.25},
+    {"proposals": 1, "tensors": 0.0},
     {"equalising": False},
 )
-"""What changes from one breadth to the next narrower one. One proposal is the empty region: no node stays float."""
+"""What changes from one breadth to the next. One proposal is the empty region: no node stays float. Tensors
+come late: a float region is found only where all tensors around it were measured (with half of them, and all else as
+narrow as after six reductions, the masks of a selfie model agreed to 85 instead of 95 %)."""
 
 
 def full(effort: str, *, leave_float: bool = True) -> Breadth:
