@@ -30,12 +30,12 @@ Row = Sequence[Cell]
 
 def terminal(headers: Sequence[str], rows: Sequence[Row]) -> str:
     """A table for the terminal. Numbers are aligned right; long text is shortened in the middle."""
-    return _table(headers, rows, "simple", str)
+    return _table(headers, rows, "simple", str, WIDTH)
 
 
-def markdown(headers: Sequence[str], rows: Sequence[Row]) -> str:
-    """The same table as a Markdown pipe table; markup characters in cells are escaped."""
-    return _table(headers, rows, "pipe", escaped)
+def markdown(headers: Sequence[str], rows: Sequence[Row], *, whole: bool = False) -> str:
+    """The same table as a Markdown pipe table; markup characters in cells are escaped. whole: nothing is shortened."""
+    return _table(headers, rows, "pipe", escaped, None if whole else WIDTH)
 
 
 def percent(value: float | None) -> str:
@@ -146,8 +146,10 @@ def _three_digits(value: float) -> str:
     return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
 
 
-def _table(headers: Sequence[str], rows: Sequence[Row], style: str, escape: Callable[[str], str]) -> str:
-    """The table at the largest cell width at which its lines fit WIDTH; the widest cells are shortened first."""
+def _table(
+    headers: Sequence[str], rows: Sequence[Row], style: str, escape: Callable[[str], str], width: int | None
+) -> str:
+    """The table at the largest cell width at which its lines fit the width; the widest cells are shortened first."""
     texts = [[_text(cell) for cell in row] for row in rows]
     limit = max((len(text) for row in texts for text in row), default=0)
     while True:
@@ -159,7 +161,7 @@ def _table(headers: Sequence[str], rows: Sequence[Row], style: str, escape: Call
             colalign=alignments(headers, rows) if rows else None,
             disable_numparse=True,
         )
-        excess = max(len(line) for line in table.split("\n")) - WIDTH
+        excess = 0 if width is None else max(len(line) for line in table.split("\n")) - width
         if excess <= 0 or limit <= _NARROWEST:
             return table
         limit = max(_NARROWEST, limit - max(1, excess // len(headers)))

@@ -41,7 +41,7 @@ ending.guard()
 import quantseg.calibration.calibrate as calibration
 calibration.SAVE_EVERY_SECONDS = 0.0
 from quantseg.cli.commands import run
-run()
+ending.leave(run())
 """
 """`quantseg`, saving an unfinished calibration after each image."""
 HEADERS = ("command", "signal", "kills", "late", "ends in, s", "at most", "half", "left", "traces", "orphans", "codes",

@@ -43,7 +43,7 @@ def write(name: str, page: Page, figures: Mapping[str, Any]) -> None:
     packages = ", ".join(f"{package} {version}" for package, version in machine.packages.items())
     parts = [f"# {page.title}", page.method]
     for heading, (headers, rows) in page.sections.items():
-        parts += [f"## {heading}", tables.markdown(headers, rows)]
+        parts += [f"## {heading}", tables.markdown(headers, rows, whole=True)]
         print(f"\n{heading}\n{tables.terminal(headers, rows)}", flush=True)
     parts += page.notes
     command = " ".join(["python -m", f"tests.bench.{page.module or name}", *sys.argv[1:]])

@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401 - makes its folder of fonts when it is first imported, whatever is drawn
+
 from tests.fuzz import memory
 from tests.fuzz.attempt import MOST_BYTES, attempt
 from tests.fuzz.confinement import Confinement

@@ -150,3 +150,9 @@ def test_a_cell_of_strangers_stays_a_cell(one, other):
     assert [kind for kind, _ in read] == ["th", "th", "td", "td", "td", "td"]
     assert [text for _, text in read[1::2]] == ["n", "1", "2"]
     assert [read[0][1], read[2][1]] == [printable(" ".join(text.split())) for text in (one, other)]
+
+
+def test_a_whole_markdown_table_shortens_nothing():
+    long = "a cell of many words " * 10
+    assert long.strip() in tables.markdown(["one", "two"], [[long, long]], whole=True)
+    assert long.strip() not in tables.markdown(["one", "two"], [[long, long]])
