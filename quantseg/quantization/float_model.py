@@ -202,7 +202,8 @@ def declared_recipe(model: ir.Model, name: str, source: RecipeSource) -> Recipe:
         recipe = source.default
     else:
         recipe = Recipe()
-        log.info("%s: no preprocessing declared; pixels are scaled to 0…1 unless flags say otherwise", Path(name).name)
+        if all(source.flags.get(word) is None for word in ("scale", "mean", "std")):
+            log.info("%s: no preprocessing declared; pixels are scaled to 0…1 (check says what fits)", Path(name).name)
     return override(recipe, **source.flags)
 
 

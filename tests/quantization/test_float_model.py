@@ -31,6 +31,16 @@ def test_flags_override_the_file_and_the_file_the_metadata(float_model: Path, tm
     assert means(RecipeSource(None, {"channels": "RGB"})) == ((0.1,), (0.1,), "RGB")
 
 
+def test_preprocessing_that_is_not_declared_is_told(float_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "quantseg"):
+        read_float_model(float_model, RecipeSource(None, {"scale": 1.0, "mean": (3.0,)}))
+        assert caplog.messages == []
+        read_float_model(float_model, RecipeSource(None, {"channels": "RGB"}))
+    assert caplog.messages == [
+        f"{float_model.name}: no preprocessing declared; pixels are scaled to 0…1 (check says what fits)"
+    ]
+
+
 def test_a_recipe_in_the_metadata_is_checked_like_a_file(float_model: Path, tmp_path: Path) -> None:
     proto = onnx.load(float_model)
     entry = proto.metadata_props.add()
