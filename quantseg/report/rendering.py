@@ -114,7 +114,7 @@ def _links(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _markdown_verdict(judged: Verdict) -> Sequence[str]:
-    parts = [f"**{judged.symbol} {judged.title}.** {tables.escaped(judged.sentence)}"]
+    parts = [f"## {judged.symbol} {judged.title}", tables.escaped(judged.sentence)]
     if said := [*(fact for _, fact in judged.facts), *judged.caveats]:
         parts.append("\n".join(f"- {tables.escaped(text)}" for text in said))
     if judged.steps:
