@@ -9,6 +9,7 @@ image, to be continued; `quantize` is balanced.
 import json
 import math
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -77,7 +78,7 @@ def _measured(folder: Path) -> Mapping[str, Any]:
         if path.suffix == ".json":
             content = json.loads(text)
             found[name] = {key: content[key] for key in ("evaluation", "models", "plan") if key in content}
-        elif not text.endswith("</html>\n" if path.suffix == ".html" else "\n"):
+        elif not re.search(r"</html>\s*<!--[^>]*-->\n\Z" if path.suffix == ".html" else r"\n\Z", text):
             raise ValueError(f"{name} ends in {text[-20:]!r}")
     return found
 
