@@ -58,7 +58,8 @@ def explain(
     console.say("\n".join(f"  {name} = {value:.9g}" for name, value in working.scales))
     _show(working, rounding)
     if found.float_value is not None:
-        console.say(f"  the float model has      {found.float_value:.6g}")
+        there = "" if found.float_place == found.place else f", at {list(found.float_place or ())}: reordered"
+        console.say(f"  the float model has      {found.float_value:.6g}{there}")
     outputs.json(json, found.to_json())
 
 

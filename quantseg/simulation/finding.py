@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError, PlanError
@@ -18,6 +19,10 @@ from quantseg.simulation.running import TakenStep, run
 Array = NDArray[Any]
 STORED = "_quantized"
 """The suffix of a quantised tensor's name: the integers of tensor x are named x_quantized."""
+
+
+_CLEARLY = 0.01
+"""By how much more another channel has to correlate."""
 
 
 def find(program: Program, feeds: Mapping[str, Array], node: str, *, rounding: str = "onnxruntime") -> TakenStep:
@@ -44,11 +49,14 @@ def place_of(text: str) -> tuple[int, ...]:
         raise PlanError(f"{text!r} is no place; give whole numbers with commas between, as 0,5,12,30") from error
 
 
-def beside(reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Mapping[str, Array]) -> float:
-    """The float model's value at the same index of the same tensor, after the rewrites that precede quantisation.
+def beside(
+    reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Mapping[str, Array]
+) -> tuple[float, tuple[int, ...]]:
+    """The float model's value of the same tensor and pixel, after the rewrites that precede quantisation; its place.
 
-    Not comparable inside the network where cross-layer equalisation rescaled channels (any effort but fast). Raises
-    ModelError where the float model has no such tensor, or one of another shape: the rewrites may differ.
+    The channel is another one where quantising reordered them. Not comparable inside the network where cross-layer
+    equalisation rescaled channels (any effort but fast). Raises ModelError where the float model has no such tensor, or
+    one of another shape: the rewrites may differ.
     """
     read = load(reference)
     check_opens(reference)
@@ -66,4 +74,20 @@ def beside(reference: Path, taken: TakenStep, place: tuple[int, ...], feeds: Map
             f"{reference}: {tensor!r} has shape {list(found.shape)} and {list(taken.results[0].shape)} in integers; "
             "quantising rewrote that part, choose another node"
         )
-    return float(found[place])
+    if len(place) > 2:
+        place = (place[0], like_channel(place[1], taken.results[0], found), *place[2:])
+    return float(found[place]), place
+
+
+def like_channel(channel: int, integers: Array, floats: Array) -> int:
+    """The channel of the float tensor, (images, channels, …), that a channel of the quantised one stands for.
+
+    Quantising may reorder channels, and the file does not say how: it is the one whose map correlates best. The same
+    number where no other correlates clearly better.
+    """
+    mine, others = (np.moveaxis(one.astype(np.float64), 1, 0).reshape(one.shape[1], -1) for one in (integers, floats))
+    mine, others = (rows - rows.mean(axis=1, keepdims=True) for rows in (mine, others))
+    norms = np.linalg.norm(others, axis=1) * np.linalg.norm(mine[channel])
+    likeness = np.divide(others @ mine[channel], norms, out=np.zeros(len(norms)), where=norms > 0)
+    best = int(likeness.argmax())
+    return best if likeness[best] > likeness[channel] + _CLEARLY else channel

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import quantseg as qs
 from quantseg.errors import ModelError
+from quantseg.evaluation.reference_models import demo_model
 from quantseg.quantization.rounding.requantisation import ROUNDINGS
 from quantseg.simulation.arithmetic import OPERATORS, Call
 from quantseg.simulation.explaining import EXPLAINERS, explain
+from quantseg.simulation.finding import like_channel
 from quantseg.simulation.program import program
 from quantseg.simulation.running import TakenStep, run
 from quantseg.simulation.step import Step
@@ -163,3 +166,35 @@ def test_a_scale_that_is_no_positive_number_is_named(op_type: str, at: int, scal
     taken = TakenStep(Step("n", op_type, (), ("y",), {}, op_type), call, (np.ones((1, 1, 2, 2), np.uint8),))
     with pytest.raises(ModelError, match=rf"its scale S_\w is {scale}; quantise the model again"):
         explain(taken, (0, 0, 0, 0))
+
+
+@settings(deadline=None)
+@given(st.permutations(range(6)), st.integers(0, 2**32 - 1))
+def test_a_channel_that_was_moved_is_found(order: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    floats = rng.normal(size=(1, 6, 8, 8))
+    scales = rng.uniform(20, 40, (1, 6, 1, 1))
+    integers = np.rint((floats * scales)[:, order]).astype(np.int16)
+    assert [like_channel(channel, integers, floats) for channel in range(6)] == order
+
+
+def test_a_channel_that_tells_nothing_stays_where_it_is() -> None:
+    flat, mixed = np.zeros((1, 3, 4, 4)), np.random.default_rng(0).normal(size=(1, 3, 4, 4))
+    assert [like_channel(channel, flat.astype(np.uint8), mixed) for channel in range(3)] == [0, 1, 2]
+    assert like_channel(1, np.repeat(mixed[:, :1], 3, axis=1), np.repeat(mixed[:, :1], 3, axis=1)) == 1
+
+
+@pytest.mark.slow
+def test_the_float_value_is_that_of_the_channel_before_it_was_reordered() -> None:
+    """Integers err by about half a step, the wrong channel by far more."""
+    model, data = demo_model(), "cells:3@64x64"
+    made = qs.quantize(model, data, effort="fast", threads=1)
+    moved = 0
+    for channel in range(8):
+        found = qs.explain(made, "/encoder.0/encoder.0.0/Conv", data=data, at=(0, channel, 30, 30), reference=model)
+        assert found.float_value is not None
+        assert found.float_place is not None
+        step = dict(found.working.scales)["S_y"]
+        assert abs(found.working.exact - found.float_value) < 4 * step
+        moved += found.float_place[1] != channel
+    assert moved

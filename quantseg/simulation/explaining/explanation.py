@@ -18,7 +18,8 @@ class Explanation:
     """How one output value is computed.
 
     node: the node's name. stands_for: its ONNX operator; op_type: the integer operator that computes it. tensor, shape:
-    its output. place: the value's index there. float_value: the float model's value, if a reference was given.
+    its output. place: the value's index there. float_value, float_place: the float model's value and its index there,
+    if a reference was given; the channel is another one where quantising reordered them.
     """
 
     node: str
@@ -29,10 +30,13 @@ class Explanation:
     place: tuple[int, ...]
     working: Working
     float_value: float | None = None
+    float_place: tuple[int, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Values for JSON."""
         said = {"node": self.node, "place": list(self.place), "float_model": self.float_value}
+        if self.float_place is not None:
+            said["float_place"] = list(self.float_place)
         return said | self.working.to_json()
 
     def __str__(self) -> str:
@@ -65,8 +69,8 @@ def explained(program: Program, feeds: Mapping[str, NDArray[Any]], node: str, ho
     step, result = taken.step, taken.results[0]
     working = explain(taken, None if how.at is None else tuple(how.at))
     place = telling(result) if how.at is None else tuple(how.at)
-    other = None
+    other: tuple[float | None, tuple[int, ...] | None] = (None, None)
     if how.reference is not None:
         with as_file(how.reference) as reference:
             other = beside(reference, taken, place, feeds)
-    return Explanation(step.name, step.stands_for, step.op_type, step.outputs[0], result.shape, place, working, other)
+    return Explanation(step.name, step.stands_for, step.op_type, step.outputs[0], result.shape, place, working, *other)
