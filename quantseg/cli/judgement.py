@@ -40,14 +40,16 @@ def judged(
     data: the calibration images; None where a file was given. paths: of the float and the quantised model. A model that
     cannot be judged is not refused: the verdict says why.
     """
+    from dataclasses import replace
+
     from quantseg.api import stages
     from quantseg.errors import QuantSegError
     from quantseg.evaluation.judgement import judge
     from quantseg.report.reporting import made_of
     from quantseg.report.verdict import unjudged, worded
 
-    model, target = paths
-    other = shlex.join(["quantseg", "evaluate", target.name, "--reference", model.name, "--data", "val/"])
+    model, target = (path.name if path.is_absolute() else str(path) for path in paths)
+    other = shlex.join(["quantseg", "report", model, target, "--data", "val/"])
     evaluation, count = None, len(given.calibration.observations.images)
     if data is None:
         verdict = unjudged("The masks were not judged: a calibration file has no images.", other, "judges them")
@@ -61,6 +63,7 @@ def judged(
         return {"level": verdict.level} | verdict.to_json()
     effort = options.effort_for(images=True)
     judgement = judge(evaluation, seen=evaluation.images)
-    verdict = worded(judgement, made_of(made, model.name, effort, count))
+    how = replace(made_of(made, model, effort, count), int8_model=target)
+    verdict = worded(judgement, how)
     say(verdict)
     return judgement.to_json() | verdict.to_json()

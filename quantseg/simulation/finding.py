@@ -82,12 +82,17 @@ def beside(
 def like_channel(channel: int, integers: Array, floats: Array) -> int:
     """The channel of the float tensor, (images, channels, …), that a channel of the quantised one stands for.
 
-    Quantising may reorder channels, and the file does not say how: it is the one whose map correlates best. The same
-    number where no other correlates clearly better.
+    Quantising may reorder channels, and the file does not say how: it is the one whose map correlates best, where the
+    integers are not at the ends of their range, as behind a fused Relu. The same number where no other correlates
+    clearly better.
     """
     mine, others = (np.moveaxis(one.astype(np.float64), 1, 0).reshape(one.shape[1], -1) for one in (integers, floats))
-    mine, others = (rows - rows.mean(axis=1, keepdims=True) for rows in (mine, others))
-    norms = np.linalg.norm(others, axis=1) * np.linalg.norm(mine[channel])
-    likeness = np.divide(others @ mine[channel], norms, out=np.zeros(len(norms)), where=norms > 0)
+    within = (mine[channel] > mine.min()) & (mine[channel] < mine.max())
+    row, rows = mine[channel, within], others[:, within]
+    if not row.size:
+        return channel
+    row, rows = row - row.mean(), rows - rows.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
+    likeness = np.divide(rows @ row, norms, out=np.zeros(len(norms)), where=norms > 0)
     best = int(likeness.argmax())
     return best if likeness[best] > likeness[channel] + _CLEARLY else channel

@@ -31,7 +31,7 @@ def test_quantize_opens_with_the_judgement(quantseg: Command, float_model: Path,
     assert lines[0][2:] == said["title"]
     assert lines[1].strip() == said["sentence"]
     assert f"{said['images']} of {said['images']} judged images were seen in calibration" in outcome.out
-    assert "next: quantseg report net.onnx --data val/ --calib calib/" in outcome.out
+    assert "next: quantseg report net.onnx m.onnx --data val/" in outcome.out
     assert outcome.out.index("seen in calibration") < outcome.out.index("nodes compute in integers")
 
 
@@ -43,7 +43,7 @@ def test_a_calibration_file_leaves_the_masks_unjudged(
     assert outcome.code == 0
     said = next(line for line in outcome.out.splitlines() if not line.startswith("note: "))
     assert said == "? Not judged"
-    assert "next: quantseg evaluate m.onnx --reference net.onnx --data val/" in outcome.out
+    assert "next: quantseg report net.onnx m.onnx --data val/" in outcome.out
 
 
 @pytest.mark.slow

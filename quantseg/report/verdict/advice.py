@@ -27,8 +27,9 @@ class NextStep:
 class Made:
     """How an int8 model was made, as far as known.
 
-    float_model: the file's name. effort: of levels.EFFORTS. weight: the integer type of weights. per_channel: whether
-    these have a grid for each channel. images: calibrated on. clips: the calibrator, where it clips rare values.
+    float_model, int8_model: the files; the second only where that file can be judged again. effort: of levels.EFFORTS.
+    weight: the integer type of weights. per_channel: whether these have a grid for each channel. images: calibrated on.
+    clips: the calibrator, where it clips rare values.
     """
 
     float_model: str = "model.onnx"
@@ -37,6 +38,7 @@ class Made:
     per_channel: bool = True
     images: int | None = None
     clips: str | None = None
+    int8_model: str | None = None
 
 
 def next_steps(judged: MaskJudgement, made: Made) -> tuple[NextStep, ...]:
@@ -86,7 +88,10 @@ def _of_nodes(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
 def _of_images(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     """A judgement on few images, or on those that were calibrated on, is to be made again on others."""
     if judged.seen or (judged.is_few and judged.level != UNKNOWN):
-        command = f"quantseg report {shlex.quote(made.float_model)} --data val/ --calib calib/"
+        if made.int8_model is None:
+            command = f"quantseg report {shlex.quote(made.float_model)} --data val/ --calib calib/"
+        else:
+            command = shlex.join(["quantseg", "report", made.float_model, made.int8_model, "--data", "val/"])
         if judged.seen == judged.images:
             why = "judges on images that were not calibrated on"
         else:
