@@ -28,7 +28,7 @@ def say(verdict: "Verdict", name: str = "") -> None:
     for caveat in verdict.caveats:
         console.line(f"  {caveat}")
     for step in verdict.steps:
-        console.line(f"  next: {step.command}  # {step.reason}")
+        console.line(f"  next: {step.introduction}{step.command}  # {step.reason}")
     console.say()
 
 

@@ -118,8 +118,7 @@ def _markdown_verdict(judged: Verdict) -> Sequence[str]:
     if said := [*(fact for _, fact in judged.facts), *judged.caveats]:
         parts.append("\n".join(f"- {tables.escaped(text)}" for text in said))
     if judged.steps:
-        steps = (f"{step.command}: {step.reason}" for step in judged.steps)
-        parts.append("\n".join(["What to do next:", "", *(f"- {tables.escaped(step)}" for step in steps)]))
+        parts.append("\n".join(["What to do next:", "", *(f"- {tables.escaped(str(step))}" for step in judged.steps)]))
     return parts
 
 

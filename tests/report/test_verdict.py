@@ -186,3 +186,17 @@ def test_headlines_call_larger_and_slower_by_their_names() -> None:
         "slower",
         LOSES_SOME,
     )
+
+
+def test_a_loss_that_only_labels_show_is_no_loss_of_the_masks() -> None:
+    levels = {"agreement": KEEPS, "worst_class": KEEPS, "worst_image": LOSES_SOME, "points_lost": LOSES}
+    shown = worded(replace(BAD, agreement=0.965, gone=(), points_lost=2.2, levels=levels), MADE)
+    assert (shown.title, shown.symbol, shown.level) == ("Loses accuracy", "✗", LOSES)
+    assert "2.2 points of mIoU are lost, 0.5 are no loss." in shown.sentence
+    assert worded(replace(BAD, levels=levels | {"worst_class": LOSES}), MADE).title == "Loses the masks"
+
+
+def test_flags_say_where_they_belong() -> None:
+    texts = [str(step) for step in worded(BAD, replace(MADE, effort="fast", per_channel=False)).steps]
+    assert "quantise again with --effort balanced: this one is made at effort fast" in texts[0]
+    assert texts[1].startswith("quantise again without --per-tensor: ")

@@ -22,6 +22,16 @@ class NextStep:
     command: str
     reason: str
 
+    @property
+    def introduction(self) -> str:
+        """What stands before the command: flags alone belong to the command that made the model."""
+        if self.command.startswith("--"):
+            return "quantise again with "
+        return "quantise again " if self.command.startswith("without ") else ""
+
+    def __str__(self) -> str:
+        return f"{self.introduction}{self.command}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Made:
@@ -64,7 +74,7 @@ def _of_making(made: Made) -> Iterator[NextStep]:
     if made.images is not None and made.images < _FEW_CALIBRATED:
         yield NextStep("--calib DIR", f"it is calibrated on {_images(made.images)}; a few dozen that vary are better")
     if made.effort == "fast":
-        yield NextStep("--effort balanced", "this one is made at fast, which does nothing to keep the masks")
+        yield NextStep("--effort balanced", "this one is made at effort fast, which does nothing to keep the masks")
     if made.weight == "int4":
         best = "; where they must be, --effort best rounds them better" if made.effort != "best" else ""
         yield NextStep("--weight-type int8", f"its weights are int4, which are coarse{best}")

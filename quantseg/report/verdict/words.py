@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, UNKNOWN, MaskJudgement
+from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, POINTS, UNKNOWN, MaskJudgement
 from quantseg.report.tables import percent
 from quantseg.report.verdict.advice import Made, NextStep, next_steps
 
@@ -15,6 +15,8 @@ TITLES = {
     UNKNOWN: "Not judged",
 }
 """Level → title."""
+LABELS_LOST = "Loses accuracy"
+"""Title where the labels alone say that it loses."""
 SYMBOLS = {KEEPS: "✓", LOSES_SOME: "!", LOSES: "✗", UNKNOWN: "?"}
 """Level → symbol: the level is never told by colour alone."""
 _NAMED = 6
@@ -22,18 +24,22 @@ _NAMED = 6
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement in words. facts: (level, text), of the worst class and image and of the labels."""
+    """A judgement in words. facts: (level, text), of the worst class and image and of the labels.
+
+    by_labels: whether it is the labels alone that say that it loses: the masks are still much like the float ones.
+    """
 
     level: str
     sentence: str
     facts: tuple[tuple[str, str], ...] = ()
     caveats: tuple[str, ...] = ()
     steps: tuple[NextStep, ...] = ()
+    by_labels: bool = False
 
     @property
     def title(self) -> str:
         """What the level means."""
-        return TITLES[self.level]
+        return LABELS_LOST if self.by_labels else TITLES[self.level]
 
     @property
     def symbol(self) -> str:
@@ -54,7 +60,10 @@ class Verdict:
 def worded(judged: MaskJudgement, made: Made) -> Verdict:
     """The verdict of a judgement. made: how the model was made, which decides what to do next."""
     steps = next_steps(judged, made)
-    return Verdict(judged.level, _sentence(judged), tuple(_facts(judged)), tuple(_caveats(judged)), steps)
+    losing = {name for name, level in judged.levels.items() if level == LOSES}
+    by_labels = judged.level == LOSES and losing <= {"points_lost", "most_lost"}
+    facts, caveats = tuple(_facts(judged)), tuple(_caveats(judged))
+    return Verdict(judged.level, _sentence(judged), facts, caveats, steps, by_labels)
 
 
 def unjudged(reason: str, command: str = "", why: str = "") -> Verdict:
@@ -74,7 +83,10 @@ def _sentence(judged: MaskJudgement) -> str:
     lost = f"{abs(judged.points_lost):.1f}"
     if lost == "0.0":
         return f"{sentence}; against the labels mIoU is the same within 0.1 points."
-    return f"{sentence}; against the labels {lost} points of mIoU are {'lost' if judged.points_lost > 0 else 'gained'}."
+    if judged.points_lost < 0:
+        return f"{sentence}; against the labels {lost} points of mIoU are gained."
+    allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", {POINTS.keeps} are no loss"
+    return f"{sentence}; against the labels {lost} points of mIoU are lost{allowed}."
 
 
 def _facts(judged: MaskJudgement) -> Iterator[tuple[str, str]]:
