@@ -189,7 +189,13 @@ def test_headlines_call_larger_and_slower_by_their_names() -> None:
 
 
 def test_a_loss_that_only_labels_show_is_no_loss_of_the_masks() -> None:
-    levels = {"agreement": KEEPS, "worst_class": KEEPS, "worst_image": LOSES_SOME, "points_lost": LOSES}
+    levels = {
+        "agreement": KEEPS,
+        "worst_class": KEEPS,
+        "worst_image": LOSES_SOME,
+        "points_lost": LOSES,
+        "most_lost": LOSES_SOME,
+    }
     shown = worded(replace(BAD, agreement=0.965, gone=(), points_lost=2.2, levels=levels), MADE)
     assert (shown.title, shown.symbol, shown.level) == ("Loses accuracy", "✗", LOSES)
     assert "2.2 points of mIoU are lost, 0.5 are no loss." in shown.sentence
