@@ -16,7 +16,6 @@ from tests.support.places import ROOT
 
 QUANTSEG = ("-m", "quantseg")
 """Python's arguments for `quantseg`."""
-_GUARDED = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGHUP - 1)
 _PATIENCE = 60.0
 _LINGERING = 10.0
 """Seconds in which workers have to notice that their parent was killed: one that still starts does so once it runs."""
@@ -78,7 +77,7 @@ def ended(
         start_new_session=True,
         preexec_fn=heeding_signals,
     )
-    _until_guarded(process)
+    _until_guarded(process, {signal.SIGTERM, number or signal.SIGTERM} - {signal.SIGINT, signal.SIGKILL})
     ready = time.monotonic()
     wait(process)
     sent = None
@@ -116,12 +115,13 @@ def processor_time(process: "subprocess.Popen[str]") -> float:
     return sum(time.user + time.system + time.children_user + time.children_system for time in times)
 
 
-def _until_guarded(process: "subprocess.Popen[str]") -> None:
-    """Waits until the process handles SIGTERM and SIGHUP, which Python by itself does not: before, none is answered."""
+def _until_guarded(process: "subprocess.Popen[str]", numbers: set[signal.Signals]) -> None:
+    """Waits until the process handles these signals, which Python by itself does not. Before, nothing can answer."""
+    wanted = sum(1 << (number - 1) for number in numbers)
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         for line in status.read_text().splitlines() if status.exists() else ():
-            if line.startswith("SigCgt:") and int(line.split()[1], 16) & _GUARDED == _GUARDED:
+            if line.startswith("SigCgt:") and int(line.split()[1], 16) & wanted == wanted:
                 return
         if not status.exists():  # not Linux
             time.sleep(0.3)
