@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
-from quantseg import graph
-from quantseg.api.forecast import forecast, taken
 from quantseg.api.stages import fitted, folded, refined
 from quantseg.calibration.calibrate import Calibrated, calibrate
 from quantseg.calibration.choosing import Choice
@@ -16,6 +14,7 @@ from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.model_files import as_file
 from quantseg.quantization.writing import QuantizedModel
+from quantseg.refinement.forecast import forecast, taken
 from quantseg.refinement.levels import FAST, passes_of
 from quantseg.refinement.levels.passes import Passes, left_out
 from quantseg.refinement.options import Options
@@ -44,7 +43,7 @@ class DryRun:
     @property
     def int8_bytes(self) -> int:
         """The size of the model's file."""
-        return len(graph.to_bytes(self.made.model))
+        return self.made.size
 
     def to_json(self) -> dict[str, object]:
         """As plain values."""

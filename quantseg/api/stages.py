@@ -7,21 +7,18 @@ exactly the model that `quantize` writes with the same options.
 import functools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
-from quantseg import graph
-from quantseg.api.forecast import announce
 from quantseg.calibration.calibrate import Calibrated, calibrate, checked, ranges_of
 from quantseg.calibration.choosing import Choice
 from quantseg.calibration.file import Calibration
-from quantseg.data import Dataset, ModelInputs, Subset
-from quantseg.data.recipe import Recipe as DataRecipe
+from quantseg.data import Dataset, Subset
 from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
-from quantseg.graph import TensorSpec
 from quantseg.mixed_precision import feeds as fed
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
@@ -29,9 +26,10 @@ from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, naming, read_float_model
-from quantseg.quantization.model_files import COMMAND_KEY
+from quantseg.quantization.model_files import COMMAND_KEY, as_file
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.refinement import levels
+from quantseg.refinement.forecast import announce
 from quantseg.refinement.options import Options
 from quantseg.refinement.steps import fold_in
 from quantseg.runtimes import check_opens
@@ -144,13 +142,13 @@ def judged_briefly(model: FloatModel, made: QuantizedModel, data: object, option
     """
     images, context = options.images(data), options.context()
 
-    def few(recipe: DataRecipe, inputs: ModelInputs | TensorSpec) -> Dataset:
-        every = images(recipe, inputs)
+    def few(*model: Any) -> Dataset:
+        every = images(*model)
         return Subset(every, levels.judged_briefly(len(every.names), options.effort_for(images=True)))
 
     folded, runtimes = model_files.taken(made, model, few), (context.runtime, context.runtime)
-    with graph.as_session_source(made.model) as written_model:
-        pair = Pair(model.source, written_model, runtimes, context.threads, folded)
+    with as_file(made) as int8:
+        pair = Pair(model.source, int8, runtimes, context.threads, folded)
         return evaluate_pair(pair, few(model.recipe, model.inputs), model.recipe, context)
 
 

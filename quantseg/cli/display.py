@@ -10,10 +10,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from quantseg.errors import printable
-from quantseg.progress import Stage
+
+if TYPE_CHECKING:
+    from quantseg.progress import Stage
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class Display:
         self._names, self._works, self._title = names, dict[str, float](), title
         self._stage, self._entered, self._name = -1, {-1: self._clock()}, READ if names else WORK
 
-    def expect(self, stages: Sequence[Stage]) -> None:
+    def expect(self, stages: "Sequence[Stage]") -> None:
         """Takes the work of those stages that the command has; one that is not among them is left out by now."""
         self._works |= {stage.what: stage.work for stage in stages}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantseg.cli import console, judgement, stages
-from quantseg.progress import under_way
 
 if TYPE_CHECKING:
     from quantseg.calibration.calibrate import Calibrated
@@ -37,6 +36,7 @@ def make_report(
 def show_report(result: "Report", place: Path, how: "Reporting", outputs: "Outputs") -> "Report":
     """Prints the report's verdict and writes the report to the folder `place`, whose name is the report's."""
     from quantseg.cli.exactness import say_verdict
+    from quantseg.progress import under_way
     from quantseg.report import verdict, write_report
 
     name = place.name

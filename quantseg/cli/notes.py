@@ -30,6 +30,7 @@ def of_log(debug: bool) -> Iterator[None]:
     handler = _All() if debug else _Few()
     handler.setFormatter(_OneLine("note: %(message)s"))
     logger = logging.getLogger("quantseg")
+    before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logger.propagate = False
@@ -37,6 +38,8 @@ def of_log(debug: bool) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
         if isinstance(handler, _Few):
             handler.tell_rest()
 

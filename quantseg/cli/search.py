@@ -62,7 +62,7 @@ def search(
         int, typer.Option(min=1, max=1000, help="At most so many models are judged.", rich_help_panel=_BUDGET_PANEL)
     ] = 12,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
+        Path | None, typer.Option("--output", "-o", help="Default: MODEL.search.int8.onnx beside the model.")
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Also draw the points that were judged, as SVG.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
@@ -83,7 +83,7 @@ def search(
     from quantseg.errors import BudgetError
     from quantseg.mixed_precision.budget.task import SearchGoal
 
-    written_to = output or model.with_suffix(".int8.onnx")
+    written_to = output or model.with_suffix(".search.int8.onnx")
     outputs = Outputs("search", (model,), (data, calibration), force)
     outputs.check_model(written_to)
     outputs.check(json, figure, taken=[written_to])

@@ -49,6 +49,11 @@ class QuantizedModel:
         """What this machine's runtime lacks, and how the latencies of whole models compared."""
         return () if self.fit is None else self.fit.notes
 
+    @property
+    def size(self) -> int:
+        """Bytes of its file."""
+        return len(graph.to_bytes(self.model))
+
     def save(self, path: Path | str) -> Path:
         """Writes the ONNX file atomically and returns its path. Raises OutputError."""
         target = Path(path)

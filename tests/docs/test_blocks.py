@@ -92,7 +92,8 @@ def _run(block: Block, where: str, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 def _command(command: str, where: str, monkeypatch: pytest.MonkeyPatch, *, shown: bool) -> str:
     words = shlex.split(command, comments=True)
     assert words[0] == "quantseg", f"{where}: {command}: not run here; say <!-- not run: why --> above it"
-    quick = [] if shown or words[1] not in SLOW or "--effort" in words else FAST
+    made = sum(word.endswith(".onnx") for word in words) > 1  # report FLOAT INT8
+    quick = [] if shown or made or words[1] not in SLOW or "--effort" in words else FAST
     asked = [*words, *quick]
     given = (hashlib.sha256(Path(word).read_bytes()).hexdigest() for word in asked if Path(word).is_file())
     key = (*asked, *given)
