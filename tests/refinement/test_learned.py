@@ -326,7 +326,7 @@ def test_progress_counts_parts_and_then_steps_of_the_network() -> None:
             yield item
 
     learned(track=track)
-    assert seen == [("learning parts", 5)] * 5 + [("learning the network", 12)] * 12
+    assert seen == [("learn parts", 5)] * 5 + [("learn the network", 12)] * 12
 
 
 def test_images_beyond_the_bound_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
