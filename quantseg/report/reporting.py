@@ -11,7 +11,8 @@ from quantseg.calibration.file import Calibration
 from quantseg.data.model_inputs import described
 from quantseg.data.sources import Opener
 from quantseg.evaluation.model_files import BesideFloat, ModelWithRecipe, taken
-from quantseg.evaluation.tool_comparison import Entry, nncf_model, peer_calibrator, peer_model
+from quantseg.evaluation.peer_models import nncf_model, peer_calibrator, peer_model
+from quantseg.evaluation.tool_comparison import Entry
 from quantseg.quantization.int8_file import NO_INTEGERS, Int8File, read_int8_file
 from quantseg.quantization.model_files import as_file, digest
 from quantseg.quantization.writing import QuantizedModel

@@ -22,7 +22,7 @@ from typing import Any
 from quantseg import api
 from quantseg.api import stages
 from quantseg.data import Subset
-from quantseg.evaluation import tool_comparison as tools
+from quantseg.evaluation import peer_models
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
 from quantseg.files import write_json
@@ -108,10 +108,12 @@ def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str], ke
     context = options.context(subject.calibration)
     if ORT in steps:
         how = options.settings, options.calibrator
-        yield _peer(ORT, subject, folder, lambda target: tools.peer_model(model, context, *how, target, "qdq"))
+        yield _peer(ORT, subject, folder, lambda target: peer_models.peer_model(model, context, *how, target, "qdq"))
     if NNCF in steps and BESIDE:
         openvino = RUNTIMES["openvino"]
-        yield _peer(NNCF, subject, folder, lambda target: tools.nncf_model(model, context, target), runtime=openvino)
+        yield _peer(
+            NNCF, subject, folder, lambda target: peer_models.nncf_model(model, context, target), runtime=openvino
+        )
     for step, make in _steps(subject, steps):
         if step not in steps:
             continue
@@ -170,7 +172,7 @@ def _peer(
     step: str,
     subject: contestants.Subject,
     folder: Path,
-    make: Callable[[Path], tools.PeerModel],
+    make: Callable[[Path], peer_models.PeerModel],
     *,
     runtime: Runtime = DEFAULT,
 ) -> Row:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from quantseg.evaluation import tool_comparison as tools
+from quantseg.evaluation import peer_models
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
 from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions
@@ -39,7 +39,7 @@ def measured(subject: Subject, folder: Path) -> dict[str, Any]:
     """Latencies in turns, and what both int8 formats of this tool say of the same images."""
     given = subject.calibrated()
     context = FAST.context(subject.calibration)
-    peer = tools.peer_model(subject.model, context, FAST.settings, FAST.calibrator, folder / "peer.onnx", "qdq")
+    peer = peer_models.peer_model(subject.model, context, FAST.settings, FAST.calibrator, folder / "peer.onnx", "qdq")
     models = {FLOAT: subject.path} | ({} if peer.path is None else {PEER: peer.path})
     made = {name: subject.quantised(options, given) for name, options in OPTIONS.items()}
     models |= {name: one.save(folder / f"{name}.onnx") for name, one in made.items()}

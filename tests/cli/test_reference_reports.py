@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from quantseg.data.recipe import METADATA_KEY
-from quantseg.evaluation import tool_comparison as contest
+from quantseg.evaluation import peer_models
 from quantseg.evaluation.peers import PeerError
 from quantseg.evaluation.reference_models import DATA_KEY
 from tests.support import models
@@ -124,7 +124,7 @@ def test_a_failure_of_the_other_tool_is_a_row_with_its_reason(
     def fails(model: Path, *arguments: object, **settings: object) -> None:
         raise PeerError(f"{model}: onnxruntime's quantizer failed (no <Conv> in {model.parent}/x.onnx)")
 
-    monkeypatch.setattr(contest, "quantize_with_onnxruntime", fails)
+    monkeypatch.setattr(peer_models, "quantize_with_onnxruntime", fails)
     outcome = quantseg("report", "--output", tmp_path / "r", "--rounds", 1, "--limit", 1)
     assert outcome.code == 0
     reason = "onnxruntime's quantizer failed (no <Conv> in x.onnx)"

@@ -10,6 +10,7 @@ import pytest
 
 from quantseg import api
 from quantseg.errors import MissingExtraError
+from quantseg.evaluation import peer_models
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.peers import PeerError
 from quantseg.evaluation.tool_comparison import FLOAT, NNCF, ONNXRUNTIME, QUANTSEG, ComparedModel
@@ -70,7 +71,7 @@ def test_a_failure_of_the_other_tool_is_a_result(
     def fails(*arguments: object, **settings: object) -> None:
         raise PeerError("net.onnx: onnxruntime's quantizer failed (its reason)")
 
-    monkeypatch.setattr(tools, "quantize_with_onnxruntime", fails)
+    monkeypatch.setattr(peer_models, "quantize_with_onnxruntime", fails)
     plain, peer, ours = held(float_model, images)
     assert peer.to_json() == {
         "name": ONNXRUNTIME, "runtime": "onnxruntime", "evaluation": None, "timing": None, "executed": None,
