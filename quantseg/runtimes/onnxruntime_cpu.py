@@ -73,19 +73,14 @@ class OnnxRuntimeCpu:
         """
         named = with_names(model)
 
-        def session(options: onnxruntime.SessionOptions) -> OnnxRuntimeSession:
-            if named is not None and isinstance(model, Path):
-                options.add_session_config_entry(_EXTERNAL_DATA, str(model.parent))
-            return OnnxRuntimeSession(named or model, options, name=_name(model), timeout=self.timeout)
-
         def save_plain(file: Path) -> None:
             options = _options(threads, spinning=False)
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             save_graph(options, file)
-            session(options).close()
+            _named_session(model, named, options).close()
 
         with profiled(_options(threads, spinning=True)) as (options, folder):
-            opened = session(options)
+            opened = _named_session(model, named, options, timeout=self.timeout)
             try:
                 for _ in range(1 + runs):
                     opened.run(feeds)
@@ -98,12 +93,28 @@ def check_opens(model: Path | bytes) -> None:
     """Raises ModelError, which names the node where there is one, for a model that onnxruntime cannot open as written.
 
     It is asked before a float model's graph is rewritten: onnxruntime infers every shape and type, so the rewrites need
-    not expect a Conv with a vector as its kernel. No optimisation runs and no weight is prepared for a kernel.
+    not expect a Conv with a vector as its kernel. No optimisation runs and no weight is prepared for a kernel. Names of
+    nodes may be double, as the rewrites make them unique.
     """
     options = _options(threads=1, spinning=False)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")
-    OnnxRuntimeSession(model, options).close()
+    try:
+        OnnxRuntimeSession(model, options).close()
+    except ModelError:
+        named = with_names(model)
+        if named is None:
+            raise
+        _named_session(model, named, options).close()
+
+
+def _named_session(
+    model: Path | bytes, named: bytes | None, options: onnxruntime.SessionOptions, *, timeout: float | None = None
+) -> "OnnxRuntimeSession":
+    """A session of the model as `with_names` gives it; its external data stay beside the file."""
+    if named is not None and isinstance(model, Path):
+        options.add_session_config_entry(_EXTERNAL_DATA, str(model.parent))
+    return OnnxRuntimeSession(named or model, options, name=_name(model), timeout=timeout)
 
 
 WEIGHTS_AS_WRITTEN = OnnxRuntimeCpu(without=("WeightBiasQuantization",))

@@ -174,3 +174,11 @@ def test_bytes_that_onnxruntime_quotes_are_one_line() -> None:
     model.graph.node[0].attribute.append(onnx.helper.make_attribute("mode", b"near\xba"))
     with pytest.raises(ModelError, match=r"cannot open it \(.*near\ufffd.*\); check it with onnx\.checker"):
         check_opens(model.SerializeToString())
+
+
+def test_double_names_of_nodes_pass() -> None:
+    model = onnx.ModelProto.FromString(ADD.SerializeToString())
+    assert len(model.graph.node) > 1
+    for node in model.graph.node:
+        node.name = "same"
+    check_opens(model.SerializeToString())
