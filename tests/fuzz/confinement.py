@@ -13,9 +13,9 @@ from tests.support.places import ROOT
 SECRET = b"not to be read: a file outside the input's folder. " * 200
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _READABLE = (
-    sys.prefix, sys.base_prefix, str(Path(os.__file__).parent), str(ROOT / "quantseg"), str(ROOT / "tests"), "/proc",
-    "/sys", "/dev", "/usr", "/lib", "/lib64", "/etc/os-release", "/etc/mime.types", "/etc/localtime",
-    "/etc/ld.so.cache",
+    sys.prefix, sys.base_prefix, str(Path(os.__file__).parent), *filter(None, sys.path), str(ROOT / "quantseg"),
+    str(ROOT / "tests"), "/proc", "/sys", "/dev", "/usr", "/lib", "/lib64", "/etc/os-release", "/etc/mime.types",
+    "/etc/localtime", "/etc/ld.so.cache",
 )  # fmt: skip
 """Where Python, its packages and the machine's own description lie."""
 _CHANGES = {
