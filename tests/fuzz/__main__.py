@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,10 +30,12 @@ def main() -> int:
     inputs = wanted.inputs or _ALL
     if seconds is None:
         seconds = 20.0 if wanted.inputs is None else 86400.0
-    tallies = _campaign(targets, Bounds(inputs, seconds, wanted.seed or 0), wanted.jobs)
+    tallies: list[Tally] = []
+    for tally in _campaign(targets, Bounds(inputs, seconds, wanted.seed or 0), wanted.jobs):
+        tallies.append(tally)
+        if wanted.json is not None:  # after each target, as a campaign may take hours
+            wanted.json.write_text(json.dumps(to_json(tallies), indent=1))
     print(markdown(tallies))
-    if wanted.json is not None:
-        wanted.json.write_text(json.dumps(to_json(tallies), indent=1))
     return int(any(tally.findings for tally in tallies))
 
 
@@ -51,10 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _campaign(targets: list[str], bounds: Bounds, jobs: int) -> list[Tally]:
+def _campaign(targets: list[str], bounds: Bounds, jobs: int) -> Iterator[Tally]:
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(fuzz, target, bounds) for target in targets]
-        return [one.result() for one in running]
+        yield from pool.map(lambda target: fuzz(target, bounds), targets)
 
 
 def _again(targets: list[str], seed: int, keep: Path | None) -> int:
