@@ -49,7 +49,7 @@ def quantize(
     from quantseg.cli import stages
     from quantseg.cli.dry_run import dry_run as tried
     from quantseg.cli.outputs import Outputs
-    from quantseg.runtimes.latency import file_bytes
+    from quantseg.runtimes.on_disk import file_bytes
 
     images = calibrating(data, calib)
     _check(images, calibration, options)
@@ -147,7 +147,7 @@ def _written(
     """Writes the model, prints its size, and runs the speed-up check if the target requires it."""
     from quantseg.cli import verdict
     from quantseg.report import tables
-    from quantseg.runtimes.latency import file_bytes
+    from quantseg.runtimes.on_disk import file_bytes
 
     model, target = paths
     made.save(target)

@@ -14,14 +14,14 @@ from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import Entry, judge, runtime_of
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.int8_file import Int8File
-from quantseg.quantization.model_files import digest
 from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.verdict import Made
 from quantseg.runtimes.execution import ExecutedNode, summary
-from quantseg.runtimes.latency import Turns, benchmark, file_bytes
+from quantseg.runtimes.latency import Turns, benchmark
+from quantseg.runtimes.on_disk import file_bytes, file_digest
 from quantseg.runtimes.provenance import provenance
 from quantseg.runtimes.roofline import beside_roofs, convolutions
 from quantseg.simulation.saturation import verdict_of
@@ -161,7 +161,7 @@ def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evalu
 
 
 def _model_file(path: Path) -> ModelFile:
-    return ModelFile(path.name, file_bytes(path), digest(path))
+    return ModelFile(path.name, file_bytes(path), file_digest(path))
 
 
 def seen_in(calibration: Calibration, data: Dataset) -> int:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError, printable
-from quantseg.graph import TensorSpec, load
+from quantseg.graph import TensorSpec
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime
 from quantseg.runtimes.memory import peak_memory
+from quantseg.runtimes.on_disk import file_bytes
 
 _WARM_UP = 3
 _MOST_ITEMS = 1 << 28
@@ -120,15 +120,6 @@ def random_feeds(inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
     """
     rng = np.random.default_rng(0)
     return {spec.name: _random(spec, rng) for spec in inputs}
-
-
-def file_bytes(model: Path) -> int:
-    """Bytes of the model file and of its external data (for OpenVINO IR the .bin file). Raises ModelError."""
-    if model.suffix == ".xml":
-        return model.stat().st_size + model.with_suffix(".bin").stat().st_size
-    tensors = [value.const_value for graph in load(model).graphs() for value in graph.initializers.values()]
-    external = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
-    return sum(file.stat().st_size for file in {model, *external})
 
 
 def timed_runs(

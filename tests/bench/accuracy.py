@@ -39,8 +39,9 @@ from quantseg.refinement.rounding.compensated import compensate
 from quantseg.refinement.steps import correct, order_channels
 from quantseg.report import tables
 from quantseg.runtimes import DEFAULT, RUNTIMES, Runtime
-from quantseg.runtimes.latency import Turns, benchmark, file_bytes
+from quantseg.runtimes.latency import Turns, benchmark
 from quantseg.runtimes.macs import multiply_accumulates
+from quantseg.runtimes.on_disk import file_bytes
 from tests.bench import contestants, writing
 
 CALIBRATION, VALIDATION, LABELLED = 24, 32, 101

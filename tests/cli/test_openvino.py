@@ -140,3 +140,18 @@ def test_openvino_fuses_every_activation_and_gives_onnxruntimes_masks(
     finally:
         for session in sessions:
             session.close()
+
+
+@needs_openvino
+@pytest.mark.skipif(find_spec("nncf") is None, reason="nncf is not installed: an extra")
+def test_a_report_stands_nncf_beside(quantseg: Command, network: Path, images: Path, tmp_path: Path) -> None:
+    words = ("--data", images, "--effort", "fast", "--rounds", "1", "--openvino", "--output", tmp_path)
+    outcome = quantseg("report", network, *words)
+    assert outcome.code == 0, outcome.err
+    report = json.loads((tmp_path / "net" / "report.json").read_text())
+    (nncf,) = report["peers"]
+    assert (nncf["name"], nncf["failed"]) == ("NNCF", None)
+    assert 0 < nncf["evaluation"]["agreement"] <= 1
+    assert nncf["model"]["size"] > 0
+    assert len(nncf["model"]["sha256"]) == 64
+    assert "NNCF" in (tmp_path / "net" / "report.md").read_text()

@@ -10,7 +10,8 @@ import pytest
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, latency
-from quantseg.runtimes.latency import Turns, benchmark, file_bytes, random_feeds
+from quantseg.runtimes.latency import Turns, benchmark, random_feeds
+from quantseg.runtimes.on_disk import file_bytes
 from tests.support import models
 
 

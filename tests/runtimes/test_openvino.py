@@ -17,7 +17,8 @@ from quantseg.quantization.writing import written
 from quantseg.refinement.options import Options
 from quantseg.runtimes import RUNTIMES
 from quantseg.runtimes.execution import summary
-from quantseg.runtimes.latency import benchmark, file_bytes
+from quantseg.runtimes.latency import Turns, benchmark
+from quantseg.runtimes.on_disk import file_bytes, file_digest
 from quantseg.runtimes.openvino_profile import ProfiledLayer, executed_nodes
 from tests.support import candidates, models
 from tests.support.places import WEIGHTS
@@ -64,7 +65,7 @@ def test_float_is_float32_on_every_processor(cells: tuple[FloatModel, Path, Path
     """bfloat16 has 8 bits of precision: it would be off by some 1e-2 of the largest output."""
     model, data, _ = cells
     images = opener(data)(model.recipe, model.input)
-    with open_pair(model.source, model.source, threads=2, runtime="openvino") as (reference, candidate):
+    with open_pair(model.source, model.source, threads=2, runtime=OPENVINO) as (reference, candidate):
         found = evaluate(reference, candidate, images, model.recipe)
     assert found.agreement > 0.9999
     assert found.sqnr_db is not None
@@ -77,7 +78,7 @@ def test_masks_of_our_qdq_model_agree_with_those_of_onnxruntime(
 ) -> None:
     model, data, qdq = cells
     images = opener(data)(model.recipe, model.input)
-    with open_pair(qdq, qdq, threads=2, runtime="openvino") as (reference, candidate):
+    with open_pair(qdq, qdq, threads=2, runtime=OPENVINO) as (reference, candidate):
         assert evaluate(reference, candidate, images, model.recipe).agreement > 0.99
 
 
@@ -169,8 +170,7 @@ def test_models_of_two_runtimes_are_timed_in_one_benchmark(cells: tuple[FloatMod
         {"float": model.source, "int8": qdq},
         runtime={"float": RUNTIMES["onnxruntime"], "int8": OPENVINO},
         threads=1,
-        rounds=1,
-        runs=2,
+        turns=Turns(rounds=1, runs=2),
     )
     assert [row.name for row in rows] == ["float", "int8"]
     assert rows[0].ratio == 1
@@ -184,6 +184,10 @@ def test_bytes_of_openvino_ir_are_those_of_both_files(tmp_path: Path) -> None:
     (tmp_path / "net.xml").write_bytes(b"<net/>")
     (tmp_path / "net.bin").write_bytes(bytes(100))
     assert file_bytes(tmp_path / "net.xml") == 106
+    before = file_digest(tmp_path / "net.xml")
+    assert before == file_digest(tmp_path / "net.xml")
+    (tmp_path / "net.bin").write_bytes(bytes(99) + b"1")
+    assert file_digest(tmp_path / "net.xml") != before
 
 
 @pytest.mark.parametrize(
