@@ -18,6 +18,7 @@ from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import TensorRange, worst_ranges
+from quantseg.report.summary import NNCF
 from quantseg.report.verdict import Made
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark
@@ -26,6 +27,8 @@ from quantseg.runtimes.provenance import provenance
 from quantseg.runtimes.roofline import beside_roofs, convolutions
 from quantseg.simulation.saturation import verdict_of
 
+_PACKAGES = {NNCF: ("openvino", "nncf")}
+"""Another quantizer → the distributions, besides our own, whose versions can change its figures."""
 WORST_TENSORS = 6
 WORST_IMAGES = 8
 PROFILE_RUNS = 10
@@ -120,7 +123,12 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         roofs=roofs,
         ranges=ranges,
         images=shown,
-        provenance={**how.settings, **_images(subject.calibration, data, seen), "threads": str(threads), **_machine()},
+        provenance={
+            **how.settings,
+            **_images(subject.calibration, data, seen),
+            "threads": str(threads),
+            **_machine(peers),
+        },
         commands=tuple(how.commands),
         peers=peers,
         data=judged.data,
@@ -180,8 +188,8 @@ def _images(calibration: Calibration | None, data: Dataset, seen: int | None) ->
     }
 
 
-def _machine() -> dict[str, str]:
-    known = provenance()
+def _machine(peers: Sequence[Peer]) -> dict[str, str]:
+    known = provenance(*(package for peer in peers for package in _PACKAGES.get(peer.name, ())))
     return {
         "processor": f"{known.processor}, {known.cores} cores",
         "instruction sets": ", ".join(known.instruction_sets or ()) or "unknown",

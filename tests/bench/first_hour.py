@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "reports" / "first_hour.md"
 SILENCE = 10.5
 """Seconds; half a second is what starting a line may take on a busy machine."""
-MOST_LINES, WIDTH = 24, 120
+MOST_LINES, WIDTH = 60, 120
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Said:
 
 
 def recorded(command: str, folder: Path, path: str, *, may_be_silent: bool = False) -> Said:
-    """Runs a command line in the folder. may_be_silent: for what is not this tool's."""
+    """Runs a command line in the folder. may_be_silent: for what is not this tool's; its words are not kept."""
     began = last = time.monotonic()
     silence, lines = 0.0, list[str]()
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "QUANTSEG_PROGRESS")}
@@ -60,7 +60,8 @@ def recorded(command: str, folder: Path, path: str, *, may_be_silent: bool = Fal
         silence, last = max(silence, now - last), now
         lines.append(line.rstrip("\n"))
     code, end = process.wait(), time.monotonic()
-    return Said(command, code, end - began, max(silence, end - last), tuple(lines), may_be_silent)
+    kept_lines = () if may_be_silent and code == 0 else tuple(lines)
+    return Said(command, code, end - began, max(silence, end - last), kept_lines, may_be_silent)
 
 
 def hour(own: Sequence[tuple[Path, Path]]) -> Iterator[Said]:
@@ -70,7 +71,7 @@ def hour(own: Sequence[tuple[Path, Path]]) -> Iterator[Said]:
         path = f"{folder / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"
         shutil.copytree(ROOT, folder / "quantseg", ignore=shutil.ignore_patterns(".*", "__pycache__", "reports"))
         yield recorded("python3 -m venv venv", folder, path, may_be_silent=True)
-        yield recorded("pip install --quiet ./quantseg", folder, path, may_be_silent=True)
+        yield recorded("pip install ./quantseg", folder, path, may_be_silent=True)
         yield recorded("quantseg --help", folder, path)
         yield recorded("quantseg demo", folder, path)
         for model, images in own:
@@ -82,9 +83,9 @@ def hour(own: Sequence[tuple[Path, Path]]) -> Iterator[Said]:
 
 def _own(folder: Path, path: str) -> Iterator[Said]:
     for command in (
-        "quantseg check model.onnx --data images/",
-        "quantseg quantize model.onnx --data images/ --dry-run",
-        "quantseg quantize model.onnx --data images/",
+        "quantseg check model.onnx --data images/ --output recipe.toml",
+        "quantseg quantize model.onnx --recipe recipe.toml --data images/ --dry-run",
+        "quantseg quantize model.onnx --recipe recipe.toml --data images/",
         "quantseg report model.onnx model.int8.onnx --data images/",
     ):
         yield recorded(f"cd {shlex.quote(folder.name)} && {command}", folder.parent, path)
@@ -109,8 +110,8 @@ def page(said: Sequence[Said]) -> str:
         parts += [
             f"## `{one.command.replace('`', '')}`",
             what if one.code == 0 else f"{what}, exit code {one.code}",
-            "```text\n" + "\n".join(line.replace("```", "'''") for line in shown) + "\n```",
         ]
+        parts += ["```text\n" + "\n".join(line.replace("```", "'''") for line in shown) + "\n```"] * bool(shown)
     packages = ", ".join(f"{package} {version}" for package, version in machine.packages.items())
     parts.append(
         f"Made by `python -m tests.bench.first_hour` on {machine.processor}, {machine.cores} cores, {packages}."

@@ -56,6 +56,19 @@ def test_masks_that_are_kept_need_nothing_more() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("agreement", "level", "words"),
+    [
+        (0.94996, LOSES_SOME, "to 94.99 % (mean IoU, 24 images); they are kept from 95.0 % on."),
+        (0.9446, LOSES_SOME, "to 94.5 % (mean IoU, 24 images); they are kept from 95.0 % on."),
+        (0.95, KEEPS, "to 95.0 % (mean IoU, 24 images)."),
+    ],
+)
+def test_an_agreement_below_the_bound_is_never_shown_as_the_bound(agreement: float, level: str, words: str) -> None:
+    judged = replace(GOOD, agreement=agreement, level=level, levels={**GOOD.levels, "agreement": level})
+    assert worded(judged, MADE).sentence.endswith(words)
+
+
 def test_lost_masks_are_said_first_with_what_was_lost() -> None:
     shown = worded(BAD, MADE)
     assert (shown.title, shown.symbol) == ("Loses the masks", "✗")

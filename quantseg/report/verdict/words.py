@@ -1,5 +1,6 @@
 """A judgement in words: title and symbol of its level, one sentence, facts with their levels, caveats, next steps."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,8 +76,9 @@ def _sentence(judged: MaskJudgement) -> str:
     if judged.only is not None:
         what = f"{judged.only!r} on every pixel" if judged.only else "no class on any pixel"
         return f"The float model itself gives {what} of all {_images(judged.images)}: equal masks mean nothing here."
-    agreement = f"The int8 masks agree with the float model's to {percent(judged.agreement)} (mean IoU"
-    wanted = "" if judged.levels["agreement"] == KEEPS else f"; they are kept from {percent(AGREEMENT.keeps)} on"
+    kept = judged.levels["agreement"] == KEEPS
+    agreement = f"The int8 masks agree with the float model's to {_below(judged.agreement, kept)} (mean IoU"
+    wanted = "" if kept else f"; they are kept from {percent(AGREEMENT.keeps)} on"
     sentence = f"{agreement}, {_images(judged.images)}){wanted}"
     if judged.points_lost is None:
         return f"{sentence}."
@@ -87,6 +89,12 @@ def _sentence(judged: MaskJudgement) -> str:
         return f"{sentence}; against the labels {lost} points of mIoU are gained."
     allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", {POINTS.keeps} are no loss"
     return f"{sentence}; against the labels {lost} points of mIoU are lost{allowed}."
+
+
+def _below(agreement: float, kept: bool) -> str:
+    """The agreement with one decimal; with two, rounded down, where one would show a bound that it misses."""
+    close = not kept and percent(agreement) == percent(AGREEMENT.keeps)
+    return f"{math.floor(10_000 * agreement) / 100:.2f} %" if close else percent(agreement)
 
 
 def _facts(judged: MaskJudgement) -> Iterator[tuple[str, str]]:
