@@ -1,6 +1,8 @@
 """The first hour of a newcomer, recorded: README's first commands in an empty environment, then models of one's own.
 
-    python -m tests.bench.first_hour MODEL.onnx=IMAGES [MODEL.onnx=IMAGES …]
+    python -m tests.bench.first_hour MODEL.onnx=IMAGES [MODEL.onnx=IMAGES=FLAGS …]
+
+FLAGS is what the owner of a model knows of its preprocessing, such as "--channels RGB --scale 1".
 
 Each command runs as it would in a pipe; its time, its longest silence and what it said are written to
 reports/first_hour.md. Exit code 1 if a command failed, or was silent for more than SILENCE seconds.
@@ -64,8 +66,8 @@ def recorded(command: str, folder: Path, path: str, *, may_be_silent: bool = Fal
     return Said(command, code, end - began, max(silence, end - last), kept_lines, may_be_silent)
 
 
-def hour(own: Sequence[tuple[Path, Path]]) -> Iterator[Said]:
-    """Every command of the hour. own: models and their folders of images."""
+def hour(own: Sequence[tuple[Path, Path, str]]) -> Iterator[Said]:
+    """Every command of the hour. own: models, their folders of images, and flags that declare their preprocessing."""
     with tempfile.TemporaryDirectory(prefix="first-hour-") as name:
         folder = Path(name)
         path = f"{folder / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"
@@ -74,16 +76,16 @@ def hour(own: Sequence[tuple[Path, Path]]) -> Iterator[Said]:
         yield recorded("pip install ./quantseg", folder, path, may_be_silent=True)
         yield recorded("quantseg --help", folder, path)
         yield recorded("quantseg demo", folder, path)
-        for model, images in own:
+        for model, images, flags in own:
             (folder / model.parent.name).mkdir()
             shutil.copy(model, folder / model.parent.name / "model.onnx")
             (folder / model.parent.name / "images").symlink_to(images)
-            yield from _own(folder / model.parent.name, path)
+            yield from _own(folder / model.parent.name, flags, path)
 
 
-def _own(folder: Path, path: str) -> Iterator[Said]:
+def _own(folder: Path, flags: str, path: str) -> Iterator[Said]:
     for command in (
-        "quantseg check model.onnx --data images/ --output recipe.toml",
+        f"quantseg check model.onnx --data images/ {flags} --output recipe.toml".replace("  ", " "),
         "quantseg quantize model.onnx --recipe recipe.toml --data images/ --dry-run",
         "quantseg quantize model.onnx --recipe recipe.toml --data images/",
         "quantseg report model.onnx model.int8.onnx --data images/",
@@ -122,10 +124,10 @@ def page(said: Sequence[Said]) -> str:
 def main() -> None:
     """Writes the recording."""
     parser = writing.parser(__doc__)
-    parser.add_argument("own", nargs="*", metavar="MODEL=IMAGES")
-    own = [tuple(Path(part).resolve() for part in one.split("=", 1)) for one in parser.parse_args().own]
+    parser.add_argument("own", nargs="*", metavar="MODEL=IMAGES[=FLAGS]")
+    own = [(*one.split("=", 2), "")[:3] for one in parser.parse_args().own]
     said = []
-    for one in hour([(model, images) for model, images in own]):
+    for one in hour([(Path(model).resolve(), Path(images).resolve(), flags) for model, images, flags in own]):
         print(f"{one.seconds:7.1f} s, silent {one.silence:5.1f} s, code {one.code}: {one.command}", flush=True)
         said.append(one)
     write_text(TARGET, page(said))
