@@ -88,9 +88,9 @@ def _of_making(made: Made) -> Iterator[NextStep]:
 
 def _of_nodes(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     model = shlex.quote(made.float_model)
-    search = NextStep(f"quantseg search {model} --data val/ --max-iou-drop 0.5", "leaves float what a budget needs")
+    search = NextStep(f"quantseg search {model} --data val/ --max-iou-drop 0.5", "leaves as many nodes float as that budget needs")
     which = NextStep(
-        f"quantseg sensitivity {model} --data val/", "tells which nodes lose the masks, to leave them float"
+        f"quantseg sensitivity {model} --data val/", "tells which nodes lose the masks, for --exclude"
     )
     yield from (which, search) if judged.level == LOSES else (search, which)
 

@@ -78,7 +78,7 @@ def _sentence(judged: MaskJudgement) -> str:
         return f"The float model itself gives {what} of all {_images(judged.images)}: equal masks mean nothing here."
     kept = judged.levels["agreement"] == KEEPS
     agreement = f"The int8 masks agree with the float model's to {_below(judged.agreement, kept)} (mean IoU"
-    wanted = "" if kept else f"; they are kept from {percent(AGREEMENT.keeps)} on"
+    wanted = "" if kept else f"; {percent(AGREEMENT.keeps)} or more would keep them"
     sentence = f"{agreement}, {_images(judged.images)}){wanted}"
     if judged.points_lost is None:
         return f"{sentence}."
@@ -87,7 +87,7 @@ def _sentence(judged: MaskJudgement) -> str:
         return f"{sentence}; against the labels mIoU is the same within 0.1 points."
     if judged.points_lost < 0:
         return f"{sentence}; against the labels {lost} points of mIoU are gained."
-    allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", {POINTS.keeps} are no loss"
+    allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", more than the {POINTS.keeps} that pass"
     return f"{sentence}; against the labels {lost} points of mIoU are lost{allowed}."
 
 
