@@ -89,7 +89,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The judgement in words, with what to do next."""
-        return worded(self.judgement, self.made)
+        return worded(self.judgement, self.made, self.summary.speed_ratio)
 
     @property
     def summary(self) -> Summary:

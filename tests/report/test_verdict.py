@@ -219,3 +219,11 @@ def test_flags_say_where_they_belong() -> None:
     texts = [str(step) for step in worded(BAD, replace(MADE, effort="fast", per_channel=False)).steps]
     assert "quantise again with --effort balanced: this one is made at effort fast" in texts[0]
     assert texts[1].startswith("quantise again without --per-tensor: ")
+
+
+def test_a_model_that_is_slower_than_float_is_told_what_to_do() -> None:
+    slow = worded(GOOD, MADE, 0.8)
+    assert slow.level == KEEPS
+    assert slow.caveats == ("It is 1.2 times slower than float here.",)
+    assert [step.command for step in slow.steps] == ["--target ort-cpu"]
+    assert worded(GOOD, MADE, 0.97) == worded(GOOD, MADE, 2.0) == worded(GOOD, MADE)

@@ -7,7 +7,7 @@ from typing import Any
 
 from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, POINTS, UNKNOWN, MaskJudgement
 from quantseg.report.tables import percent
-from quantseg.report.verdict.advice import Made, NextStep, next_steps
+from quantseg.report.verdict.advice import Made, NextStep, is_slower, next_steps
 
 TITLES = {
     KEEPS: "Keeps the masks",
@@ -58,12 +58,16 @@ class Verdict:
         }
 
 
-def worded(judged: MaskJudgement, made: Made) -> Verdict:
-    """The verdict of a judgement. made: how the model was made, which decides what to do next."""
-    steps = next_steps(judged, made)
+def worded(judged: MaskJudgement, made: Made, speed: float | None = None) -> Verdict:
+    """The verdict of a judgement. made: how the model was made, which decides what to do next.
+
+    speed: how many times as fast as float the int8 model is; None if it was not measured.
+    """
+    steps = next_steps(judged, made, speed)
     losing = {name for name, level in judged.levels.items() if level == LOSES}
     by_labels = judged.level == LOSES and losing <= {"points_lost", "most_lost"}
-    facts, caveats = tuple(_facts(judged)), tuple(_caveats(judged))
+    slower = (f"It is {1 / speed:.1f} times slower than float here.",) if speed and is_slower(speed) else ()
+    facts, caveats = tuple(_facts(judged)), (*slower, *_caveats(judged))
     return Verdict(judged.level, _sentence(judged), facts, caveats, steps, by_labels)
 
 
