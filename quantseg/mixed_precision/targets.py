@@ -1,4 +1,4 @@
-"""Targets of `quantize`: any runtime (portable), OpenVINO, LiteRT, or onnxruntime on this machine, by measured latency."""
+"""Targets of `quantize`: any runtime (portable), OpenVINO, LiteRT, or onnxruntime here, by measured latency."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -8,6 +8,7 @@ from typing import Any
 
 from quantseg.data.recipe import METADATA_KEY, Recipe, concrete
 from quantseg.errors import PlanError
+from quantseg.files.tflite import SUFFIX
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.formats.litert.file import to_bytes
@@ -15,7 +16,7 @@ from quantseg.quantization.formats.litert.writing import Interface, network
 
 __all__ = ["SUFFIX", "float_to_tflite", "to_tflite"]
 
-SUFFIX = ".tflite"
+
 DIGEST_KEY = "quantseg.float_sha256"
 
 

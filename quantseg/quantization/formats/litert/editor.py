@@ -12,11 +12,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
+from quantseg.files.tflite.schema import TYPES
 from quantseg.graph.edit import static_shape
 from quantseg.quantization.affine import QuantParams, quantize
 from quantseg.quantization.formats.litert.layout import Order, Placed, moves, only_ones_move, physical, plain
 from quantseg.quantization.formats.litert.network import Operator, Tensor
-from quantseg.quantization.formats.litert.schema import TYPES
 from quantseg.quantization.operators import IntegerForm, integer_form
 from quantseg.quantization.plan import QuantPlan
 from quantseg.quantization.qtypes import INT8, UINT8

@@ -7,10 +7,10 @@ import numpy as np
 
 import quantseg
 from quantseg.errors import ModelError
+from quantseg.files.tflite import encoding
+from quantseg.files.tflite.schema import OPERATORS, OPTIONS, TYPES
 from quantseg.quantization.affine import QuantParams
-from quantseg.quantization.formats.litert import flatbuffer
 from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
-from quantseg.quantization.formats.litert.schema import OPERATORS, OPTIONS, TYPES
 from quantseg.quantization.qtypes import QTYPES
 
 _TYPE_NAMES = {number: name for name, number in TYPES.items()}
@@ -49,7 +49,7 @@ def to_bytes(network: Network) -> bytes:
         side: [{"name": one.name, "tensor_index": place[one]} for one in members]
         for side, members in (("inputs", network.inputs), ("outputs", network.outputs))
     }
-    return flatbuffer.encode(
+    return encoding.encode(
         {
             "version": _FILE_VERSION,
             "operator_codes": [_code_entry(kind, version) for kind, version in codes],
@@ -62,7 +62,7 @@ def to_bytes(network: Network) -> bytes:
                     "name": "main",
                 }
             ],
-            "description": f"quantseg {quantseg.__version__}",
+            "description": network.description or f"quantseg {quantseg.__version__}",
             "buffers": buffers,
             "metadata": metadata,
             "signature_defs": [signature | {"signature_key": SIGNATURE, "subgraph_index": 0}],
@@ -75,7 +75,11 @@ def from_bytes(content: bytes, what: str) -> Network:
 
     Raises ModelError for a file that is damaged, has several subgraphs, or operators or types that are not known here.
     """
-    model = flatbuffer.decode(content, what)
+    return network_of(encoding.decode(content, what), what)
+
+
+def network_of(model: Mapping[str, Any], what: str) -> Network:
+    """The network of a decoded file; see `from_bytes`."""
     try:
         return _network(model)
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -146,7 +150,8 @@ def _network(model: Mapping[str, Any]) -> Network:
     metadata = {
         entry["name"]: bytes(buffers[entry["buffer"]]).decode(errors="replace") for entry in model.get("metadata", ())
     }
-    return Network(tuple(operators), named(graph["inputs"]), named(graph["outputs"]), metadata)
+    description = model.get("description", "")
+    return Network(tuple(operators), named(graph["inputs"]), named(graph["outputs"]), metadata, description)
 
 
 def _index(number: int, tensors: list[Tensor]) -> int:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from quantseg.files.tflite.schema import NONE, RELU, RELU6, RELU_N1_TO_1
 from quantseg.quantization.formats.litert.network import Operator, Tensor
-from quantseg.quantization.formats.litert.schema import NONE, RELU, RELU6, RELU_N1_TO_1
 
 _CODES = {"RELU": RELU, "RELU6": RELU6, "RELU_N1_TO_1": RELU_N1_TO_1}
 _TAKING = frozenset({"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL", "SUB"})

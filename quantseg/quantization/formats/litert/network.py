@@ -44,12 +44,16 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """operators: in the order in which they run. inputs, outputs: tensors. metadata: name → text."""
+    """operators: in the order in which they run. inputs, outputs: tensors. metadata: name → text.
+
+    description: the tool that wrote the file; "" for this one.
+    """
 
     operators: tuple[Operator, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from quantseg.errors import ModelError
+from quantseg.files.tflite import METADATA, RUNTIME_VERSION
 from quantseg.graph import infer_shapes
 from quantseg.graph.declarations import with_input_sizes
 from quantseg.graph.passes.constants import fold_constants
@@ -19,9 +20,6 @@ from quantseg.quantization.formats.litert.writers import WRITERS
 from quantseg.quantization.formats.litert.writers.attributes import refused
 from quantseg.quantization.plan import QuantPlan
 
-METADATA = "quantseg"
-"""Name of the entry in the file's metadata that holds ours, as JSON."""
-RUNTIME_VERSION = "min_runtime_version"
 _FIRST_RUNTIME = "2.9.0"
 """The first version of the runtime that has all versions of operators that are written here."""
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from quantseg.files.tflite.schema import NONE
 from quantseg.quantization.affine import QuantParams, quantize
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.layout import Order, Placed, of_image, plain
 from quantseg.quantization.formats.litert.network import Tensor
-from quantseg.quantization.formats.litert.schema import NONE
 from quantseg.quantization.formats.litert.writers.attributes import numbers, refused
 from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.quantization.qtypes import INT8

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
+from quantseg.files.tflite.schema import NONE, TYPES
 from quantseg.quantization.affine import dequantize
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.layout import NHWC, Placed, plain
 from quantseg.quantization.formats.litert.network import Tensor
-from quantseg.quantization.formats.litert.schema import NONE, TYPES
 from quantseg.quantization.formats.litert.writers.attributes import numbers, refused
 from quantseg.quantization.formats.litert.writers.elementwise import ONTO_UNIT, written_on
 from quantseg.quantization.formats.litert.writers.pooling import without

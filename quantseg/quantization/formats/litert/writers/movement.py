@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from quantseg.files.tflite.schema import NONE, REFLECT
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.layout import NHWC, Order, Placed, of_image, physical, plain
 from quantseg.quantization.formats.litert.network import Operator, Tensor
-from quantseg.quantization.formats.litert.schema import NONE, REFLECT
 from quantseg.quantization.formats.litert.writers.attributes import axes_of, numbers, refused
 from quantseg.quantization.formats.litert.writers.elementwise import aligned
 from quantseg.quantization.formats.litert.writers.windows import pad as padded

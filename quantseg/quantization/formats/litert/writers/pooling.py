@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from quantseg.files.tflite.schema import NONE, SAME, VALID
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.layout import NHWC, Placed, plain
 from quantseg.quantization.formats.litert.network import Tensor
-from quantseg.quantization.formats.litert.schema import NONE, SAME, VALID
 from quantseg.quantization.formats.litert.writers.attributes import axes_of, ints, refused
 from quantseg.quantization.formats.litert.writers.windows import Window, pad
 from quantseg.quantization.qtypes import INT8, INT32

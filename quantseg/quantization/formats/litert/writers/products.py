@@ -5,13 +5,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
+from quantseg.files.tflite.schema import NONE, SAME, VALID
 from quantseg.graph.passes.conv_transpose_axes import NotLowered, spatial_axes
 from quantseg.graph.passes.subpixel import Axis
 from quantseg.quantization.affine import F32, QuantParams, quantize
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.layout import NHWC, physical, plain
 from quantseg.quantization.formats.litert.network import Tensor
-from quantseg.quantization.formats.litert.schema import NONE, SAME, VALID
 from quantseg.quantization.formats.litert.writers.attributes import numbers, refused
 from quantseg.quantization.formats.litert.writers.windows import Window
 from quantseg.quantization.plan import bias_params

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from quantseg.files.tflite.schema import SAME, VALID
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.network import Tensor
-from quantseg.quantization.formats.litert.schema import SAME, VALID
 from quantseg.quantization.formats.litert.writers.attributes import ints, refused
 
 LOWEST = float(np.finfo(np.float32).min)

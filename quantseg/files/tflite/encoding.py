@@ -12,7 +12,7 @@ import flatbuffers
 import numpy as np
 
 from quantseg.errors import ModelError
-from quantseg.quantization.formats.litert.schema import IDENTIFIER, OPTIONS, TABLES, Field
+from quantseg.files.tflite.schema import IDENTIFIER, OPTIONS, TABLES, Field
 
 Table = Mapping[str, Any]
 
