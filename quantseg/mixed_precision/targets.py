@@ -96,8 +96,12 @@ class TargetOptions:
 
     @property
     def without(self) -> frozenset[str]:
-        """The rewrites of the float graph that are left out: for accuracy, unless speed comes first."""
-        return frozenset() if self.latency_first or self.int8_everywhere else MOVES_PIXELS
+        """The rewrites of the float graph that are left out: for accuracy, unless speed comes first.
+
+        LiteRT has no operator for MaxUnpool: there it is rewritten, and what it compares stays float.
+        """
+        speed_first = self.latency_first or self.int8_everywhere
+        return frozenset() if speed_first or self.target == LITERT else MOVES_PIXELS
 
     def qformat(self, wanted: str | None) -> str:
         """The output format: `wanted`, or if None that of the target. Raises PlanError where the two contradict."""

@@ -52,7 +52,8 @@ def maker_of(path: Path) -> Maker | None:
 def as_file(model: AnyModel, name: str = "model") -> Iterator[Path]:
     """The model's own file; a model in memory is written to a temporary file of this name, removed afterwards.
 
-    Of a model that was made for LiteRT it is the .tflite file where LiteRT is installed, else its QDQ form. Raises ModelError for a value that is not a model.
+    Of a model that was made for LiteRT it is the .tflite file where LiteRT is installed, else its QDQ form. Raises
+    ModelError for a value that is not a model.
     """
     source = model.source if isinstance(model, FloatModel) else model
     if isinstance(source, (str, Path)):

@@ -79,9 +79,9 @@ def benchmark(
 ) -> Timings:
     """Times every model, in the order given; ratios are relative to the first.
 
-    `runtime`: one for all models, or a mapping from model name; .tflite files run in LiteRT whatever it is. `feeds`: inputs by model name; a model without an entry
-    gets `random_feeds`. Each round runs a model three times to warm up before it is timed. Raises ModelError where a
-    model does not load or run.
+    `runtime`: one for all models, or a mapping from model name; .tflite files run in LiteRT whatever it is. `feeds`:
+    inputs by model name; a model without an entry gets `random_feeds`. Each round runs a model three times to warm up
+    before it is timed. Raises ModelError where a model does not load or run.
     """
     asked = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
     runtimes = {name: for_file(asked[name], path) for name, path in models.items()}

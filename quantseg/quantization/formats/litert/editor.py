@@ -45,7 +45,7 @@ class Editor:
         self._integer = frozenset() if plan is None else frozenset(node.name for node in plan.quantised)
         self._real: dict[ir.Value, list[Placed]] = {}
         self._stored: dict[ir.Value, list[Placed]] = {}
-        self._names: set[str] = set()
+        self._names: set[str] = {str(value.name) for value in graph.outputs}
         self._node = ""
 
     def begin(self, node: ir.Node) -> None:
@@ -91,9 +91,13 @@ class Editor:
         self._names.add(free)
         return free
 
+    def own_name(self, value: ir.Value) -> str:
+        """The name of a value's real form: an output's is kept for it."""
+        return str(value.name) if value.is_graph_output() else self.name(str(value.name))
+
     def constant(self, data: NDArray[Any], params: QuantParams | None = None) -> Tensor:
         """A constant; the file writes equal ones once."""
-        return Tensor(self.name("constant"), data.shape, data.dtype.name, params, np.ascontiguousarray(data))
+        return Tensor("", data.shape, data.dtype.name, params, np.asarray(data, order="C"))
 
     def ints(self, numbers: Sequence[int] | int) -> Tensor:
         """A constant of int32: sizes, axes, paddings."""
@@ -142,7 +146,8 @@ class Editor:
         shape = physical(self.shape(value), order)
         stored = integer and self.has_grid(value)
         dtype, grid = ("int8", self.grid(value)) if stored else (self.dtype(value), None)
-        tensor = Tensor(self.name(str(value.name)), shape, dtype, grid)
+        stem = f"{value.name}_quantized" if value.is_graph_output() else str(value.name)
+        tensor = Tensor(self.name(stem) if stored else self.own_name(value), shape, dtype, grid)
         self.put(value, Placed(tensor, order), stored=stored)
         return tensor
 
@@ -227,7 +232,8 @@ class Editor:
             grid = self.grid(value)
             result = Tensor(self.name(f"{stem}_quantized"), source.tensor.shape, "int8", grid)
             return Placed(self.insert("QUANTIZE", [source.tensor], result), source.order)
-        result = Tensor(self.name(f"{stem}_dequantized"), source.tensor.shape, "float32")
+        name = stem if value.is_graph_output() else self.name(f"{stem}_dequantized")
+        result = Tensor(name, source.tensor.shape, "float32")
         return Placed(self.insert("DEQUANTIZE", [source.tensor], result), source.order)
 
 

@@ -92,9 +92,10 @@ def _tensor_entry(tensor: Tensor, buffer: int) -> dict[str, Any]:
         "shape": tensor.shape,
         "type": TYPES[tensor.dtype],
         "buffer": buffer,
-        "name": tensor.name,
         "has_rank": True,
     }
+    if tensor.name:
+        entry["name"] = tensor.name
     if tensor.params is not None:
         grid = tensor.params
         entry["quantization"] = {
@@ -173,4 +174,4 @@ def _tensor(entry: Mapping[str, Any], buffers: list[Any]) -> Tensor:
         qtype = QTYPES[dtype]
         shaped = (scale.reshape(()), zero.reshape(())) if one else (scale, zero)
         params = QuantParams(shaped[0], shaped[1].astype(qtype.dtype), qtype, axis)
-    return Tensor(entry["name"], shape, dtype, params, data)
+    return Tensor(entry.get("name", ""), shape, dtype, params, data)

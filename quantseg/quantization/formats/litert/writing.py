@@ -95,9 +95,8 @@ def _output(editor: Editor, value: ir.Value, fed: list[Tensor]) -> Placed:
     maker = next((one for one in reversed(editor.operators) if tensor in one.outputs), None)
     if maker is None and tensor not in fed:
         raise ModelError(f"output {value.name!r} is a constant; there is nothing to compute")
-    named = str(value.name)
-    if maker is None or tensor.name != named:
-        copy = Tensor(editor.name(named) if tensor.name == named else named, tensor.shape, tensor.dtype, tensor.params)
+    if maker is None or tensor.name != value.name:
+        copy = Tensor(str(value.name), tensor.shape, tensor.dtype, tensor.params)
         if maker is not None and len(maker.outputs) == 1 and not _is_read(editor, tensor):
             editor.renamed_at(maker, copy)
         else:

@@ -25,7 +25,7 @@ def argmax(editor: Editor, node: ir.Node) -> None:
     order = without(source, [axis])
     sizes = tuple(size for place, size in enumerate(source.tensor.shape) if place != source.axis(axis))
     dtype = "int64" if output.is_graph_output() else "int32"
-    made = Tensor(editor.name(str(output.name)), sizes, dtype)
+    made = Tensor(editor.own_name(output), sizes, dtype)
     editor.insert("ARG_MAX", [source.tensor, editor.ints(source.axis(axis))], made, {"output_type": TYPES[dtype]})
     if keeps:
         shape = tuple(1 if place == source.axis(axis) else size for place, size in enumerate(source.tensor.shape))
