@@ -32,6 +32,13 @@ def multiplied(x: Whole, by: tuple[Whole, Whole]) -> Whole:
     return divided_by_power(doubling_high_product(wrapped(x * (np.int64(1) << left)), whole), right)
 
 
+def scaled_once(x: Whole, real: NDArray[np.float64] | float) -> Whole:
+    """x times a real multiplier, rounded once, halves upwards, as the kernel of matrix products (ruy) does."""
+    whole, shift = multiplier(real)
+    total = _BITS - shift
+    return (x * whole + (np.int64(1) << (total - 1))) >> total
+
+
 def scaled(x: Whole, real: NDArray[np.float64] | float) -> Whole:
     """x times a real multiplier, as kernels compute it."""
     return multiplied(x, multiplier(real))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.simulation.arithmetic.call import Array, Call, Operator
-from quantseg.simulation.arithmetic.litert.fixed_point import Whole, divided, multiplied, multiplier
+from quantseg.simulation.arithmetic.litert.fixed_point import Whole, divided, multiplied, multiplier, rounded
 from quantseg.simulation.arithmetic.litert.operands import Operands
 from quantseg.simulation.arithmetic.litert.products import windows
 
@@ -131,10 +131,12 @@ def nearest(call: Call) -> tuple[Array, ...]:
     centres = bool(operands.option("half_pixel_centers", False))
     for axis in (1, 2):
         size, given = data.shape[axis], operands.shape[axis]
-        scale = np.float32(size) / np.float32(given)
+        aligned = bool(operands.option("align_corners", False)) and given > 1
+        scale = np.float32(size - 1) / np.float32(given - 1) if aligned else np.float32(size) / np.float32(given)
         at = np.arange(given, dtype=np.float32)
         position = (at + np.float32(0.5)) * scale if centres else at * scale
-        data = data.take(np.minimum(np.floor(position).astype(int), size - 1), axis)
+        whole = rounded(position) if aligned else np.floor(position).astype(np.int64)
+        data = data.take(np.minimum(whole, size - 1), axis)
     return (data,)
 
 

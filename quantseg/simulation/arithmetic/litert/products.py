@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from quantseg.simulation.arithmetic.call import Array, Call, Operator
-from quantseg.simulation.arithmetic.litert.fixed_point import Whole, scaled, wrapped
+from quantseg.simulation.arithmetic.litert.fixed_point import Whole, scaled, scaled_once, wrapped
 from quantseg.simulation.arithmetic.litert.operands import SAME, Operands
 
 
@@ -101,7 +101,7 @@ def fully_connected(call: Call) -> tuple[Array, ...]:
     operands = Operands.of(call)
     rows, weight = _factors(operands, 0, 1)
     sums = rows.reshape(-1, weight.shape[1]) @ weight.T
-    return (_given(operands, sums, 2, (0, 1), whole_product=True).reshape(operands.shape),)
+    return (_given(operands, sums, 2, (0, 1), of_matrices=True).reshape(operands.shape),)
 
 
 def batch_matmul(call: Call) -> tuple[Array, ...]:
@@ -110,7 +110,7 @@ def batch_matmul(call: Call) -> tuple[Array, ...]:
     left, right = _factors(operands, 0, 1)
     left = np.swapaxes(left, -1, -2) if operands.option("adj_x") else left
     right = np.swapaxes(right, -1, -2) if operands.option("adj_y") else right
-    return (_given(operands, left @ right, 2, (0, 1), whole_product=True),)
+    return (_given(operands, left @ right, 2, (0, 1), of_matrices=True),)
 
 
 def _factors(operands: Operands, data: int, weight: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -121,11 +121,12 @@ def _factors(operands: Operands, data: int, weight: int) -> tuple[NDArray[np.flo
 
 
 def _given(
-    operands: Operands, sums: NDArray[np.float64], bias: int, factors: tuple[int, int], *, whole_product: bool = False
+    operands: Operands, sums: NDArray[np.float64], bias: int, factors: tuple[int, int], *, of_matrices: bool = False
 ) -> Array:
     """The sums with bias, on the output's grid. factors: which inputs are data and weight.
 
-    whole_product: whether the kernel multiplies two single scales in float32, as those of matrix products do.
+    of_matrices: whether a kernel of matrix products computes them: it rounds once, and multiplies two single scales in
+    float32.
     """
     added = operands.call.maybe(bias)
     if operands.is_float:
@@ -133,11 +134,12 @@ def _given(
     whole: Whole = sums.astype(np.int64) if added is None else sums.astype(np.int64) + added.astype(np.int64)
     data, weight = factors
     scales = operands.grid(weight).scale.reshape(-1).astype(np.float64)
-    if len(scales) == 1 and whole_product:
+    if len(scales) == 1 and of_matrices:
         product = np.asarray(np.float32(operands.scale(data) * operands.scale(weight)), np.float64)
     else:
         product = np.float64(operands.scale(data)) * scales
-    return operands.stored(scaled(wrapped(whole), product / np.float64(operands.out_scale)))
+    rescale = scaled_once if of_matrices else scaled
+    return operands.stored(rescale(wrapped(whole), product / np.float64(operands.out_scale)))
 
 
 OPERATORS: Mapping[str, Operator] = {

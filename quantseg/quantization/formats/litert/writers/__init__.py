@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.writers import (
+    composed,
     elementwise,
     heads,
     movement,
@@ -28,7 +29,9 @@ WRITERS: Mapping[str, Callable[[Editor, ir.Node], None]] = {
     "Sigmoid": elementwise.on_fixed_grid("LOGISTIC", elementwise.ONTO_UNIT),
     "Tanh": elementwise.on_fixed_grid("TANH", elementwise.ONTO_SIGNED_UNIT),
     "Softmax": heads.softmax,
-    "Elu": elementwise.elu,
+    "Elu": composed.composed(composed.elu),
+    "Erf": composed.composed(composed.erf),
+    "Softplus": composed.composed(composed.softplus),
     "Gelu": elementwise.gelu,
     "Exp": elementwise.unary("EXP"),
     "Log": elementwise.unary("LOG"),

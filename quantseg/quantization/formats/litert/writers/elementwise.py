@@ -12,7 +12,7 @@ from quantseg.quantization.affine import QuantParams, quantize
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.layout import Order, Placed, of_image, plain
 from quantseg.quantization.formats.litert.network import Tensor
-from quantseg.quantization.formats.litert.writers.attributes import numbers, refused
+from quantseg.quantization.formats.litert.writers.attributes import numbers
 from quantseg.quantization.operators.activation import clamp_bounds
 from quantseg.quantization.qtypes import INT8
 
@@ -62,13 +62,6 @@ def written_on(
 def leaky_relu(editor: Editor, node: ir.Node) -> None:
     """LeakyRelu."""
     unary("LEAKY_RELU", alpha=node.attributes.get_float("alpha", 0.01))(editor, node)
-
-
-def elu(editor: Editor, node: ir.Node) -> None:
-    """Elu, of which LiteRT has alpha = 1 alone."""
-    if node.attributes.get_float("alpha", 1.0) != 1.0:
-        raise refused(node, "its alpha is not 1, LiteRT knows no other")
-    unary("ELU")(editor, node)
 
 
 def gelu(editor: Editor, node: ir.Node) -> None:

@@ -205,18 +205,35 @@ def pad(editor: Editor, node: ir.Node) -> None:
     for place, axis in enumerate(named):
         widths[axis] = (int(given[place]), int(given[len(named) + place]))
     turned = [widths[axis] for axis in source.order]
-    if min(min(width) for width in turned) < 0:
-        raise refused(node, "takes away pixels by negative padding")
+    kept = _cropped(editor, source.tensor, turned)
+    added = [(max(before, 0), max(after, 0)) for before, after in turned]
     result = editor.result(node.outputs[0], source.order, integer=integer)
     if mode == "constant":
         value = None if fill is None or not fill.any() else np.float32(fill.reshape(()))
-        made = padded(editor, source.tensor, turned, value)
-        editor.renamed(made, result)
+        editor.renamed(padded(editor, kept, added, value), result)
     elif mode == "reflect":
-        amounts = editor.constant(np.array(turned, np.int32))
-        editor.insert("MIRROR_PAD", [source.tensor, amounts], result, {"mode": REFLECT})
+        editor.insert("MIRROR_PAD", [kept, editor.constant(np.array(added, np.int32))], result, {"mode": REFLECT})
+    elif mode == "edge":
+        for axis, (before, after) in enumerate(added):
+            indices = np.clip(np.arange(-before, kept.shape[axis] + after), 0, kept.shape[axis] - 1)
+            shape = tuple(len(indices) if place == axis else size for place, size in enumerate(kept.shape))
+            if before or after:
+                kept = gathered(editor, kept, indices, axis, editor.like(kept, f"{result.name}_wider", shape=shape))
+        editor.insert("RESHAPE", [kept, editor.ints(kept.shape)], result)
     else:
-        raise refused(node, f"pads by {mode}, LiteRT knows a constant and reflection")
+        raise refused(node, f"pads by {mode}, which is not written for LiteRT")
+
+
+def _cropped(editor: Editor, source: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
+    """The tensor without what negative widths take away."""
+    if min(min(width) for width in widths) >= 0:
+        return source
+    begin = [max(-before, 0) for before, _ in widths]
+    shape = tuple(
+        size + min(before, 0) + min(after, 0) for size, (before, after) in zip(source.shape, widths, strict=True)
+    )
+    result = editor.like(source, f"{source.name}_cropped", shape=shape)
+    return editor.insert("SLICE", [source, editor.ints(begin), editor.ints(shape)], result)
 
 
 def depth_to_space(editor: Editor, node: ir.Node) -> None:

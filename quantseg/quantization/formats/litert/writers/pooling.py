@@ -8,10 +8,10 @@ import onnx_ir as ir
 from quantseg.files.tflite.schema import NONE, SAME, VALID
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.editor import Editor
-from quantseg.quantization.formats.litert.layout import NHWC, Placed, plain
+from quantseg.quantization.formats.litert.layout import NHWC, Placed, physical, plain
 from quantseg.quantization.formats.litert.network import Tensor
 from quantseg.quantization.formats.litert.writers.attributes import axes_of, ints, refused
-from quantseg.quantization.formats.litert.writers.windows import Window, pad
+from quantseg.quantization.formats.litert.writers.windows import Axis, Window, pad
 from quantseg.quantization.qtypes import INT8, INT32
 
 _FULL_WEIGHT = 127
@@ -39,7 +39,8 @@ def average_pool(editor: Editor, node: ir.Node) -> None:
     window = Window.of(editor, node, size)
     counted = bool(node.attributes.get_int("count_include_pad", 0)) or not window.is_padded
     if not counted and window.padding != SAME:
-        raise refused(node, "leaves out padding that is neither SAME nor VALID", "count the padding, or pad evenly")
+        _uncounted(editor, node, window, size)
+        return
     source = editor.read(node.inputs[0], NHWC, integer=integer)
     padding = VALID
     if counted:
@@ -55,6 +56,26 @@ def average_pool(editor: Editor, node: ir.Node) -> None:
         _pool(editor, "AVERAGE_POOL_2D", source, made, window, size, padding if counted else SAME)
         if not alike:
             editor.insert("QUANTIZE", [made], result)
+
+
+def _uncounted(editor: Editor, node: ir.Node, window: Window, size: Sequence[int]) -> None:
+    """An average that leaves out padding as LiteRT's does not: in float, that with padding times a constant image."""
+    source, padding = window.padded(editor, editor.read(node.inputs[0], NHWC, integer=False))
+    output = node.outputs[0]
+    shape = physical(editor.shape(output), NHWC)
+    averages = Tensor(editor.name(f"{output.name}_with_padding"), shape, "float32")
+    _pool(editor, "AVERAGE_POOL_2D", source, averages, window, size, padding)
+    counts = [_inside(axis) for axis in (window.rows, window.columns)]
+    factors = (size[0] * size[1] / np.multiply.outer(*counts)).astype(np.float32)[None, :, :, None]
+    made = Tensor(editor.name(f"{output.name}_without_padding"), shape, "float32")
+    editor.insert("MUL", [averages, editor.constant(factors)], made, {"fused_activation_function": NONE})
+    editor.put(output, Placed(made, NHWC), stored=False)
+
+
+def _inside(axis: Axis) -> np.ndarray:
+    """How many pixels of the image each window of an axis holds."""
+    first = np.arange(axis.given) * axis.stride - axis.before
+    return np.minimum(first + axis.window, axis.size) - np.maximum(first, 0)
 
 
 def _counted(editor: Editor, source: Tensor, window: Window, *, as_product: bool) -> tuple[Tensor, int]:
