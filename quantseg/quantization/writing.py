@@ -59,6 +59,11 @@ class QuantizedModel:
         return () if self.fit is None else self.fit.notes
 
     @property
+    def suffix(self) -> str:
+        """The ending of its file's name."""
+        return ".onnx" if self.tflite is None else litert.SUFFIX
+
+    @property
     def size(self) -> int:
         """Bytes of its file."""
         return len(graph.to_bytes(self.model) if self.tflite is None else self.tflite)

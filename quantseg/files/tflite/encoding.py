@@ -128,6 +128,8 @@ def _value(content: bytes, place: int, kind: str, depth: int) -> Any:
         return _table(content, place, kind, depth + 1)
     count, start = _unsigned(content, place), place + 4
     if kind == "string":
+        if start + count > len(content):
+            raise ValueError("a text longer than the file")
         return content[start : start + count].decode()
     element = kind[1:-1]
     if element not in TABLES:
