@@ -56,7 +56,6 @@ def measured(subject: Subject, folder: Path, turns: Turns | None) -> dict[str, A
         "agreement": {
             FLOAT: _judged(subject, whole).agreement,
             INT8: _judged(subject, path).agreement,
-            "reference kernels": _judged(subject, path, "litert-reference").agreement,
             "portable": _judged(subject, portable).agreement,
         },
         "nodes": {"integer": len(made.plan.quantised), "all": len(made.plan.nodes)},

@@ -252,7 +252,7 @@ OPERATORS: Mapping[str, OperatorRow] = {
     "GREATER": OperatorRow(61, "GreaterOptions"),
     "GREATER_EQUAL": OperatorRow(62, "GreaterEqualOptions"),
     "SLICE": OperatorRow(65, "SliceOptions"),
-    "TRANSPOSE_CONV": OperatorRow(67, "TransposeConvOptions", version=3, int8=3),
+    "TRANSPOSE_CONV": OperatorRow(67, "TransposeConvOptions", version=4, int8=4),
     "TILE": OperatorRow(69, "TileOptions"),
     "EQUAL": OperatorRow(71, "EqualOptions"),
     "LOG": OperatorRow(73),

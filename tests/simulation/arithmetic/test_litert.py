@@ -64,6 +64,7 @@ def transposed(rng: Rng) -> Case:
     data, shape = image(rng), (1, given, given, outputs)
     weight, bias = weighted(rng, data, (outputs, size, size, 4), 0)
     options = {"padding": 0 if size == 4 else 1, "stride_w": 2, "stride_h": 2}
+    options["fused_activation_function"] = int(rng.choice([0, 1, 3]))
     return [constant(np.array(shape, np.int32)), weight, data, bias], shape, random_grid(rng, 0.05, 2), options
 
 

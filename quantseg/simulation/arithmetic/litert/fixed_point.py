@@ -36,7 +36,8 @@ def scaled_once(x: Whole, real: NDArray[np.float64] | float) -> Whole:
     """x times a real multiplier, rounded once, halves upwards, as the kernel of matrix products (ruy) does."""
     whole, shift = multiplier(real)
     total = _BITS - shift
-    return (x * whole + (np.int64(1) << (total - 1))) >> total
+    found: Whole = (x * whole + (np.int64(1) << (total - 1))) >> total
+    return found
 
 
 def scaled(x: Whole, real: NDArray[np.float64] | float) -> Whole:
@@ -49,7 +50,8 @@ def doubling_high_product(a: Whole, b: Whole | int) -> Whole:
     product = np.asarray(a, np.int64) * b
     nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
     truncated = np.where(nudged >= 0, nudged >> _BITS, -((-nudged) >> _BITS))
-    return np.minimum(truncated, _HIGHEST)
+    found: Whole = np.minimum(truncated, _HIGHEST)
+    return found
 
 
 def divided_by_power(x: Whole, exponent: Whole | int) -> Whole:
@@ -57,7 +59,8 @@ def divided_by_power(x: Whole, exponent: Whole | int) -> Whole:
     power = np.asarray(exponent, np.int64)
     mask = (np.int64(1) << power) - 1
     threshold = (mask >> 1) + (x < 0)
-    return (x >> power) + ((x & mask) > threshold)
+    found: Whole = (x >> power) + ((x & mask) > threshold)
+    return found
 
 
 def wrapped(x: Whole) -> Whole:

@@ -51,7 +51,8 @@ class Operands:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The output's type."""
-        return np.dtype(self.call.attributes["dtype"])
+        found: np.dtype[Any] = np.dtype(self.call.attributes["dtype"])
+        return found
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,12 +77,14 @@ class Operands:
 
     def scale(self, index: int) -> np.float32:
         """The scale of an input with one scale."""
-        return np.float32(self.grid(index).scale.reshape(-1)[0])
+        found: np.float32 = self.grid(index).scale.reshape(-1)[0]
+        return found
 
     @property
     def out_scale(self) -> np.float32:
         """The output's scale."""
-        return np.float32(self.given.scale.reshape(-1)[0])
+        found: np.float32 = self.given.scale.reshape(-1)[0]
+        return found
 
     def stored(self, whole: Whole) -> Array:
         """Integers that still lack the output's zero-point, saturated and clamped by the fused activation."""
@@ -102,7 +105,8 @@ class Operands:
     def clamped(self, real: NDArray[np.floating]) -> Array:
         """Real numbers, clamped by the fused activation."""
         low, high = _CLAMPS[self.option("fused_activation_function")]
-        return np.clip(real, low, high).astype(np.float32)
+        found: Array = np.clip(real, low, high).astype(np.float32)
+        return found
 
 
 def _round(x: np.float32) -> int:

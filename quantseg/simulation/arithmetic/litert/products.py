@@ -29,7 +29,7 @@ def windows(image: NDArray[Any], size: tuple[int, int], operands: Operands, fill
     dilations = operands.option("dilation_h_factor", 1), operands.option("dilation_w_factor", 1)
     reach = tuple((n - 1) * d + 1 for n, d in zip(size, dilations, strict=True))
     whole = padded(image, (reach[0], reach[1]), operands, fill)
-    found = sliding_window_view(whole, reach, axis=(1, 2))  # type: ignore[arg-type]
+    found = sliding_window_view(whole, reach, axis=(1, 2))
     rows, columns = operands.option("stride_h"), operands.option("stride_w")
     return found[:, ::rows, ::columns, :, :: dilations[0], :: dilations[1]]
 

@@ -4,9 +4,10 @@ Sources: gemmlowp, fixedpoint.h: exp_on_negative_values, one_over_one_plus_x_for
 logistic.h.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantseg.simulation.arithmetic.call import Array, Call, Operator
 from quantseg.simulation.arithmetic.litert.fixed_point import (
@@ -105,22 +106,23 @@ def softmax(call: Call) -> tuple[Array, ...]:
     return (np.where(inside, np.clip(found - 128, -128, 127), -128).astype(operands.dtype),)
 
 
-def _looked_up(function: "np.ufunc | object") -> Operator:
+def _looked_up(function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Operator:
     """A table of 256 entries: the function in float32, rounded half away from zero onto the output's grid."""
 
     def compute(call: Call) -> tuple[Array, ...]:
         operands = Operands.of(call)
         if operands.is_float:
-            return (np.asarray(function(operands.array(0).astype(np.float64)), np.float32),)  # type: ignore[operator]
+            return (function(operands.array(0).astype(np.float64)).astype(np.float32),)
         real = operands.centred(0).astype(np.float32) * operands.scale(0)
-        values = np.asarray(function(real.astype(np.float64)), np.float32)  # type: ignore[operator]
+        values = function(real.astype(np.float64)).astype(np.float32)
         return (operands.stored(rounded(values * (np.float32(1) / operands.out_scale))),)
 
     return compute
 
 
-def _sigmoid(x: "np.ndarray") -> "np.ndarray":
-    return 1 / (1 + np.exp(-x))
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = 1 / (1 + np.exp(-x))
+    return found
 
 
 OPERATORS: Mapping[str, Operator] = {

@@ -60,7 +60,7 @@ def _segments(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[in
     found: list[tuple[list[int], list[int]]] = []
     left, right = 0, 0
     while left < len(before) or right < len(after):
-        old, new = [], []
+        old, new = list[int](), list[int]()
         a = b = 1
         while left < len(before) and (not old or a < b):
             a *= before[left]

@@ -62,7 +62,8 @@ def _litert(size: int, given: int, *, half_pixel_centers: bool = False) -> NDArr
     scale = np.float32(size) / np.float32(given)
     at = np.arange(given, dtype=np.float32)
     position = (at + np.float32(0.5)) * scale if half_pixel_centers else at * scale
-    return np.minimum(np.floor(position).astype(np.int64), size - 1)
+    found: NDArray[np.int64] = np.minimum(np.floor(position).astype(np.int64), size - 1)
+    return found
 
 
 def _indices(node: ir.Node, size: int, given: int, scale: float) -> NDArray[np.int64]:
