@@ -16,7 +16,7 @@ from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.model_files import AnyModel, as_file
 from quantseg.refinement.options import Options, chosen, made_by, parted
 from quantseg.report import Report, Reporting, report_on, report_on_file
-from quantseg.runtimes import for_file, inspection, latency, runtime_named, within
+from quantseg.runtimes import inspection, latency, runtime_named, within
 from quantseg.simulation import simulating
 from quantseg.simulation.explaining import explanation
 
@@ -228,5 +228,4 @@ def inspect(
     context = how.context()
     with as_file(model) as path:
         feeds = fed.feeds_for(path, RecipeSource.of(recipe, how.inputs))
-        runtime = for_file(context.runtime, path)
-        return inspection.inspect(path, feeds, runtime, threads=context.threads, runs=runs)
+        return inspection.inspect(path, feeds, context.runtime, threads=context.threads, runs=runs)

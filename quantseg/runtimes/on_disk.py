@@ -1,4 +1,4 @@
-"""Size and digest of a model on disk, over all of its files: ONNX with external data, OpenVINO IR with its .bin, .tflite."""
+"""Size and digest of a model on disk, over all of its files: ONNX with external data, OpenVINO IR, .tflite."""
 
 import hashlib
 from pathlib import Path

@@ -17,7 +17,8 @@ import numpy as np
 from quantseg import api
 from quantseg.errors import QuantSegError
 from quantseg.evaluation.agreement import Evaluation, evaluate
-from quantseg.mixed_precision.targets import LITERT, TargetOptions
+from quantseg.mixed_precision.targets import FLOAT_OF_LITERT, LITERT, TargetOptions
+from quantseg.quantization.float_model import read_float_model
 from quantseg.quantization.formats.litert import float_to_tflite
 from quantseg.quantization.formats.litert.file import from_bytes
 from quantseg.report import tables
@@ -41,7 +42,8 @@ def measured(subject: Subject, folder: Path, turns: Turns | None) -> dict[str, A
     """One model: whether it converts, agreement, sizes, latencies, and the simulator's integers beside the kernels'."""
     read = api.load(subject.path, subject.source, options=OPTIONS)
     whole = folder / "float.tflite"
-    whole.write_bytes(float_to_tflite(read))
+    plain = read_float_model(subject.path, subject.source, fusing=FLOAT_OF_LITERT)
+    whole.write_bytes(float_to_tflite(plain))
     made = api.quantize(read, subject.calibration, options=OPTIONS)
     assert made.tflite is not None
     path = made.save(folder / "int8.tflite")

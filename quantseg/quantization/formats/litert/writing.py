@@ -12,6 +12,7 @@ from quantseg.files.tflite import METADATA, RUNTIME_VERSION
 from quantseg.graph import infer_shapes
 from quantseg.graph.declarations import with_input_sizes
 from quantseg.graph.passes.constants import fold_constants
+from quantseg.quantization.formats.litert.channels import absorbed
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.fusing import fused, needed
 from quantseg.quantization.formats.litert.layout import NHWC, Order, Placed, plain
@@ -61,7 +62,7 @@ def network(model: ir.Model, plan: QuantPlan | None, interface: Interface) -> Ne
         writer(editor, node)
     given = [_output(editor, value, fed) for value in graph.outputs]
     outputs = [placed.tensor for placed in given]
-    operators = needed(fused(editor.operators, outputs), outputs)
+    operators = needed(absorbed(fused(editor.operators, outputs), outputs), outputs)
     orders = {
         "inputs": {str(value.name): list(_order_of(editor, value, interface)) for value in inputs},
         "outputs": {one.tensor.name: list(one.order) for one in given},

@@ -209,7 +209,7 @@ def pad(editor: Editor, node: ir.Node) -> None:
     added = [(max(before, 0), max(after, 0)) for before, after in turned]
     result = editor.result(node.outputs[0], source.order, integer=integer)
     if mode == "constant":
-        value = None if fill is None or not fill.any() else np.float32(fill.reshape(()))
+        value = None if fill is None or not fill.any() else float(fill.reshape(()))
         editor.renamed(padded(editor, kept, added, value), result)
     elif mode == "reflect":
         editor.insert("MIRROR_PAD", [kept, editor.constant(np.array(added, np.int32))], result, {"mode": REFLECT})

@@ -111,19 +111,21 @@ class Window:
         return pad(editor, source, widths, _lowest(source) if lowest else None), VALID
 
 
-def pad(editor: Editor, source: Tensor, widths: Sequence[tuple[int, int]], value: np.float32 | np.int8 | None = None) -> Tensor:
+def pad(editor: Editor, source: Tensor, widths: Sequence[tuple[int, int]], value: float | None = None) -> Tensor:
     """The tensor with elements added before and after each axis. value: None for zero, as the tensor stores it."""
     shape = tuple(size + sum(width) for size, width in zip(source.shape, widths, strict=True))
     result = editor.like(source, f"{source.name}_padded", shape=shape)
     amounts = editor.constant(np.array(widths, np.int32))
     if value is None:
         return editor.insert("PAD", [source, amounts], result)
-    return editor.insert("PADV2", [source, amounts, editor.constant(np.asarray(value), source.params)], result)
+    return editor.insert(
+        "PADV2", [source, amounts, editor.constant(np.asarray(value, source.dtype), source.params)], result
+    )
 
 
-def _lowest(source: Tensor) -> np.float32 | np.int8 | None:
+def _lowest(source: Tensor) -> float | None:
     """The lowest number that a tensor holds; None where that is its zero."""
     if source.params is None:
-        return np.float32(LOWEST)
+        return LOWEST
     lowest = source.params.qtype.qmin
-    return None if int(source.params.zero_point) == lowest else np.int8(lowest)
+    return None if int(source.params.zero_point) == lowest else lowest
