@@ -34,7 +34,7 @@ _MOVING = {
 }  # fmt: skip
 _PRODUCTS = {"CONV_2D": "Conv", "DEPTHWISE_CONV_2D": "Conv", "TRANSPOSE_CONV": "ConvTranspose"}
 _AS_ONNX = {**_BOUNDARY, **_MOVING, **_PRODUCTS}
-"""Operators of LiteRT → the operator of ONNX that tells their kind."""
+"""Operators of LiteRT → the operator of ONNX that does the same."""
 
 
 def interpreter() -> ModuleType:
@@ -136,7 +136,7 @@ class LiteRtSession:
 
     @property
     def operators(self) -> tuple[ExecutedNode, ...]:
-        """The file's operators; seconds and shares are 0."""
+        """The file's operators, by their ONNX names where they have one; seconds and shares are 0."""
         found = []
         for one in self._interpreter._get_ops_details():
             if one["op_name"] == "DELEGATE":
@@ -146,7 +146,7 @@ class LiteRtSession:
             as_onnx = _AS_ONNX.get(one["op_name"], one["op_name"])
             data = ["float" if kind == "float32" else kind for kind in (*_first(kinds[0]), *kinds[1])]
             kind = kind_of(as_onnx, data[:1], data[1:])
-            found.append(ExecutedNode(name, one["op_name"], "litert", kind, 0.0, 0.0))
+            found.append(ExecutedNode(name, as_onnx, "litert", kind, 0.0, 0.0))
         return tuple(found)
 
     def close(self) -> None:

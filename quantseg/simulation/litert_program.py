@@ -9,6 +9,7 @@ from quantseg.quantization.formats.litert.file import network_of
 from quantseg.quantization.formats.litert.listing import content_of
 from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
 from quantseg.simulation.arithmetic.litert import KERNELS, MOVING, PREFIX
+from quantseg.simulation.arithmetic.sizes import checked
 from quantseg.simulation.program import Program, needed
 from quantseg.simulation.step import Step
 
@@ -31,6 +32,7 @@ def litert_program(network: Network, orders: dict[str, Any], what: str) -> Progr
         if tensor is None:
             return ""
         if tensor not in names:
+            checked(tensor.shape, 8)
             stem = tensor.name or f"constant_{len(names)}"
             names[tensor] = stem if stem not in taken else f"{stem}_{len(names)}"
             taken.add(names[tensor])

@@ -109,7 +109,7 @@ def test_benchmark_and_inspect_run_it_in_litert(
     assert len(json.loads((tmp_path / "b.json").read_text())["timings"]) == 2
     outcome = quantseg("inspect", made)
     assert outcome.code == 0, outcome.err
-    assert "TRANSPOSE_CONV" in outcome.out
+    assert "1 QuantizeLinear, 1 DequantizeLinear, 0 Transpose, 0 float ConvTranspose" in outcome.out
     outcome = quantseg("benchmark", float_model, "--runtime", "litert")
     assert outcome.code == 2
     assert "LiteRT runs .tflite files" in outcome.err

@@ -52,9 +52,9 @@ def test_operators_and_their_types_are_listed(file: Path) -> None:
     for name in ("litert", "litert-reference"):
         ran = RUNTIMES[name].executed(file, FEEDS[0], threads=1, runs=1)
         assert [(node.op_type, node.kind) for node in ran] == [
-            ("QUANTIZE", "boundary"),
-            ("CONV_2D", "int8"),
-            ("DEQUANTIZE", "boundary"),
+            ("QuantizeLinear", "boundary"),
+            ("Conv", "int8"),
+            ("DequantizeLinear", "boundary"),
         ]
 
 

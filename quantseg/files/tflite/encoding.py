@@ -12,6 +12,7 @@ import flatbuffers
 import numpy as np
 
 from quantseg.errors import ModelError
+from quantseg.files import limits
 from quantseg.files.tflite.schema import IDENTIFIER, OPTIONS, TABLES, Field
 
 Table = Mapping[str, Any]
@@ -96,49 +97,60 @@ def decode(content: bytes, what: str) -> dict[str, Any]:
     try:
         if content[4:8] != IDENTIFIER:
             raise ModelError(f"{what}: is no .tflite file; give one that LiteRT runs")
-        return _table(content, _unsigned(content, 0), "Model", 0)
+        reader = _Reader(content)
+        return reader.table(reader.unsigned(0), "Model", 0)
     except (struct.error, IndexError, OverflowError, UnicodeDecodeError, ValueError) as error:
         raise ModelError(f"{what}: is a damaged .tflite file ({error}); write it again") from error
 
 
-def _table(content: bytes, place: int, name: str, depth: int) -> dict[str, Any]:
-    if depth > _DEEPEST or place < 0:
-        raise ValueError("tables within tables without end")
-    vtable = place - struct.unpack_from("<i", content, place)[0]
-    (length,) = struct.unpack_from("<H", content, vtable)
-    found: dict[str, Any] = {}
-    for field in TABLES[name]:
-        entry = 4 + 2 * field.slot
-        offset = struct.unpack_from("<H", content, vtable + entry)[0] if entry + 2 <= length else 0
-        if field.kind in _SCALARS:
-            form = _SCALARS[field.kind]
-            found[field.name] = struct.unpack_from(form, content, place + offset)[0] if offset else field.default
-        elif offset:
-            target = place + offset + _unsigned(content, place + offset)
-            kind = _OPTIONS_BY_NUMBER.get(found["builtin_options_type"]) if field.kind == "options" else field.kind
-            if kind is not None:
-                found[field.name] = _value(content, target, kind, depth)
-                if field.kind == "options":
-                    found[field.name]["table"] = kind
-    return found
+class _Reader:
+    """Reads tables; offsets of a hostile file may lead to one table any number of times, which is limited."""
 
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._left = limits.MODEL_MESSAGES
 
-def _value(content: bytes, place: int, kind: str, depth: int) -> Any:
-    if not (kind == "string" or kind.startswith("[")):
-        return _table(content, place, kind, depth + 1)
-    count, start = _unsigned(content, place), place + 4
-    if kind == "string":
-        if start + count > len(content):
-            raise ValueError("a text longer than the file")
-        return content[start : start + count].decode()
-    element = kind[1:-1]
-    if element not in TABLES:
-        return np.frombuffer(content, element, count, start)
-    if count > len(content) // 4:
-        raise ValueError("a vector longer than the file")
-    places = (start + 4 * index for index in range(count))
-    return [_table(content, one + _unsigned(content, one), element, depth + 1) for one in places]
+    def table(self, place: int, name: str, depth: int) -> dict[str, Any]:
+        self._left -= 1
+        if depth > _DEEPEST or place < 0 or self._left < 0:
+            raise ValueError("tables within tables without end")
+        vtable = place - struct.unpack_from("<i", self._content, place)[0]
+        if vtable < 0:
+            raise ValueError("a table before the file")
+        (length,) = struct.unpack_from("<H", self._content, vtable)
+        found: dict[str, Any] = {}
+        for field in TABLES[name]:
+            entry = 4 + 2 * field.slot
+            offset = struct.unpack_from("<H", self._content, vtable + entry)[0] if entry + 2 <= length else 0
+            if field.kind in _SCALARS:
+                at = struct.unpack_from(_SCALARS[field.kind], self._content, place + offset)[0] if offset else None
+                found[field.name] = field.default if at is None else at
+            elif offset:
+                target = place + offset + self.unsigned(place + offset)
+                options = field.kind == "options"
+                kind = _OPTIONS_BY_NUMBER.get(found["builtin_options_type"]) if options else field.kind
+                if kind is not None:
+                    found[field.name] = self._value(target, kind, depth)
+                    if options:
+                        found[field.name]["table"] = kind
+        return found
 
+    def _value(self, place: int, kind: str, depth: int) -> Any:
+        if not (kind == "string" or kind.startswith("[")):
+            return self.table(place, kind, depth + 1)
+        count, start = self.unsigned(place), place + 4
+        if kind == "string":
+            if start + count > len(self._content):
+                raise ValueError("a text longer than the file")
+            return self._content[start : start + count].decode()
+        element = kind[1:-1]
+        if element not in TABLES:
+            return np.frombuffer(self._content, element, count, start)
+        if count > len(self._content) // 4:
+            raise ValueError("a vector longer than the file")
+        places = (start + 4 * index for index in range(count))
+        return [self.table(one + self.unsigned(one), element, depth + 1) for one in places]
 
-def _unsigned(content: bytes, place: int) -> int:
-    return int(struct.unpack_from("<I", content, place)[0])
+    def unsigned(self, place: int) -> int:
+        """The offset or length at a place."""
+        return int(struct.unpack_from("<I", self._content, place)[0])

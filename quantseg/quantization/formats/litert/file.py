@@ -169,6 +169,8 @@ def _tensor(entry: Mapping[str, Any], buffers: list[Any]) -> Tensor:
     params = None
     if grid is not None and len(grid.get("scale", ())):
         scale, zero = np.array(grid["scale"], np.float32), np.array(grid["zero_point"])
+        if len(scale) != len(zero) or not (np.isfinite(scale).all() and (scale > 0).all()):
+            raise ValueError("a scale that is no positive number, or without a zero-point")
         one = len(scale) == 1
         axis = None if one else int(grid["quantized_dimension"])
         qtype = QTYPES[dtype]

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from quantseg.errors import ModelError
 from quantseg.simulation.arithmetic.call import Array, Call, Operator
 from quantseg.simulation.arithmetic.litert.operands import Operands
+from quantseg.simulation.arithmetic.sizes import checked
 
 
 def reshape(call: Call) -> tuple[Array, ...]:
@@ -62,7 +64,9 @@ def broadcast(call: Call) -> tuple[Array, ...]:
 
 def tile(call: Call) -> tuple[Array, ...]:
     """TILE."""
-    return (np.tile(call.array(0), tuple(int(n) for n in call.array(1))),)
+    repeats = tuple(int(n) for n in call.array(1))
+    checked([size * n for size, n in zip(call.array(0).shape, repeats, strict=True)])
+    return (np.tile(call.array(0), repeats),)
 
 
 def pad(call: Call) -> tuple[Array, ...]:
@@ -72,6 +76,9 @@ def pad(call: Call) -> tuple[Array, ...]:
     grid = call.attributes["given"]
     zero = 0 if grid is None else int(grid.zero_point)
     fill = zero if own is None else own.reshape(()).item()
+    checked(operands.shape)
+    if tuple(n + sum(width) for n, width in zip(call.array(0).shape, _widths(call), strict=True)) != operands.shape:
+        raise ModelError("its padding does not lead to the shape that the file states")
     return (np.pad(call.array(0), _widths(call), constant_values=fill).astype(operands.dtype),)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from quantseg.simulation.arithmetic.call import Array, Call, Operator
 from quantseg.simulation.arithmetic.litert.fixed_point import Whole, scaled, scaled_once, wrapped
 from quantseg.simulation.arithmetic.litert.operands import SAME, Operands
+from quantseg.simulation.arithmetic.sizes import checked
 
 
 def padded(image: NDArray[Any], sizes: tuple[int, int], operands: Operands, fill: float = 0) -> NDArray[Any]:
@@ -21,6 +22,7 @@ def padded(image: NDArray[Any], sizes: tuple[int, int], operands: Operands, fill
     for size, window, stride in zip(image.shape[1:3], sizes, strides, strict=True):
         total = max(0, (-(-size // stride) - 1) * stride + window - size)
         widths.append((total // 2, total - total // 2))
+    checked([size + before + after for size, (before, after) in zip(image.shape[:3], widths, strict=True)], 8)
     return np.pad(image, [*widths, (0, 0)], constant_values=fill)
 
 
@@ -74,15 +76,13 @@ def transposed(call: Call) -> tuple[Array, ...]:
     before = [_cut(operands, size, window, stride)
               for size, window, stride in zip(operands.shape[1:3], (rows, columns), strides, strict=True)]  # fmt: skip
     count, height, width, _ = image.shape
-    whole = np.zeros(
-        (count, (height - 1) * strides[0] + rows, (width - 1) * strides[1] + columns, outputs), image.dtype
-    )
+    full = [(n - 1) * stride + k for n, stride, k in zip((height, width), strides, (rows, columns), strict=True)]
+    whole = np.zeros(checked((count, *full, outputs), 8), image.dtype)
     for row in range(rows):
+        lines = slice(row, row + height * strides[0], strides[0])
         for column in range(columns):
-            part = image @ weight[:, row, column].T
-            whole[
-                :, row : row + height * strides[0] : strides[0], column : column + width * strides[1] : strides[1]
-            ] += part
+            places = slice(column, column + width * strides[1], strides[1])
+            whole[:, lines, places] += image @ weight[:, row, column].T
     sums = np.zeros(operands.shape, image.dtype)
     inside = whole[:, before[0] : before[0] + sums.shape[1], before[1] : before[1] + sums.shape[2]]
     sums[:, : inside.shape[1], : inside.shape[2]] = inside
