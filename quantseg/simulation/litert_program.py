@@ -1,5 +1,6 @@
 """A .tflite file as a program for the simulator: one step per operator, on tensors in the file's order of axes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,19 @@ def litert_program(network: Network, orders: dict[str, Any], what: str) -> Progr
     constants = {names[one]: one.data for one in names if one.data is not None}
     ends = tuple(name(one) for one in network.outputs)
     fed_names = tuple(step.inputs[0] for step in steps[: len(network.inputs)])
+    _require_order(steps, {*constants, *fed_names}, ends, what)
     return Program(needed(tuple(steps), ends, constants), constants, fed_names, ends, 13)
+
+
+def _require_order(steps: Sequence[Step], known: set[str], ends: Sequence[str], what: str) -> None:
+    """Raises ModelError where something reads a tensor that nothing has made before."""
+    for step in steps:
+        missing = next((name for name in step.inputs if name and name not in known), None)
+        if missing is not None:
+            raise ModelError(f"{what}: {step.name!r} reads {missing!r} before anything makes it; write the file again")
+        known.update(step.outputs)
+    if not set(ends) <= known:
+        raise ModelError(f"{what}: nothing makes one of its outputs; write the file again")
 
 
 def _attributes(operator: Operator) -> dict[str, Any]:
