@@ -51,11 +51,13 @@ class InXnnpack:
         self._alone: dict[Operator, LiteRtSession] = {}
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The result of every operator, from the reference kernels' inputs."""
+        """The integers of every operator, from the reference kernels' inputs; real numbers are the reference kernels'."""
         known = dict(self._reference.tensors(image, feeds))
         fed = {one.name: one for one in self._network.inputs}
-        found: dict[str, Array] = {}
+        found = {name: array for name, array in known.items() if array.dtype.kind == "f"}
         for operator in self._network.operators:
+            if any(one.dtype != "int8" for one in operator.outputs):
+                continue
             read = [one for one in operator.inputs if one is not None and not one.is_constant]
             if any(one.name in fed for one in read) or not read:
                 continue  # what reads the image converts it, as the reference kernels do

@@ -27,7 +27,7 @@ def to_tflite(candidate: Candidate) -> bytes:
     or a type that LiteRT lacks; PlanError for a graph of another target.
     """
     if candidate.prepared.kernels is None:
-        raise PlanError("the graph was prepared for another target; quantise with target='litert'")
+        raise PlanError("tflite: the graph was prepared for another target; quantise with target='litert'")
     model = candidate.model
     return to_bytes(network(candidate.prepared.model, candidate.plan, _interface(model)))
 
