@@ -51,7 +51,7 @@ class InXnnpack:
         self._alone: dict[Operator, LiteRtSession] = {}
 
     def tensors(self, image: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The integers of every operator, from the reference kernels' inputs; real numbers are the reference kernels'."""
+        """The integers of every operator, from the reference kernels' inputs; and the reference kernels' reals."""
         known = dict(self._reference.tensors(image, feeds))
         fed = {one.name: one for one in self._network.inputs}
         found = {name: array for name, array in known.items() if array.dtype.kind == "f"}
