@@ -1,4 +1,4 @@
-"""Values as FlatBuffers and back, by the tables of schema.py. Equal vectors and strings are written once.
+"""Values as FlatBuffers and back, by the tables of schema.py. Equal vectors, strings and tables are written once.
 
 A table is a mapping from field to value; absent fields have their defaults. The same values give the same bytes.
 Source: FlatBuffers, "FlatBuffer Internals".
@@ -45,6 +45,7 @@ class _Writer:
     def __init__(self) -> None:
         self.builder = flatbuffers.Builder(1 << 16)
         self._written: dict[tuple[str, bytes], int] = {}
+        self._tables: dict[tuple[str, tuple[Any, ...]], int] = {}
 
     def table(self, name: str, values: Table) -> int:
         """Writes a table after what it refers to; returns its offset."""
@@ -54,6 +55,12 @@ class _Writer:
             if field.name in values and field.kind not in _SCALARS
         }
         fields = TABLES[name]
+        key = (name, tuple(offsets.get(field.name, values.get(field.name)) for field in fields))
+        if key not in self._tables:
+            self._tables[key] = self._object(fields, values, offsets)
+        return self._tables[key]
+
+    def _object(self, fields: Sequence[Field], values: Table, offsets: Mapping[str, int]) -> int:
         self.builder.StartObject(1 + max((field.slot for field in fields), default=-1))
         for field in fields:
             if field.name in offsets:
