@@ -19,6 +19,7 @@ from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.graph.preparation import of_target
 from quantseg.mixed_precision import feeds as fed
 from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.budget import search as budgets
@@ -48,9 +49,8 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
     fusing, without = options.target.fusing, options.target.without
     run = functools.partial(fed.run_once, runtime=options.context().runtime)
     if isinstance(model, FloatModel):
-        fused = None if fusing is None else fusing.activations
         given = model.with_inputs(options.inputs)
-        if (model.prepared.fused, model.prepared.without) == (fused, without):
+        if model.prepared.target == of_target(fusing, without):
             return given
         again = read_float_model(model.source, fusing=fusing, without=without, run=run, check_opens=check_opens)
         return replace(given, prepared=again.prepared)
@@ -86,8 +86,7 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
         return with_file(read, data, options)
     if not isinstance(data, Calibrated):
         return observed(read, data, options)
-    ways = [(one.prepared.fused, one.prepared.without) for one in (data.model, read)]
-    if ways[0] != ways[1]:
+    if data.model.prepared.target != read.prepared.target:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
     same = read if read.constants else replace(read, constants=data.model.constants)
     return replace(data, model=same, calibration=checked(data.calibration, same))

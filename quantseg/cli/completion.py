@@ -19,8 +19,8 @@ CHOICES = {
     "--processor": ("exact", "avx2", "sse", "neon", "wasm"),
     "--resize": ("nearest", "bilinear", "bicubic", "lanczos", "box"),
     "--rounding": ("onnxruntime", "onnxruntime-channels-last", "gemmlowp", "half-away", "half-even", "exact"),
-    "--runtime": ("onnxruntime", "openvino"),
-    "--target": ("portable", "ort-cpu", "openvino"),
+    "--runtime": ("onnxruntime", "openvino", "litert", "litert-reference"),
+    "--target": ("portable", "ort-cpu", "openvino", "litert"),
     "--weight-type": ("int8", "uint8", "int4"),
 }
 """Flag → the words that it takes; written by hand, so that no table is imported."""

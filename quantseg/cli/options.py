@@ -165,7 +165,7 @@ _TARGET = (
     _flag(
         "target",
         str,
-        "portable (default): any runtime. ort-cpu: onnxruntime here. openvino: as OpenVINO fuses it.",
+        "portable (default): any runtime. ort-cpu: onnxruntime here. openvino: fused as there. litert: a .tflite.",
         _TARGET_PANEL,
         "portable",
     ),

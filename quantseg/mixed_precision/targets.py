@@ -1,4 +1,4 @@
-"""Targets of `quantize`: any runtime (portable), OpenVINO, or onnxruntime on this machine, by measured latency."""
+"""Targets of `quantize`: any runtime (portable), OpenVINO, LiteRT, or onnxruntime here, by measured latency."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
-from quantseg.quantization.writing import QuantizedModel, written
+from quantseg.quantization.writing import TFLITE, QuantizedModel, written
 
-PORTABLE, ORT_CPU, OPENVINO = "portable", "ort-cpu", "openvino"
-TARGETS = (PORTABLE, ORT_CPU, OPENVINO)
+PORTABLE, ORT_CPU, OPENVINO, LITERT = "portable", "ort-cpu", "openvino", "litert"
+TARGETS = (PORTABLE, ORT_CPU, OPENVINO, LITERT)
 
 FUSED_BY_OPENVINO = Fusing(
     activations=frozenset({"HardSwish", "HardSigmoid", "PRelu"}),
@@ -29,6 +29,19 @@ FUSED_BY_OPENVINO = Fusing(
     opset=14,  # the first with HardSwish
 )
 """Activations that OpenVINO fuses, and that are otherwise rewritten into integer operators for onnxruntime."""
+
+KERNELS_OF_LITERT = Fusing(
+    activations=None,
+    without=frozenset({"lower_conv_transposes", "lower_tanhs"}),
+    opset=14,  # the first with HardSwish
+    kernels="litert",
+)
+"""Operators that LiteRT has fast integer kernels for, which are rewritten for onnxruntime.
+
+Its HARD_SWISH and PRELU in integers are not XNNPACK's: `mobile` takes 50 ms with them and 12 ms as rewritten.
+"""
+FLOAT_OF_LITERT = replace(KERNELS_OF_LITERT, without=KERNELS_OF_LITERT.without | {"lower_hard_swishes", "lower_prelus"})
+"""For a float network, whose HARD_SWISH and PRELU are XNNPACK's."""
 
 MOVES_PIXELS = frozenset({"lower_unpooling"})
 """Rewrites after which integers put pixels elsewhere: 8-bit values of a MaxPool's window tie where floats do not. With
@@ -83,17 +96,21 @@ class TargetOptions:
 
     @property
     def fusing(self) -> Fusing | None:
-        """Activations that the target's runtime fuses, kept when the float model is read; None: no special handling."""
-        return FUSED_BY_OPENVINO if self.target == OPENVINO else None
+        """What the target's runtime fuses or has kernels for, kept when the float model is read; None: nothing more."""
+        return {OPENVINO: FUSED_BY_OPENVINO, LITERT: KERNELS_OF_LITERT}.get(self.target)
 
     @property
     def without(self) -> frozenset[str]:
-        """The rewrites of the float graph that are left out: for accuracy, unless speed comes first."""
-        return frozenset() if self.latency_first or self.int8_everywhere else MOVES_PIXELS
+        """The rewrites of the float graph that are left out: for accuracy, unless speed comes first.
+
+        LiteRT has no operator for MaxUnpool: there it is rewritten, and what it compares stays float.
+        """
+        speed_first = self.latency_first or self.int8_everywhere
+        return frozenset() if speed_first or self.target == LITERT else MOVES_PIXELS
 
     def qformat(self, wanted: str | None) -> str:
         """The output format: `wanted`, or if None that of the target. Raises PlanError where the two contradict."""
-        own = costs.PREFERRED[0] if self.target == ORT_CPU else "qdq"
+        own = {ORT_CPU: costs.PREFERRED[0], LITERT: TFLITE}.get(self.target, "qdq")
         if wanted is not None:
             formats.check(wanted)
         if self.target != PORTABLE and wanted not in (None, own):

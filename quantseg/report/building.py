@@ -20,6 +20,7 @@ from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.summary import NNCF
 from quantseg.report.verdict import Made
+from quantseg.runtimes import for_file
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark
 from quantseg.runtimes.on_disk import file_bytes, file_digest
@@ -94,7 +95,8 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     peers = tuple(_peer(entry, reference, data, context) for entry in subject.peers)
     files = {entry.name: entry.model.path for entry, peer in zip(subject.peers, peers, strict=True) if not peer.failed}
     models = {FLOAT: reference.path, INT8: int8_model} | {n: path for n, path in files.items() if path is not None}
-    runtimes = dict.fromkeys(models, runtime) | {e.name: runtime_of(e, context) for e in subject.peers}
+    runtimes = {label: for_file(runtime, path) for label, path in models.items()}
+    runtimes |= {e.name: runtime_of(e, context) for e in subject.peers}
     own = data.load(0).feeds(reference.inputs.image.name)
     feeds = dict.fromkeys(models, own)
     if judged.taken is not None:

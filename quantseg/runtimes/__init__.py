@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from quantseg.errors import QuantSegError
 from quantseg.files.limits import RUN_SECONDS
+from quantseg.files.tflite import SUFFIX
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
+from quantseg.runtimes.litert import LiteRt
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
@@ -27,6 +29,7 @@ __all__ = [
     "Session",
     "as_written",
     "check_opens",
+    "for_file",
     "runtime_named",
     "within",
 ]
@@ -78,7 +81,12 @@ class Runtime(Protocol):
         """The executed nodes in order, each with its median time over `runs` runs after one warm-up run."""
 
 
-RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+RUNTIMES: dict[str, Runtime] = {
+    "onnxruntime": OnnxRuntimeCpu(),
+    "openvino": OpenVinoCpu(),
+    "litert": LiteRt(),
+    "litert-reference": LiteRt("litert-reference", reference=True),
+}
 
 DEFAULT: Runtime = RUNTIMES["onnxruntime"]
 """The runtime that is used where none is named."""
@@ -89,6 +97,12 @@ def runtime_named(name: str) -> Runtime:
     if name not in RUNTIMES:
         raise QuantSegError(f"{name!r} is no runtime; choose {' or '.join(RUNTIMES)}")
     return RUNTIMES[name]
+
+
+def for_file(runtime: Runtime, model: Path | bytes) -> Runtime:
+    """The runtime that runs a file: LiteRT for .tflite files, which no other runtime runs, else the one given."""
+    is_tflite = isinstance(model, Path) and model.suffix == SUFFIX
+    return RUNTIMES["litert"] if is_tflite and not isinstance(runtime, LiteRt) else runtime
 
 
 def within(runtime: Runtime, timeout: float | None) -> Runtime:

@@ -150,7 +150,7 @@ def test_a_dry_run_plans_by_time_and_times_no_model(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--target", "gpu"], "'gpu' is no target; choose portable, ort-cpu or openvino"),
+        (["--target", "gpu"], "'gpu' is no target; choose portable, ort-cpu, openvino or litert"),
         (["--target", "ort-cpu", "--format", "qdq"], "--format qdq contradicts it"),
         (["--target", "openvino", "--format", "qoperator"], "--target openvino writes qdq, --format qoperator"),
         (["--target", "openvino", "--latency-first"], "--latency-first belongs to --target ort-cpu"),

@@ -26,7 +26,7 @@ EXTRAS = {"openvino": "openvino"}
 """Runtimes whose package an extra brings."""
 
 
-@pytest.fixture(params=RUNTIMES)
+@pytest.fixture(params=[name for name in RUNTIMES if not name.startswith("litert")])  # .tflite files: test_litert.py
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     if find_spec(EXTRAS.get(request.param, "onnxruntime")) is None:
         pytest.skip(f"{request.param} is not installed: an extra")
