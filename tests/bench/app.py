@@ -26,6 +26,7 @@ import quantseg as qs
 from quantseg import graph
 from quantseg.api.shipping import png
 from quantseg.data.drawn_cells import write_cells
+from quantseg.data.recipe import METADATA_KEY, override, recipe_from_toml
 from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, demo_model
 from quantseg.graph.declarations import with_input_sizes
 from quantseg.quantization.float_model import FloatModel
@@ -112,7 +113,11 @@ def subject(name: str) -> Iterator[tuple[FloatModel, object, list[Path]]]:
         folder = Path(name_of_folder)
         network = graph.load(demo_model())
         (spec, *_), _ = graph.signature(network)
-        graph.save(with_input_sizes(network, {spec.name: (1, 3, SIDE, SIDE)}), folder / f"{name}.onnx")
+        network = with_input_sizes(network, {spec.name: (1, 3, SIDE, SIDE)})
+        graph.infer_shapes(network)
+        recipe = recipe_from_toml(network.metadata_props[METADATA_KEY], source=name)
+        network.metadata_props[METADATA_KEY] = override(recipe, size=(SIDE, SIDE)).to_toml()
+        graph.save(network, folder / f"{name}.onnx")
         for part, seed in (("calib", CALIBRATION_SEED), ("val", VALIDATION_SEED)):
             write_cells(folder / part, 24 if part == "calib" else IMAGES, seed=seed)
         yield qs.load(folder / f"{name}.onnx"), folder / "calib", sorted((folder / "val/images").glob("*.png"))
