@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from quantseg.api import report as report
     from quantseg.api import search as search
     from quantseg.api import sensitivity as sensitivity
+    from quantseg.api import ship as ship
     from quantseg.api import simulate as simulate
     from quantseg.calibration.calibrate import Calibrated as Calibrated
     from quantseg.calibration.file import Calibration as Calibration
@@ -61,6 +62,7 @@ _HOMES = {
     "report": "quantseg.api",
     "search": "quantseg.api",
     "sensitivity": "quantseg.api",
+    "ship": "quantseg.api",
     "simulate": "quantseg.api",
     "Calibrated": "quantseg.calibration.calibrate",
     "Calibration": "quantseg.calibration.file",

@@ -12,6 +12,7 @@ model.onnx, calib/ and val/.
 from quantseg.api.checking import check
 from quantseg.api.judging import benchmark, compare, evaluate, explain, inspect, report, simulate
 from quantseg.api.making import calibrate, load, quantize, search, sensitivity
+from quantseg.api.shipping import ship
 from quantseg.api.stages import Model, Recipe
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "report",
     "search",
     "sensitivity",
+    "ship",
     "simulate",
 ]

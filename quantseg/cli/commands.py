@@ -21,8 +21,10 @@ from quantseg.cli.quantize import quantize
 from quantseg.cli.report import report
 from quantseg.cli.search import search
 from quantseg.cli.sensitivity import sensitivity
+from quantseg.cli.ship import ship
 from quantseg.cli.simulate import simulate
 from quantseg.cli.temporaries import own_temporaries
+from quantseg.cli.web import web
 from quantseg.errors import QuantSegError
 
 WIDTH = 100
@@ -30,7 +32,7 @@ WIDTH = 100
 
 COMMANDS = (
     check, calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain,
-    demo,
+    ship, demo, web,
 )  # fmt: skip
 
 

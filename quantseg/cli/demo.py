@@ -16,10 +16,14 @@ def demo(
         "quantseg-demo"
     ),
     threads: Threads = None,
+    app: Annotated[
+        bool, typer.Option("--app", help="Make an app of the model in place of the report, and serve it.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Draw synthetic blood smears, quantise a U-Net trained on such images, and report its agreement and speed."""
     from quantseg import api
+    from quantseg.cli import demo_app
     from quantseg.cli.making import check_report, make_report
     from quantseg.cli.outputs import Outputs
     from quantseg.data.drawn_cells import write_cells
@@ -34,6 +38,9 @@ def demo(
     content, outputs = demo_model().read_bytes(), Outputs("demo", force=force)
     if not force and _is_of_others(output, model, content):
         raise OutputError(f"{output}: holds files that are not the demo's; choose another folder, or give --force")
+    if app:
+        demo_app.run(output, threads, force=force)
+        return
     Outputs("quantize", (demo_model(),), force=force).check_model(int8_model)
     check_report(place, outputs)
     options = Options(threads=threads or 0, track=console.track)

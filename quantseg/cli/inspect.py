@@ -24,6 +24,9 @@ def inspect(
     convolutions: Annotated[
         bool, typer.Option("--convolutions", help="List the convolutions: shape, speed, part of the roof.")
     ] = False,
+    mobile: Annotated[
+        bool, typer.Option("--mobile", help="Also tell how much of it NNAPI and CoreML would take on phones.")
+    ] = False,
     force: Force = False,
     json: Json = None,
 ) -> None:
@@ -37,6 +40,7 @@ def inspect(
     from quantseg.refinement.options import Options
     from quantseg.report import roofline as words
     from quantseg.report import tables
+    from quantseg.runtimes.mobile import mobile_fits
 
     outputs = Outputs("inspect", (model,), force=force)
     outputs.check(json)
@@ -58,9 +62,13 @@ def inspect(
     )
     console.say(words.sentence(nodes, roofs))
     sums = exactness.say(model)
+    fits = mobile_fits(model) if mobile else ()
+    for fit in fits:
+        console.line(fit.sentence)
     if json is not None:
         content = found.to_json()
         first = {"summary": content["summary"], "roofs": content["roofs"], "integer_sums": sums}
+        first |= {"mobile": [fit.to_json() for fit in fits]} if mobile else {}
         outputs.json(json, first | content)
 
 

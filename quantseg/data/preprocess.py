@@ -25,6 +25,17 @@ def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image
     return image.resize((width, height), _FILTERS[filter_name])
 
 
+def shrinks_columns_first() -> bool:
+    """Whether Pillow resizes an image along its columns first, where its height shrinks much more than its width.
+
+    It does from version 13 on (its pull request 9549): 2·(W − w) < H − h. Both passes round, so that pixels differ.
+    """
+    ramp = np.add.outer(np.arange(60) ** 2, np.arange(8) ** 3 * 7).astype(np.uint8)
+    image = Image.fromarray(ramp)
+    by_columns = resize(resize(image, (7, 8), "bilinear"), (7, 9), "bilinear")
+    return np.array_equal(np.asarray(resize(image, (7, 9), "bilinear")), np.asarray(by_columns))
+
+
 def to_tensor(image: Image.Image, recipe: InputRecipe, dtype: str) -> NDArray[Any]:
     """The input tensor (1, C, H, W) or (1, H, W, C) of an image that already has the model's size.
 

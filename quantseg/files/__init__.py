@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import threading
 from collections.abc import Iterable, Iterator
@@ -48,7 +49,8 @@ def replacing(target: Path) -> Iterator[Path]:
     Missing parent folders are made. Raises OutputError where the file cannot be written, or `target` is anything but a
     file or a free name.
     """
-    with _beside(target) as temporary:
+    _check_free(target)
+    with being_written(target) as temporary:
         yield temporary
         with uninterrupted:
             _check_free(target)
@@ -89,7 +91,7 @@ def check_writable(target: Path, *, taken: Iterable[Path | None] = ()) -> None:
     _check_free(target)
     if os.path.realpath(target) in {os.path.realpath(path) for path in taken if path is not None}:
         raise OutputError(f"{target}: is another file of this command already; choose another name")
-    with _beside(target) as temporary:
+    with being_written(target) as temporary:
         temporary.touch()
 
 
@@ -186,12 +188,11 @@ def _check_free(target: Path) -> None:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def being_written(target: Path) -> Iterator[Path]:
     """A temporary path in the target's folder; removed at the end, with folders that were made for it and stayed empty.
 
     Errors of the file system become OutputError.
     """
-    _check_free(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     missing: list[Path] = []
     try:
@@ -211,6 +212,8 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 def _remove(temporary: Path, folders: list[Path]) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
     for remove in (temporary.unlink, *(folder.rmdir for folder in folders)):
         with suppress(OSError):  # already renamed, never created, or a folder that now contains the target
             remove()

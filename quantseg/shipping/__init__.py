@@ -1,0 +1,12 @@
+"""Shipping: from a quantised model to a folder that is an app, for browsers (offline too) and for other languages.
+
+facts.py reads from the model what an app must know; contents.py puts the files of the folder together, from the page
+(web/), programs in other languages (native/), the model in other formats and the model card; the caller writes them.
+"""
+
+from quantseg.shipping.contents import App, app_of
+from quantseg.shipping.facts import Facts, facts_of
+from quantseg.shipping.folder import LISTING, check_folder, write_folder
+from quantseg.shipping.story import Story
+
+__all__ = ["LISTING", "App", "Facts", "Story", "app_of", "check_folder", "facts_of", "write_folder"]

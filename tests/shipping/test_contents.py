@@ -1,0 +1,162 @@
+"""The folder of an app: complete, small, of our own text alone, whatever the names of a stranger's classes are."""
+
+import hashlib
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from quantseg.errors import MissingExtraError
+from quantseg.runtimes import npm
+from quantseg.shipping import App, Story, app_of, icon
+from quantseg.shipping.contents import FACTS, MODEL, RUNTIME
+from quantseg.shipping.native import PROGRAMS
+from tests.shipping.conftest import NAMES
+from tests.support.places import ROOT
+
+WEB = ROOT / "quantseg/shipping/web"
+MOST = 3_000_000
+
+
+@pytest.fixture
+def app(folded_model: Path, stand_in: Path) -> App:
+    return app_of(folded_model.read_bytes(), "net <i>", Story(), example=b"example")
+
+
+def test_everything_is_there(app: App, folded_model: Path) -> None:
+    page = {path.name for path in WEB.iterdir()}
+    made = {
+        "MODEL_CARD.md",
+        "manifest.webmanifest",
+        "package.json",
+        "icon.svg",
+        "icon-192.png",
+        "icon-512.png",
+        "example.png",
+    }
+    model = {MODEL, FACTS, "model/model.ort"}
+    native = {f"native/{path}" for path in PROGRAMS}
+    assert {*app.files} == page | made | model | native | {f"vendor/{name}" for name in (*RUNTIME, "LICENSE")}
+    assert app.files[MODEL] == folded_model.read_bytes()
+    assert app.own_bytes < MOST
+
+
+def test_every_template_is_filled_in(app: App) -> None:
+    texts = {
+        path: content for path, content in app.files.items() if not path.startswith(("model/", "vendor/", "icon-"))
+    }
+    assert [path for path, content in texts.items() if re.search(rb"@[A-Z]+@", content)] == []
+
+
+def test_names_of_strangers_are_data(app: App) -> None:
+    """They stand where JSON or Markdown quotes them, and in no program and no page."""
+    for name in (*NAMES[1:], "net <i>"):
+        found = {
+            path
+            for path, content in app.files.items()
+            if name.encode() in content or json.dumps(name).encode() in content
+        }
+        assert found <= {FACTS, MODEL, "model/model.ort", "manifest.webmanifest", "package.json"}, name
+    card = app.files["MODEL_CARD.md"].decode()
+    assert r"\<img src=x" in card
+    assert re.search(r"(?<!\\)<", card) is None
+
+
+def test_what_the_service_worker_stores_is_what_the_page_asks_for(app: App) -> None:
+    worker = app.files["sw.js"].decode()
+    (listed,) = re.findall(r"^const FILES = (.*);$", worker, re.MULTILINE)
+    stored = set(json.loads(listed))
+    assert stored - {"./"} <= {*app.files}
+    asked = {"index.html", "example.png", "MODEL_CARD.md", FACTS, MODEL, *(f"vendor/{name}" for name in RUNTIME)}
+    page = "".join((WEB / name).read_text() for name in ("index.html", "app.js", "engine.js", "worker.js", "view.js"))
+    asked |= set(re.findall(r"[\"'](?:\./)?([\w-]+\.(?:js|css|svg|png|webmanifest))[\"']", page)) - {
+        "sw.js",
+        "mask.png",
+    }
+    assert asked <= stored
+    assert not any(path.startswith("native/") or path.endswith((".ort", ".tflite")) for path in stored)
+
+
+def test_the_version_changes_with_any_file_that_is_stored(folded_model: Path, stand_in: Path) -> None:
+    def version(example: bytes) -> str:
+        worker = app_of(folded_model.read_bytes(), "net", Story(), example=example).files["sw.js"].decode()
+        return re.findall(r"VERSION = '([0-9a-f]{16})'", worker)[0]
+
+    assert version(b"a") == version(b"a") != version(b"b")
+
+
+def test_nothing_is_loaded_from_elsewhere(app: App) -> None:
+    """No address of another host in what the page runs; its policy allows its own files alone, in header and page."""
+    for path, content in app.files.items():
+        if path.endswith((".html", ".js", ".css", ".webmanifest")) and not path.startswith(("vendor/", "native/")):
+            assert re.findall(rb"(?:https?:)?//(?!localhost)[a-z][\w.-]*\.[a-z]{2,}", content) == [], path
+    page, worker = app.files["index.html"].decode(), app.files["sw.js"].decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert f'"{policy}"' in worker
+    assert policy.startswith("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';")
+    assert "unsafe-inline" not in policy
+    assert "'unsafe-eval'" not in policy
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=", page)
+    scripts = "".join(path.read_text() for path in WEB.glob("*.js"))
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", scripts)
+
+
+def test_the_page_is_told_what_the_model_is(app: App) -> None:
+    facts = json.loads(app.files[FACTS])
+    assert facts["sha256"] == hashlib.sha256(app.files[MODEL]).hexdigest()
+    assert facts["bytes"] == len(app.files[MODEL])
+    assert (facts["file"], facts["example"], facts["name"]) == ("model.int8.onnx", "example.png", "net <i>")
+    assert [one["name"] for one in facts["classes"]] == [*NAMES]
+
+
+def test_the_manifest_and_the_package_are_of_this_app(app: App) -> None:
+    manifest = json.loads(app.files["manifest.webmanifest"])
+    assert {one["src"] for one in manifest["icons"]} <= {*app.files}
+    assert (manifest["display"], manifest["start_url"], manifest["name"]) == ("standalone", "./", "net <i>")
+    assert json.loads(app.files["package.json"])["dependencies"] == {"onnxruntime-web": npm.ONNXRUNTIME_WEB}
+
+
+def test_the_ort_file_runs_and_gives_the_same(app: App, images: Path) -> None:
+    picture = Image.open(images / "images/0.png").convert("RGB")
+    masks = [
+        onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
+            None, {"pixels": np.asarray(picture)[None]}
+        )[0]
+        for content in (app.files[MODEL], app.files["model/model.ort"])
+    ]
+    assert np.array_equal(*masks)
+
+
+def test_the_card_says_what_how_and_where(app: App) -> None:
+    card = app.files["MODEL_CARD.md"].decode()
+    for words in ("uint8", "32 x 32", "bilinear", "SHA-256", "WASM SIMD", "Not judged", "none: a .tflite file"):
+        assert words in card, words
+    said = {"title": "Keeps the masks", "sentence": "They agree.", "facts": ["Worst class: x."], "caveats": []}
+    judged = app_of(app.files[MODEL], "net", Story({"effort": "fast"}, said, "quantseg ship net.onnx"))
+    text = judged.files["MODEL_CARD.md"].decode()
+    assert "**Keeps the masks.** They agree." in text
+    assert "- Worst class: x." in text
+    assert "quantseg ship net.onnx" in text
+
+
+@pytest.mark.parametrize("side", icon.SIZES)
+def test_icons(side: int) -> None:
+    colours = ("#343a46", "#56b4e9", "#d55e00")
+    assert ElementTree.fromstring(icon.svg(colours)).tag.endswith("svg")
+    image = Image.open(io.BytesIO(icon.png(colours, side)))
+    assert image.size == (side, side)
+    assert len(icon.png(colours, side)) < 10_000
+    assert icon.svg(("#343a46",)) == icon.svg(())
+
+
+def test_without_the_runtime(folded_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(npm.NODE_MODULES_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("QUANTSEG_CACHE", str(tmp_path))
+    with pytest.raises(MissingExtraError, match="quantseg web setup"):
+        app_of(folded_model.read_bytes(), "net", Story())
