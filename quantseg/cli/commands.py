@@ -23,6 +23,7 @@ from quantseg.cli.search import search
 from quantseg.cli.sensitivity import sensitivity
 from quantseg.cli.simulate import simulate
 from quantseg.cli.temporaries import own_temporaries
+from quantseg.cli.web import web
 from quantseg.errors import QuantSegError
 
 WIDTH = 100
@@ -30,7 +31,7 @@ WIDTH = 100
 
 COMMANDS = (
     check, calibrate, quantize, report, sensitivity, inspect, evaluate, benchmark, compare, search, simulate, explain,
-    demo,
+    demo, web,
 )  # fmt: skip
 
 

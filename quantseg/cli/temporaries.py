@@ -35,11 +35,12 @@ def own_temporaries() -> Iterator[None]:
     except OSError:
         folder = ""
     # Files twice: the main thread goes on meanwhile.
-    ending.at_end(files.abandon, _stop_workers, lambda: _remove(folder), files.abandon)
+    ending.at_end(files.abandon, _stop_workers, _stop_programs, lambda: _remove(folder), files.abandon)
     try:
         yield
     finally:
         ending.at_end()
+        _stop_programs()
         shutil.rmtree(folder, ignore_errors=True)
         tempfile.tempdir = kept[0]
         for name, value in kept[1].items():
@@ -53,6 +54,13 @@ def _stop_workers() -> None:
     package = sys.modules.get("multiprocessing")
     for worker in () if package is None else package.active_children():
         worker.kill()
+
+
+def _stop_programs() -> None:
+    """Ends the programs that run beside this process; their module is loaded where there are any."""
+    module = sys.modules.get("quantseg.runtimes.programs")
+    if module is not None:
+        module.kill_all()
 
 
 def _remove(folder: str) -> None:

@@ -11,6 +11,7 @@ from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data.recipe import concrete
 from quantseg.errors import ModelError, PlanError, QuantSegError
+from quantseg.files import caches
 from quantseg.graph.preparation import Fusing
 from quantseg.mixed_precision import latency_model as costs
 from quantseg.mixed_precision.feeds import drawn
@@ -169,7 +170,7 @@ def bench(options: TargetOptions, context: Context) -> Bench | None:
     """The Bench on which the parts of a model are timed for the target; None where the target times nothing."""
     if options.target != ORT_CPU:
         return None
-    return Bench(context.runtime, context.threads, costs.folder() if options.cache else None, context.track)
+    return Bench(context.runtime, context.threads, caches.folder() if options.cache else None, context.track)
 
 
 def input_shapes(model: FloatModel) -> Mapping[str, tuple[int, ...]]:

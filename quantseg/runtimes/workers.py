@@ -28,12 +28,12 @@ def submit(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: 
     """The future of function(*arguments) in a worker, which is started if need be."""
     from quantseg.files import uninterrupted
 
-    with uninterrupted, _interrupts_blocked():
+    with uninterrupted, interrupts_blocked():
         return pool.submit(function, *arguments)
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Blocks SIGINT in this thread: a process that starts meanwhile has it blocked for good, from its beginning on.
 
     Ctrl-C goes to all processes of the terminal. The parent's other threads still take it.

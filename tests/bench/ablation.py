@@ -18,6 +18,7 @@ import numpy as np
 from quantseg import api
 from quantseg.api import stages
 from quantseg.calibration.calibrate import Calibrated
+from quantseg.files import caches
 from quantseg.graph.passes import LOWERINGS, conv_transpose
 from quantseg.graph.passes.outcome import RewriteOutcome
 from quantseg.mixed_precision import latency_model as costs
@@ -33,7 +34,7 @@ from tests.bench.contestants import FAST, THREADS, UNET, Subject
 
 MODELS = (UNET, "linknet", "fpn", "mobile", "deeplab_v3_mbv2_voc", "sinet_portrait", "road_segmentation_adas_0001")
 ROUNDS, RUNS, IMAGES = 7, 8, 8
-BENCH = costs.Bench(DEFAULT, THREADS, costs.folder())
+BENCH = costs.Bench(DEFAULT, THREADS, caches.folder())
 ALL = "everything"
 WITHOUT = {
     "channels last": "written as QOperator, in the model's own layout",

@@ -261,13 +261,6 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
     assert len(caplog.messages) == 1
 
 
-def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path))
-    assert cache.folder() == tmp_path
-    monkeypatch.delenv(cache.FOLDER_VARIABLE)
-    assert cache.folder().name == "quantseg"
-
-
 # The fit: everything together, in a made-up runtime.
 
 

@@ -6,7 +6,6 @@ cut (pricing, placing). The sum of parts is only an estimate, so the latency of 
 of the placement by rule (comparison).
 """
 
-from quantseg.mixed_precision.latency_model.cache import folder
 from quantseg.mixed_precision.latency_model.comparison import compare_latency
 from quantseg.mixed_precision.latency_model.estimate import Estimate, estimate
 from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, Fitted, Objective, fit
@@ -20,5 +19,4 @@ __all__ = [
     "compare_latency",
     "estimate",
     "fit",
-    "folder",
 ]

@@ -7,12 +7,9 @@ a few timings, which are then measured again, but never damage the file.
 import hashlib
 import json
 import logging
-import os
 import re
 from dataclasses import astuple, dataclass
 from pathlib import Path
-
-import platformdirs
 
 from quantseg.errors import OutputError
 from quantseg.files import write_json
@@ -25,9 +22,6 @@ from quantseg.runtimes import Runtime
 from quantseg.runtimes.provenance import provenance
 
 log = logging.getLogger(__name__)
-
-FOLDER_VARIABLE = "QUANTSEG_CACHE"
-"""The environment variable that names a folder to use in place of the user's cache folder."""
 
 _VERSION = 1
 """Version of the file and of the way in which parts are cut out and timed; other versions are not comparable."""
@@ -68,14 +62,6 @@ def this_machine(runtime: Runtime, threads: int) -> Machine:
     sources = b"".join(path.read_bytes() for room in rooms for path in sorted(room.glob("*.py")))
     written_by = hashlib.sha256(sources).hexdigest()[:16]
     return Machine(processor, f"{runtime.name} {runtime.version}", threads, written_by)
-
-
-def folder() -> Path:
-    """The folder of the files: $QUANTSEG_CACHE, else the user's cache folder."""
-    given = os.environ.get(FOLDER_VARIABLE)
-    if given:
-        return Path(given)
-    return Path(platformdirs.user_cache_dir("quantseg", appauthor=False))
 
 
 def read(place: Path, machine: Machine) -> dict[str, Cost | None]:
