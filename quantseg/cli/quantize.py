@@ -78,7 +78,7 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
         raise DataError("give either images with --data or a calibration file with --calibration")
     if data is None:
         options.effort_for(images=False)
-        if options.target.fusing is not None:
+        if options.target.observes_others:
             what = f"--target {options.target.target} observes other tensors than a calibration file has"
             raise CalibrationError(f"{what}; give --data")
 

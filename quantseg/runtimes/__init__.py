@@ -6,7 +6,7 @@ A new runtime is one module with a class that satisfies `Runtime`, and one line 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ from quantseg.files.limits import RUN_SECONDS
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
+from quantseg.runtimes.onnxruntime_web import OnnxRuntimeWeb
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "RUN_SECONDS",
     "WEIGHTS_AS_WRITTEN",
     "ExecutedNode",
+    "InProcess",
     "Runtime",
     "Session",
+    "TimedThere",
     "as_written",
     "check_opens",
     "runtime_named",
@@ -78,7 +81,27 @@ class Runtime(Protocol):
         """The executed nodes in order, each with its median time over `runs` runs after one warm-up run."""
 
 
-RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+@runtime_checkable
+class TimedThere(Protocol):
+    """What a Session may also offer whose model runs in another process: to be timed there, without any transfer."""
+
+    def times(self, feeds: Mapping[str, NDArray[Any]], *, warm_up: int, runs: int) -> list[float]:
+        """Seconds of each of `runs` runs, after at least `warm_up` more. Raises ModelError."""
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """What a Runtime may also offer whose models run in a process of its own."""
+
+    def process(self, threads: int) -> int:
+        """The id of that process, which is started if need be."""
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "onnxruntime": OnnxRuntimeCpu(),
+    "openvino": OpenVinoCpu(),
+    "onnxruntime-web": OnnxRuntimeWeb(),
+}
 
 DEFAULT: Runtime = RUNTIMES["onnxruntime"]
 """The runtime that is used where none is named."""
@@ -93,7 +116,8 @@ def runtime_named(name: str) -> Runtime:
 
 def within(runtime: Runtime, timeout: float | None) -> Runtime:
     """The runtime with a limit on the seconds of one run; None or 0: no limit. OpenVINO knows none."""
-    return replace(runtime, timeout=timeout or None) if isinstance(runtime, OnnxRuntimeCpu) else runtime
+    limited = isinstance(runtime, (OnnxRuntimeCpu, OnnxRuntimeWeb))
+    return replace(runtime, timeout=timeout or None) if limited else runtime
 
 
 def as_written(runtime: Runtime) -> Runtime:

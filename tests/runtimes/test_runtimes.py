@@ -8,7 +8,7 @@ import pytest
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.runtimes import RUNTIMES, Runtime, check_opens
-from tests.support import models
+from tests.support import models, web
 
 ADD = models.text("""
 <ir_version: 8, opset_import: ["": 13]>
@@ -30,6 +30,8 @@ EXTRAS = {"openvino": "openvino"}
 def runtime(request: pytest.FixtureRequest) -> Runtime:
     if find_spec(EXTRAS.get(request.param, "onnxruntime")) is None:
         pytest.skip(f"{request.param} is not installed: an extra")
+    if request.param == "onnxruntime-web" and (reason := web.missing()):
+        pytest.skip(reason)
     return RUNTIMES[request.param]
 
 

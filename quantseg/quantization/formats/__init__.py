@@ -10,7 +10,7 @@ import quantseg
 from quantseg.errors import PlanError
 from quantseg.graph.passes import convert
 from quantseg.quantization.affine import QuantParams
-from quantseg.quantization.formats import channels_last, qdq, qoperator
+from quantseg.quantization.formats import channels_last, qdq, qoperator, web
 from quantseg.quantization.formats.editor import GraphEditor, Stored
 from quantseg.quantization.formats.endings import transpose_before_enlarging
 from quantseg.quantization.plan import QuantPlan
@@ -34,6 +34,7 @@ FORMATS: dict[str, Format] = {
     "qdq": Format(qdq.emit_node, finish=transpose_before_enlarging),
     "qoperator": Format(qoperator.emit_node),
     "channels-last": Format(channels_last.emit_node, channels_last.variants),
+    "web": Format(web.emit_node, web.variants),
 }
 
 
