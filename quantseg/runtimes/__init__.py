@@ -116,8 +116,9 @@ def runtime_named(name: str) -> Runtime:
 
 def within(runtime: Runtime, timeout: float | None) -> Runtime:
     """The runtime with a limit on the seconds of one run; None or 0: no limit. OpenVINO knows none."""
-    limited = isinstance(runtime, (OnnxRuntimeCpu, OnnxRuntimeWeb))
-    return replace(runtime, timeout=timeout or None) if limited else runtime
+    if isinstance(runtime, OnnxRuntimeCpu | OnnxRuntimeWeb):
+        return replace(runtime, timeout=timeout or None)
+    return runtime
 
 
 def as_written(runtime: Runtime) -> Runtime:

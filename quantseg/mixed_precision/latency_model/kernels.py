@@ -45,7 +45,7 @@ def _depth(node: ir.Node, weight: tuple[int, ...]) -> tuple[int, str]:
         kind = "depthwise" if groups > 1 and weight[1] == 1 else "grouped" if groups > 1 else "1x1" if taps == 1 else ""
         return math.prod(weight[1:]), f"Conv {kind}".strip()
     if node.op_type == "ConvTranspose":
-        strides = math.prod(node.attributes.get_ints("strides", None) or (1,))
+        strides = math.prod(int(step) for step in node.attributes.get_ints("strides", ()))
         return max(1, weight[0] * math.prod(weight[2:]) // strides), node.op_type
     inner = sizes(node.inputs[0])[-1] if node.inputs[0] is not None else 1  # Gemm, MatMul
     return inner, node.op_type

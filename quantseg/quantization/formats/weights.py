@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from quantseg.graph.edit import constant
 from quantseg.graph.operators import PRODUCTS
-from quantseg.quantization.affine import params_of_weights, quantize
+from quantseg.quantization.affine import F32, params_of_weights, quantize
 from quantseg.quantization.formats.writer import GraphWriter
 from quantseg.quantization.qtypes import INT8
 
@@ -30,7 +30,7 @@ def store_in_int8(model: ir.Model) -> None:
         node.replace_input_with(1, stored[weight])
 
 
-def _dequantised(writer: GraphWriter, weight: ir.Value, numbers: np.ndarray, axis: int | None) -> ir.Value:
+def _dequantised(writer: GraphWriter, weight: ir.Value, numbers: F32, axis: int | None) -> ir.Value:
     params, name = params_of_weights(numbers, INT8, axis=axis), str(weight.name)
     parts = {"quantized": quantize(numbers, params), "scale": params.scale, "zero_point": params.zero_point}
     operands = [writer.constant(f"{name}_{what}", values) for what, values in parts.items()]
@@ -40,7 +40,7 @@ def _dequantised(writer: GraphWriter, weight: ir.Value, numbers: np.ndarray, axi
 
 def _axis(node: ir.Node, axes: int) -> int | None:
     """The axis of the output channels; None where groups share it, or there is none."""
-    if node.op_type == "Conv" or (node.op_type == "Gemm" and node.attributes.get_int("transB", 0)):
+    if node.op_type == "Conv" or (node.op_type == "Gemm" and node.attributes.get_int("transB", 0) != 0):
         return 0
     if node.op_type == "ConvTranspose":
         return 1 if node.attributes.get_int("group", 1) == 1 else None
