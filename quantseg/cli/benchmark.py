@@ -22,7 +22,9 @@ def benchmark(
     timeout: Timeout = RUN_SECONDS,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
-    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
+    runtime: Annotated[
+        str, typer.Option(help="onnxruntime, openvino (an extra) or onnxruntime-web (quantseg web setup).")
+    ] = "onnxruntime",
     force: Force = False,
     json: Json = None,
 ) -> None:

@@ -44,6 +44,9 @@ def quantize(
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
     it is faster; then the finished model is timed against float.
 
+    With --target ort-web the same is done in onnxruntime-web, the runtime of browsers, in node; where that is not
+    installed, a table of its kernels stands in. Where nothing is faster than float, only weights are stored as int8.
+
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
     """
     from quantseg.cli import stages

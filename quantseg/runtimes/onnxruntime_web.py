@@ -35,8 +35,8 @@ WARM_UP, WARM_SECONDS = 3, 0.05
 
 _MOST_BYTES = 1 << 31
 """Bytes of a model file: that of a message, and half of what WebAssembly can address."""
-_PREFIX = re.compile(r"^.*?ERROR_MESSAGE: ", re.DOTALL)
-"""What onnxruntime-web says before onnxruntime's own words: "Can't create a session. ERROR_CODE: 9, …"."""
+_PREFIX = re.compile(r"^.*?ERROR_MESSAGE: |\S+:\d+ [\w:~<> ]+\([^)]*\)( const)? ", re.DOTALL)
+"""What onnxruntime-web says before the reason: "failed to call OrtRun(). ERROR_CODE: 1, …", places in its sources."""
 
 
 @final

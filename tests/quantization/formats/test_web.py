@@ -119,3 +119,28 @@ def test_a_weight_of_two_products_is_stored_once() -> None:
     model = graphs.graph("a = Conv(x, w) b = Conv(x, w) y = Add(a, b)", x="float[1,3,8,8]", w=kernel(90, 3, 1, 1))
     store_in_int8(model)
     assert operators(model).count("DequantizeLinear") == 1
+
+
+# Float products between integers stay float.
+
+ISLAND = "a = Conv<pads=[1,1,1,1]>(x, w1) r = Relu(a) d = Conv<group=16,pads=[1,1,1,1]>(r, wd) {} y = Conv(e, w2, b2)"
+
+
+@pytest.mark.parametrize("activation", ["e = Relu(d)", "e = Clip(d, low, high)", "e = Identity(d)"])
+def test_a_float_product_between_integers_is_computed_in_float(activation: str) -> None:
+    bounds = {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+    weights = {**WEIGHTS, "wd": kernel(16, 1, 3, 3, seed=9), **(bounds if "Clip" in activation else {})}
+    prepared = prepare(graphs.graph(ISLAND.format(activation), x="float[1,3,8,8]", **weights))
+    ranges = quantised.extrema(prepared.model, FEEDS)
+    (depthwise,) = (str(n.name) for n in prepared.model.graph if n.attributes.get_int("group", 1) == 16)
+    kept = plan(prepared, ranges, QuantSettings(exclude=(depthwise,)))
+    models = {name: formats.emit(prepared.model, kept, qformat=name, metadata={}) for name in ("web", "qoperator")}
+    floats = {
+        name: [n.op_type for n in quantised.executed(model, FEEDS[0]) if n.is_convolution and n.kind == "float"]
+        for name, model in models.items()
+    }
+    assert len(floats["web"]) == 1
+    for feed in FEEDS:
+        np.testing.assert_array_equal(
+            quantised.optimised(models["web"], feed)[0], graphs.run(models["qoperator"], feed)[0]
+        )
