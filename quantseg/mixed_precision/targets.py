@@ -161,23 +161,28 @@ def _faster(
     """The placement by the times of parts if its whole model is clearly faster than that of the placement by rule.
 
     Otherwise the placement by rule, which has the masks of the portable model. Clearly: by the ratio MARGIN; for
-    latency-first any gain is enough. Where the result must not be slower than float and both are, every node stays
-    float. Also returns notes that tell the latencies.
+    latency-first any gain is enough. Where the result must not be slower than float, every node stays float if both
+    are, or if they are clearly slower than the model in which only weights are integers. Also returns notes that tell
+    the latencies.
     """
     try:
         ruled = written(found.by_rule)
-        as_float = [float_form(placed.candidate)] if bench.never_slower else []
-        if ruled.plan == placed.plan and not as_float:
+        if ruled.plan == placed.plan and not bench.never_slower:
             return placed.candidate, ()
-        models = (placed.model, ruled.model, *as_float)
-        by_parts, by_rule, *in_floats = costs.compare_latency(models, _feeds(placed.candidate.model), bench)
+        stored = in_float(placed.candidate, "") if bench.never_slower else None
+        rivals = () if stored is None else (float_form(placed.candidate), written(stored).model)
+        models = (placed.model, ruled.model, *rivals)
+        by_parts, by_rule, *others = costs.compare_latency(models, _feeds(placed.candidate.model), bench)
     except QuantSegError as error:
         return placed.candidate, (f"the placement by rule cannot be timed beside it: {error}",)
     figures = f"{by_parts:.2f} ms placed by the times of its parts, {by_rule:.2f} ms by rule"
-    figures += "".join(f", {milliseconds:.2f} ms in float" for milliseconds in in_floats)
-    if any(min(by_parts, by_rule) > milliseconds for milliseconds in in_floats):
-        note = f"the whole model takes {figures}: every node stays float, weights are stored as int8"
-        return in_float(placed.candidate, note), (note,)
+    if stored is not None:
+        as_float, with_weights = others
+        figures += f", {as_float:.2f} ms in float, {with_weights:.2f} ms with int8 weights alone"
+        least = min(by_parts, by_rule)
+        if least > as_float or with_weights < MARGIN * least:
+            note = f"the whole model takes {figures}: the last is taken, every node stays float"
+            return in_float(placed.candidate, note), (note,)
     if by_parts < by_rule * (1.0 if objective == "latency-first" else MARGIN):
         return placed.candidate, (f"the whole model takes {figures}: the first is taken",)
     return ruled.candidate, (f"the whole model takes {figures}: the second is taken",)
