@@ -94,7 +94,7 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
 
 def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
     """The model with a calibration that was saved before. Raises CalibrationError if it belongs to another model."""
-    if options.target.fusing is not None:
+    if options.target.observes_others:
         what = f"target={options.target.target} observes other tensors than a calibration file has"
         raise CalibrationError(f"{what}; give data=…")
     options.effort_for(images=False)

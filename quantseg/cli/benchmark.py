@@ -25,7 +25,10 @@ def benchmark(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
     runtime: Annotated[
-        str, typer.Option(help="onnxruntime, openvino, litert or litert-reference (extras).")
+        str,
+        typer.Option(
+            help="onnxruntime, onnxruntime-web (quantseg web setup); extras: openvino, litert, litert-reference."
+        ),
     ] = "onnxruntime",
     force: Force = False,
     json: Json = None,

@@ -44,6 +44,9 @@ def quantize(
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
     it is faster; then the finished model is timed against float.
 
+    With --target ort-web the same is done in onnxruntime-web, the runtime of browsers, in node; where that is not
+    installed, a table of its kernels stands in. Where nothing is faster than float, only weights are stored as int8.
+
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
 
     With --target litert a .tflite file is written, for LiteRT on phones.
@@ -76,7 +79,7 @@ def _target(model: Path, output: Path | None, options: "Options") -> Path:
     """The file to write. Raises OutputError for an ending that the target does not write."""
     from quantseg.errors import OutputError
     from quantseg.files.tflite import SUFFIX
-    from quantseg.mixed_precision.targets import LITERT
+    from quantseg.mixed_precision.target_facts import LITERT
 
     is_tflite = options.target.target == LITERT
     if output is not None and is_tflite != (output.suffix == SUFFIX):
@@ -93,7 +96,7 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
         raise DataError("give either images with --data or a calibration file with --calibration")
     if data is None:
         options.effort_for(images=False)
-        if options.target.fusing is not None:
+        if options.target.observes_others:
             what = f"--target {options.target.target} observes other tensors than a calibration file has"
             raise CalibrationError(f"{what}; give --data")
 

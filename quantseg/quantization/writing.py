@@ -13,6 +13,7 @@ from quantseg.files import write_bytes
 from quantseg.quantization import formats
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.formats import litert
+from quantseg.quantization.formats.weights import store_in_int8
 from quantseg.quantization.pair_check import require_safe
 from quantseg.quantization.plan import Fit, QuantPlan
 from quantseg.quantization.qtypes import INT8
@@ -109,6 +110,8 @@ def written(candidate: Candidate, qformat: str = "qdq") -> QuantizedModel:
         log.info("int8 activations in QDQ: onnxruntime on x86 may run some of them in float; inspect tells which")
     metadata = {METADATA_KEY: candidate.model.recipe.to_toml(), FLOAT_DIGEST_KEY: candidate.model.digest}
     quantised = formats.emit(prepared.model, candidate.plan, qformat=wanted, metadata=metadata)
+    if fit is not None and fit.stores_weights:
+        store_in_int8(quantised)
     graph.check(quantised, full=True)
     if not settings.full_range_weights:
         require_safe(quantised)

@@ -6,7 +6,7 @@ A new runtime is one module with a class that satisfies `Runtime`, and one line 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.litert import LiteRt
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
+from quantseg.runtimes.onnxruntime_web import OnnxRuntimeWeb
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "RUN_SECONDS",
     "WEIGHTS_AS_WRITTEN",
     "ExecutedNode",
+    "InProcess",
     "Runtime",
     "Session",
+    "TimedThere",
     "as_written",
     "check_opens",
     "for_file",
@@ -81,8 +84,25 @@ class Runtime(Protocol):
         """The executed nodes in order, each with its median time over `runs` runs after one warm-up run."""
 
 
+@runtime_checkable
+class TimedThere(Protocol):
+    """What a Session may also offer whose model runs in another process: to be timed there, without any transfer."""
+
+    def times(self, feeds: Mapping[str, NDArray[Any]], *, warm_up: int, runs: int) -> list[float]:
+        """Seconds of each of `runs` runs, after at least `warm_up` more. Raises ModelError."""
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """What a Runtime may also offer whose models run in a process of its own."""
+
+    def process(self, threads: int) -> int:
+        """The id of that process, which is started if need be."""
+
+
 RUNTIMES: dict[str, Runtime] = {
     "onnxruntime": OnnxRuntimeCpu(),
+    "onnxruntime-web": OnnxRuntimeWeb(),
     "openvino": OpenVinoCpu(),
     "litert": LiteRt(),
     "litert-reference": LiteRt("litert-reference", reference=True),
@@ -107,7 +127,9 @@ def for_file(runtime: Runtime, model: Path | bytes) -> Runtime:
 
 def within(runtime: Runtime, timeout: float | None) -> Runtime:
     """The runtime with a limit on the seconds of one run; None or 0: no limit. OpenVINO knows none."""
-    return replace(runtime, timeout=timeout or None) if isinstance(runtime, OnnxRuntimeCpu) else runtime
+    if isinstance(runtime, OnnxRuntimeCpu | OnnxRuntimeWeb):
+        return replace(runtime, timeout=timeout or None)
+    return runtime
 
 
 def as_written(runtime: Runtime) -> Runtime:

@@ -17,7 +17,8 @@ import numpy as np
 from quantseg import api
 from quantseg.errors import QuantSegError
 from quantseg.evaluation.agreement import Evaluation, evaluate
-from quantseg.mixed_precision.targets import FLOAT_OF_LITERT, LITERT, TargetOptions
+from quantseg.mixed_precision.target_facts import FLOAT_OF_LITERT, LITERT
+from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.float_model import read_float_model
 from quantseg.quantization.formats.litert import float_to_tflite
 from quantseg.quantization.formats.litert.file import from_bytes

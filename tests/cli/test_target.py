@@ -150,9 +150,10 @@ def test_a_dry_run_plans_by_time_and_times_no_model(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--target", "gpu"], "'gpu' is no target; choose portable, ort-cpu, openvino or litert"),
+        (["--target", "gpu"], "'gpu' is no target; choose portable, ort-cpu, ort-web, openvino or litert"),
         (["--target", "ort-cpu", "--format", "qdq"], "--format qdq contradicts it"),
         (["--target", "openvino", "--format", "qoperator"], "--target openvino writes qdq, --format qoperator"),
+        (["--target", "ort-web", "--format", "channels-last"], "--target ort-web writes web, --format channels-last"),
         (["--target", "openvino", "--latency-first"], "--latency-first belongs to --target ort-cpu"),
         (["--target", "openvino", "--int8-everywhere"], "--int8-everywhere belongs to --target ort-cpu"),
         (["--target", "openvino", "--no-timing"], "--no-timing belongs to --target ort-cpu"),

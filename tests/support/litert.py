@@ -7,7 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.preparation import prepare
-from quantseg.mixed_precision.targets import KERNELS_OF_LITERT
+from quantseg.mixed_precision.target_facts import KERNELS_OF_LITERT
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.file import to_bytes
 from quantseg.quantization.formats.litert.network import Network, Tensor
