@@ -121,7 +121,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         evaluation=evaluation,
         latency=timings,
         executed={label: summary(nodes) for label, nodes in executed.items()},
-        convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
+        convolutions={label: convolutions(nodes) if _is_timed(nodes) else () for label, nodes in executed.items()},
         roofs=roofs,
         ranges=ranges,
         images=shown,
@@ -168,6 +168,11 @@ def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evalu
     with open_pair(pair.reference, pair.candidate, threads=pair.threads, runtime=runtime) as opened:
         compared = (compare(*opened, judged.images, recipe, i, folded=judged.taken) for i in worst)
         return tuple(image(one, evaluation.classes, ignored) for one in compared)
+
+
+def _is_timed(nodes: Sequence[ExecutedNode]) -> bool:
+    """Whether the runtime tells times of nodes; LiteRT does not."""
+    return any(node.seconds for node in nodes)
 
 
 def _model_file(path: Path) -> ModelFile:

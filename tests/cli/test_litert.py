@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from quantseg import api, graph
+from quantseg.quantization.formats.litert import to_tflite
 from quantseg.quantization.formats.litert.file import from_bytes
 from tests.support import graphs, litert
 from tests.support.command_line import Command
@@ -85,6 +86,22 @@ def test_types_that_litert_lacks_are_one_line(
     assert "LiteRT takes symmetric int8 weights, not uint8; leave the type out" in outcome.err
 
 
+def test_search_does_not_know_the_target(quantseg: Command, float_model: Path, images: Path) -> None:
+    outcome = quantseg("search", float_model, "--data", images, "--calib", images, "--target", "litert")
+    assert outcome.code == 2
+    assert "--target litert: search weighs nodes by onnxruntime's kernels; quantise for that target" in outcome.err
+
+
+@needs_litert
+@pytest.mark.slow
+def test_every_effort_writes_it(quantseg: Command, float_model: Path, images: Path, tmp_path: Path) -> None:
+    words = ["--data", images, "--effort", "balanced", "--target", "litert", "-o", tmp_path / "m.tflite"]
+    outcome = quantseg("quantize", float_model, *words)
+    assert outcome.code == 0, outcome.err
+    outcome = quantseg("evaluate", tmp_path / "m.tflite", "--reference", float_model, "--data", images)
+    assert outcome.code == 0, outcome.err
+
+
 @needs_litert
 def test_evaluate_compares_it_with_the_float_model(
     quantseg: Command, float_model: Path, made: Path, images: Path, int8_model: Path, tmp_path: Path
@@ -97,6 +114,15 @@ def test_evaluate_compares_it_with_the_float_model(
         assert outcome.code == 0, outcome.err
         found[path] = json.loads((tmp_path / "e.json").read_text())["agreement"]
     assert abs(found[made] - found[int8_model]) < 0.05  # of a network of noise
+
+
+@needs_litert
+def test_a_portable_candidate_is_written_too(float_model: Path, images: Path, tmp_path: Path) -> None:
+    portable = api.quantize(float_model, images, effort="fast", threads=1)
+    path = tmp_path / "portable.tflite"
+    path.write_bytes(to_tflite(portable.candidate))
+    found = [api.evaluate(float_model, one, images).agreement for one in (path, portable.save(tmp_path / "m.onnx"))]
+    assert abs(found[0] - found[1]) < 0.02
 
 
 @needs_litert

@@ -1,11 +1,13 @@
 """Files of LiteRT: the schema beside the package's, and damaged files."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantseg.errors import ModelError
+from quantseg.errors import MissingExtraError, ModelError
 from quantseg.files.tflite import decode, encode, our_metadata
 from quantseg.files.tflite.schema import IDENTIFIER, OPERATORS, OPTIONS, TABLES, TYPES
 from tests.support import litert
@@ -103,3 +105,15 @@ def test_a_changed_byte_never_ends_in_a_traceback(place: int, value: int) -> Non
     content[place] = value
     said = _complaint(bytes(content))
     assert said is None or said.startswith("odd.tflite: ")
+
+
+def test_without_flatbuffers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(MissingExtraError, match=r'flatbuffers is not installed; pip install "quantseg\[litert\]"'):
+        encode(SMALL)
+
+
+def test_equal_tables_are_written_once() -> None:
+    tensors = [{"name": str(k), "quantization": {"scale": [0.5], "zero_point": [-3]}} for k in range(50)]
+    few, many = (encode({**SMALL, "subgraphs": [{"tensors": tensors[:n]}]}) for n in (10, 50))
+    assert len(many) - len(few) < 40 * 40

@@ -8,10 +8,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
-from quantseg.errors import ModelError
+from quantseg.errors import MissingExtraError, ModelError
 from quantseg.files import limits
 from quantseg.files.tflite.schema import IDENTIFIER, OPTIONS, TABLES, Field
 
@@ -34,7 +33,10 @@ _DEEPEST = 8
 
 
 def encode(model: Table) -> bytes:
-    """The file of a table Model. An option's table names itself: {"table": "AddOptions", …}."""
+    """The file of a table Model. An option's table names itself: {"table": "AddOptions", …}.
+
+    Raises MissingExtraError without the package flatbuffers, which onnxruntime brings too.
+    """
     writer = _Writer()
     root = writer.table("Model", model)
     writer.builder.Finish(root, file_identifier=IDENTIFIER)
@@ -43,6 +45,10 @@ def encode(model: Table) -> bytes:
 
 class _Writer:
     def __init__(self) -> None:
+        try:
+            import flatbuffers
+        except ImportError as error:
+            raise MissingExtraError('flatbuffers is not installed; pip install "quantseg[litert]"') from error
         self.builder = flatbuffers.Builder(1 << 16)
         self._written: dict[tuple[str, bytes], int] = {}
         self._tables: dict[tuple[str, tuple[Any, ...]], int] = {}

@@ -151,6 +151,45 @@ def test_every_window_is_the_models(name: str, groups: int) -> None:
     assert decibels(exact, litert.outputs(integer, FEEDS[0])[0]) > 30
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_channel_shuffle_goes_into_the_weights_before_it(groups: int) -> None:
+    body = f"""a = Conv(x, w) c = Conv<group={groups}, pads=[1,1,1,1]>(a, v, b) r = Reshape(c, s)
+        t = Transpose<perm=[0,2,1,3,4]>(r) u = Reshape(t, z) y = Conv(u, k)"""
+    sizes = {"s": np.array([2, 2, 4, 12, 12]), "z": np.array([2, 8, 12, 12])}
+    weights = {
+        "w": kernel(8, 3, 1, 1),
+        "v": kernel(8, 8 // groups, 3, 3, seed=2),
+        "b": noise(8),
+        "k": kernel(4, 8, 1, 1),
+    }
+    text = model(body, **weights, **sizes)
+    real, integer, _ = litert.networks(text, FEEDS)
+    assert kinds(real) == ["CONV_2D"] * 3
+    assert kinds(integer) == ["QUANTIZE", *["CONV_2D"] * 3, "DEQUANTIZE"]
+    pytest.importorskip("ai_edge_litert", reason=litert.WITHOUT)
+    exact = graphs.run(text, FEEDS[0])[0]
+    assert decibels(exact, litert.outputs(real, FEEDS[0])[0]) > 100
+    assert decibels(exact, litert.outputs(integer, FEEDS[0])[0]) > 30
+
+
+def test_a_crop_does_not_part_a_convolution_from_its_activation() -> None:
+    body = "a = Conv(x, w) c = ConvTranspose<strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(a, v, b) d = Relu(c) "
+    weights = {"w": kernel(8, 3, 1, 1), "v": kernel(8, 4, 3, 3, seed=2), "b": noise(4), "k": kernel(3, 4, 1, 1)}
+    real, integer, _ = litert.networks(model(f"{body} y = Conv(d, k)", **weights), FEEDS)
+    assert kinds(real) == ["CONV_2D", "TRANSPOSE_CONV", "SLICE", "CONV_2D"]
+    assert kinds(integer) == ["QUANTIZE", "CONV_2D", "TRANSPOSE_CONV", "SLICE", "CONV_2D", "DEQUANTIZE"]
+
+
+def test_concatenated_tensors_have_one_scale() -> None:
+    pool = "MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>"
+    body = f"a = Conv(x, w) h = Mul(a, m) b = {pool}(h) c = Concat<axis=1>(a, b, x) y = Conv(c, v)"
+    weights = {"w": kernel(8, 3, 1, 1), "m": np.asarray(np.float32(40)), "v": kernel(3, 19, 1, 1)}
+    _, integer, _ = litert.networks(model(body, **weights), FEEDS)
+    (one,) = (operator for operator in integer.operators if operator.kind == "CONCATENATION")
+    grids = {(float(t.params.scale), int(t.params.zero_point)) for t in (*one.inputs, *one.outputs) if t and t.params}
+    assert len(grids) == 1
+
+
 def test_integers_are_those_of_the_portable_model() -> None:
     weights = {"w": kernel(8, 3, 3, 3), "b": noise(8)}
     text = model("y = Conv(x, w, b)", **weights)

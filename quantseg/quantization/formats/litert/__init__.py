@@ -23,11 +23,12 @@ DIGEST_KEY = "quantseg.float_sha256"
 def to_tflite(candidate: Candidate) -> bytes:
     """The .tflite file of a candidate's int8 network. The same candidate gives the same bytes.
 
-    The candidate's graph must be prepared for target litert. Raises ModelError, with the node's name, for an operator
-    or a type that LiteRT lacks; PlanError for a graph of another target.
+    A graph that was prepared for target litert keeps operators that LiteRT has kernels for; that of the portable target
+    is written too. Raises ModelError, with the node's name, for an operator or a type that LiteRT lacks; PlanError for
+    a graph of target openvino.
     """
-    if candidate.prepared.kernels is None:
-        raise PlanError("tflite: the graph was prepared for another target; quantise with target='litert'")
+    if candidate.prepared.fused is not None:
+        raise PlanError("tflite: activations are fused into products, as OpenVINO does; quantise for target='litert'")
     model = candidate.model
     return to_bytes(network(candidate.prepared.model, candidate.plan, _interface(model)))
 
