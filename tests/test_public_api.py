@@ -19,12 +19,13 @@ import quantseg as qs
 from quantseg import api
 from quantseg.data.sources import opener
 from quantseg.errors import CalibrationError, DataError, ModelError, PlanError
-from tests.support import models, several_inputs
+from quantseg.runtimes import npm
+from tests.support import apps, models, several_inputs
 from tests.support.command_line import ROOT, Command
 
 VERBS = (
     "load", "calibrate", "quantize", "search", "sensitivity", "evaluate", "benchmark", "compare", "report", "simulate",
-    "explain", "inspect", "check",
+    "explain", "inspect", "check", "ship",
 )  # fmt: skip
 SIZE, CLASSES = 32, 3
 RECIPE = '[output]\nhead = "argmax"\nclasses = ["sky", "road", "car"]\n'
@@ -73,7 +74,10 @@ def written(result: qs.QuantizedModel, folder: Path) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_example_of_every_verb_is_true(verb: str, here: Path) -> None:
+def test_the_example_of_every_verb_is_true(
+    verb: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(npm.NODE_MODULES_VARIABLE, str(apps.stand_in(tmp_path)))  # what ship copies
     (test,) = doctest.DocTestFinder(recurse=False).find(getattr(qs, verb), verb, globs={"qs": qs})
     assert test.examples
     outcome = doctest.DocTestRunner(verbose=False).run(test)

@@ -17,14 +17,16 @@ from quantseg.errors import ModelError, first_line
 from quantseg.runtimes.onnxruntime_package import onnxruntime
 
 _NAMED = 6
+FIX = "python -m onnxruntime.tools.make_dynamic_shape_fixed"
 
 
 @dataclass(frozen=True)
 class MobileFit:
     """What one provider would take. name: NNAPI, CoreML (NeuralNetwork) or CoreML (MLProgram).
 
-    taken: nodes in `partitions` of all `nodes` of the graph after basic optimisation. refused: operators that the
-    provider lacks. open_shapes: nodes that it leaves because a size is open. advice: the checker's yes, maybe or no.
+    taken: nodes in `partitions` of all `nodes` of the graph after basic optimisation, once every size is fixed. refused:
+    operators that the provider lacks. open_shapes: nodes that it leaves as long as sizes are open. advice: the checker's
+    yes, maybe or no.
     """
 
     name: str
@@ -39,12 +41,11 @@ class MobileFit:
     def sentence(self) -> str:
         """One line: how many partitions and nodes, the advice, and why not all."""
         many = f"{self.partitions} partition{'s' * (self.partitions != 1)}"
-        reasons = [f"{self.open_shapes} nodes of open sizes"] if self.open_shapes else []
-        if self.refused:
-            more = len(self.refused) - _NAMED
-            reasons.append("no " + ", ".join(self.refused[:_NAMED]) + (f" and {more} more" if more > 0 else ""))
-        why = f"; {'; '.join(reasons)}" if reasons else ""
-        return f"{self.name}: {many}, {self.taken} of {self.nodes} nodes: {self.advice}{why}"
+        more = len(self.refused) - _NAMED
+        lacks = ", ".join(self.refused[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        why = f"; it has no {lacks}" if self.refused else ""
+        first = f"; fix the open sizes first ({FIX}), {self.open_shapes} nodes hang on them" if self.open_shapes else ""
+        return f"{self.name}: {many}, {self.taken} of {self.nodes} nodes: {self.advice}{why}{first}"
 
     def to_json(self) -> dict[str, object]:
         """As plain values."""
@@ -73,18 +74,18 @@ def mobile_fits(model: Path | bytes) -> tuple[MobileFit, ...]:
         try:
             optimize_model(model, basic, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC, 4, True)
             proto = ModelProtoWithShapeInfo(basic).model_with_shape_info
-            return tuple(_fit(name, check(proto, True)) for name, check in providers.items())
+            return tuple(_fit(name, check(proto, True), check(proto, False)) for name, check in providers.items())
         except Exception as error:  # the checker is a script: it raises whatever its parts raise
             raise ModelError(f"the model: the mobile checker cannot look at it ({first_line(error)})") from error
 
 
-def _fit(name: str, found: Any) -> MobileFit:
+def _fit(name: str, open_sizes: Any, found: Any) -> MobileFit:
     return MobileFit(
         name=name,
         partitions=found.num_partitions,
         taken=found.num_supported_nodes,
         nodes=found.num_nodes,
         refused=tuple(sorted(one.removeprefix("ai.onnx:") for one in found.unsupported_ops)),
-        open_shapes=found.nodes_unsupported_due_to_dynamic_input,
+        open_shapes=open_sizes.nodes_unsupported_due_to_dynamic_input,
         advice=found.suitability().name.lower(),
     )

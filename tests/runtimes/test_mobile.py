@@ -30,7 +30,7 @@ def test_partitions_are_broken_by_what_a_provider_lacks() -> None:
     assert network == MobileFit("CoreML (NeuralNetwork)", 2, 3, 4, ("Elu",), 0, "no")
     assert program == MobileFit("CoreML (MLProgram)", 1, 4, 4, (), 0, "yes")
     assert nnapi.sentence == "NNAPI: 1 partition, 4 of 4 nodes: yes"
-    assert network.sentence == "CoreML (NeuralNetwork): 2 partitions, 3 of 4 nodes: no; no Elu"
+    assert network.sentence == "CoreML (NeuralNetwork): 2 partitions, 3 of 4 nodes: no; it has no Elu"
 
 
 def test_open_sizes_are_told() -> None:
@@ -41,7 +41,8 @@ def test_open_sizes_are_told() -> None:
     )
     nnapi = mobile_fits(model)[0]
     assert nnapi.open_shapes > 0
-    assert "nodes of open sizes" in nnapi.sentence
+    assert (nnapi.partitions, nnapi.taken, nnapi.advice) == (1, 4, "yes")
+    assert "; fix the open sizes first (python -m onnxruntime.tools.make_dynamic_shape_fixed), " in nnapi.sentence
 
 
 def test_float_with_convtranspose_is_no_single_partition_and_its_int8_form_is(
