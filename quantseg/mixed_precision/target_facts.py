@@ -36,6 +36,9 @@ FUSED_BY_OPENVINO = Fusing(
 )
 """Activations that OpenVINO fuses, and that are otherwise rewritten into integer operators for onnxruntime."""
 
+SLOW_IN_WEBASSEMBLY = frozenset({"lower_hard_sigmoids", "lower_hard_swishes", "lower_prelus"})
+"""Rewrites of activations into several integer operators, each of which takes longer there than the activation."""
+
 TARGETS = {
     PORTABLE: Target(),
     ORT_CPU: Target(formats=("channels-last", "qdq"), runtime="onnxruntime"),
@@ -43,7 +46,7 @@ TARGETS = {
     ORT_WEB: Target(
         formats=("web", "qdq"),
         runtime="onnxruntime-web",
-        without=frozenset({"lower_prelus"}),
+        without=SLOW_IN_WEBASSEMBLY,
         has_table=True,
         never_slower=True,
     ),

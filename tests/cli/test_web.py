@@ -167,3 +167,24 @@ def test_the_warning_is_said_once(caplog: pytest.LogCaptureFixture, no_node: Non
     assert bench is not None
     assert bench.table is not None
     assert len(caplog.messages) == 1
+
+
+@needs_web
+@pytest.mark.slow
+def test_a_comparison_runs_every_model_in_the_browser_s_runtime_too(
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
+) -> None:
+    words = ["compare", float_model, "--data", images, "--effort", "fast", "--rounds", 1, "--web"]
+    outcome = quantseg(*words, "--json", tmp_path / "c.json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads((tmp_path / "c.json").read_text())["compared"]
+    both = {entry["name"] for entry in found if entry["runtime"] == "onnxruntime"}
+    assert {entry["name"] for entry in found if entry["runtime"] == "onnxruntime-web"} == both
+    assert all(entry["failed"] is None for entry in found)
+
+
+@pytest.mark.usefixtures("no_node")
+def test_a_comparison_without_node_is_one_line(quantseg: Command, float_model: Path, images: Path) -> None:
+    outcome = quantseg("compare", float_model, "--data", images, "--web")
+    assert outcome.code == 2
+    assert outcome.err.endswith("error: onnxruntime-web is not installed; run: quantseg web setup\n")
