@@ -21,7 +21,7 @@ from quantseg.evaluation import model_files
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.graph.preparation import of_target
 from quantseg.mixed_precision import feeds as fed
-from quantseg.mixed_precision import targets
+from quantseg.mixed_precision import fitting, targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
@@ -127,7 +127,7 @@ def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
     It has been opened by the runtime. Raises ModelError where that does not open it.
     """
     bench = targets.bench(options.target, options.context())
-    placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
+    placed = candidate if bench is None else fitting.fitted(candidate, bench, options.target.objective)
     made = written(placed, options.target.qformat(options.qformat))
     with naming("the int8 model"):
         fed.open_once(made.model, options.context().runtime)

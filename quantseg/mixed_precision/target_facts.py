@@ -52,13 +52,16 @@ Its HARD_SWISH and PRELU in integers are not XNNPACK's: `mobile` takes 50 ms wit
 FLOAT_OF_LITERT = replace(KERNELS_OF_LITERT, without=KERNELS_OF_LITERT.without | {"lower_hard_swishes", "lower_prelus"})
 """For a float network, whose HARD_SWISH and PRELU are XNNPACK's."""
 
+SLOW_IN_WEBASSEMBLY = frozenset({"lower_hard_sigmoids", "lower_hard_swishes", "lower_prelus"})
+"""Rewrites of activations into several integer operators, each of which takes longer there than the activation."""
+
 TARGETS = {
     PORTABLE: Target(),
     ORT_CPU: Target(formats=("channels-last", "qdq"), runtime="onnxruntime"),
     ORT_WEB: Target(
         formats=("web", "qdq"),
         runtime="onnxruntime-web",
-        without=frozenset({"lower_prelus"}),
+        without=SLOW_IN_WEBASSEMBLY,
         has_table=True,
         never_slower=True,
     ),

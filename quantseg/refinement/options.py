@@ -84,6 +84,7 @@ class CompareWords(Words, total=False):
 
     rounds: int
     openvino: bool
+    web: bool
     formats: Sequence[str]
 
 

@@ -5,6 +5,7 @@ optimised. A message is 4 bytes with the length of the header, the header (JSON)
 header tells; web/session.mjs is the other side.
 """
 
+import atexit
 import json
 import struct
 import tempfile
@@ -143,5 +144,15 @@ def process_for(threads: int) -> NodeProcess:
     with _starting:
         found = _processes.get(threads)
         if found is None or not found.is_alive:
+            if found is not None:
+                found.end()
             found = _processes[threads] = NodeProcess(threads)
         return found
+
+
+def _end_all() -> None:
+    for process in _processes.values():
+        process.end()
+
+
+atexit.register(_end_all)

@@ -13,7 +13,7 @@ import pytest
 from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import load, signature
-from quantseg.mixed_precision import targets
+from quantseg.mixed_precision import fitting
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, compare_latency
 from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.plan import Fit, Overrides
@@ -310,9 +310,9 @@ def test_a_placement_by_parts_has_to_win_the_last_heat(
     fit = Fit("channels-last", by_parts=True)
     slow = replace(plain, overrides=Overrides(kept_float={first: "slow"}, fit=fit))
     ruled = replace(plain, overrides=Overrides(fit=replace(fit, by_parts=False)))
-    monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: Fitted(slow, ruled))
-    monkeypatch.setattr(targets.costs, "compare_latency", lambda models, *_: (by_parts, 1.0))
-    found = targets.fitted(plain, Bench(RUNTIMES["onnxruntime"], 1, None), objective)
+    monkeypatch.setattr(fitting.costs, "fit", lambda *_, **__: Fitted(slow, ruled))
+    monkeypatch.setattr(fitting.costs, "compare_latency", lambda models, *_: (by_parts, 1.0))
+    found = fitting.fitted(plain, Bench(RUNTIMES["onnxruntime"], 1, None), objective)
     made = written(found)
     assert made.fit is not None
     assert made.fit.by_parts == taken == (not made.plan.is_quantised(first))

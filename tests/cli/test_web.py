@@ -12,8 +12,8 @@ import pytest
 from quantseg import api, graph
 from quantseg.errors import PlanError
 from quantseg.files import caches
+from quantseg.mixed_precision import fitting, targets
 from quantseg.mixed_precision import latency_model as costs
-from quantseg.mixed_precision import targets
 from quantseg.mixed_precision.latency_model import Bench, Fitted, NothingFasterError
 from quantseg.mixed_precision.target_facts import ORT_WEB
 from quantseg.mixed_precision.targets import TargetOptions
@@ -85,19 +85,19 @@ def test_float_that_is_faster_leaves_every_node_float_and_stores_weights(
     plain = of_file(float_model, images, OPTIONS)
     fit = Fit("web", by_parts=True)
     one = replace(plain, overrides=replace(plain.overrides, fit=fit))
-    monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: Fitted(one, one))
-    monkeypatch.setattr(targets, "_problem", lambda *_: None)
-    monkeypatch.setattr(targets.costs, "compare_latency", lambda *_: (2.0, 3.0, 1.0, 1.1))
-    made = written(targets.fitted(plain, BENCH, "measured"))
+    monkeypatch.setattr(fitting.costs, "fit", lambda *_, **__: Fitted(one, one))
+    monkeypatch.setattr(fitting, "_problem", lambda *_: None)
+    monkeypatch.setattr(fitting.costs, "compare_latency", lambda *_: (2.0, 3.0, 1.0, 1.1))
+    made = written(fitting.fitted(plain, BENCH, "measured"))
     assert made.plan.quantised == ()
-    assert made.plan.kept_float == {targets.SLOWER: len(made.plan.nodes)}
+    assert made.plan.kept_float == {fitting.SLOWER: len(made.plan.nodes)}
     assert any("1.00 ms in float, 1.10 ms with int8 weights alone: the last" in note for note in made.notes)
     assert made.size < 0.5 * float_model.stat().st_size
     feed = {made.candidate.model.input.name: noise(1, 3, 32, 32)}
     (found,), (wanted,) = quantised.optimised(made.model, feed), graphs.run(graph.load(float_model), feed)
     np.testing.assert_allclose(found, wanted, atol=0.05 * abs(wanted).max())
-    monkeypatch.setattr(targets.costs, "compare_latency", lambda *_: (0.5, 0.6, 1.0, 1.1))
-    assert written(targets.fitted(plain, BENCH, "measured")).plan.quantised
+    monkeypatch.setattr(fitting.costs, "compare_latency", lambda *_: (0.5, 0.6, 1.0, 1.1))
+    assert written(fitting.fitted(plain, BENCH, "measured")).plan.quantised
 
 
 def test_nothing_that_is_faster_leaves_every_node_float(
@@ -108,12 +108,12 @@ def test_nothing_that_is_faster_leaves_every_node_float(
     def none(*_: object, **__: object) -> None:
         raise NothingFasterError("every node stays float (slow); keep the float model")
 
-    monkeypatch.setattr(targets.costs, "fit", none)
-    made = written(targets.fitted(plain, BENCH, "measured"))
+    monkeypatch.setattr(fitting.costs, "fit", none)
+    made = written(fitting.fitted(plain, BENCH, "measured"))
     assert made.plan.quantised == ()
     assert "every node stays float (slow); weights are stored as int8" in made.notes
     with pytest.raises(PlanError, match="keep the float model"):
-        targets.fitted(plain, replace(BENCH, never_slower=False), "measured")
+        fitting.fitted(plain, replace(BENCH, never_slower=False), "measured")
 
 
 def test_prelus_are_left_as_they_are(tmp_path: Path) -> None:
@@ -167,3 +167,24 @@ def test_the_warning_is_said_once(caplog: pytest.LogCaptureFixture, no_node: Non
     assert bench is not None
     assert bench.table is not None
     assert len(caplog.messages) == 1
+
+
+@needs_web
+@pytest.mark.slow
+def test_a_comparison_runs_every_model_in_the_browser_s_runtime_too(
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
+) -> None:
+    words = ["compare", float_model, "--data", images, "--effort", "fast", "--rounds", 1, "--web"]
+    outcome = quantseg(*words, "--json", tmp_path / "c.json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads((tmp_path / "c.json").read_text())["compared"]
+    both = {entry["name"] for entry in found if entry["runtime"] == "onnxruntime"}
+    assert {entry["name"] for entry in found if entry["runtime"] == "onnxruntime-web"} == both
+    assert all(entry["failed"] is None for entry in found)
+
+
+@pytest.mark.usefixtures("no_node")
+def test_a_comparison_without_node_is_one_line(quantseg: Command, float_model: Path, images: Path) -> None:
+    outcome = quantseg("compare", float_model, "--data", images, "--web")
+    assert outcome.code == 2
+    assert outcome.err.endswith("error: onnxruntime-web is not installed; run: quantseg web setup\n")

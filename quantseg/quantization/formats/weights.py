@@ -28,6 +28,8 @@ def store_in_int8(model: ir.Model) -> None:
         if weight not in stored:
             stored[weight] = _dequantised(writer, weight, numbers, _axis(node, numbers.ndim))
         node.replace_input_with(1, stored[weight])
+        if not weight.uses():
+            del model.graph.initializers[str(weight.name)]
 
 
 def _dequantised(writer: GraphWriter, weight: ir.Value, numbers: F32, axis: int | None) -> ir.Value:
