@@ -203,12 +203,16 @@ REFLECT = 0
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """code: in the enumeration BuiltinOperator. options: its table, or None. version, int8: on float and on int8."""
+    """code: in the enumeration BuiltinOperator. options: its table, or None. version, int8: on float and on int8.
+
+    fused: the first version with an activation fused, where that is a later one.
+    """
 
     code: int
     options: str | None = None
     version: int = 1
     int8: int = 2
+    fused: int = 1
 
 
 OPERATORS: Mapping[str, OperatorRow] = {
@@ -252,7 +256,7 @@ OPERATORS: Mapping[str, OperatorRow] = {
     "GREATER": OperatorRow(61, "GreaterOptions"),
     "GREATER_EQUAL": OperatorRow(62, "GreaterEqualOptions"),
     "SLICE": OperatorRow(65, "SliceOptions"),
-    "TRANSPOSE_CONV": OperatorRow(67, "TransposeConvOptions", version=4, int8=4),
+    "TRANSPOSE_CONV": OperatorRow(67, "TransposeConvOptions", version=3, int8=3, fused=4),
     "TILE": OperatorRow(69, "TileOptions"),
     "EQUAL": OperatorRow(71, "EqualOptions"),
     "LOG": OperatorRow(73),

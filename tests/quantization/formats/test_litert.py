@@ -180,6 +180,15 @@ def test_a_crop_does_not_part_a_convolution_from_its_activation() -> None:
     assert kinds(integer) == ["QUANTIZE", "CONV_2D", "TRANSPOSE_CONV", "SLICE", "CONV_2D", "DEQUANTIZE"]
 
 
+@pytest.mark.parametrize(("channels", "side", "floats"), [(4, 128, 1), (5, 128, 0), (4, 127, 0)])
+def test_a_convolution_of_few_channels_and_many_pixels_stays_float(channels: int, side: int, floats: int) -> None:
+    weights = {"w": kernel(channels, 3, 1, 1), "v": kernel(8, channels, 3, 3), "k": kernel(8, 8, 1, 1)}
+    text = graphs.graph("a = Conv(x, w) b = Conv(a, v) y = Conv(b, k)", x=f"float[1,3,{side},{side}]", **weights)
+    _, integer, _ = litert.networks(text, [{"x": noise(1, 3, side, side)}])
+    kept = [one for one in integer.operators if one.kind == "CONV_2D" and one.outputs[0].dtype == "float32"]
+    assert len(kept) == floats
+
+
 def test_concatenated_tensors_have_one_scale() -> None:
     pool = "MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>"
     body = f"a = Conv(x, w) h = Mul(a, m) b = {pool}(h) c = Concat<axis=1>(a, b, x) y = Conv(c, v)"

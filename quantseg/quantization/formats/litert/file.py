@@ -8,7 +8,7 @@ import numpy as np
 import quantseg
 from quantseg.errors import ModelError
 from quantseg.files.tflite import encoding
-from quantseg.files.tflite.schema import OPERATORS, OPTIONS, TYPES
+from quantseg.files.tflite.schema import NONE, OPERATORS, OPTIONS, TYPES
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
 from quantseg.quantization.qtypes import QTYPES
@@ -112,6 +112,8 @@ def _operator_entry(
     row = OPERATORS[operator.kind]
     data = [one for one in (*operator.inputs, *operator.outputs) if one is not None]
     version = row.int8 if any(one.dtype == "int8" for one in data) else row.version
+    if operator.options.get("fused_activation_function", NONE) != NONE:
+        version = max(version, row.fused)
     index = codes.setdefault((operator.kind, version), len(codes))
     entry: dict[str, Any] = {
         "opcode_index": index,

@@ -21,8 +21,8 @@ from quantseg.quantization.formats.litert.writers import WRITERS
 from quantseg.quantization.formats.litert.writers.attributes import refused
 from quantseg.quantization.plan import QuantPlan
 
-_FIRST_RUNTIME = "2.9.0"
-"""The first version of the runtime that has all versions of operators that are written here."""
+_FIRST_RUNTIME = "2.13.0"
+"""The first version of the runtime that has all versions of operators that are written here: TRANSPOSE_CONV 4."""
 
 
 @dataclass(frozen=True)
