@@ -86,7 +86,7 @@ def compare(
     """Tool comparison: the float model, the model of onnxruntime's quantizer, and the model that `quantize` writes.
 
     data: images to evaluate on. calib: as `data` of `quantize`, but with images; None: `data`. Keyword arguments: also
-    the fields of Comparing. Raises MissingExtraError where OpenVINO or NNCF is asked for and not installed.
+    the fields of Comparing. Raises MissingExtraError where a runtime or tool is asked for and not installed.
 
     >>> [one.name for one in qs.compare("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")]
     ['float', 'onnxruntime quantizer', 'quantseg']
@@ -94,6 +94,8 @@ def compare(
     comparing, how = parted(tools.Comparing, options, words)
     if comparing.openvino:
         tools.require_openvino()
+    if comparing.web:
+        tools.require_web()
     given = calibrated(model, data if calib is None else calib, how)
     if given.images is None:
         raise DataError("other quantizers calibrate on images; give data, no calibration file")

@@ -19,8 +19,9 @@ from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.graph.preparation import of_target
 from quantseg.mixed_precision import feeds as fed
-from quantseg.mixed_precision import targets
+from quantseg.mixed_precision import fitting, targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
@@ -48,9 +49,8 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
     fusing, without = options.target.fusing, options.target.without
     run = functools.partial(fed.run_once, runtime=options.context().runtime)
     if isinstance(model, FloatModel):
-        fused = None if fusing is None else fusing.activations
         given = model.with_inputs(options.inputs)
-        if (model.prepared.fused, model.prepared.without) == (fused, without):
+        if model.prepared.target == of_target(fusing, without):
             return given
         again = read_float_model(model.source, fusing=fusing, without=without, run=run, check_opens=check_opens)
         return replace(given, prepared=again.prepared)
@@ -86,8 +86,7 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
         return with_file(read, data, options)
     if not isinstance(data, Calibrated):
         return observed(read, data, options)
-    ways = [(one.prepared.fused, one.prepared.without) for one in (data.model, read)]
-    if ways[0] != ways[1]:
+    if data.model.prepared.target != read.prepared.target:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
     same = read if read.constants else replace(read, constants=data.model.constants)
     return replace(data, model=same, calibration=checked(data.calibration, same))
@@ -95,7 +94,7 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
 
 def with_file(model: FloatModel, calibration: Calibration | Path, options: Options) -> Calibrated:
     """The model with a calibration that was saved before. Raises CalibrationError if it belongs to another model."""
-    if options.target.fusing is not None:
+    if options.target.observes_others:
         what = f"target={options.target.target} observes other tensors than a calibration file has"
         raise CalibrationError(f"{what}; give data=…")
     options.effort_for(images=False)
@@ -128,7 +127,7 @@ def fitted(candidate: Candidate, options: Options) -> QuantizedModel:
     It has been opened by the runtime. Raises ModelError where that does not open it.
     """
     bench = targets.bench(options.target, options.context())
-    placed = candidate if bench is None else targets.fitted(candidate, bench, options.target.objective)
+    placed = candidate if bench is None else fitting.fitted(candidate, bench, options.target.objective)
     made = written(placed, options.target.qformat(options.qformat))
     with naming("the int8 model"):
         fed.open_once(made.model, options.context().runtime)

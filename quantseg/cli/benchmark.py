@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 
 @with_recipe
 def benchmark(
-    models: Annotated[list[Path], typer.Argument(help="ONNX models; ratios are to the first.", show_default=False)],
+    models: Annotated[
+        list[Path], typer.Argument(help="ONNX or .tflite models; ratios are to the first.", show_default=False)
+    ],
     source: "RecipeSource",
     threads: Threads = None,
     timeout: Timeout = RUN_SECONDS,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; models take turns in each.")] = 5,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each model in a round.")] = 10,
-    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino (an extra).")] = "onnxruntime",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="onnxruntime, onnxruntime-web (quantseg web setup); extras: openvino, litert, litert-reference."
+        ),
+    ] = "onnxruntime",
     force: Force = False,
     json: Json = None,
 ) -> None:

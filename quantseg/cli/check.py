@@ -39,6 +39,10 @@ def check(
             show_default=False,
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the recipe to use there (TOML), for --recipe.", show_default=False),
+    ] = None,
     threads: Threads = None,
     timeout: Timeout = RUN_SECONDS,
     follow_links: FollowLinks = False,
@@ -47,25 +51,31 @@ def check(
 ) -> None:
     """Say in seconds what is understood of a model and its images, what is wrong, and which preprocessing fits.
 
-    Other commands then take the recipe that is printed: save it and give it with --recipe. Nothing is changed.
+    Other commands take the recipe that is printed: --output writes it, --recipe reads it. Nothing is changed.
     """
     from quantseg import api
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import DataError
+    from quantseg.evaluation.checking.values import compact
     from quantseg.refinement.options import Options
 
     if data is None and (masks is not None or calib is not None):
         raise DataError(f"--{'masks' if masks is not None else 'calib'} belongs to images; give them with --data")
     outputs = Outputs("check", (model,), (data, calib, masks), force)
-    outputs.check(json)
+    outputs.check(output, json)
     options = Options(follow_links=follow_links, threads=threads or 0, timeout=timeout)
     found = api.check(model, data, recipe=source, masks=masks, calib=calib, options=options)
-    _show(found)
+    _show(found, output)
+    if output is not None:
+        outputs.toml(output, f"{compact(found.to_use)}\n")
     outputs.json(json, found.to_json())
 
 
-def _show(found: "Check") -> None:
-    """Prints what is wrong, what was understood, and the recipe that fits best, where that is another one."""
+def _show(found: "Check", output: Path | None) -> None:
+    """Prints what is wrong, what was understood, and the recipe that fits best, where that is another one.
+
+    output: the file that gets this recipe.
+    """
     for finding in found.findings:
         console.line(as_flags(str(finding)))
     if not found.findings:
@@ -80,7 +90,9 @@ def _show(found: "Check") -> None:
     if found.guess is not None:
         _show_guess(found.guess)
     if not found.declared or found.to_use != found.recipe or found.findings_of("size-open"):
-        console.say("\nRecipe to use, as a file for --recipe:\n\n" + compact(found.to_use))
+        console.say(f"\nRecipe to use:\n\n{compact(found.to_use)}")
+        if output is None:
+            console.say("--output recipe.toml writes it to a file; other commands take that with --recipe recipe.toml")
 
 
 def _show_guess(guess: "Guess") -> None:

@@ -28,6 +28,7 @@ def compare(
     openvino: Annotated[
         bool, typer.Option("--openvino", help="Also in OpenVINO, an extra: float, this tool's QDQ model, NNCF's.")
     ] = False,
+    web: Annotated[bool, typer.Option("--web", help="Also in onnxruntime-web, as browsers run them.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing; models take turns in each.")] = 5,
     force: Force = False,
     json: Json = None,
@@ -35,7 +36,8 @@ def compare(
     """Quantise as quantize does and with onnxruntime's quantizer; compare masks, speed and size with float.
 
     Both calibrate with min/max unless --calibrator names another; onnxruntime's quantizer has no mse and then uses
-    min/max. --openvino adds NNCF, with its own calibration. Speed-ups are relative to float in onnxruntime.
+    min/max. --openvino adds NNCF, with its own calibration. --web (see quantseg web) computes masks and times there,
+    too. Speed-ups are relative to float in onnxruntime.
     """
     from dataclasses import replace
 
@@ -51,7 +53,7 @@ def compare(
     loaded = api.load(model, source, data=judged, options=options)
     given = api.calibrate(loaded, calibrated, options=options)
     images = replace(options, masks=masks).judging(judged)
-    results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino)
+    results = api.compare(loaded, images, calib=given, options=options, rounds=rounds, openvino=openvino, web=web)
     _show(results)
     used = ("onnxruntime", "openvino", "nncf") if openvino else ("onnxruntime",)
     machine = provenance(*used)

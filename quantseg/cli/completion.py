@@ -13,14 +13,14 @@ CHOICES = {
     "--channels": ("RGB", "BGR", "GRAY"),
     "--completion": ("bash", "zsh", "fish"),
     "--effort": ("fast", "balanced", "best"),
-    "--format": ("qdq", "qoperator", "channels-last"),
+    "--format": ("qdq", "qoperator", "channels-last", "web"),
     "--head": ("argmax", "threshold", "multilabel", "labels"),
     "--layout": ("NCHW", "NHWC"),
     "--processor": ("exact", "avx2", "sse", "neon", "wasm"),
     "--resize": ("nearest", "bilinear", "bicubic", "lanczos", "box"),
     "--rounding": ("onnxruntime", "onnxruntime-channels-last", "gemmlowp", "half-away", "half-even", "exact"),
-    "--runtime": ("onnxruntime", "openvino"),
-    "--target": ("portable", "ort-cpu", "openvino"),
+    "--runtime": ("onnxruntime", "onnxruntime-web", "openvino", "litert", "litert-reference"),
+    "--target": ("portable", "ort-cpu", "ort-web", "openvino", "litert"),
     "--weight-type": ("int8", "uint8", "int4"),
 }
 """Flag → the words that it takes; written by hand, so that no table is imported."""

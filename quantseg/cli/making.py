@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,11 +58,15 @@ def check_report(place: Path, outputs: "Outputs") -> None:
     outputs.check(*report_places(place))
 
 
-def check_index(folder: Path, outputs: "Outputs") -> None:
-    """Raises OutputError where the index of reports cannot be written to `folder`, or files of others lie there."""
-    from quantseg.files import check_writable
-    from quantseg.report import INDEX, index_places, is_index_json
+def check_index(folder: Path, outputs: "Outputs", made: Collection[str]) -> None:
+    """Raises OutputError where the index of reports cannot be written to `folder`, or files of others lie there.
 
+    made: the names of the reports that the command writes. Raises DataError where another one there cannot be read.
+    """
+    from quantseg.files import check_writable
+    from quantseg.report import INDEX, index_places, is_index_json, summaries_in
+
+    summaries_in(folder, without=made)
     for target in index_places(folder):
         check_writable(target)
         if target.suffix != ".json" or not is_index_json(target):

@@ -58,7 +58,7 @@ _RECIPE_PANEL = "Preprocessing (default: the model's own metadata, else RGB, 0â€
 _CALIBRATION_PANEL = "Calibration"
 _SETTINGS_PANEL = "Quantisation"
 _MAKING_PANEL = "Refinement and output"
-_TARGET_PANEL = "Target; but for --target all are choices of ort-cpu"
+_TARGET_PANEL = "Target; but for --target all are choices of ort-cpu and ort-web"
 
 EFFORT_HELP = (
     "fast: ranges only. balanced (default): also equalise channels, narrow ranges, round weights together, leave float "
@@ -68,7 +68,9 @@ BUDGET_HELP = (
     "How many times its usual work --effort balanced may do: 2, or none for no limit. Default: 1, about two minutes on "
     "two cores; what it leaves out is said."
 )
-FORMAT_HELP = "qdq (portable), qoperator (integer operators) or channels-last (onnxruntime's own)."
+FORMAT_HELP = (
+    "qdq (portable), qoperator (integer operators), channels-last (onnxruntime's own) or web (onnxruntime-web's)."
+)
 
 
 def _flag(name: str, kind: Any, text: str, panel: str = _RECIPE_PANEL, default: Any = None, **more: Any) -> Parameter:
@@ -165,7 +167,7 @@ _TARGET = (
     _flag(
         "target",
         str,
-        "portable (default): any runtime. ort-cpu: onnxruntime here. openvino: as OpenVINO fuses it.",
+        "portable (default): any runtime. ort-cpu: onnxruntime here. ort-web: browsers. openvino. litert: a .tflite.",
         _TARGET_PANEL,
         "portable",
     ),

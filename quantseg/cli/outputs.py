@@ -93,6 +93,13 @@ class Outputs:
             write_json(target, self.origin.marked_json(value))
             console.written(target)
 
+    def toml(self, target: Path, text: str) -> None:
+        """Writes a text in TOML, and says so."""
+        from quantseg.files import write_text
+
+        write_text(target, self.origin.marked_toml(text))
+        console.written(target)
+
     def figure(self, target: Path, svg: str) -> None:
         """Writes an SVG figure, and says so."""
         from quantseg.files import write_text

@@ -30,7 +30,7 @@ def quantize(
         typer.Option(help="A file of quantseg calibrate, in place of --data.", show_default=False),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx beside the model.")
+        Path | None, typer.Option("--output", "-o", help="Default: MODEL.int8.onnx (or .tflite) beside the model.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only plan, in seconds: what stays float, size, speed, time.")
@@ -44,7 +44,12 @@ def quantize(
     With --target ort-cpu every part of the model is timed on this machine, in float and in integers, and computes where
     it is faster; then the finished model is timed against float.
 
+    With --target ort-web the same is done in onnxruntime-web, the runtime of browsers, in node; where that is not
+    installed, a table of its kernels stands in. Where nothing is faster than float, only weights are stored as int8.
+
     With --target openvino hard-swish, hard-sigmoid and PRelu stay float behind a convolution: OpenVINO fuses them.
+
+    With --target litert a .tflite file is written, for LiteRT on phones.
     """
     from quantseg.cli import stages
     from quantseg.cli.dry_run import dry_run as tried
@@ -57,7 +62,7 @@ def quantize(
         judged = [stages.EVALUATE] * (images is not None)
         timed = (stages.MEMORY, stages.TIME) if options.target.is_timed else ()
         stages.plan(*stages.making(options, images=images is not None), *judged, *timed)
-    target = output or model.with_suffix(".int8.onnx")
+    target = _target(model, output, options)
     outputs = Outputs("quantize", (model, calibration), (images,), force)
     if not dry_run:
         outputs.check_model(target)
@@ -70,6 +75,19 @@ def quantize(
     outputs.json(json, result)
 
 
+def _target(model: Path, output: Path | None, options: "Options") -> Path:
+    """The file to write. Raises OutputError for an ending that the target does not write."""
+    from quantseg.errors import OutputError
+    from quantseg.files.tflite import SUFFIX
+    from quantseg.mixed_precision.target_facts import LITERT
+
+    is_tflite = options.target.target == LITERT
+    if output is not None and is_tflite != (output.suffix == SUFFIX):
+        what = f"--target {options.target.target} writes {'a .tflite' if is_tflite else 'an ONNX'} file"
+        raise OutputError(f"{output}: {what}; give a name that ends in {SUFFIX if is_tflite else '.onnx'}")
+    return output or model.with_suffix(f".int8{SUFFIX if is_tflite else '.onnx'}")
+
+
 def _check(data: Path | None, calibration: Path | None, options: "Options") -> None:
     """Refuses contradictory flags before any file is read."""
     from quantseg.errors import CalibrationError, DataError
@@ -78,7 +96,7 @@ def _check(data: Path | None, calibration: Path | None, options: "Options") -> N
         raise DataError("give either images with --data or a calibration file with --calibration")
     if data is None:
         options.effort_for(images=False)
-        if options.target.fusing is not None:
+        if options.target.observes_others:
             what = f"--target {options.target.target} observes other tensors than a calibration file has"
             raise CalibrationError(f"{what}; give --data")
 
@@ -121,7 +139,7 @@ def _quantised(
     made = stages.fitted(candidate, options)
     verdict = judgement.judged(calibrated, made, data, options, paths)
     plans.show(made, verbose)
-    sums = exactness.say(made.model)
+    sums = exactness.say(made.model) if made.tflite is None else None
     _say_folded(made, options)
     said = {"verdict": verdict} | made.to_json() | {"integer_sums": sums}
     return said | _written(made, candidate, options, paths, source)

@@ -82,6 +82,7 @@ def report(
     """
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import CalibrationError, DataError
+    from quantseg.evaluation.reference_models import reference_models
     from quantseg.evaluation.tool_comparison import require_openvino
     from quantseg.report import write_index
 
@@ -95,7 +96,7 @@ def report(
         require_openvino()
     named = None if model is None else name or (quantised or model).stem
     outputs = Outputs("report", (model, quantised, calibration), (data, calib), force)
-    check_index(output, outputs)
+    check_index(output, outputs, reference_models() if named is None else (named,))
     if named is not None:
         check_report(output / named, outputs)
     outputs.check(json)

@@ -32,10 +32,9 @@ def making(options: "Options", *, images: bool = True, refine: bool = True, plac
     images: whether it calibrates on images; a calibration file has none. refine: whether it refines. place: whether
     nodes are placed by their measured times, where the target asks for that.
     """
-    from quantseg.mixed_precision.targets import ORT_CPU
     from quantseg.refinement.levels import FAST
     from quantseg.refinement.levels.passes import CALIBRATE, STAGES
 
     effort = options.effort_for(images=images) if refine else FAST
-    placed = (KERNELS, WHOLE) if place and options.target.target == ORT_CPU else ()
+    placed = (KERNELS, WHOLE) if place and options.target.is_placed else ()
     return (*[CALIBRATE] * images, *STAGES.get(effort, ()), *placed)

@@ -23,16 +23,18 @@ def timed(
 
     candidate: the model before it was fitted to the target. paths: of the float and the written model.
     """
-    from quantseg.mixed_precision import feeds, targets
+    from quantseg.mixed_precision import feeds, fitting, targets
     from quantseg.quantization.float_model import RecipeSource
     from quantseg.runtimes.speed_check import check_speed
 
     bench = targets.bench(options.target, options.context())
     assert bench is not None
+    if bench.table is not None:
+        return {}
     outcome = check_speed(
         paths,
         (feeds.feeds_for(paths[0], source), feeds.feeds_for(paths[1], RecipeSource(inputs=source.inputs))),
-        targets.others(candidate, bench, options.target.objective),
+        fitting.others(candidate, options.target, bench),
         runtime=bench.runtime,
         threads=bench.threads,
         track=bench.track,

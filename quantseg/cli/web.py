@@ -9,7 +9,9 @@ from quantseg.cli import console
 SETUP = "setup"
 
 
-def web(what: Annotated[str, typer.Argument(help="setup: install onnxruntime-web from npm.", show_default=False)]) -> None:
+def web(
+    what: Annotated[str, typer.Argument(help="setup: install onnxruntime-web from npm.", show_default=False)],
+) -> None:
     """Install the browser's runtime, onnxruntime-web, from npm, so that models can be timed and tested in it here."""
     from quantseg.errors import QuantSegError
     from quantseg.runtimes import npm

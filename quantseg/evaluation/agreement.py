@@ -20,7 +20,7 @@ from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.evaluation.predictions import Comparison, FoldedInput, Prediction, compare, predict
 from quantseg.progress import Track, quiet
-from quantseg.runtimes import Runtime, Session
+from quantseg.runtimes import Runtime, Session, for_file
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Opening:
     def __call__(self) -> Callable[[int], "tuple[int, _Part]"]:
         pair, models = self.pair, (self.pair.reference, self.pair.candidate)
         sessions = tuple(
-            runtime.open(model, threads=pair.threads, spinning=False)
+            for_file(runtime, model).open(model, threads=pair.threads, spinning=False)
             for runtime, model in zip(pair.runtimes, models, strict=True)
         )
         step = _Step(sessions, self.dataset, self.recipe, pair.folded)

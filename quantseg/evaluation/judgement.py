@@ -1,10 +1,11 @@
 """The judgement of an int8 model: whether it keeps the float model's masks, where it is worst, and how far to trust it.
 
 Five figures are judged, each by two bounds. Within the first the masks are kept; beyond the second they are lost. The
-level of the whole is that of its worst figure, but for three rules. Where labels show no loss, masks that changed are
+level of the whole is that of its worst figure, but for four rules. Where labels show no loss, masks that changed are
 at most LOSES_SOME: the labels know better than the float model. A class of few pixels (RARE), and an image in which few
-pixels changed (FEW_CHANGED), are at most LOSES_SOME: a handful of pixels decides their IoU. Where the float masks are
-one class on every pixel, nothing is judged: UNKNOWN.
+pixels changed (FEW_CHANGED), are at most LOSES_SOME: a handful of pixels decides their IoU. An image in which less
+changed than a SPECK of what the model looks for keeps its masks. Where the float masks are one class on every pixel,
+nothing is judged: UNKNOWN.
 
 Why these bounds. Of 129 int8 forms of thirteen models with labels (reports/benchmarks/accuracy.md), those whose
 agreement is 95 % or more lost at most 0.33 points of mIoU, those from 85 to 95 % at most 1.12, the others up to 3.38.
@@ -28,6 +29,8 @@ RARE = 1e-4
 """A class on a smaller share of the pixels, in both models' masks, is rare."""
 FEW_CHANGED = 0.05
 """An image is lost only if at least this share of its pixels changed."""
+SPECK = 0.01
+"""Changed pixels are a speck below this part of the area that the smallest class, if not rare, has in the mean."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,14 @@ class MaskJudgement:
 
 def judge(evaluation: Evaluation, *, seen: int | None = None) -> MaskJudgement:
     """Judges an evaluation. seen: how many of its images the int8 model was calibrated on; None if unknown."""
-    worst_class, worst_image = _worst_class(evaluation), next(iter(evaluation.worst(1)), None)
+    least = least_share(evaluation)
+    worst_class, worst_image = _worst_class(evaluation), _worst_image(evaluation, least)
     lost, most_lost, float_iou = _against_labels(evaluation)
     levels = {"agreement": AGREEMENT.level(evaluation.agreement)}
     if worst_class is not None:
         levels["worst_class"] = class_level(worst_class.iou, worst_class.share)
     if worst_image is not None:
-        levels["worst_image"] = image_level(worst_image)
+        levels["worst_image"] = image_level(worst_image, least)
     if lost is not None:
         levels["points_lost"] = POINTS.level(lost)
     if most_lost is not None:
@@ -156,8 +160,15 @@ def class_level(iou: float, share: float | None = None) -> str:
     return _at_most_some(level) if share is not None and share < RARE else level
 
 
-def image_level(image: ImageResult) -> str:
-    """The level of one image."""
+def least_share(evaluation: Evaluation) -> float | None:
+    """The share of the pixels of the smallest class that is not rare, by the larger of both masks'; None if unknown."""
+    return min((share for share in map(max, evaluation.class_shares) if share >= RARE), default=None)
+
+
+def image_level(image: ImageResult, least: float | None) -> str:
+    """The level of one image. least: of `least_share`."""
+    if least is not None and image.changed_pixels < SPECK * least:
+        return KEEPS
     level = IMAGE_AGREEMENT.level(image.agreement)
     return _at_most_some(level) if image.changed_pixels < FEW_CHANGED else level
 
@@ -179,6 +190,12 @@ def _worst_class(evaluation: Evaluation) -> JudgedClass | None:
     rows = zip(evaluation.classes, evaluation.between.per_class["iou"], shares, strict=True)
     found = [JudgedClass(name, iou, share) for name, iou, share in rows if iou is not None]
     return min(found, key=lambda one: (-LEVELS.index(class_level(one.iou, one.share)), one.iou), default=None)
+
+
+def _worst_image(evaluation: Evaluation, least: float | None) -> ImageResult | None:
+    """The image of the worst level, of these that of least agreement; of equals the first."""
+    listed = evaluation.worst(len(evaluation.per_image))
+    return min(listed, key=lambda one: -LEVELS.index(image_level(one, least)), default=None)
 
 
 def _against_labels(evaluation: Evaluation) -> tuple[float | None, LostClass | None, float | None]:

@@ -18,7 +18,9 @@ from quantseg.evaluation.metrics.scores import Scores
 from quantseg.evaluation.predictions import FoldedInput
 from quantseg.quantization import folding
 from quantseg.quantization.float_model import FloatModel, RecipeSource, inputs_of, resolve_recipe
+from quantseg.quantization.model_files import read_file
 from quantseg.quantization.writing import QuantizedModel
+from quantseg.runtimes import for_file
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ModelWithRecipe:
     @staticmethod
     def read(path: Path, source: RecipeSource) -> "ModelWithRecipe":
         """Reads a model file; raises ModelError, RecipeError, DataError."""
-        return ModelWithRecipe.of(graph.load(path), path, source)
+        return ModelWithRecipe.of(read_file(path), path, source)
 
     @staticmethod
     def of(model: ir.Model, path: Path, source: RecipeSource) -> "ModelWithRecipe":
@@ -48,7 +50,8 @@ def scores_of(one: ModelWithRecipe, images: Opener, context: Context) -> tuple[S
     Raises DataError where there are no labels.
     """
     data, output = images(one.recipe, one.inputs), one.recipe.output
-    with closing(context.runtime.open(one.path, threads=context.threads, spinning=False)) as session:
+    runtime = for_file(context.runtime, one.path)
+    with closing(runtime.open(one.path, threads=context.threads, spinning=False)) as session:
         scores = evaluate_one(session, data, one.recipe, track=context.track)
         names = head_of(output).class_names(output.classes, len(scores.per_class["iou"]))
         return scores, names, judged_outputs(one.recipe, session.outputs)
@@ -72,7 +75,7 @@ class BesideFloat:
         source: of the quantised model's recipe; without one in its metadata, that of the float model's. Of a folded
         model it may also repeat the recipe that the float model was quantised with.
         """
-        float_model, model = graph.load(reference), graph.load(quantised)
+        float_model, model = graph.load(reference), read_file(quantised)
         if source.default is None and METADATA_KEY in float_model.metadata_props:
             text = float_model.metadata_props[METADATA_KEY]
             source = replace(source, default=recipe_from_toml(text, source=f"{reference}, metadata"))

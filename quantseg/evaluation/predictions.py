@@ -18,7 +18,7 @@ from quantseg.data.recipe import OutputRecipe, Recipe, image_input
 from quantseg.errors import DataError, ModelError
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.graph import TensorSpec
-from quantseg.runtimes import DEFAULT, Runtime, Session
+from quantseg.runtimes import DEFAULT, Runtime, Session, for_file
 
 MAX_CLASSES = 1024
 """The largest class id, plus one, that is accepted in an output of class ids; larger ids raise an error."""
@@ -99,7 +99,7 @@ def open_pair(
     own = runtime if runtime.name == DEFAULT.name else DEFAULT
     with (
         closing(own.open(reference, threads=threads, spinning=False)) as first,
-        closing(runtime.open(candidate, threads=threads, spinning=False)) as second,
+        closing(for_file(runtime, candidate).open(candidate, threads=threads, spinning=False)) as second,
     ):
         yield first, second
 

@@ -29,6 +29,7 @@ from quantseg.runtimes.latency import Timing, Turns, benchmark
 from quantseg.simulation.saturation import ExactnessVerdict, verdict_of
 
 FLOAT, ONNXRUNTIME, QUANTSEG, NNCF = "float", "onnxruntime quantizer", "quantseg", "NNCF"
+WEB = "onnxruntime-web"
 
 _PROFILE_RUNS = 10
 _FORMAT_NAMES = {"qdq": "QDQ", "qoperator": "QOperator"}
@@ -85,12 +86,14 @@ def _row(one: ComparedModel) -> str:
 class Comparing:
     """Options of the tool comparison.
 
-    rounds: of timing. openvino: whether the float model, ours and NNCF's are also compared in OpenVINO. formats: those
-    in which our model is compared; empty means the format of the quantisation options.
+    rounds: of timing. openvino: whether the float model, ours and NNCF's are also compared in OpenVINO. web: whether
+    all are also compared in onnxruntime-web, the runtime of browsers. formats: those in which our model is compared;
+    empty means the format of the quantisation options.
     """
 
     rounds: int = 5
     openvino: bool = False
+    web: bool = False
     formats: Sequence[str] = ()
 
 
@@ -171,6 +174,8 @@ def compare_made(
                 replace(saved["qdq"], runtime="openvino", ours=False),
                 Entry(NNCF, nncf_model(model, context, place / "nncf.xml"), "openvino"),
             ]
+        if how.web:
+            entries += [replace(entry, runtime=WEB) for entry in entries if entry.runtime == DEFAULT.name]
         data = images(model.recipe, model.inputs)
         return compare_tools(model, entries, data, context, rounds=how.rounds)
 
@@ -178,6 +183,11 @@ def compare_made(
 def require_openvino() -> None:
     """Raises MissingExtraError where OpenVINO or NNCF is not installed."""
     _ = RUNTIMES["openvino"].version, nncf()  # imports both
+
+
+def require_web() -> None:
+    """Raises MissingExtraError where onnxruntime-web or node is not installed."""
+    _ = RUNTIMES[WEB].version
 
 
 def format_name(qformat: str) -> str:

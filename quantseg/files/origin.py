@@ -1,6 +1,6 @@
 """Marks in written files: which command made a file, and of what, so that it overwrites nothing but its own.
 
-Texts (HTML, Markdown, SVG) end with the mark as a comment, archives have it as theirs, JSON has it under made_by.
+Texts (HTML, Markdown, SVG, TOML) end with the mark as a comment, archives have it as theirs, JSON has it under made_by.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from quantseg.files import json_text, limits, open_file, read_bytes, read_json
 
 MADE_BY = "made_by"
 _MARK = re.compile(r"quantseg ([a-z]+) inputs=([0-9a-f]{64})(?: content=([0-9a-f]{64}))?")
-_COMMENT = re.compile(rb"<!-- (quantseg [a-z]+ inputs=[ -~]*) -->\s*\Z")
+_COMMENT = re.compile(rb"(?:<!-- (quantseg [a-z]+ inputs=[ -~]*) -->|^# (quantseg [a-z]+ inputs=[ -~]*))\s*\Z", re.M)
 _LONGEST = 512
 """Bytes at the end of a file in which a comment is looked for."""
 
@@ -39,6 +39,10 @@ class Origin:
     def marked(self, text: str) -> str:
         """The text with the mark behind it."""
         return f"{text}{self.comment(text)}\n"
+
+    def marked_toml(self, text: str) -> str:
+        """A text in TOML, which ends its last line, with the mark behind it."""
+        return f"{text}# {self._mark(text)}\n"
 
     def marked_json(self, value: Any) -> Any:
         """A value for JSON, an object or a list of objects, with the mark in it."""
@@ -69,7 +73,8 @@ def found_in(path: Path) -> Mark | None:
             stream.seek(max(0, size - _LONGEST))
             last = stream.read(_LONGEST)
         if comment := _COMMENT.search(last):
-            return _of_text(comment[1].decode(), path, size - len(last) + comment.start())
+            mark = (comment[1] or comment[2]).decode()
+            return _of_text(mark, path, size - len(last) + comment.start())
         return _of_json(read_json(path)) if first in (b"{", b"[") else None
     except (OSError, ValueError, RecursionError):
         return None

@@ -13,19 +13,24 @@ from quantseg.graph.half_floats import widen
 from quantseg.graph.operators import PRODUCTS
 from quantseg.graph.passes import LOWERINGS, Change, Refusal, convert
 
+KERNELS = "kernels"
+"""The key of a node's note (not in files) of the set of integer kernels that it is planned for."""
+
 
 @dataclass(frozen=True)
 class Fusing:
     """Activations that a runtime fuses, in float and at no cost, into the kernel of the product before them.
 
-    activations: their operator types. without: the rewrites of LOWERINGS to skip, as they would replace these
-    activations by integer operators. opset: the first that has all these operators. Raises PlanError for a rewrite
-    that does not exist.
+    activations: their operator types; None: no fusing is known. without: the rewrites of LOWERINGS to skip, as they
+    would replace operators that the runtime has kernels for. opset: the first that has all these operators. kernels:
+    the set of integer kernels that nodes are planned for (see `quantization.operators`); None: onnxruntime's. Raises
+    PlanError for a rewrite that does not exist.
     """
 
-    activations: frozenset[str] = frozenset()
+    activations: frozenset[str] | None = frozenset()
     without: frozenset[str] = frozenset()
     opset: int = 13
+    kernels: str | None = None
 
     def __post_init__(self) -> None:
         for name in sorted(self.without - LOWERINGS.keys()):
@@ -37,7 +42,7 @@ class Prepared:
     """The lowered model, with the changes and refusals of all rewrites.
 
     fused: activation types that the target's runtime fuses into the product before them; None for no single target.
-    without: the rewrites of LOWERINGS that were left out beside those of the target.
+    without: the rewrites of LOWERINGS that were left out beside those of the target. kernels: see Fusing.
     """
 
     model: ir.Model
@@ -45,6 +50,17 @@ class Prepared:
     refusals: tuple[Refusal, ...]
     fused: frozenset[str] | None = None
     without: frozenset[str] = frozenset()
+    kernels: str | None = None
+
+    @property
+    def target(self) -> tuple[object, ...]:
+        """What differs between the graphs that are prepared for different targets."""
+        return self.fused, self.without, self.kernels
+
+
+def of_target(fusing: Fusing | None, without: frozenset[str]) -> tuple[object, ...]:
+    """`Prepared.target` of what is prepared so."""
+    return (None, without, None) if fusing is None else (fusing.activations, without, fusing.kernels)
 
 
 def prepare(
@@ -85,7 +101,10 @@ def prepare(
     infer_shapes(copy)
     check(copy)
     fused = None if fusing is None else fusing.activations
-    return Prepared(copy, outcome.changes, outcome.refusals, fused, without)
+    if for_all.kernels is not None:
+        for node in copy.graph:
+            node.meta[KERNELS] = for_all.kernels
+    return Prepared(copy, outcome.changes, outcome.refusals, fused, without, for_all.kernels)
 
 
 def _inline_functions(model: ir.Model) -> None:

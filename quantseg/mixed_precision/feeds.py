@@ -20,7 +20,7 @@ from quantseg.data import ModelInputs
 from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 from quantseg.quantization.float_model import RecipeSource, inputs_of, resolve_recipe
-from quantseg.quantization.model_files import AnyModel, as_file
+from quantseg.quantization.model_files import AnyModel, as_file, read_file
 from quantseg.runtimes import DEFAULT, Runtime
 from quantseg.runtimes.latency import Timings, Turns, benchmark, random_feeds
 
@@ -32,7 +32,7 @@ def feeds_for(path: Path, source: RecipeSource | None = None) -> Mapping[str, ND
     RecipeError where neither model nor recipe gives a size, DataError for a constant that does not fit.
     """
     given = source or RecipeSource()
-    model = graph.load(path)
+    model = read_file(path)
     specs, _ = graph.signature(model)
     if not given.inputs and not any(None in spec.shape for spec in specs):
         most = max(specs, key=lambda spec: len(spec.shape))

@@ -4,14 +4,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
 from quantseg import graph
 from quantseg.errors import ModelError
+from quantseg.files.tflite import SUFFIX
 from quantseg.graph import digest as digest
 from quantseg.quantization.float_model import FloatModel
+from quantseg.quantization.formats.litert.listing import read_listing
 from quantseg.quantization.writing import FLOAT_DIGEST_KEY, QuantizedModel
 
 COMMAND_KEY = "quantseg.command"
@@ -29,10 +33,15 @@ class Maker:
     float_digest: str
 
 
+def read_file(path: Path) -> ir.Model:
+    """The graph of an ONNX file, or the listing of a .tflite file. Raises ModelError."""
+    return read_listing(path) if path.suffix == SUFFIX else graph.load(path)
+
+
 def maker_of(path: Path) -> Maker | None:
     """The maker of a quantised model's file; None for anything that this tool did not write."""
     try:
-        metadata = graph.load(path).metadata_props
+        metadata = read_file(path).metadata_props
     except ModelError:
         return None
     digest_of_float = metadata.get(FLOAT_DIGEST_KEY)
@@ -43,7 +52,8 @@ def maker_of(path: Path) -> Maker | None:
 def as_file(model: AnyModel, name: str = "model") -> Iterator[Path]:
     """The model's own file; a model in memory is written to a temporary file of this name, removed afterwards.
 
-    Raises ModelError for a value that is not a model.
+    Of a model that was made for LiteRT it is the .tflite file where LiteRT is installed, else its QDQ form. Raises
+    ModelError for a value that is not a model.
     """
     source = model.source if isinstance(model, FloatModel) else model
     if isinstance(source, (str, Path)):
@@ -51,7 +61,9 @@ def as_file(model: AnyModel, name: str = "model") -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         path = Path(folder) / f"{name}.onnx"
-        if isinstance(source, QuantizedModel):
+        if isinstance(source, QuantizedModel) and source.tflite is not None and find_spec("ai_edge_litert"):
+            path = source.save(path.with_suffix(SUFFIX))
+        elif isinstance(source, QuantizedModel):
             graph.save(source.model, path)
         elif isinstance(source, onnx.ModelProto):
             path.write_bytes(source.SerializeToString())

@@ -21,6 +21,7 @@ _WEIGHT = {
     "DynamicQuantizeMatMul": Places(1, 3),
 }
 """Integer products of ONNX and onnxruntime that a file may contain."""
+_OF_LITERT = frozenset({"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 _CONVOLUTIONS = CONVOLUTIONS | {"Conv"}
 _MOST_STEPS = 8
 """Most nodes to follow upstream from a product to its stored weight."""
@@ -28,6 +29,7 @@ _MOST_STEPS = 8
 
 UNSIGNED = "its weights are unsigned, whose kernels add in wider registers"
 DEPTHWISE = "depthwise, whose kernels add in wider registers"
+WIDE = "LiteRT's, whose kernels add in wider registers"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def judge(model: ir.Model) -> tuple[CheckedProduct, ...]:
         if node.op_type in _WEIGHT and node.domain in ("", "ai.onnx", "com.microsoft"):
             places = _WEIGHT[node.op_type]
             found.append(_judged(node, input_at(node, places.weight), input_at(node, places.zero_point)))
+        elif node.domain == "litert" and node.op_type in _OF_LITERT:
+            found.append(CheckedProduct(str(node.name), node.op_type, exempt=WIDE))
         elif node.op_type in INTEGER_PRODUCTS and node.domain in ("", "ai.onnx"):
             left, right = (_dequantize(input_at(node, index)) for index in (0, 1))
             if left is not None and right is not None:

@@ -67,12 +67,14 @@ Layers = tuple[Layer, ...]
 def layers_of(model: ir.Model, plan: QuantPlan) -> Layers:
     """The layers whose weights the plan rounds, in the graph's order.
 
-    A MatMul with a stack of matrices is left out: it has no axis of output channels.
+    A MatMul with a stack of matrices is left out: it has no axis of output channels. So is a ConvTranspose (of target
+    litert), whose outputs read other taps at every other pixel.
     """
     found = []
     for node in model.graph:
         form = integer_form(node)
-        if str(node.name) in plan.weights and isinstance(form, IntegerForm) and form.weight_axis is not None:
+        known = isinstance(form, IntegerForm) and form.weight_axis is not None and node.op_type != "ConvTranspose"
+        if str(node.name) in plan.weights and isinstance(form, IntegerForm) and known:
             found.append(Layer(node, form))
     return tuple(found)
 

@@ -84,6 +84,7 @@ class CompareWords(Words, total=False):
 
     rounds: int
     openvino: bool
+    web: bool
     formats: Sequence[str]
 
 
@@ -160,9 +161,10 @@ class Options:
     def of(words: Mapping[str, Any]) -> "Options":
         """From keyword arguments.
 
-        calibrator: minmax, entropy, mse, percentile or percentile:99.9. target: portable, ort-cpu or openvino. format:
-        qdq, qoperator or channels-last. weights: int8, uint8 or int4. activations: uint8 or int8. fold: "preprocess",
-        "argmax" or both. The others are as in Options and QuantSettings. Raises PlanError, CalibrationError.
+        calibrator: minmax, entropy, mse, percentile or percentile:99.9. target: portable, ort-cpu, openvino or ort-web.
+        format: qdq, qoperator, channels-last or web. weights: int8, uint8 or int4. activations: uint8 or int8. fold:
+        "preprocess", "argmax" or both. The others are as in Options and QuantSettings. Raises PlanError,
+        CalibrationError.
         """
         unknown = sorted(words.keys() - Words.__annotations__.keys())
         if unknown:

@@ -14,7 +14,15 @@ from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.reporting import Reporting, report_on, report_on_file
 from quantseg.report.summary import NNCF, PEER, PeerSummary, Summary
 from quantseg.report.verdict import comparison_verdict, verdict
-from quantseg.report.writing import INDEX, index_places, is_index_json, report_places, write_index, write_report
+from quantseg.report.writing import (
+    INDEX,
+    index_places,
+    is_index_json,
+    report_places,
+    summaries_in,
+    write_index,
+    write_report,
+)
 
 __all__ = [
     "FLOAT",
@@ -44,6 +52,7 @@ __all__ = [
     "report_on",
     "report_on_file",
     "report_places",
+    "summaries_in",
     "summarise_plan",
     "verdict",
     "worst_ranges",

@@ -18,7 +18,9 @@ from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import TensorRange, worst_ranges
+from quantseg.report.summary import NNCF
 from quantseg.report.verdict import Made
+from quantseg.runtimes import for_file
 from quantseg.runtimes.execution import ExecutedNode, summary
 from quantseg.runtimes.latency import Turns, benchmark
 from quantseg.runtimes.on_disk import file_bytes, file_digest
@@ -26,6 +28,8 @@ from quantseg.runtimes.provenance import provenance
 from quantseg.runtimes.roofline import beside_roofs, convolutions
 from quantseg.simulation.saturation import verdict_of
 
+_PACKAGES = {NNCF: ("openvino", "nncf")}
+"""Another quantizer → the distributions, besides our own, whose versions can change its figures."""
 WORST_TENSORS = 6
 WORST_IMAGES = 8
 PROFILE_RUNS = 10
@@ -91,7 +95,8 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     peers = tuple(_peer(entry, reference, data, context) for entry in subject.peers)
     files = {entry.name: entry.model.path for entry, peer in zip(subject.peers, peers, strict=True) if not peer.failed}
     models = {FLOAT: reference.path, INT8: int8_model} | {n: path for n, path in files.items() if path is not None}
-    runtimes = dict.fromkeys(models, runtime) | {e.name: runtime_of(e, context) for e in subject.peers}
+    runtimes = {label: for_file(runtime, path) for label, path in models.items()}
+    runtimes |= {e.name: runtime_of(e, context) for e in subject.peers}
     own = data.load(0).feeds(reference.inputs.image.name)
     feeds = dict.fromkeys(models, own)
     if judged.taken is not None:
@@ -116,11 +121,16 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         evaluation=evaluation,
         latency=timings,
         executed={label: summary(nodes) for label, nodes in executed.items()},
-        convolutions={label: convolutions(nodes) for label, nodes in executed.items()},
+        convolutions={label: convolutions(nodes) if _is_timed(nodes) else () for label, nodes in executed.items()},
         roofs=roofs,
         ranges=ranges,
         images=shown,
-        provenance={**how.settings, **_images(subject.calibration, data, seen), "threads": str(threads), **_machine()},
+        provenance={
+            **how.settings,
+            **_images(subject.calibration, data, seen),
+            "threads": str(threads),
+            **_machine(peers),
+        },
         commands=tuple(how.commands),
         peers=peers,
         data=judged.data,
@@ -160,6 +170,11 @@ def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evalu
         return tuple(image(one, evaluation.classes, ignored) for one in compared)
 
 
+def _is_timed(nodes: Sequence[ExecutedNode]) -> bool:
+    """Whether the runtime tells times of nodes; LiteRT does not."""
+    return any(node.seconds for node in nodes)
+
+
 def _model_file(path: Path) -> ModelFile:
     return ModelFile(path.name, file_bytes(path), file_digest(path))
 
@@ -180,8 +195,8 @@ def _images(calibration: Calibration | None, data: Dataset, seen: int | None) ->
     }
 
 
-def _machine() -> dict[str, str]:
-    known = provenance()
+def _machine(peers: Sequence[Peer]) -> dict[str, str]:
+    known = provenance(*(package for peer in peers for package in _PACKAGES.get(peer.name, ())))
     return {
         "processor": f"{known.processor}, {known.cores} cores",
         "instruction sets": ", ".join(known.instruction_sets or ()) or "unknown",

@@ -12,7 +12,7 @@ from quantseg.quantization.int8_file import Int8File
 from quantseg.report.images import ReportImage
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import DRAWN_BINS, TensorRange, coarser
-from quantseg.report.summary import PEER, PeerSummary, Summary
+from quantseg.report.summary import PEER, PeerSummary, Summary, machine_of
 from quantseg.report.verdict import Made, Verdict, worded
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary
 from quantseg.runtimes.latency import Timing
@@ -89,7 +89,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The judgement in words, with what to do next."""
-        return worded(self.judgement, self.made)
+        return worded(self.judgement, self.made, self.summary.speed_ratio)
 
     @property
     def summary(self) -> Summary:
@@ -111,6 +111,7 @@ class Report:
             note=self.note,
             judged=self.evaluation.judged.note or None,
             level=self.judgement.level,
+            machine=machine_of(self.provenance),
         )
 
     def save(self, folder: Path | str) -> tuple[Path, ...]:

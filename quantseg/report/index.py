@@ -1,7 +1,7 @@
 """The index: a table of all reports, and the tool comparison of those that include other quantizers.
 
 A column is a line in a table below. The HTML page shows all columns in one table, under the names of their groups; text
-output, 100 characters wide, is split into two tables.
+output, 100 characters wide, is split into several tables.
 """
 
 from collections import Counter
@@ -71,23 +71,28 @@ REPORT_COLUMNS = (
     Column("", "change", lambda s: points(s.iou_change)),
 )
 _NAME = REPORT_COLUMNS[0]
-_QUALITY = (
+_GAIN = (
     MASKS,
+    *_peers("agreement", lambda s, name: percent(s.peer(name).agreement)),
+    Column("agreement", "ours", lambda s: percent(s.agreement)),
+    *_peers("speed", lambda s, name: ratio(s.peer_speed_ratio(name))),
+    Column("speed", "ours", lambda s: ratio(s.speed_ratio)),
+)
+_ACCURACY = (
     Column("", "images", lambda s: s.data or ("not its own" if s.note else "given")),
     Column("mIoU", "float", lambda s: percent(s.float_iou)),
     *_peers("mIoU", lambda s, name: percent(s.peer(name).iou)),
     Column("mIoU", "ours", lambda s: percent(s.int8_iou)),
-    *_peers("agreement", lambda s, name: percent(s.peer(name).agreement)),
-    Column("agreement", "ours", lambda s: percent(s.agreement)),
 )
 _COST = (
     Column("size", "float", lambda s: megabytes(s.float_bytes)),
     *_peers("size", lambda s, name: megabytes(s.peer(name).bytes)),
     Column("size", "ours", lambda s: megabytes(s.int8_bytes)),
     Column("latency", "float", lambda s: milliseconds(s.float_ms)),
-    *_peers("speed", lambda s, name: ratio(s.peer_speed_ratio(name))),
-    Column("speed", "ours", lambda s: ratio(s.speed_ratio)),
 )
+_TABLES = {"Agreement and speed": _GAIN, "Accuracy": _ACCURACY, "Size and latency": _COST}
+"""Caption → columns, each table at most 100 characters wide as text."""
+_EVERY = (_NAME, *_GAIN, *_ACCURACY, *_COST)
 
 
 def tally(summaries: Sequence[Summary]) -> str:
@@ -106,22 +111,19 @@ def report_table(summaries: Sequence[Summary]) -> Table:
 
 
 def comparison_tables(summaries: Sequence[Summary]) -> tuple[Table, ...]:
-    """The tool comparison as two tables, accuracy and cost, each at most 100 characters wide as text."""
-    return (
-        _table("Accuracy and agreement", _shown((_NAME, *_QUALITY), summaries), summaries),
-        _table("Size and latency", _shown((_NAME, *_COST), summaries), summaries),
-    )
+    """The tool comparison as tables that are each at most 100 characters wide as text."""
+    return tuple(_table(caption, _shown((_NAME, *own), summaries), summaries) for caption, own in _TABLES.items())
 
 
 def comparison_table(summaries: Sequence[Summary]) -> Table:
     """The tool comparison as one wide table, for HTML; its headers omit the group names, which `groups` gives."""
-    columns, caption = _shown((_NAME, *_QUALITY, *_COST), summaries), "Float, other quantizers, quantseg"
+    columns, caption = _shown(_EVERY, summaries), "Float, other quantizers, quantseg"
     return Table(caption, tuple(c.header for c in columns), _rows(columns, summaries), _levels(columns, summaries))
 
 
 def groups(summaries: Sequence[Summary]) -> tuple[tuple[str, int], ...]:
     """Name and number of columns of each group of `comparison_table`, in order."""
-    columns = _shown((_NAME, *_QUALITY, *_COST), summaries)
+    columns = _shown(_EVERY, summaries)
     return tuple((group, len(list(members))) for group, members in groupby(columns, lambda c: c.group))
 
 
@@ -136,6 +138,14 @@ def remarks(summary: Summary) -> tuple[str, ...]:
 def judged(summaries: Sequence[Summary]) -> tuple[str, ...]:
     """For each model with several outputs that could be judged, a line that names the one that was."""
     return tuple(f"{summary.name}: {summary.judged}" for summary in summaries if summary.judged)
+
+
+def machines(summaries: Sequence[Summary]) -> str:
+    """A sentence that says on which processor the figures were measured, model by model where there are several."""
+    named = {one: [s.name for s in summaries if s.machine == one] for one in (s.machine for s in summaries) if one}
+    if len(named) == 1 and all(summary.machine for summary in summaries):
+        return f"All figures are of one machine: {next(iter(named))}."
+    return " ".join(f"The figures of {', '.join(names)} are of {machine}." for machine, names in named.items())
 
 
 def _shown(columns: Sequence[Column], summaries: Sequence[Summary]) -> tuple[Column, ...]:

@@ -62,6 +62,7 @@ def html_index(summaries: Mapping[str, Summary]) -> str:
         "index.html.j2",
         title=index.TITLE,
         tally=index.tally(tuple(summaries.values())),
+        machines=index.machines(tuple(summaries.values())),
         text=index.TEXT,
         table=index.report_table(tuple(alone.values())),
         links=_links(alone),
@@ -74,6 +75,7 @@ def markdown_index(summaries: Mapping[str, Summary], *, figure: str | None = Non
     """The index as Markdown. figure: the SVG file of the tool comparison, relative to the Markdown file."""
     beside, alone = (tuple(part.values()) for part in _by_peer(summaries))
     parts = [f"# {index.TITLE}", *([index.tally(tuple(summaries.values()))] if summaries else [])]
+    parts += [tables.escaped(line) for line in (index.machines(tuple(summaries.values())),) if line]
     if beside:
         parts += [f"## {index.COMPARISON_TITLE}", index.COMPARISON_TEXT]
         parts += [line for line in (comparison_verdict(beside),) if line]

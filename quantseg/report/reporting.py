@@ -56,7 +56,7 @@ def report_on(
     settings |= {f"input {name}": described(value) for name, value in sorted(given.model.constants.items())}
     with as_file(given.model) as path, tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
         model, name = replace(given.model, source=path), how.name or path.stem
-        target = made.save(how.int8_model or Path(folder) / f"{name}.int8.onnx")
+        target = made.save(how.int8_model or Path(folder) / f"{name}.int8{made.suffix}")
         peers = list[Entry]()
         if how.peer and given.images is not None:
             place = Path(folder) / f"{name}.onnxruntime.onnx"

@@ -30,7 +30,8 @@ class Summary:
     """The main figures of a report. Sizes in bytes, latencies in ms, agreement and IoU 0…1; None if not measured.
 
     peers: figures of the other quantizers, if compared. data, note: as in Report. judged: which output was judged,
-    where there are several. level: of the judgement; see quantseg/evaluation/judgement.py.
+    where there are several. level: of the judgement; see quantseg/evaluation/judgement.py. machine: the processor and
+    the runtimes that the figures are of.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Summary:
     note: str | None = None
     judged: str | None = None
     level: str | None = None
+    machine: str | None = None
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":
@@ -78,6 +80,17 @@ class Summary:
     def iou_change(self) -> float | None:
         """Mean IoU against the labels: int8 minus float."""
         return None if self.float_iou is None or self.int8_iou is None else self.int8_iou - self.float_iou
+
+
+_RUNTIMES = ("onnxruntime", "openvino", "nncf")
+
+
+def machine_of(provenance: Mapping[str, str]) -> str | None:
+    """The processor, its instruction sets and the runtimes' versions in one line; None where nothing tells them."""
+    if "processor" not in provenance:
+        return None
+    versions = (f"{name} {provenance[name]}" for name in _RUNTIMES if name in provenance)
+    return ", ".join((f"{provenance['processor']} ({provenance.get('instruction sets', 'unknown')})", *versions))
 
 
 _LARGEST = 2.0**63

@@ -1,5 +1,6 @@
 """Writes reports: <folder>/<name>/ with report.json, report.md and index.html, and the index of all reports."""
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def write_index(folder: Path) -> tuple[Path, ...]:
     If any report has another quantizer's model, comparison.svg shows the tool comparison. Raises DataError for a
     report.json that is not one of ours.
     """
-    summaries = {path.parent.name: read_summary(path) for path in sorted(folder.glob(f"*/{REPORT_JSON}"))}
+    summaries = summaries_in(folder)
     svg = svg_index(summaries)
     texts = {
         INDEX_MARKDOWN: markdown_index(summaries, figure=None if svg is None else INDEX_FIGURE),
@@ -76,6 +77,15 @@ def write_index(folder: Path) -> tuple[Path, ...]:
     for name, text in texts.items():
         write_text(folder / name, INDEX.marked(text))
     return (folder / INDEX_JSON, *(folder / name for name in texts))
+
+
+def summaries_in(folder: Path, without: Collection[str] = ()) -> dict[str, Summary]:
+    """Name of each report in the folder, sorted, but those of `without` → its main figures.
+
+    Raises DataError for a report.json that is not one of ours.
+    """
+    places = {path.parent.name: path for path in sorted(folder.glob(f"*/{REPORT_JSON}"))}
+    return {name: read_summary(path) for name, path in places.items() if name not in without}
 
 
 def read_summary(path: Path) -> Summary:

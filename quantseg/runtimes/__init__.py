@@ -6,15 +6,18 @@ A new runtime is one module with a class that satisfies `Runtime`, and one line 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from quantseg.errors import QuantSegError
 from quantseg.files.limits import RUN_SECONDS
+from quantseg.files.tflite import SUFFIX
 from quantseg.graph import TensorSpec
 from quantseg.runtimes.execution import ExecutedNode
+from quantseg.runtimes.litert import LiteRt
 from quantseg.runtimes.onnxruntime_cpu import WEIGHTS_AS_WRITTEN, OnnxRuntimeCpu, check_opens
+from quantseg.runtimes.onnxruntime_web import OnnxRuntimeWeb
 from quantseg.runtimes.openvino_cpu import OpenVinoCpu
 
 __all__ = [
@@ -23,10 +26,13 @@ __all__ = [
     "RUN_SECONDS",
     "WEIGHTS_AS_WRITTEN",
     "ExecutedNode",
+    "InProcess",
     "Runtime",
     "Session",
+    "TimedThere",
     "as_written",
     "check_opens",
+    "for_file",
     "runtime_named",
     "within",
 ]
@@ -78,7 +84,29 @@ class Runtime(Protocol):
         """The executed nodes in order, each with its median time over `runs` runs after one warm-up run."""
 
 
-RUNTIMES: dict[str, Runtime] = {"onnxruntime": OnnxRuntimeCpu(), "openvino": OpenVinoCpu()}
+@runtime_checkable
+class TimedThere(Protocol):
+    """What a Session may also offer whose model runs in another process: to be timed there, without any transfer."""
+
+    def times(self, feeds: Mapping[str, NDArray[Any]], *, warm_up: int, runs: int) -> list[float]:
+        """Seconds of each of `runs` runs, after at least `warm_up` more. Raises ModelError."""
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """What a Runtime may also offer whose models run in a process of its own."""
+
+    def process(self, threads: int) -> int:
+        """The id of that process, which is started if need be."""
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "onnxruntime": OnnxRuntimeCpu(),
+    "onnxruntime-web": OnnxRuntimeWeb(),
+    "openvino": OpenVinoCpu(),
+    "litert": LiteRt(),
+    "litert-reference": LiteRt("litert-reference", reference=True),
+}
 
 DEFAULT: Runtime = RUNTIMES["onnxruntime"]
 """The runtime that is used where none is named."""
@@ -91,9 +119,17 @@ def runtime_named(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
+def for_file(runtime: Runtime, model: Path | bytes) -> Runtime:
+    """The runtime that runs a file: LiteRT for .tflite files, which no other runtime runs, else the one given."""
+    is_tflite = isinstance(model, Path) and model.suffix == SUFFIX
+    return RUNTIMES["litert"] if is_tflite and not isinstance(runtime, LiteRt) else runtime
+
+
 def within(runtime: Runtime, timeout: float | None) -> Runtime:
     """The runtime with a limit on the seconds of one run; None or 0: no limit. OpenVINO knows none."""
-    return replace(runtime, timeout=timeout or None) if isinstance(runtime, OnnxRuntimeCpu) else runtime
+    if isinstance(runtime, OnnxRuntimeCpu | OnnxRuntimeWeb):
+        return replace(runtime, timeout=timeout or None)
+    return runtime
 
 
 def as_written(runtime: Runtime) -> Runtime:

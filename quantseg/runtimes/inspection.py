@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from quantseg.runtimes import Runtime
+from quantseg.runtimes import Runtime, for_file
 from quantseg.runtimes.execution import ExecutedNode, ExecutionSummary, summary
 from quantseg.runtimes.roofline import Roofs, beside_roofs
 
@@ -40,8 +40,12 @@ class Inspection:
 
 
 def inspect(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, *, threads: int, runs: int) -> Inspection:
-    """Profiles `runs` runs of a model. Raises ModelError."""
+    """Profiles `runs` runs of a model. Raises ModelError.
+
+    The roofline is the runtime's also where the file runs in another, see `for_file`.
+    """
+    own = for_file(runtime, model)
     nodes, roofs = beside_roofs(
-        lambda: runtime.executed(model, feeds, threads=threads, runs=runs), runtime, threads=threads
+        lambda: own.executed(model, feeds, threads=threads, runs=runs), runtime, threads=threads
     )
     return Inspection(nodes, roofs)

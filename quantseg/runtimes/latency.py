@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError, printable
 from quantseg.graph import TensorSpec
 from quantseg.progress import Track, quiet
-from quantseg.runtimes import Runtime
+from quantseg.runtimes import Runtime, TimedThere, for_file
 from quantseg.runtimes.memory import peak_memory
 from quantseg.runtimes.on_disk import file_bytes
 
@@ -79,11 +79,12 @@ def benchmark(
 ) -> Timings:
     """Times every model, in the order given; ratios are relative to the first.
 
-    `runtime`: one for all models, or a mapping from model name. `feeds`: inputs by model name; a model without an entry
-    gets `random_feeds`. Each round runs a model three times to warm up before it is timed. Raises ModelError where a
-    model does not load or run.
+    `runtime`: one for all models, or a mapping from model name; .tflite files run in LiteRT whatever it is. `feeds`:
+    inputs by model name; a model without an entry gets `random_feeds`. Each round runs a model three times to warm up
+    before it is timed. Raises ModelError where a model does not load or run.
     """
-    runtimes = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
+    asked = runtime if isinstance(runtime, Mapping) else dict.fromkeys(models, runtime)
+    runtimes = {name: for_file(asked[name], path) for name, path in models.items()}
     sizes = {name: file_bytes(path) for name, path in models.items()}
     given = feeds or {}
     inputs = {name: given[name] if name in given else _drawn(path, runtimes[name]) for name, path in models.items()}
@@ -128,6 +129,8 @@ def timed_runs(
     """Seconds of each of `runs` runs in a new session, after three to warm up. Raises ModelError."""
     session = runtime.open(model, threads=threads)
     try:
+        if isinstance(session, TimedThere):
+            return session.times(feeds, warm_up=_WARM_UP, runs=runs)
         for _ in range(_WARM_UP):
             session.run(feeds)
         times = []

@@ -1,5 +1,6 @@
 """Peak memory of a model, measured in a separate process."""
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import psutil
 from numpy.typing import NDArray
 
 from quantseg.errors import ModelError
-from quantseg.runtimes import Runtime, workers
+from quantseg.runtimes import InProcess, Runtime, workers
 
 _RUNS = 3
 
@@ -34,24 +35,33 @@ def peak_memory(model: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: Runt
 
 def _growth(model: Path, feeds: Mapping[str, NDArray[Any]], runtime: Runtime, threads: int) -> int | None:
     _ = runtime.version  # imports the runtime, whose memory is not the model's
-    before = psutil.Process().memory_info().rss
+    process = runtime.process(threads) if isinstance(runtime, InProcess) else os.getpid()
+    before = psutil.Process(process).memory_info().rss
     session = runtime.open(model, threads=threads)
     for _ in range(_RUNS):
         session.run(feeds)
-    peak = peak_of_this_process()
+    peak = peak_of(process)
     return None if peak is None else max(0, peak - before)
 
 
 def peak_of_this_process() -> int | None:
     """Peak resident memory of this process so far, in bytes; None where the system does not report it."""
+    return peak_of(os.getpid())
+
+
+def peak_of(process: int) -> int | None:
+    """Peak resident memory of a process so far, in bytes; None where the system does not report it.
+
+    macOS reports it of this process alone.
+    """
     if sys.platform == "linux":
         # Not ru_maxrss: on Linux a new program inherits its parent's value (getrusage(2), "Bugs").
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
         return int(found[1]) * 1024 if found else None
-    if sys.platform == "darwin":
+    if sys.platform == "darwin" and process == os.getpid():
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes there
     if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
+        return int(psutil.Process(process).memory_info().peak_wset)
     return None

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,9 @@ from quantseg.graph import TensorSpec
 from quantseg.runtimes.deadlines import DEADLINES
 from quantseg.runtimes.execution import ExecutedNode
 from quantseg.runtimes.feeds import check_feeds
-from quantseg.runtimes.onnxruntime_graph import with_names
+from quantseg.runtimes.onnxruntime_graph import NodeFacts, NodeKey, with_names
 from quantseg.runtimes.onnxruntime_package import onnxruntime
-from quantseg.runtimes.onnxruntime_profile import profiled, read_profile, save_graph
+from quantseg.runtimes.onnxruntime_profile import profiled, read_facts, read_profile, save_graph
 
 native = onnxruntime.capi.onnxruntime_pybind11_state
 
@@ -106,6 +107,17 @@ def check_opens(model: Path | bytes) -> None:
         if named is None:
             raise
         _named_session(model, named, options).close()
+
+
+def optimised_facts(model: bytes) -> Mapping[NodeKey, NodeFacts]:
+    """Facts of the nodes as onnxruntime optimises them, in the graph's own layouts. Raises ModelError."""
+    options = _options(threads=1, spinning=False)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    with tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
+        file = Path(folder) / "optimized.onnx"
+        save_graph(options, file)
+        OnnxRuntimeSession(model, options).close()
+        return read_facts(file)
 
 
 def _named_session(

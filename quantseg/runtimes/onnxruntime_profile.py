@@ -6,6 +6,7 @@ weights, which the profile lacks where onnxruntime prepacked them.
 """
 
 import json
+import re
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from quantseg.runtimes.products import Product, Shape, product_of, weight_positi
 _GRAPH = "optimized.onnx"
 _PLAIN_GRAPH = "plain.onnx"
 _KERNEL = "_kernel_time"
+_LAID_OUT, _CONTRIB = re.compile(r"(_token_\d+)+$"), "com.microsoft"
+"""What onnxruntime adds to the name of a node that it lays out anew; the domain of a convolution of channels last."""
 _CONTAINERS = frozenset({"If", "Loop", "Scan"})
 """Control flow: their time is that of the nodes in their bodies, which the profile lists individually."""
 
@@ -58,14 +61,41 @@ def read_profile(folder: Path, save_plain: Callable[[Path], None]) -> tuple[Exec
     """
     (profile,) = folder.glob("profile*.json")
     events = json.loads(profile.read_text(encoding="utf-8"))
-    facts = _read_facts(folder / _GRAPH)
+    facts = read_facts(folder / _GRAPH)
     if any(node.domain == BLOCKED for node in facts.values()):
         save_plain(folder / _PLAIN_GRAPH)
-        facts = as_asked(facts, _read_facts(folder / _PLAIN_GRAPH))
+        facts = as_asked(facts, read_facts(folder / _PLAIN_GRAPH))
     return executed_nodes(events, facts)
 
 
-def _read_facts(file: Path) -> dict[NodeKey, NodeFacts]:
+def read_printed(text: str, facts: Mapping[NodeKey, NodeFacts], *, last: int) -> tuple[ExecutedNode, ...]:
+    """The executed nodes in the last runs of a profile as onnxruntime-web prints it, whose order is of no matter.
+
+    facts: of the graph as optimised elsewhere, in the graph's own layouts.
+    """
+    runs: list[list[Event]] = []
+    known = dict(facts)
+    for event in sorted(json.loads(text), key=lambda event: (event["ts"], -event["dur"])):
+        if event["name"] == "model_run":
+            runs.append([])
+        elif runs and _is_kernel(event):
+            name, op_type = _LAID_OUT.sub("", event["name"].removesuffix(_KERNEL)), event["args"]["op_name"]
+            runs[-1].append({**event, "name": f"{name}{_KERNEL}"})
+            own = facts.get((op_type, name), NodeFacts())
+            if op_type == "QLinearConv" and _is_channels_last(event, own.constants.get(3, ())):
+                attributes = {**own.attributes, "channels_last": 1}
+                known[op_type, name] = replace(own, domain=_CONTRIB, attributes=attributes)
+    return _nodes_of(runs[-last:], known)
+
+
+def _is_channels_last(event: Event, weight: Shape) -> bool:
+    """Whether a convolution with this weight, (out, in / groups, …), writes its channels last."""
+    (_, output), *_ = _tensors(event, "output")
+    return bool(weight) and output[-1] == weight[0]
+
+
+def read_facts(file: Path) -> dict[NodeKey, NodeFacts]:
+    """The facts of the nodes in the file of a graph."""
     return node_facts(onnx.load(file, load_external_data=False).graph)
 
 
@@ -76,7 +106,11 @@ def executed_nodes(events: Sequence[Event], facts: Mapping[NodeKey, NodeFacts]) 
     several times in one run (the body of a loop) are added up. For a node without a name only the domain is known,
     looked up by its operator.
     """
-    runs = list(_runs(events))[1:]
+    return _nodes_of(list(_runs(events))[1:], facts)
+
+
+def _nodes_of(runs: Sequence[Sequence[Event]], facts: Mapping[NodeKey, NodeFacts]) -> tuple[ExecutedNode, ...]:
+    """As `executed_nodes`, of the kernel events of each run."""
     times: dict[_Key, list[int]] = {}
     kinds: dict[_Key, Kind] = {}
     products: dict[_Key, Product | None] = {}
@@ -110,8 +144,12 @@ def _runs(events: Iterable[Event]) -> Iterator[list[Event]]:
         if event["name"] == "model_run":
             yield kernels
             kernels = []
-        elif event["cat"] == "Node" and event["name"].endswith(_KERNEL) and event["args"]["op_name"] not in _CONTAINERS:
+        elif _is_kernel(event):
             kernels.append(event)
+
+
+def _is_kernel(event: Event) -> bool:
+    return event["cat"] == "Node" and event["name"].endswith(_KERNEL) and event["args"]["op_name"] not in _CONTAINERS
 
 
 def _key(event: Event) -> _Key:

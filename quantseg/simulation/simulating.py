@@ -9,28 +9,34 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
 from quantseg.data.sources import Opener
 from quantseg.errors import DataError
+from quantseg.files.tflite import SUFFIX
 from quantseg.quantization.float_model import RecipeSource, inputs_of, resolve_recipe
+from quantseg.quantization.model_files import read_file
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation.arithmetic.processors import EXACT, SimulatedProcessor, named
 from quantseg.simulation.examining import Examined, Wanted, examine
+from quantseg.simulation.litert_program import read_litert_program
 from quantseg.simulation.others import InRuntime, Other, Simulated
+from quantseg.simulation.others_litert import InLiteRt, InXnnpack
 from quantseg.simulation.program import Program, program, require_quantised
 from quantseg.simulation.saturation.machine import this_processor
 from quantseg.simulation.saved import SavedRun
 
 ONNXRUNTIME = "onnxruntime"
+LITERT, XNNPACK = "litert", "xnnpack"
+"""What the simulation of a .tflite file is compared with: LiteRT's reference kernels, or XNNPACK's, each by itself."""
 
 
 @dataclass(frozen=True)
 class Simulating:
     """Options of `simulate`.
 
-    against: what to compare with, bit for bit: "onnxruntime", the .onnx file of a quantised model, or a saved run.
+    against: what to compare with, bit for bit: "onnxruntime", the .onnx file of a quantised model, or a saved run; of a
+    .tflite file "litert", "xnnpack" or a saved run.
     rounding: of requantisation, a name in ROUNDINGS. processor: whose kernels are simulated, a name in PROCESSORS; None
     means this machine's when compared with onnxruntime, else "exact". proof: whether accumulators are recorded. save: a
     file for every tensor. mark: the comment of that file.
@@ -80,8 +86,9 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Subject:
-    """A quantised model, its program, its input images, and the name of the input that takes them."""
+    """A quantised model, its file, its program, its input images, and the name of the input that takes them."""
 
+    path: Path
     model: ir.Model
     program: Program
     images: Dataset
@@ -93,7 +100,7 @@ def opened(path: Path, images: Opener, source: RecipeSource) -> Subject:
     loaded, steps = _read(path)
     recipe = resolve_recipe(loaded, str(path), source)
     inputs = inputs_of(loaded, str(path), recipe, source)
-    return Subject(loaded, steps, images(recipe, inputs), inputs.image.name)
+    return Subject(path, loaded, steps, images(recipe, inputs), inputs.image.name)
 
 
 def read_program(path: Path) -> Program:
@@ -137,8 +144,19 @@ def _other(
     against: str, subject: Subject, rounding: str, context: Context, processor: SimulatedProcessor
 ) -> Iterator[Other]:
     """Opens what to compare with: a runtime by name, a model by its suffix .onnx, else a saved run."""
-    if against == ONNXRUNTIME:
-        opened: Other = InRuntime(subject.model, subject.program, context.runtime, threads=context.threads)
+    is_tflite = subject.path.suffix == SUFFIX
+    if (is_tflite and (against == ONNXRUNTIME or against.endswith(".onnx"))) or (
+        not is_tflite and against in (LITERT, XNNPACK)
+    ):
+        kinds = f"{LITERT}, {XNNPACK}" if is_tflite else f"{ONNXRUNTIME}, a quantised model"
+        raise DataError(
+            f"against={against}: computes another kind of file than {subject.path.name}; give {kinds} or a run"
+        )
+    opened: Other
+    if against in (LITERT, XNNPACK):
+        opened = InLiteRt(subject.path, context.threads) if against == LITERT else InXnnpack(subject.path)
+    elif against == ONNXRUNTIME:
+        opened = InRuntime(subject.model, subject.program, context.runtime, threads=context.threads)
     elif against.endswith(".onnx"):
         opened = Simulated(read_program(Path(against)), rounding, processor)
     elif Path(against).is_file():
@@ -150,6 +168,8 @@ def _other(
 
 
 def _read(path: Path) -> tuple[ir.Model, Program]:
-    loaded = graph.load(path)
+    loaded = read_file(path)
     require_quantised(loaded, str(path))
+    if path.suffix == SUFFIX:
+        return loaded, read_litert_program(path)
     return loaded, program(loaded, what=str(path))

@@ -19,8 +19,9 @@ _INTEGER = frozenset(PRODUCTS) | {
 class Step:
     """A node, or a QDQ pattern read as one integer operator.
 
-    op_type: a key of the simulator's OPERATORS. inputs: tensor names, "" for an omitted input. stands_for: the ONNX
-    operator of the node itself, such as Conv for QLinearConv.
+    op_type: a key of the simulator's OPERATORS. Of a .tflite file's operator, attributes tell whether it computes in
+    integers or in float. inputs: tensor names, "" for an omitted input. stands_for: the ONNX operator of the node
+    itself, such as Conv for QLinearConv.
     """
 
     name: str
@@ -33,12 +34,12 @@ class Step:
     @property
     def is_integer(self) -> bool:
         """Whether it is an integer operator with scales."""
-        return self.op_type in _INTEGER
+        return self.op_type in _INTEGER or bool(self.attributes.get("is_integer"))
 
     @property
     def is_float(self) -> bool:
         """Whether it computes in float, so that its result depends on a kernel's order of additions."""
-        return self.op_type in ROUNDING
+        return self.op_type in ROUNDING or bool(self.attributes.get("is_float"))
 
     @property
     def may_differ(self) -> bool:

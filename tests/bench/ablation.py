@@ -22,7 +22,8 @@ from quantseg.files import caches
 from quantseg.graph.passes import LOWERINGS, conv_transpose
 from quantseg.graph.passes.outcome import RewriteOutcome
 from quantseg.mixed_precision import latency_model as costs
-from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions, input_shapes
+from quantseg.mixed_precision.target_facts import ORT_CPU
+from quantseg.mixed_precision.targets import TargetOptions, input_shapes
 from quantseg.quantization.formats import convolution, editor
 from quantseg.quantization.plan import grids
 from quantseg.quantization.writing import written

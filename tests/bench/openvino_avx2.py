@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from quantseg import graph
 from quantseg.evaluation.peers import quantize_with_nncf
 from quantseg.evaluation.predictions import predict
-from quantseg.mixed_precision.targets import OPENVINO, TargetOptions
+from quantseg.mixed_precision.target_facts import OPENVINO
+from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.plan import QuantSettings
 from quantseg.report import tables
 from quantseg.runtimes import DEFAULT, RUNTIMES, Runtime

@@ -15,7 +15,8 @@ import numpy as np
 from quantseg.evaluation import peer_models
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
-from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions
+from quantseg.mixed_precision.target_facts import ORT_CPU
+from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding import Fold
 from quantseg.report import tables

@@ -16,7 +16,8 @@ from typing import Any
 
 from quantseg.calibration.calibrate import Calibrated
 from quantseg.evaluation.peers import quantize_with_nncf, quantize_with_onnxruntime
-from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions
+from quantseg.mixed_precision.target_facts import ORT_CPU
+from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.formats.convolution import SHIFTED
 from quantseg.quantization.writing import QuantizedModel, written
 from quantseg.report import tables

@@ -28,13 +28,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_wrong_recipe_is_named_and_the_printed_one_is_right(quantseg: Command, place: Path, tmp_path: Path) -> None:
-    told = quantseg("check", place / "model.onnx", "--data", place / "data/val", "--json", tmp_path / "check.json")
+    recipe, words = tmp_path / "recipe.toml", ("check", place / "model.onnx", "--data", place / "data/val")
+    told = quantseg(*words, "--json", tmp_path / "check.json", "--output", recipe)
     assert told.code == 0
+    assert recipe.read_text(encoding="utf-8").startswith(told.out.split("Recipe to use:\n\n")[1].split("\nwrote")[0])
     assert told.out.startswith("warning mean-and-std: RGB, x = pixel / 255 does not fit")
     assert f"give --mean {MEAN} --std {STD}" in told.out
     assert "classes          4" in told.out
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(told.out.split("as a file for --recipe:\n\n")[1].split("\nwrote")[0], encoding="utf-8")
     content = json.loads((tmp_path / "check.json").read_text(encoding="utf-8"))
     assert not content["fine"]
     assert [finding["name"] for finding in content["findings"]] == ["mean-and-std", "one-class"]
@@ -42,6 +42,10 @@ def test_a_wrong_recipe_is_named_and_the_printed_one_is_right(quantseg: Command,
     again = quantseg("check", place / "model.onnx", "--data", place / "data/val", "--recipe", recipe)
     assert again.out.startswith("nothing wrong was seen\n")
     assert "Recipe to use" not in again.out
+    assert quantseg(*words, "--output", recipe).code == 0
+    recipe.write_text(f"# mine\n{recipe.read_text(encoding='utf-8')}", encoding="utf-8")
+    refused = quantseg(*words, "--output", recipe)
+    assert (refused.code, "was changed since quantseg check wrote it" in refused.err) == (2, True)
 
 
 def test_the_model_alone(quantseg: Command, place: Path) -> None:

@@ -12,7 +12,7 @@ from quantseg.cli.commands import COMMANDS, app
 from quantseg.cli.completion import CHOICES, SHELLS, script
 from quantseg.data.heads import HEADS
 from quantseg.data.values import RESIZES
-from quantseg.mixed_precision.targets import TARGETS
+from quantseg.mixed_precision.target_facts import TARGETS
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.rounding.requantisation import ROUNDINGS
 from quantseg.refinement.levels import EFFORTS

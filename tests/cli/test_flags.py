@@ -15,7 +15,7 @@ from quantseg.cli.commands import app
 from quantseg.cli.flags import FLAGS, as_flags
 from quantseg.data.heads import HEADS
 from quantseg.data.values import RESIZES
-from quantseg.mixed_precision.targets import TARGETS
+from quantseg.mixed_precision.target_facts import TARGETS
 from quantseg.quantization.formats import FORMATS
 from quantseg.refinement.levels import EFFORTS
 from tests.support.command_line import Command
@@ -142,4 +142,4 @@ def test_the_command_line_shows_flags(quantseg: Command, float_model: Path, imag
     fact = "no node has this name or type; quantize --dry-run -v lists the names"
     assert (outcome.code, outcome.err.splitlines()[-1]) == (2, f"error: --exclude 'nowhere': {fact}")
     outcome = quantseg("quantize", float_model, "--data", images, "--no-timing")
-    assert outcome.err.startswith("error: --no-timing belongs to --target ort-cpu; ")
+    assert outcome.err.startswith("error: --no-timing belongs to --target ort-cpu or ort-web; ")

@@ -14,7 +14,8 @@ from quantseg.data.sources import opener
 from quantseg.errors import PlanError
 from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
-from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO, TargetOptions
+from quantseg.mixed_precision.target_facts import FUSED_BY_OPENVINO
+from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import read_float_model
 from quantseg.quantization.writing import written

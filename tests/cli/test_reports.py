@@ -99,3 +99,18 @@ def test_the_demo_does_the_whole_job(quantseg: Command, tmp_path: Path, monkeypa
     for line in outcome.out.splitlines():
         if line.startswith("wrote "):
             assert Path(line.removeprefix("wrote ")).is_file()
+
+
+def test_a_neighbour_that_cannot_be_read_is_named_before_any_work(
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
+) -> None:
+    for name in ("other", "tiny"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text('{"summary": {"name": "old", "peer": null}}', encoding="utf-8")
+    words = ("report", float_model, "--data", images, "--output", tmp_path, "--name", "tiny", "--force")
+    outcome = quantseg(*words)
+    assert outcome.code == 2
+    assert f"{tmp_path / 'other' / 'report.json'}: not a report of quantseg" in outcome.err.replace("\n", " ")
+    assert [path.name for path in (tmp_path / "tiny").iterdir()] == ["report.json"]
+    (tmp_path / "other" / "report.json").unlink()
+    assert quantseg(*words, "--effort", "fast", "--rounds", 1).code == 0

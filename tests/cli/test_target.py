@@ -13,7 +13,7 @@ import pytest
 from quantseg.cli.verdict import lines
 from quantseg.errors import ModelError, PlanError
 from quantseg.graph import load, signature
-from quantseg.mixed_precision import targets
+from quantseg.mixed_precision import fitting
 from quantseg.mixed_precision.latency_model import Bench, Fitted, Objective, compare_latency
 from quantseg.mixed_precision.targets import TargetOptions
 from quantseg.quantization.plan import Fit, Overrides
@@ -150,9 +150,10 @@ def test_a_dry_run_plans_by_time_and_times_no_model(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--target", "gpu"], "'gpu' is no target; choose portable, ort-cpu or openvino"),
+        (["--target", "gpu"], "'gpu' is no target; choose portable, ort-cpu, ort-web, openvino or litert"),
         (["--target", "ort-cpu", "--format", "qdq"], "--format qdq contradicts it"),
         (["--target", "openvino", "--format", "qoperator"], "--target openvino writes qdq, --format qoperator"),
+        (["--target", "ort-web", "--format", "channels-last"], "--target ort-web writes web, --format channels-last"),
         (["--target", "openvino", "--latency-first"], "--latency-first belongs to --target ort-cpu"),
         (["--target", "openvino", "--int8-everywhere"], "--int8-everywhere belongs to --target ort-cpu"),
         (["--target", "openvino", "--no-timing"], "--no-timing belongs to --target ort-cpu"),
@@ -309,9 +310,9 @@ def test_a_placement_by_parts_has_to_win_the_last_heat(
     fit = Fit("channels-last", by_parts=True)
     slow = replace(plain, overrides=Overrides(kept_float={first: "slow"}, fit=fit))
     ruled = replace(plain, overrides=Overrides(fit=replace(fit, by_parts=False)))
-    monkeypatch.setattr(targets.costs, "fit", lambda *_, **__: Fitted(slow, ruled))
-    monkeypatch.setattr(targets.costs, "compare_latency", lambda models, *_: (by_parts, 1.0))
-    found = targets.fitted(plain, Bench(RUNTIMES["onnxruntime"], 1, None), objective)
+    monkeypatch.setattr(fitting.costs, "fit", lambda *_, **__: Fitted(slow, ruled))
+    monkeypatch.setattr(fitting.costs, "compare_latency", lambda models, *_: (by_parts, 1.0))
+    found = fitting.fitted(plain, Bench(RUNTIMES["onnxruntime"], 1, None), objective)
     made = written(found)
     assert made.fit is not None
     assert made.fit.by_parts == taken == (not made.plan.is_quantised(first))

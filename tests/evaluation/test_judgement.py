@@ -155,3 +155,14 @@ def test_a_judgement_of_real_scores(labels: bool) -> None:
     assert (found.level, found.seen, found.absent) == (LOSES, 20, ("pole",))
     assert (found.points_lost is not None) == labels
     assert set(found.to_json()["levels"]) >= {"agreement", "worst_class", "worst_image"}
+
+
+def test_a_speck_that_an_image_loses_is_no_loss() -> None:
+    """The smallest class covers 1 % of the pixels; in an image that has next to nothing of it, 50 pixels are gone."""
+    speck, real = ImageResult("a.png", 0.5, 0.00009), ImageResult("b.png", 0.79, 0.0002)
+    assert judge(evaluation(0.99, 0.99, 0.99, per_image=(speck,))).level == KEEPS
+    both = judge(evaluation(0.99, 0.99, 0.99, per_image=(speck, real)))
+    assert (both.level, both.worst_image) == (LOSES_SOME, real)
+    lesions = ((0.9999, 0.9999), (0.0001, 0.0001), (0.0, 0.0))
+    assert judge(evaluation(0.99, 0.99, None, per_image=(speck,), class_shares=lesions)).level == LOSES_SOME
+    assert judge(evaluation(0.99, 0.99, 0.99, per_image=(speck,), class_shares=())).level == LOSES_SOME

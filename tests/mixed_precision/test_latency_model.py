@@ -85,6 +85,9 @@ def test_a_part_in_integers_is_written_as_the_format_writes_it(qformat: str) -> 
         for candidate in trials.in_integers(unit, 13, Way(qformat, SETTINGS)).values():
             nodes = [n.op_type for n in cutting.own_nodes(candidate.build(), unit.names)]
             inner = [op for op in nodes if op not in ("QuantizeLinear", "DequantizeLinear")]
+            if inner[0] == "ConvInteger":  # with what requantises its sums
+                assert inner == ["ConvInteger", "Cast"]
+                continue
             assert len(inner) == 1, nodes
             assert inner[0].removeprefix("QLinear").removeprefix("Nhwc") == unit.op_type
 

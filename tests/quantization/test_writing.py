@@ -48,8 +48,8 @@ def test_the_format_is_the_one_that_was_measured_to_be_the_fastest(plain: Candid
     assert fitted.fit == fit
     assert fitted.fallbacks == fit.notes
     assert fitted.notes == (*fit.notes, *plain.plan.notes)
-    with pytest.raises(PlanError, match="tflite"):
-        written(plain, "tflite")
+    with pytest.raises(PlanError, match="tensorflow"):
+        written(plain, "tensorflow")
 
 
 def test_all_that_was_measured_is_told_beside_the_plan(plain: Candidate) -> None:

@@ -30,6 +30,7 @@ from quantseg.report import (
 )
 from quantseg.report.rendering import html_index, markdown_index
 from quantseg.report.sections import sections
+from quantseg.report.summary import machine_of
 from quantseg.report.tables import terminal
 from quantseg.report.verdict import headlines
 from quantseg.report.writing import read_summary
@@ -309,7 +310,7 @@ def test_the_index_stands_models_beside_the_other_tools(contested):
 
 def test_every_table_of_the_index_fits_a_terminal(contested):
     lines = [line for line in contested[1][1].split("\n") if line.startswith("|")]
-    assert len(lines) == 2 * (2 + 3) + 2 + 1
+    assert len(lines) == 3 * (2 + 3) + 2 + 1
     assert max(map(len, lines)) <= 100
 
 
@@ -477,19 +478,23 @@ def test_a_larger_model_is_no_fraction_of_a_size_smaller():
 
 def test_what_was_not_measured_is_a_dash_in_the_contest():
     without = summary(peers=(PeerSummary(PEER, failed="it failed"),), float_iou=None, int8_iou=None, note="strange")
-    quality, cost = comparison_tables(
+    gain, accuracy, cost = comparison_tables(
         [without, summary(peers=(PeerSummary(PEER, 2_000_000, 25.0, 0.9, 0.4),), data="wbc")]
     )
-    assert quality.rows == (
-        ("x", "–", "not its own", "–", "–", "–", "–", "94.3 %"),
-        ("x", "–", "wbc", "49.0 %", "40.0 %", "48.5 %", "90.0 %", "94.3 %"),
+    assert gain.rows == (
+        ("x", "–", "–", "94.3 %", "–", "2.50x"),
+        ("x", "–", "90.0 %", "94.3 %", "2.00x", "2.50x"),
+    )
+    assert accuracy.rows == (
+        ("x", "not its own", "–", "–", "–"),
+        ("x", "wbc", "49.0 %", "40.0 %", "48.5 %"),
     )
     assert cost.rows == (
-        ("x", "4.00 MB", "–", "1.00 MB", "50.0 ms", "–", "2.50x"),
-        ("x", "4.00 MB", "2.00 MB", "1.00 MB", "50.0 ms", "2.00x", "2.50x"),
+        ("x", "4.00 MB", "–", "1.00 MB", "50.0 ms"),
+        ("x", "4.00 MB", "2.00 MB", "1.00 MB", "50.0 ms"),
     )
-    assert quality.headers[1] == "masks"
-    assert quality.headers[3:] == ("mIoU: float", "ORT", "ours", "agreement: ORT", "ours")
+    assert gain.headers == ("model", "masks", "agreement: ORT", "ours", "speed: ORT", "ours")
+    assert accuracy.headers == ("model", "images", "mIoU: float", "ORT", "ours")
 
 
 def test_the_page_of_a_model_shows_the_other_tools_beside_it():
@@ -605,14 +610,33 @@ def test_the_index_has_columns_for_each_quantizer_that_was_compared():
     ort = PeerSummary(PEER, 2_000_000, 25.0, 0.9, 0.4)
     nncf = PeerSummary(NNCF, 2_500_000, 12.5, 0.95, 0.45)
     rows = [summary(peers=(ort, nncf)), summary(peers=(ort,))]
-    quality, cost = comparison_tables(rows)
-    assert quality.headers[3:] == ("mIoU: float", "ORT", "NNCF", "ours", "agreement: ORT", "NNCF", "ours")
-    assert quality.rows[1][5] == "–"
+    gain, accuracy, cost = comparison_tables(rows)
+    assert gain.headers[2:] == ("agreement: ORT", "NNCF", "ours", "speed: ORT", "NNCF", "ours")
+    assert gain.rows[0][-3:] == ("2.00x", "4.00x", "2.50x")
+    assert accuracy.headers[2:] == ("mIoU: float", "ORT", "NNCF", "ours")
+    assert gain.rows[1][3] == accuracy.rows[1][4] == "–"
     assert cost.rows[0][2:5] == ("2.00 MB", "2.50 MB", "1.00 MB")
-    assert cost.rows[0][-3:] == ("2.00x", "4.00x", "2.50x")
-    for table in (quality, cost):
+    for table in (gain, accuracy, cost):
         assert max(map(len, terminal(table.headers, table.rows).splitlines())) <= 100
     assert "Of 1 models that NNCF in OpenVINO quantises too" in comparison_verdict(rows)
-    assert comparison_tables([summary(peers=(nncf,))])[0].headers[3:6] == ("mIoU: float", "NNCF", "ours")
+    assert comparison_tables([summary(peers=(nncf,))])[1].headers[2:] == ("mIoU: float", "NNCF", "ours")
     page = Page(html_index({"a": rows[0], "b": rows[1]}))
-    assert sum(int(cell["colspan"]) for cell in page.all("th") if "colspan" in cell) == 4 + 3 + 4 + 1 + 3
+    assert sum(int(cell["colspan"]) for cell in page.all("th") if "colspan" in cell) == 3 + 3 + 4 + 4 + 1
+
+
+def test_the_index_says_what_the_figures_were_measured_on():
+    intel, arm = "Intel (avx2), onnxruntime 1.32.0", "Arm (i8mm), onnxruntime 1.32.0"
+    rows = [summary(machine=intel), replace(summary(machine=intel), name="y"), replace(summary(machine=arm), name="z")]
+    for form in (html_index, markdown_index):
+        assert f"All figures are of one machine: {intel}." in form(dict(zip("ab", rows, strict=False)))
+        both = form(dict(zip("abc", rows, strict=True)))
+        assert f"The figures of x, y are of {intel}. The figures of z are of {arm}." in both
+        assert "machine" not in form({"a": summary()})
+        assert f"The figures of y are of {intel}." in form({"a": summary(), "b": rows[1]})
+
+
+def test_the_machine_is_that_of_the_provenance():
+    known = {"processor": "Arm, 2 cores", "instruction sets": "i8mm", "nncf": "3.4.0", "onnxruntime": "1.32.0"}
+    assert machine_of(known) == "Arm, 2 cores (i8mm), onnxruntime 1.32.0, nncf 3.4.0"
+    assert machine_of({"threads": "2"}) is None
+    assert replace(report(), provenance=known).summary.machine == machine_of(known)

@@ -56,6 +56,19 @@ def test_masks_that_are_kept_need_nothing_more() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("agreement", "level", "words"),
+    [
+        (0.94996, LOSES_SOME, "to 94.99 % (mean IoU, 24 images); 95.0 % or more would keep them."),
+        (0.9446, LOSES_SOME, "to 94.5 % (mean IoU, 24 images); 95.0 % or more would keep them."),
+        (0.95, KEEPS, "to 95.0 % (mean IoU, 24 images)."),
+    ],
+)
+def test_an_agreement_below_the_bound_is_never_shown_as_the_bound(agreement: float, level: str, words: str) -> None:
+    judged = replace(GOOD, agreement=agreement, level=level, levels={**GOOD.levels, "agreement": level})
+    assert worded(judged, MADE).sentence.endswith(words)
+
+
 def test_lost_masks_are_said_first_with_what_was_lost() -> None:
     shown = worded(BAD, MADE)
     assert (shown.title, shown.symbol) == ("Loses the masks", "✗")
@@ -198,7 +211,7 @@ def test_a_loss_that_only_labels_show_is_no_loss_of_the_masks() -> None:
     }
     shown = worded(replace(BAD, agreement=0.965, gone=(), points_lost=2.2, levels=levels), MADE)
     assert (shown.title, shown.symbol, shown.level) == ("Loses accuracy", "✗", LOSES)
-    assert "2.2 points of mIoU are lost, 0.5 are no loss." in shown.sentence
+    assert "2.2 points of mIoU are lost, more than the 0.5 that pass." in shown.sentence
     assert worded(replace(BAD, levels=levels | {"worst_class": LOSES}), MADE).title == "Loses the masks"
 
 
@@ -206,3 +219,11 @@ def test_flags_say_where_they_belong() -> None:
     texts = [str(step) for step in worded(BAD, replace(MADE, effort="fast", per_channel=False)).steps]
     assert "quantise again with --effort balanced: this one is made at effort fast" in texts[0]
     assert texts[1].startswith("quantise again without --per-tensor: ")
+
+
+def test_a_model_that_is_slower_than_float_is_told_what_to_do() -> None:
+    slow = worded(GOOD, MADE, 0.8)
+    assert slow.level == KEEPS
+    assert slow.caveats == ("It is 1.2 times slower than float here.",)
+    assert [step.command for step in slow.steps] == ["--target ort-cpu"]
+    assert worded(GOOD, MADE, 0.97) == worded(GOOD, MADE, 2.0) == worded(GOOD, MADE)

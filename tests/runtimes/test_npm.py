@@ -1,4 +1,4 @@
-"""The npm package is found where it is, of the version that is asked for, and installed by a command; npm is made up."""
+"""The npm package is found where it is, of the right version, and installed by a command; npm is made up."""
 
 import json
 import os
@@ -94,7 +94,11 @@ def test_the_command_installs_once_and_runs_no_script(programs: Path, quantseg: 
     [
         ({}, ["setup"], "error: node is not installed; install Node.js 18 or newer from https://nodejs.org"),
         ({"node": ""}, ["setup"], "error: npm is not installed; install Node.js"),
-        ({"node": "", "npm": FAILS}, ["setup"], "error: npm cannot install onnxruntime-web@1.30.0 (network request fai"),
+        (
+            {"node": "", "npm": FAILS},
+            ["setup"],
+            "error: npm cannot install onnxruntime-web@1.30.0 (network request fai",
+        ),
         ({}, ["remove"], "error: 'remove' is nothing to do; say quantseg web setup"),
         ({}, [], "error: Missing argument"),
     ],

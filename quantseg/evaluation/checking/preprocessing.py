@@ -79,6 +79,15 @@ def finding(given: Seen, best: Seen, swapped: Seen | None) -> Finding | None:
     return None
 
 
+def is_likelier(best: Seen, told: str) -> bool:
+    """Whether a preprocessing that fits best, though not by far, is likelier than the usual 0…1.
+
+    It is where early layers were measured, and where a sign of its family was seen; how sure the model is of its masks
+    alone does not decide. told: texts with signs of the family.
+    """
+    return best.trial.fit.distance is not None or families.hinted(best.trial.recipe, told)
+
+
 def evidence_of_order(given: Seen, swapped: Seen) -> float:
     """How much speaks for red and blue exchanged, in units of which ENOUGH are enough; below 0 against it."""
     one, other = given.trial.fit.distance, swapped.trial.fit.distance

@@ -51,6 +51,7 @@ def tried(subject: CheckedModel, held: Held, context: Context) -> tuple[list[Fin
         best = given
     elif wrong is None:
         wrong = _undeclared(best.trial)
+        best = best if preprocessing.is_likelier(best, subject.told) else given
     elif wrong.name == "channel-order" and swapped is not None and best is given:
         best = swapped
     findings = [] if wrong is None else [wrong]
@@ -62,8 +63,8 @@ def tried(subject: CheckedModel, held: Held, context: Context) -> tuple[list[Fin
 
 
 def _undeclared(best: PreprocessingTrial) -> Finding:
-    fact = "no preprocessing is declared, and 0…1 is not what fits best"
-    return Finding("undeclared", NOTE, fact, f"{formula(best.recipe)} does, though not for sure")
+    fact = f"no preprocessing is declared, and {formula(best.recipe)} fits as well as 0…1"
+    return Finding("undeclared", NOTE, fact, "look up which of them the model was trained with")
 
 
 def _of_masks(like: Likeness | None) -> list[Finding]:

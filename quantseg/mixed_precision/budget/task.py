@@ -12,7 +12,8 @@ from quantseg.mixed_precision.budget import Budget, read_budget, weighing
 from quantseg.mixed_precision.budget import search as searching
 from quantseg.mixed_precision.budget.judging import EvaluationImages
 from quantseg.mixed_precision.latency_model import Bench
-from quantseg.mixed_precision.targets import ORT_CPU, TargetOptions, input_shapes
+from quantseg.mixed_precision.target_facts import LITERT
+from quantseg.mixed_precision.targets import TargetOptions, input_shapes
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel
 
@@ -32,8 +33,11 @@ class SearchGoal:
     evaluations: int = 12
 
     def check(self, target: TargetOptions) -> None:
-        """Raises PlanError where the target needs an evaluation itself and none is left for the search."""
-        if target.target == ORT_CPU and self.evaluations < 2:
+        """Raises PlanError where the target needs an evaluation itself and none is left, and for target litert."""
+        if target.target == LITERT:
+            what = f"target={target.target}: search weighs nodes by onnxruntime's kernels"
+            raise PlanError(f"{what}; quantise for that target with exclude=… the nodes that search leaves float")
+        if target.is_placed and self.evaluations < 2:
             what = f"target={target.target} takes an evaluation for the model that is written"
             raise PlanError(f"{what}; give evaluations=2")
 

@@ -8,15 +8,19 @@ of the placement by rule (comparison).
 
 from quantseg.mixed_precision.latency_model.comparison import compare_latency
 from quantseg.mixed_precision.latency_model.estimate import Estimate, estimate
-from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, Fitted, Objective, fit
+from quantseg.mixed_precision.latency_model.table import Table, read_table
+from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, Fitted, NothingFasterError, Objective, fit
 
 __all__ = [
     "PREFERRED",
     "Bench",
     "Estimate",
     "Fitted",
+    "NothingFasterError",
     "Objective",
+    "Table",
     "compare_latency",
     "estimate",
     "fit",
+    "read_table",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from quantseg.mixed_precision import minimum_cut as cut
 from quantseg.mixed_precision.latency_model import pricing
-from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, timed_choices
+from quantseg.mixed_precision.latency_model.target import Bench, timed_choices
 from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.minimum_cut import Crossing, CutPart
 from quantseg.quantization.candidate import Candidate
@@ -51,7 +51,7 @@ def estimate(candidate: Candidate, inputs: Mapping[str, Sequence[int]], bench: B
     everywhere = replace(overrides, integer=frozenset(str(node.name) for node in prepared.model.graph))
     wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, overrides)
     by_rule = {str(node.name): isinstance(form, IntegerForm) for node, form in ruled.items()}
-    way = Way(PREFERRED[0], settings)
+    way = Way(bench.qformats[0], settings)
     choices, costs = timed_choices(prepared, inputs, wanted, way, bench)
     makers = {value: choice.unit for choice in choices for value in choice.unit.results}
     parts = {

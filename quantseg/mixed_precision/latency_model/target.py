@@ -12,6 +12,7 @@ from quantseg.mixed_precision.latency_model import cache, pricing
 from quantseg.mixed_precision.latency_model.placing import place
 from quantseg.mixed_precision.latency_model.pricing import UnitChoice
 from quantseg.mixed_precision.latency_model.stopwatch import Costs, timed
+from quantseg.mixed_precision.latency_model.table import Table
 from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.progress import Track, quiet
@@ -27,6 +28,10 @@ int8-everywhere: every node that has an integer form computes in it, even where 
 
 PREFERRED = ("channels-last", "qdq")
 """Formats in order of preference: the fastest one, and the one that every runtime reads."""
+
+
+class NothingFasterError(PlanError):
+    """No node is faster in integers."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,19 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Bench:
-    """The runtime and threads on which models are timed. kept: folder of the timings on disk; None: none are kept."""
+    """The runtime and threads on which models are timed. kept: folder of the timings on disk; None: none are kept.
+
+    qformats: output formats, in order of preference. table: times by which parts are placed where the runtime is not at
+    hand; None: it is. never_slower: whether the result must not be slower than the float model.
+    """
 
     runtime: Runtime
     threads: int
     kept: Path | None
     track: Track = quiet
+    qformats: tuple[str, ...] = PREFERRED
+    table: Table | None = None
+    never_slower: bool = False
 
 
 def fit(
@@ -62,14 +74,15 @@ def fit(
     bench: Bench,
     *,
     objective: Objective = "measured",
-    qformats: Sequence[str] = PREFERRED,
+    qformats: Sequence[str] | None = None,
 ) -> Fitted:
     """Times the parts of the model and places its nodes.
 
-    inputs: shapes of the model's inputs, where it leaves them open. qformats: in order of preference; a format is
-    skipped where the runtime has no kernel for any convolution or product as that format writes it. Raises PlanError
-    where float is faster for every node.
+    inputs: shapes of the model's inputs, where it leaves them open. qformats: in order of preference; None: those of
+    the bench. A format is skipped where the runtime has no kernel for any convolution or product as that format writes
+    it. Raises NothingFasterError where float is faster for every node.
     """
+    qformats = bench.qformats if qformats is None else qformats
     prepared, settings, overrides = candidate.prepared, candidate.settings, candidate.overrides
     everywhere = replace(overrides, integer=_names(prepared))
     wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, overrides)
@@ -89,7 +102,9 @@ def fit(
     placed = place(choices, wanted, ruled, costs, way, latency_first=objective == "latency-first")
     if not placed.overrides.integer and not placed.unmeasured:
         (reason, _), *_ = Counter(placed.overrides.kept_float.values()).most_common(1) or [("nothing to quantise", 0)]
-        raise PlanError(f"every node stays float ({reason}); keep the float model, or give int8_everywhere=True")
+        raise NothingFasterError(
+            f"every node stays float ({reason}); keep the float model, or give int8_everywhere=True"
+        )
     if placed.unmeasured:
         notes.append(f"{placed.unmeasured} nodes cannot be timed alone; rules place them")
     found = Fit(qformat, placed.costs, by_parts=True, notes=tuple(dict.fromkeys(notes)))
@@ -117,9 +132,11 @@ def timed_choices(
     free = frozenset(str(node.name) for node, form in wanted.items() if isinstance(form, IntegerForm))
     units = units_of(graph, _names(prepared) - free)
     choices = pricing.choices(units, free, graph.opset_imports[""], way)
+    candidates = pricing.to_time(choices, way)
+    if bench.table is not None:
+        return choices, bench.table.costs(candidates)
     machine = cache.this_machine(bench.runtime, bench.threads)
     known = {} if bench.kept is None else cache.read(bench.kept, machine)
-    candidates = pricing.to_time(choices, way)
     found = timed(candidates, known, runtime=bench.runtime, threads=bench.threads, track=bench.track)
     if bench.kept is not None:
         cache.write(bench.kept, machine, found)

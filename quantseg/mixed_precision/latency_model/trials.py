@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from quantseg.mixed_precision.latency_model import borders, cutting, framing
+from quantseg.mixed_precision.latency_model.kernels import Kernel, conversion, kernel_of
 from quantseg.mixed_precision.latency_model.units import Unit, is_sized, sizes
 from quantseg.quantization.formats import FORMATS
 from quantseg.quantization.operators import IntegerForm, integer_form
@@ -22,12 +23,13 @@ class Trial:
     """A model to time. key: what is timed; equal keys take the same time. build: makes the model.
 
     nodes: names of the nodes whose time counts, in an integer model; those around them, which convert and lay out
-    tensors, do not count. Empty: all nodes count.
+    tensors, do not count. Empty: all nodes count. kernel: what it costs, told by few numbers.
     """
 
     key: str
     build: Callable[[], ir.Model]
     nodes: frozenset[str] = frozenset()
+    kernel: Kernel | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def in_float(unit: Unit, opset: int) -> Trial | None:
     """The trial of the unit in float; None where it cannot be timed."""
     if not _can_be_timed(unit):
         return None
-    return Trial(f"{_described(unit, opset)} | float", lambda: cutting.float_model(unit, opset))
+    key, kernel = f"{_described(unit, opset)} | float", kernel_of(unit, "float")
+    return Trial(key, lambda: cutting.float_model(unit, opset), kernel=kernel)
 
 
 def in_integers(unit: Unit, opset: int, way: Way) -> dict[str, Trial]:
@@ -72,9 +75,13 @@ def crossings(value: ir.Value, way: Way) -> tuple[Trial, Trial] | None:
     qtype = way.settings.activation
     what = f"{_shape(value)} {qtype.name}{' channels-last' if turned else ''}"
     return (
-        Trial(f"quantise {what}", lambda: borders.quantising(shape, qtype, turned=turned)),
-        Trial(f"dequantise {what}", lambda: borders.dequantising(shape, qtype, turned=turned)),
+        _conversion("quantise", what, value, lambda: borders.quantising(shape, qtype, turned=turned)),
+        _conversion("dequantise", what, value, lambda: borders.dequantising(shape, qtype, turned=turned)),
     )
+
+
+def _conversion(name: str, what: str, value: ir.Value, build: Callable[[], ir.Model]) -> Trial:
+    return Trial(f"{name} {what}", build, kernel=conversion(name, value))
 
 
 def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Trial:
@@ -84,7 +91,7 @@ def _in_integers(unit: Unit, opset: int, way: Way, variant: str) -> Trial:
     around = (*(v for node in unit.nodes for v in node.inputs if v is not None), *unit.results)
     layout = "".join(str(int(framing.stands_outside(value))) for value in around)
     key = f"{_described(unit, opset)} | {way.qformat} {layout} {way.types} {variant}"
-    return Trial(key.rstrip(), build, unit.names)
+    return Trial(key.rstrip(), build, unit.names, kernel_of(unit, f"{way.qformat} {variant}".rstrip()))
 
 
 def _can_be_timed(unit: Unit) -> bool:

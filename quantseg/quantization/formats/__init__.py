@@ -10,9 +10,10 @@ import quantseg
 from quantseg.errors import PlanError
 from quantseg.graph.passes import convert
 from quantseg.quantization.affine import QuantParams
-from quantseg.quantization.formats import channels_last, qdq, qoperator
+from quantseg.quantization.formats import channels_last, qdq, qoperator, web
 from quantseg.quantization.formats.editor import GraphEditor, Stored
 from quantseg.quantization.formats.endings import transpose_before_enlarging
+from quantseg.quantization.formats.float_products import keep_float
 from quantseg.quantization.plan import QuantPlan
 
 
@@ -34,6 +35,7 @@ FORMATS: dict[str, Format] = {
     "qdq": Format(qdq.emit_node, finish=transpose_before_enlarging),
     "qoperator": Format(qoperator.emit_node),
     "channels-last": Format(channels_last.emit_node, channels_last.variants),
+    "web": Format(web.emit_node, web.variants, keep_float),
 }
 
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from quantseg.quantization.formats import difference, direct, interpolation
 from quantseg.quantization.formats.editor import GraphEditor, Stored
 from quantseg.quantization.formats.interpolation import Grid, Operand
-from quantseg.quantization.operators import Kind
+from quantseg.quantization.operators import Kind, planned_for_others
 
 
 def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
@@ -18,7 +18,7 @@ def emit_node(editor: GraphEditor, node: ir.Node) -> Sequence[Stored]:
     form = editor.form(node)
     if node.op_type in direct.WRITERS:
         return direct.WRITERS[node.op_type](editor, node)
-    if form.kind is Kind.INTERPOLATION:
+    if form.kind is Kind.INTERPOLATION and not planned_for_others(node):
         return interpolation.emit(editor, node, _calculated)
     if node.op_type == "Sub":
         return difference.emit(editor, node, _calculated)

@@ -4,16 +4,18 @@ A rule takes one node and returns an `IntegerForm`, or `KeptFloat` with the reas
 without a rule stays float.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import onnx_ir as ir
 
 from quantseg.graph.operators import MOVEMENTS, REDUCTIONS, SELECTIONS
+from quantseg.graph.preparation import KERNELS
 from quantseg.quantization.operators import (
     activation,
     arithmetic,
     classes,
     joining,
+    litert,
     movement,
     normalisation,
     product,
@@ -22,9 +24,11 @@ from quantseg.quantization.operators import (
 )
 from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
-__all__ = ["RULES", "IntegerForm", "KeptFloat", "Kind", "integer_form"]
+__all__ = ["KERNEL_SETS", "RULES", "IntegerForm", "KeptFloat", "Kind", "integer_form", "planned_for_others"]
 
-RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
+Rule = Callable[[ir.Node], IntegerForm | KeptFloat]
+
+RULES: dict[str, Rule] = {
     "Conv": product.convolution,
     "ConvTranspose": product.transposed_convolution,
     "Gemm": product.gemm,
@@ -85,6 +89,9 @@ RULES: dict[str, Callable[[ir.Node], IntegerForm | KeptFloat]] = {
     "Resize": resampling.resize,
 }
 
+KERNEL_SETS: Mapping[str, Mapping[str, Rule]] = {"litert": litert.RULES}
+"""Set of integer kernels that a node's note names → the rules that differ from those for onnxruntime's."""
+
 _WHOLE_NUMBERS = (ir.DataType.BOOL, ir.DataType.INT64, ir.DataType.UINT8)
 
 
@@ -96,7 +103,8 @@ def integer_form(node: ir.Node) -> IntegerForm | KeptFloat:
         attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()
     ):
         return KeptFloat(f"{node.op_type}: control flow, its subgraphs are left alone")
-    rule = RULES.get(node.op_type)
+    own = KERNEL_SETS.get(str(node.meta.get(KERNELS)), {})
+    rule = own.get(node.op_type) or RULES.get(node.op_type)
     if rule is None and node.inputs and (first := node.inputs[0]) is not None and first.dtype in _WHOLE_NUMBERS:
         return KeptFloat(f"{node.op_type}: works on {first.dtype}, not on float pixels")
     if rule is None:
@@ -111,3 +119,8 @@ def integer_form(node: ir.Node) -> IntegerForm | KeptFloat:
                 f"{node.op_type}: works on {'nothing' if value is None else value.dtype}, not on float pixels"
             )
     return form
+
+
+def planned_for_others(node: ir.Node) -> bool:
+    """Whether the node is planned for other kernels than onnxruntime's, so that its ONNX form only stands for it."""
+    return KERNELS in node.meta

@@ -7,7 +7,7 @@ from quantseg.quantization.operators.form import IntegerForm, KeptFloat, Kind
 
 def convolution(node: ir.Node) -> IntegerForm | KeptFloat:
     """Conv: weights (M, C/group, k…), per-channel on axis 0; bias (M,)."""
-    return _with_constant_weight(node, weight_axis=0)
+    return constant_operands(node, weight_axis=0)
 
 
 def transposed_convolution(node: ir.Node) -> KeptFloat:
@@ -22,7 +22,7 @@ def gemm(node: ir.Node) -> IntegerForm | KeptFloat:
     alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
     if alpha != 1.0 or (beta != 1.0 and len(node.inputs) > 2):
         return KeptFloat(f"Gemm: alpha {alpha:g} and beta {beta:g}; the integer kernel knows 1 and 1 alone")
-    form = _with_constant_weight(node, weight_axis=0 if node.attributes.get_int("transB", 0) else 1)
+    form = constant_operands(node, weight_axis=0 if node.attributes.get_int("transB", 0) else 1)
     if isinstance(form, IntegerForm) and form.bias is not None and _has_rows(node.inputs[form.bias]):
         return KeptFloat("Gemm: its bias differs from row to row; the integer kernel adds one number per column")
     return form
@@ -42,7 +42,8 @@ def _has_rows(bias: ir.Value | None) -> bool:
     return bias is not None and bias.shape is not None and any(size != 1 for size in bias.shape[:-1])
 
 
-def _with_constant_weight(node: ir.Node, *, weight_axis: int) -> IntegerForm | KeptFloat:
+def constant_operands(node: ir.Node, *, weight_axis: int | None) -> IntegerForm | KeptFloat:
+    """The form of a product with a constant weight and bias; float where one of them is computed at run time."""
     bias = 2 if len(node.inputs) > 2 and node.inputs[2] is not None else None
     for index, what in ((1, "weights are"), (bias, "bias is")):
         value = None if index is None else node.inputs[index]

@@ -65,7 +65,8 @@ def plan(
     """
     graph = prepared.model.graph
     decisions = decide(prepared, settings, overrides)
-    if all(isinstance(form, KeptFloat) for form in decisions.values()):
+    stores_weights = overrides.fit is not None and overrides.fit.stores_weights
+    if all(isinstance(form, KeptFloat) for form in decisions.values()) and not stores_weights:
         raise PlanError("every node stays float, so nothing would be gained; include more nodes or exclude fewer")
     grids = form_grids(graph, decisions, ranges)
     tensors = {

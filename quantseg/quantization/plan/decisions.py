@@ -45,7 +45,7 @@ def decide(prepared: Prepared, settings: QuantSettings, overrides: Overrides) ->
         decisions[node] = form
     decisions |= dict.fromkeys(fused_inputs(decisions, prepared.fused), KeptFloat(FUSED))
     free = [node for node in nodes if str(node.name) not in overrides.integer]
-    speed_first = "lower_unpooling" not in prepared.without
+    speed_first = "lower_unpooling" not in prepared.without and prepared.kernels is None
     exact = [(node, reason) for node, reason in decisive(decisions, comparing=not speed_first) if node in free]
     decisions |= {node: KeptFloat(reason) for node, reason in exact}
     while _retreat(free, decisions):

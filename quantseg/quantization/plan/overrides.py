@@ -37,13 +37,14 @@ class Fit:
     """What was measured on one machine. qformat: the fastest output format there. costs: those of the timed nodes.
 
     by_parts: whether measured latencies of parts decided where nodes compute; else the rules did. notes: fallbacks, and
-    the latencies of whole models.
+    the latencies of whole models. stores_weights: whether float weights of products are stored as int8.
     """
 
     qformat: str
     costs: tuple[NodeCost, ...] = ()
     by_parts: bool = False
     notes: tuple[str, ...] = ()
+    stores_weights: bool = False
 
 
 @dataclass(frozen=True)

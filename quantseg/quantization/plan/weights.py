@@ -112,8 +112,10 @@ def pair_rows(node: ir.Node, weights: NDArray[Number]) -> NDArray[Number] | None
     """The weights as (output channels, input channels of a group, taps), as in pairs.py.
 
     weights: real or integer, in the operand's own shape. None for a depthwise convolution, whose kernels add in wider
-    registers.
+    registers, and for a ConvTranspose, which no kernel that adds in 16 bits computes.
     """
+    if node.op_type == "ConvTranspose":
+        return None
     outputs_first = node.attributes.get_int("transB", 0) != 0
     groups = node.attributes.get_int("group", 1) if node.op_type == "Conv" else None
     return rows_of(weights, groups=groups, outputs_first=outputs_first)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from quantseg.evaluation.agreement import Evaluation
-from quantseg.evaluation.judgement import AGREEMENT, CLASS_POINTS, POINTS, class_level, image_level
+from quantseg.evaluation.judgement import AGREEMENT, CLASS_POINTS, POINTS, class_level, image_level, least_share
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Legend, Section, Table
 from quantseg.report.figures import FIGURES
@@ -93,7 +93,7 @@ def images(report: Report) -> Section:
                 "Agreement of each image",
                 ("image", "agreement", "changed pixels"),
                 rows,
-                {(k, 1): image_level(image) for k, image in enumerate(worst)},
+                {(k, 1): image_level(image, least_share(report.evaluation)) for k, image in enumerate(worst)},
             )
         ],
         FIGURES["agreement"](report),

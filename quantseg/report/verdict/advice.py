@@ -11,6 +11,7 @@ MOST = 4
 """Most steps that are given."""
 _FEW_CALIBRATED = 16
 """With fewer calibration images more are advised."""
+_AS_FAST = 0.95
 _POOR = 0.25
 """A float model below this mIoU against the labels is poor, or its images are prepared wrongly."""
 
@@ -51,9 +52,19 @@ class Made:
     int8_model: str | None = None
 
 
-def next_steps(judged: MaskJudgement, made: Made) -> tuple[NextStep, ...]:
-    """At most MOST steps, the most promising first; none where masks are kept and the judgement can be relied on."""
+def is_slower(speed: float | None) -> bool:
+    """Whether an int8 model that is `speed` times as fast as float is slower, beyond the noise of a benchmark."""
+    return speed is not None and speed < _AS_FAST
+
+
+def next_steps(judged: MaskJudgement, made: Made, speed: float | None = None) -> tuple[NextStep, ...]:
+    """At most MOST steps, the most promising first; none where nothing is wrong and the judgement can be relied on.
+
+    speed: how many times as fast as float; None if it was not measured.
+    """
     found = [*_of_input(judged, made)]
+    if is_slower(speed):
+        found.append(NextStep("--target ort-cpu", "it leaves float what is faster in float, by measurement here"))
     if judged.level not in (KEEPS, UNKNOWN):
         found += [*_of_making(made), *_of_nodes(judged, made)]
     return tuple([*found, *_of_images(judged, made)][:MOST])
@@ -88,10 +99,10 @@ def _of_making(made: Made) -> Iterator[NextStep]:
 
 def _of_nodes(judged: MaskJudgement, made: Made) -> Iterator[NextStep]:
     model = shlex.quote(made.float_model)
-    search = NextStep(f"quantseg search {model} --data val/ --max-iou-drop 0.5", "leaves float what a budget needs")
-    which = NextStep(
-        f"quantseg sensitivity {model} --data val/", "tells which nodes lose the masks, to leave them float"
+    search = NextStep(
+        f"quantseg search {model} --data val/ --max-iou-drop 0.5", "leaves as many nodes float as that budget needs"
     )
+    which = NextStep(f"quantseg sensitivity {model} --data val/", "tells which nodes lose the masks, for --exclude")
     yield from (which, search) if judged.level == LOSES else (search, which)
 
 

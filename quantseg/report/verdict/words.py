@@ -1,12 +1,13 @@
 """A judgement in words: title and symbol of its level, one sentence, facts with their levels, caveats, next steps."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, POINTS, UNKNOWN, MaskJudgement
 from quantseg.report.tables import percent
-from quantseg.report.verdict.advice import Made, NextStep, next_steps
+from quantseg.report.verdict.advice import Made, NextStep, is_slower, next_steps
 
 TITLES = {
     KEEPS: "Keeps the masks",
@@ -57,12 +58,16 @@ class Verdict:
         }
 
 
-def worded(judged: MaskJudgement, made: Made) -> Verdict:
-    """The verdict of a judgement. made: how the model was made, which decides what to do next."""
-    steps = next_steps(judged, made)
+def worded(judged: MaskJudgement, made: Made, speed: float | None = None) -> Verdict:
+    """The verdict of a judgement. made: how the model was made, which decides what to do next.
+
+    speed: how many times as fast as float the int8 model is; None if it was not measured.
+    """
+    steps = next_steps(judged, made, speed)
     losing = {name for name, level in judged.levels.items() if level == LOSES}
     by_labels = judged.level == LOSES and losing <= {"points_lost", "most_lost"}
-    facts, caveats = tuple(_facts(judged)), tuple(_caveats(judged))
+    slower = (f"It is {1 / speed:.1f} times slower than float here.",) if speed and is_slower(speed) else ()
+    facts, caveats = tuple(_facts(judged)), (*slower, *_caveats(judged))
     return Verdict(judged.level, _sentence(judged), facts, caveats, steps, by_labels)
 
 
@@ -75,8 +80,9 @@ def _sentence(judged: MaskJudgement) -> str:
     if judged.only is not None:
         what = f"{judged.only!r} on every pixel" if judged.only else "no class on any pixel"
         return f"The float model itself gives {what} of all {_images(judged.images)}: equal masks mean nothing here."
-    agreement = f"The int8 masks agree with the float model's to {percent(judged.agreement)} (mean IoU"
-    wanted = "" if judged.levels["agreement"] == KEEPS else f"; they are kept from {percent(AGREEMENT.keeps)} on"
+    kept = judged.levels["agreement"] == KEEPS
+    agreement = f"The int8 masks agree with the float model's to {_below(judged.agreement, kept)} (mean IoU"
+    wanted = "" if kept else f"; {percent(AGREEMENT.keeps)} or more would keep them"
     sentence = f"{agreement}, {_images(judged.images)}){wanted}"
     if judged.points_lost is None:
         return f"{sentence}."
@@ -85,8 +91,14 @@ def _sentence(judged: MaskJudgement) -> str:
         return f"{sentence}; against the labels mIoU is the same within 0.1 points."
     if judged.points_lost < 0:
         return f"{sentence}; against the labels {lost} points of mIoU are gained."
-    allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", {POINTS.keeps} are no loss"
+    allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", more than the {POINTS.keeps} that pass"
     return f"{sentence}; against the labels {lost} points of mIoU are lost{allowed}."
+
+
+def _below(agreement: float, kept: bool) -> str:
+    """The agreement with one decimal; with two, rounded down, where one would show a bound that it misses."""
+    close = not kept and percent(agreement) == percent(AGREEMENT.keeps)
+    return f"{math.floor(10_000 * agreement) / 100:.2f} %" if close else percent(agreement)
 
 
 def _facts(judged: MaskJudgement) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from quantseg.simulation.arithmetic import (
     choosing,
     convolution,
     elementwise,
+    litert,
     lookup,
     matrix,
     movement,
@@ -38,6 +39,7 @@ OPERATORS: Mapping[str, Operator] = {
     **movement.OPERATORS,
     **choosing.OPERATORS,
     **storage.OPERATORS,
+    **litert.OPERATORS,
 }
 """Operator type → the function that computes it."""
 

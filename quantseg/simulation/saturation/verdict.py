@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from quantseg import graph
+from quantseg.quantization.model_files import read_file
 from quantseg.quantization.pair_check import CheckedProduct, judge
 from quantseg.runtimes import DEFAULT
 from quantseg.simulation.saturation.machine import saturates
@@ -109,4 +109,4 @@ def _this_machine() -> tuple[str | None, bool]:
 
 def verdict_of(path: Path) -> ExactnessVerdict:
     """The verdict on a model file. Raises ModelError."""
-    return verdict(graph.load(path))
+    return verdict(read_file(path))

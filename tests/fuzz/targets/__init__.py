@@ -14,10 +14,12 @@ from tests.fuzz.targets.recipe import RECIPE
 from tests.fuzz.targets.report import REPORT
 from tests.fuzz.targets.run import RUN
 from tests.fuzz.targets.sums import SUMS
+from tests.fuzz.targets.tflite import TFLITE
 
 TARGETS: Mapping[str, Target] = {
     "model": MODEL,
     "int8": INT8,
+    "tflite": TFLITE,
     "recipe": RECIPE,
     "calibration": CALIBRATION,
     "sums": SUMS,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quantseg.errors import PlanError
 from quantseg.graph.preparation import Fusing, Prepared, prepare
-from quantseg.mixed_precision.targets import FUSED_BY_OPENVINO
+from quantseg.mixed_precision.target_facts import FUSED_BY_OPENVINO
 from quantseg.quantization import formats
 from quantseg.quantization.affine import dequantize, quantize
 from quantseg.quantization.fake_quant import fake_quantised, rounded_tensors
