@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from quantseg.files import being_written, kind_of, uninterrupted
 
 
 @contextmanager
-def replacing_folder(target: Path) -> Iterator[Path]:
+def replacing_folder(target: Path, ours: Collection[str] = ()) -> Iterator[Path]:
     """Yields an empty temporary folder beside `target`, which takes its name on success and is removed on failure.
 
-    Files of an older folder of that name that the new one lacks are moved into it, so that nothing of others is lost.
-    Raises OutputError where `target` is no folder, or cannot be written.
+    ours: paths in an older folder of that name that go with it; its other files that the new one lacks are moved into
+    the new one. Raises OutputError where `target` is no folder, or cannot be written.
     """
     _check(target)
     with being_written(target) as temporary:
@@ -25,7 +25,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         yield temporary
         with uninterrupted:
             _check(target)
-            _swap(temporary, target)
+            _swap(temporary, target, ours)
 
 
 def check_folder_writable(target: Path) -> None:
@@ -58,20 +58,24 @@ def _check(target: Path) -> None:
         raise OutputError(f"{target}: is {kind}, not a folder; choose another name")
 
 
-def _swap(made: Path, target: Path) -> None:
-    """`made` takes the place of `target`, and with it what only `target` has."""
+def _swap(made: Path, target: Path, ours: Collection[str]) -> None:
+    """`made` takes the place of `target`, and with it what only `target` has and is not among `ours`."""
     if not target.exists():
         made.rename(target)
         return
     old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
     target.rename(old)
+    moved: list[str] = []
     try:
         for name in files_in(old):
-            if not (made / name).exists():
+            if name not in ours and not (made / name).exists():
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 (old / name).rename(made / name)
+                moved.append(name)
         made.rename(target)
     except OSError:
+        for name in moved:
+            (made / name).rename(old / name)
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)

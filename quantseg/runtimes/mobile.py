@@ -24,9 +24,9 @@ FIX = "python -m onnxruntime.tools.make_dynamic_shape_fixed"
 class MobileFit:
     """What one provider would take. name: NNAPI, CoreML (NeuralNetwork) or CoreML (MLProgram).
 
-    taken: nodes in `partitions` of all `nodes` of the graph after basic optimisation, once every size is fixed. refused:
-    operators that the provider lacks. open_shapes: nodes that it leaves as long as sizes are open. advice: the checker's
-    yes, maybe or no.
+    taken: nodes in `partitions` of all `nodes` of the graph after basic optimisation, once every size is fixed.
+    refused: operators that the provider lacks. open_shapes: nodes that it leaves as long as sizes are open. advice: the
+    checker's yes, maybe or no.
     """
 
     name: str

@@ -5,8 +5,8 @@ facts.py reads from the model what an app must know; contents.py puts the files 
 """
 
 from quantseg.shipping.contents import App, app_of
-from quantseg.shipping.facts import Facts, facts_of
+from quantseg.shipping.facts import AppFacts, facts_of
 from quantseg.shipping.folder import LISTING, check_folder, write_folder
 from quantseg.shipping.story import Story
 
-__all__ = ["LISTING", "App", "Facts", "Story", "app_of", "check_folder", "facts_of", "write_folder"]
+__all__ = ["LISTING", "App", "AppFacts", "Story", "app_of", "check_folder", "facts_of", "write_folder"]

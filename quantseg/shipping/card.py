@@ -8,7 +8,7 @@ from quantseg import __version__
 from quantseg.quantization.writing import FLOAT_DIGEST_KEY
 from quantseg.report.tables import escaped, markdown, megabytes
 from quantseg.runtimes import npm
-from quantseg.shipping.facts import Facts
+from quantseg.shipping.facts import AppFacts
 from quantseg.shipping.formats import Formats
 from quantseg.shipping.story import Story
 from quantseg.simulation.saturation import PROCESSORS, verdict
@@ -16,7 +16,7 @@ from quantseg.simulation.saturation import PROCESSORS, verdict
 _SHOWN = 64
 
 
-def card(facts: Facts, model: ir.Model, story: Story, formats: Formats, size: int) -> str:
+def card(facts: AppFacts, model: ir.Model, story: Story, formats: Formats, size: int) -> str:
     """The card as Markdown. model: the quantised one; size: bytes of its file."""
     parts = [
         f"# {escaped(facts.name)}",
@@ -40,7 +40,7 @@ def card(facts: Facts, model: ir.Model, story: Story, formats: Formats, size: in
     return "\n\n".join(parts) + "\n"
 
 
-def _what(facts: Facts) -> str:
+def _what(facts: AppFacts) -> str:
     height, width = facts.size
     kind = "grey" if facts.channels == "GRAY" else "colour"
     names = [escaped(name) for name in facts.classes[:_SHOWN]]
@@ -65,7 +65,7 @@ def _files(formats: Formats, size: int) -> Iterator[tuple[str, str, str]]:
     yield "native/", "programs for Android, iOS, Flutter, C++, C#, JavaScript, Python", ""
 
 
-def _made(facts: Facts, model: ir.Model, story: Story) -> Iterator[tuple[str, str]]:
+def _made(facts: AppFacts, model: ir.Model, story: Story) -> Iterator[tuple[str, str]]:
     yield "with", f"quantseg {__version__}, from a float model in ONNX, without labels and without training"
     if story.command:
         yield "command", story.command

@@ -13,7 +13,7 @@ from quantseg.files import json_text
 from quantseg.runtimes import npm
 from quantseg.shipping import icon, native
 from quantseg.shipping.card import card
-from quantseg.shipping.facts import Facts, facts_of
+from quantseg.shipping.facts import AppFacts, facts_of
 from quantseg.shipping.formats import Formats, other_formats
 from quantseg.shipping.story import Story
 
@@ -29,7 +29,7 @@ _POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]+)"')
 class App:
     """An app before it is written. files: path in its folder → content. formats: the model in other formats."""
 
-    facts: Facts
+    facts: AppFacts
     files: Mapping[str, bytes]
     formats: Formats
 
@@ -83,13 +83,13 @@ def _runtime() -> dict[str, bytes]:
     return found | {licence.name: licence.read_bytes()}
 
 
-def _facts(facts: Facts, onnx: bytes, has_example: bool) -> bytes:
+def _facts(facts: AppFacts, onnx: bytes, has_example: bool) -> bytes:
     about = {"file": Path(MODEL).name, "bytes": len(onnx), "sha256": hashlib.sha256(onnx).hexdigest()}
     made = {"example": EXAMPLE if has_example else None, "made_with": f"quantseg {__version__}"}
     return (json_text(facts.to_json() | about | made, indent=1) + "\n").encode()
 
 
-def _manifest(facts: Facts) -> bytes:
+def _manifest(facts: AppFacts) -> bytes:
     icons = [{"src": f"icon-{side}.png", "sizes": f"{side}x{side}", "type": "image/png"} for side in icon.SIZES]
     value = {
         "name": facts.name,
@@ -105,7 +105,7 @@ def _manifest(facts: Facts) -> bytes:
     return (json_text(value, indent=1) + "\n").encode()
 
 
-def _package(facts: Facts) -> bytes:
+def _package(facts: AppFacts) -> bytes:
     """For npm: which runtime is in vendor/, and what the program in native/javascript needs."""
     value = {
         "name": "segmentation-app",

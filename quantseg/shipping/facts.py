@@ -20,7 +20,7 @@ _MOST_CLASSES = 256
 
 
 @dataclass(frozen=True)
-class Facts:
+class AppFacts:
     """What an app must know of its model, which takes uint8 pixels (1, H, W, C) and gives uint8 class ids.
 
     name: shown as the app's name. size: (height, width) in pixels. channels: RGB or GRAY. resize: Pillow's filter.
@@ -66,7 +66,7 @@ class Facts:
         }
 
 
-def facts_of(model: ir.Model, name: str) -> Facts:
+def facts_of(model: ir.Model, name: str) -> AppFacts:
     """The facts of a quantised model. name: of its file, without ending; begins messages and names the app.
 
     Raises ModelError for a model that this tool did not write, or that needs code before or behind it: preprocessing or
@@ -90,7 +90,7 @@ def facts_of(model: ir.Model, name: str) -> Facts:
     if judged.dtype != "uint8" or not (head.overlapping or head.name == "labels"):
         raise ModelError(f"{name}: gives {judged}, not class ids; {_AGAIN}")
     assert recipe.input.size is not None
-    return Facts(
+    return AppFacts(
         name=name,
         size=recipe.input.size,
         channels=str(recipe.input.channels),

@@ -32,18 +32,19 @@ def check_folder(folder: Path, origin: Origin | None = None, *, force: bool = Fa
         raise OutputError(f"{folder}: was written for another model or other images; {_REMEDY}")
     if mark.changed:
         raise OutputError(f"{folder}: {LISTING} was changed since quantseg ship wrote it; {_REMEDY}")
-    others = [name for name in files_in(folder) if name not in listed and name != LISTING]
-    if others:
-        raise OutputError(f"{folder}: holds {others[0]}, which quantseg ship did not write; {_REMEDY}")
-    for name, digest in listed.items():
+    for name in files_in(folder):
         path = folder / name
-        if path.is_file() and sha256_of_file(path) != digest:
+        if name == LISTING:
+            continue
+        if name not in listed or path.is_symlink():
+            raise OutputError(f"{folder}: holds {name}, which quantseg ship did not write; {_REMEDY}")
+        if sha256_of_file(path) != listed[name]:
             raise OutputError(f"{path}: was changed since quantseg ship wrote it; {_REMEDY}")
 
 
 def write_folder(app: App, folder: Path, origin: Origin | None = None) -> Path:
     """Writes the app; the folder is complete or as it was before. Raises OutputError."""
-    with replacing_folder(folder) as made:
+    with replacing_folder(folder, ours=(*(_listed(folder) or ()), LISTING)) as made:
         digests = {}
         for name, content in sorted(app.files.items()):
             path = made / name

@@ -10,7 +10,7 @@ import pytest
 import quantseg as qs
 from quantseg import graph
 from quantseg.errors import ModelError
-from quantseg.shipping import Facts, facts_of
+from quantseg.shipping import AppFacts, facts_of
 from tests.conftest import SIZE
 from tests.shipping.conftest import NAMES
 from tests.support import graphs
@@ -18,7 +18,7 @@ from tests.support import graphs
 
 def test_facts_of_a_folded_model(folded_model: Path) -> None:
     facts = facts_of(graph.load(folded_model), "net")
-    assert facts == Facts(
+    assert facts == AppFacts(
         name="net",
         size=(SIZE, SIZE),
         channels="RGB",

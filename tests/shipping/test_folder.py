@@ -7,10 +7,10 @@ import pytest
 
 from quantseg.errors import OutputError
 from quantseg.files.origin import Origin
-from quantseg.shipping import LISTING, App, Facts, check_folder, write_folder
+from quantseg.shipping import LISTING, App, AppFacts, check_folder, write_folder
 from quantseg.shipping.formats import Formats
 
-FACTS = Facts("net", (8, 8), "RGB", "bilinear", "pixels", "mask", "NHW", False, ("a",))
+FACTS = AppFacts("net", (8, 8), "RGB", "bilinear", "pixels", "mask", "NHW", False, ("a",))
 OWN, OTHER = Origin.of("ship", "one"), Origin.of("ship", "two")
 
 
@@ -36,6 +36,7 @@ def test_files_and_their_list(folder: Path) -> None:
 def test_its_own_like_is_replaced_and_old_files_go(folder: Path) -> None:
     check_folder(folder, OWN)
     write_folder(app(page="new"), folder, OWN)
+    assert contents(folder).keys() == {"page", LISTING}
     assert contents(folder)["page"] == "new"
     assert [path.name for path in folder.parent.iterdir()] == ["app"]
 
@@ -61,6 +62,14 @@ def test_what_others_changed_is_kept(change: object, said: str, folder: Path) ->
     assert said in str(raised.value)
     assert contents(folder) == before
     check_folder(folder, OWN, force=True)
+
+
+def test_a_link_to_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("1")
+    (folder / "page").unlink()
+    (folder / "page").symlink_to(tmp_path / "page")
+    with pytest.raises(OutputError, match="holds page, which quantseg ship did not write"):
+        check_folder(folder, OWN)
 
 
 def test_of_another_model(folder: Path) -> None:

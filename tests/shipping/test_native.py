@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from quantseg.runtimes import npm
-from quantseg.shipping import Facts
+from quantseg.shipping import AppFacts
 from quantseg.shipping.native import PROGRAMS, programs
 from tests.support import apps
 
 RELEASE = "QUANTSEG_ONNXRUNTIME"
 RUN = {"javascript/mask.mjs", "python/mask.py", "cpp/mask.cpp", "README.md"}
-GREY = Facts("net", (24, 32), "GRAY", "nearest", "pixels", "mask", "NHW", False, ("a", "b"))
+GREY = AppFacts("net", (24, 32), "GRAY", "nearest", "pixels", "mask", "NHW", False, ("a", "b"))
 
 
 def test_programs_that_were_not_run_say_so() -> None:

@@ -5,7 +5,7 @@ Names of strangers are never put into a program's text: programs read names from
 
 from importlib import resources
 
-from quantseg.shipping.facts import Facts
+from quantseg.shipping.facts import AppFacts
 
 PROGRAMS = (
     "README.md",
@@ -19,7 +19,7 @@ PROGRAMS = (
 )
 
 
-def programs(facts: Facts) -> dict[str, str]:
+def programs(facts: AppFacts) -> dict[str, str]:
     """Path below native/ → text."""
     height, width = facts.size
     words = {
