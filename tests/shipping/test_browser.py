@@ -6,6 +6,8 @@ Skipped where there is no browser of chromium's family, or onnxruntime-web is no
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +97,50 @@ def test_online_once_then_without_a_network(page: Page, cells_app: Path, picture
         assert np.array_equal(shown(again, pictures / f"{name}.png"), mask), name
     again.close()
     assert page.browser.said == []
+
+
+def test_another_project_on_the_same_port_is_shown(page: Page, cells_app: Path, tmp_path: Path) -> None:
+    """The app was stored for this address; what is served there now wins at once, and nothing of the app stays."""
+    with apps.served(cells_app) as address:
+        page.open(address)
+        page.wait(READY)
+    (tmp_path / "index.html").write_text("<title>Another</title><script>document.title += ' project'</script>")
+    with apps.served(tmp_path, int(address.rstrip("/").rpartition(":")[2])):
+        page.open(address)
+        page.wait("document.title === 'Another project'")  # its inline script ran: no policy of the app is on it
+        assert not page.run("crossOriginIsolated")
+        page.open(f"{address}?again")
+        page.wait("document.title === 'Another project'")
+        assert page.run("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+        assert page.run("caches.keys()") == []
+
+
+def test_another_app_on_the_same_port_is_shown(page: Page, cells_app: Path, tmp_path: Path) -> None:
+    with apps.served(cells_app) as address:
+        page.open(address)
+        page.wait(READY)
+    shutil.copytree(cells_app, tmp_path / "app")
+    facts = json.loads((tmp_path / "app/model/model.json").read_text())
+    (tmp_path / "app/model/model.json").write_text(json.dumps({**facts, "name": "another"}))
+    with apps.served(tmp_path / "app", int(address.rstrip("/").rpartition(":")[2])):
+        page.open(address)
+        page.wait(READY)
+        assert page.text("name") == "another"
+        assert page.run("crossOriginIsolated")
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once(page: Page, cells_app: Path, pictures: Path) -> None:
+    with apps.served(cells_app) as address:
+        page.open(address)
+        page.wait(READY)
+    with socket.create_server(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))):
+        start = time.monotonic()
+        page.open(address)
+        page.wait("document.getElementById('name')?.textContent === 'cells_unet'")
+        assert 2 <= time.monotonic() - start < 10
+        page.wait(READY)
+        mask = apps.mask_in_python(cells_app, pictures / "wide.png")
+        assert np.array_equal(shown(page, pictures / "wide.png"), mask)
 
 
 def test_the_mask_is_drawn_in_the_colours_of_the_classes(
