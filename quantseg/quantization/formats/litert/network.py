@@ -43,7 +43,7 @@ class Operator:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class LiteRtNetwork:
     """operators: in the order in which they run. inputs, outputs: tensors. metadata: name → text.
 
     description: the tool that wrote the file; "" for this one.

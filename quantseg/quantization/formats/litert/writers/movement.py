@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from quantseg.files.tflite.schema import NONE, REFLECT
 from quantseg.quantization.formats.litert.editor import Editor
-from quantseg.quantization.formats.litert.layout import NHWC, Order, Placed, of_image, physical, plain
+from quantseg.quantization.formats.litert.layout import NHWC, Order, PlacedTensor, of_image, physical, plain
 from quantseg.quantization.formats.litert.network import Operator, Tensor
 from quantseg.quantization.formats.litert.writers.attributes import axes_of, numbers, refused
 from quantseg.quantization.formats.litert.writers.elementwise import aligned
@@ -21,7 +21,7 @@ def transpose(editor: Editor, node: ir.Node) -> None:
     rank = len(source.order)
     perm = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else plain(rank)[::-1]
     order = tuple(perm.index(axis) for axis in source.order)
-    editor.put(node.outputs[0], Placed(source.tensor, order), stored=integer)
+    editor.put(node.outputs[0], PlacedTensor(source.tensor, order), stored=integer)
 
 
 def reshape(editor: Editor, node: ir.Node) -> None:
@@ -32,13 +32,13 @@ def reshape(editor: Editor, node: ir.Node) -> None:
     order = reshaped_order(source, before, after)
     if order is None:
         turned = editor.read(node.inputs[0], plain(len(before)), integer=integer)
-        source, order = Placed(turned, plain(len(before))), plain(len(after))
+        source, order = PlacedTensor(turned, plain(len(before))), plain(len(after))
     shape = physical(after, order)
     result = editor.result(node.outputs[0], order, integer=integer)
     editor.insert("RESHAPE", [source.tensor, editor.ints(shape)], result)
 
 
-def reshaped_order(source: Placed, before: Sequence[int], after: Sequence[int]) -> Order | None:
+def reshaped_order(source: PlacedTensor, before: Sequence[int], after: Sequence[int]) -> Order | None:
     """The order that the new axes have if the tensor is reshaped as it lies; None where numbers would have to move.
 
     Axes that become others together form a segment. Each must lie in one piece, its axes longer than 1 in order.
@@ -99,7 +99,7 @@ def concat(editor: Editor, node: ir.Node) -> None:
 
 def _with_grid_of(editor: Editor, value: ir.Value, source: Tensor, result: Tensor, order: Order) -> Tensor:
     """The result on the grid of the pixels that it is made of."""
-    return editor.replaced(value, Placed(editor.like(result, result.name, params=source.params), order))
+    return editor.replaced(value, PlacedTensor(editor.like(result, result.name, params=source.params), order))
 
 
 def _computed(value: ir.Value | None) -> bool:
@@ -180,7 +180,7 @@ def expand(editor: Editor, node: ir.Node) -> None:
     if source.dtype == "uint8":
         assert source.data is not None
         whole = editor.constant(np.broadcast_to(source.data, result.shape))
-        editor.replaced(node.outputs[0], Placed(whole, order))
+        editor.replaced(node.outputs[0], PlacedTensor(whole, order))
         return
     editor.insert("BROADCAST_TO", [source, editor.ints(result.shape)], result)
 
