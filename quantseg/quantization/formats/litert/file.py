@@ -8,7 +8,8 @@ import numpy as np
 import quantseg
 from quantseg.errors import ModelError
 from quantseg.files.tflite import encoding
-from quantseg.files.tflite.schema import NONE, OPERATORS, OPTIONS, TYPES
+from quantseg.files.tflite.operators import OPERATORS
+from quantseg.files.tflite.schema import NONE, OPTIONS, TYPES
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.network import LiteRtNetwork, Operator, Tensor
 from quantseg.quantization.qtypes import QTYPES

@@ -30,7 +30,7 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """One operator. kind: a name of `schema.OPERATORS`. options: fields of its table of options.
+    """One operator. kind: a name of `files.tflite.operators.OPERATORS`. options: fields of its table of options.
 
     node: the ONNX node that it was written for, for messages; a file does not hold it.
     """
