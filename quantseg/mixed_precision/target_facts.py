@@ -36,8 +36,9 @@ FUSED_BY_OPENVINO = Fusing(
 )
 """Activations that OpenVINO fuses, and that are otherwise rewritten into integer operators for onnxruntime."""
 
-SLOW_IN_WEBASSEMBLY = frozenset({"lower_hard_sigmoids", "lower_hard_swishes", "lower_prelus"})
-"""Rewrites of activations into several integer operators, each of which takes longer there than the activation."""
+SLOW_IN_WEBASSEMBLY = frozenset({"lower_conv_transposes", "lower_hard_sigmoids", "lower_hard_swishes", "lower_prelus"})
+"""Rewrites of activations into several integer operators, each of which takes longer there than the activation; and of
+transposed convolutions of few products, whose pixel shuffle takes longer than integers save."""
 
 TARGETS = {
     PORTABLE: Target(),
