@@ -52,7 +52,8 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
         given = model.with_inputs(options.inputs)
         if model.prepared.target == of_target(fusing, without):
             return given
-        again = read_float_model(model.source, fusing=fusing, without=without, run=run, check_opens=check_opens)
+        own = RecipeSource(inputs=given.constants, default=given.recipe)
+        again = read_float_model(given.source, own, fusing=fusing, without=without, run=run, check_opens=check_opens)
         return replace(given, prepared=again.prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(
