@@ -35,6 +35,7 @@ def ship(
     data: object = None,
     *,
     example: Path | str | None = None,
+    about: str | None = None,
     options: Options | None = None,
     **words: "Unpack[of.Words]",
 ) -> Path:
@@ -42,7 +43,8 @@ def ship(
 
     model: a float model, which is quantised as `quantize` does with fold=("preprocess", "argmax") and calibration
     images `data`; or an int8 model that was folded so, as a result or a file, which is taken as it is, without data and
-    options. example: an image that the page shows first. The folder must not be there, or be empty. Needs the npm
+    options. example: an image that the page shows first. about: what pictures the model is for, in one line, which the
+    page begins with. The folder must not be there, or be empty. Needs the npm
     package onnxruntime-web (`quantseg web setup`). Raises ModelError, DataError, MissingExtraError, OutputError.
 
     >>> app = qs.ship("model.onnx", "app", "calib/", effort="fast")
@@ -54,11 +56,12 @@ def ship(
 
     how, place = chosen(options, words), Path(folder)
     shipping.check_folder(place)
+    words_about = shipping.checked_about(about)
     shown_first = None if example is None else example_png(Path(example))
     if is_int8(model):
         if data is not None or made_by(how):
             raise PlanError("data=… and options say how a float model is quantised, and this one is; leave them out")
-        return shipping.write_folder(taken_as_it_is(model, shown_first), place)
+        return shipping.write_folder(taken_as_it_is(model, shown_first, words_about), place)
     assert not isinstance(model, QuantizedModel)
     if data is None:
         raise DataError("a float model is quantised for the app; give calibration images with data=…")
@@ -69,7 +72,7 @@ def ship(
     images = len(given.calibration.observations.images)
     story = story_of(made, effort=effort, images=images, verdict=_verdict(given, made, data, how))
     name = given.model.source.stem if isinstance(given.model.source, Path) else "model"
-    return shipping.write_folder(app_of_made(made, name, story, shown_first), place)
+    return shipping.write_folder(app_of_made(made, name, replace(story, about=words_about), shown_first), place)
 
 
 def _verdict(given: Calibrated, made: QuantizedModel, data: object, options: Options) -> dict[str, Any]:
@@ -77,8 +80,9 @@ def _verdict(given: Calibrated, made: QuantizedModel, data: object, options: Opt
     if given.images is None:
         return {}
     evaluation = stages.judged_briefly(given.model, made, data, options)
+    judged = judge(evaluation, seen=evaluation.images)
     effort, images = options.effort_for(images=True), len(given.calibration.observations.images)
-    return worded(judge(evaluation, seen=evaluation.images), made_of(made, given.model.name, effort, images)).to_json()
+    return judged.to_json() | worded(judged, made_of(made, given.model.name, effort, images)).to_json()
 
 
 def is_int8(model: stages.Model | QuantizedModel) -> bool:
@@ -92,11 +96,11 @@ def is_int8(model: stages.Model | QuantizedModel) -> bool:
     return graph.is_quantised(graph.load(Path(model)))
 
 
-def taken_as_it_is(model: object, example: bytes | None, *, command: str | None = None) -> "App":
-    """The app of an int8 model. example: a PNG. command: the command line, for the model card. Raises ModelError."""
+def taken_as_it_is(model: object, example: bytes | None, about: str | None, *, command: str | None = None) -> "App":
+    """The app of an int8 model. example: a PNG. about, command: as in Story. Raises ModelError."""
     from quantseg import graph, shipping
 
-    story = shipping.Story(command=command)
+    story = shipping.Story(about=about, command=command)
     if isinstance(model, QuantizedModel):
         return app_of_made(model, "model", story, example)
     path = Path(str(model))
