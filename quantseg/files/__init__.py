@@ -212,7 +212,9 @@ def being_written(target: Path) -> Iterator[Path]:
 
 
 def _remove(temporary: Path, folders: list[Path]) -> None:
-    shutil.rmtree(temporary, ignore_errors=True)  # where it is a folder
+    with suppress(OSError):  # the name may be too long for any file
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
     for remove in (temporary.unlink, *(folder.rmdir for folder in folders)):
         with suppress(OSError):  # already renamed, never created, or a folder that now contains the target
             remove()

@@ -30,7 +30,7 @@ from quantseg.errors import ModelError, printable
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
 from quantseg.graph.half_floats import is_half, widen
-from quantseg.graph.preparation import Fusing, Prepared, prepare, of_target
+from quantseg.graph.preparation import Fusing, Prepared, of_target, prepare
 from quantseg.quantization.operators import KeptFloat, integer_form
 
 Run = Callable[[ir.Model, Sequence[TensorSpec], Sequence[str]], Sequence[NDArray[Any]]]

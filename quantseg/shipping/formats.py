@@ -1,18 +1,15 @@
 """The model in formats of other runtimes: .ort for small builds of onnxruntime, .tflite for LiteRT where it can be."""
 
 import functools
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from typing import Any
 
 from quantseg.errors import QuantSegError
 from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.formats.litert import to_tflite
 from quantseg.runtimes.ort_format import to_ort
 
 ORT, TFLITE = ".ort", ".tflite"
-_LITERT = "quantseg.quantization.formats.litert"
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,4 @@ def _to_tflite(candidate: Candidate | None) -> bytes:
     """The model for LiteRT. Raises QuantSegError where it cannot be."""
     if candidate is None:
         raise QuantSegError("a .tflite file is made from the float model; ship that with data=…")
-    if find_spec(_LITERT) is None:
-        raise QuantSegError("this version of quantseg writes none")
-    litert: Any = importlib.import_module(_LITERT)
-    content: bytes = litert.to_tflite(candidate)
-    return content
+    return to_tflite(candidate)

@@ -153,6 +153,32 @@ def test_a_server_that_does_not_answer_is_waited_for_once(page: Page, cells_app:
         assert np.array_equal(shown(page, pictures / "wide.png"), mask)
 
 
+def write_forms(folder: Path) -> Iterator[Path]:
+    """One image in every form that browsers and Pillow read, transparency aside."""
+    image, turned = Image.fromarray(cell_image(SEED, (203, 310))[0]), Image.Exif()
+    turned[0x0112] = 6
+    forms = {
+        "a.jpg": {"quality": 75, "subsampling": 2},
+        "progressive.jpg": {"quality": 90, "progressive": True},
+        "turned.jpg": {"quality": 92, "exif": turned},
+        "a.webp": {"quality": 80},
+        "a.bmp": {},
+    }
+    for name, options in forms.items():
+        image.save(folder / name, **options)
+        yield folder / name
+    for name, other in {"grey.png": image.convert("L"), "palette.png": image.quantize(64)}.items():
+        other.save(folder / name)
+        yield folder / name
+
+
+def test_every_form_of_image_gives_python_s_mask(page: Page, served: str, cells_app: Path, tmp_path: Path) -> None:
+    page.open(served)
+    page.wait(READY)
+    for file in write_forms(tmp_path):
+        assert np.array_equal(shown(page, file), apps.mask_in_python(cells_app, file)), file.name
+
+
 def test_the_mask_is_drawn_in_the_colours_of_the_classes(
     page: Page, served: str, cells_app: Path, pictures: Path
 ) -> None:

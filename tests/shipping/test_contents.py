@@ -6,6 +6,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ import pytest
 from PIL import Image
 
 from quantseg.errors import DataError, MissingExtraError
-from quantseg.runtimes import npm
+from quantseg.runtimes import npm, runtime_named
 from quantseg.shipping import App, Story, app_of, checked_about, icon
 from quantseg.shipping.about import UNKNOWN
 from quantseg.shipping.contents import FACTS, MODEL, RUNTIME
 from quantseg.shipping.native import PROGRAMS
 from quantseg.shipping.readme import PHONE, REMOVE, START
 from tests.shipping.conftest import NAMES
+from tests.support import apps
 from tests.support.places import ROOT
 
 WEB = ROOT / "quantseg/shipping/web"
@@ -138,6 +140,15 @@ def test_the_ort_file_runs_and_gives_the_same(app: App, images: Path) -> None:
         for content in (app.files[MODEL], app.files["model/model.ort"])
     ]
     assert np.array_equal(*masks)
+
+
+@pytest.mark.slow
+def test_the_tflite_file_runs_and_gives_nearly_the_same(cells_app: Path, pictures: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is an extra")
+    with closing(runtime_named("litert").open(cells_app / "model/model.tflite", threads=1)) as session:
+        (spec,) = session.inputs
+        (mask,) = session.run({spec.name: np.asarray(Image.open(pictures / "same.png"))[None]})
+    assert (mask[0] != apps.mask_in_python(cells_app, pictures / "same.png")).mean() < 0.001
 
 
 def test_the_card_says_what_how_and_where(app: App) -> None:
