@@ -15,7 +15,7 @@ from quantseg.errors import DataError, PlanError
 from quantseg.evaluation.judgement import judge
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.writing import QuantizedModel
-from quantseg.refinement.options import Options, chosen, made_by
+from quantseg.refinement.options import Options, made_by, parted
 from quantseg.report.reporting import made_of
 from quantseg.report.verdict import worded
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from quantseg.refinement import options as of
-    from quantseg.shipping import App, Story
 
 APP_FOLD = Fold(preprocess=True, argmax=True)
 """What an app's model folds in, so that it needs no code before or behind it."""
@@ -34,16 +33,16 @@ def ship(
     folder: Path | str,
     data: object = None,
     *,
-    example: Path | str | None = None,
     options: Options | None = None,
-    **words: "Unpack[of.Words]",
+    **words: "Unpack[of.ShipWords]",
 ) -> Path:
     """Writes an app of a model to a folder: a web page that works offline, programs in other languages, a model card.
 
     model: a float model, which is quantised as `quantize` does with fold=("preprocess", "argmax") and calibration
     images `data`; or an int8 model that was folded so, as a result or a file, which is taken as it is, without data and
-    options. example: an image that the page shows first. The folder must not be there, or be empty. Needs the npm
-    package onnxruntime-web (`quantseg web setup`). Raises ModelError, DataError, MissingExtraError, OutputError.
+    options. Keyword arguments: also example, an image that the page shows first, and about, what pictures the model is
+    for, in one line, with which the page begins. The folder must not be there, or be empty. Needs the npm package
+    onnxruntime-web (`quantseg web setup`). Raises ModelError, DataError, MissingExtraError, OutputError.
 
     >>> app = qs.ship("model.onnx", "app", "calib/", effort="fast")
     >>> sorted(path.name for path in app.iterdir() if path.is_dir())
@@ -52,13 +51,17 @@ def ship(
     from quantseg import shipping
     from quantseg.shipping.story import story_of
 
-    how, place = chosen(options, words), Path(folder)
+    page, how = parted(shipping.PageOptions, options, words)
+    place, about = Path(folder), shipping.checked_about(page.about)
     shipping.check_folder(place)
-    shown_first = None if example is None else example_png(Path(example))
-    if is_int8(model):
+    shown_first = None if page.example is None else example_png(Path(page.example))
+    if shipping.is_int8(model):
         if data is not None or made_by(how):
             raise PlanError("data=… and options say how a float model is quantised, and this one is; leave them out")
-        return shipping.write_folder(taken_as_it_is(model, shown_first), place)
+        told = shipping.Story(about=about)
+        if isinstance(model, QuantizedModel):
+            return shipping.write_folder(shipping.app_of_result(model, "model", told, shown_first), place)
+        return shipping.write_folder(shipping.app_of_file(Path(str(model)), told, shown_first), place)
     assert not isinstance(model, QuantizedModel)
     if data is None:
         raise DataError("a float model is quantised for the app; give calibration images with data=…")
@@ -69,7 +72,8 @@ def ship(
     images = len(given.calibration.observations.images)
     story = story_of(made, effort=effort, images=images, verdict=_verdict(given, made, data, how))
     name = given.model.source.stem if isinstance(given.model.source, Path) else "model"
-    return shipping.write_folder(app_of_made(made, name, story, shown_first), place)
+    app = shipping.app_of_result(made, name, replace(story, about=about), shown_first)
+    return shipping.write_folder(app, place)
 
 
 def _verdict(given: Calibrated, made: QuantizedModel, data: object, options: Options) -> dict[str, Any]:
@@ -77,39 +81,9 @@ def _verdict(given: Calibrated, made: QuantizedModel, data: object, options: Opt
     if given.images is None:
         return {}
     evaluation = stages.judged_briefly(given.model, made, data, options)
+    judged = judge(evaluation, seen=evaluation.images)
     effort, images = options.effort_for(images=True), len(given.calibration.observations.images)
-    return worded(judge(evaluation, seen=evaluation.images), made_of(made, given.model.name, effort, images)).to_json()
-
-
-def is_int8(model: stages.Model | QuantizedModel) -> bool:
-    """Whether a model is quantised already. Raises ModelError for a file that is none."""
-    from quantseg import graph
-
-    if isinstance(model, QuantizedModel):
-        return True
-    if not isinstance(model, (str, Path)):
-        return False
-    return graph.is_quantised(graph.load(Path(model)))
-
-
-def taken_as_it_is(model: object, example: bytes | None, *, command: str | None = None) -> "App":
-    """The app of an int8 model. example: a PNG. command: the command line, for the model card. Raises ModelError."""
-    from quantseg import graph, shipping
-
-    story = shipping.Story(command=command)
-    if isinstance(model, QuantizedModel):
-        return app_of_made(model, "model", story, example)
-    path = Path(str(model))
-    name = path.stem.removesuffix(".int8")
-    graph.load(path)  # checks it, and raises the errors that name the file
-    return shipping.app_of(path.read_bytes(), name, story, example=example)
-
-
-def app_of_made(made: QuantizedModel, name: str, story: "Story", example: bytes | None) -> "App":
-    """The app of a model that was quantised just now. Raises ModelError."""
-    from quantseg import graph, shipping
-
-    return shipping.app_of(graph.to_bytes(made.model), name, story, example=example)
+    return judged.to_json() | worded(judged, made_of(made, given.model.name, effort, images)).to_json()
 
 
 def example_png(path: Path) -> bytes:

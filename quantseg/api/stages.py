@@ -19,7 +19,6 @@ from quantseg.data.sources import array_shape
 from quantseg.errors import CalibrationError
 from quantseg.evaluation import model_files
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
-from quantseg.graph.preparation import of_target
 from quantseg.mixed_precision import feeds as fed
 from quantseg.mixed_precision import fitting, targets
 from quantseg.mixed_precision.budget import search as budgets
@@ -50,9 +49,10 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
     run = functools.partial(fed.run_once, runtime=options.context().runtime)
     if isinstance(model, FloatModel):
         given = model.with_inputs(options.inputs)
-        if model.prepared.target == of_target(fusing, without):
+        if model.is_prepared_for(fusing, without):
             return given
-        again = read_float_model(model.source, fusing=fusing, without=without, run=run, check_opens=check_opens)
+        own = RecipeSource(inputs=given.constants, default=given.recipe)
+        again = read_float_model(given.source, own, fusing=fusing, without=without, run=run, check_opens=check_opens)
         return replace(given, prepared=again.prepared)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return read_float_model(

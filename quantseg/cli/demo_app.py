@@ -6,6 +6,7 @@ from quantseg.cli import console, serving
 from quantseg.cli.ship import made_app, say
 
 IMAGES = 24
+ABOUT = "Blood smears under a microscope, drawn by this program."
 EXAMPLE = 3_000_008
 """Seed of the drawn image that the page shows first: one with cells of all kinds, not among those to calibrate on."""
 
@@ -28,7 +29,7 @@ def run(output: Path, threads: int | None, *, force: bool) -> None:
     write_bytes(model, demo_model().read_bytes())
     write_cells(output / "calib", IMAGES, seed=CALIBRATION_SEED, track=console.track)
     options = Options(threads=threads or 0, track=console.track)
-    made = made_app(api.load(model), output / "calib", options, app, png(cell_image(EXAMPLE)[0]))
+    made = made_app(api.load(model), output / "calib", options, app, png(cell_image(EXAMPLE)[0]), ABOUT)
     shipping.write_folder(made, app, outputs.origin)
     say(made, app)
     serving.serve(app)

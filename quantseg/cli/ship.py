@@ -29,6 +29,10 @@ def ship(
     example: Annotated[
         Path | None, typer.Option(help="An image that the page shows first.", show_default=False)
     ] = None,
+    about: Annotated[
+        str | None,
+        typer.Option(help="What pictures the model is for, in one line: the page begins with it.", show_default=False),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write an app: a web page that works offline, the int8 model, programs for phones and desks, a model card.
@@ -37,7 +41,7 @@ def ship(
     is taken as it is. Needs onnxruntime-web: quantseg web setup.
     """
     from quantseg import api, shipping
-    from quantseg.api.shipping import example_png, is_int8, taken_as_it_is
+    from quantseg.api.shipping import example_png
     from quantseg.cli.making import command_line
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import DataError
@@ -46,27 +50,31 @@ def ship(
     images = calibrating(data, calib)
     outputs = Outputs("ship", (model, example), (images,), force)
     shipping.check_folder(to, outputs.origin, force=force)
+    told = shipping.checked_about(about)
     shown_first = None if example is None else example_png(example)
     npm.onnxruntime_web()  # whether it is there is told before minutes are spent
-    if is_int8(model):
+    if shipping.is_int8(model):
         _check_untouched(source, options, images)
-        app = taken_as_it_is(model, shown_first, command=command_line())
+        app = shipping.app_of_file(model, shipping.Story(about=told, command=command_line()), shown_first)
     elif images is None:
         raise DataError(f"{model}: a float model is quantised for the app; give calibration images with --data")
     else:
-        app = made_app(api.load(model, source, data=images, options=options), images, options, to, shown_first)
+        app = made_app(api.load(model, source, data=images, options=options), images, options, to, shown_first, told)
     shipping.write_folder(app, to, outputs.origin)
     say(app, to)
     console.say(f"serve it: python -m http.server -d {to}, then open http://localhost:8000")
 
 
-def made_app(loaded: "FloatModel", images: Path, options: "Options", to: Path, example: bytes | None) -> "App":
+def made_app(
+    loaded: "FloatModel", images: Path, options: "Options", to: Path, example: bytes | None, about: str | None
+) -> "App":
     """The app of a float model, which is quantised for it; prints the verdict on its masks."""
     from quantseg import api
     from quantseg.api import stages as making
-    from quantseg.api.shipping import APP_FOLD, app_of_made
+    from quantseg.api.shipping import APP_FOLD
     from quantseg.cli import judgement, stages
     from quantseg.cli.making import command_line
+    from quantseg.shipping import app_of_result
     from quantseg.shipping.contents import MODEL
     from quantseg.shipping.story import story_of
 
@@ -79,7 +87,7 @@ def made_app(loaded: "FloatModel", images: Path, options: "Options", to: Path, e
     verdict = judgement.judged(given, made, images, how, (loaded.source, to / MODEL))
     count = len(given.calibration.observations.images)
     story = story_of(made, effort=how.effort_for(images=True), images=count, verdict=verdict)
-    return app_of_made(made, name, replace(story, command=command_line()), example)
+    return app_of_result(made, name, replace(story, about=about, command=command_line()), example)
 
 
 def say(app: "App", to: Path) -> None:

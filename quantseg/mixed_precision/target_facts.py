@@ -52,8 +52,9 @@ Its HARD_SWISH and PRELU in integers are not XNNPACK's: `mobile` takes 50 ms wit
 FLOAT_OF_LITERT = replace(KERNELS_OF_LITERT, without=KERNELS_OF_LITERT.without | {"lower_hard_swishes", "lower_prelus"})
 """For a float network, whose HARD_SWISH and PRELU are XNNPACK's."""
 
-SLOW_IN_WEBASSEMBLY = frozenset({"lower_hard_sigmoids", "lower_hard_swishes", "lower_prelus"})
-"""Rewrites of activations into several integer operators, each of which takes longer there than the activation."""
+SLOW_IN_WEBASSEMBLY = frozenset({"lower_conv_transposes", "lower_hard_sigmoids", "lower_hard_swishes", "lower_prelus"})
+"""Rewrites of activations into several integer operators, each of which takes longer there than the activation; and of
+transposed convolutions of few products, whose pixel shuffle takes longer than integers save."""
 
 TARGETS = {
     PORTABLE: Target(),

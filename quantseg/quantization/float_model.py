@@ -30,7 +30,7 @@ from quantseg.errors import ModelError, printable
 from quantseg.graph import TensorSpec
 from quantseg.graph.declarations import computes_sizes, drop_stale_shapes, with_input_sizes
 from quantseg.graph.half_floats import is_half, widen
-from quantseg.graph.preparation import Fusing, Prepared, prepare
+from quantseg.graph.preparation import Fusing, Prepared, prepare, of_target
 from quantseg.quantization.operators import KeptFloat, integer_form
 
 Run = Callable[[ir.Model, Sequence[TensorSpec], Sequence[str]], Sequence[NDArray[Any]]]
@@ -87,6 +87,10 @@ class FloatModel:
     def identity(self) -> str:
         """How the inputs are made, as text: the recipe in TOML and the constants."""
         return self.recipe.to_toml() + identity(self.constants)
+
+    def is_prepared_for(self, fusing: Fusing | None, without: frozenset[str]) -> bool:
+        """Whether its graph is what `read_float_model` prepares with these arguments."""
+        return self.prepared.target == of_target(fusing, without)
 
     def with_inputs(self, given: Mapping[str, object]) -> "FloatModel":
         """The model with more constants. Raises DataError for one that fits no input."""

@@ -88,6 +88,13 @@ class CompareWords(Words, total=False):
     formats: Sequence[str]
 
 
+class ShipWords(Words, total=False):
+    """Also the keyword arguments of an app's page; see PageOptions."""
+
+    example: Path | str | None
+    about: str | None
+
+
 class BenchmarkWords(Words, total=False):
     """Also the keyword arguments of a latency comparison; see Turns."""
 

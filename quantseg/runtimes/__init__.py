@@ -115,7 +115,8 @@ DEFAULT: Runtime = RUNTIMES["onnxruntime"]
 def runtime_named(name: str) -> Runtime:
     """The runtime of that name. Raises QuantSegError for an unknown name."""
     if name not in RUNTIMES:
-        raise QuantSegError(f"{name!r} is no runtime; choose {' or '.join(RUNTIMES)}")
+        *first, last = RUNTIMES
+        raise QuantSegError(f"{name!r} is no runtime; choose {', '.join(first)} or {last}")
     return RUNTIMES[name]
 
 

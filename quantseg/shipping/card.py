@@ -1,6 +1,7 @@
 """The model card of an app: what the model does, how it was made, how well it keeps the float masks, and where."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import onnx_ir as ir
 
@@ -8,21 +9,25 @@ from quantseg import __version__
 from quantseg.quantization.writing import FLOAT_DIGEST_KEY
 from quantseg.report.tables import escaped, markdown, megabytes
 from quantseg.runtimes import npm
+from quantseg.shipping.about import made_for
 from quantseg.shipping.facts import AppFacts
 from quantseg.shipping.formats import Formats
 from quantseg.shipping.story import Story
 from quantseg.simulation.saturation import PROCESSORS, verdict
 
 _SHOWN = 64
+_USES = {".ort": "small builds of onnxruntime for phones", ".tflite": "LiteRT (TensorFlow Lite)"}
 
 
 def card(facts: AppFacts, model: ir.Model, story: Story, formats: Formats, size: int) -> str:
     """The card as Markdown. model: the quantised one; size: bytes of its file."""
     parts = [
         f"# {escaped(facts.name)}",
+        escaped(made_for(story.about)),
         _what(facts),
         "## Files",
         markdown(("file", "for", "size"), list(_files(formats, size)), whole=True),
+        *_no_files(formats),
         "## How it was made",
         markdown(("what", "how"), list(_made(facts, model, story)), whole=True),
         "## Does it say the same as the float model?",
@@ -56,13 +61,15 @@ def _what(facts: AppFacts) -> str:
 
 def _files(formats: Formats, size: int) -> Iterator[tuple[str, str, str]]:
     yield "model/model.int8.onnx", "onnxruntime, and every other runtime of ONNX", megabytes(size)
-    uses = {".ort": "small builds of onnxruntime for phones", ".tflite": "LiteRT (TensorFlow Lite)"}
-    for ending, use in uses.items():
-        made = formats.made.get(ending)
-        why = f"none: {formats.refused[ending]}" if made is None else megabytes(len(made))
-        yield f"model/model{ending}", use, why
+    for ending, content in formats.made.items():
+        yield f"model/model{ending}", _USES[ending], megabytes(len(content))
     yield "model/model.json", "the page: sizes, classes, colours", ""
     yield "native/", "programs for Android, iOS, Flutter, C++, C#, JavaScript, Python", ""
+
+
+def _no_files(formats: Formats) -> Iterator[str]:
+    if formats.refused:
+        yield " ".join(f"A file for {_USES[ending]}, {ending}, was not made." for ending in formats.refused)
 
 
 def _made(facts: AppFacts, model: ir.Model, story: Story) -> Iterator[tuple[str, str]]:
@@ -81,9 +88,18 @@ def _agreement(story: Story) -> Iterator[str]:
     if not said:
         yield "Not judged when this app was written: `quantseg report FLOAT_MODEL MODEL --data FOLDER` judges it."
         return
-    yield f"**{escaped(said['title'])}.** {escaped(said['sentence'])}"
+    yield f"**{escaped(said['title'])}{_where(said)}.** {escaped(said['sentence'])}"
     if lines := [*said["facts"], *said["caveats"]]:
         yield "\n".join(f"- {escaped(line)}" for line in lines)
+
+
+def _where(said: Mapping[str, Any]) -> str:
+    """On which images a verdict was found, if calibration had seen some of them: it may be worse on others."""
+    seen, images = said.get("seen") or 0, said.get("images") or 0
+    if not seen:
+        return ""
+    part = "" if seen == images else f", {seen} of {images} of them"
+    return f", on images that it was calibrated with{part}"
 
 
 def _processors(model: ir.Model) -> Iterator[str]:

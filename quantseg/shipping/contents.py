@@ -12,15 +12,25 @@ from quantseg.errors import OutputError
 from quantseg.files import json_text
 from quantseg.runtimes import npm
 from quantseg.shipping import icon, native
+from quantseg.shipping.about import made_for
 from quantseg.shipping.card import card
 from quantseg.shipping.facts import AppFacts, facts_of
 from quantseg.shipping.formats import Formats, other_formats
+from quantseg.shipping.readme import readme
 from quantseg.shipping.story import Story
 
 MODEL, FACTS, EXAMPLE = "model/model.int8.onnx", "model/model.json", "example.png"
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """The files of onnxruntime-web that run a model in WebAssembly, with threads or without."""
-_NOT_STORED = ("native/", "model/model.ort", "model/model.tflite", "package.json", "sw.js", "vendor/LICENSE")
+_NOT_STORED = (
+    "native/",
+    "README.md",
+    "model/model.ort",
+    "model/model.tflite",
+    "package.json",
+    "sw.js",
+    "vendor/LICENSE",
+)
 """What the page never asks for: a browser stores the rest."""
 _POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]+)"')
 
@@ -53,7 +63,7 @@ def app_of(onnx: bytes, name: str, story: Story, *, example: bytes | None = None
     facts, runtime = facts_of(model, name), _runtime()
     formats = other_formats(onnx, story.candidate)
     files = _page()
-    files |= {MODEL: onnx, FACTS: _facts(facts, onnx, example is not None)}
+    files |= {MODEL: onnx, FACTS: _facts(facts, onnx, story.about, example is not None)}
     files |= {f"model/model{ending}": content for ending, content in formats.made.items()}
     files |= {"icon.svg": icon.svg(facts.colours).encode()}
     files |= {f"icon-{side}.png": icon.png(facts.colours, side) for side in icon.SIZES}
@@ -62,6 +72,7 @@ def app_of(onnx: bytes, name: str, story: Story, *, example: bytes | None = None
     files |= {"manifest.webmanifest": _manifest(facts), "package.json": _package(facts)}
     files |= {f"native/{path}": content.encode() for path, content in native.programs(facts).items()}
     files["MODEL_CARD.md"] = card(facts, model, story, formats, len(onnx)).encode()
+    files["README.md"] = readme(facts, story.about).encode()
     files["sw.js"] = _service_worker(files)
     return App(facts, files, formats)
 
@@ -83,10 +94,14 @@ def _runtime() -> dict[str, bytes]:
     return found | {licence.name: licence.read_bytes()}
 
 
-def _facts(facts: AppFacts, onnx: bytes, has_example: bool) -> bytes:
-    about = {"file": Path(MODEL).name, "bytes": len(onnx), "sha256": hashlib.sha256(onnx).hexdigest()}
-    made = {"example": EXAMPLE if has_example else None, "made_with": f"quantseg {__version__}"}
-    return (json_text(facts.to_json() | about | made, indent=1) + "\n").encode()
+def _facts(facts: AppFacts, onnx: bytes, about: str | None, has_example: bool) -> bytes:
+    file = {"file": Path(MODEL).name, "bytes": len(onnx), "sha256": hashlib.sha256(onnx).hexdigest()}
+    made = {
+        "about": made_for(about),
+        "example": EXAMPLE if has_example else None,
+        "made_with": f"quantseg {__version__}",
+    }
+    return (json_text(facts.to_json() | file | made, indent=1) + "\n").encode()
 
 
 def _manifest(facts: AppFacts) -> bytes:

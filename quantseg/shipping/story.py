@@ -12,12 +12,14 @@ from quantseg.quantization.writing import QuantizedModel
 class Story:
     """made: what → how, for the card's table. verdict: that of `report.verdict` as plain values; empty if not judged.
 
-    command: the command line that wrote the app, if one did. candidate: what the model was emitted from, for other
-    formats; None for a model that was read from a file.
+    about: what pictures the model is for, in its author's words; None if nobody said. command: the command line that
+    wrote the app, if one did. candidate: what the model was emitted from, for other formats; None for a model that was
+    read from a file.
     """
 
     made: Mapping[str, str] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
+    about: str | None = None
     command: str | None = None
     candidate: Candidate | None = None
 

@@ -8,7 +8,7 @@ from quantseg.errors import ModelError
 from quantseg.files.tflite import decode, our_metadata
 from quantseg.quantization.formats.litert.file import network_of
 from quantseg.quantization.formats.litert.listing import content_of
-from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
+from quantseg.quantization.formats.litert.network import LiteRtNetwork, Operator, Tensor
 from quantseg.simulation.arithmetic.litert import KERNELS, MOVING, PREFIX
 from quantseg.simulation.arithmetic.sizes import checked
 from quantseg.simulation.program import Program, needed
@@ -24,7 +24,7 @@ def read_litert_program(path: Path) -> Program:
     return litert_program(network_of(decoded, str(path)), our_metadata(decoded).get("orders", {}), str(path))
 
 
-def litert_program(network: Network, orders: dict[str, Any], what: str) -> Program:
+def litert_program(network: LiteRtNetwork, orders: dict[str, Any], what: str) -> Program:
     """The program of a network. orders: of the axes of its inputs, see `our_metadata`. what: begins messages."""
     names: dict[Tensor, str] = {}
     taken: set[str] = set()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quantseg.errors import ModelError
 from quantseg.quantization.formats.litert.file import from_bytes, to_bytes
 from quantseg.quantization.formats.litert.listing import content_of
-from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
+from quantseg.quantization.formats.litert.network import LiteRtNetwork, Operator, Tensor
 from quantseg.runtimes.litert import LiteRtSession
 
 Array = NDArray[Any]
@@ -78,7 +78,7 @@ class InXnnpack:
 
     def _opened(self, operator: Operator, read: list[Tensor]) -> LiteRtSession:
         if operator not in self._alone:
-            own = Network((operator,), tuple(dict.fromkeys(read)), operator.outputs)
+            own = LiteRtNetwork((operator,), tuple(dict.fromkeys(read)), operator.outputs)
             try:
                 self._alone[operator] = LiteRtSession(to_bytes(own), 1, reference=False)
             except ModelError as error:

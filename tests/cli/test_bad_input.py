@@ -240,7 +240,7 @@ COMMANDS = {
     "calibrate --merge net.onnx": "--merge needs two calibration files or more",
     "calibrate net.onnx --data data --output net.onnx": "net.onnx: is another file of this command already",
     "benchmark net.onnx net.onnx": "a model was given twice; give each one once",
-    "benchmark net.onnx --runtime tflite": "'tflite' is no runtime; choose onnxruntime or openvino",
+    "benchmark net.onnx --runtime tflite": "'tflite' is no runtime; choose onnxruntime, onnxruntime-web",
     "benchmark net.onnx --json net.onnx": "net.onnx: is another file of this command already",
     "inspect net.onnx --json net.onnx": "net.onnx: is another file of this command already",
     "evaluate net.onnx --data data --output-name z": "net.onnx: output.name: no output 'z'; the model has 'y' float32",

@@ -42,6 +42,7 @@ def test_a_float_model_is_quantised_and_shipped(quantseg: Command, place: Path) 
     card = (place / "app/MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| command | quantseg ship net.onnx --to app --data data --effort fast |" in re.sub(r" +", " ", card)
     assert "int8 masks agree with the float model's" in card
+    assert re.search(r"^\*\*.*, on images that it was calibrated with\.\*\*", card, re.MULTILINE)
     listed = json.loads((place / "app" / LISTING).read_text())["files"]
     assert {*listed} == {p.relative_to(place / "app").as_posix() for p in (place / "app").rglob("*") if p.is_file()} - {
         LISTING
@@ -64,11 +65,12 @@ def test_once_more_for_the_same_inputs_overwrites_and_for_others_does_not(quants
 def test_an_int8_model_is_taken_as_it_is(quantseg: Command, place: Path) -> None:
     fold = ("--fold-preprocess", "--fold-argmax")
     assert quantseg("quantize", "net.onnx", "--data", "data", "--effort", "fast", *fold).code == 0
-    outcome = quantseg("ship", "net.int8.onnx", "--to", "app", "--example", "data/images/1.png")
+    outcome = quantseg("ship", "net.int8.onnx", "--to", "app", "--example", "data/images/1.png", "--about", "Noise")
     assert outcome.code == 0, outcome.err
     assert (place / "app/model/model.int8.onnx").read_bytes() == (place / "net.int8.onnx").read_bytes()
     facts = json.loads((place / "app/model/model.json").read_text())
     assert (facts["name"], facts["example"]) == ("net", "example.png")
+    assert facts["about"] == "Made for: Noise. On other pictures its masks mean nothing."
     assert "note: no .tflite file: " in outcome.out
 
 
@@ -86,6 +88,7 @@ REFUSED = {
     ),
     "data for int8": (("plain.int8.onnx", "--data", "data"), "--data belongs to a float model, and this one is int8"),
     "recipe for int8": (("plain.int8.onnx", "--mean", "1"), "--mean belongs to a float model, and this one is int8"),
+    "about": (("net.onnx", "--data", "data", "--about", "two\nlines"), "about: say in one line of 1 to 200 characters"),
     "effort for int8": (("plain.int8.onnx", "--effort", "best"), "--effort belongs to a float model"),
 }  # fmt: skip
 
@@ -152,3 +155,4 @@ def test_the_demo_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
     assert demo.returncode == 130
     assert told.splitlines()[-1] == "interrupted"
     assert json.loads((tmp_path / "demo/app/model/model.json").read_text())["example"] == "example.png"
+    assert "Made for: Blood smears" in (tmp_path / "demo/app/README.md").read_text()

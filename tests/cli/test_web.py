@@ -188,3 +188,27 @@ def test_a_comparison_without_node_is_one_line(quantseg: Command, float_model: P
     outcome = quantseg("compare", float_model, "--data", images, "--web")
     assert outcome.code == 2
     assert outcome.err.endswith("error: onnxruntime-web is not installed; run: quantseg web setup\n")
+
+
+def test_a_model_of_open_size_is_read_again_with_its_recipe(tmp_path: Path) -> None:
+    body = "a = Conv(x, w) p = PRelu(a, s) y = Conv(p, v)"
+    slopes = {"s": np.array([[[0.1]], [[0.3]]], np.float32)}
+    model = graphs.graph(
+        body, x="float[1,3,h,v]", y="float[1,2,h,v]", w=kernel(2, 3, 1, 1), v=kernel(2, 2, 1, 1), **slopes
+    )
+    (tmp_path / "m.onnx").write_bytes(graph.to_bytes(model))
+    (tmp_path / "recipe.toml").write_text("[input]\nsize = [8, 8]\n")
+    read = api.load(tmp_path / "m.onnx", tmp_path / "recipe.toml")
+    again = api.load(read, options=OPTIONS)
+    assert again.recipe == read.recipe
+    assert "PRelu" in [node.op_type for node in again.prepared.model.graph]
+
+
+def test_transposed_convolutions_of_few_products_stay_as_they_are(tmp_path: Path) -> None:
+    body = "a = ConvTranspose<strides=[2,2]>(x, w) b = Conv(a, c) y = ConvTranspose<strides=[2,2]>(b, v)"
+    weights = {"w": kernel(100, 8, 2, 2), "c": kernel(60, 8, 1, 1), "v": kernel(60, 3, 2, 2)}
+    model = graphs.graph(body, x="float[1,100,4,4]", y="float[1,3,16,16]", **weights)
+    (tmp_path / "m.onnx").write_bytes(graph.to_bytes(model))
+    for options, left in ((OPTIONS, 1), (Options(), 0)):
+        prepared = api.load(tmp_path / "m.onnx", options=options).prepared.model
+        assert [node.op_type for node in prepared.graph].count("ConvTranspose") == left

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from quantseg.errors import MissingExtraError, ModelError
 from quantseg.files.tflite import decode, encode, our_metadata
-from quantseg.files.tflite.schema import IDENTIFIER, OPERATORS, OPTIONS, TABLES, TYPES
+from quantseg.files.tflite.operators import OPERATORS
+from quantseg.files.tflite.schema import IDENTIFIER, OPTIONS, TABLES, TYPES
 from tests.support import litert
 
 SMALL = {

@@ -13,8 +13,8 @@ from tests.fuzz.target import chance
 from tests.fuzz.targets import TARGETS
 
 INPUTS = {
-    "model": 20, "int8": 12, "recipe": 30, "calibration": 8, "sums": 8, "run": 20, "image": 120, "mask": 80, "coco": 50,
-    "lists": 60, "tree": 40, "arrays": 200, "costs": 50, "report": 80,
+    "model": 20, "int8": 12, "tflite": 10, "recipe": 30, "calibration": 8, "sums": 8, "run": 20, "image": 120,
+    "mask": 80, "coco": 50, "lists": 60, "tree": 40, "arrays": 200, "costs": 50, "report": 80,
 }  # fmt: skip
 """How many inputs of each target take less than two seconds, with what they need first."""
 

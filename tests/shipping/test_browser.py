@@ -3,9 +3,13 @@
 Skipped where there is no browser of chromium's family, or onnxruntime-web is not installed.
 """
 
+import base64
+import io
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +40,14 @@ document.addEventListener('mask', ({ detail }) => {
 });
 """
 READY = "document.readyState === 'complete' && window.isReady"
+DROP = """
+fetch('example.png').then((found) => found.blob()).then((blob) => {
+  const given = new DataTransfer();
+  given.items.add(new File([blob], 'dropped.png', { type: 'image/png' }));
+  const drop = new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true });
+  window.isPrevented = !document.getElementById('stage').dispatchEvent(drop);
+})
+"""
 DONE = "document.getElementById('status').textContent.startsWith('Done')"
 PIXELS = """
 (() => {
@@ -123,6 +135,50 @@ def test_every_form_of_image_gives_python_s_mask(page: Page, served: str, cells_
         assert np.array_equal(shown(page, file), apps.mask_in_python(cells_app, file)), file.name
 
 
+def test_another_project_on_the_same_port_is_shown(page: Page, cells_app: Path, tmp_path: Path) -> None:
+    """The app was stored for this address; what is served there now wins at once, and nothing of the app stays."""
+    with apps.served(cells_app) as address:
+        page.open(address)
+        page.wait(READY)
+    (tmp_path / "index.html").write_text("<title>Another</title><script>document.title += ' project'</script>")
+    with apps.served(tmp_path, int(address.rstrip("/").rpartition(":")[2])):
+        page.open(address)
+        page.wait("document.title === 'Another project'")  # its inline script ran: no policy of the app is on it
+        assert not page.run("crossOriginIsolated")
+        page.open(f"{address}?again")
+        page.wait("document.title === 'Another project'")
+        assert page.run("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+        assert page.run("caches.keys()") == []
+
+
+def test_another_app_on_the_same_port_is_shown(page: Page, cells_app: Path, tmp_path: Path) -> None:
+    with apps.served(cells_app) as address:
+        page.open(address)
+        page.wait(READY)
+    shutil.copytree(cells_app, tmp_path / "app")
+    facts = json.loads((tmp_path / "app/model/model.json").read_text())
+    (tmp_path / "app/model/model.json").write_text(json.dumps({**facts, "name": "another"}))
+    with apps.served(tmp_path / "app", int(address.rstrip("/").rpartition(":")[2])):
+        page.open(address)
+        page.wait(READY)
+        assert page.text("name") == "another"
+        assert page.run("crossOriginIsolated")
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once(page: Page, cells_app: Path, pictures: Path) -> None:
+    with apps.served(cells_app) as address:
+        page.open(address)
+        page.wait(READY)
+    with socket.create_server(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))):
+        start = time.monotonic()
+        page.open(address)
+        page.wait("document.getElementById('name')?.textContent === 'cells_unet'")
+        assert 2 <= time.monotonic() - start < 10
+        page.wait(READY)
+        mask = apps.mask_in_python(cells_app, pictures / "wide.png")
+        assert np.array_equal(shown(page, pictures / "wide.png"), mask)
+
+
 def test_the_mask_is_drawn_in_the_colours_of_the_classes(
     page: Page, served: str, cells_app: Path, pictures: Path
 ) -> None:
@@ -166,16 +222,69 @@ def test_pictures_that_are_dropped_and_the_example(page: Page, cells_app: Path, 
     with apps.served(place) as address:
         page.open(address)
         page.wait(DONE)
-        assert "the example, 410 × 301" in page.text("status")
+        assert "example.png, 410 × 301" in page.text("status")
         page.run("window.masks = []")
-        page.run("""
-          fetch('example.png').then((found) => found.blob()).then((blob) => {
-            const given = new DataTransfer();
-            given.items.add(new File([blob], 'dropped.png', { type: 'image/png' }));
-            const drop = new DragEvent('drop', { dataTransfer: given, bubbles: true });
-            document.getElementById('stage').dispatchEvent(drop);
-          })""")
+        page.run(DROP)
+        assert page.run("window.isPrevented")
         page.wait("document.getElementById('status').textContent.includes('dropped.png')")
+
+
+def test_before_the_model_is_there_buttons_rest_and_what_is_dropped_waits(
+    page: Page, cells_app: Path, pictures: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "app"
+    shutil.copytree(cells_app, place)
+    shutil.copyfile(pictures / "wide.png", place / "example.png")
+    worker = place / "worker.js"
+    text = worker.read_text()
+    slow = "await new Promise((go) => { new BroadcastChannel('go').onmessage = go; });"
+    slowly = text.replace("const bytes = new", f"{slow} const bytes = new")
+    assert slowly != text
+    worker.write_text(slowly)
+    with apps.served(place) as address:
+        page.open(address)
+        page.wait(
+            "window.crossOriginIsolated && document.getElementById('status').textContent === 'Loading the model …'"
+        )
+        assert page.run("['choose', 'camera', 'save'].map((id) => document.getElementById(id).disabled)") == [True] * 3
+        page.run(DROP)
+        assert page.run("window.isPrevented")
+        assert page.run("window.masks.length") == 0
+        page.wait("new BroadcastChannel('go').postMessage(1) === undefined && window.masks.length === 1")
+        assert "dropped.png" in page.text("status")
+        assert page.run("['choose', 'camera', 'save'].map((id) => document.getElementById(id).disabled)") == [False] * 3
+        mask = page.run("window.masks.at(-1)")
+    wanted = apps.mask_in_python(cells_app, pictures / "wide.png")
+    assert np.array_equal(np.array(mask["ids"]).reshape(wanted.shape), wanted)
+
+
+def test_the_mask_is_saved_in_the_size_of_the_picture(
+    page: Page, served: str, cells_app: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The nearest pixel of the mask: no colour but those of the classes, and each where Pillow puts it."""
+    shutil.copyfile(pictures / "wide.png", tmp_path / "a <b>.smear.png")
+    page.open(served)
+    page.wait(READY)
+    page.run("document.querySelector('#classes input').click()")  # the background, too
+    mask = shown(page, tmp_path / "a <b>.smear.png")
+    page.run("""
+      HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download; };
+      URL.createObjectURL = (blob) => {
+        const reader = new FileReader();
+        reader.onload = () => { window.saved = reader.result; };
+        reader.readAsDataURL(blob);
+        return 'blob:none';
+      };
+      document.getElementById('save').click();
+    """)
+    page.wait("window.saved !== undefined")
+    assert page.run("window.savedAs") == "a <b>.smear-mask.png"
+    image = Image.open(io.BytesIO(base64.b64decode(page.run("window.saved").partition(",")[2])))
+    assert image.size == (410, 301)
+    facts = json.loads((cells_app / "model/model.json").read_text())
+    colours = np.array([tuple(bytes.fromhex(one["colour"][1:])) for one in facts["classes"]], np.uint8)
+    wanted = Image.fromarray(mask).resize(image.size, Image.Resampling.NEAREST)
+    assert np.array_equal(np.asarray(image.convert("RGB")), colours[np.asarray(wanted)])
 
 
 def test_the_camera(cells_app: Path, tmp_path: Path) -> None:
@@ -233,6 +342,14 @@ def test_a_file_that_is_no_picture_is_one_line(page: Page, served: str, pictures
     page.wait("!document.getElementById('problem').hidden")
     assert page.text("problem").startswith("<b>notes.png: not a picture that this browser can read; choose a PNG")
     shown(page, pictures / "same.png")
+    assert "%" in page.text("classes")
+    page.choose("file", tmp_path / "<b>notes.png")
+    page.wait("!document.getElementById('problem').hidden")
+    assert "%" not in page.text("classes"), "no shares of a picture that is gone"
+    assert page.text("model-ms") == "–"
+    assert page.run("document.getElementById('save').disabled")
+    assert page.run("document.getElementById('mask').hidden && !document.getElementById('hint').hidden")
+    assert page.run("document.getElementById('status').getBoundingClientRect().height") == 0, "no gap"
 
 
 def test_a_browser_without_simd_is_told(browser: Browser, served: str) -> None:
@@ -287,6 +404,70 @@ def test_names_of_strangers_are_shown_as_text(page: Page, folded_model: Path, im
     assert page.run("document.querySelectorAll('#classes img, #classes b').length") == 0
 
 
+def test_opened_as_a_file_it_says_how_to_start_it(page: Page, cells_app: Path) -> None:
+    page.open((cells_app / "index.html").as_uri())
+    page.wait("document.readyState === 'complete'")
+    said = page.run("document.body.innerText")
+    assert "python3 -m http.server" in said
+    assert "needs https" in said
+    assert "Loading" not in said
+    assert "Choose a picture" not in said
+
+
+def test_over_http_from_another_computer_pictures_still_work(cells_app: Path, pictures: Path, tmp_path: Path) -> None:
+    """As README.md says: no camera, nothing stored, one thread, and the same masks."""
+    flags = ("--host-resolver-rules=MAP phone.test 127.0.0.1",)
+    with chromium.running(tmp_path / "profile", flags=flags) as browser, apps.served(cells_app) as address:
+        page = browser.page(WATCH)
+        page.open(address.replace("localhost", "phone.test"))
+        page.wait(READY)
+        assert not page.run("isSecureContext")
+        assert page.text("offline") == "Not stored for use without a network: that needs https or localhost."
+        assert page.text("threads") == "1"
+        mask = apps.mask_in_python(cells_app, pictures / "wide.png")
+        assert np.array_equal(shown(page, pictures / "wide.png"), mask)
+        page.run("document.getElementById('camera').click()")
+        page.wait("!document.getElementById('problem').hidden")
+        assert page.text("problem") == "The camera works only over https or from localhost; choose a picture instead."
+
+
+def test_what_the_page_says_of_the_model(page: Page, folded_model: Path, cells_app: Path, tmp_path: Path) -> None:
+    app = qs.ship(folded_model, tmp_path / "app", about="Noise <b>")
+    card = (app / "MODEL_CARD.md").read_text(encoding="utf-8")
+    with apps.served(app) as address:
+        page.open(address)
+        page.wait(READY)
+        assert page.text("for") == "Made for: Noise <b>. On other pictures its masks mean nothing."
+        assert page.text("about").startswith(f"Finds {NAMES[1]}, {NAMES[2]}. Pictures may have any size")
+        page.run("document.getElementById('open-card').click()")
+        page.wait("document.getElementById('card').open && document.getElementById('card-text').textContent")
+        said = page.text("card-text")
+        assert said.replace("\\", "") == card.replace("\\", "")
+        assert not {"Ã", "Â", "â"} & {*said}
+        page.run("document.getElementById('close-card').click()")
+        assert not page.run("document.getElementById('card').open")
+        page.open(f"{address}MODEL_CARD.md")
+        page.wait("document.readyState === 'complete'")
+        assert page.run("document.characterSet") == "UTF-8"
+
+
+@pytest.mark.parametrize("name", ["same", "tall", "wide"])
+def test_all_that_is_used_is_seen_at_once(name: str, page: Page, served: str, pictures: Path) -> None:
+    page.screen(1280, 800)
+    page.open(served)
+    page.wait(READY)
+    shown(page, pictures / f"{name}.png")
+    assert page.run("document.getElementById('split').getBoundingClientRect().bottom") <= 800
+
+
+def test_a_phone_is_not_asked_to_drop_pictures(page: Page, served: str) -> None:
+    page.screen(360, 740, touch=True)
+    page.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    page.open(served)
+    page.wait(READY)
+    assert "drop" not in page.run("document.body.innerText").lower()
+
+
 def test_nothing_is_asked_of_others(page: Page, served: str) -> None:
     page.open(served)
     page.wait(READY)
@@ -311,7 +492,8 @@ def test_on_a_phone_and_on_a_desk(
     assert page.run("document.documentElement.scrollWidth") <= width
     page.screen(width, height, scheme=scheme)
     small = page.run("""
-      Array.from(document.querySelectorAll('button:not([hidden])'), (one) => one.getBoundingClientRect())
+      Array.from(document.querySelectorAll('button')).filter((one) => one.checkVisibility())
+        .map((one) => one.getBoundingClientRect())
         .filter(({ width, height }) => width < 40 || height < 40).length""")
     assert small == 0
     for element in ("body", ".controls .main", "#status", "#classes li"):

@@ -1,6 +1,7 @@
 """The folder of an app: complete, small, of our own text alone, whatever the names of a stranger's classes are."""
 
 import hashlib
+import html
 import io
 import json
 import re
@@ -13,11 +14,13 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from quantseg.errors import MissingExtraError
+from quantseg.errors import DataError, MissingExtraError
 from quantseg.runtimes import npm, runtime_named
-from quantseg.shipping import App, Story, app_of, icon
+from quantseg.shipping import App, Story, app_of, checked_about, icon
+from quantseg.shipping.about import UNKNOWN
 from quantseg.shipping.contents import FACTS, MODEL, RUNTIME
 from quantseg.shipping.native import PROGRAMS
+from quantseg.shipping.readme import PHONE, REMOVE, START
 from tests.shipping.conftest import NAMES
 from tests.support import apps
 from tests.support.places import ROOT
@@ -35,6 +38,7 @@ def test_everything_is_there(app: App, folded_model: Path) -> None:
     page = {path.name for path in WEB.iterdir()}
     made = {
         "MODEL_CARD.md",
+        "README.md",
         "manifest.webmanifest",
         "package.json",
         "icon.svg",
@@ -76,7 +80,10 @@ def test_what_the_service_worker_stores_is_what_the_page_asks_for(app: App) -> N
     stored = set(json.loads(listed))
     assert stored - {"./"} <= {*app.files}
     asked = {"index.html", "example.png", "MODEL_CARD.md", FACTS, MODEL, *(f"vendor/{name}" for name in RUNTIME)}
-    page = "".join((WEB / name).read_text() for name in ("index.html", "app.js", "engine.js", "worker.js", "view.js"))
+    page = "".join(
+        (WEB / name).read_text()
+        for name in ("index.html", "app.js", "engine.js", "worker.js", "view.js", "card.js", "enlarge.js")
+    )
     asked |= set(re.findall(r"[\"'](?:\./)?([\w-]+\.(?:js|css|svg|png|webmanifest))[\"']", page)) - {
         "sw.js",
         "mask.png",
@@ -146,7 +153,7 @@ def test_the_tflite_file_runs_and_gives_nearly_the_same(cells_app: Path, picture
 
 def test_the_card_says_what_how_and_where(app: App) -> None:
     card = app.files["MODEL_CARD.md"].decode()
-    for words in ("uint8", "32 x 32", "bilinear", "SHA-256", "WASM SIMD", "Not judged", "none: a .tflite file"):
+    for words in ("uint8", "32 x 32", "bilinear", "SHA-256", "WASM SIMD", "Not judged", UNKNOWN):
         assert words in card, words
     said = {"title": "Keeps the masks", "sentence": "They agree.", "facts": ["Worst class: x."], "caveats": []}
     judged = app_of(app.files[MODEL], "net", Story({"effort": "fast"}, said, "quantseg ship net.onnx"))
@@ -154,6 +161,53 @@ def test_the_card_says_what_how_and_where(app: App) -> None:
     assert "**Keeps the masks.** They agree." in text
     assert "- Worst class: x." in text
     assert "quantseg ship net.onnx" in text
+
+
+def test_the_card_has_one_plain_sentence_on_a_format_that_was_not_made(app: App) -> None:
+    card = app.files["MODEL_CARD.md"].decode()
+    assert "A file for LiteRT (TensorFlow Lite), .tflite, was not made." in card
+    assert "model/model.ort" in card
+    assert "model/model.tflite" not in card
+    assert "data=" not in card
+
+
+@pytest.mark.parametrize(
+    ("seen", "headline"),
+    [
+        (4, "**Keeps the masks, on images that it was calibrated with.**"),
+        (2, "**Keeps the masks, on images that it was calibrated with, 2 of 4 of them.**"),
+        (0, "**Keeps the masks.**"),
+        (None, "**Keeps the masks.**"),
+    ],
+)
+def test_the_headline_says_that_calibration_had_seen_the_images(seen: int | None, headline: str, app: App) -> None:
+    said = {"title": "Keeps the masks", "sentence": "x", "facts": [], "caveats": [], "seen": seen, "images": 4}
+    assert headline in app_of(app.files[MODEL], "net", Story(verdict=said)).files["MODEL_CARD.md"].decode()
+
+
+def test_what_pictures_the_model_is_for(app: App) -> None:
+    """The first line of page, README.md and card: the author's words, or that nobody said."""
+    told = app_of(app.files[MODEL], "net", Story(about="Blood <i>smears</i>"))
+    line = "Made for: Blood <i>smears</i>. On other pictures its masks mean nothing."
+    assert json.loads(told.files[FACTS])["about"] == line
+    assert json.loads(app.files[FACTS])["about"] == UNKNOWN
+    for name in ("README.md", "MODEL_CARD.md"):
+        assert told.files[name].decode().split("\n\n")[1].replace("\\", "") == line
+        assert app.files[name].decode().split("\n\n")[1] == UNKNOWN
+
+
+@pytest.mark.parametrize("about", ["", "  ", "two\nlines", "\x1b[31mred", "x" * 201])
+def test_about_is_one_line(about: str) -> None:
+    with pytest.raises(DataError, match=r"^about: say in one line of 1 to 200 characters"):
+        checked_about(about)
+
+
+def test_how_to_start_it_is_said_in_the_folder_and_on_a_page_that_is_opened_as_a_file(app: App) -> None:
+    text = app.files["README.md"].decode()
+    page = html.unescape(re.sub(r"<[^>]+>", "", app.files["index.html"].decode()))
+    for words in (*START, PHONE, REMOVE):
+        assert words in text
+        assert " ".join(words.replace("`", "").split()) in " ".join(page.split())
 
 
 @pytest.mark.parametrize("side", icon.SIZES)

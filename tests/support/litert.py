@@ -10,7 +10,7 @@ from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.target_facts import KERNELS_OF_LITERT
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.file import to_bytes
-from quantseg.quantization.formats.litert.network import Network, Tensor
+from quantseg.quantization.formats.litert.network import LiteRtNetwork, Tensor
 from quantseg.quantization.formats.litert.writing import Interface, network
 from quantseg.quantization.plan import QuantPlan, QuantSettings, plan
 from quantseg.quantization.qtypes import INT8, INT32
@@ -44,7 +44,7 @@ def constant(data: NDArray[np.generic], params: QuantParams | None = None) -> Te
     return Tensor("", data.shape, data.dtype.name, params, data)
 
 
-def networks(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> tuple[Network, Network, QuantPlan]:
+def networks(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> tuple[LiteRtNetwork, LiteRtNetwork, QuantPlan]:
     """The float and the int8 network of a model whose input x is an image, and the plan of the latter."""
     prepared = prepare(model, fusing=KERNELS_OF_LITERT)
     decided = plan(prepared, quantised.extrema(prepared.model, feeds), QuantSettings())
@@ -52,7 +52,7 @@ def networks(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> tuple[Net
     return network(prepared.model, None, interface), network(prepared.model, decided, interface), decided
 
 
-def outputs(of: Network, feeds: Mapping[str, Array], runtime: str = "litert") -> list[Array]:
+def outputs(of: LiteRtNetwork, feeds: Mapping[str, Array], runtime: str = "litert") -> list[Array]:
     """What LiteRT computes."""
     session = RUNTIMES[runtime].open(to_bytes(of), threads=1)
     try:

@@ -37,13 +37,13 @@ def encode(model: Table) -> bytes:
 
     Raises MissingExtraError without the package flatbuffers, which onnxruntime brings too.
     """
-    writer = _Writer()
+    writer = _TableWriter()
     root = writer.table("Model", model)
     writer.builder.Finish(root, file_identifier=IDENTIFIER)
     return bytes(writer.builder.Output())
 
 
-class _Writer:
+class _TableWriter:
     def __init__(self) -> None:
         try:
             import flatbuffers
@@ -110,13 +110,13 @@ def decode(content: bytes, what: str) -> dict[str, Any]:
     try:
         if content[4:8] != IDENTIFIER:
             raise ModelError(f"{what}: is no .tflite file; give one that LiteRT runs")
-        reader = _Reader(content)
+        reader = _TableReader(content)
         return reader.table(reader.unsigned(0), "Model", 0)
     except (struct.error, IndexError, OverflowError, UnicodeDecodeError, ValueError) as error:
         raise ModelError(f"{what}: is a damaged .tflite file ({error}); write it again") from error
 
 
-class _Reader:
+class _TableReader:
     """Reads tables; offsets of a hostile file may lead to one table any number of times, which is limited."""
 
     def __init__(self, content: bytes) -> None:

@@ -15,7 +15,7 @@ from quantseg.graph.passes.batch_norm import fold_batch_norms
 from quantseg.graph.passes.channel_shuffle import recognise_channel_shuffles
 from quantseg.graph.passes.clamps import merge_clamps
 from quantseg.graph.passes.constants import fold_constants, fold_more_constants
-from quantseg.graph.passes.conv_transpose import lower_conv_transposes
+from quantseg.graph.passes.conv_transpose import lower_conv_transposes, lower_deep_conv_transposes
 from quantseg.graph.passes.dead import remove_dead
 from quantseg.graph.passes.early_clamps import move_clamps_early
 from quantseg.graph.passes.group_norm import lower_group_norms
@@ -53,6 +53,7 @@ LOWERINGS: dict[str, Lowering] = {
     "lower_hard_swishes": lower_hard_swishes,  # after folding, so that the convolution is their producer
     "lower_hard_sigmoids": lower_hard_sigmoids,  # also those that lower_hard_swishes makes
     "lower_prelus": lower_prelus,
+    "lower_deep_conv_transposes": lower_deep_conv_transposes,  # those alone for targets without the next one
     "lower_conv_transposes": lower_conv_transposes,
     "lower_unpooling": lower_unpooling,
     "move_clamps_early": move_clamps_early,  # past the pixel shuffles that replaced ConvTranspose

@@ -8,7 +8,7 @@ of the placement by rule (comparison).
 
 from quantseg.mixed_precision.latency_model.comparison import compare_latency
 from quantseg.mixed_precision.latency_model.estimate import Estimate, estimate
-from quantseg.mixed_precision.latency_model.table import Table, read_table
+from quantseg.mixed_precision.latency_model.table import KernelTable, read_table
 from quantseg.mixed_precision.latency_model.target import PREFERRED, Bench, Fitted, NothingFasterError, Objective, fit
 
 __all__ = [
@@ -16,9 +16,9 @@ __all__ = [
     "Bench",
     "Estimate",
     "Fitted",
+    "KernelTable",
     "NothingFasterError",
     "Objective",
-    "Table",
     "compare_latency",
     "estimate",
     "fit",

@@ -28,7 +28,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Table:
+class KernelTable:
     """Kind of kernel → what was measured of it."""
 
     rows: Mapping[str, tuple[Measured, ...]]
@@ -45,10 +45,12 @@ class Table:
         return Cost(round(nearest.nanoseconds * wanted.work / nearest.kernel.work))
 
 
-def read_table(path: Path = WEB) -> Table:
+def read_table(path: Path = WEB) -> KernelTable:
     """The table of a file: {"kernels": {kind: [[work, depth, nanoseconds], …]}}."""
     kinds = json.loads(path.read_text(encoding="utf-8"))["kernels"]
-    return Table({k: tuple(Measured(Kernel(k, work, depth), ns) for work, depth, ns in v) for k, v in kinds.items()})
+    return KernelTable(
+        {k: tuple(Measured(Kernel(k, work, depth), ns) for work, depth, ns in v) for k, v in kinds.items()}
+    )
 
 
 def _distance(one: Kernel, other: Kernel) -> float:

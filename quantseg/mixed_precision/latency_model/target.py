@@ -12,7 +12,7 @@ from quantseg.mixed_precision.latency_model import cache, pricing
 from quantseg.mixed_precision.latency_model.placing import place
 from quantseg.mixed_precision.latency_model.pricing import UnitChoice
 from quantseg.mixed_precision.latency_model.stopwatch import Costs, timed
-from quantseg.mixed_precision.latency_model.table import Table
+from quantseg.mixed_precision.latency_model.table import KernelTable
 from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.progress import Track, quiet
@@ -64,7 +64,7 @@ class Bench:
     kept: Path | None
     track: Track = quiet
     qformats: tuple[str, ...] = PREFERRED
-    table: Table | None = None
+    table: KernelTable | None = None
     never_slower: bool = False
 
 

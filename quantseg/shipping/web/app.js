@@ -1,47 +1,48 @@
 // Puts the app together: a picture, a file that is dropped, or the camera → the model → the mask over the picture.
 
 import { Camera } from './camera.js';
+import { listenToCard } from './card.js';
+import { enlarged } from './enlarge.js';
 import { Engine, lacking } from './engine.js';
 import { stored } from './offline.js';
 import { View } from './view.js';
 
 const LARGE = 16e6; // pixels, from which on reading a picture takes long enough to say so
 const find = (id) => document.getElementById(id);
-let view, engine, camera = null, facing = 'environment', turns = 0;
+let view, engine = null, waiting = null, camera = null, facing = 'environment', turns = 0;
 
 async function start() {
-  find('opened-as-a-file').remove();
+  say('Loading …');
+  listenToCard();
+  listenToDrops();
   const found = await fetch('model/model.json').catch(() => null);
-  if (!found?.ok) {
-    document.getElementById('status').textContent = '';
-    return say(null, 'model/model.json is missing; copy the whole folder of the app.');
-  }
+  if (!found?.ok) return say('', 'model/model.json is missing; copy the whole folder of the app.');
   const facts = await found.json();
   view = new View(facts);
   view.hideMask();
   const lacks = lacking();
   if (lacks) return say('', lacks);
-  view.status('Storing the app for use without a network …');
-  find('offline').textContent = await stored();
-  view.status('Loading the model …');
+  say('Storing the app for use without a network …');
+  find('offline').textContent = await stored(() => waiting === null);
+  say('Loading the model …');
   try {
     engine = await Engine.start(facts);
   } catch (error) {
     return say('', `The model cannot be loaded: ${error.message}`);
   }
   view.threads(engine.threads);
-  view.status('Ready. Choose a picture, drop one, or use the camera.');
+  say('Ready. Choose a picture, or use the camera.');
   listen();
-  if (facts.example) await showAddress(facts.example);
+  if (waiting) await showFile(waiting);
+  else if (facts.example) await showAddress(facts.example);
   document.dispatchEvent(new Event('ready'));
 }
 
-/** Status and problem lines. */
+/** The line on what is going on, and that on what went wrong; none with null. */
 function say(status, problem = null) {
-  const line = find('problem');
-  line.textContent = problem ?? '';
-  line.hidden = problem === null;
-  if (status !== null) find('status').textContent = status;
+  find('problem').textContent = problem ?? '';
+  find('problem').hidden = problem === null;
+  find('status').textContent = status;
 }
 
 function listen() {
@@ -57,6 +58,11 @@ function listen() {
     film();
   });
   find('save').addEventListener('click', save);
+  find('choose').disabled = find('camera').disabled = false;
+}
+
+/** Files that are dropped or pasted; before the model is there, the last of them waits for it. */
+function listenToDrops() {
   const stage = find('stage');
   const over = (event) => {
     event.preventDefault();
@@ -64,20 +70,21 @@ function listen() {
   };
   document.addEventListener('dragover', over);
   document.addEventListener('dragleave', over);
+  const given = (files) => {
+    const [file] = files ?? [];
+    if (file && engine) showFile(file);
+    else if (file) waiting = file;
+  };
   document.addEventListener('drop', (event) => {
     over(event);
-    const [file] = event.dataTransfer?.files ?? [];
-    if (file) showFile(file);
+    given(event.dataTransfer?.files);
   });
-  document.addEventListener('paste', (event) => {
-    const [file] = event.clipboardData?.files ?? [];
-    if (file) showFile(file);
-  });
+  document.addEventListener('paste', (event) => given(event.clipboardData?.files));
 }
 
 async function showAddress(address) {
   const found = await fetch(address).catch(() => null);
-  if (found?.ok) await showFile(await found.blob(), 'the example');
+  if (found?.ok) await showFile(await found.blob(), address);
 }
 
 async function showFile(file, name = file.name) {
@@ -89,12 +96,14 @@ async function showFile(file, name = file.name) {
     // As in Python: upright by its EXIF data, its numbers as they are.
     bitmap = await createImageBitmap(file, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
   } catch {
+    if (turn !== turns) return undefined;
+    view.empty();
     return say('', `${name}: not a picture that this browser can read; choose a PNG, JPEG or WebP file.`);
   }
   if (turn !== turns) return bitmap.close();
   const { width, height } = bitmap;
   view.hideMask();
-  view.drawPicture(bitmap, width, height, `The picture ${name}`);
+  view.drawPicture(bitmap, width, height, name);
   const large = width * height > LARGE;
   const size = `${width} × ${height}`;
   say(large ? `${size}: a large picture; it is read in strips, which takes a moment …` : 'Looking for the mask …');
@@ -103,11 +112,10 @@ async function showFile(file, name = file.name) {
     back.close();
     if (turn !== turns) return undefined;
     view.showMask(mask);
-    view.rate(null);
     say(large ? `Done: ${name}, ${size}, read in strips as it is large.` : `Done: ${name}, ${size}.`);
     announce(mask);
   } catch (error) {
-    say('', `${name}: no mask (${error.message}).`);
+    if (turn === turns) say('', `${name}: no mask (${error.message}).`);
   }
   return undefined;
 }
@@ -136,7 +144,7 @@ async function film() {
         back.close();
         return undefined;
       }
-      view.drawPicture(back, back.width, back.height, 'The camera');
+      view.drawPicture(back, back.width, back.height, 'camera');
       back.close();
       view.showMask(mask);
       times.push(performance.now());
@@ -163,15 +171,17 @@ function stop() {
   say('The camera is off.');
 }
 
-/** Saves the coloured mask, as it is shown, in the model's size. */
-function save() {
-  find('mask').toBlob((blob) => {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(blob);
-    link.download = 'mask.png';
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
+/** Saves the coloured mask, as it is shown, in the picture's own size. */
+async function save() {
+  const { name, width, height } = view.picture;
+  const blob = await enlarged(find('mask'), view.picture).catch(() => null);
+  if (blob === null) return say('', `The mask cannot be saved in ${width} × ${height} pixels: this browser has no room for it.`);
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = `${name.replace(/\.[^.]*$/, '')}-mask.png`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+  return undefined;
 }
 
 /** For whoever builds on this page: each mask is an event. */

@@ -3,8 +3,11 @@
 
 const RELOADED = 'reloaded for threads';
 
-/** Waits until the app is stored; gives what is to be said of it. Reloads the page once where that allows threads. */
-export async function stored() {
+/**
+ * Waits until the app is stored; gives what is to be said of it. Reloads the page once where that allows threads, unless
+ * mayReload says at that moment that something would be lost.
+ */
+export async function stored(mayReload) {
   if (!('serviceWorker' in navigator)) {
     return 'Not stored for use without a network: that needs https or localhost.';
   }
@@ -18,7 +21,7 @@ export async function stored() {
   } catch (error) {
     return `Not stored for use without a network (${error.message}).`;
   }
-  if (!globalThis.crossOriginIsolated && first()) {
+  if (!globalThis.crossOriginIsolated && mayReload() && first()) {
     location.reload();
     await new Promise(() => {}); // nothing else is begun on a page that goes away
   }

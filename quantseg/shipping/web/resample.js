@@ -51,7 +51,7 @@ function weightsOf(filter, from, to) {
 }
 
 /** Which input each output of `nearest` takes; positions are added up, not multiplied, as Pillow does. */
-function nearestOf(from, to) {
+export function nearestOf(from, to) {
   const step = from / to;
   const places = new Int32Array(to);
   let position = step * 0.5;

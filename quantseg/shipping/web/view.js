@@ -4,18 +4,31 @@ const LONGEST = 1280; // pixels of the longer side of what is drawn
 const find = (id) => document.getElementById(id);
 const percent = (share) => (share > 0 && share < 0.0005 ? '<0.1 %' : `${(100 * share).toFixed(1)} %`);
 
+const MOST_NAMES = 6;
+const isBackground = ({ name }) => name.toLowerCase() === 'background';
+
+/** What the model finds, as a sentence; nothing where there is nothing but a background. */
+function finds(classes) {
+  const names = classes.filter((one) => !isBackground(one)).map(({ name }) => name);
+  if (names.length === 0) return '';
+  const more = names.length - MOST_NAMES;
+  return `Finds ${names.slice(0, MOST_NAMES).join(', ')}${more > 0 ? ` and ${more} more` : ''}. `;
+}
+
 export class View {
   /** facts: model/model.json, whose names of classes are a stranger's text: they are shown as text, never as HTML. */
   constructor(facts) {
     this.facts = facts;
     this.mask = null;
-    this.shown = facts.classes.map(({ name }) => name.toLowerCase() !== 'background');
+    this.picture = null; // name and size of what is shown
+    this.shown = facts.classes.map((one) => !isBackground(one));
     find('name').textContent = facts.name;
     document.title = facts.name;
-    const size = (facts.bytes / 1e6).toFixed(1);
+    find('for').textContent = facts.about;
+    find('about').textContent = `${finds(facts.classes)}Pictures may have any size, and do not leave this device.`;
     const { width, height } = facts.input;
-    find('about').textContent =
-      `Finds ${facts.classes.length} classes in a picture: int8, ${size} MB, ${width} × ${height} pixels. The picture does not leave this device.`;
+    find('size').textContent =
+      `The model takes ${(facts.bytes / 1e6).toFixed(1)} MB, and looks at each picture in ${width} × ${height} pixels.`;
     this.rows = facts.classes.map((one, id) => this.row(one, id));
     find('classes').replaceChildren(...this.rows.map(({ item }) => item));
     this.slide('opacity', (value) => { find('mask').style.opacity = String(value / 100); });
@@ -63,8 +76,9 @@ export class View {
     return { item, share };
   }
 
-  /** Draws a picture or a frame of the camera. */
-  drawPicture(source, width, height, words) {
+  /** Draws a picture or a frame of the camera. name: of its file. */
+  drawPicture(source, width, height, name) {
+    this.picture = { name, width, height };
     const factor = Math.min(1, LONGEST / Math.max(width, height));
     const canvas = find('picture');
     const [w, h] = [width, height].map((side) => Math.max(1, Math.round(side * factor)));
@@ -77,7 +91,7 @@ export class View {
     context.imageSmoothingQuality = 'high';
     context.globalCompositeOperation = 'copy'; // nothing of the last picture shows through a transparent one
     context.drawImage(source, 0, 0, w, h);
-    canvas.setAttribute('aria-label', words);
+    canvas.setAttribute('aria-label', `The picture: ${name}`);
     find('hint').hidden = true;
   }
 
@@ -86,6 +100,20 @@ export class View {
     find('mask').hidden = true;
     find('edge').hidden = true;
     find('save').disabled = true;
+    this.rows.forEach(({ item, share }) => {
+      share.textContent = '–';
+      item.classList.remove('absent');
+    });
+    ['model-ms', 'frame-ms', 'rate'].forEach((id) => { find(id).textContent = '–'; });
+  }
+
+  /** Shows nothing: there is no picture. */
+  empty() {
+    this.hideMask();
+    const canvas = find('picture');
+    canvas.width = canvas.width; // clears it
+    canvas.setAttribute('aria-label', 'No picture');
+    find('hint').hidden = false;
   }
 
   showMask(mask) {
@@ -139,15 +167,5 @@ export class View {
 
   threads(count) {
     find('threads').textContent = String(count);
-  }
-
-  status(text) {
-    find('status').textContent = text;
-  }
-
-  /** One line on what went wrong; none with null. */
-  problem(text) {
-    find('problem').textContent = text ?? '';
-    find('problem').hidden = text === null;
   }
 }

@@ -405,7 +405,8 @@ def test_only_qdq_does_without_onnxruntimes_domain() -> None:
     domains = {
         qformat: {entry.domain for entry in onnx.load_from_string(emitted(qformat)).opset_import} for qformat in FORMATS
     }
-    assert domains == {"qdq": {""}, "qoperator": {"", "com.microsoft"}, "channels-last": {"", "com.microsoft"}}
+    with_others = {"", "com.microsoft"}
+    assert domains == {"qdq": {""}, "qoperator": with_others, "channels-last": with_others, "web": with_others}
 
 
 def test_an_unknown_format_is_an_error() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from quantseg.errors import ModelError
 from quantseg.quantization.formats.litert.file import from_bytes, to_bytes
-from quantseg.quantization.formats.litert.network import Network
+from quantseg.quantization.formats.litert.network import LiteRtNetwork
 from quantseg.quantization.formats.litert.writing import Interface, network
 from quantseg.quantization.plan import QuantPlan
 from tests.support import graphs, litert, quantised
@@ -22,7 +22,7 @@ WRITTEN = [name for name in ROWS if name not in LACKING]
 
 
 @functools.cache
-def made(name: str) -> tuple[Network, Network, QuantPlan]:
+def made(name: str) -> tuple[LiteRtNetwork, LiteRtNetwork, QuantPlan]:
     return litert.networks(model_of(ROWS[name]), FEEDS)
 
 
@@ -71,7 +71,7 @@ def model(body: str, **weights: Array) -> ir.Model:
     return graphs.graph(body, x="float[2,3,12,12]", opset=14, **weights)
 
 
-def kinds(of: Network) -> list[str]:
+def kinds(of: LiteRtNetwork) -> list[str]:
     return [operator.kind for operator in of.operators]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quantseg.quantization.affine import QuantParams
-from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
+from quantseg.quantization.formats.litert.network import LiteRtNetwork, Operator, Tensor
 from quantseg.quantization.qtypes import UINT8
 from quantseg.simulation.litert_program import litert_program
 from quantseg.simulation.running import outputs as simulated
@@ -172,7 +172,7 @@ def test_integers_are_those_of_the_reference_kernel(name: str) -> None:
         named = [one if one.is_constant else Tensor(f"x{k}", one.shape, one.dtype, one.params)
                  for k, one in enumerate(inputs)]  # fmt: skip
         fed = tuple(one for one in named if not one.is_constant)
-        one = Network((Operator(kind, tuple(named), (result,), options),), fed, (result,))
+        one = LiteRtNetwork((Operator(kind, tuple(named), (result,), options),), fed, (result,))
         feeds = {t.name: _random(rng, t) for t in fed}
         (theirs,) = litert.outputs(one, feeds, "litert-reference")
         assert np.array_equal(simulated(litert_program(one, {}, name), feeds)["y"], theirs)

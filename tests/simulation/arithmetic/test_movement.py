@@ -203,7 +203,8 @@ def test_each_operator_is_onnxruntimes(case: Row, seed: int) -> None:
 def test_no_operator_of_the_table_is_left_out() -> None:
     here = {case.op_type for case in ROWS}
     texts = [Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8") for name in FILES]
-    assert {name for name in OPERATORS if name not in here and not any(f'"{name}"' in text for text in texts)} == set()
+    own = {name for name in OPERATORS if not name.startswith("litert.")}  # those are compared with LiteRT's kernels
+    assert {name for name in own if name not in here and not any(f'"{name}"' in text for text in texts)} == set()
 
 
 IMAGE, FLAT = np.zeros((1, 3, 4, 4), F), np.zeros((2, 6), F)

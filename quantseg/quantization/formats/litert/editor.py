@@ -15,7 +15,7 @@ from quantseg.errors import ModelError
 from quantseg.files.tflite.schema import TYPES
 from quantseg.graph.edit import static_shape
 from quantseg.quantization.affine import QuantParams, quantize
-from quantseg.quantization.formats.litert.layout import Order, Placed, moves, only_ones_move, physical, plain
+from quantseg.quantization.formats.litert.layout import Order, PlacedTensor, moves, only_ones_move, physical, plain
 from quantseg.quantization.formats.litert.network import Operator, Tensor
 from quantseg.quantization.operators import IntegerForm, integer_form
 from quantseg.quantization.plan import QuantPlan
@@ -43,8 +43,8 @@ class Editor:
         self.plan = plan
         self.operators: list[Operator] = []
         self._integer = frozenset() if plan is None else frozenset(node.name for node in plan.quantised)
-        self._real: dict[ir.Value, list[Placed]] = {}
-        self._stored: dict[ir.Value, list[Placed]] = {}
+        self._real: dict[ir.Value, list[PlacedTensor]] = {}
+        self._stored: dict[ir.Value, list[PlacedTensor]] = {}
         self._names: set[str] = {str(value.name) for value in graph.outputs}
         self._node = ""
 
@@ -121,7 +121,7 @@ class Editor:
         tensor = Tensor(self.name(str(value.name)), physical(self.shape(value), order), self.dtype(value))
         if tensor.dtype == "uint8":  # pixels: a grid lets kernels take them for quantised numbers
             tensor = replace(tensor, params=_PIXELS)
-        self._real[value] = [Placed(tensor, order)]
+        self._real[value] = [PlacedTensor(tensor, order)]
         return tensor
 
     def dtype(self, value: ir.Value) -> str:
@@ -131,7 +131,7 @@ class Editor:
             raise ModelError(f"{value.name!r} is {name}, which LiteRT does not take; export the model in float32")
         return name
 
-    def put(self, value: ir.Value, placed: Placed, *, stored: bool) -> None:
+    def put(self, value: ir.Value, placed: PlacedTensor, *, stored: bool) -> None:
         """Another form of a value. stored: whether it is its integers."""
         (self._stored if stored else self._real).setdefault(value, []).append(placed)
 
@@ -148,10 +148,10 @@ class Editor:
         dtype, grid = ("int8", self.grid(value)) if stored else (self.dtype(value), None)
         stem = f"{value.name}_quantized" if value.is_graph_output() else str(value.name)
         tensor = Tensor(self.name(stem) if stored else self.own_name(value), shape, dtype, grid)
-        self.put(value, Placed(tensor, order), stored=stored)
+        self.put(value, PlacedTensor(tensor, order), stored=stored)
         return tensor
 
-    def replaced(self, value: ir.Value, placed: Placed) -> Tensor:
+    def replaced(self, value: ir.Value, placed: PlacedTensor) -> Tensor:
         """Enters a tensor as the only real form of a value, instead of its `result`."""
         self._real[value] = [placed]
         return placed.tensor
@@ -166,7 +166,7 @@ class Editor:
         """Lets an operator with one output write `result` instead, which is alike."""
         self.operators[self.operators.index(maker)] = replace(maker, outputs=(result,))
 
-    def at_hand(self, value: ir.Value | None, *, integer: bool) -> Placed:
+    def at_hand(self, value: ir.Value | None, *, integer: bool) -> PlacedTensor:
         """The value's integers or real numbers in an order in which they exist."""
         assert value is not None
         forms, others = (self._stored, self._real) if integer else (self._real, self._stored)
@@ -190,11 +190,11 @@ class Editor:
         if value.const_value is not None:
             made = self._constant_form(value, order, integer=integer)
         else:
-            made = Placed(self.reordered(found, order), order)
+            made = PlacedTensor(self.reordered(found, order), order)
         forms.append(made)
         return made.tensor
 
-    def reordered(self, placed: Placed, order: Order) -> Tensor:
+    def reordered(self, placed: PlacedTensor, order: Order) -> Tensor:
         """The tensor with its axes in another order."""
         source, permutation = placed.tensor, moves(placed.order, order)
         if permutation == plain(len(order)):
@@ -218,23 +218,23 @@ class Editor:
             return source
         return self.insert("QUANTIZE", [source], self.like(source, f"{source.name}_requantised", params=grid))
 
-    def _constant_form(self, value: ir.Value, order: Order, *, integer: bool) -> Placed:
+    def _constant_form(self, value: ir.Value, order: Order, *, integer: bool) -> PlacedTensor:
         assert value.const_value is not None
         numbers = value.const_value.numpy()
         grid = self.grid(value) if integer else None
         if grid is not None:
             numbers = quantize(np.asarray(numbers, np.float32), grid)
-        return Placed(self.constant(np.transpose(numbers, order), grid), order)
+        return PlacedTensor(self.constant(np.transpose(numbers, order), grid), order)
 
-    def _converted(self, value: ir.Value, source: Placed, *, integer: bool) -> Placed:
+    def _converted(self, value: ir.Value, source: PlacedTensor, *, integer: bool) -> PlacedTensor:
         stem = str(value.name)
         if integer:
             grid = self.grid(value)
             result = Tensor(self.name(f"{stem}_quantized"), source.tensor.shape, "int8", grid)
-            return Placed(self.insert("QUANTIZE", [source.tensor], result), source.order)
+            return PlacedTensor(self.insert("QUANTIZE", [source.tensor], result), source.order)
         name = stem if value.is_graph_output() else self.name(f"{stem}_dequantized")
         result = Tensor(name, source.tensor.shape, "float32")
-        return Placed(self.insert("DEQUANTIZE", [source.tensor], result), source.order)
+        return PlacedTensor(self.insert("DEQUANTIZE", [source.tensor], result), source.order)
 
 
 _PIXELS = QuantParams(np.array(1, np.float32), np.array(0, np.uint8), UINT8)

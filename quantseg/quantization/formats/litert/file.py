@@ -8,9 +8,10 @@ import numpy as np
 import quantseg
 from quantseg.errors import ModelError
 from quantseg.files.tflite import encoding
-from quantseg.files.tflite.schema import NONE, OPERATORS, OPTIONS, TYPES
+from quantseg.files.tflite.operators import OPERATORS
+from quantseg.files.tflite.schema import NONE, OPTIONS, TYPES
 from quantseg.quantization.affine import QuantParams
-from quantseg.quantization.formats.litert.network import Network, Operator, Tensor
+from quantseg.quantization.formats.litert.network import LiteRtNetwork, Operator, Tensor
 from quantseg.quantization.qtypes import QTYPES
 
 _TYPE_NAMES = {number: name for name, number in TYPES.items()}
@@ -22,7 +23,7 @@ SIGNATURE = "serving_default"
 _FILE_VERSION = 3
 
 
-def to_bytes(network: Network) -> bytes:
+def to_bytes(network: LiteRtNetwork) -> bytes:
     """The network's file. Equal networks give equal bytes."""
     tensors = network.tensors
     place = {tensor: index for index, tensor in enumerate(tensors)}
@@ -70,7 +71,7 @@ def to_bytes(network: Network) -> bytes:
     )
 
 
-def from_bytes(content: bytes, what: str) -> Network:
+def from_bytes(content: bytes, what: str) -> LiteRtNetwork:
     """The network of a file. what: begins messages.
 
     Raises ModelError for a file that is damaged, has several subgraphs, or operators or types that are not known here.
@@ -78,7 +79,7 @@ def from_bytes(content: bytes, what: str) -> Network:
     return network_of(encoding.decode(content, what), what)
 
 
-def network_of(model: Mapping[str, Any], what: str) -> Network:
+def network_of(model: Mapping[str, Any], what: str) -> LiteRtNetwork:
     """The network of a decoded file; see `from_bytes`."""
     try:
         return _network(model)
@@ -131,7 +132,7 @@ def _code_entry(kind: str, version: int) -> dict[str, int]:
     return {"deprecated_builtin_code": min(code, _HIGHEST_OLD_CODE), "version": version, "builtin_code": code}
 
 
-def _network(model: Mapping[str, Any]) -> Network:
+def _network(model: Mapping[str, Any]) -> LiteRtNetwork:
     (graph,) = model["subgraphs"]
     buffers = [entry.get("data") for entry in model["buffers"]]
     tensors = [_tensor(entry, buffers) for entry in graph["tensors"]]
@@ -154,7 +155,7 @@ def _network(model: Mapping[str, Any]) -> Network:
         entry["name"]: bytes(buffers[entry["buffer"]]).decode(errors="replace") for entry in model.get("metadata", ())
     }
     description = model.get("description", "")
-    return Network(tuple(operators), named(graph["inputs"]), named(graph["outputs"]), metadata, description)
+    return LiteRtNetwork(tuple(operators), named(graph["inputs"]), named(graph["outputs"]), metadata, description)
 
 
 def _index(number: int, tensors: list[Tensor]) -> int:

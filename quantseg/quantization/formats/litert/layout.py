@@ -15,7 +15,7 @@ NHWC: Order = (0, 2, 3, 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedTensor:
     """A tensor and the order of its axes."""
 
     tensor: Tensor

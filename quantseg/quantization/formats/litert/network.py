@@ -30,7 +30,7 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """One operator. kind: a name of `schema.OPERATORS`. options: fields of its table of options.
+    """One operator. kind: a name of `files.tflite.operators.OPERATORS`. options: fields of its table of options.
 
     node: the ONNX node that it was written for, for messages; a file does not hold it.
     """
@@ -43,7 +43,7 @@ class Operator:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class LiteRtNetwork:
     """operators: in the order in which they run. inputs, outputs: tensors. metadata: name → text.
 
     description: the tool that wrote the file; "" for this one.

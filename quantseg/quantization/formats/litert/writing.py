@@ -15,8 +15,8 @@ from quantseg.graph.passes.constants import fold_constants
 from quantseg.quantization.formats.litert.channels import absorbed
 from quantseg.quantization.formats.litert.editor import Editor
 from quantseg.quantization.formats.litert.fusing import fused, needed
-from quantseg.quantization.formats.litert.layout import NHWC, Order, Placed, plain
-from quantseg.quantization.formats.litert.network import Network, Tensor
+from quantseg.quantization.formats.litert.layout import NHWC, Order, PlacedTensor, plain
+from quantseg.quantization.formats.litert.network import LiteRtNetwork, Tensor
 from quantseg.quantization.formats.litert.writers import WRITERS
 from quantseg.quantization.formats.litert.writers.attributes import refused
 from quantseg.quantization.plan import QuantPlan
@@ -38,7 +38,7 @@ class Interface:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def network(model: ir.Model, plan: QuantPlan | None, interface: Interface) -> Network:
+def network(model: ir.Model, plan: QuantPlan | None, interface: Interface) -> LiteRtNetwork:
     """The network of a prepared float graph, by its plan; None: all in float. The model is not changed.
 
     Raises ModelError, with the node's name, for an operator that LiteRT lacks.
@@ -71,7 +71,7 @@ def network(model: ir.Model, plan: QuantPlan | None, interface: Interface) -> Ne
         METADATA: json.dumps({**interface.about, "orders": orders, "properties": interface.properties}, sort_keys=True),
         RUNTIME_VERSION: _FIRST_RUNTIME,
     }
-    return Network(operators, tuple(fed), tuple(outputs), metadata)
+    return LiteRtNetwork(operators, tuple(fed), tuple(outputs), metadata)
 
 
 def _order_of(editor: Editor, value: ir.Value, interface: Interface) -> Order:
@@ -87,7 +87,7 @@ def _of_fixed_sizes(model: ir.Model, sizes: Mapping[str, tuple[int, ...]]) -> ir
     return fixed
 
 
-def _output(editor: Editor, value: ir.Value, fed: list[Tensor]) -> Placed:
+def _output(editor: Editor, value: ir.Value, fed: list[Tensor]) -> PlacedTensor:
     """The tensor that is the network's output, under the output's own name."""
     found = editor.at_hand(value, integer=False)
     rank = len(found.order)
@@ -103,7 +103,7 @@ def _output(editor: Editor, value: ir.Value, fed: list[Tensor]) -> Placed:
         else:
             editor.insert("RESHAPE", [tensor, editor.ints(tensor.shape)], copy)
         tensor = copy
-    return Placed(tensor, order)
+    return PlacedTensor(tensor, order)
 
 
 def _is_read(editor: Editor, tensor: Tensor) -> bool:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from quantseg.files.tflite.schema import NONE
 from quantseg.quantization.affine import QuantParams, quantize
 from quantseg.quantization.formats.litert.editor import Editor
-from quantseg.quantization.formats.litert.layout import Order, Placed, of_image, plain
+from quantseg.quantization.formats.litert.layout import Order, PlacedTensor, of_image, plain
 from quantseg.quantization.formats.litert.network import Tensor
 from quantseg.quantization.formats.litert.writers.attributes import numbers
 from quantseg.quantization.operators.activation import clamp_bounds
@@ -47,7 +47,12 @@ def on_fixed_grid(kind: str, grid: QuantParams) -> Writer:
 
 
 def written_on(
-    editor: Editor, node: ir.Node, source: Placed, kind: str, grid: QuantParams, options: dict[str, Any] | None = None
+    editor: Editor,
+    node: ir.Node,
+    source: PlacedTensor,
+    kind: str,
+    grid: QuantParams,
+    options: dict[str, Any] | None = None,
 ) -> None:
     """The operator, requantised from `grid` to the output's own where the two differ."""
     integer = editor.is_integer(node)
@@ -185,4 +190,4 @@ def _in_order(editor: Editor, value: ir.Value | None, order: Order, *, integer: 
         turned = found.data.reshape((1,) * (rank - own) + found.data.shape).transpose(order)
         return editor.constant(turned, found.params)
     widened = editor.reshaped(editor.read(value, plain(own), integer=stored), (1,) * (rank - own) + editor.shape(value))
-    return editor.reordered(Placed(widened, plain(rank)), order)
+    return editor.reordered(PlacedTensor(widened, plain(rank)), order)

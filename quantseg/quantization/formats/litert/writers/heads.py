@@ -8,7 +8,7 @@ import onnx_ir as ir
 from quantseg.files.tflite.schema import NONE, TYPES
 from quantseg.quantization.affine import dequantize
 from quantseg.quantization.formats.litert.editor import Editor
-from quantseg.quantization.formats.litert.layout import NHWC, Placed, plain
+from quantseg.quantization.formats.litert.layout import NHWC, PlacedTensor, plain
 from quantseg.quantization.formats.litert.network import Tensor
 from quantseg.quantization.formats.litert.writers.attributes import numbers, refused
 from quantseg.quantization.formats.litert.writers.elementwise import ONTO_UNIT, written_on
@@ -30,7 +30,7 @@ def argmax(editor: Editor, node: ir.Node) -> None:
     if keeps:
         shape = tuple(1 if place == source.axis(axis) else size for place, size in enumerate(source.tensor.shape))
         made, order = editor.reshaped(made, shape), source.order
-    editor.put(output, Placed(made, order), stored=False)
+    editor.put(output, PlacedTensor(made, order), stored=False)
 
 
 def cast(editor: Editor, node: ir.Node) -> None:
@@ -75,7 +75,7 @@ def softmax(editor: Editor, node: ir.Node) -> None:
     integer, rank = editor.is_integer(node), len(editor.shape(node.inputs[0]))
     axis = node.attributes.get_int("axis", -1) % rank
     order = NHWC if rank == len(NHWC) and axis == 1 else (*(one for one in plain(rank) if one != axis), axis)
-    source = Placed(editor.read(node.inputs[0], order, integer=integer), order)
+    source = PlacedTensor(editor.read(node.inputs[0], order, integer=integer), order)
     written_on(editor, node, source, "SOFTMAX", ONTO_UNIT, {"beta": 1.0})
 
 
@@ -118,7 +118,7 @@ def normalisation(axes: Callable[[Editor, ir.Node], tuple[int, ...]]) -> Callabl
     return write
 
 
-def _along(editor: Editor, node: ir.Node, index: int, source: Placed) -> Tensor | None:
+def _along(editor: Editor, node: ir.Node, index: int, source: PlacedTensor) -> Tensor | None:
     """Scale or bias, broadcast against the tensor in its order."""
     found = numbers(node, index)
     if found is None:

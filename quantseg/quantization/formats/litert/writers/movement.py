@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from quantseg.files.tflite.schema import NONE, REFLECT
+from quantseg.files.tflite.schema import NONE
 from quantseg.quantization.formats.litert.editor import Editor
-from quantseg.quantization.formats.litert.layout import NHWC, Order, Placed, of_image, physical, plain
+from quantseg.quantization.formats.litert.layout import NHWC, Order, PlacedTensor, of_image, physical, plain
 from quantseg.quantization.formats.litert.network import Operator, Tensor
-from quantseg.quantization.formats.litert.writers.attributes import axes_of, numbers, refused
+from quantseg.quantization.formats.litert.writers.attributes import numbers, refused
 from quantseg.quantization.formats.litert.writers.elementwise import aligned
-from quantseg.quantization.formats.litert.writers.windows import pad as padded
 
 
 def transpose(editor: Editor, node: ir.Node) -> None:
@@ -21,7 +20,7 @@ def transpose(editor: Editor, node: ir.Node) -> None:
     rank = len(source.order)
     perm = tuple(node.attributes["perm"].as_ints()) if "perm" in node.attributes else plain(rank)[::-1]
     order = tuple(perm.index(axis) for axis in source.order)
-    editor.put(node.outputs[0], Placed(source.tensor, order), stored=integer)
+    editor.put(node.outputs[0], PlacedTensor(source.tensor, order), stored=integer)
 
 
 def reshape(editor: Editor, node: ir.Node) -> None:
@@ -32,13 +31,13 @@ def reshape(editor: Editor, node: ir.Node) -> None:
     order = reshaped_order(source, before, after)
     if order is None:
         turned = editor.read(node.inputs[0], plain(len(before)), integer=integer)
-        source, order = Placed(turned, plain(len(before))), plain(len(after))
+        source, order = PlacedTensor(turned, plain(len(before))), plain(len(after))
     shape = physical(after, order)
     result = editor.result(node.outputs[0], order, integer=integer)
     editor.insert("RESHAPE", [source.tensor, editor.ints(shape)], result)
 
 
-def reshaped_order(source: Placed, before: Sequence[int], after: Sequence[int]) -> Order | None:
+def reshaped_order(source: PlacedTensor, before: Sequence[int], after: Sequence[int]) -> Order | None:
     """The order that the new axes have if the tensor is reshaped as it lies; None where numbers would have to move.
 
     Axes that become others together form a segment. Each must lie in one piece, its axes longer than 1 in order.
@@ -99,7 +98,7 @@ def concat(editor: Editor, node: ir.Node) -> None:
 
 def _with_grid_of(editor: Editor, value: ir.Value, source: Tensor, result: Tensor, order: Order) -> Tensor:
     """The result on the grid of the pixels that it is made of."""
-    return editor.replaced(value, Placed(editor.like(result, result.name, params=source.params), order))
+    return editor.replaced(value, PlacedTensor(editor.like(result, result.name, params=source.params), order))
 
 
 def _computed(value: ir.Value | None) -> bool:
@@ -180,7 +179,7 @@ def expand(editor: Editor, node: ir.Node) -> None:
     if source.dtype == "uint8":
         assert source.data is not None
         whole = editor.constant(np.broadcast_to(source.data, result.shape))
-        editor.replaced(node.outputs[0], Placed(whole, order))
+        editor.replaced(node.outputs[0], PlacedTensor(whole, order))
         return
     editor.insert("BROADCAST_TO", [source, editor.ints(result.shape)], result)
 
@@ -192,48 +191,6 @@ def tile(editor: Editor, node: ir.Node) -> None:
     assert repeats is not None
     result = editor.result(node.outputs[0], source.order, integer=integer)
     editor.insert("TILE", [source.tensor, editor.ints(physical([int(n) for n in repeats], source.order))], result)
-
-
-def pad(editor: Editor, node: ir.Node) -> None:
-    """Pad with a constant or by reflection."""
-    integer, mode = editor.is_integer(node), node.attributes.get_string("mode", "constant")
-    source = editor.at_hand(node.inputs[0], integer=integer)
-    rank, given, fill = len(source.order), numbers(node, 1), numbers(node, 2)
-    assert given is not None
-    named = [axis % rank for axis in axes_of(node, 3)] or list(range(rank))
-    widths = [(0, 0)] * rank
-    for place, axis in enumerate(named):
-        widths[axis] = (int(given[place]), int(given[len(named) + place]))
-    turned = [widths[axis] for axis in source.order]
-    kept = _cropped(editor, source.tensor, turned)
-    added = [(max(before, 0), max(after, 0)) for before, after in turned]
-    result = editor.result(node.outputs[0], source.order, integer=integer)
-    if mode == "constant":
-        value = None if fill is None or not fill.any() else float(fill.reshape(()))
-        editor.renamed(padded(editor, kept, added, value), result)
-    elif mode == "reflect":
-        editor.insert("MIRROR_PAD", [kept, editor.constant(np.array(added, np.int32))], result, {"mode": REFLECT})
-    elif mode == "edge":
-        for axis, (before, after) in enumerate(added):
-            indices = np.clip(np.arange(-before, kept.shape[axis] + after), 0, kept.shape[axis] - 1)
-            shape = tuple(len(indices) if place == axis else size for place, size in enumerate(kept.shape))
-            if before or after:
-                kept = gathered(editor, kept, indices, axis, editor.like(kept, f"{result.name}_wider", shape=shape))
-        editor.insert("RESHAPE", [kept, editor.ints(kept.shape)], result)
-    else:
-        raise refused(node, f"pads by {mode}, which is not written for LiteRT")
-
-
-def _cropped(editor: Editor, source: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
-    """The tensor without what negative widths take away."""
-    if min(min(width) for width in widths) >= 0:
-        return source
-    begin = [max(-before, 0) for before, _ in widths]
-    shape = tuple(
-        size + min(before, 0) + min(after, 0) for size, (before, after) in zip(source.shape, widths, strict=True)
-    )
-    result = editor.like(source, f"{source.name}_cropped", shape=shape)
-    return editor.insert("SLICE", [source, editor.ints(begin), editor.ints(shape)], result)
 
 
 def depth_to_space(editor: Editor, node: ir.Node) -> None:

@@ -8,10 +8,10 @@ import onnx_ir as ir
 from quantseg.files.tflite.schema import NONE, SAME, VALID
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.formats.litert.editor import Editor
-from quantseg.quantization.formats.litert.layout import NHWC, Placed, physical, plain
+from quantseg.quantization.formats.litert.layout import NHWC, PlacedTensor, physical, plain
 from quantseg.quantization.formats.litert.network import Tensor
 from quantseg.quantization.formats.litert.writers.attributes import axes_of, ints, refused
-from quantseg.quantization.formats.litert.writers.windows import Axis, Window, pad
+from quantseg.quantization.formats.litert.writers.windows import Window, WindowAxis, pad
 from quantseg.quantization.qtypes import INT8, INT32
 
 _FULL_WEIGHT = 127
@@ -30,7 +30,7 @@ def max_pool(editor: Editor, node: ir.Node) -> None:
     source = editor.read(node.inputs[0], NHWC, integer=integer)
     source, padding = window.padded(editor, source, lowest=True)
     result = editor.result(node.outputs[0], NHWC, integer=integer)
-    _pool(editor, "MAX_POOL_2D", source, result, window, size, padding)
+    _pool(editor, "MAX_POOL_2D", (source, result), window, size, padding)
 
 
 def average_pool(editor: Editor, node: ir.Node) -> None:
@@ -47,13 +47,13 @@ def average_pool(editor: Editor, node: ir.Node) -> None:
         source, padding = _counted(editor, source, window, as_product=integer and size[0] * size[1] <= MOST_TAPS)
     result = editor.result(node.outputs[0], NHWC, integer=integer)
     if not integer:
-        _pool(editor, "AVERAGE_POOL_2D", source, result, window, size, padding if counted else SAME)
+        _pool(editor, "AVERAGE_POOL_2D", (source, result), window, size, padding if counted else SAME)
     elif counted and size[0] * size[1] <= MOST_TAPS:
         _as_depthwise(editor, source, result, window, size, padding)
     else:
         alike = source.params == result.params
         made = result if alike else editor.like(result, f"{result.name}_before", params=source.params)
-        _pool(editor, "AVERAGE_POOL_2D", source, made, window, size, padding if counted else SAME)
+        _pool(editor, "AVERAGE_POOL_2D", (source, made), window, size, padding if counted else SAME)
         if not alike:
             editor.insert("QUANTIZE", [made], result)
 
@@ -64,15 +64,15 @@ def _uncounted(editor: Editor, node: ir.Node, window: Window, size: Sequence[int
     output = node.outputs[0]
     shape = physical(editor.shape(output), NHWC)
     averages = Tensor(editor.name(f"{output.name}_with_padding"), shape, "float32")
-    _pool(editor, "AVERAGE_POOL_2D", source, averages, window, size, padding)
+    _pool(editor, "AVERAGE_POOL_2D", (source, averages), window, size, padding)
     counts = [_inside(axis) for axis in (window.rows, window.columns)]
     factors = (size[0] * size[1] / np.multiply.outer(*counts)).astype(np.float32)[None, :, :, None]
     made = Tensor(editor.name(f"{output.name}_without_padding"), shape, "float32")
     editor.insert("MUL", [averages, editor.constant(factors)], made, {"fused_activation_function": NONE})
-    editor.put(output, Placed(made, NHWC), stored=False)
+    editor.put(output, PlacedTensor(made, NHWC), stored=False)
 
 
-def _inside(axis: Axis) -> np.ndarray:
+def _inside(axis: WindowAxis) -> np.ndarray:
     """How many pixels of the image each window of an axis holds."""
     first = np.arange(axis.given) * axis.stride - axis.before
     return np.minimum(first + axis.window, axis.size) - np.maximum(first, 0)
@@ -106,8 +106,10 @@ def _as_depthwise(
 
 
 def _pool(
-    editor: Editor, kind: str, source: Tensor, result: Tensor, window: Window, size: Sequence[int], padding: int
+    editor: Editor, kind: str, ends: tuple[Tensor, Tensor], window: Window, size: Sequence[int], padding: int
 ) -> None:
+    """ends: what is pooled, and the result."""
+    source, result = ends
     shape = {"filter_height": size[0], "filter_width": size[1], "fused_activation_function": NONE}
     editor.insert(kind, [source], result, {**window.options(padding), **shape})
 
@@ -144,7 +146,7 @@ def _reduced(editor: Editor, node: ir.Node, kind: str, axes: Sequence[int], *, k
     editor.insert(kind, [source.tensor, places], result, {"keep_dims": keep})
 
 
-def without(source: Placed, axes: Sequence[int]) -> tuple[int, ...]:
+def without(source: PlacedTensor, axes: Sequence[int]) -> tuple[int, ...]:
     """The order of the logical axes that are left once some are gone."""
     rank = len(source.order)
     gone = {axis % rank for axis in axes}

@@ -16,7 +16,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
-class Axis:
+class WindowAxis:
     """One spatial axis. size: pixels of the input, given: of the output. window, stride, dilation, before: in pixels.
 
     The padding after the image is what the last window needs.
@@ -55,8 +55,8 @@ class Axis:
 class Window:
     """The window of a node over an image."""
 
-    rows: Axis
-    columns: Axis
+    rows: WindowAxis
+    columns: WindowAxis
 
     @staticmethod
     def of(editor: Editor, node: ir.Node, window: Sequence[int]) -> "Window":
@@ -71,11 +71,13 @@ class Window:
             raise refused(node, "has negative padding")
         axes = []
         for axis in range(2):
-            one = Axis(before[axis + 2], after[axis + 2], window[axis], strides[axis], dilations[axis], pads[axis])
+            one = WindowAxis(
+                before[axis + 2], after[axis + 2], window[axis], strides[axis], dilations[axis], pads[axis]
+            )
             if auto.startswith("SAME"):
                 total = one.after
                 begin = total // 2 if auto == "SAME_UPPER" else total - total // 2
-                one = Axis(one.size, one.given, one.window, one.stride, one.dilation, begin)
+                one = WindowAxis(one.size, one.given, one.window, one.stride, one.dilation, begin)
             axes.append(one)
         return Window(*axes)
 
