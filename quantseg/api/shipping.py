@@ -11,13 +11,13 @@ from PIL import Image
 
 from quantseg.api import stages
 from quantseg.calibration.calibrate import Calibrated
-from quantseg.errors import DataError, PlanError
+from quantseg.errors import DataError, PlanError, QuantSegError
 from quantseg.evaluation.judgement import judge
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.refinement.options import Options, made_by, parted
 from quantseg.report.reporting import made_of
-from quantseg.report.verdict import worded
+from quantseg.report.verdict import unjudged, worded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,10 +77,17 @@ def ship(
 
 
 def _verdict(given: Calibrated, made: QuantizedModel, data: object, options: Options) -> dict[str, Any]:
-    """What is said of the masks, judged on a few of the calibration images; nothing where there are none."""
+    """What is said of the masks, judged on a few of the calibration images; nothing where there are none.
+
+    Arrays that were made for the float model do not fit one that takes pixels: the verdict then says so.
+    """
     if given.images is None:
         return {}
-    evaluation = stages.judged_briefly(given.model, made, data, options)
+    try:
+        evaluation = stages.judged_briefly(given.model, made, data, options)
+    except QuantSegError as error:
+        verdict = unjudged(f"The masks could not be judged: {error}")
+        return {"level": verdict.level} | verdict.to_json()
     judged = judge(evaluation, seen=evaluation.images)
     effort, images = options.effort_for(images=True), len(given.calibration.observations.images)
     return judged.to_json() | worded(judged, made_of(made, given.model.name, effort, images)).to_json()
