@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 import quantseg as qs
+from quantseg.cli.demo_app import ABOUT
 from quantseg.data.drawn_cells import cell_image, write_cells
 from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, demo_model
 from tests.bench.screenshots import COLOURS, FOLDER, MOST_BYTES, Screen
@@ -35,7 +36,12 @@ def main() -> int:
         Image.fromarray(cell_image(VALIDATION_SEED + 8, (240, 320))[0]).save(place / "example.png")
         (place / demo_model().name).write_bytes(demo_model().read_bytes())
         app = qs.ship(
-            place / demo_model().name, place / "app", place / "calib", effort="fast", example=place / "example.png"
+            place / demo_model().name,
+            place / "app",
+            place / "calib",
+            effort="fast",
+            example=place / "example.png",
+            about=ABOUT,
         )
         with apps.served(app) as address, chromium.running(place / "profile") as browser:
             for screen in SCREENS:

@@ -30,13 +30,19 @@ def test_programs_that_were_not_run_say_so() -> None:
     for path in PROGRAMS:
         assert texts[path].startswith("// Not run: there was no ") == (path not in RUN), path
     table = texts["README.md"]
-    assert re.findall(r"^\| `(\w+)/` \| [^|]+ \| yes", table, re.MULTILINE) == ["python", "javascript", "cpp"]
+    assert re.findall(r"^\| `(\w+)/` \| [^|]+ \| [^|]+ \| yes", table, re.MULTILINE) == ["python", "javascript", "cpp"]
 
 
 def test_sizes_are_put_in() -> None:
     for path, text in programs(GREY).items():
         assert not re.search(r"@[A-Z]+@", text), path
     assert "kHeight = 24, kWidth = 32, kChannels = 1" in programs(GREY)["cpp/mask.cpp"]
+
+
+def test_without_words_the_usage_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mask.py").write_text(programs(GREY)["python/mask.py"])
+    outcome = subprocess.run([sys.executable, "mask.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stderr) == (2, "usage: python mask.py IMAGE MASK.png\n")
 
 
 @pytest.mark.slow
@@ -60,6 +66,8 @@ def test_javascript(name: str, cells_app: Path, pictures: Path, tmp_path: Path) 
     subprocess.run(words, cwd=tmp_path, check=True)
     mask = np.asarray(Image.open(tmp_path / "mask.pgm"))
     assert np.array_equal(mask, apps.mask_in_python(cells_app, pictures / f"{name}.png"))
+    refused = subprocess.run(words[:2], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stderr) == (2, "usage: node mask.mjs IMAGE.ppm MASK.pgm\n")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ class Masks(context: Context) : AutoCloseable {
 
     /** Class ids, row by row, for the picture resized to WIDTH x HEIGHT; the names are in model.json. */
     fun of(bitmap: Bitmap): ByteArray {
+        // Not Pillow's resampling: it does not smooth, which changes the masks of large pictures; see native/README.md.
         val small = Bitmap.createScaledBitmap(bitmap, WIDTH, HEIGHT, true)
         val colours = IntArray(WIDTH * HEIGHT)
         small.getPixels(colours, 0, WIDTH, 0, 0, WIDTH, HEIGHT)

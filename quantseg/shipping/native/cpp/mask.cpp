@@ -1,4 +1,5 @@
 // mask MODEL IMAGE.ppm MASK.pgm: class ids of a picture, which has the model's size, @WIDTH@ x @HEIGHT@.
+// The mask's values are class ids, which a viewer shows as black. Other resampling than Pillow's changes masks.
 // Needs onnxruntime's headers and library, from the release archive of github.com/microsoft/onnxruntime:
 //   g++ -std=c++17 mask.cpp -I$ORT/include -L$ORT/lib -lonnxruntime -o mask
 //   magick image.png -filter triangle -resize @WIDTH@x@HEIGHT@! image.ppm
@@ -63,7 +64,7 @@ int run(const char* model, const char* image, const char* target) {
 
 int main(int count, char** words) {
   if (count != 4) {
-    std::cerr << "mask MODEL IMAGE.ppm MASK.pgm\n";
+    std::cerr << "usage: mask MODEL IMAGE.ppm MASK.pgm\n";
     return 2;
   }
   try {

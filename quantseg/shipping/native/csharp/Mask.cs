@@ -2,12 +2,19 @@
 // dotnet add package Microsoft.ML.OnnxRuntime; dotnet add package SixLabors.ImageSharp
 // dotnet run -- ../../model/model.int8.onnx image.png mask.png
 
+using System;
 using System.Linq;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 using SixLabors.ImageSharp;
 using SixLabors.ImageSharp.PixelFormats;
 using SixLabors.ImageSharp.Processing;
+
+if (args.Length != 3)
+{
+    Console.Error.WriteLine("usage: Mask MODEL IMAGE MASK.png");
+    return 2;
+}
 
 const int Height = @HEIGHT@, Width = @WIDTH@, Channels = @CHANNELS@;
 
@@ -27,4 +34,5 @@ using var results = session.Run(new[] { NamedOnnxValue.CreateFromTensor(session.
 var mask = results.First().AsTensor<byte>();                    // a class id for each pixel: (1, height, width)
 
 using var picture = Image.LoadPixelData<L8>(mask.ToArray(), mask.Dimensions[2], mask.Dimensions[1]);
-picture.SaveAsPng(args[2]);
+picture.SaveAsPng(args[2]);                                    // values are class ids: a viewer shows them as black
+return 0;

@@ -21,6 +21,7 @@ class Masks {
 
   /// Rows of class ids for the picture resized to width x height; the names are in model.json.
   List<List<int>> of(img.Image picture) {
+    // Not Pillow's resampling, which changes some masks; see native/README.md.
     final small = img.copyResize(picture, width: width, height: height, interpolation: img.Interpolation.average);
     final pixels = Uint8List(height * width * channels);
     var place = 0;

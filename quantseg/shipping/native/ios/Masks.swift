@@ -28,6 +28,7 @@ final class Masks {
                                       bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue) else {
             throw CocoaError(.featureUnsupported)
         }
+        // Not Pillow's resampling, which changes some masks; see native/README.md.
         context.interpolationQuality = .medium
         context.draw(image, in: CGRect(x: 0, y: 0, width: width, height: height))
 

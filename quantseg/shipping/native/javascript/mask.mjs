@@ -1,6 +1,6 @@
 // node native/javascript/mask.mjs IMAGE.ppm MASK.pgm: class ids of a picture of any size, as the page finds them.
 // In the folder of the app, once: npm install (it gets the runtime that package.json names).
-// A PPM file of a PNG: magick image.png image.ppm
+// A PPM file of a PNG: magick image.png image.ppm. The mask's values are class ids, which a viewer shows as black.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-web';
@@ -21,7 +21,10 @@ function readPpm(path) {
 }
 
 const [image, target] = process.argv.slice(2);
-if (!target) throw new Error('give IMAGE.ppm MASK.pgm');
+if (process.argv.length !== 4) {
+  console.error('usage: node mask.mjs IMAGE.ppm MASK.pgm');
+  process.exit(2);
+}
 ort.env.wasm.numThreads = 1;
 const session = await ort.InferenceSession.create(readFileSync(new URL(facts.file, folder)), { executionProviders: ['wasm'] });
 

@@ -41,4 +41,7 @@ def main(image, target):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        print("usage: python mask.py IMAGE MASK.png", file=sys.stderr)
+        sys.exit(2)
     main(*sys.argv[1:])
