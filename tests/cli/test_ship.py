@@ -18,6 +18,7 @@ from quantseg.runtimes import npm
 from quantseg.shipping import LISTING
 from tests.support import apps
 from tests.support.command_line import Command
+from tests.support.ended import heeding_signals
 from tests.support.places import ROOT
 
 
@@ -142,16 +143,25 @@ def test_the_demo_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), npm.NODE_MODULES_VARIABLE: str(modules)}
     words = [sys.executable, "-m", "quantseg", "demo", "--app", "-o", "demo"]
     with subprocess.Popen(
-        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeding_signals,
     ) as demo:
         assert demo.stdout is not None
-        line = next((line for line in demo.stdout if line.startswith("serving ")), "")
-        address = re.findall(r"serving demo/app at (http://localhost:\d+) \(Ctrl-C ends\)", line)
-        assert address, demo.stderr.read() if demo.stderr else ""
-        with urllib.request.urlopen(address[0]) as answer:
-            assert b"<title>Segmentation</title>" in answer.read()
-        demo.send_signal(signal.SIGINT)
-        _, told = demo.communicate(timeout=20)
+        try:
+            line = next((line for line in demo.stdout if line.startswith("serving ")), "")
+            address = re.findall(r"serving demo/app at (http://localhost:\d+) \(Ctrl-C ends\)", line)
+            assert address, demo.stderr.read() if demo.stderr else ""
+            with urllib.request.urlopen(address[0]) as answer:
+                assert b"<title>Segmentation</title>" in answer.read()
+            demo.send_signal(signal.SIGINT)
+            _, told = demo.communicate(timeout=20)
+        finally:
+            demo.kill()
     assert demo.returncode == 130
     assert told.splitlines()[-1] == "interrupted"
     assert json.loads((tmp_path / "demo/app/model/model.json").read_text())["example"] == "example.png"
