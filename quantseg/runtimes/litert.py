@@ -185,7 +185,7 @@ def _first(types: Sequence[str]) -> list[str]:
 
 def _content(path: Path) -> bytes:
     if path.suffix != SUFFIX:
-        raise ModelError(f"{path}: LiteRT runs {SUFFIX} files; make one with quantseg quantize --target litert")
+        raise ModelError(f"{path}: LiteRT runs {SUFFIX} files; quantise with target=litert")
     try:
         return read_bytes(path, most=limits.MODEL_BYTES)
     except OSError as error:

@@ -70,7 +70,7 @@ def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
     odd.write_bytes(b"no flatbuffer at all")
     with pytest.raises(ModelError, match=r"odd\.tflite: is no \.tflite file"):
         RUNTIMES["litert"].open(odd, threads=1)
-    with pytest.raises(ModelError, match=r"LiteRT runs \.tflite files; make one with .* --target litert"):
+    with pytest.raises(ModelError, match=r"LiteRT runs \.tflite files; quantise with target=litert"):
         RUNTIMES["litert"].open(tmp_path / "model.onnx", threads=1)
     with pytest.raises(ModelError, match="cannot be read"):
         RUNTIMES["litert"].open(tmp_path / "none.tflite", threads=1)
