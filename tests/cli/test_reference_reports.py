@@ -20,6 +20,7 @@ from tests.support.command_line import Command
 
 SIZE = 32
 RECIPE = '[output]\nhead = "argmax"\nclasses = ["background", "cytoplasm", "nucleus", "other"]\n'
+QUICK = ("--effort", "fast", "--rounds", 1)
 MODELS = {"a_road": "camvid", "b_white": "wbc", "c_cells": "cells", "d_stray": None, "e_other": "kitti"}
 
 
@@ -79,7 +80,7 @@ def test_every_reference_model_is_reported_beside_the_other_tool(
     quantseg: Command, zoo: Callable[..., None], root: Path, tmp_path: Path
 ) -> None:
     zoo(*MODELS)
-    words = ["--data", root, "--output", tmp_path / "r", "--rounds", 1, "--limit", 2, "--json", tmp_path / "all.json"]
+    words = ["--data", root, "--output", tmp_path / "r", *QUICK, "--limit", 2, "--json", tmp_path / "all.json"]
     outcome = quantseg("report", *words)
     assert outcome.code == 0, outcome.err
     assert max(len(line) for line in outcome.out.splitlines() if line.startswith(tuple(MODELS)) and "  " in line) <= 100
@@ -125,7 +126,7 @@ def test_a_failure_of_the_other_tool_is_a_row_with_its_reason(
         raise PeerError(f"{model}: onnxruntime's quantizer failed (no <Conv> in {model.parent}/x.onnx)")
 
     monkeypatch.setattr(peer_models, "quantize_with_onnxruntime", fails)
-    outcome = quantseg("report", "--output", tmp_path / "r", "--rounds", 1, "--limit", 1)
+    outcome = quantseg("report", "--output", tmp_path / "r", *QUICK, "--limit", 1)
     assert outcome.code == 0
     reason = "onnxruntime's quantizer failed (no <Conv> in x.onnx)"
     assert {row["peers"][0]["failed"] for row in summaries(tmp_path / "r").values()} == {reason}  # type: ignore[index]
@@ -140,7 +141,7 @@ def test_data_are_found_by_variable_and_by_name(
     quantseg: Command, zoo: Callable[..., None], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zoo("b_white")
-    words = ["report", "--rounds", 1, "--limit", 1, "--no-peer", "--output", tmp_path / "r"]
+    words = ["report", *QUICK, "--limit", 1, "--no-peer", "--output", tmp_path / "r"]
     monkeypatch.setenv("QUANTSEG_DATA", str(root))
     assert quantseg(*words).code == 0
     by_variable = summaries(tmp_path / "r")
@@ -157,7 +158,7 @@ def test_labels_that_are_not_read_are_not_passed_over_in_silence(
     quantseg: Command, zoo: Callable[..., None], root: Path, tmp_path: Path
 ) -> None:
     zoo("b_white")
-    words = ["--rounds", 1, "--limit", 1, "--no-peer", "--no-masks", "--output", tmp_path]
+    words = [*QUICK, "--limit", 1, "--no-peer", "--no-masks", "--output", tmp_path]
     assert quantseg("report", "--data", root, *words).code == 0
     row = summaries(tmp_path)["b_white"]
     assert (row["data"], row["float_iou"]) == ("wbc", None)
@@ -191,7 +192,7 @@ def test_too_few_images_to_hold_one_out_are_an_error(
     zoo("b_white")
     (tmp_path / "few/wbc/images").mkdir(parents=True)
     Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "few/wbc/images/1.png")
-    outcome = quantseg("report", "--data", tmp_path / "few", "--limit", 1, "--no-peer", "--rounds", 1)
+    outcome = quantseg("report", "--data", tmp_path / "few", "--limit", 1, "--no-peer", *QUICK)
     assert outcome.code == 2
     assert "wbc: 1 images, none of them held out" in outcome.err
 
