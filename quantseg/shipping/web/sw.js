@@ -76,7 +76,14 @@ async function page(request) {
   return answer;
 }
 
-async function answer(request) {
+/** Shows what the server has now, in pages that got what was stored since the server was slow. */
+async function reload() {
+  const pages = await self.clients.matchAll({ type: 'window' });
+  await Promise.all(pages.map((one) => one.navigate(one.url)));
+}
+
+async function answer(event) {
+  const { request } = event;
   const isPage = request.mode === 'navigate';
   const kept = await caches.match(request, { cacheName: PREFIX + VERSION, ignoreSearch: true });
   if (kept && !isPage && Date.now() < askedAgainAt) return kept;
@@ -87,7 +94,7 @@ async function answer(request) {
     return isOver ? found : withHeaders(found, request.url);
   } catch (error) {
     if (!kept) throw error;
-    asked.catch(() => {});
+    event.waitUntil(asked.then(() => (isOver ? reload() : null)).catch(() => {}));
     askedAgainAt = Date.now() + WITHOUT;
     return kept;
   }
@@ -97,5 +104,5 @@ self.addEventListener('install', (event) => event.waitUntil(store()));
 self.addEventListener('activate', (event) => event.waitUntil(takeOver()));
 self.addEventListener('fetch', (event) => {
   const { method, url } = event.request;
-  if (!isOver && method === 'GET' && new URL(url).origin === self.location.origin) event.respondWith(answer(event.request));
+  if (!isOver && method === 'GET' && new URL(url).origin === self.location.origin) event.respondWith(answer(event));
 });
