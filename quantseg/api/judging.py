@@ -14,7 +14,8 @@ from quantseg.evaluation.agreement import Evaluation
 from quantseg.mixed_precision import feeds as fed
 from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.model_files import AnyModel, as_file
-from quantseg.refinement.options import Options, chosen, made_by, parted
+from quantseg.refinement.how_made import made_by
+from quantseg.refinement.options import Options, chosen, parted
 from quantseg.report import Report, Reporting, report_on, report_on_file
 from quantseg.runtimes import inspection, latency, runtime_named, within
 from quantseg.simulation import simulating

@@ -15,7 +15,8 @@ from quantseg.errors import DataError, PlanError, QuantSegError
 from quantseg.evaluation.judgement import judge
 from quantseg.quantization.folding import Fold
 from quantseg.quantization.writing import QuantizedModel
-from quantseg.refinement.options import Options, made_by, parted
+from quantseg.refinement.how_made import made_by
+from quantseg.refinement.options import Options, parted
 from quantseg.report.reporting import made_of
 from quantseg.report.verdict import unjudged, worded
 

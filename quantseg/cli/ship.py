@@ -105,7 +105,7 @@ def say(app: "App", to: Path) -> None:
 def _check_untouched(source: "RecipeSource", options: "Options", images: Path | None) -> None:
     """Refuses flags that say how a model is made or fed: an int8 model is taken as it is."""
     from quantseg.errors import PlanError
-    from quantseg.refinement.options import made_by
+    from quantseg.refinement.how_made import made_by
 
     words = {"input": "--input-name", "output": "--output-name", "ignore_index": "--ignore-index"}
     told = [words.get(name, f"--{name}") for name, value in source.flags.items() if value is not None]
