@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.data.instances import Instances
 from quantseg.errors import DataError
 
 
@@ -18,7 +19,7 @@ class Item:
     tensor: the input that takes the image, batch axis included. image: the image at the model's size, uint8 (H, W, 3)
     RGB, or None where the item was an array. mask: at the tensor's height and width, int64 class ids (H, W), or
     (classes, H, W) of zeros and ones where the output head's masks overlap; None without masks. others: the model's
-    other inputs, by name.
+    other inputs, by name. instances: the labelled instances, at the mask's size, for heads of instances; None without.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Item:
     image: NDArray[np.uint8] | None
     mask: NDArray[np.int64] | None
     others: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    instances: Instances | None = None
 
     def feeds(self, image: str) -> dict[str, NDArray[Any]]:
         """All inputs of the model by name. image: the name of the input that takes the image."""

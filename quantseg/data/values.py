@@ -65,8 +65,10 @@ class OutputRecipe:
     """From an output tensor to classes.
 
     name: of the output. layout: NCHW, NHWC, NHW without a channel axis, or NCDHW for volumes. head: a key of
-    `heads.HEADS`. threshold: in the units of the output, for the heads that have one. classes: class names.
-    ignore_index: the id of ignored pixels in masks. Raises RecipeError for a value that is not allowed.
+    `heads.HEADS`. threshold: in the units of the output, for the heads that have one; of instances the least score.
+    classes: class names. ignore_index: the id of ignored pixels in masks. size, nms_iou: of heads of instances alone:
+    (height, width) of their masks, and the box IoU above which the lower of two scores is dropped. Raises RecipeError
+    for a value that is not allowed.
     """
 
     name: str | None = None
@@ -75,12 +77,19 @@ class OutputRecipe:
     threshold: float = 0.5
     classes: tuple[str, ...] = ()
     ignore_index: int | None = None
+    size: tuple[int, int] | None = None
+    nms_iou: float | None = None
 
     def __post_init__(self) -> None:
         _require_member("output.layout", self.layout, OUTPUT_LAYOUTS)
         _require(math.isfinite(self.threshold), "output.threshold", self.threshold, "a finite number")
         distinct = len(set(self.classes)) == len(self.classes)
         _require(distinct, "output.classes", self.classes, "names that differ from each other")
+        if self.size is not None:
+            in_bounds = len(self.size) == 2 and all(1 <= side <= limits.INPUT_SIDE for side in self.size)
+            _require(in_bounds, "output.size", self.size, f"two whole numbers in 1…{limits.INPUT_SIDE}: height, width")
+        is_share = self.nms_iou is None or 0 < self.nms_iou <= 1
+        _require(is_share, "output.nms_iou", self.nms_iou, "a number in 0…1, not 0")
 
 
 @dataclass(frozen=True)

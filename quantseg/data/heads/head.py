@@ -6,11 +6,12 @@ for folding it is given tensors of the graph (`GraphOutput`), to learned roundin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.data.instances import Instances
 from quantseg.data.values import InputRecipe, OutputRecipe
 from quantseg.graph import TensorSpec
 
@@ -109,4 +110,19 @@ class Head(Protocol):
         """The mask as a tensor of the graph, and the recipe that reads it; the caller sets the output's name in it.
 
         Raises PlanError where the mask cannot be computed in a graph.
+        """
+
+
+@runtime_checkable
+class InstanceHead(Head, Protocol):
+    """A way to read a model's outputs as instances. Its masks are, for each class, the union of its instances.
+
+    `overlapping` is true. Masks have the completed recipe's `size`, whatever the shapes of the outputs, of which there
+    may be as many rows as there are detections. `margins` are of maps that are drawn from all outputs.
+    """
+
+    def instances(self, outputs: Sequence[Array], recipe: OutputRecipe, lowest: float) -> tuple[Instances, ...]:
+        """The instances of each image whose score is above `lowest`, the highest scores first.
+
+        Raises RecipeError where recipe and outputs do not fit.
         """

@@ -165,9 +165,10 @@ class _Kind(NamedTuple):
 _TEXT = _Kind(_text, "a string")
 _NUMBER = _Kind(_number, "a number")
 _NUMBERS = _Kind(_numbers, "a number or a list of numbers")
+_SIZE = _Kind(_several(_whole), "a list [height, width] of whole numbers")
 _FIELDS = {
     "input": {
-        "size": _Kind(_several(_whole), "a list [height, width] of whole numbers"),
+        "size": _SIZE,
         "layout": _TEXT,
         "channels": _TEXT,
         "scale": _NUMBER,
@@ -183,11 +184,13 @@ _FIELDS = {
         "threshold": _NUMBER,
         "classes": _Kind(_several(_text), "a list of strings"),
         "ignore_index": _Kind(_whole, "a whole number"),
+        "size": _SIZE,
+        "nms_iou": _NUMBER,
     },
 }
 _FLAGS = {
     **{key: ("input", key) for key in _FIELDS["input"] if key != "name"},
-    **{key: ("output", key) for key in ("head", "threshold", "classes", "ignore_index")},
+    **{key: ("output", key) for key in ("head", "threshold", "classes", "ignore_index", "nms_iou")},
     "input": ("input", "name"),
     "output": ("output", "name"),
     "output_layout": ("output", "layout"),
