@@ -131,6 +131,8 @@ def report(
     True
     """
     reporting, how = parted(Reporting, options, words)
+    if reporting.web:
+        tools.require_web()
     if quantised is not None:
         known = model.constants if isinstance(model, FloatModel) else {}
         default = model.recipe if isinstance(model, FloatModel) else None

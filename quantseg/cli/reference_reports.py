@@ -31,7 +31,7 @@ DEFAULT_ROOT = Path("data")
 class Shown:
     """Options shared by all reports of one command.
 
-    peer, openvino: as in Reporting. outputs: what the command may write.
+    peer, openvino, web: as in Reporting. outputs: what the command may write.
     """
 
     output: Path
@@ -40,7 +40,15 @@ class Shown:
     masks: bool
     peer: bool
     openvino: bool
+    web: bool
     outputs: "Outputs"
+
+    @property
+    def reporting(self) -> "Reporting":
+        """The options that all reports share."""
+        from quantseg.report import Reporting
+
+        return Reporting(rounds=self.rounds, images=self.images, peer=self.peer, openvino=self.openvino, web=self.web)
 
 
 def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
@@ -111,12 +119,10 @@ class _Parts:
     note: str | None = None
 
     def reporting(self, model: "FloatModel", how: Shown) -> "Reporting":
-        from quantseg.report import Reporting
-
         note = self.note
         if note is None and self.judged(model.recipe, model.inputs).load(0).mask is None:
             note = "without its masks: agreement only, no accuracy"
-        return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer, openvino=how.openvino)
+        return replace(how.reporting, dataset=self.data, note=note)
 
 
 def _parts(data: str | None, root: "Address | None", drawn: Path, limit: int, how: Shown) -> _Parts:

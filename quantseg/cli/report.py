@@ -71,6 +71,7 @@ def report(
         ),
     ] = None,
     openvino: Annotated[bool, typer.Option("--openvino", help="Stand NNCF in OpenVINO beside, too.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Time in onnxruntime-web, too, as browsers run it.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     force: Force = False,
     json: Json = None,
@@ -83,7 +84,7 @@ def report(
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import CalibrationError, DataError
     from quantseg.evaluation.reference_models import reference_models
-    from quantseg.evaluation.tool_comparison import require_openvino
+    from quantseg.evaluation.tool_comparison import require_openvino, require_web
     from quantseg.report import write_index
 
     _check(options, model, calib, calibration, name)
@@ -94,13 +95,15 @@ def report(
         raise CalibrationError("other quantizers calibrate on images; give --calib, not --calibration")
     if openvino:
         require_openvino()
+    if web:
+        require_web()
     named = None if model is None else name or (quantised or model).stem
     outputs = Outputs("report", (model, quantised, calibration), (data, calib), force)
     check_index(output, outputs, reference_models() if named is None else (named,))
     if named is not None:
         check_report(output / named, outputs)
     outputs.check(json)
-    how = Shown(output, rounds, images, masks, beside, openvino, outputs)
+    how = Shown(output, rounds, images, masks, beside, openvino, web, outputs)
     parts = (data, calib, calibration)
     if model is None or named is None:
         made = reference_reports(source, options, how, data)
@@ -141,7 +144,6 @@ def _one(
     from quantseg import api
     from quantseg.api import stages
     from quantseg.cli import stages as told
-    from quantseg.report import Reporting
 
     data, calib, calibration = images
     made = told.making(options, images=calibration is None)
@@ -153,8 +155,7 @@ def _one(
         given = api.calibrate(loaded, calib or data, options=options)
     else:
         given = stages.with_file(loaded, calibration, options)
-    measuring = Reporting(rounds=how.rounds, images=how.images, peer=how.peer, openvino=how.openvino)
-    return make_report(place, given, replace(options, masks=how.masks), data, measuring, how.outputs)
+    return make_report(place, given, replace(options, masks=how.masks), data, how.reporting, how.outputs)
 
 
 def _shipped(
@@ -170,12 +171,11 @@ def _shipped(
     from quantseg.cli import stages
     from quantseg.evaluation.model_files import BesideFloat
     from quantseg.refinement.levels.passes import CALIBRATE
-    from quantseg.report import Reporting
 
     data, calib, calibration = images
     both = BesideFloat.read(*models)
     known = calib if calibration is None else Calibration.read(calibration)
-    measuring = Reporting(place.name, how.rounds, how.images, how.peer, how.openvino, commands=(command_line(),))
+    measuring = replace(how.reporting, name=place.name, commands=(command_line(),))
     masked, calibrating = replace(options, masks=how.masks), [CALIBRATE] * (calib is not None)
     stages.plan(*calibrating, *stages.MEASURE)
     made = judging.judged(both, masked.judging(data), known, measuring, options)

@@ -11,7 +11,7 @@ from quantseg.data.recipe import Recipe
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.model_files import ModelWithRecipe
 from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
-from quantseg.evaluation.tool_comparison import Entry, judge, runtime_of
+from quantseg.evaluation.tool_comparison import WEB, Entry, judge, runtime_of
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.int8_file import Int8File
 from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
@@ -20,9 +20,9 @@ from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.summary import NNCF
 from quantseg.report.verdict import Made
-from quantseg.runtimes import for_file
+from quantseg.runtimes import RUNTIMES, for_file
 from quantseg.runtimes.execution import ExecutedNode, summary
-from quantseg.runtimes.latency import Turns, benchmark
+from quantseg.runtimes.latency import Timing, Turns, benchmark
 from quantseg.runtimes.on_disk import file_bytes, file_digest
 from quantseg.runtimes.provenance import provenance
 from quantseg.runtimes.roofline import beside_roofs, convolutions
@@ -72,7 +72,8 @@ class Measuring:
     """Options of the measurements.
 
     rounds: of timing. images: whether images are shown. settings: further settings that the figures depend on.
-    commands: the command lines that made the report. made: as in Report.
+    commands: the command lines that made the report. made: as in Report. web: whether latency is measured in
+    onnxruntime-web, too.
     """
 
     rounds: int = 5
@@ -80,6 +81,7 @@ class Measuring:
     settings: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
     made: Made = field(default_factory=Made)
+    web: bool = False
 
 
 def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: Context) -> Report:
@@ -102,6 +104,10 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
     if judged.taken is not None:
         feeds[INT8] = judged.taken.dataset.load(0).feeds(judged.taken.input.name)
     timings = benchmark(models, feeds, runtime=runtimes, threads=threads, turns=Turns(rounds=how.rounds), track=track)
+    web: tuple[Timing, ...] = ()
+    if how.web:
+        own_two = {label: models[label] for label in (FLOAT, INT8)}
+        web = benchmark(own_two, feeds, runtime=RUNTIMES[WEB], threads=threads, turns=Turns(how.rounds), track=track)
 
     def profile() -> dict[str, tuple[ExecutedNode, ...]]:
         return {
@@ -120,6 +126,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         plan=subject.plan,
         evaluation=evaluation,
         latency=timings,
+        web_latency=web,
         executed={label: summary(nodes) for label, nodes in executed.items()},
         convolutions={label: convolutions(nodes) if _is_timed(nodes) else () for label, nodes in executed.items()},
         roofs=roofs,

@@ -56,7 +56,7 @@ class Report:
     seen: how many of the judged images the model was calibrated on; None if unknown. made: how the int8 model was made.
     provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
     made the report. plan: None for a model that was not made here; `file` is then what its file says, and left_out the
-    reason for each section that there is not.
+    reason for each section that there is not. web_latency: of float and int8 in onnxruntime-web, if measured.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Report:
     plan: PlanSummary | None
     evaluation: Evaluation
     latency: tuple[Timing, ...] = ()
+    web_latency: tuple[Timing, ...] = ()
     executed: Mapping[str, ExecutionSummary] = field(default_factory=dict)
     convolutions: Mapping[str, tuple[ExecutedNode, ...]] = field(default_factory=dict)
     roofs: Roofs | None = None
@@ -135,6 +136,7 @@ class Report:
             "evaluation": self.evaluation.to_json(),
             "peers": [_peer_to_json(peer) for peer in self.peers],
             "latency": [asdict(timing) for timing in self.latency],
+            **({"web_latency": [asdict(timing) for timing in self.web_latency]} if self.web_latency else {}),
             "executed": {name: asdict(summary) for name, summary in self.executed.items()},
             "roofline": None if self.roofs is None else _roofline_to_json(self.roofs, self.convolutions),
             "plan": None if self.plan is None else asdict(self.plan),

@@ -213,3 +213,25 @@ def test_transposed_convolutions_of_few_products_stay_as_they_are(tmp_path: Path
     for options, left in ((OPTIONS, 1), (Options(), 0)):
         prepared = api.load(tmp_path / "m.onnx", options=options).prepared.model
         assert [node.op_type for node in prepared.graph].count("ConvTranspose") == left
+
+
+@pytest.mark.usefixtures("no_node")
+def test_a_report_with_web_but_without_node_is_one_line(quantseg: Command, float_model: Path, images: Path) -> None:
+    outcome = quantseg("report", float_model, "--data", images, "--web")
+    assert outcome.code == 2
+    assert "quantseg web setup" in outcome.err.splitlines()[-1]
+
+
+@needs_web
+@pytest.mark.slow
+def test_a_report_times_both_models_in_the_browsers_runtime(
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path
+) -> None:
+    words = ["--effort", "fast", "--rounds", "1", "--limit", "2", "--no-images", "--web", "-o", tmp_path]
+    outcome = quantseg("report", float_model, "--data", images, *words)
+    assert outcome.code == 0, outcome.err
+    folder = tmp_path / float_model.stem
+    timed = json.loads((folder / "report.json").read_text())["web_latency"]
+    assert [row["name"] for row in timed] == ["float", "int8"]
+    assert all(row["median_ms"] > 0 for row in timed)
+    assert "in onnxruntime-web, as browsers run it" in (folder / "report.md").read_text()

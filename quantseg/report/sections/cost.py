@@ -1,12 +1,13 @@
 """Sections on cost: latency, memory and file size of the models, and where the time goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
 from quantseg.report.tables import megabytes, milliseconds, percent, ratio, smaller
 from quantseg.runtimes.execution import KINDS, ExecutionSummary
+from quantseg.runtimes.latency import Timing
 
 _KIND_MEANS = {
     "int8": "work on 8-bit tensors",
@@ -21,6 +22,18 @@ def speed(report: Report) -> Section | None:
     """Latency of each model, timed in the same rounds."""
     if not report.latency:
         return None
+    tables = [_latency("Latency of one run", report.latency)]
+    if report.web_latency:
+        tables.append(_latency("Latency of one run in onnxruntime-web, as browsers run it", report.web_latency))
+    return Section(
+        "Speed",
+        "Timed in turns, one session alive at a time. The ratios hold; the milliseconds are this machine's.",
+        tables,
+        FIGURES["latency"](report),
+    )
+
+
+def _latency(caption: str, timings: Sequence[Timing]) -> Table:
     rows = tuple(
         (
             t.name,
@@ -30,20 +43,9 @@ def speed(report: Report) -> Section | None:
             ratio(t.ratio),
             megabytes(t.peak_memory_bytes),
         )
-        for t in report.latency
+        for t in timings
     )
-    return Section(
-        "Speed",
-        "Timed in turns, one session alive at a time. The ratios hold; the milliseconds are this machine's.",
-        [
-            Table(
-                "Latency of one run",
-                ("model", "median", "minimum", "10 … 90 %", "speed", "peak memory"),
-                rows,
-            )
-        ],
-        FIGURES["latency"](report),
-    )
+    return Table(caption, ("model", "median", "minimum", "10 … 90 %", "speed", "peak memory"), rows)
 
 
 def size(report: Report) -> Section:
