@@ -71,31 +71,45 @@ def _faster(
     """The placement by the times of parts if its whole model is clearly faster than that of the placement by rule.
 
     Otherwise the placement by rule, which has the masks of the portable model. Clearly: by the ratio MARGIN; for
-    latency-first any gain is enough. Where the result must not be slower than float, every node stays float if both
-    are, or if they are clearly slower than the model in which only weights are integers. Also returns notes that tell
-    the latencies.
+    latency-first any gain is enough. Where the result must not be slower than float, the placement by rule is also
+    timed in the next format, and every node stays float if all are slower, or if they are clearly slower than the model
+    in which only weights are integers. Also returns notes that tell the latencies.
     """
     try:
-        ruled = written(found.by_rule)
-        if ruled.plan == placed.plan and not bench.never_slower:
+        ruled = [written(found.by_rule)]
+        if ruled[0].plan == placed.plan and not bench.never_slower:
             return placed.candidate, ()
         stored = in_float(placed.candidate, "") if bench.never_slower else None
+        if bench.never_slower:
+            ruled += [written(_in_format(found.by_rule, name)) for name in bench.qformats if name != placed.qformat][:1]
         rivals = () if stored is None else (float_form(placed.candidate), written(stored).model)
-        models = (placed.model, ruled.model, *rivals)
-        by_parts, by_rule, *others = costs.compare_latency(models, _feeds(placed.candidate.model), bench)
+        models = (placed.model, *(one.model for one in ruled), *rivals)
+        times = costs.compare_latency(models, _feeds(placed.candidate.model), bench)
     except QuantSegError as error:
         return placed.candidate, (f"the placement by rule cannot be timed beside it: {error}",)
-    figures = f"{by_parts:.2f} ms placed by the times of its parts, {by_rule:.2f} ms by rule"
+    by_parts, by_rules, others = times[0], times[1 : 1 + len(ruled)], times[1 + len(ruled) :]
+    named = ["by rule", *(f"by rule in {one.qformat}" for one in ruled[1:])]
+    told = [f"{by_parts:.2f} ms placed by the times of its parts"]
+    told += [f"{time:.2f} ms {name}" for time, name in zip(by_rules, named, strict=True)]
+    by_rule, best = min(zip(by_rules, ruled, strict=True), key=lambda pair: pair[0])
     if stored is not None:
         as_float, with_weights = others
-        figures += f", {as_float:.2f} ms in float, {with_weights:.2f} ms with int8 weights alone"
+        told += [f"{as_float:.2f} ms in float", f"{with_weights:.2f} ms with int8 weights alone"]
         least = min(by_parts, by_rule)
         if least > as_float or with_weights < MARGIN * least:
-            note = f"the whole model takes {figures}: the last is taken, every node stays float"
+            note = f"the whole model takes {', '.join(told)}: the last is taken, every node stays float"
             return in_float(placed.candidate, note), (note,)
     if by_parts < by_rule * (1.0 if objective == "latency-first" else MARGIN):
-        return placed.candidate, (f"the whole model takes {figures}: the first is taken",)
-    return ruled.candidate, (f"the whole model takes {figures}: the second is taken",)
+        return placed.candidate, (f"the whole model takes {', '.join(told)}: the first is taken",)
+    which = ("second", "third")[ruled.index(best)]
+    return best.candidate, (f"the whole model takes {', '.join(told)}: the {which} is taken",)
+
+
+def _in_format(candidate: Candidate, qformat: str) -> Candidate:
+    """The candidate in another output format, which has no variants of the first."""
+    assert candidate.overrides.fit is not None
+    fit = replace(candidate.overrides.fit, qformat=qformat)
+    return replace(candidate, overrides=replace(candidate.overrides, fit=fit, variants={}))
 
 
 def float_form(candidate: Candidate) -> ir.Model:

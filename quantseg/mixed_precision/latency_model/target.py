@@ -17,9 +17,10 @@ from quantseg.mixed_precision.latency_model.trials import Way
 from quantseg.mixed_precision.latency_model.units import sized, units_of
 from quantseg.progress import Track, quiet
 from quantseg.quantization.candidate import Candidate
-from quantseg.quantization.operators import IntegerForm, Kind
+from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 from quantseg.quantization.plan import Fit, Overrides
 from quantseg.quantization.plan.decisions import Decisions, decide
+from quantseg.quantization.plan.decisive import READ_EXACTLY
 from quantseg.runtimes import Runtime
 
 Objective = Literal["measured", "latency-first", "int8-everywhere"]
@@ -86,6 +87,9 @@ def fit(
     prepared, settings, overrides = candidate.prepared, candidate.settings, candidate.overrides
     everywhere = replace(overrides, integer=_names(prepared))
     wanted, ruled = decide(prepared, settings, everywhere), decide(prepared, settings, overrides)
+    if objective == "measured":
+        everywhere = replace(everywhere, integer=everywhere.integer - _read_exactly(ruled))
+        wanted = decide(prepared, settings, everywhere)
     notes: list[str] = []
     for qformat, is_last in zip(qformats, (False,) * (len(qformats) - 1) + (True,), strict=True):
         way = Way(qformat, settings)
@@ -118,6 +122,12 @@ def _placed(candidate: Candidate, placed: Overrides, found: Fit) -> Candidate:
     kept = {**placed.kept_float, **candidate.overrides.kept_float}
     overrides = replace(placed, kept_float=kept, weights=candidate.overrides.weights, fit=found)
     return replace(candidate, overrides=overrides)
+
+
+def _read_exactly(ruled: Decisions) -> frozenset[str]:
+    """The nodes that stay float since what they compute is read exactly: for accuracy, whatever integers would gain."""
+    reasons = {str(node.name): form.reason for node, form in ruled.items() if isinstance(form, KeptFloat)}
+    return frozenset(name for name, reason in reasons.items() if reason.endswith(READ_EXACTLY))
 
 
 def _names(prepared: Prepared) -> frozenset[str]:

@@ -10,6 +10,8 @@ import onnx_ir as ir
 
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind
 
+READ_EXACTLY = "reads it exactly, and rounding makes jumps there"
+"""How the reason of such a node ends."""
 _STEPS = frozenset({"Floor", "Ceil", "Round"})
 _PASSED_ON = (Kind.MOVEMENT, Kind.CLAMP, Kind.JOIN)
 
@@ -24,7 +26,7 @@ def decisive(
     for node in decisions:
         for value in _read_exactly(node, comparing):
             for producer in _makers(value, decisions):
-                yield producer, f"{producer.op_type}: {node.name} reads it exactly, and rounding makes jumps there"
+                yield producer, f"{producer.op_type}: {node.name} {READ_EXACTLY}"
 
 
 def _read_exactly(node: ir.Node, comparing: bool) -> tuple[ir.Value, ...]:

@@ -1,13 +1,12 @@
 """Sections on cost: latency, memory and file size of the models, and where the time goes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Section, Table
 from quantseg.report.figures import FIGURES
 from quantseg.report.tables import megabytes, milliseconds, percent, ratio, smaller
 from quantseg.runtimes.execution import KINDS, ExecutionSummary
-from quantseg.runtimes.latency import Timing
 
 _KIND_MEANS = {
     "int8": "work on 8-bit tensors",
@@ -16,36 +15,31 @@ _KIND_MEANS = {
     "movement": "float tensors only moved",
     "other": "shapes, indices, casts",
 }
+_WEB = "web"
 
 
 def speed(report: Report) -> Section | None:
     """Latency of each model, timed in the same rounds."""
     if not report.latency:
         return None
-    tables = [_latency("Latency of one run", report.latency)]
+    text = "Timed in turns, one session alive at a time. The ratios hold; the milliseconds are this machine's."
     if report.web_latency:
-        tables.append(_latency("Latency of one run in onnxruntime-web, as browsers run it", report.web_latency))
-    return Section(
-        "Speed",
-        "Timed in turns, one session alive at a time. The ratios hold; the milliseconds are this machine's.",
-        tables,
-        FIGURES["latency"](report),
-    )
-
-
-def _latency(caption: str, timings: Sequence[Timing]) -> Table:
+        text += f" {_WEB}: in onnxruntime-web, as browsers run models; speed is over float there."
+    named = [(timing.name, timing) for timing in report.latency]
+    named += [(f"{timing.name}, {_WEB}", timing) for timing in report.web_latency]
     rows = tuple(
         (
-            t.name,
+            name,
             milliseconds(t.median_ms),
             milliseconds(t.minimum_ms),
             f"{milliseconds(t.p10_ms)} … {milliseconds(t.p90_ms)}",
             ratio(t.ratio),
             megabytes(t.peak_memory_bytes),
         )
-        for t in timings
+        for name, t in named
     )
-    return Table(caption, ("model", "median", "minimum", "10 … 90 %", "speed", "peak memory"), rows)
+    headers = ("model", "median", "minimum", "10 … 90 %", "speed", "peak memory")
+    return Section("Speed", text, [Table("Latency of one run", headers, rows)], FIGURES["latency"](report))
 
 
 def size(report: Report) -> Section:

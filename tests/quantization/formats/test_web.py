@@ -26,12 +26,12 @@ WEIGHTS = {"w1": kernel(16, 3, 3, 3, seed=1), "w2": kernel(6, 16, 1, 1, seed=2),
 CHAIN = ["ConvInteger", "Add", "Cast", "QuantizeLinear"]
 
 
-def made(variant: str = web.APART, **settings: Any) -> ir.Model:
-    """The network with its 1x1 convolution in this variant."""
-    prepared = prepare(graphs.graph(BODY, x="float[1,3,8,8]", **WEIGHTS))
+def made(variant: str = web.APART, *, body: str = BODY, size: str = "1,3,8,8", **settings: Any) -> ir.Model:
+    """The network with each convolution that has this variant in it."""
+    prepared = prepare(graphs.graph(body, x=f"float[{size}]", **WEIGHTS))
     decided = plan(prepared, quantised.extrema(prepared.model, FEEDS), QuantSettings(**settings))
-    (second,) = (str(n.name) for n in prepared.model.graph if n.op_type == "Conv" and web.variants(n))
-    return formats.emit(prepared.model, replace(decided, variants={second: variant}), qformat="web", metadata={})
+    named = {str(n.name): variant for n in prepared.model.graph if variant in web.variants(n)}
+    return formats.emit(prepared.model, replace(decided, variants=named), qformat="web", metadata={})
 
 
 def operators(model: ir.Model) -> list[str]:
@@ -62,18 +62,48 @@ def test_other_types_stay_fused(settings: dict[str, Any]) -> None:
     assert "ConvInteger" not in operators(made(**settings))
 
 
-def test_only_dense_1x1_convolutions_have_variants() -> None:
-    body = "a = Conv<group=3>(x, d) b = Conv<pads=[1,1,1,1]>(a, w) c = Conv(b, p) y = Relu(c)"
-    weights = {"d": kernel(3, 1, 1, 1), "w": kernel(8, 3, 3, 3), "p": kernel(4, 8, 1, 1)}
+def test_only_dense_convolutions_have_variants_and_only_small_kernels_are_unfolded() -> None:
+    body = """a = Conv<group=3>(x, d) b = Conv<pads=[1,1,1,1]>(a, w) c = Conv(b, p) e = Conv<pads=[3,3,3,3]>(c, g)
+    y = Relu(e)"""
+    weights = {"d": kernel(3, 1, 1, 1), "w": kernel(8, 3, 3, 3), "p": kernel(4, 8, 1, 1), "g": kernel(2, 4, 7, 7)}
     model = prepare(graphs.graph(body, x="float[1,3,8,8]", **weights)).model
-    assert [bool(web.variants(node)) for node in model.graph] == [False, False, True, False]
+    wanted = [(), (web.FUSED, web.UNFOLDED), (web.FUSED, web.APART), (), ()]
+    assert [web.variants(node) for node in model.graph] == wanted
+
+
+WINDOWS = {
+    "3x3": "pads=[1,1,1,1]",
+    "no padding": "dilations=[1,1]",
+    "one side alone": "pads=[0,1,2,0]",
+    "strides": "pads=[1,1,1,1],strides=[2,2]",
+    "rows alone": "strides=[2,1]",
+    "dilations": "pads=[2,2,2,2],dilations=[2,2]",
+    "both": "pads=[2,1,0,1],strides=[2,1],dilations=[2,1]",
+}
+
+
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("size", ["1,3,8,8", "1,3,H,W"])
+def test_a_convolution_over_its_unfolded_input_has_the_same_integers_but_for_halves(window: str, size: str) -> None:
+    body = f"a = Conv<{window}>(x, w1) r = Relu(a) y = Conv(r, w2, b2)"
+    unfolded, fused = (made(variant, body=body, size=size) for variant in (web.UNFOLDED, web.FUSED))
+    assert operators(unfolded).count("Slice") == 9
+    assert operators(fused).count("QLinearConv") == operators(unfolded).count("QLinearConv") + 1 == 2
+    for feed in FEEDS:
+        (one,), (other,) = quantised.optimised(unfolded, feed), quantised.optimised(fused, feed)
+        step = float(np.diff(np.unique(other)).min())
+        assert one.shape == other.shape
+        assert abs(one - other).max() <= 2.001 * step
+        assert (one != other).mean() < 0.05
+        np.testing.assert_array_equal(running.outputs(program(unfolded), feed)["y"], one)
 
 
 @needs_web
-def test_onnxruntime_web_gives_the_integers_of_python() -> None:
+@pytest.mark.parametrize("variant", [web.APART, web.UNFOLDED])
+def test_onnxruntime_web_gives_the_integers_of_python(variant: str) -> None:
     from quantseg.runtimes import RUNTIMES
 
-    model = made()
+    model = made(variant)
     session = RUNTIMES["onnxruntime-web"].open(to_bytes(model), threads=1)
     for feed in FEEDS:
         np.testing.assert_array_equal(session.run(feed)[0], quantised.optimised(model, feed)[0])
