@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from quantseg.evaluation import tool_comparison
-from quantseg.evaluation.judgement import LEVELS, UNKNOWN
+from quantseg.evaluation.levels import LEVELS, UNKNOWN
 
 PEER, NNCF = tool_comparison.ONNXRUNTIME, tool_comparison.NNCF
 PEERS = (PEER, NNCF)

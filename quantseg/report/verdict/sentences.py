@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES_SOME, POINTS
+from quantseg.evaluation.judgement import AGREEMENT, POINTS
+from quantseg.evaluation.levels import KEEPS, LOSES_SOME
 from quantseg.report.document import Headline
 from quantseg.report.summary import NNCF, PEER, PEERS, PeerSummary, Summary
 from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio, size_words

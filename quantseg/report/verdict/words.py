@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, POINTS, UNKNOWN, MaskJudgement
+from quantseg.evaluation.judgement import AGREEMENT, POINTS, MaskJudgement
+from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report.tables import percent
 from quantseg.report.verdict.advice import Made, NextStep, is_slower, next_steps
 
