@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quantseg.evaluation.agreement import Evaluation
-from quantseg.evaluation.instances import InstanceEvaluation
+from quantseg.evaluation.instances import InstanceEvaluation, ap_of
 from quantseg.evaluation.levels import KEEPS, LEVELS, LevelBounds, at_most_some
 from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
 from quantseg.evaluation.metrics.instances.counts import MatchCounts
@@ -79,7 +79,7 @@ class InstanceJudgement:
 
 def judge_instances(evaluation: Evaluation, found: InstanceEvaluation) -> InstanceJudgement:
     """Judges the instances of an evaluation. Nothing is judged where the float model finds none."""
-    total, before, after = found.total, *_precisions(evaluation)
+    total, before, after = found.total, ap_of(evaluation.float_scores), ap_of(evaluation.int8_scores)
     lost = None if before is None or after is None else 100 * (before - after)
     worst_class, changed = _worst_class(evaluation, found), found.worst(1)
     levels = {}
@@ -126,12 +126,6 @@ def class_kept_level(kept: float, count: int) -> str:
     """The level of one class. count: of the float model's instances."""
     level = CLASS_KEPT.level(kept)
     return at_most_some(level) if count < FEW else level
-
-
-def _precisions(evaluation: Evaluation) -> tuple[float | None, float | None]:
-    """Mask AP of the float and the int8 model against the labels, where it is known."""
-    real, int8 = evaluation.float_scores, evaluation.int8_scores
-    return real and real.summary.get("ap"), int8 and int8.summary.get("ap")
 
 
 def _worst_class(evaluation: Evaluation, found: InstanceEvaluation) -> KeptClass | None:

@@ -16,7 +16,13 @@ from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
 from quantseg.evaluation.metrics.instances.counts import MatchCounts, counts_by_class
 from quantseg.evaluation.metrics.instances.encoding import EncodedInstance, encoded
 from quantseg.evaluation.metrics.instances.matching import Pair, matched
-from quantseg.evaluation.metrics.instances.precision import JudgedImage, Precision, average_precision
+from quantseg.evaluation.metrics.instances.precision import (
+    PER_CLASS,
+    SUMMARY,
+    JudgedImage,
+    Precision,
+    average_precision,
+)
 from quantseg.evaluation.metrics.scores import Scores
 from quantseg.evaluation.predictions import Comparison, Prediction
 
@@ -80,7 +86,7 @@ class InstanceEvaluation:
         total = self.total
         lines = [f"instances: {total.matched()} of {total.reference} matched at mask IoU {LOOSE}, "]
         lines[0] += f"{total.matched(TIGHT)} at {TIGHT}; {total.lost} lost, {total.gained} gained"
-        before, after = (scores and scores.summary.get("ap") for scores in (real, int8))
+        before, after = (ap_of(scores) for scores in (real, int8))
         if before is not None and after is not None:
             lines.append(f"mask AP against the labels: float {100 * before:.2f} %, int8 {100 * after:.2f} %")
         return (*lines, *filter(None, [self.note]))
@@ -145,11 +151,22 @@ def judged_alone(prediction: Prediction) -> tuple[JudgedImage, ...]:
     return tuple(JudgedImage(size, encoded(label), encoded(found)) for label, found in pairs)
 
 
+def ap_of(scores: Scores | None) -> float | None:
+    """Mask AP against the labels; None where it is not known."""
+    return None if scores is None else scores.summary.get("ap")
+
+
 def with_precision(scores: Scores, precision: Precision | None) -> Scores:
     """The scores with AP and AR beside the other figures; None: unchanged."""
     if precision is None:
         return scores
     return Scores({**scores.summary, **precision.summary}, {**scores.per_class, **precision.per_class})
+
+
+def without_precision(scores: Scores) -> Scores:
+    """The scores of the masks alone."""
+    summary = {key: value for key, value in scores.summary.items() if key not in SUMMARY}
+    return Scores(summary, {key: values for key, values in scores.per_class.items() if key not in PER_CLASS})
 
 
 @dataclass(frozen=True)

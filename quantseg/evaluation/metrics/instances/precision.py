@@ -82,13 +82,9 @@ def _figure(key: str, precision: NDArray[Any], recall: NDArray[Any], which: slic
 def _evaluated(images: Sequence[JudgedImage], classes: int) -> tuple[NDArray[Any], NDArray[Any]]:
     from faster_coco_eval import COCOeval_faster
 
-    judge = COCOeval_faster(
-        _coco(images, classes, found=False),
-        _coco(images, classes, found=True),
-        "segm",
-        print_function=_silent,
-        rle_iou_max_workers=1,
-    )
+    given = _coco(images, classes, found=False), _coco(images, classes, found=True)
+    judge = COCOeval_faster(*given, "segm", print_function=_silent)
+    judge.rle_iou_max_workers = 1  # engines have the processors already
     judge.evaluate()
     judge.accumulate()
     return np.asarray(judge.eval["precision"]), np.asarray(judge.eval["recall"])
@@ -113,7 +109,8 @@ def _coco(images: Sequence[JudgedImage], classes: int, *, found: bool) -> Any:
         ]
     for number, annotation in enumerate(annotations, 1):
         annotation["id"] = number
-    coco = COCO(print_function=_silent)
+    coco = COCO()
+    coco.print_function = _silent
     coco.dataset = {
         "images": [{"id": k, "height": i.size[0], "width": i.size[1]} for k, i in enumerate(images, 1)],
         "categories": [{"id": k + 1, "name": str(k)} for k in range(classes)],
