@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset, Item
-from quantseg.data.heads import head_of
-from quantseg.data.heads.head import InstanceHead
+from quantseg.data.heads import InstanceHead, head_of
 from quantseg.data.instances import Instances
 from quantseg.data.masks import resize_nearest
 from quantseg.data.recipe import OutputRecipe, Recipe, image_input
