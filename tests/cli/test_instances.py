@@ -24,7 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def int8(quantseg: Command, place: Path) -> Path:
     path = place / "y8.onnx"
     if not path.exists():
-        words = ["--data", place / "data", "--effort", "fast", "--output", path]
+        words = ["--data", place / "objects", "--effort", "fast", "--output", path]
         assert quantseg("quantize", place / "yolo.onnx", *words).code == 0
     return path
 
@@ -34,7 +34,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_check_finds_nothing_wrong(quantseg: Command, place: Path, tmp_path: Path) -> None:
-    outcome = quantseg("check", place / "yolo.onnx", "--data", place / "data", "--json", tmp_path / "c.json")
+    outcome = quantseg("check", place / "yolo.onnx", "--data", place / "objects", "--json", tmp_path / "c.json")
     assert outcome.code == 0
     said = json.loads((tmp_path / "c.json").read_text())
     assert said["fine"], said["findings"]
@@ -45,7 +45,7 @@ def test_check_finds_nothing_wrong(quantseg: Command, place: Path, tmp_path: Pat
 
 def test_quantize_says_whether_instances_are_kept(quantseg: Command, place: Path, tmp_path: Path) -> None:
     words = ["--output", tmp_path / "y8.onnx", "--effort", "fast", "--json", tmp_path / "q.json"]
-    outcome = quantseg("quantize", place / "yolo.onnx", "--data", place / "data", *words)
+    outcome = quantseg("quantize", place / "yolo.onnx", "--data", place / "objects", *words)
     assert outcome.code == 0
     first, second, *_ = (line for line in outcome.out.splitlines() if not line.startswith("note: "))
     assert "the instances" in first
@@ -56,7 +56,7 @@ def test_quantize_says_whether_instances_are_kept(quantseg: Command, place: Path
 
 
 def test_evaluate_shows_instances_and_ap(quantseg: Command, place: Path, int8: Path, tmp_path: Path) -> None:
-    words = ["--reference", place / "yolo.onnx", "--data", place / "data", "--json", tmp_path / "e.json"]
+    words = ["--reference", place / "yolo.onnx", "--data", place / "objects", "--json", tmp_path / "e.json"]
     outcome = quantseg("evaluate", int8, *words)
     assert outcome.code == 0
     lines = outcome.out.splitlines()
@@ -77,13 +77,13 @@ def test_evaluate_shows_instances_and_ap(quantseg: Command, place: Path, int8: P
 def test_a_model_alone_is_scored_against_the_labels(
     quantseg: Command, place: Path, int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome = quantseg("evaluate", int8, "--data", place / "data", "--json", tmp_path / "e.json")
+    outcome = quantseg("evaluate", int8, "--data", place / "objects", "--json", tmp_path / "e.json")
     assert outcome.code == 0
     said = json.loads((tmp_path / "e.json").read_text())
     assert said["summary"]["ap50"] == 1
     assert said["per_class"]["ap"] == pytest.approx([said["summary"]["ap"]] * 2, abs=0.3)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    without = quantseg("evaluate", int8, "--data", place / "data")
+    without = quantseg("evaluate", int8, "--data", place / "objects")
     assert without.code == 2
     assert without.err.splitlines()[-1].endswith(
         'AP of instances needs faster-coco-eval; pip install "quantseg[instances]"'
@@ -94,7 +94,7 @@ def test_without_labels_and_without_the_extra_instances_are_matched(
     quantseg: Command, place: Path, int8: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    outcome = quantseg("evaluate", int8, "--reference", place / "yolo.onnx", "--data", place / "data/images")
+    outcome = quantseg("evaluate", int8, "--reference", place / "yolo.onnx", "--data", place / "objects/images")
     assert outcome.code == 0
     assert "kept at 0.9" in outcome.out
     assert "AP50" not in outcome.out
@@ -103,7 +103,7 @@ def test_without_labels_and_without_the_extra_instances_are_matched(
 
 @pytest.mark.slow
 def test_compare_shows_the_instances_of_every_tool(quantseg: Command, place: Path, tmp_path: Path) -> None:
-    words = ["--data", place / "data", "--effort", "fast", "--rounds", 1, "--json", tmp_path / "c.json"]
+    words = ["--data", place / "objects", "--effort", "fast", "--rounds", 1, "--json", tmp_path / "c.json"]
     outcome = quantseg("compare", place / "yolo.onnx", *words)
     assert outcome.code == 0
     assert max(map(len, outcome.out.splitlines())) <= tables.WIDTH
@@ -116,7 +116,7 @@ def test_compare_shows_the_instances_of_every_tool(quantseg: Command, place: Pat
 
 @pytest.mark.slow
 def test_reports_of_files_and_of_made_models(quantseg: Command, place: Path, int8: Path, tmp_path: Path) -> None:
-    given = ["--data", place / "data", "--rounds", 1, "--output", tmp_path]
+    given = ["--data", place / "objects", "--rounds", 1, "--output", tmp_path]
     of_file = quantseg("report", place / "yolo.onnx", int8, *given, "--name", "file")
     made = quantseg("report", place / "yolo.onnx", *given, "--effort", "fast", "--peer", "--name", "made")
     for name, outcome in (("file", of_file), ("made", made)):

@@ -90,7 +90,7 @@ def image(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def write(folder: Path, images: int = 3) -> tuple[Path, Path]:
     """Writes the network, and images with masks and instance ids, and gives the paths of network and data."""
-    model, data = folder / "yolo.onnx", folder / "data"
+    model, data = folder / "yolo.onnx", folder / "objects"
     onnx.save(network(), model)
     for name in ("images", "masks", "instances"):
         (data / name).mkdir(parents=True)
