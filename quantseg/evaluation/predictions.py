@@ -207,7 +207,7 @@ def _labelled(labels: Instances, seen: Prediction) -> Instances:
             "labels or output.classes in the recipe"
         )
     masks = resize_nearest(labels.masks, (seen.masks.shape[-2], seen.masks.shape[-1]))
-    return replace(labels, masks=masks).chosen(masks.any(axis=(1, 2)))
+    return replace(labels, masks=masks).chosen(np.flatnonzero(masks.any(axis=(1, 2))))
 
 
 def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:
