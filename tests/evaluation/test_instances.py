@@ -120,6 +120,21 @@ def test_other_numbers_of_detections_have_no_sqnr() -> None:
     assert evaluated([[CELL]], [[SHIFTED]]).sqnr_db is not None
 
 
+def test_other_labels_have_no_sqnr_and_the_same_are_left_out_of_it() -> None:
+    pair = compare(Detector(([CELL],)), Detector(([SHIFTED],)), Images((None,)), recipe(), 0)
+    boxes, labels = np.array([[1.0, 2.0]]), np.array([1])
+
+    def with_outputs(*outputs: np.ndarray) -> Any:
+        sides = [
+            replace(side, outputs=(boxes * f, own))
+            for side, f, own in zip((pair.reference, pair.candidate), (1, 1.5), outputs, strict=True)
+        ]
+        return replace(pair, reference=sides[0], candidate=sides[1]).sqnr
+
+    assert with_outputs(labels, labels + 1) is None
+    assert with_outputs(labels, labels).decibels() == pytest.approx(10 * np.log10(4))
+
+
 def test_a_crowd_is_no_object_to_find() -> None:
     labels = ((CELL, (10, 0, 32, 24, 0.1, 0)),)
     crowd = replace(Images(labels), crowd=True)
