@@ -3,7 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from quantseg import api
 from quantseg.data import open_dataset
+from quantseg.data.heads import complete_output
+from quantseg.data.recipe import OutputRecipe, Recipe
 from quantseg.errors import DataError, MissingExtraError
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate, evaluate_one, evaluate_pair
 from quantseg.evaluation.instances import SureInstances, records, results
@@ -21,6 +23,7 @@ from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
 from quantseg.evaluation.metrics.instances.encoding import encoded
 from quantseg.evaluation.metrics.instances.precision import SUMMARY, JudgedImage, average_precision
 from quantseg.evaluation.predictions import compare
+from quantseg.graph import TensorSpec
 from quantseg.refinement.options import Options
 from quantseg.runtimes import DEFAULT
 from tests.support import instance_heads as heads
@@ -229,3 +232,46 @@ def test_engines_give_the_same(engine: str, tmp_path: Path) -> None:
     assert found[0] == found[1]
     assert found[0].instances is not None
     assert found[0].instances.total.reference > 10
+
+
+@dataclass(frozen=True)
+class MaskRcnn:
+    """A session with the outputs of Mask R-CNN: rows as those of Boxes, the masks of whole boxes."""
+
+    answers: tuple[Any, ...]
+    inputs = (TensorSpec("x", "float32", (1, 3, *heads.SIZE)),)
+    outputs = (
+        TensorSpec("boxes", "float32", (None, 4)),
+        TensorSpec("labels", "int64", (None,)),
+        TensorSpec("scores", "float32", (None,)),
+        TensorSpec("masks", "float32", (None, 1, 28, 28)),
+    )
+
+    def run(self, feeds: Any, outputs: Any = None) -> list[np.ndarray]:
+        found = np.asarray(self.answers[int(feeds["x"].flat[0])], np.float32).reshape(-1, 6)
+        masks = np.ones((len(found), 1, 28, 28), np.float32)
+        made = {
+            "boxes": found[:, :4],
+            "labels": found[:, 5].astype(np.int64) + 1,
+            "scores": found[:, 4],
+            "masks": masks,
+        }
+        return [made[name] for name in outputs]
+
+    def close(self) -> None:
+        pass
+
+
+def test_detections_of_mask_rcnn_may_be_of_another_number_in_each_model() -> None:
+    given = recipe().input
+    output = complete_output(OutputRecipe(classes=CLASSES), MaskRcnn.outputs, given)
+    assert output.head == "mask-rcnn"
+    real, int8 = ([CELL, ROD], [CELL], []), ([CELL], [ROD, CELL, FAINT], [])
+    found = evaluate(MaskRcnn(real), MaskRcnn(int8), Images(([CELL, ROD], [CELL], [])), Recipe(given, output))
+    assert found.instances is not None
+    total = found.instances.total
+    assert (total.reference, total.candidate, total.lost, total.gained) == (3, 3, 1, 1)
+    assert total.matched(TIGHT) == 2
+    assert found.sqnr_db is None
+    assert found.float_scores is not None
+    assert found.float_scores.summary["ap"] == pytest.approx(1)
