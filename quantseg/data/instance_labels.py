@@ -112,5 +112,5 @@ def _check_count(count: int, size: tuple[int, int], place: str) -> None:
 
 
 def _seen(found: Instances) -> Instances:
-    seen = found.masks.any(axis=(1, 2))
+    seen = np.asarray(found.masks.any(axis=(1, 2)))
     return found if seen.all() else found.chosen(seen)

@@ -56,7 +56,7 @@ class IdSample:
         """The class ids of the class mask, else 1 for every instance. Raises DataError naming the file."""
         if self.file.mask_path is not None:
             return self.file.mask()
-        return (_read(self._ids()) != 0).astype(np.uint8)
+        return np.asarray(_read(self._ids()) != 0, np.uint8)
 
     def instances(self, extent: tuple[int, int], size: tuple[int, int]) -> Instances:
         """See InstanceSample."""
