@@ -96,7 +96,11 @@ def _show(results: "tuple[ComparedModel, ...]") -> None:
         )
     headers = ("model", "runtime", "agrees", "SQNR", "mIoU", "size", "time", "speed", "int8")
     console.say(tables.terminal(headers, rows))
+    _show_instances(results)
     for note in dict.fromkeys(c.evaluation.judged.note for c in results if c.evaluation is not None):
+        if note:
+            console.line(note)
+    for note in dict.fromkeys(e.instances.note for c in results if (e := c.evaluation) and e.instances):
         if note:
             console.line(note)
     for failure in failures:
@@ -104,3 +108,21 @@ def _show(results: "tuple[ComparedModel, ...]") -> None:
     for c in {c.name: c for c in results if c.sums is not None}.values():
         assert c.sums is not None
         say_verdict(c.sums, c.name)
+
+
+def _show_instances(results: "tuple[ComparedModel, ...]") -> None:
+    """A second table, of models of instances."""
+    from quantseg.evaluation.instances import ap_of
+    from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
+    from quantseg.report import tables
+
+    rows = list[tables.Row]()
+    for c in results:
+        if c.evaluation is None or c.evaluation.instances is None:
+            continue
+        total, ap = c.evaluation.instances.total, ap_of(c.evaluation.int8_scores)
+        shares = (tables.percent(share) for share in (total.kept(LOOSE), total.kept(TIGHT), ap))
+        rows.append((c.name, c.runtime, total.candidate, total.lost, total.gained, *shares))
+    if rows:
+        headers = ("model", "runtime", "instances", "lost", "gained", "kept", f"kept at {TIGHT}", "AP")
+        console.say("\n" + tables.terminal(headers, rows))
