@@ -107,6 +107,9 @@ def _of_table(value: ir.Value, ids: Ids, graph: ir.Graph) -> dict[str, Ids]:
     others = [other.shape for other in graph.outputs if other.shape is not None and len(other.shape) == 4]
     if not value.is_graph_output() or len(ids.shape) != 3 or not others or channels not in shape[1:]:
         return {}
+    rows = np.moveaxis(ids, 1 + shape[1:].index(channels), -1).reshape(-1, channels)
+    if not (rows[rows.max(axis=1) >= 0] == np.arange(channels)).all():  # channels of others stand beside them
+        return {}
     prototypes = others[0][1]
     if not isinstance(prototypes, int) or prototypes in ids.shape[1:] or channels <= 4 + prototypes:
         return {}

@@ -22,6 +22,8 @@ CHOOSING = frozenset(
     }
 )  # fmt: skip
 """Operators by which detectors choose and place instances: of these, integers change which ones."""
+COUNTING = frozenset({"Compress", "If", "Loop", "NonZero", SUPPRESSION, "Scan", "Unique"})
+"""Operators whose outputs may be of other sizes for each image."""
 _BOX_MATRIX = (4, 4)
 """The shape of a matrix that turns boxes from centre and size into corners."""
 
@@ -69,6 +71,15 @@ def _leading_to(graph: ir.Graph, products: set[ir.Node]) -> set[ir.Node]:
         if any(_carries(user, index) and (user in products or user in found) for user, index in uses):
             found.add(node)
     return found
+
+
+def behind(graph: ir.Graph, op_types: frozenset[str]) -> frozenset[ir.Node]:
+    """The nodes of such types, and all that depend on them: by values, positions or sizes."""
+    found: set[ir.Node] = set()
+    for node in graph:
+        if node.op_type in op_types or any(v is not None and v.producer() in found for v in node.inputs):
+            found.add(node)
+    return frozenset(found)
 
 
 def source_of(value: ir.Value | None) -> ir.Node | None:

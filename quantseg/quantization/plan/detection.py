@@ -12,10 +12,10 @@ from quantseg.graph.channel_kinds import channel_kinds
 from quantseg.graph.detection import CHOOSING, REGIONS, Detector, detector_of
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 
-CHOOSES = "detection logic chooses or places instances here, and rounding would change which"
+CHOOSES = "chooses or places instances, and rounding would change which"
 READS_BOXES = "reads features at the boxes of detection; no integer kernel"
 JOINS = "joins what detection decodes: boxes, scores and coefficients keep scales of their own"
-DECODES = "detection logic, which decodes instances after the last learned weights"
+DECODES = "detection logic, which decodes instances after the last weights"
 UNLIKE = "its output channels are {kinds}, which share no scale; give each a convolution of its own"
 
 
@@ -36,7 +36,7 @@ def kept_by_detection(graph: ir.Graph) -> dict[ir.Node, str]:
         elif node in detector.last and len(kinds := channel_kinds(node, graph)) > 1:
             reason = UNLIKE.format(kinds=", ".join(sorted(kinds)))
         if reason is not None:
-            found[node] = f"{node.op_type}: {reason}"
+            found[node] = reason if reason == DECODES else f"{node.op_type}: {reason}"
     return found
 
 

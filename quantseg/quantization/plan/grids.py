@@ -191,7 +191,10 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
     if (clamped := _clamped(value)) is not None:
         return _known_range(clamped, ranges)
     if producer is None or not isinstance(form, IntegerForm) or not _follows(form):
-        raise CalibrationError(f"{name!r} was not observed; calibrate again with this model and these settings")
+        raise CalibrationError(
+            f"{name!r} was not observed, or had no element on any image, as where nothing is detected; calibrate this "
+            "model with these settings on images in which it detects something"
+        )
     if form.fixed is not None:
         return form.fixed
     sources = (producer.inputs[index] for index in form.data)
