@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from quantseg.calibration.context import Context
 from quantseg.data.values import SPATIAL_AXES
 from quantseg.errors import ModelError
@@ -44,12 +46,14 @@ def _of_classes(subject: CheckedModel, outputs: Outputs) -> list[Finding]:
     shares = outputs.shares
     if len(shares) != 1 or len(outputs.masks) < 2:
         return []
-    only, classes = next(iter(shares)), subject.recipe.output.classes
-    name = f" ({classes[only]})" if only < len(classes) else ""
-    fact = f"class {only}{name} alone in all {len(outputs.masks)} images that were looked at"
+    only, classes, many = next(iter(shares)), subject.recipe.output.classes, len(outputs.masks)
+    shift = 1 if outputs.masks[0].dtype == np.bool_ else 0  # where classes overlap, 0 is a pixel without any
+    name = f" ({classes[only - shift]})" if shift <= only < len(classes) + shift else ""
+    alone = f"class {only - shift}{name} alone" if only >= shift else "nothing"
+    fact = f"{alone} in all {many} images that were looked at"
     severity = WARNING if len(classes) >= MANY else NOTE
     remedy = "look at the preprocessing, or give images that show something else"
-    return [Finding("one-class", severity, fact, remedy, {"class": only, "images": len(outputs.masks)})]
+    return [Finding("one-class", severity, fact, remedy, {"class": only, "images": many})]
 
 
 def _of_size(subject: CheckedModel, outputs: Outputs, context: Context) -> list[Finding]:

@@ -120,7 +120,7 @@ class Check:
             ("image size", f"{height}x{width}, resized by {given.resize}"),
             ("preprocessing", formula(self.recipe.input)),
             ("recipe from", self.recipe_from),
-            ("output", f"{output.name!r}, {output.layout}, of {listing(self.outputs)}"),
+            ("output", f"{', '.join(filter(None, (repr(output.name), output.layout)))}, of {listing(self.outputs)}"),
             ("head", str(output.head) + (f", threshold {output.threshold:g}" if output.head != "argmax" else "")),
             ("classes", count if names_made_up(output.classes) else f"{count}: {', '.join(output.classes)}"),
         ]
