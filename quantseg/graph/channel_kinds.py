@@ -13,8 +13,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, static_shape
-from quantseg.graph.operators import MOVEMENTS, PRODUCTS
 from quantseg.graph.moved_channels import moved
+from quantseg.graph.operators import MOVEMENTS, PRODUCTS
 
 Ids = NDArray[np.int64]
 Part = tuple[ir.Value, Ids]

@@ -1,4 +1,4 @@
-"""Where the elements of a tensor go in one node: the movements of ONNX on numpy arrays, for nodes whose way is constant.
+"""Where the elements of a tensor go in one node: ONNX's movements on numpy arrays, where their way is constant.
 
 Source: ONNX's operator documentation.
 """

@@ -15,7 +15,9 @@ BINS = 16
 STRIDES = (8, 16)
 
 
-def yolo_seg(size: int = 64, classes: int = 3, coefficients: int = 8, ends: str = "raw", seed: int = 0) -> onnx.ModelProto:
+def yolo_seg(
+    size: int = 64, classes: int = 3, coefficients: int = 8, ends: str = "raw", seed: int = 0
+) -> onnx.ModelProto:
     """images (1, 3, size, size) → pred (1, 4 + classes + coefficients, anchors) and protos (1, coefficients, …).
 
     ends: "raw"; "top": pred is (1, 20, 6 + coefficients), chosen by TopK; "nms": boxes, labels, scores and masks of
@@ -23,10 +25,18 @@ def yolo_seg(size: int = 64, classes: int = 3, coefficients: int = 8, ends: str 
     """
     b = Builder(seed)
     levels, channels = _features(b)
-    parts = [_branches(b, x, c, classes, coefficients, level) for level, (x, c) in enumerate(zip(levels, channels, strict=True))]
+    parts = [
+        _branches(b, x, c, classes, coefficients, level)
+        for level, (x, c) in enumerate(zip(levels, channels, strict=True))
+    ]
     no = 4 * BINS + classes
-    joined = [b.reshape(b.node("Concat", box, score, axis=1, name=f"mixed{i}"), 1, no, -1) for i, (box, score, _) in enumerate(parts)]
-    split = b.nodes_of("Split", b.node("Concat", *joined, axis=2, name="levels"), b.ints(4 * BINS, classes), outputs=2, axis=1)
+    joined = [
+        b.reshape(b.node("Concat", box, score, axis=1, name=f"mixed{i}"), 1, no, -1)
+        for i, (box, score, _) in enumerate(parts)
+    ]
+    split = b.nodes_of(
+        "Split", b.node("Concat", *joined, axis=2, name="levels"), b.ints(4 * BINS, classes), outputs=2, axis=1
+    )
     points, strides = _points(size)
     boxes = _decoded(b, split[0], points, strides)
     scores = b.node("Sigmoid", split[1], name="class_scores")
@@ -129,7 +139,7 @@ def _top(b: Builder, boxes: str, scores: str, coefs: str, anchors: int) -> str:
     table = [b.node("Transpose", part, perm=[0, 2, 1]) for part in (boxes, scores, coefs)]
     best = b.node("ReduceMax", table[1], axes=[2], keepdims=0)
     label = b.node("Cast", b.node("ArgMax", table[1], axis=2, keepdims=1), to=FLOAT)
-    values, places = b.nodes_of("TopK", best, b.ints(20), outputs=2, axis=1, name="top")
+    _, places = b.nodes_of("TopK", best, b.ints(20), outputs=2, axis=1, name="top")
     rows = b.node("Concat", table[0], b.node("Unsqueeze", best, b.ints(2)), label, table[2], axis=2, name="rows")
     flat = b.node("Squeeze", places, b.ints(0))
     return b.node("Gather", rows, flat, axis=1, name="chosen")
@@ -138,8 +148,12 @@ def _top(b: Builder, boxes: str, scores: str, coefs: str, anchors: int) -> str:
 def _suppressed(
     b: Builder, boxes: str, scores: str, coefs: str, protos: str, shape: tuple[int, ...]
 ) -> dict[str, tuple[str, int, tuple[object, ...]]]:
-    corners = b.node("MatMul", b.node("Transpose", boxes, perm=[0, 2, 1]), b.constant(
-        [[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]]), name="corners")
+    corners = b.node(
+        "MatMul",
+        b.node("Transpose", boxes, perm=[0, 2, 1]),
+        b.constant([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]]),
+        name="corners",
+    )
     limits = b.ints(20), b.constant([0.6]), b.constant([0.6])
     kept = b.node("NonMaxSuppression", corners, scores, *limits, name="nms")
     label, place = (b.node("Squeeze", b.part(kept, 1, i, i + 1), b.ints(1)) for i in (1, 2))
