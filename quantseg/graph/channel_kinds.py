@@ -39,9 +39,10 @@ def channel_kinds(product: ir.Node, graph: ir.Graph) -> Mapping[str, tuple[int, 
     channels = ids.shape[axis]
     found: dict[int, set[str]] = {}
     for value, part in _parts(output, ids, channels):
-        kinds = {_kind_of(value): part} if np.unique(part[part >= 0]).size < channels else _of_table(value, part, graph)
+        present = _present(part, channels)
+        kinds = {_kind_of(value): present} if present.size < channels else _of_table(value, part, graph)
         for kind, members in kinds.items():
-            for channel in np.unique(members[members >= 0]).tolist():
+            for channel in members.tolist():
                 found.setdefault(channel, set()).add(kind)
     sorted_out: dict[str, list[int]] = {}
     for channel, known in sorted(found.items()):
@@ -63,7 +64,7 @@ def _ids(output: ir.Value, axis: int) -> Ids | None:
 
 def _parts(value: ir.Value, ids: Ids, channels: int) -> Iterator[Part]:
     """The tensors behind movements that hold a part of the channels, and those that hold all at the end of the way."""
-    if np.unique(ids[ids >= 0]).size < channels:
+    if _present(ids, channels).size < channels:
         yield value, ids
         return
     ends = value.is_graph_output()
@@ -74,6 +75,13 @@ def _parts(value: ir.Value, ids: Ids, channels: int) -> Iterator[Part]:
             yield from _parts(*one, channels)
     if ends:
         yield value, ids
+
+
+def _present(ids: Ids, channels: int) -> Ids:
+    """The channels that occur, sorted."""
+    marks = np.zeros(channels + 1, np.bool_)
+    marks[ids] = True  # an element that comes from elsewhere, −1, marks the last place
+    return np.flatnonzero(marks[:channels])
 
 
 def _kind_of(value: ir.Value) -> str:

@@ -6,10 +6,14 @@ its own grid, and what decodes, joins and chooses instances behind it computes i
 detectors. Movements of one such output still move integers. In graphs that do not detect, nothing is decided here.
 """
 
+import functools
+from collections.abc import Mapping
+
 import onnx_ir as ir
 
 from quantseg.graph.channel_kinds import channel_kinds
-from quantseg.graph.detection import CHOOSING, REGIONS, Detector, detector_of
+from quantseg.graph.detection import CHOOSING, REGIONS, Detector, detector_of, detects
+from quantseg.graph.edit import owner
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 
 CHOOSES = "chooses or places instances, and rounding would change which"
@@ -19,11 +23,17 @@ DECODES = "detection logic, which decodes instances after the last weights"
 UNLIKE = "its output channels are {kinds}, which share no scale; give each a convolution of its own"
 
 
-def kept_by_detection(graph: ir.Graph) -> dict[ir.Node, str]:
+def kept_by_detection(graph: ir.Graph) -> Mapping[ir.Node, str]:
     """The nodes of a prepared graph that stay float for the sake of detection, each with the reason."""
+    return _kept(tuple(graph)) if detects(graph) else {}
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(nodes: tuple[ir.Node, ...]) -> Mapping[ir.Node, str]:
+    """Of the graph with these nodes, which are looked up again for every plan that is tried."""
+    graph = owner(nodes[0])
     detector = detector_of(graph)
-    if detector is None:
-        return {}
+    assert detector is not None
     found: dict[ir.Node, str] = {}
     for node in graph:
         reason = None
@@ -45,7 +55,7 @@ def _has_floats(node: ir.Node) -> bool:
     return any(value.dtype == ir.DataType.FLOAT for value in values)
 
 
-def _moves_one_output(node: ir.Node, detector: Detector, kept: dict[ir.Node, str]) -> bool:
+def _moves_one_output(node: ir.Node, detector: Detector, kept: Mapping[ir.Node, str]) -> bool:
     """Whether the node only moves or clamps what one last product, or another such node, makes."""
     form = integer_form(node)
     if not isinstance(form, IntegerForm) or form.kind not in (Kind.MOVEMENT, Kind.CLAMP):

@@ -197,8 +197,17 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
         )
     if form.fixed is not None:
         return form.fixed
-    sources = (producer.inputs[index] for index in form.data)
-    return functools.reduce(operator.or_, (_known_range(source, ranges) for source in sources))
+    sources = [producer.inputs[index] for index in form.data]
+    filled = [source for source in sources if _has_range(source, ranges)]  # a level may have no region on any image
+    return functools.reduce(operator.or_, (_known_range(source, ranges) for source in filled or sources))
+
+
+def _has_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> bool:
+    try:
+        _known_range(value, ranges)
+    except CalibrationError:
+        return False
+    return True
 
 
 def _join_concat(node: ir.Node, grids: QuantizationGroups, values: Mapping[str, ir.Value]) -> None:
