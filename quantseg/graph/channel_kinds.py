@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quantseg.graph.edit import constant, static_shape
 from quantseg.graph.moved_channels import moved
-from quantseg.graph.operators import MOVEMENTS, PRODUCTS
+from quantseg.graph.operators import ELEMENTWISE, MOVEMENTS, PRODUCTS
 
 Ids = NDArray[np.int64]
 Part = tuple[ir.Value, Ids]
@@ -97,7 +97,7 @@ def _kind_of(value: ir.Value) -> str:
                 return BOXES
             if user.op_type in _ACTIVATIONS:
                 kind = SCORES
-            if user.op_type in _ACTIVATIONS | _ARITHMETIC or (user.op_type in MOVEMENTS and index == 0):
+            if user.op_type in _ACTIVATIONS | ELEMENTWISE or (user.op_type in MOVEMENTS and index == 0):
                 waiting.extend(user.outputs)
     return kind
 
