@@ -154,8 +154,8 @@ def main() -> None:
         f"Mask AP by COCO's rules on {given.validation}, ranges from {given.calibration}; the float model's instances "
         "above its threshold, matched with each int8 model's at mask IoU 0.5 and 0.9. quantseg: default settings, "
         "effort balanced. onnxruntime's quantizer and NNCF: their defaults (per channel), and with a list of nodes "
-        "that stay float, which a person has to make: here all that quantseg finds by itself. Speed: float median over own "
-        f"median in the same runtime, {TURNS.rounds} alternating rounds of {TURNS.runs} runs, {THREADS} threads.",
+        "that stay float, which a person has to make: here all that quantseg finds by itself. Speed: float median over "
+        f"own median in the same runtime, {TURNS.rounds} alternating rounds of {TURNS.runs} runs, {THREADS} threads.",
         {
             **{name: (headers, [*rows(found)]) for name, found in results.items()},
             "RoiAlign and suppression apart, milliseconds": (
