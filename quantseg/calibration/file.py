@@ -109,6 +109,7 @@ def write(calibration: Calibration, path: Path) -> None:
     seen = calibration.observations
     tensors = {name: _tensor_to_json(calibration, name) for name in seen.histograms}
     tensors |= {name: {"infinite": True} for name in sorted(seen.infinite)}
+    tensors |= {name: {"unseen": True} for name in sorted(seen.unseen)}
     lines = [json_text(head)[:-1] + ","]
     lines.append('"images": [\n' + ",\n".join(map(json_text, images)) + "\n],")
     entries = (f"{json_text(n)}: {json.dumps(t)}" for n, t in tensors.items())
@@ -132,12 +133,14 @@ def read(path: Path) -> Calibration:
 
 def _from_json(content: Mapping[str, Any]) -> Calibration:
     tensors, how = content["tensors"], content["calibrator"]
-    finite = {name: tensor for name, tensor in tensors.items() if not _told(tensor, "infinite")}
+    unseen = frozenset(_text(name) for name, tensor in tensors.items() if _told(tensor, "unseen"))
+    finite = {name: t for name, t in tensors.items() if name not in unseen and not _told(t, "infinite")}
     observations = Observations(
         {_text(name): _histogram(tensor) for name, tensor in finite.items()},
         {name: _channels(tensor) for name, tensor in finite.items()},
         tuple(ImageId(_text(image["name"]), _text(image["sha256"])) for image in content["images"]),
-        frozenset(tensors.keys() - finite.keys()),
+        frozenset(tensors.keys() - finite.keys() - unseen),
+        unseen,
     )
     ranges = {
         name: Range(*map(float, tensor["range"])) for name, tensor in finite.items() if not _told(tensor, "unbounded")
@@ -152,7 +155,7 @@ def _from_json(content: Mapping[str, Any]) -> Calibration:
         _text(how["name"]),
         percent,
         len(observations.images),
-        frozenset(tensors.keys() - ranges.keys()),
+        frozenset(tensors.keys() - ranges.keys() - unseen),
     )
     return Calibration(
         model=model,

@@ -56,18 +56,20 @@ class Observations:
     """Histograms and per-channel extrema of a model's tensors.
 
     images: those observed, by name, then digest. infinite: the tensors in which an infinity was seen, as masks of an
-    attention have; they have neither histogram nor extrema.
+    attention have; they have neither histogram nor extrema. Nor have those of `unseen`, which had no element on any
+    image, as features of regions where nothing was detected.
     """
 
     histograms: Mapping[str, Histogram]
     channels: Mapping[str, ChannelExtrema]
     images: tuple[ImageId, ...]
     infinite: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
 
     @property
     def tensors(self) -> frozenset[str]:
         """The names of all observed tensors."""
-        return self.infinite | self.histograms.keys()
+        return self.infinite | self.unseen | self.histograms.keys()
 
     @staticmethod
     def empty() -> "Observations":
@@ -91,7 +93,8 @@ class Observations:
             extrema = other.channels[tensor]
             channels[tensor] = channels[tensor] | extrema if known else extrema
         images = sorted((*self.images, *other.images), key=lambda image: (image.name, image.digest))
-        return Observations(histograms, channels, tuple(images), infinite)
+        unseen = (self.unseen | other.unseen) - histograms.keys() - infinite
+        return Observations(histograms, channels, tuple(images), infinite, unseen)
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,12 @@ class Watch:
         feeds = item.feeds(self.input_name)
         computed = [name for name in self.tensors if name not in feeds]
         values = dict(zip(computed, session.run(feeds, computed), strict=True)) | feeds
-        histograms, channels, infinite = {}, {}, set()
+        histograms, channels, infinite, unseen = {}, {}, set(), set()
         for name in self.tensors:
             self._check_shape(name, values[name])
+            if not values[name].size:
+                unseen.add(name)
+                continue
             extrema = _extrema(values[name])
             low, high = float(extrema.minima.min()), float(extrema.maxima.max())
             if not (math.isfinite(low) and math.isfinite(high)):
@@ -140,7 +146,7 @@ class Watch:
             histograms[name] = Histogram.of(sample(values[name]), low, high)
             channels[name] = extrema
         image = ImageId(item.name, self.dataset.digest(index))
-        return Observations(histograms, channels, (image,), frozenset(infinite))
+        return Observations(histograms, channels, (image,), frozenset(infinite), frozenset(unseen))
 
     def _check_shape(self, name: str, values: NDArray[Any]) -> None:
         """Raises CalibrationError where a tensor has another shape than the graph states, by which plans are made."""
@@ -196,6 +202,7 @@ def observe(
         {name: total.channels[name] for name in watch.tensors if name in total.channels},
         total.images,
         total.infinite,
+        total.unseen,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from quantseg.graph.detection import COUNTING, behind
 from quantseg.graph.edit import static_shape
 from quantseg.graph.passes.outcome import Change, RewriteOutcome
 from quantseg.graph.weightless import infer_shapes
@@ -45,20 +46,25 @@ def unknown(graph: ir.Graph) -> tuple[str, ...]:
 def fill_from_run(model: ir.Model, run: Runs) -> RewriteOutcome:
     """Sets type and shape of such tensors from one run of the model. Needs unique names and inferred shapes.
 
-    Where an input has an open size, so have all axes but that of the channels. Raises what `run` raises.
+    Where an input has an open size, so have all axes but that of the channels. So have all sizes that may depend on how
+    many instances are detected: on maps of regions the first, else each. Raises what `run` raises.
     """
     names = unknown(model.graph)
     if not names:
         return RewriteOutcome()
     open_sizes = any(not isinstance(size, int) for value in model.graph.inputs for size in value.shape or ())
     arrays: Mapping[str, NDArray[Any]] = dict(zip(names, run(model, names), strict=True))
+    counted = behind(model.graph, COUNTING)
     for node in model.graph:
         for value in node.outputs:
             array = arrays.get(str(value.name))
             if array is None:
                 continue
             value.type = ir.TensorType(ir.DataType.from_numpy(array.dtype))
-            known = [size if not open_sizes or axis == 1 else None for axis, size in enumerate(array.shape)]
+            fixed = range(array.ndim) if not open_sizes else range(1, 2)
+            if node in counted:
+                fixed = range(1, 4) if array.ndim == 4 and not open_sizes else range(0)
+            known = [size if axis in fixed else None for axis, size in enumerate(array.shape)]
             value.shape = ir.Shape(known)
     infer_shapes(model)
     detail = f"types and shapes of {len(names)} tensors taken from a run"

@@ -68,12 +68,15 @@ def layers_of(model: ir.Model, plan: QuantPlan) -> Layers:
     """The layers whose weights the plan rounds, in the graph's order.
 
     A MatMul with a stack of matrices is left out: it has no axis of output channels. So is a ConvTranspose (of target
-    litert), whose outputs read other taps at every other pixel.
+    litert), whose outputs read other taps at every other pixel, and a product of constants, as of the queries that a
+    detector begins with: no image says anything of it.
     """
     found = []
     for node in model.graph:
         form = integer_form(node)
         known = isinstance(form, IntegerForm) and form.weight_axis is not None and node.op_type != "ConvTranspose"
+        reads = node.inputs[form.data[0]] if isinstance(form, IntegerForm) else None
+        known = known and (reads is None or not reads.is_initializer())
         if str(node.name) in plan.weights and isinstance(form, IntegerForm) and known:
             found.append(Layer(node, form))
     return tuple(found)

@@ -310,3 +310,15 @@ def test_a_tensor_of_another_shape_than_the_graph_states_is_named(stated, right)
         return
     with pytest.raises(CalibrationError, match=r"^y: the model states shape .* and makes \[1, 2, 4, 4\]; export it"):
         observe(made)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_tensor_without_elements_counts_nothing_and_is_known_to_be_one(order):
+    """As regions of an image in which nothing is detected."""
+    full, none = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2), np.zeros((0, 3, 2, 2), np.float32)
+    both = observe(watch(Frames((full, none), order)))
+    alone = observe(watch(Frames((full,))))
+    assert both.histograms == alone.histograms
+    assert both.unseen == frozenset()
+    assert observe(watch(Frames((none,)))).unseen == frozenset(TENSORS)
+    assert observe(watch(Frames((none,)))).tensors == frozenset(TENSORS)

@@ -28,6 +28,12 @@ OPERATORS = (
     "AveragePool",
     "Softmax",
     "ArgMax",
+    "TopK",
+    "NonMaxSuppression",
+    "NonZero",
+    "GatherElements",
+    "GatherND",
+    "ScatterND",
 )
 PASSED, FAILED, OUT_OF_SCOPE = "passed", "failed", "out of scope"
 _NO_INTEGERS = {

@@ -9,7 +9,7 @@ Source: OpenVINO documentation, "Basic Quantization Flow".
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -46,11 +46,19 @@ def nncf() -> ModuleType:
     return nncf  # type: ignore[no-any-return]
 
 
-def quantize_with_nncf(model: Path, output: Path, feeds: Iterable[Mapping[str, NDArray[Any]]], *, images: int) -> None:
+def quantize_with_nncf(
+    model: Path,
+    output: Path,
+    feeds: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    images: int,
+    exclude: Collection[str] = (),
+) -> None:
     """Quantises `model` with NNCF and writes OpenVINO IR: `output` (.xml) and a .bin beside it.
 
     feeds: `images` sets of calibration inputs, iterable more than once. Weights that stay float are written as
-    float32, not compressed. Raises PeerError with NNCF's own reason, MissingExtraError without the extra.
+    float32, not compressed. exclude: names of operations that stay float; those that the reader drops are ignored.
+    Raises PeerError with NNCF's own reason, MissingExtraError without the extra.
     """
     tool, package = nncf(), openvino()
     with silence():
@@ -63,6 +71,7 @@ def quantize_with_nncf(model: Path, output: Path, feeds: Iterable[Mapping[str, N
                 preset=tool.QuantizationPreset(preset(source)),
                 target_device=tool.TargetDevice.CPU,
                 subset_size=images,
+                ignored_scope=tool.IgnoredScope(names=sorted(exclude), validate=False) if exclude else None,
             )
             package.save_model(made, output, compress_to_fp16=False)
             RUNTIMES["openvino"].open(output, threads=1).close()

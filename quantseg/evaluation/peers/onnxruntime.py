@@ -46,7 +46,10 @@ _WARNING, _FATAL = 2, 4
 
 @dataclass(frozen=True)
 class PeerSettings:
-    """Settings of `quantize_static`, under our names. percentile: of calibrator "percentile"; default: as in 1.22."""
+    """Settings of `quantize_static`, under our names. percentile: of calibrator "percentile"; default: as in 1.22.
+
+    exclude: names of nodes that stay float.
+    """
 
     per_channel: bool = True
     calibrator: str = "minmax"
@@ -57,6 +60,7 @@ class PeerSettings:
     weight_symmetric: bool = True
     reduce_range: bool = False
     percentile: float = 99.999
+    exclude: tuple[str, ...] = ()
 
     def words(self) -> dict[str, Any]:
         """The same settings as keyword arguments of `quantize_static`. Raises PeerError for what it does not offer."""
@@ -67,6 +71,7 @@ class PeerSettings:
             "calibrate_method": _chosen(CALIBRATORS, self.calibrator, "calibrator"),
             "per_channel": self.per_channel,
             "reduce_range": self.reduce_range,
+            "nodes_to_exclude": list(self.exclude),
             "extra_options": {
                 "ActivationSymmetric": self.activation_symmetric,
                 "WeightSymmetric": self.weight_symmetric,

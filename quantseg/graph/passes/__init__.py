@@ -31,6 +31,7 @@ from quantseg.graph.passes.reductions import lower_reductions
 from quantseg.graph.passes.scales import fold_scales
 from quantseg.graph.passes.tanh import lower_tanhs
 from quantseg.graph.passes.transposes import sink_transposes
+from quantseg.graph.passes.unlike_channels import part_unlike_channels
 from quantseg.graph.passes.unpooling import lower_unpooling
 
 Lowering = Callable[[ir.Model], RewriteOutcome]
@@ -59,6 +60,7 @@ LOWERINGS: dict[str, Lowering] = {
     "move_clamps_early": move_clamps_early,  # past the pixel shuffles that replaced ConvTranspose
     "lower_average_pools": lower_average_pools,
     "merge_pads": merge_pads,  # also into the convolutions that replaced ConvTranspose
+    "part_unlike_channels": part_unlike_channels,  # after what folds into convolutions
     "write_all_axes": write_all_axes,
     "remove_dead": remove_dead,
 }

@@ -2,6 +2,7 @@
 
 import onnx_ir as ir
 
+from quantseg.graph.detection import detector_of
 from quantseg.graph.operators import PRODUCTS
 
 ONLY_THE_HEAD = "only the output head follows, which integers would round once more"
@@ -9,10 +10,14 @@ ONLY_THE_HEAD = "only the output head follows, which integers would round once m
 
 
 def leading_to_product(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes, other than products, on whose results a convolution or matrix product depends."""
+    """The nodes, other than products, on whose results a convolution or matrix product depends.
+
+    Detection logic is left out: it stays float, and so as it is.
+    """
+    detector = detector_of(graph)
     found: set[ir.Node] = set()
     for node in reversed(list(graph)):
         users = [user for output in node.outputs for user in output.consumers()]
         if any(user in found or (user.domain == "" and user.op_type in PRODUCTS) for user in users):
             found.add(node)
-    return found
+    return found if detector is None else found - detector.logic

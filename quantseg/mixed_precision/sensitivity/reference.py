@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data import Dataset
-from quantseg.data.heads import class_map, head_of
+from quantseg.data.heads import InstanceHead, class_map, head_of
 from quantseg.data.recipe import OutputRecipe, Recipe
 from quantseg.errors import DataError, OutputError
 from quantseg.evaluation.metrics.sqnr import Sqnr
@@ -52,8 +52,8 @@ class StoredArray:
 class Reference:
     """The stored arrays of one image.
 
-    feeds: the model's inputs by name. outputs: the float model's outputs r. masks: the class ids that follow from
-    these. signal: Σ r² over the outputs.
+    feeds: the model's inputs by name. outputs: what is compared of the float model's outputs, r; see `compared`.
+    masks: the class ids that follow from these. signal: Σ r² over them.
     """
 
     feeds: Mapping[str, StoredArray]
@@ -85,8 +85,8 @@ def reference_outputs(
                 feeds = data.load(index).feeds(input_name)
                 outputs = session.run(feeds, names)
                 check_finite(names, outputs, data.names[index])
-                masks = compact(head.masks(outputs, recipe.output))
-                stored = [masks, *outputs, *feeds.values()]
+                masks, real = compact(head.masks(outputs, recipe.output)), compared(outputs, recipe.output)
+                stored = [masks, *real, *feeds.values()]
                 try:
                     files = [
                         StoredArray.of(array, Path(folder) / f"{index}.{part}") for part, array in enumerate(stored)
@@ -96,8 +96,8 @@ def reference_outputs(
                         f"{folder}: has no room for the float outputs ({error.strerror or error}); "
                         "use fewer images, or set TMPDIR to a larger disk"
                     ) from error
-                signal = sum(Sqnr.from_outputs(output, output).signal for output in outputs)
-                fed, made = files[1 + len(outputs) :], tuple(files[1 : 1 + len(outputs)])
+                signal = sum(Sqnr.from_outputs(array, array).signal for array in real)
+                fed, made = files[1 + len(real) :], tuple(files[1 : 1 + len(real)])
                 references.append(Reference(dict(zip(feeds, fed, strict=True)), made, files[0], signal))
         yield tuple(references)
 
@@ -110,13 +110,21 @@ def feeds_of(reference: Reference) -> dict[str, Array]:
 def noise_and_flips(outputs: Sequence[Array], reference: Reference, recipe: OutputRecipe) -> tuple[float, int, int]:
     """Σ (r − q)² of another model's outputs q, the number of pixels whose class differs, and the number of pixels."""
     noise = 0.0
-    for output, real in zip(outputs, reference.outputs, strict=True):
+    for output, real in zip(compared(outputs, recipe), reference.outputs, strict=True):
         wide = np.result_type(output, np.float32)  # class ids may be of an unsigned type
         error = np.subtract(output, real.mapped(), dtype=wide)
         noise += float(np.square(error, dtype=np.float64).sum())
     differs = class_map(outputs, recipe) != reference.masks.mapped()
     flipped = np.any(differs, axis=1) if differs.ndim == 4 else differs
     return noise, int(np.count_nonzero(flipped)), flipped.size
+
+
+def compared(outputs: Sequence[Array], recipe: OutputRecipe) -> Sequence[Array]:
+    """What is compared of a model's outputs: they themselves, but of instances, of which two models may find different
+    numbers, the margins of all pixels and scores.
+    """
+    head = head_of(recipe)
+    return (head.margins(outputs, recipe).lead,) if isinstance(head, InstanceHead) else outputs
 
 
 def compact(masks: Array) -> Array:

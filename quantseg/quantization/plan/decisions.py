@@ -12,6 +12,7 @@ from quantseg.errors import PlanError
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.operators import IntegerForm, KeptFloat, Kind, integer_form
 from quantseg.quantization.plan.decisive import decisive
+from quantseg.quantization.plan.detection import kept_by_detection
 from quantseg.quantization.plan.fusing import FUSED, fused_inputs
 from quantseg.quantization.plan.overrides import Overrides
 from quantseg.quantization.plan.settings import QuantSettings
@@ -48,6 +49,7 @@ def decide(prepared: Prepared, settings: QuantSettings, overrides: Overrides) ->
     speed_first = "lower_unpooling" not in prepared.without and prepared.kernels is None
     exact = [(node, reason) for node, reason in decisive(decisions, comparing=not speed_first) if node in free]
     decisions |= {node: KeptFloat(reason) for node, reason in exact}
+    decisions |= {node: KeptFloat(reason) for node, reason in kept_by_detection(prepared.model.graph).items()}
     while _retreat(free, decisions):
         pass
     return decisions

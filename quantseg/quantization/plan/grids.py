@@ -16,6 +16,7 @@ from quantseg.errors import CalibrationError
 from quantseg.quantization.affine import Range
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
 from quantseg.quantization.plan.decisions import Decisions
+from quantseg.quantization.plan.detection import kept_by_detection
 
 CONCAT_COST = 1.0
 """Most bits of resolution that an input of a Concat may lose by sharing its grid; beyond, the input is requantised."""
@@ -87,18 +88,20 @@ def folds_into_grid(node: ir.Node, decisions: Decisions) -> bool:
 def observable(graph: ir.Graph) -> tuple[str, ...]:
     """Names of the float tensors whose range some plan may need, in the graph's order, graph inputs first.
 
-    Omitted are tensors whose range follows from other tensors (see `_follows`), and those that only a clamp reads.
+    Omitted are tensors whose range follows from other tensors (see `_follows`), those that only a clamp reads, and
+    those of detection logic.
     """
     names: list[str] = []
+    kept = kept_by_detection(graph)
     for value in (*graph.inputs, *(v for node in graph for v in node.outputs)):
         unread = not value.uses() and not value.is_graph_output()
         if value.dtype != ir.DataType.FLOAT or unread or not value.name:
             continue
         producer = value.producer()
-        form = None if producer is None else integer_form(producer)
+        form = None if producer is None or producer in kept else integer_form(producer)
         if isinstance(form, IntegerForm) and (_follows(form) or _clamped(value) is not None):
             continue
-        forms = [integer_form(user) for user, _ in value.uses()]
+        forms = [integer_form(user) for user, _ in value.uses() if user not in kept]
         if isinstance(form, IntegerForm) or any(isinstance(f, IntegerForm) for f in forms):
             names.append(value.name)
     return tuple(names)
@@ -188,11 +191,23 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
     if (clamped := _clamped(value)) is not None:
         return _known_range(clamped, ranges)
     if producer is None or not isinstance(form, IntegerForm) or not _follows(form):
-        raise CalibrationError(f"{name!r} was not observed; calibrate again with this model and these settings")
+        raise CalibrationError(
+            f"{name!r} was not observed, or had no element on any image, as where nothing is detected; calibrate this "
+            "model with these settings on images in which it detects something"
+        )
     if form.fixed is not None:
         return form.fixed
-    sources = (producer.inputs[index] for index in form.data)
-    return functools.reduce(operator.or_, (_known_range(source, ranges) for source in sources))
+    sources = [producer.inputs[index] for index in form.data]
+    filled = [source for source in sources if _has_range(source, ranges)]  # a level may have no region on any image
+    return functools.reduce(operator.or_, (_known_range(source, ranges) for source in filled or sources))
+
+
+def _has_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> bool:
+    try:
+        _known_range(value, ranges)
+    except CalibrationError:
+        return False
+    return True
 
 
 def _join_concat(node: ir.Node, grids: QuantizationGroups, values: Mapping[str, ir.Value]) -> None:

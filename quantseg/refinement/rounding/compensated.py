@@ -47,8 +47,9 @@ def compensate(candidate: Candidate, context: Context) -> Candidate:
     widest = decided
     if settings.bounds_pairs:
         widest = replace(candidate, settings=replace(settings, full_range_weights=True)).plan
-    found = tuple(layer for layer in layers_of(candidate.prepared.model, decided) if _fits(layer))
-    covariances = _covariances(candidate.model, found, context)
+    fitting = tuple(layer for layer in layers_of(candidate.prepared.model, decided) if _fits(layer))
+    covariances = _covariances(candidate.model, fitting, context)
+    found = tuple(layer for layer in fitting if layer.name in covariances)
     model = candidate.prepared.model.clone()
     nodes = {node.name: node for node in model.graph}
     grids = dict(candidate.overrides.weights)
@@ -176,27 +177,35 @@ def _fits(layer: Layer) -> bool:
 
 
 def _covariances(float_model: FloatModel, found: tuple[Layer, ...], context: Context) -> dict[str, F64]:
-    """The covariance of each layer's inputs over all images, with float64's rounding error added to its diagonal."""
+    """The covariance of each layer's inputs over all images, with float64's rounding error added to its diagonal.
+
+    An image on which a layer reads nothing, as there are no regions, does not count for it; a layer that never reads
+    anything is left out.
+    """
     data, given = context.data, {value.name for value in float_model.prepared.model.graph.inputs}
     if not data.names:
         raise DataError("no images to round weights on; give a folder that holds some")
     computed = [name for name in dict.fromkeys(layer.source for layer in found) if name not in given]
     outputs = computed or [str(value.name) for value in float_model.prepared.model.graph.outputs]
-    grams, means = dict[str, F64](), dict[str, F64]()
+    grams, means, seen_by = dict[str, F64](), dict[str, F64](), dict[str, int]()
     count = len(data.names)
     with opened(expose(float_model.prepared.model, outputs), context) as session:
         for index in context.track(range(count), total=count, what="inputs of weights"):
             feeds = data.load(index).feeds(float_model.input.name)
             seen = dict(zip(outputs, session.run(feeds, outputs), strict=True)) | feeds
             for layer in found:
+                if not seen[layer.source].size:
+                    continue
                 taken = patches(layer, seen[layer.source])
                 places = taken.shape[1] * count
                 wide = taken.astype(np.float64)
                 gram = wide.transpose(0, 2, 1) @ wide / places
                 mean = wide.sum(axis=1) / places
-                grams[layer.name] = grams[layer.name] + gram if index else gram
-                means[layer.name] = means[layer.name] + mean if index else mean
-    return {name: _centred(gram, means[name]) for name, gram in grams.items()}
+                grams[layer.name] = grams[layer.name] + gram if layer.name in grams else gram
+                means[layer.name] = means[layer.name] + mean if layer.name in means else mean
+                seen_by[layer.name] = seen_by.get(layer.name, 0) + 1
+    shares = {name: seen / count for name, seen in seen_by.items()}
+    return {name: _centred(gram / shares[name], means[name] / shares[name]) for name, gram in grams.items()}
 
 
 def _centred(gram: F64, mean: F64) -> F64:

@@ -11,6 +11,7 @@ from quantseg.simulation.arithmetic import (
     channels_last,
     choosing,
     convolution,
+    detection,
     elementwise,
     litert,
     lookup,
@@ -38,6 +39,7 @@ OPERATORS: Mapping[str, Operator] = {
     **resize.OPERATORS,
     **movement.OPERATORS,
     **choosing.OPERATORS,
+    **detection.OPERATORS,
     **storage.OPERATORS,
     **litert.OPERATORS,
 }

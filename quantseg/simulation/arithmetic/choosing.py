@@ -106,6 +106,7 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMax": _reduction(np.max),
     "ReduceMean": _reduction(np.mean),
     "ReduceMin": _reduction(np.min),
+    "ReduceProd": _reduction(np.prod),
     "ReduceSum": _reduction(np.sum),
     "Slice": slice_,
     "Split": split,

@@ -107,6 +107,11 @@ def _erf(x: Array) -> Array:
     return np.asarray(np.sign(x) * (1 - powers * np.exp(-size * size)))
 
 
+def _log(x: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):  # −∞ of zero, NaN below
+        return np.asarray(np.log(x))
+
+
 def _elu(call: Call) -> tuple[Array, ...]:
     x = call.array(0)
     return (np.where(x > 0, x, x.dtype.type(call.attributes.get("alpha", 1.0)) * np.expm1(np.minimum(x, 0))),)
@@ -117,9 +122,11 @@ OPERATORS: dict[str, Operator] = {
     "Elu": _elu,
     "Erf": _float(_erf),
     "Exp": _float(np.exp),
+    "Floor": _float(np.floor),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "LeakyRelu": _leaky_relu,
+    "Log": _float(_log),
     "PRelu": _prelu,
     "QLinearConcat": qlinear_concat,
     "QLinearLeakyRelu": _unary(lambda call: lambda x: leaky(x, call.attributes.get("alpha", 0.01))),
