@@ -31,7 +31,7 @@ DEFAULT_ROOT = Path("data")
 class Shown:
     """Options shared by all reports of one command.
 
-    peer, openvino: as in Reporting. outputs: what the command may write.
+    peer, openvino, baselines: as in Reporting. outputs: what the command may write.
     """
 
     output: Path
@@ -40,6 +40,7 @@ class Shown:
     masks: bool
     peer: bool
     openvino: bool
+    baselines: bool
     outputs: "Outputs"
 
 
@@ -74,7 +75,8 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             model = api.load(path, source, options=options)
             where = None if root is None else Address(root, follow_links=options.follow_links)
             parts = _parts(data_of(path), where, drawn, options.limit or REFERENCE_IMAGES, how)
-            measured = [stages.PEER] * how.peer + [stages.NNCF] * how.openvino + [*stages.MEASURE]
+            measured = [stages.PEER] * how.peer + [stages.NNCF] * how.openvino
+            measured += stages.measuring(baselines=how.baselines)
             stages.plan(*stages.making(options), *measured, title=f"{name}, {place} of {len(models)}")
             given = api.calibrate(model, parts.calibrating, options=replace(options, limit=None))
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.
@@ -116,7 +118,8 @@ class _Parts:
         note = self.note
         if note is None and self.judged(model.recipe, model.inputs).load(0).mask is None:
             note = "without its masks: agreement only, no accuracy"
-        return Reporting(dataset=self.data, note=note, rounds=how.rounds, peer=how.peer, openvino=how.openvino)
+        beside = {"peer": how.peer, "openvino": how.openvino, "baselines": how.baselines}
+        return Reporting(dataset=self.data, note=note, rounds=how.rounds, **beside)
 
 
 def _parts(data: str | None, root: "Address | None", drawn: Path, limit: int, how: Shown) -> _Parts:

@@ -71,6 +71,9 @@ def report(
         ),
     ] = None,
     openvino: Annotated[bool, typer.Option("--openvino", help="Stand NNCF in OpenVINO beside, too.")] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Stand classical methods beside, where there are masks.")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     force: Force = False,
     json: Json = None,
@@ -82,6 +85,7 @@ def report(
     """
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import CalibrationError, DataError
+    from quantseg.evaluation.classical import require_classical
     from quantseg.evaluation.reference_models import reference_models
     from quantseg.evaluation.tool_comparison import require_openvino
     from quantseg.report import write_index
@@ -94,13 +98,15 @@ def report(
         raise CalibrationError("other quantizers calibrate on images; give --calib, not --calibration")
     if openvino:
         require_openvino()
+    if baselines:
+        require_classical()
     named = None if model is None else name or (quantised or model).stem
     outputs = Outputs("report", (model, quantised, calibration), (data, calib), force)
     check_index(output, outputs, reference_models() if named is None else (named,))
     if named is not None:
         check_report(output / named, outputs)
     outputs.check(json)
-    how = Shown(output, rounds, images, masks, beside, openvino, outputs)
+    how = Shown(output, rounds, images, masks, beside, openvino, baselines, outputs)
     parts = (data, calib, calibration)
     if model is None or named is None:
         made = reference_reports(source, options, how, data)
@@ -145,7 +151,7 @@ def _one(
 
     data, calib, calibration = images
     made = told.making(options, images=calibration is None)
-    told.plan(*made, *[told.PEER] * how.peer, *[told.NNCF] * how.openvino, *told.MEASURE)
+    told.plan(*made, *[told.PEER] * how.peer, *[told.NNCF] * how.openvino, *told.measuring(baselines=how.baselines))
     loaded = api.load(*model, data=data, options=options)
     if data is not None:
         early_warnings.say(loaded, data, options)
@@ -153,7 +159,7 @@ def _one(
         given = api.calibrate(loaded, calib or data, options=options)
     else:
         given = stages.with_file(loaded, calibration, options)
-    measuring = Reporting(rounds=how.rounds, images=how.images, peer=how.peer, openvino=how.openvino)
+    measuring = Reporting(None, how.rounds, how.images, how.peer, how.openvino, how.baselines)
     return make_report(place, given, replace(options, masks=how.masks), data, measuring, how.outputs)
 
 
@@ -175,8 +181,9 @@ def _shipped(
     data, calib, calibration = images
     both = BesideFloat.read(*models)
     known = calib if calibration is None else Calibration.read(calibration)
-    measuring = Reporting(place.name, how.rounds, how.images, how.peer, how.openvino, commands=(command_line(),))
+    beside = (how.peer, how.openvino, how.baselines)
+    measuring = Reporting(place.name, how.rounds, how.images, *beside, commands=(command_line(),))
     masked, calibrating = replace(options, masks=how.masks), [CALIBRATE] * (calib is not None)
-    stages.plan(*calibrating, *stages.MEASURE)
+    stages.plan(*calibrating, *stages.measuring(baselines=how.baselines))
     made = judging.judged(both, masked.judging(data), known, measuring, options)
     return show_report(made, place, measuring, how.outputs)

@@ -73,6 +73,7 @@ class ReportWords(Words, total=False):
     images: bool
     peer: bool
     openvino: bool
+    baselines: bool
     int8_model: Path | None
     dataset: str | None
     note: str | None

@@ -28,8 +28,9 @@ class Reporting:
     """Options of a report. name: None means the model's name.
 
     rounds: of timing. images: whether images are shown. peer: whether onnxruntime's quantizer is compared.
-    openvino: whether NNCF's, in OpenVINO, is too. int8_model: a path to write the int8 model to as well. dataset, note:
-    as `data` and `note` of Report. commands: the command lines that made the report.
+    openvino: whether NNCF's, in OpenVINO, is too. baselines: whether classical methods are. int8_model: a path to write
+    the int8 model to as well. dataset, note: as `data` and `note` of Report. commands: the command lines that made the
+    report.
     """
 
     name: str | None = None
@@ -37,6 +38,7 @@ class Reporting:
     images: bool = True
     peer: bool = False
     openvino: bool = False
+    baselines: bool = False
     int8_model: Path | None = None
     dataset: str | None = None
     note: str | None = None
@@ -72,7 +74,9 @@ def report_on(
         known = (summarise_plan(plan), None, given.calibration, tuple(peers))
         subject = Subject(name, reference, target, plan.tensors, *known)
         told = made_of(made, path.name, effort, len(given.calibration.observations.images))
-        return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands, told), context)
+        return build_report(
+            subject, judged, Measuring(how.rounds, how.images, how.baselines, settings, how.commands, told), context
+        )
 
 
 def made_of(made: QuantizedModel, float_model: str, effort: str, images: int) -> Made:
@@ -98,7 +102,9 @@ def report_on_file(
     judged = JudgedData(data, folded, how.dataset, "; ".join(filter(None, notes)) or None)
     grids = {grid.tensor: grid.params for grid in said.grids}
     subject = Subject(how.name or one.path.stem, both.reference, one.path, grids, None, said, calibration)
-    return build_report(subject, judged, Measuring(how.rounds, how.images, settings, how.commands), context)
+    return build_report(
+        subject, judged, Measuring(how.rounds, how.images, how.baselines, settings, how.commands), context
+    )
 
 
 def _doubts(said: Int8File, both: BesideFloat) -> Iterator[str]:

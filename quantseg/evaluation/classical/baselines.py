@@ -28,8 +28,8 @@ from quantseg.progress import Track, quiet
 from quantseg.runtimes import Session, for_file
 
 FLOAT, INT8 = "float", "int8"
-LEARNING, EVERY = 8, 4
-"""At most so many images to learn from, and at most every fourth."""
+LEARNING = 8
+"""At most so many images to learn from, and at most half of all."""
 Rules = Mapping[str, ColourRule]
 """Key of CLASSICAL → what it learnt, in the order of the table."""
 
@@ -78,14 +78,21 @@ class Baseline:
 class Baselines:
     """The rows of all systems. classes: their names. learnt_from, images: how many images were learnt from and judged.
 
-    left_out: why there are no rows; else empty.
+    unseen: classes that no image to learn from holds, so that no method can name them. left_out: why there are no rows;
+    else empty.
     """
 
     classes: tuple[str, ...] = ()
     learnt_from: int = 0
     images: int = 0
     rows: tuple[Baseline, ...] = ()
+    unseen: tuple[str, ...] = ()
     left_out: str = ""
+
+    @property
+    def methods(self) -> tuple[Baseline, ...]:
+        """The rows that are no network's."""
+        return tuple(row for row in self.rows if row.name not in (FLOAT, INT8))
 
     def to_json(self) -> dict[str, Any]:
         """Values for JSON."""
@@ -97,7 +104,7 @@ class Baselines:
 def parted(data: Dataset, recipe: Recipe) -> tuple[Subset, Subset] | str:
     """The images to learn from and those to judge on, or why there are no baselines on these data, as a line.
 
-    Evenly spread: a quarter of the images, at most LEARNING, at least one. recipe: completed. Raises DataError.
+    Evenly spread: half of the images, at most LEARNING. recipe: completed. Raises DataError.
     """
     total = len(data.names)
     if head_of(recipe.output).overlapping:
@@ -109,7 +116,7 @@ def parted(data: Dataset, recipe: Recipe) -> tuple[Subset, Subset] | str:
         return "the data are arrays, not images"
     if first.mask is None:
         return "without labels nothing tells which part of an image is which class; put masks beside the images"
-    learning = choose(tuple(range(total)), max(1, min(LEARNING, total // EVERY)))
+    learning = choose(tuple(range(total)), min(LEARNING, total // 2))
     judged = tuple(index for index in range(total) if index not in learning)
     return Subset(data, learning), Subset(data, judged)
 
@@ -131,8 +138,8 @@ def judge(rules: Rules, pair: Pair, data: Dataset, recipe: Recipe, context: Cont
     """
     names = (FLOAT, INT8, *rules)
     totals = dict.fromkeys(names, ConfusionMatrix.empty())
-    results = in_order(context.engine(_Opening(rules, pair, data, recipe), range(len(data.names))))
-    for counted in context.track(results, total=len(data.names), what="classical methods"):
+    results = in_order(context.engine(_Judging(rules, pair, data, recipe), range(len(data.names))))
+    for counted in context.track(results, total=len(data.names), what="judge classical methods"):
         totals = {name: totals[name] + counted[name] for name in names}
     return totals
 
@@ -152,7 +159,7 @@ def on_part(pair: Pair, part: Subset) -> Pair:
 
 
 @dataclass(frozen=True)
-class _Opening:
+class _Judging:
     """Opens both models in a worker. Picklable."""
 
     rules: Rules

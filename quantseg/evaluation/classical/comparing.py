@@ -1,5 +1,6 @@
 """Composes the comparison: rules are learnt from some images, and all are judged and timed on the others."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from quantseg.evaluation.classical.baselines import (
 )
 from quantseg.evaluation.classical.segments import require_classical
 from quantseg.evaluation.classical.timing import milliseconds
+from quantseg.progress import under_way
 from quantseg.runtimes.on_disk import file_bytes
+
+log = logging.getLogger(__name__)
 
 
 def compare_classical(pair: Pair, data: Dataset, recipe: Recipe, context: Context, *, rounds: int = 5) -> Baselines:
@@ -34,10 +38,12 @@ def compare_classical(pair: Pair, data: Dataset, recipe: Recipe, context: Contex
     require_classical()
     parts = parted(data, recipe)
     if isinstance(parts, str):
+        log.warning("no classical methods: %s", parts)
         return Baselines(left_out=parts)
     learning, judged = parts
-    rules = learn(learning, recipe, track=context.track)
-    found = judged_beside(rules, on_part(pair, judged), judged, recipe, context, rounds=rounds)
+    with under_way(context.track, "classical methods"):
+        rules = learn(learning, recipe, track=context.track)
+        found = judged_beside(rules, on_part(pair, judged), judged, recipe, context, rounds=rounds)
     return replace(found, learnt_from=len(learning.names))
 
 
@@ -56,7 +62,9 @@ def judged_beside(
     classes = max(len(row.iou) for row in rows)
     rows = tuple(row.with_classes(classes) for row in rows)
     names = head_of(recipe.output).class_names(recipe.output.classes, classes)
-    return Baselines(names, images=len(data.names), rows=rows)
+    seen = {one for rule in rules.values() for one in rule.seen}
+    unseen = tuple(name for one, name in enumerate(names) if one not in seen)
+    return Baselines(names, images=len(data.names), rows=rows, unseen=unseen)
 
 
 def _size(model: Path | bytes) -> int:

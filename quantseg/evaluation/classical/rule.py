@@ -26,11 +26,11 @@ _MOST_ROUNDS = 20
 
 @dataclass(frozen=True, eq=False)
 class ColourRule:
-    """Groups of colours and their classes. centres: L*a*b*, float32 (n, 3). classes: uint16 (n,). seen: their number."""
+    """Groups of colours and their classes. centres: L*a*b* (n, 3). classes: (n,). seen: the classes learnt from."""
 
     centres: NDArray[np.float32]
     classes: NDArray[np.uint16]
-    seen: int
+    seen: tuple[int, ...]
 
     @property
     def size(self) -> int:
@@ -70,7 +70,7 @@ class Coloured:
 
 def class_mask(method: Method, rule: ColourRule, image: Image) -> NDArray[np.int64]:
     """The class ids (height, width) that a method and its rule give an image. Raises as `segmented` does."""
-    return rule.mask(image, segmented(method, image, rule.seen))
+    return rule.mask(image, segmented(method, image, len(rule.seen)))
 
 
 def learnt(method: Method, images: Sequence[tuple[Image, NDArray[np.int64]]], classes: int) -> ColourRule:
@@ -79,20 +79,23 @@ def learnt(method: Method, images: Sequence[tuple[Image, NDArray[np.int64]]], cl
     classes: ids from there on count nowhere. Raises DataError where no pixel counts, and as `segmented` does.
     """
     seen = _occurring(images, classes)
-    if seen == 0:
+    if not seen:
         raise DataError("no pixel of the images to learn from has a class; correct their masks, or give other images")
     return _rule(
-        Coloured.joined(Coloured.of(segmented(method, image, seen), image, mask, classes) for image, mask in images),
+        Coloured.joined(
+            Coloured.of(segmented(method, image, len(seen)), image, mask, classes) for image, mask in images
+        ),
         seen,
     )
 
 
-def _occurring(images: Sequence[tuple[Image, NDArray[np.int64]]], classes: int) -> int:
-    """How many classes occur."""
-    return len(set().union(*(set(np.unique(mask).tolist()) for _, mask in images)) & set(range(classes)))
+def _occurring(images: Sequence[tuple[Image, NDArray[np.int64]]], classes: int) -> tuple[int, ...]:
+    """The classes that occur, sorted."""
+    found = {int(one) for _, mask in images for one in np.unique(mask)}
+    return tuple(sorted(one for one in found if 0 <= one < classes))
 
 
-def _rule(parts: Coloured, seen: int) -> ColourRule:
+def _rule(parts: Coloured, seen: tuple[int, ...]) -> ColourRule:
     """Groups of like colours, weighted so that each class has the same weight, with their classes."""
     pixels = np.maximum(parts.counts.sum(axis=0), 1)
     weights = (parts.counts / pixels).sum(axis=1)

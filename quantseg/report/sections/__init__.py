@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from quantseg.report.content import Report
 from quantseg.report.document import Section
+from quantseg.report.sections.baselines import baselines
 from quantseg.report.sections.cost import execution, size, speed
 from quantseg.report.sections.decisions import kept_float, plan, provenance, ranges
 from quantseg.report.sections.int8_file import int8_file, left_out
@@ -18,6 +19,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     accuracy,
     classes,
     images,
+    baselines,
     processors,
     speed,
     size,

@@ -28,9 +28,11 @@ def normalised_cuts(image: Image, classes: int) -> Segments:
 
 
 def _embedding(weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The nodes as points (n, count) of unit length: rows of the eigenvectors of D^-½ W D^-½ with the largest values."""
-    scale = 1 / np.sqrt(weights.sum(axis=1))
-    vectors = np.linalg.eigh(weights * scale[:, None] * scale)[1][:, -count:]
+    """The nodes as points (n, count) of unit length: rows of the eigenvectors of D^-½ W D^-½ of the largest values."""
+    from scipy import linalg
+
+    scale, total = 1 / np.sqrt(weights.sum(axis=1)), len(weights)
+    vectors = linalg.eigh(weights * scale[:, None] * scale, subset_by_index=(total - count, total - 1))[1]
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
 
 
