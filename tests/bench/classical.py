@@ -100,10 +100,11 @@ def main() -> None:
         f"{LEARNING} labelled training images, and everything is judged on others: 64 drawn blood smears of 192x192, "
         "every fifth of the 300 white blood cells at 128x128. int8: `quantseg quantize` with its default settings, "
         f"calibrated on {CALIBRATION} training images. IoU and Dice: over all pixels of the set, means over the "
-        "classes; foreground: every class but the background as one. Time: median of one image, from the image (a network: from "
-        f"the tensor made of it) to its class ids, over {given.rounds} rounds in which all take turns, with one "
-        "session open at a time; networks and methods on one thread each. speed: the float model's time over its own: "
-        "of one run, and so to be trusted further than the milliseconds. Size: of the file, or of the colours learnt.",
+        "classes; foreground: every class but the background as one. Time: median of one image, from the image (a "
+        f"network: from the tensor made of it) to its class ids, over {given.rounds} rounds in which all take turns, "
+        "with one session open at a time; networks and methods on one thread each. speed: the float model's time over "
+        "its own, of the same rounds, and so to be trusted further than the milliseconds. Size: of the file, or of the "
+        "colours learnt.",
         {
             **slide(results),
             **{TITLES[data]: whole(found) for data, found in results.items()},
@@ -180,8 +181,8 @@ def told(results: Mapping[str, Found]) -> str:
         worst = min(range(len(int8.iou)), key=lambda k: best.iou[k] or 0.0)
         lines.append(
             f"- {TITLES[data]}: the best method, {best.name}, reaches {tables.percent(best.mean_iou)}, the int8 "
-            f"network {gained} points more; on {found.baselines.classes[worst]} it is {tables.percent(best.iou[worst])} beside "
-            f"{tables.percent(int8.iou[worst])}."
+            f"network {gained} points more; on {found.baselines.classes[worst]} it is "
+            f"{tables.percent(best.iou[worst])} beside {tables.percent(int8.iou[worst])}."
         )
     return "\n".join(lines)
 
