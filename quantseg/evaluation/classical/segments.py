@@ -27,7 +27,8 @@ Method = Callable[[NDArray[np.uint8], int], Segments]
 
 LEAST_SIDE, MOST_PIXELS = 8, 1 << 18
 """Below: no gradient and no superpixel. Above (512 x 512): the random walker takes ten seconds and more."""
-_NEEDED = ("skimage", "scipy")
+_NEEDED = ("skimage", "skimage.segmentation", "scipy", "scipy.linalg")
+"""With them their libraries are loaded, whose threads `_one_thread` limits."""
 
 
 def require_classical() -> None:
@@ -83,7 +84,8 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if area <= MOST_PIXELS:
         return image
     factor = math.sqrt(MOST_PIXELS / area)
-    size = [max(1, min(int(side * factor), MOST_PIXELS // LEAST_SIDE)) for side in (height, width)]
+    most = MOST_PIXELS // LEAST_SIDE
+    size = [min(side, most, max(LEAST_SIDE, int(side * factor))) for side in (height, width)]
     return np.asarray(resize(Pillow.fromarray(image), (size[0], size[1]), "box"))
 
 

@@ -1,5 +1,6 @@
 """Every classical method on images of every kind, and the laws of those that look at colour alone."""
 
+import itertools
 import sys
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from quantseg.data.drawn_cells import cell_image
 from quantseg.errors import DataError, MissingExtraError
 from quantseg.evaluation.classical import CLASSICAL, class_mask, learnt, segmented
 from quantseg.evaluation.classical.colours import grey
-from quantseg.evaluation.classical.methods.otsu import MOST_LEVELS, levels
+from quantseg.evaluation.classical.methods.otsu import levels, thresholds
 from quantseg.evaluation.classical.methods.slic import superpixels
 from quantseg.evaluation.classical.segments import LEAST_SIDE, MOST_PIXELS, Segments
 
@@ -165,22 +166,47 @@ def test_otsus_threshold_has_the_greatest_variance_between_its_parts(image: Imag
         return len(low) * len(high) * (low.mean() - high.mean()) ** 2 if len(low) and len(high) else 0.0
 
     best = max(between(one) for one in range(256))
-    assert between(found.thresholds[0]) == pytest.approx(best, rel=1e-4)
+    assert between(found.thresholds[0]) == pytest.approx(best, rel=1e-12)
     assert np.array_equal(found.labels, (found.grey > found.thresholds[0]).astype(int))
 
 
-def test_two_classes_have_the_threshold_of_scikit_image() -> None:
-    from skimage.filters import threshold_otsu
+@settings(max_examples=30)
+@given(hnp.arrays(np.int64, 9, elements=st.integers(0, 20)), st.integers(2, 4))
+def test_several_thresholds_are_the_best_of_all_there_are(few: NDArray[np.int64], count: int) -> None:
+    """Against all partings of nine greys; the rest of the histogram is empty."""
+    histogram = np.zeros(256, np.int64)
+    histogram[100:109] = few
+    greys = np.flatnonzero(histogram)
+    if len(greys) < count:
+        return
+
+    def between(ends: tuple[int, ...]) -> float:
+        parts = np.searchsorted(ends, greys)
+        kept = [(histogram[greys[parts == k]], greys[parts == k]) for k in range(len(ends) + 1)]
+        return sum(float(n @ g) ** 2 / n.sum() for n, g in kept)
+
+    found = thresholds(histogram, count)
+    assert list(found) == sorted(set(found))
+    every = itertools.combinations(greys[:-1].tolist(), count - 1)
+    assert between(found) == pytest.approx(max(map(between, every)), rel=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_thresholds_are_those_of_scikit_image(classes: int) -> None:
+    """On an image whose histogram is not lop-sided: it computes in float32."""
+    from skimage.filters import threshold_multiotsu
 
     image, _ = cell_image(4)
-    assert levels(image, 2).thresholds == (int(threshold_otsu(grey(image))),)
+    assert levels(image, classes).thresholds == tuple(
+        threshold_multiotsu(grey(image), classes, 256).round().astype(int)
+    )
 
 
 @settings(max_examples=20)
 @given(hnp.arrays(np.uint8, (9, 9, 3)), st.integers(1, 9))
 def test_levels_are_ordered_and_hold_their_means(image: Image, classes: int) -> None:
     found = levels(image, classes)
-    assert len(found.thresholds) == len(found.means) - 1 < min(classes, MOST_LEVELS)
+    assert len(found.thresholds) == len(found.means) - 1 == min(classes, np.unique(found.grey).size) - 1
     for level, mean in enumerate(found.means):
         assert found.grey[found.labels == level].mean() == pytest.approx(mean)
     assert np.all(np.diff(found.means) > 0)
