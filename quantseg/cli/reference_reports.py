@@ -118,8 +118,8 @@ class _Parts:
         note = self.note
         if note is None and self.judged(model.recipe, model.inputs).load(0).mask is None:
             note = "without its masks: agreement only, no accuracy"
-        beside = {"peer": how.peer, "openvino": how.openvino, "baselines": how.baselines}
-        return Reporting(dataset=self.data, note=note, rounds=how.rounds, **beside)
+        beside = how.peer, how.openvino, how.baselines
+        return Reporting(None, how.rounds, how.images, *beside, dataset=self.data, note=note)
 
 
 def _parts(data: str | None, root: "Address | None", drawn: Path, limit: int, how: Shown) -> _Parts:

@@ -1,10 +1,14 @@
 """A small report with something in every part, for the tests of quantseg.report."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from quantseg.calibration.histogram import Histogram
 from quantseg.data.heads import JudgedOutputs
 from quantseg.evaluation.agreement import Evaluation, ImageResult
+from quantseg.evaluation.classical import CLASSICAL, Baseline, Baselines
+from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.metrics.scores import Scores, tally
 from quantseg.evaluation.predictions import Comparison, Prediction
 from quantseg.quantization.affine import Range, params_from_range
@@ -76,6 +80,19 @@ CONVOLUTIONS = {
 }
 
 
+def baselines():
+    """Both networks and every method, on masks that differ from the labels in more and more pixels."""
+    truth = np.random.default_rng(4).integers(0, 2, (40, 40))
+    rows = []
+    for k, name in enumerate((FLOAT, INT8, *CLASSICAL)):
+        found = truth.copy()
+        found[: 2 * k] = 1 - found[: 2 * k]
+        counts = ConfusionMatrix.from_masks(truth, found, 3)
+        row = Baseline.of(name, counts, 4_000_000 // (k + 1) ** 6)
+        rows.append(replace(row, median_ms=50.0 / (k + 1), ratio=k + 1.0))
+    return Baselines(CLASSES, 4, 12, tuple(rows), unseen=(CLASSES[2],))
+
+
 def report(**changes):
     rng = np.random.default_rng(0)
     histograms = {
@@ -112,13 +129,22 @@ def report(**changes):
         "images": (image(comparison(), CLASSES, None),),
         "provenance": {"onnxruntime": "1.31.1"},
         "commands": ("quantseg report cells.onnx --data val/",),
+        "baselines": baselines(),
     }
     return Report(**{**content, **changes})
 
 
 def bare_report():
     """A report of a model without labels, of which nothing was timed."""
-    nothing = {"latency": (), "executed": {}, "convolutions": {}, "roofs": None, "ranges": (), "images": ()}
+    nothing = {
+        "latency": (),
+        "executed": {},
+        "convolutions": {},
+        "roofs": None,
+        "ranges": (),
+        "images": (),
+        "baselines": None,
+    }
     return report(evaluation=evaluation(labelled=False), provenance={}, **nothing)
 
 

@@ -29,7 +29,7 @@ def cluster(points: F64, weights: F64, count: int) -> NDArray[np.int64]:
 
 def nearest(points: F64, centres: F64) -> NDArray[np.int64]:
     """The index of the nearest centre of each point, the first of equals. points: (n, d), centres: (k, d)."""
-    return np.argmin(_distances(points, centres), axis=1)
+    return np.asarray(np.argmin(_distances(points, centres), axis=1), np.int64)
 
 
 def means(points: F64, weights: F64, groups: NDArray[np.int64], centres: F64) -> F64:

@@ -114,7 +114,7 @@ def assigned(counts: Counts) -> NDArray[np.int64]:
 
     counts: pixels of each class in each group, (groups, classes). The first of equals.
     """
-    classes = counts.argmax(axis=1)
+    classes = np.asarray(counts.argmax(axis=1), np.int64)
     best = _mean_iou(counts, classes)
     for _ in range(_MOST_ROUNDS):
         before = classes.copy()

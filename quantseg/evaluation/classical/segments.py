@@ -60,7 +60,7 @@ def segmented(method: Method, image: NDArray[np.uint8], classes: int) -> Segment
 def numbered(labels: NDArray[Any]) -> Segments:
     """The same segments, numbered from 0 without a gap, in the order of their labels."""
     used = np.bincount(labels.ravel()) > 0
-    return (np.cumsum(used) - 1)[labels]
+    return np.asarray((np.cumsum(used) - 1)[labels], np.int64)
 
 
 def places(segments: Segments) -> NDArray[np.float64]:
