@@ -11,6 +11,7 @@ from quantseg.errors import DataError, PlanError
 from quantseg.evaluation import model_files
 from quantseg.evaluation import tool_comparison as tools
 from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.classical import require_classical
 from quantseg.mixed_precision import feeds as fed
 from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.model_files import AnyModel, as_file
@@ -122,7 +123,7 @@ def report(
     data: images to evaluate on. calib: as `data` of `quantize`; None: `data`. quantised: the model to judge, by any
     tool, in place of one that is quantised here; the report then lacks what only a plan tells, and `calib` says what it
     was calibrated on, if that is known. Keyword arguments: also the fields of Reporting. Raises the errors of
-    `quantize`.
+    `quantize`, and MissingExtraError where what is asked for is not installed.
 
     >>> report = qs.report("model.onnx", "val/", calib="calib/", rounds=1, effort="fast")
     >>> [path.name for path in report.save("reports/model")]
@@ -133,6 +134,8 @@ def report(
     reporting, how = parted(Reporting, options, words)
     if reporting.web:
         tools.require_web()
+    if reporting.baselines:
+        require_classical()
     if quantised is not None:
         known = model.constants if isinstance(model, FloatModel) else {}
         default = model.recipe if isinstance(model, FloatModel) else None

@@ -31,7 +31,7 @@ DEFAULT_ROOT = Path("data")
 class Shown:
     """Options shared by all reports of one command.
 
-    peer, openvino, web: as in Reporting. outputs: what the command may write.
+    peer, openvino, web, baselines: as in Reporting. outputs: what the command may write.
     """
 
     output: Path
@@ -41,6 +41,7 @@ class Shown:
     peer: bool
     openvino: bool
     web: bool
+    baselines: bool
     outputs: "Outputs"
 
     @property
@@ -48,7 +49,8 @@ class Shown:
         """The options that all reports share."""
         from quantseg.report import Reporting
 
-        return Reporting(rounds=self.rounds, images=self.images, peer=self.peer, openvino=self.openvino, web=self.web)
+        beside = {"peer": self.peer, "openvino": self.openvino, "web": self.web, "baselines": self.baselines}
+        return Reporting(rounds=self.rounds, images=self.images, **beside)
 
 
 def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
@@ -82,7 +84,8 @@ def reference_reports(source: "RecipeSource", options: "Options", how: Shown, ro
             model = api.load(path, source, options=options)
             where = None if root is None else Address(root, follow_links=options.follow_links)
             parts = _parts(data_of(path), where, drawn, options.limit or REFERENCE_IMAGES, how)
-            measured = [stages.PEER] * how.peer + [stages.NNCF] * how.openvino + [*stages.MEASURE]
+            measured = [stages.PEER] * how.peer + [stages.NNCF] * how.openvino
+            measured += stages.measuring(baselines=how.baselines)
             stages.plan(*stages.making(options), *measured, title=f"{name}, {place} of {len(models)}")
             given = api.calibrate(model, parts.calibrating, options=replace(options, limit=None))
             # Other data sets' images may not be redistributed, and masks of unrelated images are meaningless.

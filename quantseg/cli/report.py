@@ -72,6 +72,9 @@ def report(
     ] = None,
     openvino: Annotated[bool, typer.Option("--openvino", help="Stand NNCF in OpenVINO beside, too.")] = False,
     web: Annotated[bool, typer.Option("--web", help="Time in onnxruntime-web, too, as browsers run it.")] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Stand classical methods beside, where there are masks.")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing.")] = 5,
     force: Force = False,
     json: Json = None,
@@ -83,6 +86,7 @@ def report(
     """
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import CalibrationError, DataError
+    from quantseg.evaluation.classical import require_classical
     from quantseg.evaluation.reference_models import reference_models
     from quantseg.evaluation.tool_comparison import require_openvino, require_web
     from quantseg.report import write_index
@@ -97,13 +101,15 @@ def report(
         require_openvino()
     if web:
         require_web()
+    if baselines:
+        require_classical()
     named = None if model is None else name or (quantised or model).stem
     outputs = Outputs("report", (model, quantised, calibration), (data, calib), force)
     check_index(output, outputs, reference_models() if named is None else (named,))
     if named is not None:
         check_report(output / named, outputs)
     outputs.check(json)
-    how = Shown(output, rounds, images, masks, beside, openvino, web, outputs)
+    how = Shown(output, rounds, images, masks, beside, openvino, web, baselines, outputs)
     parts = (data, calib, calibration)
     if model is None or named is None:
         made = reference_reports(source, options, how, data)
@@ -147,7 +153,7 @@ def _one(
 
     data, calib, calibration = images
     made = told.making(options, images=calibration is None)
-    told.plan(*made, *[told.PEER] * how.peer, *[told.NNCF] * how.openvino, *told.MEASURE)
+    told.plan(*made, *[told.PEER] * how.peer, *[told.NNCF] * how.openvino, *told.measuring(baselines=how.baselines))
     loaded = api.load(*model, data=data, options=options)
     if data is not None:
         early_warnings.say(loaded, data, options)
@@ -177,6 +183,6 @@ def _shipped(
     known = calib if calibration is None else Calibration.read(calibration)
     measuring = replace(how.reporting, name=place.name, commands=(command_line(),))
     masked, calibrating = replace(options, masks=how.masks), [CALIBRATE] * (calib is not None)
-    stages.plan(*calibrating, *stages.MEASURE)
+    stages.plan(*calibrating, *stages.measuring(baselines=how.baselines))
     made = judging.judged(both, masked.judging(data), known, measuring, options)
     return show_report(made, place, measuring, how.outputs)

@@ -17,8 +17,15 @@ DRAW, PEER, NNCF, SEARCH, FLOAT, ALONE = (
     "float outputs",
     "quantise nodes alone",
 )
+CLASSICAL = "classical methods"
 MEASURE = (EVALUATE, MEMORY, TIME, PROFILE, "write the report")
 """Of a report."""
+
+
+def measuring(*, baselines: bool) -> tuple[str, ...]:
+    """The stages of a report's measurements. baselines: whether classical methods stand beside."""
+    before = MEASURE.index(PROFILE)
+    return (*MEASURE[:before], *[CLASSICAL] * baselines, *MEASURE[before:])
 
 
 def plan(*names: str, title: str = "") -> None:

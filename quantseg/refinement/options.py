@@ -74,6 +74,7 @@ class ReportWords(Words, total=False):
     peer: bool
     openvino: bool
     web: bool
+    baselines: bool
     int8_model: Path | None
     dataset: str | None
     note: str | None

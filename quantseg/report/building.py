@@ -9,6 +9,7 @@ from quantseg.calibration.file import Calibration
 from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
+from quantseg.evaluation.classical import compare_classical
 from quantseg.evaluation.model_files import ModelWithRecipe
 from quantseg.evaluation.predictions import Comparison, FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import WEB, Entry, judge, runtime_of
@@ -31,6 +32,7 @@ from quantseg.simulation.saturation import verdict_of
 
 _PACKAGES = {NNCF: ("openvino", "nncf")}
 """Another quantizer → the distributions, besides our own, whose versions can change its figures."""
+_CLASSICAL = ("scikit-image", "scipy")
 WORST_TENSORS = 6
 WORST_IMAGES = 8
 PROFILE_RUNS = 10
@@ -72,13 +74,14 @@ class JudgedData:
 class Measuring:
     """Options of the measurements.
 
-    rounds: of timing. images: whether images are shown. settings: further settings that the figures depend on.
-    commands: the command lines that made the report. made: as in Report. web: whether latency is measured in
-    onnxruntime-web, too.
+    rounds: of timing. images: whether images are shown. baselines: whether classical methods stand beside. settings:
+    further settings that the figures depend on. commands: the command lines that made the report. made: as in Report.
+    web: whether latency is measured in onnxruntime-web, too.
     """
 
     rounds: int = 5
     images: bool = True
+    baselines: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
     made: Made = field(default_factory=Made)
@@ -116,6 +119,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
             for label, path in track(models.items(), total=len(models), what="profile operators")
         }
 
+    classical = compare_classical(pair, data, recipe, context, rounds=how.rounds) if how.baselines else None
     executed, roofs = beside_roofs(profile, runtime, threads=threads)
     seen = None if subject.calibration is None else seen_in(subject.calibration, data)
     histograms = {} if subject.calibration is None else subject.calibration.observations.histograms
@@ -137,7 +141,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
             **how.settings,
             **_images(subject.calibration, data, seen),
             "threads": str(threads),
-            **_machine(peers),
+            **_machine(peers, classical=how.baselines),
         },
         commands=tuple(how.commands),
         peers=peers,
@@ -147,6 +151,7 @@ def build_report(subject: Subject, judged: JudgedData, how: Measuring, context: 
         seen=seen,
         made=how.made,
         file=subject.file,
+        baselines=classical,
         left_out={} if subject.file is None else _left_out(subject.calibration, ranges),
     )
 
@@ -216,8 +221,9 @@ def _images(calibration: Calibration | None, data: Dataset, seen: int | None) ->
     }
 
 
-def _machine(peers: Sequence[Peer]) -> dict[str, str]:
-    known = provenance(*(package for peer in peers for package in _PACKAGES.get(peer.name, ())))
+def _machine(peers: Sequence[Peer], *, classical: bool) -> dict[str, str]:
+    others = [package for peer in peers for package in _PACKAGES.get(peer.name, ())]
+    known = provenance(*others, *(_CLASSICAL if classical else ()))
     return {
         "processor": f"{known.processor}, {known.cores} cores",
         "instruction sets": ", ".join(known.instruction_sets or ()) or "unknown",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.classical import Baselines
 from quantseg.evaluation.instances import ap_of
 from quantseg.evaluation.judgement import MaskJudgement, judge
 from quantseg.quantization.int8_file import Int8File
@@ -58,6 +59,7 @@ class Report:
     provenance: what else the figures depend on, such as versions, processor and data. commands: the command lines that
     made the report. plan: None for a model that was not made here; `file` is then what its file says, and left_out the
     reason for each section that there is not. web_latency: of float and int8 in onnxruntime-web, if measured.
+    baselines: classical methods on the same images, if compared.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Report:
     made: Made = field(default_factory=Made)
     file: Int8File | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    baselines: Baselines | None = None
 
     @property
     def judgement(self) -> MaskJudgement:
@@ -147,6 +150,7 @@ class Report:
             "integer_sums": None if self.sums is None else self.sums.to_json(),
             "worst_ranges": [_range_to_json(tensor) for tensor in self.ranges],
             **({} if self.file is None else {"int8_file": self.file.to_json(), "left_out": dict(self.left_out)}),
+            **({} if self.baselines is None else {"baselines": self.baselines.to_json()}),
             "provenance": dict(self.provenance),
             "commands": list(self.commands),
         }

@@ -29,8 +29,8 @@ class Reporting:
 
     rounds: of timing. images: whether images are shown. peer: whether onnxruntime's quantizer is compared.
     openvino: whether NNCF's, in OpenVINO, is too. web: whether latency is also measured in onnxruntime-web, as browsers
-    run models. int8_model: a path to write the int8 model to as well. dataset, note:
-    as `data` and `note` of Report. commands: the command lines that made the report.
+    run models. baselines: whether classical methods are compared. int8_model: a path to write the int8 model to as
+    well. dataset, note: as `data` and `note` of Report. commands: the command lines that made the report.
     """
 
     name: str | None = None
@@ -39,6 +39,7 @@ class Reporting:
     peer: bool = False
     openvino: bool = False
     web: bool = False
+    baselines: bool = False
     int8_model: Path | None = None
     dataset: str | None = None
     note: str | None = None
@@ -104,7 +105,7 @@ def report_on_file(
 
 
 def _measuring(how: Reporting, settings: dict[str, str], made: Made) -> Measuring:
-    return Measuring(how.rounds, how.images, settings, how.commands, made, web=how.web)
+    return Measuring(how.rounds, how.images, how.baselines, settings, how.commands, made, web=how.web)
 
 
 def _doubts(said: Int8File, both: BesideFloat) -> Iterator[str]:

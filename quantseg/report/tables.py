@@ -97,6 +97,11 @@ def megabytes(size: int | None) -> str:
     return NOTHING if size is None else f"{_three_digits(size / 1e6)} MB"
 
 
+def file_size(size: int | None) -> str:
+    """As `megabytes`, but what is below 10 kB in bytes: 336 → '336 bytes'."""
+    return f"{size} bytes" if size is not None and size < 10_000 else megabytes(size)
+
+
 def real(value: float | None) -> str:
     """A number with four significant digits: 0.0123456 → '0.01235'."""
     return NOTHING if value is None else f"{value:.4g}".replace("-", "−")

@@ -1,10 +1,12 @@
 import json
+import sys
 from pathlib import Path
 
 import onnx
 import pytest
 
 from quantseg.cli import making
+from quantseg.evaluation.classical import CLASSICAL
 from tests.support.command_line import Command, shell
 
 
@@ -114,3 +116,37 @@ def test_a_neighbour_that_cannot_be_read_is_named_before_any_work(
     assert [path.name for path in (tmp_path / "tiny").iterdir()] == ["report.json"]
     (tmp_path / "other" / "report.json").unlink()
     assert quantseg(*words, "--effort", "fast", "--rounds", 1).code == 0
+
+
+@pytest.mark.slow
+def test_classical_methods_stand_beside_on_request(
+    quantseg: Command, float_model: Path, int8_model: Path, images: Path, tmp_path: Path
+) -> None:
+    """Beside a model that is made here and beside a file; without masks a line says why there are none."""
+    pytest.importorskip("skimage", reason="scikit-image is not installed: an extra")
+    words = ("--data", images, "--output", tmp_path, "--rounds", 1, "--baselines", "--no-images", "--force")
+    assert quantseg("report", float_model, *words, "--effort", "fast", "--name", "made").code == 0
+    assert quantseg("report", float_model, int8_model, *words, "--name", "file").code == 0
+    made, file = (json.loads((tmp_path / name / "report.json").read_text())["baselines"] for name in ("made", "file"))
+    for found in (made, file):
+        assert [row["name"] for row in found["rows"]] == ["float", "int8", *CLASSICAL]
+        assert (found["learnt_from"], found["images"], found["left_out"]) == (1, 2, "")
+    assert [row["iou"] for row in made["rows"][2:]] == [row["iou"] for row in file["rows"][2:]]
+    assert "Classical methods" in (tmp_path / "made/index.html").read_text()
+    outcome = quantseg("report", float_model, int8_model, *words, "--no-masks", "--name", "bare")
+    assert outcome.code == 0
+    assert [line for line in outcome.err.splitlines() if "no classical methods" in line] == [
+        "note: no classical methods: without labels nothing tells which part of an image is which class; "
+        "put masks beside the images"
+    ]
+    assert "There are none: without labels" in (tmp_path / "bare/report.md").read_text()
+
+
+def test_classical_methods_without_their_extra_are_one_line_before_any_work(
+    quantseg: Command, float_model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    outcome = quantseg("report", float_model, "--data", images, "--output", tmp_path / "r", "--baselines")
+    assert outcome.code == 2
+    assert outcome.err == 'error: scikit-image is not installed; pip install "quantseg[classical]"\n'
+    assert not (tmp_path / "r").exists()

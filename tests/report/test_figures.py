@@ -46,7 +46,7 @@ def test_a_figure_reaches_for_nothing_outside_itself(name):
         assert not re.search(r"<style|<script|<metadata|<image", figure.svg)
 
 
-@pytest.mark.parametrize("name", ["execution", "latency", "ranges", "roofline"])
+@pytest.mark.parametrize("name", ["baselines", "execution", "latency", "ranges", "roofline"])
 def test_without_content_nothing_is_drawn(name):
     assert FIGURES[name](bare_report()) == ()
 

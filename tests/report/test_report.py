@@ -12,6 +12,7 @@ import pytest
 
 from quantseg.data.heads import JudgedOutputs
 from quantseg.errors import DataError, OutputError
+from quantseg.evaluation.classical import Baselines
 from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME
 from quantseg.report import (
     INT8,
@@ -640,3 +641,38 @@ def test_the_machine_is_that_of_the_provenance():
     assert machine_of(known) == "Arm, 2 cores (i8mm), onnxruntime 1.32.0, nncf 3.4.0"
     assert machine_of({"threads": "2"}) is None
     assert replace(report(), provenance=known).summary.machine == machine_of(known)
+
+
+def test_classical_methods_have_a_section_with_a_row_each():
+    (section,) = (one for one in sections(report()) if one.title == "Classical methods")
+    found = report().baselines
+    quality, cost, by_class = section.tables
+    assert [row[0] for row in quality.rows] == [row[0] for row in cost.rows] == [row.name for row in found.rows]
+    assert [row[0] for row in by_class.rows] == list(found.classes)
+    assert by_class.rows[0][3:] == ("Otsu", quality_of(found, "Otsu"))
+    assert cost.rows[-1][3].endswith(" bytes")
+    assert "learnt from 4 of the labelled images; all rows are of the 12 others" in section.text
+    assert f"None of the images to learn from holds {found.classes[2]}" in section.text
+    assert "from that of the best, Otsu." in section.text
+    (figure,) = section.figures
+    assert all(row.name in figure.svg for row in found.rows)
+
+
+def quality_of(found, name):
+    (row,) = (row for row in found.rows if row.name == name)
+    return f"{100 * row.iou[0]:.1f} %"
+
+
+def test_without_baselines_a_report_has_no_word_of_them():
+    without = report(baselines=None)
+    assert "baselines" not in without.to_json()
+    assert "Classical methods" not in {section.title for section in sections(without)}
+    assert "baselines" in report().to_json()
+
+
+def test_why_there_are_no_baselines_is_one_line():
+    told = report(baselines=Baselines(left_out="the data are arrays, not images"))
+    (section,) = (one for one in sections(told) if one.title == "Classical methods")
+    assert section.text == "There are none: the data are arrays, not images."
+    assert (section.tables, section.figures) == ((), ())
+    assert told.to_json()["baselines"]["left_out"] == "the data are arrays, not images"

@@ -7,6 +7,8 @@ import numpy as np
 from quantseg.calibration.histogram import Histogram
 from quantseg.data.heads import JudgedOutputs
 from quantseg.evaluation.agreement import Evaluation, ImageResult
+from quantseg.evaluation.classical import CLASSICAL, Baseline, Baselines
+from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.instances import ImageInstances, InstanceEvaluation, with_precision
 from quantseg.evaluation.metrics.instances.counts import MatchCounts
 from quantseg.evaluation.metrics.instances.precision import PER_CLASS, SUMMARY, Precision
@@ -81,6 +83,19 @@ CONVOLUTIONS = {
 }
 
 
+def baselines():
+    """Both networks and every method, on masks that differ from the labels in more and more pixels."""
+    truth = np.random.default_rng(4).integers(0, 2, (40, 40))
+    rows = []
+    for k, name in enumerate((FLOAT, INT8, *CLASSICAL)):
+        found = truth.copy()
+        found[: 2 * k] = 1 - found[: 2 * k]
+        counts = ConfusionMatrix.from_masks(truth, found, 3)
+        row = Baseline.of(name, counts, 4_000_000 // (k + 1) ** 6)
+        rows.append(replace(row, median_ms=50.0 / (k + 1), ratio=k + 1.0))
+    return Baselines(CLASSES, 4, 12, tuple(rows), unseen=(CLASSES[2],))
+
+
 def report(**changes):
     rng = np.random.default_rng(0)
     histograms = {
@@ -117,6 +132,7 @@ def report(**changes):
         "images": (image(comparison(), CLASSES, None),),
         "provenance": {"onnxruntime": "1.31.1"},
         "commands": ("quantseg report cells.onnx --data val/",),
+        "baselines": baselines(),
     }
     return Report(**{**content, **changes})
 
@@ -138,7 +154,15 @@ def instance_report():
 
 def bare_report():
     """A report of a model without labels, of which nothing was timed."""
-    nothing = {"latency": (), "executed": {}, "convolutions": {}, "roofs": None, "ranges": (), "images": ()}
+    nothing = {
+        "latency": (),
+        "executed": {},
+        "convolutions": {},
+        "roofs": None,
+        "ranges": (),
+        "images": (),
+        "baselines": None,
+    }
     return report(evaluation=evaluation(labelled=False), provenance={}, **nothing)
 
 

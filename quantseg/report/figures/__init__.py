@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from quantseg.report.content import Report
 from quantseg.report.document import Figure
 from quantseg.report.figures.agreement import agreement
+from quantseg.report.figures.baselines import baselines
 from quantseg.report.figures.classes import classes
 from quantseg.report.figures.execution import execution
 from quantseg.report.figures.instances import instances
@@ -24,6 +25,7 @@ Draw = Callable[[Report], tuple[Figure, ...]]
 
 FIGURES: Mapping[str, Draw] = {
     "agreement": agreement,
+    "baselines": baselines,
     "classes": classes,
     "execution": execution,
     "instances": instances,

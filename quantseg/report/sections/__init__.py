@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from quantseg.report.content import Report
 from quantseg.report.document import Section
+from quantseg.report.sections.baselines import baselines
 from quantseg.report.sections.cost import execution, size, speed
 from quantseg.report.sections.decisions import kept_float, plan, provenance, ranges
 from quantseg.report.sections.instances import instances
@@ -20,6 +21,7 @@ SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     instances,
     classes,
     images,
+    baselines,
     processors,
     speed,
     size,
