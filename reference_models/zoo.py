@@ -1,7 +1,7 @@
 """The reference models: which network is trained on which images, and how. A new one is a line in ZOO."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quantseg.data import drawn_cells as cells
 from quantseg.data.recipe import InputRecipe
@@ -36,6 +36,7 @@ WHITE_CELLS = DataSet(
     classes=("background", "cytoplasm", "nucleus"),
 )
 CELLS = DataSet("cells", "cells", _input(192, 192, (0.85, 0.76, 0.77), (0.11, 0.15, 0.11)), classes=cells.CLASSES)
+CELL_INSTANCES = replace(CELLS, name="cell_instances", classes=cells.INSTANCE_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of the zoo. The network is the one of the same name in ARCHITECTURES."""
+    """A row of the zoo. The network is the one of the same name in ARCHITECTURES.
+
+    instances: whether it finds objects one by one; then it has a loss of its own.
+    """
 
     data: DataSet
     settings: Settings = field(default_factory=lambda: Settings(epochs=40))
+    instances: bool = False
+
+
+OWN_LOSS = "its own"
+_INSTANCES = Settings(
+    epochs=10, loss=OWN_LOSS, class_weights=False, learning_rate=2e-3, augment=True, precision="float32"
+)
 
 
 ZOO: Mapping[str, Reference] = {
@@ -93,4 +104,6 @@ ZOO: Mapping[str, Reference] = {
             precision="float32",
         ),
     ),
+    "yolo_seg": Reference(CELL_INSTANCES, replace(_INSTANCES, epochs=16), instances=True),
+    "mask_rcnn": Reference(CELL_INSTANCES, replace(_INSTANCES, epochs=8), instances=True),
 }

@@ -78,6 +78,7 @@ class MaskRCNN(nn.Module):
     """
 
     multiple = 16
+    outputs = dict.fromkeys(("boxes", "labels", "scores", "masks"), "detections")
 
     def __init__(self, classes: int, widths: tuple[int, ...] = (24, 32, 48, 80), pyramid: int = 48) -> None:
         super().__init__()
@@ -94,8 +95,8 @@ class MaskRCNN(nn.Module):
         self.classes = nn.Linear(128, classes + 1)
         self.shifts = nn.Linear(128, 4)
         self.mask_head = nn.Sequential(
-            *(layer for _ in range(2) for layer in (nn.Conv2d(pyramid, pyramid, 3, padding=1), nn.ReLU())),
-            nn.ConvTranspose2d(pyramid, 32, 2, stride=2),
+            *(layer for n in (pyramid, 32) for layer in (nn.Conv2d(n, 32, 3, padding=1), nn.ReLU())),
+            nn.ConvTranspose2d(32, 32, 2, stride=2),
             nn.ReLU(),
             nn.Conv2d(32, classes, 1),
         )
@@ -141,7 +142,10 @@ class MaskRCNN(nn.Module):
         return candidates[kept[:, 2]]
 
     def pool(self, levels: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
-        """RoiAlign of boxes (R, 4), each on the level of its size (arXiv:1612.03144, equation 1): (R, C, size, size)."""
+        """RoiAlign of boxes (R, 4), each on the level of its size (arXiv:1612.03144, equation 1).
+
+        Returns (R, C, size, size).
+        """
         area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         chosen = [which.nonzero()[:, 0] for which in (area < _LARGE, area >= _LARGE)]
         pooled = [

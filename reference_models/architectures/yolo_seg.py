@@ -91,6 +91,7 @@ class YoloSeg(nn.Module):
     """
 
     multiple = 32
+    outputs = dict.fromkeys(("pred", "protos"), "batch")
 
     def __init__(self, classes: int, widths: tuple[int, ...] = (16, 32, 48, 80, 112)) -> None:
         super().__init__()
@@ -101,9 +102,7 @@ class YoloSeg(nn.Module):
             nn.Sequential(conv_bn_silu(a, b, stride=2), SplitBlock(b, b)) for a, b in pairwise(widths)
         )
         self.pooling = Pooling(w32)
-        self.up = nn.ModuleList(
-            SplitBlock(a + b, b, shortcut=False) for a, b in ((w32, w16), (w16, w8), (w8, w4))
-        )
+        self.up = nn.ModuleList(SplitBlock(a + b, b, shortcut=False) for a, b in ((w32, w16), (w16, w8), (w8, w4)))
         self.down = nn.ModuleList(conv_bn_silu(width, width, stride=2) for width in (w8, w16))
         self.joined = nn.ModuleList(SplitBlock(a + b, b, shortcut=False) for a, b in ((w8, w16), (w16, w32)))
         levels = (w8, w16, w32)
