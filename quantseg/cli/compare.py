@@ -96,7 +96,11 @@ def _show(results: "tuple[ComparedModel, ...]") -> None:
         )
     headers = ("model", "runtime", "agrees", "SQNR", "mIoU", "size", "time", "speed", "int8")
     console.say(tables.terminal(headers, rows))
+    _show_instances(results)
     for note in dict.fromkeys(c.evaluation.judged.note for c in results if c.evaluation is not None):
+        if note:
+            console.line(note)
+    for note in dict.fromkeys(e.instances.note for c in results if (e := c.evaluation) and e.instances):
         if note:
             console.line(note)
     for failure in failures:
@@ -104,3 +108,18 @@ def _show(results: "tuple[ComparedModel, ...]") -> None:
     for c in {c.name: c for c in results if c.sums is not None}.values():
         assert c.sums is not None
         say_verdict(c.sums, c.name)
+
+
+def _show_instances(results: "tuple[ComparedModel, ...]") -> None:
+    """A second table, of models of instances."""
+    from quantseg.evaluation.instances import ap_of
+    from quantseg.report import tables
+    from quantseg.report.sections.instances import MATCHED, counted
+
+    rows = [
+        (c.name, c.runtime, *counted(e.instances.total), tables.percent(ap_of(e.int8_scores)))
+        for c in results
+        if (e := c.evaluation) is not None and e.instances is not None
+    ]
+    if rows:
+        console.say("\n" + tables.terminal(("model", "runtime", *MATCHED, "AP"), rows))

@@ -11,6 +11,7 @@ from quantseg.files.limits import RUN_SECONDS
 
 if TYPE_CHECKING:
     from quantseg.evaluation.agreement import Evaluation
+    from quantseg.evaluation.instances import InstanceEvaluation
     from quantseg.evaluation.metrics.scores import Scores
     from quantseg.quantization.float_model import RecipeSource
 
@@ -99,10 +100,11 @@ def _show_scores(scores: "Scores", classes: tuple[str, ...]) -> None:
 
 
 def _show_evaluation(result: "Evaluation") -> None:
+    from quantseg.evaluation.instances import without_precision
     from quantseg.report import tables
 
     if result.int8_scores is not None:
-        _show_scores(result.int8_scores, result.classes)
+        _show_scores(without_precision(result.int8_scores), result.classes)
         console.say()
     rows = [
         ("agreement with the float masks (mean IoU)", tables.percent(result.agreement)),
@@ -112,3 +114,23 @@ def _show_evaluation(result: "Evaluation") -> None:
     if result.float_scores is not None and result.int8_scores is not None:
         rows.insert(0, ("mean IoU of the float model", tables.percent(result.float_scores.mean_iou)))
     console.say(tables.terminal(("beside the float model", "value"), rows))
+    if result.instances is not None:
+        _show_instances(result, result.instances)
+
+
+def _show_instances(result: "Evaluation", found: "InstanceEvaluation") -> None:
+    from quantseg.evaluation.metrics.instances.precision import SUMMARY
+    from quantseg.report import tables
+    from quantseg.report.sections.instances import MATCHED, counted
+
+    rows = [(name, *counted(one)) for name, one in zip(result.classes, found.per_class, strict=True)]
+    if len(rows) > 1:
+        rows.insert(0, ("all", *counted(found.total)))
+    console.say("\n" + tables.terminal(("instances", *MATCHED), rows))
+    if "ap" in result.between.summary:
+        known = {"float": result.float_scores, "int8": result.int8_scores, "int8 with float": result.between}
+        shown = {name: one.summary for name, one in known.items() if one is not None and "ap" in one.summary}
+        figures = [(tables.title(key), *(tables.percent(one[key]) for one in shown.values())) for key in SUMMARY]
+        console.say("\n" + tables.terminal(("masks of instances", *shown), figures))
+    if found.note:
+        console.line(found.note)

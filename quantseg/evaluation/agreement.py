@@ -5,7 +5,7 @@ One streaming pass: each image runs once through each model and is added to the 
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from quantseg.data import Dataset
 from quantseg.data.heads import JudgedOutputs, head_of, judged_outputs
 from quantseg.data.recipe import Recipe
 from quantseg.errors import DataError
+from quantseg.evaluation.counting import Counts, against_labels, mean_agreement
+from quantseg.evaluation.instances import InstanceEvaluation, judged_alone, results, with_precision
+from quantseg.evaluation.metrics.instances.precision import JudgedImage, average_precision, require_coco
 from quantseg.evaluation.metrics.region import class_pixels
-from quantseg.evaluation.metrics.scores import Scores, Tallies, added, tally
-from quantseg.evaluation.metrics.sqnr import Sqnr
-from quantseg.evaluation.predictions import Comparison, FoldedInput, Prediction, compare, predict
+from quantseg.evaluation.metrics.scores import Scores, Tallies, added
+from quantseg.evaluation.predictions import FoldedInput, compare, predict
 from quantseg.progress import Track, quiet
 from quantseg.runtimes import Runtime, Session, for_file
 
@@ -40,7 +42,9 @@ class Evaluation:
     int8 masks against the float masks. pixel_agreement: share of equal pixels. sqnr_db: of the output tensors in dB,
     infinite where they are identical, None where they are class ids. identical: whether all outputs are. per_image: in
     the order of the data set. judged: which outputs of the float model are compared. class_shares: for each
-    class the share of all pixels that hold it in the float and in the int8 masks; empty if not counted.
+    class the share of all pixels that hold it in the float and in the int8 masks; empty if not counted. instances: how
+    they are matched, of heads that give instances, whose masks are the unions of each class's. Their AP and AR stand in
+    the scores: of each model against the labels and, in `between`, of int8 with float's instances as the truth.
     """
 
     images: int
@@ -54,11 +58,12 @@ class Evaluation:
     per_image: tuple[ImageResult, ...]
     judged: JudgedOutputs
     class_shares: tuple[tuple[float, float], ...] = ()
+    instances: InstanceEvaluation | None = None
 
     @property
     def agreement(self) -> float:
         """Mean IoU of the int8 masks with the float masks, over all pixels of the set."""
-        return _agreement(self.between)
+        return mean_agreement(self.between)
 
     def worst(self, count: int) -> tuple[ImageResult, ...]:
         """The `count` images with the lowest agreement, the worst first."""
@@ -74,6 +79,8 @@ class Evaluation:
         if None not in scores:
             before, after = (100 * float(score or 0) for score in scores)
             lines.append(f"  mean IoU against the labels: float {before:.2f} %, int8 {after:.2f} %")
+        if self.instances is not None:
+            lines += [f"  {line}" for line in self.instances.lines(self.float_scores, self.int8_scores)]
         if self.judged.note:
             lines.append(f"  {self.judged.note}")
         return "\n".join(lines)
@@ -82,7 +89,9 @@ class Evaluation:
         """Values for JSON. sqnr_db is null where it is infinite (then `identical` is true) or not defined."""
         finite = self.sqnr_db is not None and math.isfinite(self.sqnr_db)
         values = asdict(self)
-        del values["judged"]
+        del values["judged"], values["instances"]
+        if self.instances is not None:
+            values["instances"] = self.instances.to_json(self.classes)
         return {
             **values,
             "output": self.judged.to_json(),
@@ -155,7 +164,7 @@ class _Part:
     """What one image adds to the Evaluation."""
 
     result: ImageResult
-    counts: "_Counts"
+    counts: "Counts"
     judged: JudgedOutputs
 
 
@@ -171,8 +180,8 @@ class _Step:
     def __call__(self, index: int) -> _Part:
         reference, candidate = self.sessions
         comparison = compare(reference, candidate, self.dataset, self.recipe, index, folded=self.folded)
-        own = _Counts.of(comparison, self.recipe)
-        agreement = _agreement(Scores.of(own.between))
+        own = Counts.of(comparison, self.recipe)
+        agreement = mean_agreement(Scores.of(own.between))
         result = ImageResult(comparison.reference.name, agreement, own.changed / own.pixels)
         return _Part(result, own, judged_outputs(self.recipe, reference.outputs))
 
@@ -186,7 +195,7 @@ class _Step:
 def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
     """Adds up the parts of all images, given in the order of the data set."""
     recipe, total = step.recipe, len(step.dataset.names)
-    results, counts = list[ImageResult](), _Counts()
+    results, counts = list[ImageResult](), Counts()
     judged: JudgedOutputs | None = None
     for part in track(parts, total=total, what="evaluate"):
         results.append(part.result)
@@ -194,82 +203,52 @@ def _collected(parts: Iterable[_Part], step: _Step, track: Track) -> Evaluation:
     if judged is None:
         raise DataError("no images to evaluate; give a folder that holds some")
     between = Scores.of(counts.between)
-    head = head_of(recipe.output)
-    return Evaluation(
+    head, sqnr = head_of(recipe.output), counts.sqnr
+    found = Evaluation(
         images=total,
         classes=head.class_names(recipe.output.classes, len(between.per_class["iou"])),
         float_scores=Scores.of(counts.reference) if counts.reference else None,
         int8_scores=Scores.of(counts.candidate) if counts.candidate else None,
         between=between,
         pixel_agreement=1 - counts.changed / counts.pixels,
-        sqnr_db=counts.sqnr.decibels() if step.is_numbers else None,
-        identical=counts.sqnr.noise == 0,
+        sqnr_db=None if sqnr is None or not step.is_numbers else sqnr.decibels(),
+        identical=sqnr is not None and sqnr.noise == 0,
         per_image=tuple(results),
         judged=judged,
         class_shares=tuple(
             (real / counts.pixels, int8 / counts.pixels) for real, int8 in class_pixels(counts.between["region"])
         ),
     )
+    return _with_instances(found, counts) if counts.instances else found
+
+
+def _with_instances(found: Evaluation, counts: Counts) -> Evaluation:
+    """The evaluation with the figures of instances, as far as they can be known."""
+    of = results(counts.instances, len(found.classes))
+    return replace(
+        found,
+        float_scores=found.float_scores and with_precision(found.float_scores, of.reference),
+        int8_scores=found.int8_scores and with_precision(found.int8_scores, of.candidate),
+        between=with_precision(found.between, of.between),
+        instances=of.evaluation,
+    )
 
 
 def evaluate_one(session: Session, dataset: Dataset, recipe: Recipe, *, track: Track = quiet) -> Scores:
-    """Scores one model against the labels. Raises DataError without labels, and the errors of `evaluate`."""
+    """Scores one model against the labels, its instances too. Raises DataError without labels.
+
+    Raises also the errors of `evaluate`, and MissingExtraError for labelled instances without the extra.
+    """
     total = len(dataset.names)
     tallies: Tallies = {}
+    judged, classes = list[JudgedImage](), 0
     for index in track(range(total), total=total, what="evaluate"):
         seen = predict(session, dataset.load(index), recipe)
-        tallies = added(tallies, _against_labels(seen, seen.classes, recipe))
+        tallies = added(tallies, against_labels(seen, seen.classes, recipe))
+        if alone := judged_alone(seen):
+            require_coco()
+            judged, classes = [*judged, *alone], seen.classes
     if not tallies:
         raise DataError("no labels to compare with; add a masks/ folder or give the float model as reference=…")
-    return Scores.of(tallies)
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """Counts that are summed over images. A monoid under +.
-
-    reference, candidate: each model against the labels. between: candidate against reference.
-    """
-
-    reference: Tallies = field(default_factory=dict)
-    candidate: Tallies = field(default_factory=dict)
-    between: Tallies = field(default_factory=dict)
-    changed: int = 0
-    pixels: int = 0
-    sqnr: Sqnr = field(default_factory=Sqnr)
-
-    @staticmethod
-    def of(pair: Comparison, recipe: Recipe) -> "_Counts":
-        changed = pair.changed
-        return _Counts(
-            _against_labels(pair.reference, pair.classes, recipe),
-            _against_labels(pair.candidate, pair.classes, recipe),
-            tally(pair.reference.masks, pair.candidate.masks, pair.classes, None),
-            int(changed.sum()),
-            changed.size,
-            pair.sqnr,
-        )
-
-    def __add__(self, other: "_Counts") -> "_Counts":
-        return _Counts(
-            added(self.reference, other.reference),
-            added(self.candidate, other.candidate),
-            added(self.between, other.between),
-            self.changed + other.changed,
-            self.pixels + other.pixels,
-            self.sqnr + other.sqnr,
-        )
-
-
-def _against_labels(prediction: Prediction, classes: int, recipe: Recipe) -> Tallies:
-    if prediction.truth is None:
-        return {}
-    try:
-        return tally(prediction.truth, prediction.masks, classes, recipe.output.ignore_index)
-    except DataError as error:
-        raise DataError(f"{prediction.name}: {error}") from error
-
-
-def _agreement(between: Scores) -> float:
-    """Mean IoU; 1 if neither model assigns any class to any pixel, since the masks are then equal."""
-    return 1.0 if between.mean_iou is None else between.mean_iou
+    scores = Scores.of(tallies)
+    return with_precision(scores, average_precision(judged, classes)) if judged else scores

@@ -10,6 +10,8 @@ nothing is judged: UNKNOWN.
 Why these bounds. Of 129 int8 forms of thirteen models with labels (reports/benchmarks/accuracy.md), those whose
 agreement is 95 % or more lost at most 0.33 points of mIoU, those from 85 to 95 % at most 1.12, the others up to 3.38.
 0.5 points are what `search` allows by default.
+
+Of a model of instances not its masks but its instances are judged: see instance_judgement.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +19,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation, ImageResult
-
-KEEPS, LOSES_SOME, LOSES = LEVELS = ("keeps", "loses some", "loses")
-"""The levels, the best first."""
-UNKNOWN = "unknown"
-"""The level where nothing can be told from these images."""
+from quantseg.evaluation.instance_judgement import InstanceJudgement, judge_instances
+from quantseg.evaluation.levels import KEEPS, LEVELS, UNKNOWN, LevelBounds, at_most_some, overall
 
 FEW_IMAGES = 8
 """With fewer judged images a judgement says so."""
@@ -31,22 +30,6 @@ FEW_CHANGED = 0.05
 """An image is lost only if at least this share of its pixels changed."""
 SPECK = 0.01
 """Changed pixels are a speck below this part of the area that the smallest class, if not rare, has in the mean."""
-
-
-@dataclass(frozen=True)
-class LevelBounds:
-    """keeps: at or within it masks are kept. loses: beyond it they are lost. falling: whether less is worse."""
-
-    keeps: float
-    loses: float
-    falling: bool = True
-
-    def level(self, value: float) -> str:
-        """The level of a figure."""
-        sign = 1 if self.falling else -1
-        if sign * value < sign * self.loses:
-            return LOSES
-        return LOSES_SOME if sign * value < sign * self.keeps else KEEPS
 
 
 AGREEMENT = LevelBounds(0.95, 0.85)
@@ -91,7 +74,8 @@ class MaskJudgement:
     most_lost: the class that loses most against the labels. float_iou: the float model's mIoU against the labels.
     classes: how many the model has. absent: those in neither model's masks. only: the class that covers every pixel of
     the float masks, '' if they hold none, None if they are as they should be. gone: classes of the float masks that the
-    int8 masks do not hold at all. levels: figure → its level.
+    int8 masks do not hold at all. levels: figure → its level. instances: of a model of instances, which alone are then
+    judged; worst_class, worst_image, points_lost and most_lost are None.
     """
 
     level: str
@@ -108,6 +92,7 @@ class MaskJudgement:
     only: str | None
     gone: tuple[str, ...]
     levels: Mapping[str, str]
+    instances: InstanceJudgement | None = None
 
     @property
     def is_few(self) -> bool:
@@ -115,12 +100,17 @@ class MaskJudgement:
         return self.images < FEW_IMAGES
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        return asdict(self)
+        """The fields as plain values; without `instances` where there are none."""
+        values = asdict(self)
+        if self.instances is None:
+            del values["instances"]
+        return values
 
 
 def judge(evaluation: Evaluation, *, seen: int | None = None) -> MaskJudgement:
     """Judges an evaluation. seen: how many of its images the int8 model was calibrated on; None if unknown."""
+    if evaluation.instances is not None:
+        return _of_instances(evaluation, judge_instances(evaluation, evaluation.instances), seen)
     least = least_share(evaluation)
     worst_class, worst_image = _worst_class(evaluation), _worst_image(evaluation, least)
     lost, most_lost, float_iou = _against_labels(evaluation)
@@ -137,7 +127,7 @@ def judge(evaluation: Evaluation, *, seen: int | None = None) -> MaskJudgement:
     recall, precision = (evaluation.between.per_class[key] for key in ("recall", "precision"))
     named = list(zip(evaluation.classes, recall, precision, strict=True))
     return MaskJudgement(
-        level=UNKNOWN if only is not None else _overall(levels),
+        level=UNKNOWN if only is not None else overall(levels, ("points_lost", "most_lost")),
         images=evaluation.images,
         seen=seen,
         agreement=evaluation.agreement,
@@ -154,10 +144,34 @@ def judge(evaluation: Evaluation, *, seen: int | None = None) -> MaskJudgement:
     )
 
 
+def _of_instances(evaluation: Evaluation, judged: InstanceJudgement, seen: int | None) -> MaskJudgement:
+    """The judgement of a model of instances, by these alone."""
+    assert evaluation.instances is not None
+    named = list(zip(evaluation.classes, evaluation.instances.per_class, strict=True))
+    real = evaluation.float_scores
+    return MaskJudgement(
+        level=overall(judged.levels, ("ap_lost",)) if judged.levels else UNKNOWN,
+        images=evaluation.images,
+        seen=seen,
+        agreement=evaluation.agreement,
+        worst_class=None,
+        worst_image=None,
+        points_lost=None,
+        most_lost=None,
+        float_iou=None if real is None else real.mean_iou,
+        classes=len(evaluation.classes),
+        absent=tuple(name for name, one in named if not one.reference and not one.candidate),
+        only=None if judged.levels else "",
+        gone=tuple(name for name, one in named if one.reference and not one.candidate),
+        levels=judged.levels,
+        instances=judged,
+    )
+
+
 def class_level(iou: float, share: float | None = None) -> str:
     """The level of a class's IoU with the float masks. share: as in JudgedClass."""
     level = CLASS_IOU.level(iou)
-    return _at_most_some(level) if share is not None and share < RARE else level
+    return at_most_some(level) if share is not None and share < RARE else level
 
 
 def least_share(evaluation: Evaluation) -> float | None:
@@ -170,18 +184,7 @@ def image_level(image: ImageResult, least: float | None) -> str:
     if least is not None and image.changed_pixels < SPECK * least:
         return KEEPS
     level = IMAGE_AGREEMENT.level(image.agreement)
-    return _at_most_some(level) if image.changed_pixels < FEW_CHANGED else level
-
-
-def _at_most_some(level: str) -> str:
-    return LOSES_SOME if level == LOSES else level
-
-
-def _overall(levels: Mapping[str, str]) -> str:
-    """The worst level; masks that changed without a loss against the labels are at most LOSES_SOME."""
-    by_labels = [levels[key] for key in ("points_lost", "most_lost") if key in levels]
-    worst = max(levels.values(), key=LEVELS.index)
-    return _at_most_some(worst) if by_labels and set(by_labels) == {KEEPS} else worst
+    return at_most_some(level) if image.changed_pixels < FEW_CHANGED else level
 
 
 def _worst_class(evaluation: Evaluation) -> JudgedClass | None:

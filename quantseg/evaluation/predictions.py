@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from quantseg.data import Dataset, Item
 from quantseg.data.heads import head_of
+from quantseg.data.heads.head import InstanceHead
+from quantseg.data.instances import Instances
 from quantseg.data.masks import resize_nearest
 from quantseg.data.recipe import OutputRecipe, Recipe, image_input
 from quantseg.errors import DataError, ModelError
+from quantseg.evaluation.metrics.instances import LOWEST_SCORE, MOST_DETECTIONS
 from quantseg.evaluation.metrics.sqnr import Sqnr
 from quantseg.graph import TensorSpec
 from quantseg.runtimes import DEFAULT, Runtime, Session, for_file
@@ -32,7 +35,8 @@ class Prediction:
 
     masks: class maps (images, height, width) or channels (images, classes, height, width); truth: likewise,
     or None without labels. image: uint8 RGB (height, width, 3) or None. outputs: the tensors that the masks
-    come from.
+    come from. instances: of each image, down to LOWEST_SCORE, the highest scores first; None where the head gives none.
+    labelled: the labelled instances of each image at the masks' size, or None.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Prediction:
     masks: Array
     outputs: tuple[Array, ...]
     classes: int
+    instances: tuple[Instances, ...] | None = None
+    labelled: tuple[Instances, ...] | None = None
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -80,9 +86,14 @@ class Comparison:
         return np.any(differs, axis=1) if differs.ndim == 4 else differs
 
     @property
-    def sqnr(self) -> Sqnr:
-        """Noise of the int8 outputs against the float outputs; of the masks, if an output is not of real numbers."""
+    def sqnr(self) -> Sqnr | None:
+        """Noise of the int8 outputs against the float outputs; of the masks, if an output is not of real numbers.
+
+        None where detections are compared, of which there may be other numbers.
+        """
         real, quantised = self.reference.outputs, self.candidate.outputs
+        if self.reference.instances is not None and self.reference.shapes != self.candidate.shapes:
+            return None
         if all(np.issubdtype(output.dtype, np.floating) for output in (*real, *quantised)):
             return functools.reduce(operator.add, map(Sqnr.from_outputs, real, quantised))
         return Sqnr.from_outputs(self.reference.masks, self.candidate.masks)
@@ -115,9 +126,16 @@ def predict(session: Session, item: Item, recipe: Recipe) -> Prediction:
     check_finite(names, outputs, item.name)
     masks = head.masks(outputs, recipe.output)
     truth = None if item.mask is None else _fitted(item.mask, masks, item.name)
-    known = head.class_count(outputs, recipe.output)
+    known = masks.shape[1] if masks.ndim == 4 else head.class_count(outputs, recipe.output)
     classes = _classes_seen((masks, truth), recipe.output, item.name) if known is None else known
-    return Prediction(item.name, item.image, truth, masks, outputs, classes)
+    seen = Prediction(item.name, item.image, truth, masks, outputs, classes)
+    if not isinstance(head, InstanceHead):
+        return seen
+    found = tuple(_counted(one, recipe.output) for one in head.instances(outputs, recipe.output, LOWEST_SCORE))
+    labelled = None if item.instances is None else (_labelled(item.instances, seen),)
+    if labelled is not None and truth is None:
+        seen = replace(seen, truth=labelled[0].planes(classes)[None])
+    return replace(seen, instances=found, labelled=labelled)
 
 
 def compare(
@@ -132,15 +150,17 @@ def compare(
     """Runs item `index` through the float model `reference` and the int8 model `candidate`.
 
     folded: the candidate's own inputs and recipe, if preprocessing or head were folded into it. Raises as `predict`
-    does, and ModelError where the outputs (for a folded model the masks) differ in shape.
+    does, and ModelError where the outputs (for a folded model and for one of instances the masks) differ in shape.
     """
     item = dataset.load(index)
     real = predict(reference, item, recipe)
     if folded is None:
         quantised = predict(candidate, item, recipe)
-        shapes = real.shapes, quantised.shapes
     else:
         quantised = predict(candidate, folded.dataset.load(index), folded.recipe)
+    if folded is None and real.instances is None:
+        shapes = real.shapes, quantised.shapes
+    else:
         shapes = (real.masks.shape,), (quantised.masks.shape,)
     if differ := [pair for pair in zip(*shapes, strict=True) if pair[0] != pair[1]]:
         raise ModelError(
@@ -169,6 +189,26 @@ def _fitted(mask: Array, masks: Array, name: str) -> Array:
         )
     fitted = resize_nearest(labels, (masks.shape[-2], masks.shape[-1]))
     return fitted.astype(np.bool_) if masks.dtype == np.bool_ else fitted
+
+
+def _counted(found: Instances, recipe: OutputRecipe) -> Instances:
+    """Those that are counted: the first MOST_DETECTIONS, and whatever is above the recipe's threshold."""
+    count = max(MOST_DETECTIONS, int((found.scores > recipe.threshold).sum()))
+    return found if len(found) <= count else found.chosen(np.arange(count))
+
+
+def _labelled(labels: Instances, seen: Prediction) -> Instances:
+    """Labelled instances at the masks' size; those without a pixel there are left out. Raises DataError."""
+    if len(seen.masks) != 1:
+        raise DataError(f"{seen.name}: labelled instances of one image beside {len(seen.masks)}; give one at a time")
+    if len(labels) and not 0 <= labels.classes.min() <= labels.classes.max() < seen.classes:
+        wrong = next(int(k) for k in labels.classes if not 0 <= k < seen.classes)
+        raise DataError(
+            f"{seen.name}: an instance of class {wrong} in the labels is outside 0…{seen.classes - 1}; correct the "
+            "labels or output.classes in the recipe"
+        )
+    masks = resize_nearest(labels.masks, (seen.masks.shape[-2], seen.masks.shape[-1]))
+    return replace(labels, masks=masks).chosen(masks.any(axis=(1, 2)))
 
 
 def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:

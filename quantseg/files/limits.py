@@ -52,6 +52,8 @@ LIST_BYTES = 1 << 24
 """Of a list of images, such as those of Pascal VOC: a million names."""
 PATH_LENGTH, NAME_LENGTH = 1024, 255
 """Characters of a path and bytes of a file name in such a list: what file systems allow."""
+INSTANCE_PIXELS = 1 << 30
+"""Of the masks of all instances of one image, or of all classes that these cover: a byte each."""
 COCO_BYTES = 1 << 29
 """Of an annotation file; COCO's own largest, instances_train2017, has 470 MB."""
 COCO_LISTS, COCO_VALUES = 1 << 24, 1 << 27

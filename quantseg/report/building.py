@@ -10,12 +10,13 @@ from quantseg.data import Dataset
 from quantseg.data.recipe import Recipe
 from quantseg.evaluation.agreement import Evaluation, Pair, evaluate_pair
 from quantseg.evaluation.model_files import ModelWithRecipe
-from quantseg.evaluation.predictions import FoldedInput, compare, open_pair
+from quantseg.evaluation.predictions import Comparison, FoldedInput, compare, open_pair
 from quantseg.evaluation.tool_comparison import Entry, judge, runtime_of
 from quantseg.quantization.affine import QuantParams
 from quantseg.quantization.int8_file import Int8File
 from quantseg.report.content import FLOAT, INT8, ModelFile, Peer, Report
 from quantseg.report.images import ReportImage, image
+from quantseg.report.instance_images import instance_image
 from quantseg.report.plan import PlanSummary
 from quantseg.report.ranges import TensorRange, worst_ranges
 from quantseg.report.summary import NNCF
@@ -163,11 +164,24 @@ def _peer(entry: Entry, model: ModelWithRecipe, data: Dataset, context: Context)
 def _images_of(pair: Pair, judged: JudgedData, recipe: Recipe, evaluation: Evaluation) -> tuple[ReportImage, ...]:
     """Draws the images with the lowest agreement. They are run once more: keeping all masks would cost memory."""
     index = {name: i for i, name in enumerate(judged.images.names)}
-    worst = [index[image.name] for image in evaluation.worst(WORST_IMAGES)]
-    ignored, runtime = recipe.output.ignore_index, pair.runtimes[1]
+    worst = [index[name] for name in _worst(evaluation)]
+    runtime = pair.runtimes[1]
     with open_pair(pair.reference, pair.candidate, threads=pair.threads, runtime=runtime) as opened:
         compared = (compare(*opened, judged.images, recipe, i, folded=judged.taken) for i in worst)
-        return tuple(image(one, evaluation.classes, ignored) for one in compared)
+        return tuple(_drawn(one, evaluation.classes, recipe) for one in compared)
+
+
+def _worst(evaluation: Evaluation) -> tuple[str, ...]:
+    """Names of the images that are shown: those with the most instances lost or gained, then by agreement."""
+    changed = () if evaluation.instances is None else evaluation.instances.worst(WORST_IMAGES)
+    listed = *(one.name for one in changed), *(one.name for one in evaluation.worst(len(evaluation.per_image)))
+    return tuple(dict.fromkeys(listed))[:WORST_IMAGES]
+
+
+def _drawn(comparison: Comparison, classes: Sequence[str], recipe: Recipe) -> ReportImage:
+    if comparison.reference.instances is None:
+        return image(comparison, classes, recipe.output.ignore_index)
+    return instance_image(comparison, classes, recipe.output.threshold)
 
 
 def _is_timed(nodes: Sequence[ExecutedNode]) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.instances import ap_of
 from quantseg.evaluation.judgement import MaskJudgement, judge
 from quantseg.quantization.int8_file import Int8File
 from quantseg.report.images import ReportImage
@@ -112,6 +113,9 @@ class Report:
             judged=self.evaluation.judged.note or None,
             level=self.judgement.level,
             machine=machine_of(self.provenance),
+            kept=_kept(self.evaluation),
+            float_ap=ap_of(scores[0]),
+            int8_ap=ap_of(scores[1]),
         )
 
     def save(self, folder: Path | str) -> tuple[Path, ...]:
@@ -130,7 +134,7 @@ class Report:
         return {
             "name": self.name,
             "verdict": self.judgement.to_json() | self.verdict.to_json(),
-            "summary": asdict(self.summary),
+            "summary": self.summary.to_json(),
             "models": {FLOAT: asdict(self.float_model), INT8: asdict(self.int8_model)},
             "evaluation": self.evaluation.to_json(),
             "peers": [_peer_to_json(peer) for peer in self.peers],
@@ -156,7 +160,13 @@ def _peer_summary(peer: Peer, timing: Timing | None) -> PeerSummary:
         agreement=None if evaluation is None else evaluation.agreement,
         iou=None if scores is None else scores.mean_iou,
         failed=peer.failed,
+        kept=None if evaluation is None else _kept(evaluation),
+        ap=ap_of(scores),
     )
+
+
+def _kept(evaluation: Evaluation) -> float | None:
+    return None if evaluation.instances is None else evaluation.instances.total.kept()
 
 
 def _peer_to_json(peer: Peer) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Panel:
 class ReportImage:
     """The panels of one image. changed: share of pixels that differ between int8 and float mask.
 
-    present: class ids in the masks and labels. ignored: whether there are pixels of no class.
+    present: class ids in the masks and labels. ignored: whether there are pixels of no class. note: what else is said.
     """
 
     name: str
@@ -43,6 +43,7 @@ class ReportImage:
     present: tuple[int, ...]
     ignored: bool
     panels: tuple[Panel, ...]
+    note: str = ""
 
 
 def image(comparison: Comparison, classes: Sequence[str], ignore_index: int | None) -> ReportImage:
@@ -62,7 +63,7 @@ def image(comparison: Comparison, classes: Sequence[str], ignore_index: int | No
         changed=float(changed.mean()),
         present=tuple(sorted(present)),
         ignored=ids != present,
-        panels=tuple(_panel(title, reference.name, rgb) for title, rgb in panels.items()),
+        panels=tuple(panel(title, reference.name, rgb) for title, rgb in panels.items()),
     )
 
 
@@ -101,7 +102,8 @@ def _ids(mask: NDArray[Any]) -> list[int]:
     return [int(k) for k in ids]
 
 
-def _panel(title: str, name: str, rgb: RGB) -> Panel:
+def panel(title: str, name: str, rgb: RGB) -> Panel:
+    """A panel of pixels (height, width, 3), shrunk to LARGEST_SIDE. name: of the image."""
     drawn = Image.fromarray(rgb)
     shrink = min(1.0, LARGEST_SIDE / max(drawn.size))
     width, height = (max(1, round(side * shrink)) for side in drawn.size)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN
+from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report.document import Table
 from quantseg.report.summary import NNCF, PEER, Summary
 from quantseg.report.tables import NOTHING, megabytes, milliseconds, percent, points, ratio, smaller

@@ -13,6 +13,7 @@ Colour = tuple[int, int, int]
 BACKGROUND: Colour = (52, 58, 70)
 IGNORED: Colour = (200, 200, 200)
 CHANGED: Colour = (255, 0, 128)
+LOST: Colour = (235, 0, 20)
 
 _OKABE_ITO = bytes.fromhex("56b4e9 d55e00 f0e442 0072b2 cc79a7 009e73 e69f00")
 _TOL_MUTED = bytes.fromhex("332288 ddcc77 882255 999933 aa4499 117733 cc6677 44aa99 88ccee")

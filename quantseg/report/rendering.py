@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from quantseg import __version__
 from quantseg.errors import printable
-from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN
+from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report import figures, index, tables
 from quantseg.report.content import Report
 from quantseg.report.document import Figure, Section

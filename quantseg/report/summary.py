@@ -2,20 +2,24 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, get_type_hints
 
 from quantseg.evaluation import tool_comparison
-from quantseg.evaluation.judgement import LEVELS, UNKNOWN
+from quantseg.evaluation.levels import LEVELS, UNKNOWN
 
 PEER, NNCF = tool_comparison.ONNXRUNTIME, tool_comparison.NNCF
 PEERS = (PEER, NNCF)
 """The other quantizers, in the order of tables."""
+_OF_INSTANCES = ("kept", "ap", "float_ap", "int8_ap")
 
 
 @dataclass(frozen=True)
 class PeerSummary:
-    """Another quantizer's figures in a Summary, in the same units. failed: why there is no such model."""
+    """Another quantizer's figures in a Summary, in the same units. failed: why there is no such model.
+
+    kept, ap: as in Summary.
+    """
 
     name: str
     bytes: int | None = None
@@ -23,6 +27,8 @@ class PeerSummary:
     agreement: float | None = None
     iou: float | None = None
     failed: str | None = None
+    kept: float | None = None
+    ap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,8 @@ class Summary:
 
     peers: figures of the other quantizers, if compared. data, note: as in Report. judged: which output was judged,
     where there are several. level: of the judgement; see quantseg/evaluation/judgement.py. machine: the processor and
-    the runtimes that the figures are of.
+    the runtimes that the figures are of. Of instances: kept, the share of the float model's that is matched at mask IoU
+    0.5, and each model's mask AP.
     """
 
     name: str
@@ -49,13 +56,30 @@ class Summary:
     judged: str | None = None
     level: str | None = None
     machine: str | None = None
+    kept: float | None = None
+    float_ap: float | None = None
+    int8_ap: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain values; without those of instances where there are none."""
+        values = asdict(self)
+        for one in (values, *values["peers"]):
+            for key in _OF_INSTANCES:
+                if one.get(key, 0) is None:
+                    del one[key]
+        return values
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "Summary":
-        """The inverse of `dataclasses.asdict`. Raises TypeError or ValueError for values of another form."""
+        """The inverse of `to_json`. Raises TypeError or ValueError for values of another form."""
         peers = tuple(PeerSummary(**_typed(PeerSummary, peer)) for peer in values.get("peers", ()))
         own = {name: value for name, value in values.items() if name != "peers"}
         return Summary(**_typed(Summary, own), peers=peers)
+
+    @property
+    def ap_change(self) -> float | None:
+        """Mask AP against the labels: int8 minus float."""
+        return None if self.float_ap is None or self.int8_ap is None else self.int8_ap - self.float_ap
 
     @property
     def size_ratio(self) -> float:

@@ -22,6 +22,8 @@ _BLOCK = re.compile(r">|(?:#{1,6}|[-+=]+|\d+[.)])(?=\s|$)")
 _NARROWEST = 8
 _LEFT_OUT = "…"
 _NAMES = {"iou": "IoU", "dice": "Dice"}
+_PRECISION = re.compile(r"a[pr]\d*")
+"""AP, AR and what they are of: ap50, ar100."""
 _QUANTITY = r"<?[+−-]?\d[\d.,]*(e[+−-]?\d+)?( ?(%|dB|ms|MB|x|x larger))?"
 _FIRST = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 _NUMBER = re.compile(rf"{_QUANTITY}( … {_QUANTITY})?|{NOTHING}|∞")
@@ -145,7 +147,7 @@ def _marked(text: str) -> str:
 
 def title(key: str) -> str:
     """The title of a metric's key: 'mean_iou' → 'mean IoU'."""
-    return " ".join(_NAMES.get(word, word) for word in key.split("_"))
+    return " ".join(_NAMES.get(word, word.upper() if _PRECISION.fullmatch(word) else word) for word in key.split("_"))
 
 
 def alignments(headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Writes reports: <folder>/<name>/ with report.json, report.md and index.html, and the index of all reports."""
 
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from quantseg.errors import DataError
@@ -73,7 +73,7 @@ def write_index(folder: Path) -> tuple[Path, ...]:
         REPORT_HTML: html_index(summaries),
         **({} if svg is None else {INDEX_FIGURE: svg}),
     }
-    write_json(folder / INDEX_JSON, {name: asdict(summary) for name, summary in summaries.items()})
+    write_json(folder / INDEX_JSON, {name: summary.to_json() for name, summary in summaries.items()})
     for name, text in texts.items():
         write_text(folder / name, INDEX.marked(text))
     return (folder / INDEX_JSON, *(folder / name for name in texts))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quantseg.cli import console, judgement, notes
-from quantseg.evaluation.judgement import KEEPS, LEVELS, LOSES, UNKNOWN
+from quantseg.evaluation.levels import KEEPS, LEVELS, LOSES, UNKNOWN
 from quantseg.report.verdict import TITLES, NextStep, Verdict
 from tests.support.command_line import Command
 

@@ -10,19 +10,8 @@ from hypothesis import strategies as st
 
 from quantseg.data.heads import JudgedOutputs
 from quantseg.evaluation.agreement import Evaluation, ImageResult
-from quantseg.evaluation.judgement import (
-    AGREEMENT,
-    CLASS_POINTS,
-    FEW_CHANGED,
-    KEEPS,
-    LEVELS,
-    LOSES,
-    LOSES_SOME,
-    POINTS,
-    RARE,
-    UNKNOWN,
-    judge,
-)
+from quantseg.evaluation.judgement import AGREEMENT, CLASS_POINTS, FEW_CHANGED, POINTS, RARE, judge
+from quantseg.evaluation.levels import KEEPS, LEVELS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.evaluation.metrics.scores import Scores, tally
 
 NAMES = ("road", "sky", "pole")

@@ -12,7 +12,7 @@ import pytest
 
 from quantseg.data.heads import JudgedOutputs
 from quantseg.errors import DataError, OutputError
-from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME
+from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME
 from quantseg.report import (
     INT8,
     NNCF,

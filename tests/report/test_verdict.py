@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantseg.evaluation.agreement import ImageResult
-from quantseg.evaluation.judgement import KEEPS, LOSES, LOSES_SOME, UNKNOWN, JudgedClass, LostClass, MaskJudgement
+from quantseg.evaluation.judgement import JudgedClass, LostClass, MaskJudgement
+from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report import tables
 from quantseg.report.verdict import SYMBOLS, TITLES, Made, headlines, next_steps, unjudged, worded
 from tests.support.sample_report import bare_report, report

@@ -4,19 +4,23 @@ argmax       one channel per class: the class with the largest value
 threshold    one channel: class 1 above the threshold, else class 0
 multilabel   one channel per class: each class where its own channel is above the threshold
 labels       the model's output is class ids
+
+Heads of instances, which read several outputs, are in `instances`: mask-rcnn, yolo-seg, query-masks.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantseg.data.heads.argmax import Argmax
-from quantseg.data.heads.head import Array, GraphOutput, Head, Margins, OutputLoss
+from quantseg.data.heads.head import Array, GraphOutput, Head, InstanceHead, Margins, OutputLoss
+from quantseg.data.heads.instances import INSTANCE_HEADS
+from quantseg.data.heads.instances.reading import NEEDS
 from quantseg.data.heads.labels import Labels
 from quantseg.data.heads.maps import can_be_map
 from quantseg.data.heads.multilabel import Multilabel
 from quantseg.data.heads.threshold import Threshold
 from quantseg.data.values import InputRecipe, OutputRecipe, Recipe
-from quantseg.errors import RecipeError
+from quantseg.errors import ModelError, RecipeError
 from quantseg.graph import TensorSpec
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "Array",
     "GraphOutput",
     "Head",
+    "InstanceHead",
     "JudgedOutputs",
     "Margins",
     "OutputLoss",
@@ -38,6 +43,7 @@ HEADS: Mapping[str, Head] = {
     "threshold": Threshold(),
     "multilabel": Multilabel(),
     "labels": Labels(),
+    **INSTANCE_HEADS,
 }
 
 
@@ -73,8 +79,7 @@ def complete_output(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: 
     """
     if recipe.head is not None:
         return head_of(recipe).complete(recipe, outputs, given)
-    head = next(head for head in HEADS.values() if head.recognises(recipe, outputs, given))
-    return head.complete(recipe, outputs, given)
+    return _recognised(recipe, outputs, given).complete(recipe, outputs, given)
 
 
 def class_map(outputs: Sequence[Array], recipe: OutputRecipe) -> Array:
@@ -91,3 +96,13 @@ def judged_outputs(recipe: Recipe, specs: Sequence[TensorSpec]) -> JudgedOutputs
     assert size is not None
     others = (spec.name for spec in specs if spec.name not in names and can_be_map(spec, size))
     return JudgedOutputs(names, tuple(others))
+
+
+def _recognised(recipe: OutputRecipe, outputs: Sequence[TensorSpec], given: InputRecipe) -> Head:
+    """The head that recognises the outputs. Those of instances come first: one of their outputs may look like a map."""
+    try:
+        heads = (*INSTANCE_HEADS.values(), *HEADS.values())
+        return next(head for head in heads if head.recognises(recipe, outputs, given))
+    except ModelError as error:
+        needs = "; ".join(f"{name}: {wanted}" for name, wanted in NEEDS.items())
+        raise ModelError(f"{error}, or instances ({needs})") from error

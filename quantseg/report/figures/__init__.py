@@ -11,6 +11,7 @@ from quantseg.report.document import Figure
 from quantseg.report.figures.agreement import agreement
 from quantseg.report.figures.classes import classes
 from quantseg.report.figures.execution import execution
+from quantseg.report.figures.instances import instances
 from quantseg.report.figures.latency import latency
 from quantseg.report.figures.ranges import ranges
 from quantseg.report.figures.roofline import roofline
@@ -25,6 +26,7 @@ FIGURES: Mapping[str, Draw] = {
     "agreement": agreement,
     "classes": classes,
     "execution": execution,
+    "instances": instances,
     "latency": latency,
     "ranges": ranges,
     "roofline": roofline,

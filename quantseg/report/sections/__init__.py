@@ -9,6 +9,7 @@ from quantseg.report.content import Report
 from quantseg.report.document import Section
 from quantseg.report.sections.cost import execution, size, speed
 from quantseg.report.sections.decisions import kept_float, plan, provenance, ranges
+from quantseg.report.sections.instances import instances
 from quantseg.report.sections.int8_file import int8_file, left_out
 from quantseg.report.sections.processors import processors
 from quantseg.report.sections.quality import accuracy, classes, images
@@ -16,6 +17,7 @@ from quantseg.report.sections.roofline import roofline
 
 SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     accuracy,
+    instances,
     classes,
     images,
     processors,

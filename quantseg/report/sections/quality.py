@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
-from quantseg.evaluation.agreement import Evaluation
+from quantseg.evaluation.agreement import Evaluation, ImageResult
 from quantseg.evaluation.judgement import AGREEMENT, CLASS_POINTS, POINTS, class_level, image_level, least_share
+from quantseg.evaluation.metrics.instances import LOOSE
 from quantseg.report.content import FLOAT, INT8, Report
 from quantseg.report.document import Legend, Section, Table
 from quantseg.report.figures import FIGURES
 from quantseg.report.index import SHORT
-from quantseg.report.palette import CHANGED, IGNORED, class_colours
+from quantseg.report.palette import CHANGED, IGNORED, LOST, class_colours
 from quantseg.report.tables import NOTHING, Row, decibels, percent, points, title
 
 _WORST_IMAGES = 10
+_WORST_TEXT = "The images on which int8 and float agree least, the worst first."
 _THICKER = " In the images, pixels that differ are drawn three pixels wide, so that a single one can be seen."
 
 
@@ -19,6 +21,8 @@ def accuracy(report: Report) -> Section:
     """Both models against the labels, and the int8 masks against the float masks; the same for the peers' models."""
     e = report.evaluation
     text = f"Over {e.images} images. Agreement compares the int8 masks with the float masks and needs no labels."
+    if e.instances is not None:
+        text += " Masks are the unions of each class's instances; AP and AR are of the instances."
     if e.identical:
         text += " The outputs of the two models are identical."
     elif e.sqnr_db is not None:
@@ -83,17 +87,19 @@ def images(report: Report) -> Section:
     legend = [Legend(colours[k], report.evaluation.classes[k]) for k in shown]
     if any(image.ignored for image in report.images):
         legend.append(Legend(IGNORED, "ignored"))
-    if report.images:
+    if report.images and report.evaluation.instances is not None:
+        legend.append(Legend(LOST, f"without a partner of mask IoU {LOOSE} or more: lost (float) or gained (int8)"))
+    elif report.images:
         legend.append(Legend(CHANGED, "pixels that differ"))
     return Section(
         "Worst images",
-        "The images on which int8 and float agree least, the worst first." + (_THICKER if report.images else ""),
+        _WORST_TEXT + (_THICKER if report.images and report.evaluation.instances is None else ""),
         [
             Table(
                 "Agreement of each image",
                 ("image", "agreement", "changed pixels"),
                 rows,
-                {(k, 1): image_level(image, least_share(report.evaluation)) for k, image in enumerate(worst)},
+                _image_levels(report.evaluation, worst),
             )
         ],
         FIGURES["agreement"](report),
@@ -102,8 +108,17 @@ def images(report: Report) -> Section:
     )
 
 
+def _image_levels(e: Evaluation, worst: Sequence[ImageResult]) -> dict[tuple[int, int], str]:
+    """Levels of each image's agreement; none where instances are judged, not masks."""
+    if e.instances is not None:
+        return {}
+    return {(k, 1): image_level(image, least_share(e)) for k, image in enumerate(worst)}
+
+
 def _mean_levels(e: Evaluation) -> dict[tuple[int, int], str]:
     """Levels of the row of mean IoU: its agreement, and its change where there are labels."""
+    if e.instances is not None:
+        return {}
     row = list(e.between.summary).index("mean_iou")
     if e.float_scores is None or e.int8_scores is None:
         return {(row, 1): AGREEMENT.level(e.agreement)}
@@ -114,6 +129,8 @@ def _mean_levels(e: Evaluation) -> dict[tuple[int, int], str]:
 
 def _class_levels(e: Evaluation, column: int) -> dict[tuple[int, int], str]:
     """Levels of each class: of its agreement in `column`, and of its change in column 3 where there are labels."""
+    if e.instances is not None:
+        return {}
     agreements = e.between.per_class["iou"]
     shares: Sequence[float | None] = [max(one) for one in e.class_shares] or [None] * len(agreements)
     levels = {

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quantseg.evaluation.judgement import KEEPS, LOSES, UNKNOWN, MaskJudgement
+from quantseg.evaluation.judgement import MaskJudgement
+from quantseg.evaluation.levels import KEEPS, LOSES, UNKNOWN
 from quantseg.report.tables import percent
 
 MOST = 4

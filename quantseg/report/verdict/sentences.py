@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES_SOME, POINTS
+from quantseg.evaluation.instance_judgement import AP_POINTS, kept_level
+from quantseg.evaluation.judgement import AGREEMENT, POINTS
+from quantseg.evaluation.levels import KEEPS, LOSES_SOME
 from quantseg.report.document import Headline
 from quantseg.report.summary import NNCF, PEER, PEERS, PeerSummary, Summary
 from quantseg.report.tables import decibels, megabytes, milliseconds, percent, points, ratio, size_words
@@ -63,6 +65,13 @@ def _ours(summary: Summary) -> str:
     claims = [size_words(summary.size_ratio)]
     if summary.speed_ratio is not None:
         claims.append(_speed(summary.speed_ratio))
+    if summary.kept is not None:
+        found = f"{percent(summary.kept)} of the float model's instances"
+        sentence = f"The int8 model is {' and '.join(claims)}, and finds {found}"
+        if summary.ap_change is None:
+            return sentence + "."
+        figures = percent(summary.int8_ap), percent(summary.float_ap)
+        return f"{sentence}; against the labels its mask AP is {figures[0]} where the float model's is {figures[1]}."
     sentence = (
         f"The int8 model is {' and '.join(claims)}, "
         f"and its masks agree with the float model's to {percent(summary.agreement)} (mean IoU)"
@@ -80,23 +89,31 @@ def headlines(report: "Report") -> tuple[Headline, ...]:
     s, evaluation = report.summary, report.evaluation
     shown = [
         _times(s.size_ratio, ("smaller", "larger"), f"{megabytes(s.float_bytes)} → {megabytes(s.int8_bytes)}"),
-        Headline(
-            percent(s.agreement),
-            "agreement",
-            f"mean IoU with the float masks, {s.images} images",
-            AGREEMENT.level(s.agreement),
-        ),
+        _agreement(report),
     ]
     if s.speed_ratio is not None:
         detail = f"{milliseconds(s.float_ms)} → {milliseconds(s.int8_ms)}"
         shown.insert(1, _times(s.speed_ratio, ("faster", "slower"), detail))
-    if s.iou_change is not None:
+    if s.kept is not None and s.ap_change is not None:
+        detail = f"against the labels, {percent(s.float_ap)} → {percent(s.int8_ap)}"
+        shown.append(Headline(points(s.ap_change), "points of mask AP", detail, AP_POINTS.level(-100 * s.ap_change)))
+    elif s.iou_change is not None:
         detail = f"against the labels, {percent(s.float_iou)} → {percent(s.int8_iou)}"
         level = POINTS.level(-100 * s.iou_change)
         shown.append(Headline(points(s.iou_change), "points of mIoU", detail, level))
     if evaluation.sqnr_db is not None:
         shown.append(Headline(decibels(evaluation.sqnr_db), "SQNR", "signal to noise of the output tensor"))
     return tuple(shown)
+
+
+def _agreement(report: "Report") -> Headline:
+    """How much is like float: instances kept, or mean IoU of the masks."""
+    s, found = report.summary, report.evaluation.instances
+    if found is not None and s.kept is not None:
+        detail = f"of float's {found.total.reference}, {s.images} images; {found.total.gained} gained"
+        return Headline(percent(s.kept), "instances kept", detail, kept_level(found.total))
+    detail = f"mean IoU with the float masks, {s.images} images"
+    return Headline(percent(s.agreement), "agreement", detail, AGREEMENT.level(s.agreement))
 
 
 def _times(times: float, words: tuple[str, str], detail: str) -> Headline:
@@ -113,6 +130,9 @@ def _peer(summary: Summary, peer: PeerSummary) -> str:
     if (speed := summary.peer_speed_ratio(peer.name)) is not None:
         claims.append(_speed(speed))
     sentence = f"That of {_TOOLS[peer.name]} is {' and '.join(claims)}"
+    if peer.kept is not None:
+        sentence += f", and finds {percent(peer.kept)} of the float model's instances"
+        return f"{sentence}." if peer.ap is None else f"{sentence}; its mask AP is {percent(peer.ap)}."
     if peer.agreement is not None:
         sentence += f", and its masks agree to {percent(peer.agreement)}"
     return f"{sentence}." if peer.iou is None else f"{sentence}; its mean IoU is {percent(peer.iou)}."

@@ -1,13 +1,14 @@
 """A judgement in words: title and symbol of its level, one sentence, facts with their levels, caveats, next steps."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quantseg.evaluation.judgement import AGREEMENT, KEEPS, LOSES, LOSES_SOME, POINTS, UNKNOWN, MaskJudgement
+from quantseg.evaluation.judgement import AGREEMENT, POINTS, MaskJudgement
+from quantseg.evaluation.levels import KEEPS, LOSES, LOSES_SOME, UNKNOWN
 from quantseg.report.tables import percent
 from quantseg.report.verdict.advice import Made, NextStep, is_slower, next_steps
+from quantseg.report.verdict.instances import below, instance_facts, instance_sentence
 
 TITLES = {
     KEEPS: "Keeps the masks",
@@ -28,6 +29,7 @@ class Verdict:
     """A judgement in words. facts: (level, text), of the worst class and image and of the labels.
 
     by_labels: whether it is the labels alone that say that it loses: the masks are still much like the float ones.
+    what: is judged, masks or instances.
     """
 
     level: str
@@ -36,11 +38,12 @@ class Verdict:
     caveats: tuple[str, ...] = ()
     steps: tuple[NextStep, ...] = ()
     by_labels: bool = False
+    what: str = "masks"
 
     @property
     def title(self) -> str:
         """What the level means."""
-        return LABELS_LOST if self.by_labels else TITLES[self.level]
+        return LABELS_LOST if self.by_labels else TITLES[self.level].replace("masks", self.what)
 
     @property
     def symbol(self) -> str:
@@ -65,10 +68,13 @@ def worded(judged: MaskJudgement, made: Made, speed: float | None = None) -> Ver
     """
     steps = next_steps(judged, made, speed)
     losing = {name for name, level in judged.levels.items() if level == LOSES}
-    by_labels = judged.level == LOSES and losing <= {"points_lost", "most_lost"}
+    by_labels = judged.level == LOSES and losing <= {"points_lost", "most_lost", "ap_lost"}
     slower = (f"It is {1 / speed:.1f} times slower than float here.",) if speed and is_slower(speed) else ()
-    facts, caveats = tuple(_facts(judged)), (*slower, *_caveats(judged))
-    return Verdict(judged.level, _sentence(judged), facts, caveats, steps, by_labels)
+    caveats, found = (*slower, *_caveats(judged)), judged.instances
+    if found is not None:
+        told = instance_sentence(judged, found), tuple(instance_facts(judged, found))
+        return Verdict(judged.level, *told, caveats, steps, by_labels, "instances")
+    return Verdict(judged.level, _sentence(judged), tuple(_facts(judged)), caveats, steps, by_labels)
 
 
 def unjudged(reason: str, command: str = "", why: str = "") -> Verdict:
@@ -81,7 +87,7 @@ def _sentence(judged: MaskJudgement) -> str:
         what = f"{judged.only!r} on every pixel" if judged.only else "no class on any pixel"
         return f"The float model itself gives {what} of all {_images(judged.images)}: equal masks mean nothing here."
     kept = judged.levels["agreement"] == KEEPS
-    agreement = f"The int8 masks agree with the float model's to {_below(judged.agreement, kept)} (mean IoU"
+    agreement = f"The int8 masks agree with the float model's to {below(judged.agreement, AGREEMENT, kept)} (mean IoU"
     wanted = "" if kept else f"; {percent(AGREEMENT.keeps)} or more would keep them"
     sentence = f"{agreement}, {_images(judged.images)}){wanted}"
     if judged.points_lost is None:
@@ -93,12 +99,6 @@ def _sentence(judged: MaskJudgement) -> str:
         return f"{sentence}; against the labels {lost} points of mIoU are gained."
     allowed = "" if judged.levels.get("points_lost", KEEPS) == KEEPS else f", more than the {POINTS.keeps} that pass"
     return f"{sentence}; against the labels {lost} points of mIoU are lost{allowed}."
-
-
-def _below(agreement: float, kept: bool) -> str:
-    """The agreement with one decimal; with two, rounded down, where one would show a bound that it misses."""
-    close = not kept and percent(agreement) == percent(AGREEMENT.keeps)
-    return f"{math.floor(10_000 * agreement) / 100:.2f} %" if close else percent(agreement)
 
 
 def _facts(judged: MaskJudgement) -> Iterator[tuple[str, str]]:
@@ -120,12 +120,16 @@ def _facts(judged: MaskJudgement) -> Iterator[tuple[str, str]]:
 
 def _caveats(judged: MaskJudgement) -> Iterator[str]:
     if judged.seen:
-        worse = "on others the masks may be worse" if judged.seen == judged.images else "they flatter the model"
+        what = "masks" if judged.instances is None else "instances"
+        worse = f"on others the {what} may be worse" if judged.seen == judged.images else "they flatter the model"
         yield f"{judged.seen} of {judged.images} judged images were seen in calibration: {worse}."
+    if judged.instances is not None and judged.instances.note:
+        yield f"{judged.instances.note}."
     if judged.is_few and judged.seen != judged.images:
         yield f"Judged on {_images(judged.images)} only."
     if judged.absent and judged.only is None:
-        many = f"{len(judged.absent)} of {judged.classes} classes are in no mask, so nothing is known of them"
+        found = "in no mask" if judged.instances is None else "found nowhere"
+        many = f"{len(judged.absent)} of {judged.classes} classes are {found}, so nothing is known of them"
         yield f"{many}: {_list(judged.absent)}."
 
 
