@@ -36,7 +36,7 @@ WHITE_CELLS = DataSet(
     classes=("background", "cytoplasm", "nucleus"),
 )
 CELLS = DataSet("cells", "cells", _input(192, 192, (0.85, 0.76, 0.77), (0.11, 0.15, 0.11)), classes=cells.CLASSES)
-CELL_INSTANCES = replace(CELLS, name="cell_instances", classes=cells.INSTANCE_CLASSES)
+CELL_INSTANCES = replace(CELLS, name="cell_instances", classes=("red cell", "white cell"))
 
 
 @dataclass(frozen=True)

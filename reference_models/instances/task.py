@@ -1,4 +1,4 @@
-"""What a network of instances learns, and its score: the average precision of its masks, read as quantseg reads them."""
+"""What a network of instances learns, and its score: the average precision of its masks, as quantseg reads them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
