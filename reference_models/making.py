@@ -108,7 +108,10 @@ def _task(
         assert row.data.input.size is not None
         if data is not None:
             raise DataError(f"{name} learns from drawn cells alone; leave out --data")
-        return InstanceTask(KINDS[name], row.data, settings, *run, DrawnObjects(row.data.input.size))
+        objects = DrawnObjects(row.data.input.size)
+        if settings.batch > len(objects):
+            raise DataError(f"batch {settings.batch}: an epoch has {len(objects)} images; lower --batch")
+        return InstanceTask(KINDS[name], row.data, settings, *run, objects)
     images = open_images(row.data, data, crop=settings.crop, batch=settings.batch, track=track)
     return MaskTask(images, row.data.input, settings, *run)
 

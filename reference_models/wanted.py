@@ -16,7 +16,7 @@ from quantseg.errors import DataError
 from reference_models.architectures import ARCHITECTURES
 from reference_models.losses import parse_loss
 from reference_models.train import PRECISIONS, SCHEDULES
-from reference_models.zoo import CELL_INSTANCES, DataSet, Reference, Settings
+from reference_models.zoo import CELL_OBJECTS, DataSet, Reference, Settings
 
 OWN = "own "
 """Before the folder's name, in the metadata: a report must not take a folder called camvid for that data set."""
@@ -84,7 +84,7 @@ def check_sizes(name: str, data: DataSet, settings: Settings) -> None:
 
 def own_data(data: DataSet, folder: Path | None, own: Mapping[str, Any]) -> DataSet:
     """The data set of a user, prepared as the model's own unless said otherwise. Raises DataError, RecipeError."""
-    if data.name == CELL_INSTANCES.name:
+    if data == CELL_OBJECTS:
         raise DataError("a network of instances learns from drawn cells alone; leave out --data and what describes it")
     layout = layout_name(own.get("dataset", data.layout))
     if layout not in LAYOUTS:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from quantseg.data import drawn_cells as cells
 from quantseg.data.recipe import InputRecipe
+from quantseg.evaluation.reference_models import CELL_INSTANCES
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -36,7 +37,7 @@ WHITE_CELLS = DataSet(
     classes=("background", "cytoplasm", "nucleus"),
 )
 CELLS = DataSet("cells", "cells", _input(192, 192, (0.85, 0.76, 0.77), (0.11, 0.15, 0.11)), classes=cells.CLASSES)
-CELL_INSTANCES = replace(CELLS, name="cell_instances", classes=("red cell", "white cell"))
+CELL_OBJECTS = replace(CELLS, name=CELL_INSTANCES, classes=("red cell", "white cell"))
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,6 @@ ZOO: Mapping[str, Reference] = {
             precision="float32",
         ),
     ),
-    "yolo_seg": Reference(CELL_INSTANCES, replace(_INSTANCES, epochs=16), instances=True),
-    "mask_rcnn": Reference(CELL_INSTANCES, replace(_INSTANCES, epochs=8), instances=True),
+    "yolo_seg": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=16), instances=True),
+    "mask_rcnn": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=8), instances=True),
 }

@@ -42,13 +42,13 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, objects: Objects) -> 
     near = (centres - middle[:, None]).abs() < half.clamp(min=0.75 * STRIDES[0])[:, None]
     metric = metric * near.all(dim=2)
     best, index = metric.topk(min(_PLACES, metric.shape[1]), dim=1)
-    chosen = torch.zeros_like(metric, dtype=torch.bool).scatter_(1, index, best > 1e-12)
+    chosen = torch.zeros_like(metric, dtype=torch.bool).scatter_(1, index, best > 0)
     # A place that two objects want goes to the one that it overlaps more.
     chosen &= overlap == overlap.where(chosen, -1.0).amax(dim=0)
     taken = chosen.any(dim=0).nonzero()[:, 0]
     owner = chosen[:, taken].to(torch.uint8).argmax(dim=0)
     metric, overlap = metric.where(chosen, 0.0), overlap.where(chosen, 0.0)
-    share = metric[owner, taken] / metric.amax(dim=1)[owner].clamp(min=1e-9) * overlap.amax(dim=1)[owner]
+    share = metric[owner, taken] / metric.amax(dim=1)[owner].clamp(min=1e-30) * overlap.amax(dim=1)[owner]
     return Given(taken, owner, share)
 
 
