@@ -83,7 +83,7 @@ class QueryMasks:
     def margins(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Margins:
         """See evidence.py; of the pairs of query and class with the highest class scores in these outputs."""
         pairs = tuple(image.best(-np.inf) for image in _images(outputs, recipe))
-        return Evidence.of_model(outputs, _Draw(recipe, pairs))
+        return Evidence.of_model(outputs, _DrawQueries(recipe, pairs))
 
     def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
         """Of logits and of masks, all weighing the same."""
@@ -121,7 +121,7 @@ class _Queries:
 
 
 @dataclass(frozen=True)
-class _Draw:
+class _DrawQueries:
     """Draws the evidence of some pairs of query and class of each image."""
 
     recipe: OutputRecipe
