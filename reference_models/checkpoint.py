@@ -16,7 +16,7 @@ _FORMAT = 2
 @dataclass(frozen=True)
 class Epoch:
     """What an epoch came to. loss: mean over its steps. score: mean IoU, of instances the mean average precision of
-    masks, on the images that training never sees.
+    masks, on the images that training never sees. seconds: of the processor.
     """
 
     loss: float

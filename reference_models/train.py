@@ -115,7 +115,7 @@ def fit(
         return float(value.item())
 
     for number in range(len(progress.epochs), settings.epochs):
-        started = time.perf_counter()
+        started = time.process_time()
         torch.manual_seed((task.seed << 20) + number)
         network.train()
         best = max((e.score for e in progress.epochs), default=0.0)
@@ -128,7 +128,7 @@ def fit(
             )
         network.eval()
         score = task.score(network)
-        seconds = round(time.perf_counter() - started, 2)
+        seconds = round(time.process_time() - started, 2)
         weights = {key: value.cpu().clone() for key, value in network.state_dict().items()}
         progress = Progress(
             weights,

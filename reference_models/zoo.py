@@ -37,7 +37,7 @@ WHITE_CELLS = DataSet(
     classes=("background", "cytoplasm", "nucleus"),
 )
 CELLS = DataSet("cells", "cells", _input(192, 192, (0.85, 0.76, 0.77), (0.11, 0.15, 0.11)), classes=cells.CLASSES)
-CELL_OBJECTS = replace(CELLS, name=CELL_INSTANCES, classes=("red cell", "white cell"))
+CELL_OBJECTS = replace(CELLS, name=CELL_INSTANCES, classes=cells.INSTANCE_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,6 @@ ZOO: Mapping[str, Reference] = {
             precision="float32",
         ),
     ),
-    "yolo_seg": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=16), instances=True),
-    "mask_rcnn": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=8), instances=True),
+    "yolo_seg": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=12), instances=True),
+    "mask_rcnn": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=7), instances=True),
 }

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quantseg.data import drawn_cells as cells
+from quantseg.data.drawn_cells import draw
 from quantseg.data.instances import Instances
 
 _VALIDATION_FIRST, _TRAINING_FIRST = 1_000_000, 10_000_000
 _DRAWN_FOR_TRAINING, _DRAWN_FOR_VALIDATION = 1200, 64
-_LEAST_PIXELS = 8  # of an object that is trained on; less is the rim of a cell beside the image
 
 
 class Objects(NamedTuple):
@@ -63,9 +62,8 @@ class DrawnObjects:
     def validation(self) -> Iterator[tuple[NDArray[np.uint8], Instances]]:
         """Images that training never sees, one by one, and their labels."""
         for index in range(_DRAWN_FOR_VALIDATION):
-            drawn = _draw(_VALIDATION_FIRST + index, self.size)
-            numbers = np.arange(1, len(drawn.classes) + 1)
-            yield drawn.image, Instances.of(drawn.ids == numbers[:, None, None], drawn.classes)
+            drawing = draw(_VALIDATION_FIRST + index, self.size)
+            yield drawing.image, drawing.instances()
 
     @cached_property
     def _training(self) -> list[_Drawn]:
@@ -73,25 +71,12 @@ class DrawnObjects:
 
 
 def _draw(seed: int, size: tuple[int, int]) -> _Drawn:
-    ids, classes = np.zeros(size, np.int32), []
-
-    def noting(draw, number):
-        def drawn(rng, density, mask, place, stain):
-            own = np.zeros_like(mask)
-            draw(rng, density, own, place, stain)
-            if own.any():
-                classes.append(number)
-                ids[own > 0] = len(classes)
-
-        return drawn
-
-    kept = cells._draw_red_cell, cells._draw_white_cell
-    cells._draw_red_cell, cells._draw_white_cell = noting(kept[0], 0), noting(kept[1], 1)
-    try:
-        image, _ = cells.cell_image(seed, size)
-    finally:
-        cells._draw_red_cell, cells._draw_white_cell = kept
-    return _Drawn(image, ids, np.array(classes, np.int64))
+    """Kept as ids: masks of their own would take thirty times the memory."""
+    drawing = draw(seed, size)
+    instances = drawing.instances()
+    numbers = np.arange(1, len(instances) + 1, dtype=np.int32)
+    ids = (instances.masks * numbers[:, None, None]).sum(axis=0, dtype=np.int32)  # no two share a pixel
+    return _Drawn(drawing.image, ids, instances.classes)
 
 
 def _turned(drawn: _Drawn, way: int) -> _Drawn:
@@ -107,9 +92,7 @@ def _turned(drawn: _Drawn, way: int) -> _Drawn:
 def _objects(drawn: _Drawn) -> Objects:
     ids = torch.from_numpy(drawn.ids)
     masks = ids == torch.arange(1, len(drawn.classes) + 1)[:, None, None]
-    seen = masks.sum(dim=(1, 2)) >= _LEAST_PIXELS
-    masks, classes = masks[seen], torch.from_numpy(drawn.classes)[seen]
-    return Objects(boxes_of(masks), classes, masks)
+    return Objects(boxes_of(masks), torch.from_numpy(drawn.classes), masks)
 
 
 def boxes_of(masks: Tensor) -> Tensor:

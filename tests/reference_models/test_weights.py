@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from quantseg.data import open_samples
-from quantseg.data.drawn_cells import CLASSES, cell_image, cell_instances, write_cells
+from quantseg.data.drawn_cells import CLASSES, cell_image, draw, write_cells
 from quantseg.data.heads.instances import INSTANCE_HEADS
 from quantseg.data.recipe import METADATA_KEY, complete, recipe_from_toml
 from quantseg.data.sources import opener
@@ -172,7 +172,8 @@ def test_the_instance_models_find_the_cells_of_images_that_they_never_saw(name):
     recipe, _ = recipe_of(path)
     opened, kept, true, found = session(path), 0, 0, 0
     for seed in range(6):
-        image, truth = cell_instances(seed)
+        drawing = draw(seed)
+        image, truth = drawing.image, drawing.instances()
         outputs = opened.run(None, {"image": prepared(image, recipe)})
         (seen,) = INSTANCE_HEADS[recipe.output.head].instances(outputs, recipe.output, recipe.output.threshold)
         for number in range(len(recipe.output.classes)):
