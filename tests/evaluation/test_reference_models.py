@@ -11,10 +11,10 @@ from quantseg.data.recipe import Recipe, complete
 from quantseg.errors import DataError, MissingExtraError
 from quantseg.evaluation.reference_models import (
     CELL_INSTANCES,
-    INSTANCE_MODELS,
     DATA_KEY,
     DATA_SETS,
     DEMO,
+    INSTANCE_MODELS,
     data_of,
     demo_model,
     open_parts,
