@@ -8,8 +8,8 @@ from quantseg.calibration.histogram import Histogram
 from quantseg.data.heads import JudgedOutputs
 from quantseg.evaluation.agreement import Evaluation, ImageResult
 from quantseg.evaluation.classical import CLASSICAL, Baseline, Baselines
-from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.instances import ImageInstances, InstanceEvaluation, with_precision
+from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.metrics.instances.counts import MatchCounts
 from quantseg.evaluation.metrics.instances.precision import PER_CLASS, SUMMARY, Precision
 from quantseg.evaluation.metrics.scores import Scores, tally
