@@ -113,13 +113,16 @@ def _show(results: "tuple[ComparedModel, ...]") -> None:
 def _show_instances(results: "tuple[ComparedModel, ...]") -> None:
     """A second table, of models of instances."""
     from quantseg.evaluation.instances import ap_of
+    from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
     from quantseg.report import tables
-    from quantseg.report.sections.instances import MATCHED, counted
 
-    rows = [
-        (c.name, c.runtime, *counted(e.instances.total), tables.percent(ap_of(e.int8_scores)))
-        for c in results
-        if (e := c.evaluation) is not None and e.instances is not None
-    ]
+    rows = list[tables.Row]()
+    for c in results:
+        if c.evaluation is None or c.evaluation.instances is None:
+            continue
+        total, ap = c.evaluation.instances.total, ap_of(c.evaluation.int8_scores)
+        shares = (tables.percent(share) for share in (total.kept(LOOSE), total.kept(TIGHT), ap))
+        rows.append((c.name, c.runtime, total.candidate, total.lost, total.gained, *shares))
     if rows:
-        console.say("\n" + tables.terminal(("model", "runtime", *MATCHED, "AP"), rows))
+        headers = ("model", "runtime", "instances", "lost", "gained", "kept", f"kept at {TIGHT}", "AP")
+        console.say("\n" + tables.terminal(headers, rows))

@@ -5,6 +5,7 @@ named by one string, FOLDER or LAYOUT:FOLDER#SPLIT (`address.py`); most layouts 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from quantseg.data.address import Address, parse_address
@@ -23,7 +24,7 @@ from quantseg.data.layouts.recognition import locate
 from quantseg.data.layouts.voc import VOC
 from quantseg.data.model_inputs import ModelInputs
 from quantseg.data.recipe import Recipe
-from quantseg.data.samples import Sample, Samples
+from quantseg.data.samples import InstanceSample, Sample, Samples
 from quantseg.errors import DataError
 from quantseg.graph import TensorSpec
 
@@ -31,6 +32,7 @@ __all__ = [
     "LAYOUTS",
     "Address",
     "Dataset",
+    "InstanceSample",
     "Item",
     "Layout",
     "ModelInputs",
@@ -105,8 +107,8 @@ def open_samples(
     ignored = found.ignore_index if ignore_index is None else ignore_index
     if found.void is not None and ignored is not None and ignored != found.void and ignored < len(named):
         raise DataError(f"{place}: ignore_index {ignored} is class {named[ignored]!r}; give another id")
-    return _limited(Samples(found.rows, named, found.void, ignored), limit)
+    return _limited(replace(found, classes=named, ignore_index=ignored), limit)
 
 
 def _limited(samples: Samples, limit: int | None) -> Samples:
-    return Samples(choose(samples.rows, limit), samples.classes, samples.void, samples.ignore_index)
+    return replace(samples, rows=choose(samples.rows, limit))

@@ -1,6 +1,7 @@
 """Which files of a folder are model inputs, in which order, and which mask belongs to each.
 
 The mask of .../images/a/b.jpg is .../masks/a/b.png: the same relative path and stem in the sibling folder `masks`.
+Ids of instances lie likewise in `instances`.
 Links to folders are followed, where `Place` allows it, but no folder is listed twice, so links in a circle end.
 """
 
@@ -100,13 +101,13 @@ def choose(names: tuple[T, ...], limit: int | None) -> tuple[T, ...]:
     return tuple(names[index * len(names) // limit] for index in range(limit))
 
 
-def pair_masks(listing: Listing) -> Listing:
-    """The listing with the mask of each file; unchanged where no file has a folder of masks.
+def pair_masks(listing: Listing, beside: str = "masks") -> Listing:
+    """The listing with the mask of each file; unchanged where no file has a folder of masks. beside: its name.
 
     Raises DataError for a file without a mask where another has a folder of masks, and for a file with two masks.
     """
     parents = dict.fromkeys(PurePosixPath(name).parent for name in listing.names)
-    folders = {parent: _mask_folder(listing.root, parent) for parent in parents}
+    folders = {parent: mask_folder(listing.root, parent, beside) for parent in parents}
     if not any(folders.values()):
         return listing
     found = {folder: _masks_by_stem(folder) for folder in {pair[1] for pair in folders.values() if pair}}
@@ -114,7 +115,7 @@ def pair_masks(listing: Listing) -> Listing:
     for name in listing.names:
         path, pair = listing.root.path / name, folders[PurePosixPath(name).parent]
         stem = path.absolute().relative_to(pair[0]).with_suffix("").as_posix() if pair else ""
-        place = f"{pair[1]}/{stem}.png" if pair else "an images/ folder beside masks/"
+        place = f"{pair[1]}/{stem}.png" if pair else f"an images/ folder beside {beside}/"
         masks.append(_only(path, found[pair[1]].get(stem, []) if pair else [], place))
     return Listing(listing.root, listing.names, tuple(masks))
 
@@ -155,7 +156,7 @@ def _visible_files(root: Place, suffixes: frozenset[str] | None) -> Iterator[Pat
         for entry in entries:
             path = folder / entry.name
             if entry.name in below:
-                if entry.name == "masks" and "images" in below:
+                if entry.name in ("masks", "instances") and "images" in below:
                     continue
                 if entry.is_symlink():
                     replace(root, path=path).check()
@@ -204,11 +205,11 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _mask_folder(root: Place, parent: PurePosixPath) -> tuple[Path, Place] | None:
-    """For files in `parent`: the folder named images above them, and masks/ beside that; None where there is none."""
+def mask_folder(root: Place, parent: PurePosixPath, beside: str = "masks") -> tuple[Path, Place] | None:
+    """For files in `parent`: the folder named images above them, and that of masks beside it; None without one."""
     path = (root.path / parent).absolute()
     for ancestor in (path, *path.parents):
-        masks = replace(root, path=ancestor.parent / "masks")
+        masks = replace(root, path=ancestor.parent / beside)
         if ancestor.name == "images" and masks.is_dir():
             return ancestor, masks
         if ancestor == root.path.absolute():

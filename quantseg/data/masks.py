@@ -1,7 +1,8 @@
 """Masks: a class id per pixel, in a single-channel or palette image (a palette's index is the id) or .npy.
 
 For an output head whose masks overlap, such as multilabel, ids become one plane per class, and an .npy mask
-(classes, H, W) of zeros and ones may let classes overlap. A pixel of the ignored id then belongs to no class.
+(classes, H, W) of zeros and ones may let classes overlap. A pixel of the ignored id then belongs to no class. For heads
+of instances, whose classes have no background, id 0 is background and id 1 is class 0.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.data.heads import head_of
+from quantseg.data.heads import InstanceHead, head_of
 from quantseg.data.images import read_ids
 from quantseg.data.npy import read_npy
 from quantseg.data.recipe import OutputRecipe
@@ -56,25 +57,26 @@ def fit_mask(
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.int64]:
     """As `read_mask`, from values already read. place: error messages begin with it."""
-    check_size(values, place, extent=extent, whose=whose)
-    classes, overlapping = len(recipe.classes), head_of(recipe).overlapping
+    check_size(values.shape, place, extent=extent, whose=whose)
+    head, classes = head_of(recipe), len(recipe.classes)
+    overlapping, first = head.overlapping, 1 if isinstance(head, InstanceHead) else 0
     if overlapping and values.ndim == 3:
         _check_planes(place, values, classes)
     elif values.ndim == 2:
-        check_ids(values, place, classes, recipe.ignore_index)
+        check_ids(values, place, classes + first if classes else 0, recipe.ignore_index)
     else:
         raise DataError(f"{place}: {values.ndim} axes; a mask of class ids has two, height and width")
     if size is not None:
         values = resize_nearest(values, size)
     if overlapping and values.ndim == 2:
-        values = values == np.arange(classes)[:, None, None]
+        values = values == np.arange(first, first + classes)[:, None, None]
     return values.astype(np.int64)
 
 
-def check_size(values: NDArray[Any], place: str, *, extent: tuple[int, ...], whose: str) -> None:
-    """Raises DataError where a mask does not have the height and width of its image."""
-    if values.shape[-2:] != extent:
-        found, wanted = ("x".join(map(str, shape)) or "one value" for shape in (values.shape[-2:], extent))
+def check_size(shape: tuple[int, ...], place: str, *, extent: tuple[int, ...], whose: str) -> None:
+    """Raises DataError where a mask of this shape does not have the height and width of its image."""
+    if shape[-2:] != extent:
+        found, wanted = ("x".join(map(str, sizes)) or "one value" for sizes in (shape[-2:], extent))
         raise DataError(f"{place}: mask of {found} for {whose} of {wanted}; make them the same size")
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from quantseg.data.images import read_image
+from quantseg.data.instances import Instances
 from quantseg.data.masks import check_ids, check_size, read_values
 from quantseg.data.preprocess import shown
 from quantseg.errors import DataError
@@ -48,6 +49,17 @@ class Sample(Protocol):
 
     def mask_digest(self) -> str:
         """SHA-256 of the data that the mask is read from, hexadecimal. Raises DataError."""
+
+
+@runtime_checkable
+class InstanceSample(Sample, Protocol):
+    """A sample whose labels tell one instance from another."""
+
+    def instances(self, extent: tuple[int, int], size: tuple[int, int]) -> Instances:
+        """The labelled instances, resized to `size` as masks are; their classes count from 0, without background.
+
+        extent: (height, width) of the image, which the labels must have. Raises DataError.
+        """
 
 
 @dataclass(frozen=True)
@@ -90,12 +102,14 @@ class Samples:
 
     rows: the samples. classes: class names, empty where the layout does not know them. void: the id of ignored pixels
     in the samples' masks, None where no pixels are ignored. ignore_index: the id that `read` gives to these pixels.
+    instance_classes: names of the classes of instances, which have no background; empty where there are none.
     """
 
     rows: tuple[Sample, ...]
     classes: tuple[str, ...] = ()
     void: int | None = None
     ignore_index: int | None = None
+    instance_classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -116,7 +130,7 @@ class Samples:
             raise DataError(f"{row.name}: has no mask")
         pixels = shown(row.image())
         ids = row.mask()
-        check_size(ids, row.mask_place, extent=pixels.shape[:2], whose=row.name)
+        check_size(ids.shape, row.mask_place, extent=pixels.shape[:2], whose=row.name)
         if ids.ndim != 2:
             raise DataError(f"{row.mask_place}: {ids.ndim} axes; a mask of class ids has two, height and width")
         ids = renamed(ids, self.void, self.ignore_index)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantseg.data import Dataset, Item
-from quantseg.data.heads import head_of
-from quantseg.data.heads.head import InstanceHead
+from quantseg.data.heads import InstanceHead, head_of
 from quantseg.data.instances import Instances
 from quantseg.data.masks import resize_nearest
 from quantseg.data.recipe import OutputRecipe, Recipe, image_input
@@ -89,11 +88,11 @@ class Comparison:
     def sqnr(self) -> Sqnr | None:
         """Noise of the int8 outputs against the float outputs; of the masks, if an output is not of real numbers.
 
-        None where detections are compared, of which there may be other numbers.
+        None where the models detect other things: in another number, or with other labels.
         """
         real, quantised = self.reference.outputs, self.candidate.outputs
-        if self.reference.instances is not None and self.reference.shapes != self.candidate.shapes:
-            return None
+        if self.reference.instances is not None:
+            return _sqnr_of_detections(list(zip(real, quantised, strict=True)))
         if all(np.issubdtype(output.dtype, np.floating) for output in (*real, *quantised)):
             return functools.reduce(operator.add, map(Sqnr.from_outputs, real, quantised))
         return Sqnr.from_outputs(self.reference.masks, self.candidate.masks)
@@ -170,6 +169,15 @@ def compare(
     return Comparison(real, quantised)
 
 
+def _sqnr_of_detections(pairs: Sequence[tuple[Array, Array]]) -> Sqnr | None:
+    """Noise of the real numbers among the outputs; None where shapes or labels differ."""
+    real = [np.issubdtype(a.dtype, np.floating) for a, _ in pairs]
+    of = list(zip(real, pairs, strict=True))
+    if not all(a.shape == b.shape and (is_real or np.array_equal(a, b)) for is_real, (a, b) in of):
+        return None
+    return sum((Sqnr.from_outputs(*pair) for is_real, pair in of if is_real), Sqnr())
+
+
 def check_finite(names: Sequence[str], outputs: Sequence[Array], image: str) -> None:
     """Raises ModelError, with the names of output and image, where an output holds NaN or infinity."""
     for name, output in zip(names, outputs, strict=True):
@@ -208,7 +216,7 @@ def _labelled(labels: Instances, seen: Prediction) -> Instances:
             "labels or output.classes in the recipe"
         )
     masks = resize_nearest(labels.masks, (seen.masks.shape[-2], seen.masks.shape[-1]))
-    return replace(labels, masks=masks).chosen(masks.any(axis=(1, 2)))
+    return replace(labels, masks=masks).chosen(np.flatnonzero(masks.any(axis=(1, 2))))
 
 
 def _classes_seen(maps: Sequence[Array | None], recipe: OutputRecipe, name: str) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from quantseg.data.drawn_cells import write_cells
 from quantseg.evaluation.reference_models import CALIBRATION_SEED, VALIDATION_SEED, reference_models
+from tests.support import yolo_like
 from tests.support.command_line import shell
 
 CALIBRATION_IMAGES, JUDGED_IMAGES = 4, 2
@@ -15,7 +16,11 @@ classes = ["background", "red cell", "cytoplasm", "nucleus"]
 
 
 def make(folder: Path) -> None:
-    """model.onnx, model.int8.onnx, others.int8.onnx, recipe.toml, calib/ and val/ with images/ and masks/."""
+    """model.onnx, model.int8.onnx, others.int8.onnx, recipe.toml, calib/ and val/ with images/ and masks/.
+
+    Also yolo.onnx, a network of instances, and objects/ with images/, masks/ and instances/.
+    """
+    yolo_like.write(folder)
     write_cells(folder / "calib", CALIBRATION_IMAGES, seed=CALIBRATION_SEED)
     write_cells(folder / "val", JUDGED_IMAGES, seed=VALIDATION_SEED)
     (folder / "model.onnx").write_bytes(reference_models()["cells_unet"].read_bytes())

@@ -1,10 +1,15 @@
 """A small report with something in every part, for the tests of quantseg.report."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from quantseg.calibration.histogram import Histogram
 from quantseg.data.heads import JudgedOutputs
 from quantseg.evaluation.agreement import Evaluation, ImageResult
+from quantseg.evaluation.instances import ImageInstances, InstanceEvaluation, with_precision
+from quantseg.evaluation.metrics.instances.counts import MatchCounts
+from quantseg.evaluation.metrics.instances.precision import PER_CLASS, SUMMARY, Precision
 from quantseg.evaluation.metrics.scores import Scores, tally
 from quantseg.evaluation.predictions import Comparison, Prediction
 from quantseg.quantization.affine import Range, params_from_range
@@ -114,6 +119,21 @@ def report(**changes):
         "commands": ("quantseg report cells.onnx --data val/",),
     }
     return Report(**{**content, **changes})
+
+
+def instance_report():
+    """A report of a model of instances."""
+    rng = np.random.default_rng(5)
+    counts = tuple(MatchCounts(9 + k, 8 + k, tuple(rng.uniform(0.5, 1, 7 + k))) for k in range(3))
+    found = evaluation()
+    figures = (
+        Precision({key: rng.random() for key in SUMMARY}, {key: tuple(rng.random(3)) for key in PER_CLASS})
+        for _ in range(3)
+    )
+    sides = (found.float_scores, found.int8_scores, found.between)
+    real, int8, between = (with_precision(*pair) for pair in zip(sides, figures, strict=True))
+    judged = InstanceEvaluation(counts, (ImageInstances("0.png", counts),))
+    return report(evaluation=replace(found, float_scores=real, int8_scores=int8, between=between, instances=judged))
 
 
 def bare_report():

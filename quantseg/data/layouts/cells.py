@@ -1,7 +1,7 @@
 """Layout `cells`: synthetic blood smears, drawn on demand, without files.
 
 `cells:64` is images 0 to 63 of 192x192, `cells:64@256x320#1000` is 1000 to 1063 of 256x320 (height x width);
-image k is `cell_image(k)`.
+image k is `cell_image(k)`, with the instances `cell_instances(k)`.
 """
 
 import functools
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quantseg.data.drawn_cells import CLASSES, cell_image
+from quantseg.data.drawn_cells import CLASSES, INSTANCE_CLASSES, Drawing, draw
+from quantseg.data.instances import Instances
 from quantseg.data.layouts.layout import Layout
 from quantseg.data.place import Place
 from quantseg.data.samples import Samples
@@ -45,19 +45,23 @@ class CellSample:
 
     def image(self) -> Image.Image:
         """The image, RGB."""
-        return Image.fromarray(_drawn(self.number, self.size)[0])
+        return Image.fromarray(_drawn(self.number, self.size).image)
 
     def mask(self) -> NDArray[Any]:
         """Indices into CLASSES."""
-        return _drawn(self.number, self.size)[1]
+        return _drawn(self.number, self.size).mask
+
+    def instances(self, extent: tuple[int, int], size: tuple[int, int]) -> Instances:
+        """See InstanceSample; which cells are instances, see `Drawing.instances`."""
+        return _drawn(self.number, self.size).instances(size)
 
     def image_digest(self) -> str:
         """SHA-256 of the pixels."""
-        return hashlib.sha256(_drawn(self.number, self.size)[0].tobytes()).hexdigest()
+        return hashlib.sha256(_drawn(self.number, self.size).image.tobytes()).hexdigest()
 
     def mask_digest(self) -> str:
         """SHA-256 of the ids."""
-        return hashlib.sha256(_drawn(self.number, self.size)[1].tobytes()).hexdigest()
+        return hashlib.sha256(_drawn(self.number, self.size).mask.tobytes()).hexdigest()
 
 
 def draw_cells(place: Place, split: str | None, masks: bool) -> Samples:
@@ -71,16 +75,17 @@ def draw_cells(place: Place, split: str | None, masks: bool) -> Samples:
         raise DataError(f"cells:{place}: out of bounds; at most {MAX_COUNT:,} images, {MAX_SIDE} pixels a side")
     if start + count > MAX_NUMBER:
         raise DataError(f"cells:{place}#{start}: numbers end at {MAX_NUMBER:,}; start lower")
-    return Samples(tuple(CellSample(start + index, (height, width), masks) for index in range(count)), CLASSES)
+    rows = tuple(CellSample(start + index, (height, width), masks) for index in range(count))
+    return Samples(rows, CLASSES, instance_classes=INSTANCE_CLASSES)
 
 
 @functools.lru_cache(maxsize=2)
-def _drawn(number: int, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Image and mask, cached because they are asked for one after the other; callers must not modify them."""
-    image, mask = cell_image(number, size)
-    image.setflags(write=False)
-    mask.setflags(write=False)
-    return image, mask
+def _drawn(number: int, size: tuple[int, int]) -> Drawing:
+    """The drawing, cached because image and mask are asked for one after the other; callers must not modify it."""
+    drawing = draw(number, size)
+    for pixels in (drawing.image, drawing.mask, drawing.owners):
+        pixels.setflags(write=False)
+    return drawing
 
 
 CELLS = Layout(tree="no folder: drawn, as in cells:64@192x192#1000", find=draw_cells, on_disk=False)

@@ -3,7 +3,8 @@
     annotations/instances_SPLIT.json   and the images in SPLIT/, images/SPLIT/, images/ or the folder itself
 
 Categories are class 1, 2, … in the order of their ids; class 0 is background. Where instances overlap, the one with
-fewer pixels is on top; pixels of a crowd are ignored where no instance covers them.
+fewer pixels is on top; pixels of a crowd are ignored where no instance covers them. Heads of instances are given the
+instances themselves, categories from class 0, and crowds as such.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quantseg.data.images import read_image
+from quantseg.data.instances import Instances
 from quantseg.data.layouts.coco_index import CocoImage, Index, read_index
-from quantseg.data.layouts.coco_masks import check_installed, paint
+from quantseg.data.layouts.coco_masks import check_installed, objects, paint
 from quantseg.data.layouts.layout import Layout, not_of
+from quantseg.data.masks import check_size
 from quantseg.data.place import Place
 from quantseg.data.samples import Samples, digest_of_file
 from quantseg.data.untrusted import inside
@@ -60,6 +63,12 @@ class CocoSample:
         """Class ids, background included. Raises DataError."""
         return paint(self.row, self.void, place=f"{self.index}, {self.name}")
 
+    def instances(self, extent: tuple[int, int], size: tuple[int, int]) -> Instances:
+        """See InstanceSample."""
+        place = f"{self.index}, {self.name}"
+        check_size((self.row.height, self.row.width), place, extent=extent, whose=self.name)
+        return objects(self.row, size, place=place)
+
     def image_digest(self) -> str:
         """SHA-256 of the file's bytes. Raises DataError."""
         return digest_of_file(self.path)
@@ -88,7 +97,7 @@ def find_coco(place: Place, split: str | None, masks: bool) -> Samples:
         if not folder.holds(name):
             raise DataError(f"{source}: lists {image.file_name!r}, and {folder / name} is not there; restore it")
         rows.append(CocoSample(folder.path / name, source.path, image, void, masks))
-    return Samples(tuple(rows), classes, void=void, ignore_index=void)
+    return Samples(tuple(rows), classes, void=void, ignore_index=void, instance_classes=classes[1:])
 
 
 def _classes(index: Index, source: Place) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Class masks from COCO's segmentations: pycocotools turns polygons into run lengths, numpy turns these into masks.
+"""Masks from COCO's segmentations: pycocotools turns polygons into run lengths, numpy turns these into masks.
 
 pycocotools, written in C, allocates whatever sizes it is given, so sizes are checked before.
 Source of the run-length text: cocoapi, common/maskApi.c.
@@ -6,12 +6,15 @@ Source of the run-length text: cocoapi, common/maskApi.c.
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantseg.data.instance_labels import of_regions
+from quantseg.data.instances import Instances
 from quantseg.data.layouts.coco_index import CocoImage
 from quantseg.errors import DataError
 from quantseg.files import limits
@@ -34,11 +37,7 @@ def paint(image: CocoImage, void: int, *, place: str) -> NDArray[np.int64]:
     ids = np.zeros(extent, np.int64, order="F")
     crowds = np.zeros(extent, np.bool_, order="F")
     size_on_top = np.full(extent, ids.size + 1, np.int32, order="F")
-    for text in image.annotations:
-        try:
-            number, crowd, shape = json.loads(text)
-        except RecursionError:
-            _wrong(place, "lists within lists without end")
+    for number, crowd, shape in _annotations(image, place):
         region = _region(shape, extent, place)
         if crowd:
             crowds |= region
@@ -51,8 +50,31 @@ def paint(image: CocoImage, void: int, *, place: str) -> NDArray[np.int64]:
     return np.ascontiguousarray(ids)
 
 
+def objects(image: CocoImage, size: tuple[int, int], *, place: str) -> Instances:
+    """The instances, resized, in the order of the image's sorted annotations; class id 1 is class 0 of instances.
+
+    Crowds are kept as such. place: error messages begin with it. Raises DataError.
+    """
+    found, extent = list(_annotations(image, place)), (image.height, image.width)
+    regions = (_region(shape, extent, place) for _, _, shape in found)
+    classes, crowds = [number - 1 for number, _, _ in found], [bool(crowd) for _, crowd, _ in found]
+    return of_regions(regions, classes, crowds, size=size, place=place)
+
+
+def _annotations(image: CocoImage, place: str) -> Iterator[tuple[int, int, Any]]:
+    """Class id, crowd and segmentation of each annotation."""
+    for text in image.annotations:
+        try:
+            number, crowd, shape = json.loads(text)
+        except RecursionError:
+            _wrong(place, "lists within lists without end")
+        yield number, crowd, shape
+
+
 def _region(shape: Any, extent: tuple[int, int], place: str) -> NDArray[np.bool_]:
     """Which pixels a segmentation covers: a list of polygons, or run lengths as a list or text."""
+    if shape is None:
+        _wrong(place, "an annotation has a box and no segmentation; instances_*.json of COCO have both")
     if isinstance(shape, list):
         return _polygons(shape, extent, place)
     if not isinstance(shape, dict) or shape.get("size") != list(extent):

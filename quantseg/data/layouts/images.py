@@ -2,14 +2,21 @@
 
     images/a/b.jpg   masks/a/b.png        or        train/images/b.jpg   train/masks/b.png
 
+Beside them, or in place of masks/, instances/ may hold maps of ids, one id an instance and 0 for none; masks/ then tell
+the classes.
+
 The subfolders that contain images/ are the splits; without a chosen split all of them are read.
 """
 
-from quantseg.data.folder import Listing, files_below, list_folder, pair_masks
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from quantseg.data.folder import Listing, files_below, list_folder, mask_folder, pair_masks
 from quantseg.data.images import IMAGE_SUFFIXES
+from quantseg.data.layouts.instance_ids import BACKGROUND, FOLDER, OBJECT, IdSample
 from quantseg.data.layouts.layout import Layout, subfolders
 from quantseg.data.place import Place
-from quantseg.data.samples import Decode, FileSample, Samples
+from quantseg.data.samples import Decode, FileSample, Sample, Samples
 from quantseg.errors import DataError
 
 
@@ -19,7 +26,30 @@ def find_images(place: Place, split: str | None, masks: bool) -> Samples:
     listing = Listing(root, files_below(root, IMAGE_SUFFIXES))
     if not listing.names:
         raise DataError(f"{root}: no images in it; put in files of {' '.join(sorted(IMAGE_SUFFIXES))}")
-    return Samples(rows_of(pair_masks(listing) if masks else listing))
+    paired = pair_masks(listing) if masks else listing
+    if not masks or paired.masks is not None:
+        return Samples(_with_ids(rows_of(paired), root))
+    numbered = pair_masks(listing, FOLDER)
+    if numbered.masks is None:
+        return Samples(rows_of(listing))
+    ids = (replace(root, path=path) for path in numbered.masks)
+    rows = (IdSample(row, path, found=True) for row, path in zip(rows_of(listing), ids, strict=True))
+    return Samples(tuple(rows), (BACKGROUND, OBJECT), instance_classes=(OBJECT,))
+
+
+def _with_ids(rows: tuple[FileSample, ...], root: Place) -> tuple[Sample, ...]:
+    """The samples, those with a mask and a folder of ids beside it with these."""
+    parents = {row.name: PurePosixPath(row.name).parent for row in rows if row.mask_path is not None}
+    folders = {parent: mask_folder(root, parent, FOLDER) for parent in dict.fromkeys(parents.values())}
+    found = list[Sample]()
+    for row in rows:
+        pair = folders[parents[row.name]] if row.name in parents else None
+        found.append(row if pair is None else IdSample(row, pair[1] / _stem(row.path, pair[0]), found=False))
+    return tuple(found)
+
+
+def _stem(path: Path, images: Path) -> PurePosixPath:
+    return PurePosixPath(path.absolute().relative_to(images).with_suffix("").as_posix())
 
 
 def rows_of(listing: Listing, decode: Decode | None = None) -> tuple[FileSample, ...]:
@@ -31,8 +61,8 @@ def rows_of(listing: Listing, decode: Decode | None = None) -> tuple[FileSample,
 
 def _recognises(place: Place) -> bool:
     if (place / "images").is_dir():
-        return (place / "masks").is_dir()
-    return place.name == "images" and place.beside("masks").is_dir()
+        return (place / "masks").is_dir() or (place / FOLDER).is_dir()
+    return place.name == "images" and (place.beside("masks").is_dir() or place.beside(FOLDER).is_dir())
 
 
 def _splits(place: Place) -> tuple[str, ...]:
@@ -42,7 +72,7 @@ def _splits(place: Place) -> tuple[str, ...]:
 
 
 IMAGES = Layout(
-    tree="images, or images/ beside masks/ with a mask of the same name for each",
+    tree="images, or images/ beside masks/ (or instances/) with a mask of the same name for each",
     find=find_images,
     recognises=_recognises,
     splits=_splits,

@@ -1,8 +1,10 @@
 """Layout `voc`: Pascal VOC segmentation (Everingham et al., IJCV 2010).
 
     JPEGImages/ID.jpg   SegmentationClass/ID.png   ImageSets/Segmentation/train.txt, val.txt, trainval.txt
+                        SegmentationObject/ID.png
 
-The palette index in a mask is the class id; 255, the border between objects, is ignored. A list has one ID per line.
+The palette index in a mask is the class id, in SegmentationObject the number of the object; 255, the border between
+objects, is ignored. A list has one ID per line.
 """
 
 from pathlib import PurePosixPath
@@ -10,9 +12,10 @@ from pathlib import PurePosixPath
 from quantseg.data.folder import Listing, files_below, pair_by_stem
 from quantseg.data.images import IMAGE_SUFFIXES
 from quantseg.data.layouts.images import rows_of
+from quantseg.data.layouts.instance_ids import rows_with_ids
 from quantseg.data.layouts.layout import Layout, not_of
 from quantseg.data.place import Place
-from quantseg.data.samples import Samples
+from quantseg.data.samples import Sample, Samples
 from quantseg.data.untrusted import inside, read_text
 from quantseg.errors import DataError
 from quantseg.files import limits
@@ -43,7 +46,10 @@ def find_voc(place: Place, split: str | None, masks: bool) -> Samples:
     listing = Listing(place / "JPEGImages", tuple(sorted(files[name] for name in wanted)))
     labels = place / "SegmentationClass"
     paired = pair_by_stem(listing, labels) if masks and labels.is_dir() else listing
-    return Samples(rows_of(paired), CLASSES, void=BORDER, ignore_index=BORDER)
+    objects, plain = place / "SegmentationObject", rows_of(paired)
+    has_objects = paired.masks is not None and objects.path.is_dir()
+    rows: tuple[Sample, ...] = rows_with_ids(plain, objects, void=BORDER) if has_objects else plain
+    return Samples(rows, CLASSES, void=BORDER, ignore_index=BORDER, instance_classes=CLASSES[1:])
 
 
 def _lines(source: Place) -> set[str]:

@@ -10,6 +10,7 @@ from quantseg import graph
 from quantseg.calibration.context import Context
 from quantseg.data import Address, ModelInputs, Subset, open_dataset
 from quantseg.data.folder import choose
+from quantseg.data.heads import InstanceHead, head_of
 from quantseg.data.inputs import open_inputs
 from quantseg.data.preprocess import shown
 from quantseg.data.recipe import METADATA_KEY, Recipe, complete, image_input
@@ -56,7 +57,7 @@ def check(path: Path, source: RecipeSource, places: CheckedPlaces, context: Cont
     guess: Guess | None = None
     count = class_count(recipe)
     if held is not None:
-        held = holding.with_ids(held, recipe.output.classes, recipe.output.ignore_index)
+        held = holding.with_ids(held, _classes_of_masks(recipe), recipe.output.ignore_index)
         findings += [*held.findings, *_overlap(held, calib)]
         items = _items(held, recipe, given, places)
         if items:
@@ -78,6 +79,12 @@ def check(path: Path, source: RecipeSource, places: CheckedPlaces, context: Cont
         guess=guess,
         findings=tuple(findings),
     )
+
+
+def _classes_of_masks(recipe: Recipe) -> tuple[str, ...]:
+    """The classes of the ids in masks: beside instances these have a background, id 0, which no instance is of."""
+    classes = recipe.output.classes
+    return ("background", *classes) if classes and isinstance(head_of(recipe.output), InstanceHead) else classes
 
 
 def _items(held: Held, recipe: Recipe, inputs: ModelInputs, places: CheckedPlaces) -> tuple[Any, ...]:

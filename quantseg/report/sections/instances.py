@@ -106,12 +106,12 @@ def _classes(e: Evaluation) -> Iterator[Table]:
             )
         return
     real, int8 = (scores.per_class for scores in pair)
-    headers = ("class", "AP float", "AP int8", "change", "AP50 float", "AP50 int8", "AR float", "AR int8", "agreement")
+    headers = ("class", "AP float", "AP int8", "change", "AP50 float", "AP50 int8", "agreement")
     rows = tuple(
         (
             name,
             *_change(real["ap"][k], int8["ap"][k]),
-            *(percent(one[key][k]) for key in ("ap50", "ar100") for one in (real, int8)),
+            *(percent(one["ap50"][k]) for one in (real, int8)),
             percent(e.between.per_class["ap"][k]),
         )
         for k, name in enumerate(e.classes)

@@ -276,7 +276,7 @@ FULL = HEIGHT * WIDTH
 @pytest.mark.parametrize(
     ("segmentation", "fact"),
     [
-        (None, "neither polygons nor run lengths"),
+        (None, "a box and no segmentation"),
         ("text", "neither polygons nor run lengths"),
         ({"counts": [FULL]}, "neither polygons nor run lengths of the image's size"),
         ({"size": [WIDTH, HEIGHT], "counts": [FULL]}, "of the image's size"),

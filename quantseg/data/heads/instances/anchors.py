@@ -96,8 +96,11 @@ def _forms(
         if classes is None or classes >= 1:
             place = sure if anchors in counts and classes is not None else likely if anchors is None else possible
             place.append(Form(axis, classes))
-    yield from _first_named(sure, named)
-    if shape[2] == _FINAL + known and shape[1] != known and recipe.nms_iou is None:
+    final = shape[2] == _FINAL + known and shape[1] != known and recipe.nms_iou is None
+    # Rows of 6+K numbers are predictions of two classes only where their number is right and no names say otherwise.
+    clear = [form for form in sure if not final or (form.axis == 1 and named in (0, form.classes))]
+    yield from _first_named(clear, named)
+    if final:
         yield Form(1, None, final=True)
     yield from _first_named([form for form in likely if form.classes is not None], named)
     if not strict:

@@ -26,7 +26,8 @@ def overlap(box: F64, boxes: F64) -> F64:
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     common = np.prod(np.maximum(sides, 0), axis=1)
     union = _area(box[None]) + _area(boxes) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    shares: F64 = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return shares
 
 
 def by_score(scores: Array) -> NDArray[np.int64]:

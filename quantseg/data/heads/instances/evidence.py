@@ -79,7 +79,7 @@ def ranked(images: Sequence[Soft], threshold: float) -> F32:
     for row, soft in zip(found, images, strict=True):
         best = soft.scores[by_score(soft.scores)[:MOST]]
         row[: len(best)] = best
-    return found - np.float32(threshold)
+    return np.asarray(found - np.float32(threshold))
 
 
 def _flat(cells: F32, scores: F32) -> F32:

@@ -103,7 +103,7 @@ class MaskRcnn:
 
     def margins(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Margins:
         """See evidence.py; the scores are those of the model that is looked at, by rank."""
-        return Evidence.of_model(outputs, _Draw(recipe))
+        return Evidence.of_model(outputs, _DrawDetections(recipe))
 
     def losses(self, recipe: OutputRecipe) -> None:
         """None: suppression has no gradient."""
@@ -114,7 +114,7 @@ class MaskRcnn:
 
 
 @dataclass(frozen=True)
-class _Draw:
+class _DrawDetections:
     """Draws the evidence of outputs."""
 
     recipe: OutputRecipe

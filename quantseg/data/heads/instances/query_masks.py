@@ -83,7 +83,7 @@ class QueryMasks:
     def margins(self, outputs: Sequence[Array], recipe: OutputRecipe) -> Margins:
         """See evidence.py; of the pairs of query and class with the highest class scores in these outputs."""
         pairs = tuple(image.best(-np.inf) for image in _images(outputs, recipe))
-        return Evidence.of_model(outputs, _Draw(recipe, pairs))
+        return Evidence.of_model(outputs, _DrawQueries(recipe, pairs))
 
     def losses(self, recipe: OutputRecipe) -> tuple[OutputLoss, ...]:
         """Of logits and of masks, all weighing the same."""
@@ -112,16 +112,16 @@ class _Queries:
         queries, classes = np.divmod(order[flat[order] > lowest], self.scores.shape[1])
         return queries, classes
 
-    def quality(self, logits: F32) -> np.float32:
+    def quality(self, logits: F32) -> float:
         """The mean certainty of the pixels that a mask covers; 1 where it does not count."""
         if not self.weighted:
-            return np.float32(1)
+            return 1.0
         inside = logits[logits > 0]
-        return reading.sigmoid(inside).mean(dtype=np.float32) if inside.size else np.float32(0)
+        return float(reading.sigmoid(inside).mean(dtype=np.float64)) if inside.size else 0.0
 
 
 @dataclass(frozen=True)
-class _Draw:
+class _DrawQueries:
     """Draws the evidence of some pairs of query and class of each image."""
 
     recipe: OutputRecipe
@@ -146,7 +146,7 @@ class _Draw:
 
 def _instances(image: _Queries, size: tuple[int, int], lowest: float) -> Instances:
     queries, classes = image.best(lowest)
-    covered, quality = dict[int, NDArray[np.bool_]](), dict[int, np.float32]()
+    covered, quality = dict[int, NDArray[np.bool_]](), dict[int, float]()
     for query in np.unique(queries).tolist():
         logits = resized(image.masks[query], size)
         covered[query], quality[query] = logits > 0, image.quality(logits)

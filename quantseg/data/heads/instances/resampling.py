@@ -5,6 +5,7 @@ authors (detectron2's `paste_masks_in_image`, and `interpolate` with align_corne
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +31,23 @@ class Taps:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Values of a part of an image: float32 (rows, columns)."""
+    """Values of a part of an image: (rows, columns), numbers or bool."""
 
     rows: slice
     columns: slice
-    values: F32
+    values: NDArray[Any]
 
 
 def sampled(values: F32, rows: Taps, columns: Taps) -> F32:
     """Values (h, w) at other rows and columns."""
     down = rows.share[:, None]
-    between = values[rows.low] * (1 - down) + values[rows.high] * down
-    found: F32 = between[:, columns.low] * (1 - columns.share) + between[:, columns.high] * columns.share
-    return found
+    between: F32 = np.asarray(values[rows.low] * (1 - down) + values[rows.high] * down)
+    return np.asarray(between[:, columns.low] * (1 - columns.share) + between[:, columns.high] * columns.share)
 
 
-def centres(span: slice, length: int, samples: int) -> Taps:
-    """Taps of the pixels `span` of an axis of `length` pixels, over which `samples` samples are spread evenly."""
-    return Taps.at((np.arange(span.start, span.stop) + 0.5) * samples / length - 0.5, samples)
+def centres(pixels: slice, length: int, samples: int) -> Taps:
+    """Taps of some pixels of an axis of `length` pixels, over which `samples` samples are spread evenly."""
+    return Taps.at((np.arange(pixels.start, pixels.stop) + 0.5) * samples / length - 0.5, samples)
 
 
 def resized(values: F32, size: tuple[int, int]) -> F32:
@@ -86,4 +86,4 @@ def covered(low: float, high: float, length: int) -> F32:
     """The share of each pixel of an axis that lies in low…high."""
     edges = np.arange(length + 1, dtype=np.float64)
     inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-    return np.clip(inside, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(inside, 0, 1), np.float32)

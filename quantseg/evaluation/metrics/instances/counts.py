@@ -76,16 +76,16 @@ class MatchCounts:
         }
 
 
+_NONE = MatchCounts()
+"""Of most classes an image has no instance."""
+
+
 def counts_by_class(
     reference: Instances, candidate: Instances, pairs: Sequence[Pair], classes: int
 ) -> tuple[MatchCounts, ...]:
     """The counts of one image for each class. pairs: of `matched`."""
-    numbers = [int(reference.classes[pair.reference]) for pair in pairs]
-    return tuple(
-        MatchCounts(
-            int((reference.classes == k).sum()),
-            int((candidate.classes == k).sum()),
-            tuple(pair.iou for pair, number in zip(pairs, numbers, strict=True) if number == k),
-        )
-        for k in range(classes)
-    )
+    counts = [_NONE] * classes
+    for k in sorted({*reference.classes.tolist(), *candidate.classes.tolist()}):
+        ious = tuple(pair.iou for pair in pairs if reference.classes[pair.reference] == k)
+        counts[k] = MatchCounts(int((reference.classes == k).sum()), int((candidate.classes == k).sum()), ious)
+    return tuple(counts)
