@@ -54,6 +54,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: cuda where there is one.")] = None,
 ) -> None:
     """Train a network, export the weights of its best epoch to ONNX, and draw the curve."""
+    from reference_models.cards import accuracy
     from reference_models.making import make
     from reference_models.wanted import Wanted
 
@@ -74,7 +75,7 @@ def train(
     wanted = Wanted(given, own, seed, threads, resume, device)
     card = make(name, data, output, wanted, track=console.track)
     console.written(*(output / f"{name}{suffix}" for suffix in (".onnx", ".json", ".png", ".pt")))
-    console.say(f"{name}: validation mean IoU {card['validation_mean_iou']:.4f}, {card['parameters']:,} parameters")
+    console.say(f"{name}: validation {accuracy(card)}, {card['parameters']:,} parameters")
 
 
 @app.command()

@@ -32,17 +32,24 @@ def _no_card(card: Path, reason: str) -> DataError:
     return DataError(f"{card}: no card of a trained model ({reason}); train {card.stem} again")
 
 
+def accuracy(card: Mapping[str, Any]) -> str:
+    """The mean IoU; of instances COCO's average precision, at an IoU of 0.5 and over all."""
+    if "validation_mean_iou" in card:
+        return f"mIoU {card['validation_mean_iou']:.3f}"
+    return f"AP50 {card['validation_ap50']:.3f}, AP {card['validation_ap']:.3f}"
+
+
 def markdown(cards: Mapping[str, Mapping[str, Any]]) -> str:
     """Two tables, what the models are and how each was trained; then the commands, one a line, to copy."""
     models = tables.markdown(
-        ("model", "data", "parameters", "MACs", "val mIoU", "ONNX − torch"),
+        ("model", "data", "parameters", "MACs", "validation", "ONNX − torch"),
         [
             (
                 name,
                 card["data"],
                 f"{card['parameters']:,}",
                 f"{card['multiply_accumulates'] / 1e9:.2f} G",
-                f"{card['validation_mean_iou']:.3f}",
+                accuracy(card),
                 f"{card['onnx_difference']:.0e}",
             )
             for name, card in cards.items()

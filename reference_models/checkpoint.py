@@ -10,22 +10,24 @@ import torch
 from quantseg.errors import DataError
 from quantseg.files import write_bytes
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to. loss: mean over its steps. mean_iou: on the images that training never sees."""
+    """What an epoch came to. loss: mean over its steps. score: mean IoU, of instances the mean average precision of
+    masks, on the images that training never sees. seconds: of the processor.
+    """
 
     loss: float
-    mean_iou: float
+    score: float
     learning_rate: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class Progress:
-    """All that training needs to go on after an epoch. best: weights of the epoch with the best mean IoU."""
+    """All that training needs to go on after an epoch. best: weights of the epoch with the best score."""
 
     weights: dict[str, Any]
     optimizer: dict[str, Any]

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
 import onnx
@@ -17,13 +19,19 @@ OPSET = 17
 
 
 def export(network: nn.Module, recipe: Recipe, path: Path, *, data: str) -> None:
-    """Writes ONNX with a dynamic batch, the recipe's height and width, and BatchNormalization left unfolded.
+    """Writes ONNX with the recipe's height and width, and BatchNormalization left unfolded.
+
+    The batch is dynamic, but for networks that take one image. Those with several outputs name them and their first
+    axes in an attribute `outputs`.
 
     data: name of the data set that the network was trained on, for the metadata, as is the recipe.
     Raises OutputError where the file cannot be written.
     """
     assert recipe.input.size is not None
-    output = recipe.output.name or "logits"
+    outputs: Mapping[str, str] = getattr(network, "outputs", {recipe.output.name or "logits": "batch"})
+    axes = {name: {0: axis} for name, axis in outputs.items()}
+    if "batch" in outputs.values():
+        axes["image"] = {0: "batch"}
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter over TorchScript is deprecated, but needs no further package and keeps the graph plain.
@@ -35,28 +43,45 @@ def export(network: nn.Module, recipe: Recipe, path: Path, *, data: str) -> None
             dynamo=False,
             opset_version=OPSET,
             input_names=["image"],
-            output_names=[output],
-            dynamic_axes={"image": {0: "batch"}, output: {0: "batch"}},
+            output_names=list(outputs),
+            dynamic_axes=axes,
             # PRESERVE leaves the network in evaluation mode and keeps BatchNorm out of the weights.
             training=torch.onnx.TrainingMode.PRESERVE,
         )
     model = onnx.load_from_string(buffer.getvalue())
+    _name_axes(model, network, recipe.input.size)
     onnx.helper.set_model_props(model, {METADATA_KEY: recipe.to_toml(), DATA_KEY: data})
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString(deterministic=True))
 
 
+def _name_axes(model: onnx.ModelProto, network: nn.Module, size: tuple[int, int]) -> None:
+    """Only the first axis of an output depends on the image; the exporter gives names to others, too."""
+    with torch.inference_mode():
+        found = network(torch.zeros(1, 3, *size))
+    for value, tensor in zip(model.graph.output, (found,) if isinstance(found, Tensor) else found, strict=True):
+        for axis, side in list(zip(value.type.tensor_type.shape.dim, tensor.shape, strict=True))[1:]:
+            axis.dim_value = side
+
+
 def largest_difference(network: nn.Module, path: Path, images: Tensor) -> float:
     """Between the outputs of the network and of its ONNX file in onnxruntime, for images (N, 3, H, W).
 
-    Both channels first: another layout sums in another order, and where two pixels of a pooling window are equal up to
-    the last bit, SegNet's unpooling then puts the value beside its place.
+    Infinite where they find different numbers of instances. Both channels first: another layout sums in another order,
+    and where two pixels of a pooling window are equal up to the last bit, SegNet's unpooling then puts the value beside
+    its place.
     """
     images, network = images.contiguous(), network.to(memory_format=torch.contiguous_format)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    found = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     with torch.inference_mode():
-        return float((network(images) - torch.from_numpy(found)).abs().max())
+        expected = network(images)
+    differences = [0.0]
+    for one, other in zip((expected,) if isinstance(expected, Tensor) else expected, found, strict=True):
+        if one.shape != other.shape:
+            return inf
+        differences.append(float((one - torch.from_numpy(other)).abs().max()) if other.size else 0.0)
+    return max(differences)
 
 
 def parameters(network: nn.Module) -> int:
@@ -64,21 +89,24 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def multiply_accumulates(network: nn.Module, size: tuple[int, int]) -> int:
-    """Multiplications of all convolutions for one image of `size`, from the shapes that really occur."""
+def multiply_accumulates(network: nn.Module, image: Tensor) -> int:
+    """Multiplications of all convolutions and linear layers for an image (1, 3, H, W), from the shapes that occur.
+
+    Of a network that looks at regions, this image's regions count.
+    """
     total = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal total
-        assert isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+        assert isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
         # Each output pixel of Conv, and each input pixel of ConvTranspose, meets the kernel once.
-        pixels = output if isinstance(layer, nn.Conv2d) else inputs[0]
-        total += layer.weight.numel() * pixels.shape[2] * pixels.shape[3]
+        pixels = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        total += layer.weight.numel() * pixels.numel() // pixels.shape[1]
 
-    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with torch.inference_mode():
-        network(torch.zeros(1, 3, *size))
+        network(image)
     for hook in hooks:
         hook.remove()
     return total

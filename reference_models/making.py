@@ -2,13 +2,11 @@
 
 import shlex
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from quantseg.data.recipe import OutputRecipe, Recipe
 from quantseg.errors import DataError
 from quantseg.files import check_writable, write_json
 from quantseg.progress import Track, quiet
@@ -18,10 +16,13 @@ from reference_models.architectures import ARCHITECTURES
 from reference_models.checkpoint import Progress
 from reference_models.curve import draw_curve
 from reference_models.export import export, largest_difference, multiply_accumulates, parameters
-from reference_models.images import Images, open_images
-from reference_models.train import Trainer
+from reference_models.images import open_images
+from reference_models.instances.objects import DrawnObjects
+from reference_models.instances.task import KINDS, InstanceTask
+from reference_models.masks import MaskTask
+from reference_models.train import Task, fit
 from reference_models.wanted import OWN, Wanted, check_sizes, device_of, own_data, settings_of
-from reference_models.zoo import ZOO, Reference
+from reference_models.zoo import ZOO, Reference, Settings
 
 CHECKED = 8
 """Validation images on which the exported model is compared with the network, logit by logit."""
@@ -44,37 +45,40 @@ def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Tr
     files = {suffix: output / f"{name}.{suffix}" for suffix in ("onnx", "json", "png", "pt")}
     for path in files.values():
         check_writable(path)
-    where = device_of(asked.device)
+    where = device_of("cpu" if row.instances and asked.device is None else asked.device)
+    if row.instances and where.type != "cpu":
+        raise DataError(f"device {asked.device!r}: {name} is trained on the processor; leave out --device")
     torch.set_num_threads(asked.threads)
-    images = open_images(row.data, data, crop=settings.crop, batch=settings.batch, track=track)
-    recipe = _recipe(row, images)
+    task = _task(name, row, data, settings, (seed, where), track)
+    recipe = task.recipe
     # What a checkpoint must agree on: all that decides the losses, but for the machine.
-    fixed = {**asdict(settings), "seed": seed, "data": dict(images.digests)}
+    fixed = {**asdict(settings), "seed": seed, "data": dict(task.digests)}
     if own:
-        fixed |= {"size": row.data.input.size, "classes": images.classes, "ignore_index": images.ignore_index}
+        fixed |= {"size": row.data.input.size, "classes": recipe.output.classes}
+        fixed |= {"ignore_index": recipe.output.ignore_index}
     resumed = checkpoint.load(files["pt"], name, fixed) if asked.resume else None
 
     def keep(progress: Progress) -> None:
         checkpoint.save(files["pt"], name, fixed, progress)
-        draw_curve(name, progress.epochs, files["png"])
+        draw_curve(name, progress.epochs, files["png"], measure=task.measure)
 
-    trainer = Trainer(images, row.data.input, settings, seed, where)
-    network, progress = trainer.train(ARCHITECTURES[name], resumed=resumed, after_epoch=keep, track=track)
-    draw_curve(name, progress.epochs, files["png"])
-    scores = trainer.validate(network, exact=True)
+    def build() -> torch.nn.Module:
+        return ARCHITECTURES[name](len(recipe.output.classes))
+
+    network, progress = fit(task, build, resumed=resumed, after_epoch=keep, track=track)
+    draw_curve(name, progress.epochs, files["png"], measure=task.measure)
+    accuracy = task.accuracy(network)
     network = network.cpu()
     export(network, recipe, files["onnx"], data=row.data.name)
-    compared = [trainer.tensors(batch, None)[0].cpu() for batch in islice(images.validation(), CHECKED)]
-    assert recipe.input.size is not None
-    best = max(range(len(progress.epochs)), key=lambda index: progress.epochs[index].mean_iou)
+    compared = task.prepared(CHECKED)
+    best = max(range(len(progress.epochs)), key=lambda index: progress.epochs[index].score)
     card = {
         "architecture": name,
         "data": row.data.name,
-        "data_sha256": dict(images.digests),
+        "data_sha256": dict(task.digests),
         "parameters": parameters(network),
-        "multiply_accumulates": multiply_accumulates(network, recipe.input.size),
-        "validation_mean_iou": scores.mean_iou(),
-        "validation_iou": dict(zip(images.classes, scores.iou(), strict=True)),
+        "multiply_accumulates": multiply_accumulates(network, compared[0]),
+        **accuracy,
         "onnx_difference": max(largest_difference(network, files["onnx"], images) for images in compared),
         "best_epoch": best + 1,
         "first_loss": progress.epochs[0].loss,
@@ -91,11 +95,25 @@ def make(name: str, data: Path | None, output: Path, asked: Wanted, *, track: Tr
     return card
 
 
-def _recipe(row: Reference, images: Images) -> Recipe:
-    output = OutputRecipe(
-        name="logits", layout="NCHW", head="argmax", classes=images.classes, ignore_index=images.ignore_index
-    )
-    return Recipe(row.data.input, output)
+def _task(
+    name: str,
+    row: Reference,
+    data: Path | None,
+    settings: Settings,
+    run: tuple[int, torch.device],
+    track: Track,
+) -> Task:
+    """What the network learns. run: seed and device. Raises as `open_images` does."""
+    if row.instances:
+        assert row.data.input.size is not None
+        if data is not None:
+            raise DataError(f"{name} learns from drawn cells alone; leave out --data")
+        objects = DrawnObjects(row.data.input.size)
+        if settings.batch > len(objects):
+            raise DataError(f"batch {settings.batch}: an epoch has {len(objects)} images; lower --batch")
+        return InstanceTask(KINDS[name], row.data, settings, *run, objects)
+    images = open_images(row.data, data, crop=settings.crop, batch=settings.batch, track=track)
+    return MaskTask(images, row.data.input, settings, *run)
 
 
 def _command(name: str, row: Reference, asked: Wanted) -> str:

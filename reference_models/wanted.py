@@ -16,12 +16,14 @@ from quantseg.errors import DataError
 from reference_models.architectures import ARCHITECTURES
 from reference_models.losses import parse_loss
 from reference_models.train import PRECISIONS, SCHEDULES
-from reference_models.zoo import DataSet, Reference, Settings
+from reference_models.zoo import CELL_OBJECTS, DataSet, Reference, Settings
 
 OWN = "own "
 """Before the folder's name, in the metadata: a report must not take a folder called camvid for that data set."""
 
 _MAX_ID = 1 << 31
+_MASKS_ONLY = frozenset({"loss", "class_weights", "crop", "augment", "precision"})
+"""Settings that networks of instances do not have."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,12 @@ class Wanted:
 
 def settings_of(row: Reference, given: Mapping[str, Any]) -> Settings:
     """The zoo's settings with the given ones; checked now, not after an epoch. Raises DataError, RecipeError."""
+    if row.instances and (fixed := _MASKS_ONLY & given.keys()):
+        raise DataError(f"{min(fixed)}: not for a network of instances, which has its own; leave it out")
     changed = {key: parse_size(value) if key == "crop" else value for key, value in given.items()}
     settings = replace(row.settings, **changed)
-    parse_loss(settings.loss)
+    if not row.instances:
+        parse_loss(settings.loss)
     for what, value, known in (
         ("schedule", settings.schedule, SCHEDULES),
         ("precision", settings.precision, PRECISIONS),
@@ -79,6 +84,8 @@ def check_sizes(name: str, data: DataSet, settings: Settings) -> None:
 
 def own_data(data: DataSet, folder: Path | None, own: Mapping[str, Any]) -> DataSet:
     """The data set of a user, prepared as the model's own unless said otherwise. Raises DataError, RecipeError."""
+    if data == CELL_OBJECTS:
+        raise DataError("a network of instances learns from drawn cells alone; leave out --data and what describes it")
     layout = layout_name(own.get("dataset", data.layout))
     if layout not in LAYOUTS:
         raise DataError(f"dataset {layout!r}: unknown layout; choose from {', '.join(LAYOUTS)}")

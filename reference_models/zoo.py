@@ -1,10 +1,11 @@
 """The reference models: which network is trained on which images, and how. A new one is a line in ZOO."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quantseg.data import drawn_cells as cells
 from quantseg.data.recipe import InputRecipe
+from quantseg.evaluation.reference_models import CELL_INSTANCES
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -36,6 +37,7 @@ WHITE_CELLS = DataSet(
     classes=("background", "cytoplasm", "nucleus"),
 )
 CELLS = DataSet("cells", "cells", _input(192, 192, (0.85, 0.76, 0.77), (0.11, 0.15, 0.11)), classes=cells.CLASSES)
+CELL_OBJECTS = replace(CELLS, name=CELL_INSTANCES, classes=cells.INSTANCE_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of the zoo. The network is the one of the same name in ARCHITECTURES."""
+    """A row of the zoo. The network is the one of the same name in ARCHITECTURES.
+
+    instances: whether it finds objects one by one; then it has a loss of its own.
+    """
 
     data: DataSet
     settings: Settings = field(default_factory=lambda: Settings(epochs=40))
+    instances: bool = False
+
+
+OWN_LOSS = "its own"
+_INSTANCES = Settings(
+    epochs=10, loss=OWN_LOSS, class_weights=False, learning_rate=2e-3, augment=True, precision="float32"
+)
 
 
 ZOO: Mapping[str, Reference] = {
@@ -93,4 +105,6 @@ ZOO: Mapping[str, Reference] = {
             precision="float32",
         ),
     ),
+    "yolo_seg": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=12), instances=True),
+    "mask_rcnn": Reference(CELL_OBJECTS, replace(_INSTANCES, epochs=7), instances=True),
 }

@@ -23,6 +23,12 @@ DATA_KEY = "quantseg.data"
 CELLS = "cells"
 """The synthetic data set, drawn when needed: see quantseg.data.drawn_cells."""
 
+CELL_INSTANCES = "cell_instances"
+"""The same drawings, each cell an instance of its own."""
+
+INSTANCE_MODELS = ("mask_rcnn", "yolo_seg")
+"""The reference models whose outputs are instances; all others give one mask."""
+
 DEMO = "cells_unet"
 """The reference model of the demo: a wheel holds it beside this module."""
 
@@ -46,12 +52,16 @@ class DataSet:
 DATA_SETS: Mapping[str, DataSet] = {"camvid": DataSet("train", "val"), "wbc": DataSet(".", ".")}
 
 
-def reference_models() -> Mapping[str, Path]:
-    """Name → ONNX file of every reference model, sorted. Raises MissingExtraError where none is installed."""
+def reference_models(*, instances: bool = False) -> Mapping[str, Path]:
+    """Name → ONNX file of every reference model, sorted. instances: whether INSTANCE_MODELS are among them.
+
+    Raises MissingExtraError where none is installed.
+    """
     for package in PACKAGES:
         spec = find_spec(package)
         folders = [] if spec is None else spec.submodule_search_locations or []
-        if found := {path.stem: path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx"))}:
+        files = (path for folder in folders for path in sorted(Path(folder).glob("weights/*.onnx")))
+        if found := {path.stem: path for path in files if instances or path.stem not in INSTANCE_MODELS}:
             return found
     raise MissingExtraError("the reference models: not installed; pip install quantseg-zoo, or name a model")
 

@@ -10,9 +10,11 @@ from PIL import Image
 from quantseg.data.recipe import Recipe, complete
 from quantseg.errors import DataError, MissingExtraError
 from quantseg.evaluation.reference_models import (
+    CELL_INSTANCES,
     DATA_KEY,
     DATA_SETS,
     DEMO,
+    INSTANCE_MODELS,
     data_of,
     demo_model,
     open_parts,
@@ -106,6 +108,13 @@ def test_the_reference_models_are_found() -> None:
     found = reference_models()
     assert "cells_unet" in found
     assert all(path.is_file() for path in found.values())
+
+
+def test_those_of_instances_are_found_where_they_are_asked_for() -> None:
+    masks, found = reference_models(), reference_models(instances=True)
+    assert sorted({*masks, *INSTANCE_MODELS}) == list(found)
+    assert not set(masks) & set(INSTANCE_MODELS)
+    assert {data_of(found[name]) for name in INSTANCE_MODELS} == {CELL_INSTANCES}
 
 
 def test_the_demo_model_is_one_of_them_in_a_checkout() -> None:

@@ -58,8 +58,9 @@ def test_the_zoo_makes_the_reference_models_found(zoo: Path, tmp_path: Path, mon
         return None if name == "reference_models" else importlib.util.find_spec(name)
 
     monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", without_checkout)
-    assert {path.parent for path in reference_models().values()} == {tmp_path / "quantseg_zoo/weights"}
-    assert set(reference_models()) == MODELS
+    found = reference_models(instances=True)
+    assert {path.parent for path in found.values()} == {tmp_path / "quantseg_zoo/weights"}
+    assert set(found) == MODELS
 
 
 def test_a_file_that_is_too_large_too_full_or_lacks_a_module_is_told(wheel: Path) -> None:

@@ -23,7 +23,7 @@ from reference_models import checkpoint  # noqa: E402
 from reference_models.images import open_images  # noqa: E402
 from reference_models.losses import IGNORED  # noqa: E402
 from reference_models.making import make  # noqa: E402
-from reference_models.train import Trainer  # noqa: E402
+from reference_models.masks import MaskTask  # noqa: E402
 from reference_models.wanted import Wanted  # noqa: E402
 from reference_models.zoo import CELLS, WHITE_CELLS, ZOO  # noqa: E402
 
@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 
 def losses(path):
     progress = torch.load(path, weights_only=True)
-    return [(epoch["loss"], epoch["mean_iou"]) for epoch in progress["epochs"]]
+    return [(epoch["loss"], epoch["score"]) for epoch in progress["epochs"]]
 
 
 def test_the_same_seed_trains_to_the_same_losses_and_another_does_not(folder, tmp_path):
@@ -135,9 +135,9 @@ def test_epochs_shuffle_and_the_same_epoch_is_the_same(folder):
 def test_training_images_are_prepared_as_the_recipe_prepares_them(name, folder):
     row = ZOO[name]
     images = open_images(row.data, folder, crop=row.settings.crop, batch=2)
-    trainer = Trainer(images, row.data.input, row.settings, 0, torch.device("cpu"))
+    task = MaskTask(images, row.data.input, row.settings, 0, torch.device("cpu"))
     batch = next(images.validation())
-    images, target = trainer.tensors(batch, None)
+    images, target = task.tensors(batch, None)
     expected = to_tensor(Image.fromarray(batch[0][0]), row.data.input, "float32")
     np.testing.assert_allclose(images.numpy(), expected, rtol=1e-5, atol=1e-5)
     assert np.array_equal(target.numpy(), batch[1])
@@ -146,9 +146,9 @@ def test_training_images_are_prepared_as_the_recipe_prepares_them(name, folder):
 def test_the_ignored_id_reaches_the_loss_as_ignored(folder):
     row = ZOO["wbc_unet"]
     images = replace(open_images(row.data, folder, crop=None, batch=2), ignore_index=2)
-    trainer = Trainer(images, row.data.input, row.settings, 0, torch.device("cpu"))
+    task = MaskTask(images, row.data.input, row.settings, 0, torch.device("cpu"))
     batch = next(images.validation())
-    _, target = trainer.tensors(batch, None)
+    _, target = task.tensors(batch, None)
     assert np.array_equal(target.numpy() == IGNORED, batch[1] == 2)
     assert (batch[1] == 2).any()
 
@@ -211,8 +211,8 @@ def test_an_id_beyond_16_bits_is_ignored_as_any_other(tmp_path):
     images = open_images(data, mine, crop=None, batch=2)
     batch = next(images.validation())
     assert set(np.unique(batch[1])) == {0, 1, 99_999}
-    trainer = Trainer(images, data.input, ZOO["wbc_unet"].settings, 0, torch.device("cpu"))
-    assert set(np.unique(trainer.tensors(batch, None)[1].numpy())) == {0, 1, IGNORED}
+    task = MaskTask(images, data.input, ZOO["wbc_unet"].settings, 0, torch.device("cpu"))
+    assert set(np.unique(task.tensors(batch, None)[1].numpy())) == {0, 1, IGNORED}
     assert images.class_pixels().shape == (2,)
 
 
@@ -287,6 +287,11 @@ def test_bad_input_is_one_line_and_nothing_is_left(folder, tmp_path, capsys, mon
     assert "positive numbers" in say("wbc_unet", "--data", folder, "--learning-rate", "inf")
     for names in ("a,b,b", "a,,b", "a", ""):
         assert "not two or more names that differ" in say("wbc_unet", "--data", folder, "--classes", names)
+    assert "loss: not for a network of instances" in say("yolo_seg", "--loss", "bce")
+    assert "crop: not for a network of instances" in say("mask_rcnn", "--crop", "96")
+    assert "yolo_seg learns from drawn cells alone" in say("yolo_seg", "--data", folder)
+    assert "learns from drawn cells alone" in say("yolo_seg", "--size", "96")
+    assert "batch 1201: an epoch has 1200 images" in say("yolo_seg", "--batch", 1201)
     assert "cells have classes of their own" in say("fpn", "--dataset", "cells", "--classes", "a,b")
     assert "no id of a mask" in say("wbc_unet", "--data", folder, "--ignore-index", 10**22)
     assert "no mask to train on has a pixel that counts" in say(
@@ -332,8 +337,8 @@ def test_a_checkpoint_of_another_architecture_or_training_is_refused(folder, tmp
     for damage in ({"settings": [1]}, {"epochs": []}, {"epochs": [{}]}):
         torch.save({**content, **damage}, path)
         assert "not a checkpoint of this command" in say("--epochs", 1)
-    torch.save({**content, "format": 0}, path)
-    assert "checkpoint of format 0" in say("--epochs", 1)
+    torch.save({**content, "format": 1}, path)
+    assert "checkpoint of format 1" in say("--epochs", 1)
     path.write_bytes(b"PK\x03\x04 nothing")
     assert "not a checkpoint of this command" in say("--epochs", 1)
 

@@ -1,0 +1,1 @@
+"""How the two instance networks are trained: drawn objects, what each network learns from them, and its score."""
