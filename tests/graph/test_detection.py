@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from quantseg.evaluation.reference_models import reference_models
+from quantseg.evaluation.reference_models import INSTANCE_MODELS, reference_models
 from quantseg.graph import infer_shapes, load
 from quantseg.graph.channel_kinds import channel_kinds
 from quantseg.graph.detection import COUNTING, Detector, behind, detector_of, detects
@@ -57,13 +57,12 @@ def test_queries_meet_pixels_in_a_product_that_is_no_decoding() -> None:
     assert named(found.logic, "MatMul") == set()
 
 
-@pytest.mark.parametrize("name", sorted(reference_models()))
-def test_reference_models_of_masks_do_not_detect(name: str) -> None:
-    model = load(reference_models()[name])
+@pytest.mark.parametrize("name", sorted(reference_models(instances=True)))
+def test_of_the_reference_models_those_of_instances_detect_and_no_others(name: str) -> None:
+    model = load(reference_models(instances=True)[name])
     infer_shapes(model)
-    instances = any(len(value.shape or ()) == 3 or "box" in str(value.name) for value in model.graph.outputs)
-    assert detects(model.graph) == instances
-    assert (detector_of(model.graph) is None) != instances
+    assert detects(model.graph) == (name in INSTANCE_MODELS)
+    assert (detector_of(model.graph) is None) != (name in INSTANCE_MODELS)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def gather_nd(call: Call) -> tuple[Array, ...]:
     rest = x.shape[batch + places.shape[-1] :]
     checked((*places.shape[:-1], *rest), x.itemsize)
     every = np.indices(places.shape[:batch]).reshape((batch, *places.shape[:batch], *[1] * (places.ndim - 1 - batch)))
-    return (x[(*every, *np.moveaxis(places, -1, 0))],)
+    where = (*every, *np.moveaxis(places, -1, 0))
+    return (x[where],)
 
 
 _REDUCTIONS: dict[str, Any] = {"add": np.add, "max": np.maximum, "min": np.minimum, "mul": np.multiply}

@@ -129,7 +129,7 @@ def test_channels_that_cannot_be_parted_stay_float() -> None:
     assert "detect0_boxes" not in reasons(model)
 
 
-@pytest.mark.parametrize("name", sorted(set(reference_models()) - {"yolo_seg", "mask_rcnn"}))
+@pytest.mark.parametrize("name", sorted(reference_models()))
 def test_models_of_masks_have_no_such_node(name: str) -> None:
     made = prepare(graph.load(reference_models()[name]))
     assert kept_by_detection(made.model.graph) == {}
