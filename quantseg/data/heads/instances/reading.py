@@ -126,7 +126,7 @@ def unknown_classes(head: str, spec: TensorSpec) -> RecipeError:
 def bounded(logits: Array) -> NDArray[np.float32]:
     """Logits as float32, cut where only their sign counts, so that sums of them do not overflow."""
     wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
-    return np.clip(wide, -1e9, 1e9).astype(np.float32)
+    return np.asarray(np.clip(wide, -1e9, 1e9), np.float32)
 
 
 def sigmoid(logits: Array) -> NDArray[np.float32]:
