@@ -49,8 +49,14 @@ class Shown:
         """The options that all reports share."""
         from quantseg.report import Reporting
 
-        beside = {"peer": self.peer, "openvino": self.openvino, "web": self.web, "baselines": self.baselines}
-        return Reporting(rounds=self.rounds, images=self.images, **beside)
+        return Reporting(
+            rounds=self.rounds,
+            images=self.images,
+            peer=self.peer,
+            openvino=self.openvino,
+            web=self.web,
+            baselines=self.baselines,
+        )
 
 
 def reference_reports(source: "RecipeSource", options: "Options", how: Shown, root: Path | None) -> "list[Report]":
