@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from quantseg.data.heads.instances import reading
 from quantseg.data.values import OutputRecipe
+from quantseg.errors import ModelError
 from quantseg.graph import TensorSpec
 
 _STRIDES = (4, 8, 16, 32, 64, 128)
@@ -60,6 +61,16 @@ def anchor_counts(size: tuple[int, int]) -> frozenset[int]:
     cells = [-(-size[0] // stride) * -(-size[1] // stride) for stride in fitting]
     ends = range(len(cells) + 1)
     return frozenset(sum(cells[first:last]) for first in ends for last in ends if last - first >= 2)
+
+
+def check_one_a_place(found: YoloOutputs, size: tuple[int, int]) -> None:
+    """Raises ModelError for three anchors a place, as YOLOv5 has them: its fifth number is no class but objectness."""
+    anchors, counts = found.predictions.shape[found.form.axis], anchor_counts(size)
+    if not found.form.final and anchors is not None and anchors not in counts and anchors / 3 in counts:
+        raise ModelError(
+            f"output {found.predictions} has three anchors a place, with objectness (YOLOv5), which is not read; "
+            "export a YOLO without anchor boxes (v8 or later), or one with suppression in the graph"
+        )
 
 
 def _first(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from quantseg.data.heads import maps
 from quantseg.data.heads.head import Array, GraphOutput, Margins, OutputLoss
 from quantseg.data.heads.instances import reading
-from quantseg.data.heads.instances.anchors import find, form_of
+from quantseg.data.heads.instances.anchors import check_one_a_place, find, form_of
 from quantseg.data.heads.instances.boxes import MOST, by_score, corners, suppress
 from quantseg.data.heads.instances.evidence import F32, Evidence, Soft, grid_of, leads, ranked
 from quantseg.data.heads.instances.resampling import Patch, centres, covered, resized, sampled, span
@@ -50,6 +50,7 @@ class YoloSeg:
         found = find(recipe, outputs, given.size, strict=False)
         if found is None:
             reading.refuse(self.name, outputs, recipe.name)
+        check_one_a_place(found, reading.size_of(given))
         form, count = found.form, found.form.classes
         if count is None and not recipe.classes and not form.final:
             raise reading.unknown_classes(self.name, found.predictions)

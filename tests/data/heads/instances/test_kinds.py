@@ -167,6 +167,16 @@ def test_a_head_that_is_asked_for_and_does_not_fit_is_one_line(head):
         assert "\n" not in str(one.value)
 
 
+def test_anchor_boxes_with_objectness_are_refused():
+    outputs = specs(f("p", 1, 25200, 117), f("q", 1, 32, 160, 160))
+    assert complete_output(OutputRecipe(), outputs, given_input(640)).head == "argmax"
+    with pytest.raises(
+        ModelError, match=r"three anchors a place, with objectness \(YOLOv5\), which is not read"
+    ) as one:
+        complete_output(OutputRecipe(head="yolo-seg"), outputs, given_input(640))
+    assert "\n" not in str(one.value)
+
+
 def test_more_classes_than_can_be_are_refused_before_they_are_named():
     outputs = specs(f("p", 1, 10**6, 756), f("q", 1, 32, 48, 48))
     with pytest.raises(ModelError, match="more than 4,096"):
