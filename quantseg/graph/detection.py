@@ -115,7 +115,8 @@ def _expects(node: ir.Node) -> bool:
     if maker is None or maker.op_type != "Softmax" or not _is_constant(node.inputs[1]):
         return False
     made = static_shape(node.inputs[1]) or ()
-    outputs = made[:1] if node.op_type == "Conv" or node.attributes.get_int("transB", 0) else made[1:2]
+    turned = node.attributes.get_int("transB", 0) != 0
+    outputs = made[:1] if node.op_type == "Conv" or turned else made[1:2]
     return outputs in ((1,), ())
 
 
