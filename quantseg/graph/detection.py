@@ -115,7 +115,7 @@ def _expects(node: ir.Node) -> bool:
     if maker is None or maker.op_type != "Softmax" or not _is_constant(node.inputs[1]):
         return False
     made = static_shape(node.inputs[1]) or ()
-    turned = node.attributes.get_int("transB", 0)
+    turned = node.attributes.get_int("transB", 0) != 0
     outputs = made[:1] if node.op_type == "Conv" or turned else made[1:2]
     return outputs in ((1,), ())
 

@@ -9,6 +9,7 @@ extra `instances`; NNCF's rows need the extra `openvino`.
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +175,19 @@ def main() -> None:
                 ],
             ),
         },
-        packages=("faster-coco-eval", "nncf", "openvino"),
+        packages=[name for name in ("faster-coco-eval", "nncf", "openvino") if installed(name)],
         notes=[note(name, found) for name, found in results.items()],
     )
     writing.write("instances", page, {"models": results})
+
+
+def installed(package: str) -> bool:
+    """Whether the distribution is there, to tell its version."""
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def rows(found: Mapping[str, Any]) -> list[tables.Row]:
