@@ -180,8 +180,8 @@ def told(results: Mapping[str, Found]) -> str:
         gained = tables.points((int8.mean_iou or 0.0) - (best.mean_iou or 0.0))
         worst = min(range(len(int8.iou)), key=lambda k: best.iou[k] or 0.0)
         lines.append(
-            f"- {TITLES[data]}: the best method, {best.name}, reaches {tables.percent(best.mean_iou)}, the int8 "
-            f"network {gained} points more; on {found.baselines.classes[worst]} it is "
+            f"- {TITLES[data]}: the best method, {best.name}, reaches {tables.percent(best.mean_iou)}; that of "
+            f"the int8 network differs by {gained} points. On {found.baselines.classes[worst]} it is "
             f"{tables.percent(best.iou[worst])} beside {tables.percent(int8.iou[worst])}."
         )
     return "\n".join(lines)
