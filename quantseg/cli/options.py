@@ -98,7 +98,7 @@ _RECIPE = (
         word="--input",
     ),
     _flag("output_name", str | None, "The output that holds the segmentation."),
-    _flag("head", str | None, "argmax, threshold, multilabel or labels."),
+    _flag("head", str | None, "argmax, threshold, multilabel, labels; for instances mask-rcnn, yolo-seg, query-masks."),
     _flag("threshold", float | None, "For head threshold and multilabel, on the model's output."),
     _flag("classes", str | None, "Names of the classes: sky,road,car."),
     _flag("ignore_index", int | None, "Class id in masks that is not counted."),

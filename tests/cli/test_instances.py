@@ -4,7 +4,9 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from quantseg.report import tables
 from tests.support import yolo_like
@@ -41,6 +43,21 @@ def test_check_finds_nothing_wrong(quantseg: Command, place: Path, tmp_path: Pat
     assert said["recipe"]["output"]["head"] == "yolo-seg"
     assert "3 masks with class ids 0…2" in outcome.out
     assert "None" not in outcome.out
+
+
+@pytest.mark.parametrize(("brightness", "facts"), [(30, ["nothing in all 3 images that were looked at"]), (230, [])])
+def test_check_says_where_nothing_is_found(
+    quantseg: Command, place: Path, tmp_path: Path, brightness: int, facts: list[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    for k in range(3):
+        pixels = np.full((yolo_like.SIZE, yolo_like.SIZE, 3), 30, np.uint8)
+        pixels[18:30, 18:30] = brightness
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{k}.png")
+    outcome = quantseg("check", place / "yolo.onnx", "--data", tmp_path / "images", "--json", tmp_path / "c.json")
+    assert outcome.code == 0
+    findings = json.loads((tmp_path / "c.json").read_text())["findings"]
+    assert [one["fact"] for one in findings if one["name"] == "one-class"] == facts
 
 
 def test_quantize_says_whether_instances_are_kept(quantseg: Command, place: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from quantseg.mixed_precision.risk import choice as choice_of
 from quantseg.mixed_precision.risk.price import BORDER, Border
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.quantization.plan import QuantSettings, plan
-from tests.support import graphs
+from tests.support import detections, graphs
 from tests.support.candidates import candidate, context
 from tests.support.quantised import extrema, kernel, noise
 
@@ -296,3 +296,16 @@ def test_every_place_that_rounds_is_measured_with_the_nodes_around_it():
     assert around["x"] == ["Conv"]
     assert around["y"] == ["Conv"]
     assert around["r"] == ["Clip", "Concat", "Conv", "Conv", "MaxPool"]
+
+
+def test_the_risk_of_instances_is_of_numbers_and_grows_with_the_noise():
+    """Also where the outputs have no fixed shape, and so are no numbers to other figures."""
+    made = detections.mask_rcnn(detections.rectangles(0), pasted=False)
+    recipe = made.recipe()
+    outputs = [made.arrays[name] for name in ("boxes", "labels", "scores", "masks")]
+    error = MarginWeightedError.of(outputs, recipe)
+    rng = np.random.default_rng(0)
+    noise_of_masks = rng.normal(size=outputs[3].shape).astype(np.float32)
+    risks = [error.risk([*outputs[:3], outputs[3] + size * noise_of_masks]) for size in (0.0, 0.02, 0.2)]
+    assert 0 == risks[0] < risks[1] < risks[2] < 1
+    assert error.risk([array[:0] for array in outputs]) > risks[2]

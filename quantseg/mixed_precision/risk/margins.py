@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantseg.data.heads import Margins, head_of
+from quantseg.data.heads import InstanceHead, Margins, head_of
 from quantseg.data.recipe import OutputRecipe
 
 
@@ -38,7 +38,8 @@ class MarginWeightedError:
         margins = head.margins(outputs, recipe)
         _, classes = np.unique(margins.classes, return_inverse=True)
         counts = np.bincount(classes)
-        return MarginWeightedError(margins, 1.0 / (counts[classes] * len(counts)), not head.gives_numbers)
+        exact = not head.gives_numbers and not isinstance(head, InstanceHead)  # their margins are scores and masks
+        return MarginWeightedError(margins, 1.0 / (counts[classes] * len(counts)), exact)
 
     def risk(self, outputs: Sequence[NDArray[Any]]) -> float:
         """The margin-weighted error of another model's outputs, which have the same shapes; 0 where they are equal."""

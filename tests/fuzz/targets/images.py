@@ -12,22 +12,31 @@ from tests.support.data_trees import encoded, ids
 from tests.support.data_trees import pixels as noise
 
 _SIZE = (6, 8)
+_DETECTIONS = [
+    TensorSpec("boxes", "float32", (None, 4)), TensorSpec("labels", "int64", (None,)),
+    TensorSpec("scores", "float32", (None,)), TensorSpec("masks", "float32", (None, 1, 28, 28)),
+]  # fmt: skip
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".PNG")
 _PLACES = (
     ("images/a.png", "masks/a"), ("images/a.png", "masks/a"), ("val/a.png", "valannot/a"), ("a.png", "a_mask"),
     ("leftImg8bit/val/b/a_leftImg8bit.png", "gtFine/val/b/a_gtFine_labelIds"),
-    ("JPEGImages/a.png", "SegmentationClass/a"),
+    ("JPEGImages/a.png", "SegmentationClass/a"), ("JPEGImages/a.png", "SegmentationObject/a"),
+    ("images/a.png", "instances/a"), ("images/a.png", "instances/a"),
 )  # fmt: skip
 """Where layouts have an image and its mask, which has no suffix here."""
+_CLASSES = {"instances/a": "masks/a.png", "SegmentationObject/a": "SegmentationClass/a.png"}
+"""A map of ids → the mask of the classes that may lie beside it."""
 _MASKS = (".png", ".png", ".bmp", ".tif", ".npy", ".npy")
 
 
 def recipe_for(random: Random) -> tuple[Recipe, TensorSpec]:
     """A completed recipe, with a head by chance, and the model's input."""
     inputs = TensorSpec("x", "float32", (1, 3, *_SIZE))
-    head = random.choice((None, None, "multilabel"))
-    recipe = override(Recipe(), head=head, ignore_index=random.choice((None, 255, 255, 255)))
-    return complete(recipe, [inputs], [TensorSpec("y", "float32", (1, 3, *_SIZE))], model="m.onnx"), inputs
+    head = random.choice((None, None, "multilabel", "mask-rcnn"))
+    classes = ["cat", "dog"] if head == "mask-rcnn" else None
+    recipe = override(Recipe(), head=head, classes=classes, ignore_index=random.choice((None, 255, 255, 255)))
+    outputs = _DETECTIONS if head == "mask-rcnn" else [TensorSpec("y", "float32", (1, 3, *_SIZE))]
+    return complete(recipe, [inputs], outputs, model="m.onnx"), inputs
 
 
 def make_image(random: Random, folder: Path) -> None:
@@ -64,7 +73,10 @@ def make_mask(random: Random, folder: Path) -> None:
     if image.startswith("JPEG"):
         (folder / "data/ImageSets/Segmentation").mkdir(parents=True)
         (folder / "data/ImageSets/Segmentation/val.txt").write_text("a\n")
-    for name, written in ((image, encoded(noise(1))), (mask + suffix, content)):
+    files = [(image, encoded(noise(1))), (mask + suffix, content)]
+    if (classes := _CLASSES.get(mask)) is not None and random.random() < 0.5:
+        files.append((classes, encoded(ids(random.randrange(99), [0, 1, 2, 255]))))
+    for name, written in files:
         (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "data" / name).write_bytes(written)
 

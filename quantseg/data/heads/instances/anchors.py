@@ -25,7 +25,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Found:
+class YoloOutputs:
     """The outputs, and the form of the predictions."""
 
     predictions: TensorSpec
@@ -35,7 +35,7 @@ class Found:
 
 def find(
     recipe: OutputRecipe, outputs: Sequence[TensorSpec], size: tuple[int, int] | None, *, strict: bool
-) -> Found | None:
+) -> YoloOutputs | None:
     """The outputs; None where there are none such. size: of the input.
 
     strict: whether the number of anchors must be one that two strides or more give, and prototypes smaller than the
@@ -64,7 +64,7 @@ def anchor_counts(size: tuple[int, int]) -> frozenset[int]:
 
 def _first(
     recipe: OutputRecipe, outputs: Sequence[TensorSpec], size: tuple[int, int] | None, *, strict: bool
-) -> Found | None:
+) -> YoloOutputs | None:
     real = [spec for spec in outputs if reading.is_real(spec)]
     for predictions in (spec for spec in real if len(spec.shape) == 3 and recipe.name in (None, spec.name)):
         if size is not None and reading.is_plain_map(predictions, size):
@@ -76,7 +76,7 @@ def _first(
                 continue
             form = next(_forms(predictions, prototypes, recipe, size, strict), None)
             if form is not None:
-                return Found(predictions, prototypes, form)
+                return YoloOutputs(predictions, prototypes, form)
     return None
 
 

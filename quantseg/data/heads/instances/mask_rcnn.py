@@ -48,7 +48,7 @@ class _Detections:
         """Masks as numbers 0…1 in an image of that size."""
         whole = slice(0, size[0]), slice(0, size[1])
         for box, mask in zip(self.boxes, self.masks, strict=True):
-            real = mask.astype(np.float32)
+            real = _shares(mask)
             yield Patch(*whole, real) if real.shape == size else pasted(real, box, size)
 
 
@@ -132,13 +132,18 @@ def _soft(image: _Detections, size: tuple[int, int], grid: tuple[int, int], coun
     masks = np.zeros((len(image.scores), *grid), np.float32)
     shrunk = image.boxes * np.array([grid[1] / size[1], grid[0] / size[0]] * 2)
     for mask, box, small in zip(image.masks, shrunk, masks, strict=True):
-        real = mask.astype(np.float32)
+        real = _shares(mask)
         if real.shape == size:
             small[:] = resized(real, grid)
         else:
             patch = pasted(real, box, grid)
             small[patch.rows, patch.columns] = patch.values
     return Soft(image.scores, np.minimum(image.classes, count - 1), masks)
+
+
+def _shares(mask: Array) -> F32:
+    """A mask as numbers 0…1."""
+    return np.clip(mask, 0, 1).astype(np.float32)
 
 
 def _images(outputs: Sequence[Array], recipe: OutputRecipe) -> list[_Detections]:

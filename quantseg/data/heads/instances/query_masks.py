@@ -162,14 +162,14 @@ def _images(outputs: Sequence[Array], recipe: OutputRecipe) -> list[_Queries]:
     """The queries of each image of a batch. Raises RecipeError where the arrays do not fit each other."""
     if len(outputs) != 2 or outputs[0].ndim != 3 or outputs[1].ndim != 4:
         raise reading.misfit(recipe, outputs)
-    logits, masks = (array.astype(np.float32) for array in outputs)
+    logits, masks = outputs[0].astype(np.float64), reading.bounded(outputs[1])
     count = len(recipe.classes)
     if logits.shape[:2] != masks.shape[:2] or logits.shape[2] not in (count, count + 1) or 0 in masks.shape[2:]:
         raise reading.misfit(recipe, outputs)
     if logits.shape[2] == count:
         return [_Queries(*image, weighted=False) for image in zip(reading.sigmoid(logits), masks, strict=True)]
     powers = np.exp(logits - logits.max(axis=2, keepdims=True))
-    scores = (powers / powers.sum(axis=2, keepdims=True))[:, :, :count]
+    scores = (powers / powers.sum(axis=2, keepdims=True))[:, :, :count].astype(np.float32)
     return [_Queries(*image, weighted=True) for image in zip(scores, masks, strict=True)]
 
 

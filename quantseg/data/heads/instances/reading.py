@@ -123,6 +123,12 @@ def unknown_classes(head: str, spec: TensorSpec) -> RecipeError:
     return RecipeError(f"output.classes: {head} cannot tell their number from {spec}; give their names (classes=…)")
 
 
+def bounded(logits: Array) -> NDArray[np.float32]:
+    """Logits as float32, cut where only their sign counts, so that sums of them do not overflow."""
+    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
+    return np.asarray(np.clip(wide, -1e9, 1e9), np.float32)
+
+
 def sigmoid(logits: Array) -> NDArray[np.float32]:
     """1 / (1 + exp(−x)), which no logit makes overflow."""
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)

@@ -135,7 +135,7 @@ class _Anchors:
     def logits(self, which: NDArray[np.int64]) -> F32:
         """Masks (len(which), h, w), before they are enlarged and cut."""
         weights, shape = self.coefficients[which].astype(np.float64), self.prototypes.shape
-        return (weights @ self.prototypes.reshape(shape[0], -1)).astype(np.float32).reshape(-1, *shape[1:])
+        return reading.bounded(weights @ self.prototypes.reshape(shape[0], -1)).reshape(-1, *shape[1:])
 
     def patches(self, which: NDArray[np.int64], size: tuple[int, int]) -> Iterator[Patch]:
         """Masks (bool) in an image of that size, cut to their boxes."""

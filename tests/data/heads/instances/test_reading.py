@@ -15,6 +15,7 @@ from quantseg.errors import PlanError, RecipeError
 from quantseg.files import limits
 from tests.support import detections
 from tests.support.detections import INPUT, NAMES, SIZE, rectangles
+from tests.support.strategies import reals
 
 SEEDS = st.integers(0, 2**32 - 1)
 MAKERS = {
@@ -208,6 +209,35 @@ def test_boxes_and_scores_out_of_range_are_cut_or_left_out(kind):
     for (image,) in (read(made, recipe, arrays={**made.arrays, first: wild.astype(np.float32)}),):
         assert image.masks.shape[1:] == SIZE
         assert image.masks.any(axis=(1, 2)).all()
+
+
+@kinds
+@given(st.data())
+@settings(max_examples=15, deadline=None)
+def test_any_finite_outputs_are_read_or_one_line(kind, data):
+    """Also the largest numbers that there are, without a warning on the way."""
+    made = MAKERS[kind](rectangles(13, 2))
+    recipe, arrays = recipe_of(kind, made), dict(made.arrays)
+    for name, array in made.arrays.items():
+        if array.dtype == np.float32:
+            numbers = data.draw(st.lists(reals, min_size=1, max_size=12))
+            rng = np.random.default_rng(data.draw(SEEDS))
+            arrays[name] = np.where(rng.random(array.shape) < 0.3, rng.choice(np.float32(numbers), array.shape), array)
+        else:
+            arrays[name] = np.array(data.draw(st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=2, max_size=2)))
+    outputs = [arrays[name] for name in head_of(recipe).outputs(recipe, made.specs)]
+    lead = head_of(recipe).margins(outputs, recipe).lead
+    assert not np.isnan(lead).any()
+    refused, images = "", ()
+    try:
+        images = read(made, recipe, arrays=arrays)
+    except RecipeError as error:
+        refused = str(error)
+    assert bool(refused) != bool(images)
+    assert "\n" not in refused
+    for found in images:
+        assert found.masks.any(axis=(1, 2)).all()
+        assert (np.diff(found.scores) <= 0).all()
 
 
 def test_label_0_is_background_and_a_label_beyond_the_names_is_one_line():
