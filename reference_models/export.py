@@ -67,21 +67,24 @@ def _name_axes(model: onnx.ModelProto, network: nn.Module, size: tuple[int, int]
 def largest_difference(network: nn.Module, path: Path, images: Tensor) -> float:
     """Between the outputs of the network and of its ONNX file in onnxruntime, for images (N, 3, H, W).
 
-    Infinite where they find different numbers of instances. Both channels first: another layout sums in another order,
-    and where two pixels of a pooling window are equal up to the last bit, SegNet's unpooling then puts the value beside
-    its place.
+    Instances are compared box by box, since the last bit of two scores may change their order; infinite where others
+    are found. Both channels first: another layout sums in another order, and where two pixels of a pooling window are
+    equal up to the last bit, SegNet's unpooling then puts the value beside its place.
     """
     images, network = images.contiguous(), network.to(memory_format=torch.contiguous_format)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    found = [torch.from_numpy(out) for out in session.run(None, {session.get_inputs()[0].name: images.numpy()})]
     with torch.inference_mode():
-        expected = network(images)
-    differences = [0.0]
-    for one, other in zip((expected,) if isinstance(expected, Tensor) else expected, found, strict=True):
-        if one.shape != other.shape:
+        outputs = network(images)
+    expected = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    if [out.shape for out in found] != [out.shape for out in expected]:
+        return inf
+    if "detections" in getattr(network, "outputs", {}).values() and len(found[0]):
+        order = torch.cdist(expected[0], found[0]).argmin(dim=1)
+        if len(order.unique()) < len(order):
             return inf
-        differences.append(float((one - torch.from_numpy(other)).abs().max()) if other.size else 0.0)
-    return max(differences)
+        found = [out[order] for out in found]
+    return max(float((a - b).abs().max()) if a.numel() else 0.0 for a, b in zip(expected, found, strict=True))
 
 
 def parameters(network: nn.Module) -> int:
