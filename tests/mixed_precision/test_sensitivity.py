@@ -5,10 +5,13 @@ import math
 import tempfile
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from quantseg import api
 from quantseg.data.heads import JudgedOutputs
 from quantseg.data.recipe import InputRecipe, OutputRecipe, Recipe
 from quantseg.errors import DataError, ModelError, OutputError, PlanError
@@ -17,7 +20,7 @@ from quantseg.graph import to_bytes
 from quantseg.graph.preparation import prepare
 from quantseg.mixed_precision.sensitivity import NOTHING_LOST, Loss, NodeSensitivity, Sensitivity, measure
 from quantseg.mixed_precision.sensitivity.parts import parts_of
-from quantseg.mixed_precision.sensitivity.reference import StoredArray
+from quantseg.mixed_precision.sensitivity.reference import StoredArray, compared
 from quantseg.progress import quiet
 from quantseg.quantization.affine import Range
 from quantseg.quantization.fake_quant import fake_quantised
@@ -25,6 +28,8 @@ from quantseg.quantization.plan import Overrides, QuantSettings
 from quantseg.runtimes import WEIGHTS_AS_WRITTEN
 from tests.support import graphs
 from tests.support.candidates import Tensors, candidate, context
+from tests.support.detectors import mask_rcnn
+from tests.support.models import run
 from tests.support.quantised import extrema, kernel
 
 JUDGED = JudgedOutputs(("y",), ())
@@ -379,3 +384,15 @@ def test_where_nothing_is_lost_nothing_is_gained():
     one = replace(node("a", math.inf), left_float=NOTHING_LOST)
     assert Sensitivity(NOTHING_LOST, 1, (one,), 0, JUDGED).gain_db(one) == 0
     assert Sensitivity(NOTHING_LOST, 1, (one,), 0, JUDGED).share(one) == 0
+
+
+def test_detections_in_other_numbers_are_compared_by_their_margins(tmp_path: Path) -> None:
+    path = tmp_path / "detector.onnx"
+    onnx.save(mask_rcnn(), path)
+    model = api.load(path)
+    noise = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
+    found = [run(path.read_bytes(), {"images": image}) for image in (noise, np.zeros_like(noise))]
+    assert len(found[0][0]) != len(found[1][0])
+    first, second = (compared(outputs, model.recipe.output) for outputs in found)
+    assert [one.shape for one in first] == [one.shape for one in second]
+    assert not np.array_equal(first[0], second[0])
