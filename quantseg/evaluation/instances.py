@@ -15,12 +15,12 @@ from quantseg.errors import MissingExtraError
 from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
 from quantseg.evaluation.metrics.instances.counts import MatchCounts, counts_by_class
 from quantseg.evaluation.metrics.instances.encoding import EncodedInstance, encoded
-from quantseg.evaluation.metrics.instances.matching import Pair, matched
+from quantseg.evaluation.metrics.instances.matching import MatchedPair, matched
 from quantseg.evaluation.metrics.instances.precision import (
     PER_CLASS,
     SUMMARY,
+    AveragePrecision,
     JudgedImage,
-    Precision,
     average_precision,
 )
 from quantseg.evaluation.metrics.scores import Scores
@@ -104,7 +104,7 @@ class SureInstances:
 
     reference: Instances
     candidate: Instances
-    pairs: tuple[Pair, ...]
+    pairs: tuple[MatchedPair, ...]
 
     @staticmethod
     def of(comparison: Comparison, threshold: float) -> "SureInstances | None":
@@ -156,7 +156,7 @@ def ap_of(scores: Scores | None) -> float | None:
     return None if scores is None else scores.summary.get("ap")
 
 
-def with_precision(scores: Scores, precision: Precision | None) -> Scores:
+def with_precision(scores: Scores, precision: AveragePrecision | None) -> Scores:
     """The scores with AP and AR beside the other figures; None: unchanged."""
     if precision is None:
         return scores
@@ -171,15 +171,15 @@ def without_precision(scores: Scores) -> Scores:
 
 @dataclass(frozen=True)
 class InstanceResults:
-    """What the records of a whole set give: each `Precision` is None where it cannot be known.
+    """What the records of a whole set give: each `AveragePrecision` is None where it cannot be known.
 
     reference, candidate: of each model against the labels. between: of int8 against float's instances.
     """
 
     evaluation: InstanceEvaluation
-    reference: Precision | None = None
-    candidate: Precision | None = None
-    between: Precision | None = None
+    reference: AveragePrecision | None = None
+    candidate: AveragePrecision | None = None
+    between: AveragePrecision | None = None
 
 
 def results(all_records: Sequence[InstanceRecord], classes: int) -> InstanceResults:

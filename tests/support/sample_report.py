@@ -11,7 +11,7 @@ from quantseg.evaluation.classical import CLASSICAL, Baseline, Baselines
 from quantseg.evaluation.instances import ImageInstances, InstanceEvaluation, with_precision
 from quantseg.evaluation.metrics.confusion import ConfusionMatrix
 from quantseg.evaluation.metrics.instances.counts import MatchCounts
-from quantseg.evaluation.metrics.instances.precision import PER_CLASS, SUMMARY, Precision
+from quantseg.evaluation.metrics.instances.precision import PER_CLASS, SUMMARY, AveragePrecision
 from quantseg.evaluation.metrics.scores import Scores, tally
 from quantseg.evaluation.predictions import Comparison, Prediction
 from quantseg.quantization.affine import Range, params_from_range
@@ -143,7 +143,7 @@ def instance_report():
     counts = tuple(MatchCounts(9 + k, 8 + k, tuple(rng.uniform(0.5, 1, 7 + k))) for k in range(3))
     found = evaluation()
     figures = (
-        Precision({key: rng.random() for key in SUMMARY}, {key: tuple(rng.random(3)) for key in PER_CLASS})
+        AveragePrecision({key: rng.random() for key in SUMMARY}, {key: tuple(rng.random(3)) for key in PER_CLASS})
         for _ in range(3)
     )
     sides = (found.float_scores, found.int8_scores, found.between)

@@ -10,7 +10,7 @@ from typing import Any
 
 from quantseg.data.instances import Instances
 from quantseg.evaluation.metrics.instances import LOOSE, TIGHT
-from quantseg.evaluation.metrics.instances.matching import Pair
+from quantseg.evaluation.metrics.instances.matching import MatchedPair
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ _NONE = MatchCounts()
 
 
 def counts_by_class(
-    reference: Instances, candidate: Instances, pairs: Sequence[Pair], classes: int
+    reference: Instances, candidate: Instances, pairs: Sequence[MatchedPair], classes: int
 ) -> tuple[MatchCounts, ...]:
     """The counts of one image for each class. pairs: of `matched`."""
     counts = [_NONE] * classes

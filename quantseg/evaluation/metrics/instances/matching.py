@@ -17,7 +17,7 @@ from quantseg.evaluation.metrics.instances import LOOSE
 
 
 @dataclass(frozen=True)
-class Pair:
+class MatchedPair:
     """Two matched instances, by their numbers in the float (`reference`) and the int8 model's (`candidate`)."""
 
     reference: int
@@ -25,7 +25,7 @@ class Pair:
     iou: float
 
 
-def matched(reference: Instances, candidate: Instances, least: float = LOOSE) -> tuple[Pair, ...]:
+def matched(reference: Instances, candidate: Instances, least: float = LOOSE) -> tuple[MatchedPair, ...]:
     """The pairs whose mask IoU is at least `least`, by descending IoU. Crowds and empty masks are matched with none.
 
     Both have masks of one size. Raises ValueError where they have not.
@@ -43,7 +43,7 @@ def matched(reference: Instances, candidate: Instances, least: float = LOOSE) ->
     return tuple(found)
 
 
-def _overlapping(reference: Instances, candidate: Instances) -> Iterator[Pair]:
+def _overlapping(reference: Instances, candidate: Instances) -> Iterator[MatchedPair]:
     """All pairs of the same class that share a pixel. Masks are compared within their common box only."""
     boxes = _boxes(reference.masks), _boxes(candidate.masks)
     areas = [np.count_nonzero(one.masks, axis=(1, 2)) for one in (reference, candidate)]
@@ -56,7 +56,7 @@ def _overlapping(reference: Instances, candidate: Instances) -> Iterator[Pair]:
         common = np.s_[top:bottom, left:right]
         both = int(np.count_nonzero(reference.masks[i][common] & candidate.masks[j][common]))
         if both:
-            yield Pair(i, j, both / (int(areas[0][i]) + int(areas[1][j]) - both))
+            yield MatchedPair(i, j, both / (int(areas[0][i]) + int(areas[1][j]) - both))
 
 
 def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.int64]:

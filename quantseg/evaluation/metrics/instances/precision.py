@@ -40,7 +40,7 @@ class JudgedImage:
 
 
 @dataclass(frozen=True)
-class Precision:
+class AveragePrecision:
     """AP and AR, 0…1, None where there is no true instance. summary: by SUMMARY. per_class: by PER_CLASS."""
 
     summary: Mapping[str, float | None]
@@ -53,15 +53,15 @@ def require_coco() -> None:
         raise MissingExtraError('AP of instances needs faster-coco-eval; pip install "quantseg[instances]"')
 
 
-def average_precision(images: Sequence[JudgedImage], classes: int) -> Precision:
+def average_precision(images: Sequence[JudgedImage], classes: int) -> AveragePrecision:
     """AP and AR over a set. classes: their number. Raises MissingExtraError without the extra."""
     require_coco()
     truths = sum(len(image.truths) for image in images)
     if not images or not classes or not truths:  # COCO gives nothing where nothing is true
-        return Precision(dict.fromkeys(SUMMARY), dict.fromkeys(PER_CLASS, (None,) * classes))
+        return AveragePrecision(dict.fromkeys(SUMMARY), dict.fromkeys(PER_CLASS, (None,) * classes))
     precision, recall = _evaluated(images, classes)
     everything = slice(None)
-    return Precision(
+    return AveragePrecision(
         {key: _figure(key, precision, recall, everything) for key in SUMMARY},
         {key: tuple(_figure(key, precision, recall, k) for k in range(classes)) for key in PER_CLASS},
     )
