@@ -1,11 +1,13 @@
 """In the browser's runtime: float, onnxruntime's quantizer, the portable model and `--target ort-web`, for every model.
 
-    python -m tests.bench.web [MODEL ...] [--threads 2]
+    python -m tests.bench.web [MODEL ...] [--threads 2] [--again]
 
 Needs node and onnxruntime-web (quantseg web setup), and the models and images in ../shared, which are not part of this
-project. With --threads the report is called web_2_threads.
+project. With --threads the report is called web_2_threads. With --again the rows of models that are not named stay as
+the report has them, and the page says which were measured again.
 """
 
+import json
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -67,7 +69,10 @@ def main() -> None:
     parser = writing.parser(__doc__)
     parser.add_argument("models", nargs="*", help="default: all")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
+    suffix = "" if given.threads == 1 else f"_{given.threads}_threads"
+    kept, command = _kept(f"web{suffix}") if given.again else ({}, "")
     results: dict[str, Any] = {}
     for name in given.models or MODELS:
         with (
@@ -77,6 +82,7 @@ def main() -> None:
             results[name] = measured(one, Path(folder), given.threads)
         ratios = {key: round(t["ratio"], 2) for key, t in results[name]["timings"].items()}
         print(name, ratios, results[name]["agreement"], *results[name]["notes"], sep="\n  ", flush=True)
+    results = {name: {**kept, **results}[name] for name in MODELS if name in kept or name in results}
     speeds = {
         column: [found["timings"][column]["ratio"] for found in results.values() if column in found["timings"]]
         for column in (PEER, PORTABLE, WEB)
@@ -100,9 +106,15 @@ def main() -> None:
             "The same masks": (("model", PEER, PORTABLE, WEB), [_mask_row(*pair) for pair in results.items()]),
         },
         module="web",
+        notes=[f"Measured again, alone: {', '.join(given.models)}; the other rows are of `{command}`."] if kept else (),
     )
-    suffix = "" if given.threads == 1 else f"_{given.threads}_threads"
     writing.write(f"web{suffix}", page, {"geometric_mean": total, "slowest": lowest, "models": results})
+
+
+def _kept(name: str) -> tuple[dict[str, Any], str]:
+    """The rows of the report as it stands, and the command that made it."""
+    before = json.loads((writing.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return before["models"], before["command"]
 
 
 def _row(name: str, found: dict[str, Any]) -> tables.Row:
