@@ -2,8 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Mapping
-from math import inf
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -67,9 +66,8 @@ def _name_axes(model: onnx.ModelProto, network: nn.Module, size: tuple[int, int]
 def largest_difference(network: nn.Module, path: Path, images: Tensor) -> float:
     """Between the outputs of the network and of its ONNX file in onnxruntime, for images (N, 3, H, W).
 
-    Instances are compared box by box, since the last bit of two scores may change their order; infinite where others
-    are found. Both channels first: another layout sums in another order, and where two pixels of a pooling window are
-    equal up to the last bit, SegNet's unpooling then puts the value beside its place.
+    Both channels first: another layout sums in another order, and where two pixels of a pooling window are equal up to
+    the last bit, SegNet's unpooling then puts the value beside its place.
     """
     images, network = images.contiguous(), network.to(memory_format=torch.contiguous_format)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -77,14 +75,21 @@ def largest_difference(network: nn.Module, path: Path, images: Tensor) -> float:
     with torch.inference_mode():
         outputs = network(images)
     expected = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    if [out.shape for out in found] != [out.shape for out in expected]:
-        return inf
-    if "detections" in getattr(network, "outputs", {}).values() and len(found[0]):
-        order = torch.cdist(expected[0], found[0]).argmin(dim=1)
-        if len(order.unique()) < len(order):
-            return inf
-        found = [out[order] for out in found]
-    return max(float((a - b).abs().max()) if a.numel() else 0.0 for a, b in zip(expected, found, strict=True))
+    if "detections" in getattr(network, "outputs", {}).values():
+        return max(_unlike(expected, found), _unlike(found, expected))
+    return max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
+
+
+def _unlike(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """The largest difference between instances and the nearest of others; 1 where there are no others.
+
+    The last bit of two scores may change the order of rows, so those of one label are compared by their boxes.
+    """
+    if not len(some[0]) or not len(others[0]):
+        return float(len(some[0]) > 0)
+    keys = (torch.cat((boxes, 1e4 * labels[:, None].to(boxes.dtype)), dim=1) for boxes, labels, *_ in (some, others))
+    nearest = torch.cdist(*keys, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
+    return max(float((a - b[nearest]).abs().max()) for a, b in zip(some, others, strict=True))
 
 
 def parameters(network: nn.Module) -> int:
