@@ -42,7 +42,7 @@ def _zoo() -> dict[str, Path]:
 ALWAYS = frozenset({"pyproject.toml", "PKG-INFO", "LICENSE", ".gitignore"})
 DISTRIBUTIONS = (
     Distribution("quantseg", ROOT, "quantseg", 5_000_000, _tool(), ALWAYS | {"README.md", "CHANGELOG.md"}),
-    Distribution("quantseg-zoo", WEIGHTS.parent, "quantseg_zoo", 40_000_000, _zoo(), ALWAYS),
+    Distribution("quantseg-zoo", WEIGHTS.parent, "quantseg_zoo", 45_000_000, _zoo(), ALWAYS),
 )
 
 

@@ -81,7 +81,7 @@ def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(folder, t
     class Interrupted(Exception):
         pass
 
-    def stop(*_):
+    def stop(*_, **__):
         raise Interrupted
 
     with pytest.MonkeyPatch.context() as patch:
