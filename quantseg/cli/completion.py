@@ -14,7 +14,7 @@ CHOICES = {
     "--completion": ("bash", "zsh", "fish"),
     "--effort": ("fast", "balanced", "best"),
     "--format": ("qdq", "qoperator", "channels-last", "web"),
-    "--head": ("argmax", "threshold", "multilabel", "labels"),
+    "--head": ("argmax", "threshold", "multilabel", "labels", "mask-rcnn", "yolo-seg", "query-masks"),
     "--layout": ("NCHW", "NHWC"),
     "--processor": ("exact", "avx2", "sse", "neon", "wasm"),
     "--resize": ("nearest", "bilinear", "bicubic", "lanczos", "box"),

@@ -396,7 +396,7 @@ def turns(model: ir.Model) -> list[tuple[str, tuple[int, ...]]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(networks())
 def test_every_network_computes_the_integers_of_qoperator(drawn: Drawn) -> None:
     prepared, decided = planned(drawn.model, drawn.feeds, drawn.settings)
@@ -407,7 +407,7 @@ def test_every_network_computes_the_integers_of_qoperator(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(networks())
 def test_every_way_to_write_a_node_gives_the_same_integers(drawn: Drawn) -> None:
     prepared, decided = planned(drawn.model, drawn.feeds, drawn.settings)
@@ -417,7 +417,7 @@ def test_every_way_to_write_a_node_gives_the_same_integers(drawn: Drawn) -> None
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(networks(), st.randoms(use_true_random=True))
 def test_what_stands_beside_an_excluded_node_stays_equal(drawn: Drawn, random: Random) -> None:
     prepared = prepare(drawn.model)
@@ -438,7 +438,7 @@ def test_the_same_network_gives_the_same_bytes(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(networks())
 def test_no_tensor_is_transposed_twice(drawn: Drawn) -> None:
     found = turns(written(*planned(drawn.model, drawn.feeds, drawn.settings)))
@@ -446,7 +446,7 @@ def test_no_tensor_is_transposed_twice(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(networks(IMAGE_LAYERS))
 def test_only_the_image_the_answers_and_what_is_float_are_transposed(drawn: Drawn) -> None:
     """Of operators that work on images. A clamp between two grids computes in float, and what is float in planes."""

@@ -96,6 +96,8 @@ ROWS = [
     *(row(op_type, X, V) for op_type in COMPARING),
     *(row(op_type, X, near=0 if op_type in EXACT_UNARY else 2e-6, opset=21) for op_type in UNARY),
     row("Exp", X, near=1e-4), row("Pow", Drawn((3, 4), low=0.1), F(1.7), near=1e-5), row("Pow", X, F(2), near=1e-5),
+    row("Floor", X), row("Log", Drawn((3, 4), low=0.1), near=1e-6), row("ReduceProd", V, axes=[0], opset=13, near=1e-6),
+    row("ReduceProd", Drawn((2, 3), I64), opset=13),
     row("Sqrt", Drawn((3, 4), low=0)), row("Not", Drawn((3, 4), bool)), row("Neg", Drawn((3, 4), np.int32)),
     row("Relu", S), row("Elu", X, alpha=0.3, near=1e-6), row("LeakyRelu", X, alpha=0.2),
     row("HardSigmoid", X, alpha=0.3, beta=0.4, near=1e-6), row("PRelu", X, Drawn((3, 1, 1))), row("PRelu", X, F(0.25)),
@@ -168,7 +170,7 @@ ROWS = [
     row("MaxUnpool", Drawn((1, 1, 1, 2)), np.array([[[[0, 4]]]]), ints(1, 1, 4, 5), kernel_shape=[2, 2]),
 ]  # fmt: skip
 
-FILES = "convolution", "transposed", "elementwise", "lookup", "pooling", "matrix", "resize"
+FILES = "convolution", "transposed", "elementwise", "lookup", "pooling", "matrix", "resize", "detection"
 """Tests of the operators that are not here."""
 
 
