@@ -138,7 +138,7 @@ def judge(rules: Rules, pair: Pair, data: Dataset, recipe: Recipe, context: Cont
     """
     names = (FLOAT, INT8, *rules)
     totals = dict.fromkeys(names, ConfusionMatrix.empty())
-    results = in_order(context.engine(_Judging(rules, pair, data, recipe), range(len(data.names))))
+    results = in_order(context.engine(_Scoring(rules, pair, data, recipe), range(len(data.names))))
     for counted in context.track(results, total=len(data.names), what="judge classical methods"):
         totals = {name: totals[name] + counted[name] for name in names}
     return totals
@@ -159,7 +159,7 @@ def on_part(pair: Pair, part: Subset) -> Pair:
 
 
 @dataclass(frozen=True)
-class _Judging:
+class _Scoring:
     """Opens both models in a worker. Picklable."""
 
     rules: Rules
