@@ -14,7 +14,7 @@ from quantseg.data.heads.instances import INSTANCE_HEADS
 from quantseg.data.recipe import OutputRecipe, Recipe
 from quantseg.evaluation.metrics.instances import LOWEST_SCORE
 from quantseg.evaluation.metrics.instances.encoding import encoded
-from quantseg.evaluation.metrics.instances.precision import JudgedImage, Precision, average_precision
+from quantseg.evaluation.metrics.instances.precision import AveragePrecision, JudgedImage, average_precision
 from reference_models.instances.mask_rcnn_loss import mask_rcnn_loss
 from reference_models.instances.objects import DrawnObjects, InstanceBatch, Objects
 from reference_models.instances.yolo_loss import yolo_loss
@@ -93,7 +93,7 @@ class InstanceTask:
         """The first images that training never sees."""
         return [self.tensors(image[None]) for image, _ in islice(self.images.validation(), count)]
 
-    def precision(self, network: nn.Module) -> Precision:
+    def precision(self, network: nn.Module) -> AveragePrecision:
         """Average precision over the images that training never sees."""
         output = self.recipe.output
         assert output.size is not None
