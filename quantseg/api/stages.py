@@ -24,6 +24,7 @@ from quantseg.mixed_precision import fitting, targets
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget import task as tasks
 from quantseg.mixed_precision.budget.task import SearchGoal
+from quantseg.quantization import folding
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.float_model import FloatModel, RecipeSource, naming, read_float_model
 from quantseg.quantization.model_files import COMMAND_KEY, as_file
@@ -66,7 +67,11 @@ def loaded(model: Model, recipe: Recipe, options: Options, data: object = None) 
 
 
 def observed(model: FloatModel, data: object, options: Options, *, partial: Path | None = None) -> Calibrated:
-    """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`."""
+    """The model with the ranges that its tensors have on calibration images; see `quantseg.calibrate`.
+
+    Raises PlanError, before any work, where the options fold in what this model has not.
+    """
+    folding.check(model, options.fold)
     images = options.images(data)(model.recipe, model.inputs)
     choice, context = options.choice or Choice().with_grid(options.settings), options.context(images)
     announce(model, options, context)
@@ -79,13 +84,12 @@ def calibrated(model: Model, data: object, options: Options) -> Calibrated:
     A model without constants takes those that a calibration was made with. Raises CalibrationError for a calibration
     that was made for another model, preprocessing or target.
     """
-    read = loaded(model, None, options, data)
-    if isinstance(data, (str, Path)) and Path(data).suffix == ".json":
-        return with_file(read, Path(data), options)
-    if isinstance(data, Calibration):
-        return with_file(read, data, options)
-    if not isinstance(data, Calibrated):
+    read, is_file = loaded(model, None, options, data), isinstance(data, (str, Path)) and Path(data).suffix == ".json"
+    if not is_file and not isinstance(data, (Calibration, Calibrated)):
         return observed(read, data, options)
+    folding.check(read, options.fold)
+    if not isinstance(data, Calibrated):
+        return with_file(read, data if isinstance(data, Calibration) else Path(str(data)), options)
     if data.model.prepared.target != read.prepared.target:
         raise CalibrationError(f"target={options.target.target} observes other tensors; calibrate for that target")
     same = read if read.constants else replace(read, constants=data.model.constants)
@@ -171,5 +175,5 @@ def searched(task: tasks.SearchTask, options: Options) -> budgets.Found:
     made.model.metadata_props[COMMAND_KEY] = "search"
     if bench is None:
         return replace(found, model=made)
-    folding = model_files.taken(made, task.model, task.judging)
-    return replace(budgets.confirmed(found, made, context, folding), model=made)
+    folds = model_files.taken(made, task.model, task.judging)
+    return replace(budgets.confirmed(found, made, context, folds), model=made)

@@ -1,5 +1,6 @@
 """From any float model to the prepared graph that is calibrated and quantised: same results, fewer operators."""
 
+import operator
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -85,7 +86,8 @@ def prepare(
     RemoveInitializersFromInputsPass()(copy)
     _correct_constants(copy)
     make_unique(copy)
-    infer_shapes(copy)
+    shapes = _Shapes(copy)
+    shapes.bring_up_to_date()
     outcome = widen(copy)
     _check_float32(copy)
     check_contradictions(copy.graph)
@@ -95,16 +97,44 @@ def prepare(
     outcome += convert(copy, max(opset, for_all.opset))
     for name, lowering in LOWERINGS.items():
         if name not in for_all.without | without:
-            infer_shapes(copy)
+            shapes.bring_up_to_date()
             outcome += lowering(copy)
     make_unique(copy)
-    infer_shapes(copy)
+    shapes.bring_up_to_date()
     check(copy)
     fused = None if fusing is None else fusing.activations
     if for_all.kernels is not None:
         for node in copy.graph:
             node.meta[KERNELS] = for_all.kernels
     return Prepared(copy, outcome.changes, outcome.refusals, fused, without, for_all.kernels)
+
+
+class _Shapes:
+    """Inferred shapes of a graph, inferred anew only where it has changed: inference takes longer than a rewrite.
+
+    Whether it has is told by its objects, which are kept, so that no new one takes the identity of an old one.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self._model, self._known = model, list[object]()
+
+    def bring_up_to_date(self) -> None:
+        """Infers shapes if nodes, their inputs, outputs or attributes, or constants are others than the last time."""
+        if not _same(now := _parts(self._model), self._known):
+            infer_shapes(self._model)
+            self._known = now
+
+
+def _parts(model: ir.Model) -> list[object]:
+    """The objects that a graph consists of, in its order; None between nodes of different lengths."""
+    found: list[object] = [*model.graph.inputs, None, *model.graph.outputs, None]
+    for node in model.graph:
+        found += [node, *node.inputs, None, *node.outputs, None, *node.attributes.values(), None]
+    return found + [value.const_value for value in model.graph.initializers.values()]
+
+
+def _same(ones: list[object], others: list[object]) -> bool:
+    return len(ones) == len(others) and all(map(operator.is_, ones, others))
 
 
 def _inline_functions(model: ir.Model) -> None:

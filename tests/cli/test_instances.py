@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from quantseg.report import tables
-from tests.support import yolo_like
+from quantseg.runtimes import npm
+from tests.support import apps, yolo_like
 from tests.support.command_line import Command
 
 HEADERS = ["instances", "float", "int8", "kept", "kept at 0.9", "lost", "gained", "mean IoU"]
@@ -146,3 +147,19 @@ def test_reports_of_files_and_of_made_models(quantseg: Command, place: Path, int
         assert said["summary"]["float_ap"] == said["evaluation"]["float_scores"]["summary"]["ap"]
     assert "Beside other quantizers" in (tmp_path / "made/index.html").read_text()
     assert said["summary"]["peers"][0]["kept"] is not None
+
+
+@pytest.mark.parametrize(
+    "words", [("quantize", "--fold-argmax", "--output"), ("ship", "--to")], ids=["quantize", "ship"]
+)
+def test_a_head_of_instances_is_not_folded_which_is_said_before_any_work(
+    quantseg: Command, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(npm.NODE_MODULES_VARIABLE, str(apps.stand_in(tmp_path / "node_modules")))
+    command, *flags = words
+    done = quantseg(command, place / "yolo.onnx", "--data", place / "objects", *flags, tmp_path / "out")
+    assert done.code == 2
+    reason = "head yolo-seg finds any number of instances, not one class a pixel; leave it out"
+    assert done.err.splitlines()[-1] == f"error: --fold-argmax: {reason}"
+    assert "calibrate" not in done.err
+    assert not (tmp_path / "out").exists()

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from quantseg.data.recipe import METADATA_KEY, Recipe, recipe_from_toml
 from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding.head import fold_head
-from quantseg.quantization.folding.preprocess import fold_preprocess
+from quantseg.quantization.folding.preprocess import fold_preprocess, foldable_input
 
-__all__ = ["FLOAT_RECIPE_KEY", "Fold", "float_recipe", "fold"]
+__all__ = ["FLOAT_RECIPE_KEY", "Fold", "check", "float_recipe", "fold"]
 
 FLOAT_RECIPE_KEY = f"{METADATA_KEY}.float"
 """The key in a folded model's metadata of the original float model's recipe."""
@@ -24,6 +25,14 @@ class Fold:
 
     preprocess: bool = False
     argmax: bool = False
+
+
+def check(model: FloatModel, wanted: Fold) -> None:
+    """Raises PlanError where what is wanted cannot be folded into the model, before it is calibrated."""
+    if wanted.preprocess:
+        foldable_input(model)
+    if wanted.argmax:
+        fold_head(replace(model, prepared=replace(model.prepared, model=model.prepared.model.clone())))
 
 
 def fold(candidate: Candidate, wanted: Fold, *, rounded: bool = True) -> Candidate:

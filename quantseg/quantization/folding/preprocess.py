@@ -20,11 +20,12 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from quantseg.data.recipe import InputRecipe, image_input
 from quantseg.data.values import CHANNELS
 from quantseg.errors import PlanError
-from quantseg.graph import infer_shapes, signature
+from quantseg.graph import TensorSpec, infer_shapes, signature
 from quantseg.graph.edit import static_shape
 from quantseg.graph.passes import Change
 from quantseg.quantization.affine import QuantParams, Range
 from quantseg.quantization.candidate import Candidate
+from quantseg.quantization.float_model import FloatModel
 from quantseg.quantization.folding.building import Builder
 from quantseg.quantization.folding.image_view import CHANNELS_FIRST, CHANNELS_LAST, View, reached_by
 from quantseg.quantization.folding.weights import INSIDE, PIXEL_RANGE, PixelWeights, settle
@@ -35,6 +36,15 @@ log = logging.getLogger(__name__)
 
 PIXELS = "pixels"
 """Name of the folded input; other than the float model's, so that callers who still feed floats get an error."""
+
+
+def foldable_input(float_model: FloatModel) -> TensorSpec:
+    """The input that takes the image. Raises PlanError where it is not a float image."""
+    given = float_model.recipe.input
+    spec = image_input(signature(float_model.prepared.model)[0], given)
+    if spec.dtype != "float32" or given.channels is None:
+        raise PlanError(f"fold='preprocess': input {spec} takes no float image of 1 or 3 channels; leave it out")
+    return spec
 
 
 def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
@@ -48,9 +58,7 @@ def fold_preprocess(candidate: Candidate, *, rounded: bool = True) -> Candidate:
     prepared, recipe = candidate.prepared, candidate.model.recipe
     ranges, settings = candidate.ranges.ranges, candidate.settings if rounded else None
     model, given = prepared.model, recipe.input
-    spec = image_input(signature(model)[0], given)
-    if spec.dtype != "float32" or given.channels is None:
-        raise PlanError(f"fold='preprocess': input {spec} takes no float image of 1 or 3 channels; leave it out")
+    spec = foldable_input(candidate.model)
     (old,) = (value for value in model.graph.inputs if value.name == spec.name)
     build = Builder(model.graph, PIXELS, next(iter(model.graph)))
     image = _image(old, given, build.free(PIXELS))
