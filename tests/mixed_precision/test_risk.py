@@ -23,7 +23,7 @@ from quantseg.mixed_precision.risk import (
     sources,
 )
 from quantseg.mixed_precision.risk import choice as choice_of
-from quantseg.mixed_precision.risk.price import BORDER, Border
+from quantseg.mixed_precision.risk.price import BORDER, CONVERSION, Border
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.quantization.plan import QuantSettings, plan
 from tests.support import detections, graphs
@@ -234,7 +234,7 @@ def test_places_side_by_side_are_left_float_together_where_a_border_vanishes():
 # The price.
 
 
-def test_a_dense_convolution_is_dearer_in_float_a_depthwise_one_costs_its_borders():
+def test_a_dense_convolution_is_dearer_in_float_and_a_depthwise_one_or_one_of_an_image_costs_its_borders():
     body = """
         a = Conv <pads = [1,1,1,1]> (x, w)
         b = Conv <group = 8, pads = [1,1,1,1]> (a, v)
@@ -250,9 +250,9 @@ def test_a_dense_convolution_is_dearer_in_float_a_depthwise_one_costs_its_border
     first, depthwise, one, other = (str(node.name) for node in prepared.model.graph if node.op_type == "Conv")
     pixels = 12 * 10
     assert price.macs[first] == pixels * 8 * 27
-    assert price.nodes[first] == pytest.approx(pixels * 8 * (27 * 0.7 + 5))
-    assert price.nodes[depthwise] == 0
-    borders = 2 * BORDER * 8 * pixels  # of what it reads and what it makes, which two read
+    assert price.nodes[first] == price.nodes[depthwise] == 0
+    assert price.nodes[one] == pytest.approx(pixels * 4 * 8 * 0.7)
+    borders = 2 * (BORDER * 8 * pixels + CONVERSION)  # of what it reads and what it makes, which two read
     assert price.of_time(frozenset({depthwise})) * price.total == pytest.approx(borders)
     assert price.of_time(frozenset({one, other, depthwise})) < price.of_time(frozenset({one, depthwise}))
     assert price.of_macs(frozenset({first})) == pytest.approx(27 / (27 + 9 + 4 + 4))

@@ -21,6 +21,8 @@ _WORK_COSTS = (0, 1, 4, 16)
 """Weights of float MACs beside time, all tried: the limit on a region may be on MACs rather than on time."""
 _RISK_COSTS = tuple(2 ** (step / 2) for step in range(-6, 17))
 """Weights of the total risk, relative to the time of the whole model; rising."""
+PRICE = 0.12
+"""The risk that has to go for the time of the whole model; see `float_objective`."""
 _LEAST = 1e-3
 """The least price of a tensor when the rest is filled, as a share of the time: else what costs no time always wins."""
 
@@ -44,11 +46,12 @@ class Region:
 
 
 def float_objective(risk: float, price: float) -> float:
-    """risk · (1 + price)^1.5, to be minimised. price: the added time as a share of the model's.
+    """risk + PRICE · price, to be minimised. price: the added time as a share of the model's.
 
-    A larger region is better if it lowers the risk by a share more than 1.5 times the share that it adds to the time.
+    Risk is about the share of the masks that changes: over nine models, mean IoU with float's masks falls by 0.7 to 1.1
+    points for every 0.01 of it. So a point of agreement may cost about a tenth of the time, whatever is left to gain.
     """
-    return risk * math.pow(1 + price, 1.5)
+    return risk + PRICE * price
 
 
 def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmless: float) -> tuple[Region, ...]:

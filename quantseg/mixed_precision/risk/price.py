@@ -1,9 +1,10 @@
 """The estimated time that float nodes add, by fixed rates: the same on every machine, so that all write the same model.
 
-A convolution is slower in float, unless it is depthwise. A tensor that crosses the border of a float region is
-quantised or dequantised there, which is one more pass over it. The unit is the time of one multiply-accumulate in
-float. The rates are rounded measurements of onnxruntime 1.31 on six models of many kinds, in portable QDQ (Intel Xeon
-with VNNI, two threads: one unit is 0.007 ns). They rank regions; they do not predict latency.
+A convolution is slower in float, unless it is depthwise or has few inputs. A tensor that crosses the border of a float
+region is quantised or dequantised there, which is one more pass over it. The unit is the time of one
+multiply-accumulate in float. The rates are rounded measurements of onnxruntime 1.32 on convolutions of many sizes
+between others, in portable QDQ, and on single operators (AMD EPYC with VNNI, one thread: one unit is 0.021 ns;
+reports/benchmarks/prices.md). They rank regions; they do not predict latency.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from quantseg.graph.edit import static_shape
 from quantseg.graph.preparation import Prepared
 from quantseg.quantization.plan import QuantPlan
 from quantseg.runtimes.macs import Given, multiply_accumulates, numbers_of
@@ -29,16 +31,21 @@ class Rate:
         return in_float, in_integers
 
 
-DENSE = Rate(mac=(1.0, 0.3), number=(25, 20))
-GROUPED = Rate(mac=(3.0, 3.0), number=(20, 20))
+DENSE = Rate(mac=(1.0, 0.3), number=(10, 10))
+FEW_INPUTS = Rate(mac=(1.0, 1.0), number=(10, 10))
+"""Convolutions of at most FEW channels, as of an image: integer kernels have too little to add there."""
+GROUPED = Rate(mac=(3.0, 3.0), number=(10, 10))
 """Grouped convolutions, above all depthwise ones."""
-SHUFFLE = Rate(mac=(0.0, 0.0), number=(190, 190))
+SHUFFLE = Rate(mac=(0.0, 0.0), number=(90, 55))
 """DepthToSpace, which moves single elements on one thread."""
-OTHER = Rate(mac=(0.0, 0.0), number=(30, 20))
-NODE = 1_500_000
+RESIZE = Rate(mac=(0.0, 0.0), number=(70, 170))
+"""Linear and cubic Resize; the integer kernel has no vector instructions."""
+OTHER = Rate(mac=(0.0, 0.0), number=(10, 10))
+FEW = 4
+NODE = 500_000
 """Time of any node, however small."""
-BORDER = 80
-"""Time to quantise or dequantise one element and to change its layout."""
+BORDER, CONVERSION = 15, 250_000
+"""Time to quantise or dequantise one element and to change its layout; and of a conversion, however small."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,8 @@ def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
         maker = value.producer()
         readers = dict.fromkeys(str(user.name) for user, _ in value.uses() if str(user.name) in nodes)
         if readers and maker is not None and str(maker.name) in nodes:
-            borders.append(Border(str(maker.name), tuple(readers), BORDER * numbers[str(value.name)]))
+            price = CONVERSION + BORDER * numbers[str(value.name)]
+            borders.append(Border(str(maker.name), tuple(readers), price))
     return Price(nodes, tuple(borders), total, macs)
 
 
@@ -118,6 +126,11 @@ def forward_time(prepared: Prepared, given: Given) -> int:
 
 def _rate(node: ir.Node, macs: int) -> Rate:
     if not macs:
-        return SHUFFLE if node.op_type == "DepthToSpace" else OTHER
+        smooth = node.op_type == "Resize" and node.attributes.get_string("mode", "nearest") != "nearest"
+        return RESIZE if smooth else SHUFFLE if node.op_type == "DepthToSpace" else OTHER
     groups = node.attributes.get("group")
-    return GROUPED if groups is not None and groups.as_int() > 1 else DENSE
+    if groups is not None and groups.as_int() > 1:
+        return GROUPED
+    shape = static_shape(node.inputs[0])
+    few = node.op_type == "Conv" and shape is not None and shape[1] <= FEW
+    return FEW_INPUTS if few else DENSE

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from quantseg.errors import CalibrationError
 from quantseg.quantization.affine import Range
 from quantseg.quantization.operators import IntegerForm, Kind, integer_form
+from quantseg.quantization.plan.dead_zones import without_dead_zone
 from quantseg.quantization.plan.decisions import Decisions
 from quantseg.quantization.plan.detection import kept_by_detection
 
@@ -187,7 +188,8 @@ def _known_range(value: ir.Value | None, ranges: Mapping[str, Range]) -> Range:
     form = None if producer is None else integer_form(producer)
     if name in ranges:
         least = form.least if isinstance(form, IntegerForm) else None
-        return ranges[name] if least is None else ranges[name] | least
+        span = ranges[name] if least is None else ranges[name] | least
+        return without_dead_zone(value, span, ranges)
     if (clamped := _clamped(value)) is not None:
         return _known_range(clamped, ranges)
     if producer is None or not isinstance(form, IntegerForm) or not _follows(form):

@@ -23,11 +23,12 @@ from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.refinement.levels.breadth import BALANCED, BEST, EFFORTS, FAST, Breadth, full
 from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
+from quantseg.refinement.levels.outputs import parted
 from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
 from quantseg.refinement.outliers import outliers
-from quantseg.refinement.steps import Step, order_channels
+from quantseg.refinement.steps import Step, chained, order_channels
 from quantseg.runtimes import as_written
 
 __all__ = [
@@ -86,7 +87,7 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
     """
     check(effort)
     if effort == FAST:
-        return order_channels
+        return chained(lambda candidate, _: parted(candidate, observations)[0], order_channels)
     wide = full(effort, leave_float=leave_float)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
@@ -94,7 +95,8 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
         breadth = within(passes, wide, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
         work = _work(candidate, context, breadth)
-        starts = _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work)
+        start, seen_now = parted(candidate, observations, work)
+        starts = _followed(starts_of(start, seen_now, work, absorbing=breadth.absorbing), work)
         none = breadth.proposals == 1  # the empty region alone
         start = starts[0].candidate if none else steadied(starts, work, proposals=breadth.proposals)
         ordered = order_channels(start, context)
