@@ -8,11 +8,10 @@ and u needs one grid alone. The scales of weights per channel take the widths, a
 float nothing changes. What interpolates them on the way to the output does so in float, which is also faster.
 
 Classes seldom have the same range, and the one of most pixels reaches furthest below all others: on one grid for all,
-that one wastes the bits of the others. Where classes compete for each pixel, a value that is below all second-best ones
-may saturate too: it never wins.
+that one wastes the bits of the others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,9 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from quantseg.calibration.observation import ChannelExtrema
-from quantseg.data.heads import head_of, judged_outputs
-from quantseg.data.recipe import OutputRecipe
-from quantseg.data.values import CHANNEL_AXIS
+from quantseg.data.heads import judged_outputs
 from quantseg.graph import infer_shapes, signature
 from quantseg.graph.edit import constant, initializer, input_at, only_user, owner, rank
 from quantseg.graph.passes import Change
@@ -31,9 +28,6 @@ from quantseg.quantization.affine import Range
 from quantseg.quantization.candidate import Candidate
 
 REASON = "gives each channel of an output its own range, behind the last rounding"
-ROOM = 0.25
-"""How far below the least second-best value values are kept, as a share of the range above it."""
-
 _IN_FLOAT = frozenset({"ArgMax", "LogSoftmax", "Softmax", "Transpose"})
 """What may stand between the classes' values and the output, beside linear Resize: it computes in float."""
 
@@ -44,35 +38,31 @@ F64 = NDArray[np.float64]
 class _Output:
     """The values of an output's classes. product: its last product. value: its result, maybe moved.
 
-    classes: channel of the product → channel of `value`. after: the nodes from `value` to the output. is_final: whether
-    these leave the values as they are, but for interpolation.
+    classes: channel of the product → channel of `value`. after: the nodes from `value` to the output.
     """
 
     product: ir.Node
     weights: Linear
     value: ir.Value
     after: tuple[str, ...]
-    is_final: bool
     classes: NDArray[np.int64]
 
 
-def part_output_grids(
-    candidate: Candidate, extrema: Mapping[str, ChannelExtrema], least: float | None = None
-) -> Candidate | None:
+def part_output_grids(candidate: Candidate, extrema: Mapping[str, ChannelExtrema]) -> Candidate | None:
     """The candidate with a range for each channel of the outputs that its masks are read from; None for no such output.
 
-    extrema: of the observed tensors of the candidate's graph. least: below it values may saturate in all channels. The
-    result is equal in float. Without weights per channel, scaled rows would cost the other rows their bits: None.
+    extrema: of the observed tensors of the candidate's graph. The result is equal in float. None, too, without weights
+    per channel: scaled rows would cost the other rows their bits.
     """
     if not candidate.settings.per_channel or candidate.overrides.weights:
         return None
-    model = candidate.prepared.model.clone()
+    model, integer = candidate.prepared.model.clone(), {node.name for node in candidate.plan.quantised}
     kept, ranges, changes = list[str](), dict[str, Range](), list[Change]()
     for output in _outputs(model.graph, candidate):
         seen = extrema.get(str(output.product.outputs[0].name))
-        if seen is None or len(seen.minima) != len(output.classes):
+        if seen is None or len(seen.minima) != len(output.classes) or output.product.name not in integer:
             continue
-        low, high = _spans(output.classes, seen, least if output.is_final else None)
+        low, high = _spans(output.classes, seen)
         middle = (low + high) / 2 if candidate.settings.symmetric else low
         width = high - middle
         scale, shift = 1 / width[output.classes], -(middle / width)[output.classes]
@@ -87,25 +77,8 @@ def part_output_grids(
     prepared = replace(candidate.prepared, model=model, changes=(*candidate.prepared.changes, *changes))
     table = replace(candidate.ranges, ranges={**candidate.ranges.ranges, **ranges})
     parted = replace(candidate.with_prepared(prepared), ranges=table).left_float(kept, REASON)
-    below = "" if least is None else f", below {least:.3g} none, where no class wins"
-    return parted.noted(f"each channel of {len(changes)} outputs has a range of its own{below}")
-
-
-def least_that_matters(outputs: Iterable[Sequence[NDArray[np.generic]]], recipe: OutputRecipe) -> float | None:
-    """Below which value no class wins, with ROOM to spare; None where classes do not compete for each pixel.
-
-    outputs: the float model's outputs of each image, in the order of the recipe's head.
-    """
-    losses = head_of(recipe).losses(recipe)
-    if losses is None or len(losses) != 1 or not losses[0].competing:
-        return None
-    axis, least, most = 1 if CHANNEL_AXIS.get(str(losses[0].layout)) == 1 else -1, np.inf, -np.inf
-    for (values,) in outputs:
-        if values.shape[axis] < 2:
-            return None
-        least = min(least, float(np.partition(values, -2, axis=axis).take(-2, axis=axis).min()))
-        most = max(most, float(values.max()))
-    return least - ROOM * (most - least) if np.isfinite(least) else None
+    which = "the output" if len(changes) == 1 else f"{len(changes)} outputs"
+    return parted.noted(f"each channel of {which} has a range of its own")
 
 
 def _outputs(graph: ir.Graph, candidate: Candidate) -> Iterator[_Output]:
@@ -117,14 +90,13 @@ def _outputs(graph: ir.Graph, candidate: Candidate) -> Iterator[_Output]:
 
 
 def _traced(output: ir.Value) -> _Output | None:
-    value, after, moves, is_final = output, list[str](), list[ir.Node](), True
+    value, after, moves = output, list[str](), list[ir.Node]()
     node = output.producer()
     while node is not None and node.domain == "" and node.op_type not in ("Conv", "ConvTranspose"):
         before = node.inputs[0]
         if before is None or only_user(before) is not node:
             return None
         if node.op_type in _IN_FLOAT or _interpolates(node):
-            is_final &= node.op_type in ("Resize", "Transpose")
             value, after, moves = before, [*after, *(str(move.name) for move in moves), str(node.name)], []
         else:
             moves.append(node)
@@ -137,7 +109,7 @@ def _traced(output: ir.Value) -> _Output | None:
     for move in moves:
         classes = None if classes is None else _before(move, classes)
     fits = classes is not None and weights.outputs == len(classes)
-    return _Output(node, weights, value, tuple(after), is_final, classes) if classes is not None and fits else None
+    return _Output(node, weights, value, tuple(after), classes) if classes is not None and fits else None
 
 
 def _interpolates(node: ir.Node) -> bool:
@@ -156,14 +128,12 @@ def _before(node: ir.Node, classes: NDArray[np.int64]) -> NDArray[np.int64] | No
     return classes if node.op_type in ("Identity", "Resize") else None
 
 
-def _spans(classes: NDArray[np.int64], seen: ChannelExtrema, least: float | None) -> tuple[F64, F64]:
+def _spans(classes: NDArray[np.int64], seen: ChannelExtrema) -> tuple[F64, F64]:
     """The range of each channel, of a width above zero."""
     count = int(classes.max()) + 1
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, classes, seen.minima.astype(np.float64))
     np.maximum.at(high, classes, seen.maxima.astype(np.float64))
-    if least is not None:
-        low = np.minimum(np.maximum(low, least), high)
     return low, np.where(high - low > 1e-6 * np.abs(high).max(), high, low + 1)
 
 

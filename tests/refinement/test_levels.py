@@ -26,6 +26,7 @@ from quantseg.refinement import levels
 from quantseg.refinement import range_search as narrowing
 from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FLOAT_MACS, FRAGILE, rounding, starts
 from quantseg.refinement.options import Options
+from quantseg.refinement.output_grids import REASON
 from quantseg.refinement.rounding.learned import Learning, learn
 from quantseg.refinement.steps import order_channels
 from quantseg.runtimes.macs import multiply_accumulates
@@ -35,6 +36,7 @@ from tests.support.candidates import context
 from tests.support.graphs import assert_same
 
 OPTIONS = Options(calibrator="minmax", threads=1)
+PARTED = dict.fromkeys(("y_scaled", "y_shifted"), REASON)
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,13 @@ def errors(made: Case, refined: Candidate) -> float:
     return float(wrong / right)
 
 
-def test_fast_keeps_ranges_and_orders_channels_alone(made):
+def test_fast_parts_the_output_and_orders_channels_alone(made):
     refined = made.refined(FAST)
-    assert refined.ranges == made.given.calibration.table
-    assert refined.overrides == Overrides()
-    (note,) = refined.notes
+    known = made.given.calibration.table.ranges
+    assert {name for name, span in refined.ranges.ranges.items() if known.get(name) != span} == {"y_parted"}
+    assert refined.overrides == Overrides(kept_float=PARTED)
+    parted, note = refined.notes
+    assert parted == "each channel of the output has a range of its own"
     assert re.fullmatch(r"input channels reordered: 0\.\d\d → 0\.\d\d bits lost per channel in the mean", note)
     feed = {made.model.input.name: made.data.load(0).tensor}
     before, after = (graph.to_bytes(one.prepared.model) for one in (made.model, refined.model))
@@ -181,12 +185,12 @@ def test_little_of_the_work_stays_float(made, balanced):
     shape = made.data.load(0).tensor.shape
     counts = multiply_accumulates(made.model.prepared, {made.model.input.name: shape})
     kept = balanced.overrides.kept_float
-    assert set(kept.values()) <= {FRAGILE}
-    assert sum(counts[name] for name in kept) <= FLOAT_MACS * sum(counts.values())
+    assert set(kept.values()) <= {FRAGILE, REASON}
+    assert sum(counts.get(name, 0) for name in kept) <= FLOAT_MACS * sum(counts.values())
 
 
 def test_nothing_stays_float_where_that_is_not_wanted(made):
-    assert not made.refined(leave_float=False).overrides.kept_float
+    assert made.refined(leave_float=False).overrides.kept_float == PARTED
 
 
 def test_best_learns_and_is_no_worse_than_balanced_on_the_calibration_images(made, balanced, monkeypatch):

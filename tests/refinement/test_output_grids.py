@@ -8,7 +8,7 @@ from quantseg.graph.preparation import prepare
 from quantseg.quantization.fake_quant import fake_quantised
 from quantseg.quantization.plan import QuantSettings
 from quantseg.quantization.writing import written
-from quantseg.refinement.output_grids import least_that_matters, part_output_grids
+from quantseg.refinement.output_grids import part_output_grids
 from tests.support import graphs
 from tests.support.candidates import candidate, images, observed
 from tests.support.quantised import extrema, kernel
@@ -113,47 +113,3 @@ def test_the_integer_model_computes_it_too() -> None:
         pairs = [(graphs.run(start.prepared.model, f)[0], graphs.run(model, f)[0]) for f in DATA.feeds()]
         errors.append(max(np.abs(a - b)[:, 3].max() for a, b in pairs))
     assert errors[1] < errors[0] / 3
-
-
-def test_values_below_every_second_best_saturate_and_the_classes_stay() -> None:
-    start, seen = parts(BODIES["product"])
-    outputs = [graphs.run(start.prepared.model, feed) for feed in DATA.feeds()]
-    least = least_that_matters(outputs, RECIPE.output)
-    second = min(np.partition(o[0], -2, axis=1)[:, -2].min() for o in outputs)
-    assert least is not None
-    assert least < second
-    found = part_output_grids(start, seen.channels, least)
-    assert found is not None
-    assert found.notes[-1].endswith("where no class wins")
-    saturated = fake_quantised(found.prepared.model, found.plan, weights=(), tensors=found.plan.tensors)
-    for (real,), feed in zip(outputs, DATA.feeds(), strict=True):
-        (rounded,) = graphs.run(saturated, feed)
-        assert rounded.min() >= least - 1e-3 * np.abs(real).max()
-        lead = np.diff(np.sort(real, axis=1)[:, -2:], axis=1)[:, 0]
-        clear = lead > 0.1 * np.ptp(real)
-        np.testing.assert_array_equal(rounded.argmax(1)[clear], real.argmax(1)[clear])
-
-
-def test_probabilities_do_not_tell_where_their_logits_may_saturate() -> None:
-    start, seen = parts(BODIES["probabilities"])
-    known, bounded = (part_output_grids(start, seen.channels, least) for least in (None, 0.0))
-    assert known is not None
-    assert bounded is not None
-    for feed in DATA.feeds():
-        graphs.assert_same(graphs.run(known.prepared.model, feed), graphs.run(bounded.prepared.model, feed), 1e-6)
-
-
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        OutputRecipe(name="y", layout="NCHW", head="threshold"),
-        OutputRecipe(name="y", layout="NCHW", head="multilabel"),
-        OutputRecipe(name="y", layout="NHW", head="labels"),
-    ],
-)
-def test_classes_that_do_not_compete_have_no_least_value(recipe: OutputRecipe) -> None:
-    assert least_that_matters([[np.zeros((1, 3, 2, 2), np.float32)]], recipe) is None
-
-
-def test_one_class_has_none_either() -> None:
-    assert least_that_matters([[np.zeros((1, 1, 2, 2), np.float32)]], RECIPE.output) is None

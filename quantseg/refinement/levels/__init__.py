@@ -95,7 +95,7 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
         breadth = within(passes, wide, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
         work = _work(candidate, context, breadth)
-        start, seen_now = parted(candidate, observations, work)
+        start, seen_now = parted(candidate, observations)
         starts = _followed(starts_of(start, seen_now, work, absorbing=breadth.absorbing), work)
         none = breadth.proposals == 1  # the empty region alone
         start = starts[0].candidate if none else steadied(starts, work, proposals=breadth.proposals)
