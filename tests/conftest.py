@@ -43,9 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def quantseg(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quick: None
-) -> Iterator[Command]:
+def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quick: None) -> Iterator[Command]:
     """`quantseg WORDS`, in this process."""
     logger = logging.getLogger("quantseg")
     before = logger.level, logger.propagate
