@@ -154,7 +154,7 @@ def test_a_command_that_waits_in_one_call_is_not_silent() -> None:
     """The line comes from a thread: no loop is needed. The clock runs four times as fast."""
     program = (
         "import time\nfrom quantseg.cli.screen import Screen\n"
-        "with Screen(clock=lambda: 4 * time.monotonic()).showing():\n  time.sleep(5.25)\n"
+        "with Screen(clock=lambda: 4 * time.monotonic()).showing():\n  time.sleep(6.5)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command, seen = [sys.executable, "-c", program], []
