@@ -32,7 +32,18 @@ settings.load_profile("default")
 
 
 @pytest.fixture
-def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's memory, which takes a process to measure, is made up, and roofs are those of one small product.
+
+    tests/runtimes/ looks after both, and commands in processes of their own and on the pages measure them.
+    """
+    monkeypatch.setattr("quantseg.runtimes.latency.peak_memory", lambda *_, **__: 1_000_000)
+    monkeypatch.setattr("quantseg.runtimes.roofline.roofs.SIZES", ((64, 64, 64),))
+    monkeypatch.setattr("quantseg.runtimes.roofline.roofs._SECONDS", 0.0)
+
+
+@pytest.fixture
+def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quick: None) -> Iterator[Command]:
     """`quantseg WORDS`, in this process."""
     logger = logging.getLogger("quantseg")
     before = logger.level, logger.propagate

@@ -36,10 +36,7 @@ from tests.support.places import ROOT
 FAST = Options(effort="fast", threads=1)
 
 
-@pytest.fixture(autouse=True)
-def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring it takes a process for each model; tests/runtimes/test_memory.py looks after it."""
-    monkeypatch.setattr("quantseg.runtimes.latency.peak_memory", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")

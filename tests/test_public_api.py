@@ -27,6 +27,7 @@ VERBS = (
     "load", "calibrate", "quantize", "search", "sensitivity", "evaluate", "benchmark", "compare", "report", "simulate",
     "explain", "inspect", "check", "ship",
 )  # fmt: skip
+pytestmark = pytest.mark.usefixtures("quick")
 SIZE, CLASSES = 32, 3
 RECIPE = '[output]\nhead = "argmax"\nclasses = ["sky", "road", "car"]\n'
 

@@ -24,23 +24,26 @@ from quantseg.report.summary import Summary
 from quantseg.report.verdict import SYMBOLS, TITLES, Verdict, comparison_verdict, headlines, verdict
 
 
-def html_report(report: Report) -> str:
-    """The report as an HTML page: styles, figures, images and the script that sorts tables inline, nothing external."""
+def html_report(report: Report, made: Sequence[Section] | None = None) -> str:
+    """The report as an HTML page: styles, figures, images and the script that sorts tables inline, nothing external.
+
+    made: its sections, where they are there already.
+    """
     return _page(
         "report.html.j2",
         title=report.name,
         judgement=report.verdict,
         verdict=verdict(report.summary),
         headlines=headlines(report),
-        sections=sections(report),
+        sections=sections(report) if made is None else made,
     )
 
 
-def markdown_report(report: Report) -> str:
-    """The report as Markdown: the same text and tables, without figures and images."""
+def markdown_report(report: Report, made: Sequence[Section] | None = None) -> str:
+    """The report as Markdown: the same text and tables, without figures and images. made: as above."""
     parts = [f"# {tables.escaped(report.name)}", *_markdown_verdict(report.verdict)]
     parts.append(tables.escaped(verdict(report.summary)))
-    for section in sections(report):
+    for section in sections(report) if made is None else made:
         parts += [f"## {section.title}", *_markdown_section(section)]
     return "\n\n".join(parts) + "\n"
 

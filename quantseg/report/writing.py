@@ -9,6 +9,7 @@ from quantseg.files import read_json, write_json, write_text
 from quantseg.files.origin import Origin
 from quantseg.report.content import Report
 from quantseg.report.rendering import html_index, html_report, markdown_index, markdown_report, svg_index
+from quantseg.report.sections import sections
 from quantseg.report.summary import Summary
 
 REPORT_JSON = "report.json"
@@ -34,7 +35,8 @@ def write_report(
     the folder is read-only.
     """
     shown = report if images else replace(report, images=())
-    texts = {REPORT_MARKDOWN: markdown_report(shown), REPORT_HTML: html_report(shown)}
+    made = sections(shown)  # once: most of the time goes into the figures
+    texts = {REPORT_MARKDOWN: markdown_report(shown, made), REPORT_HTML: html_report(shown, made)}
     content = shown.to_json()
     write_json(folder / REPORT_JSON, content if origin is None else origin.marked_json(content))
     for name, text in texts.items():

@@ -49,10 +49,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def zoo(weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Puts some of these models in place of the real ones, in a folder without data and with no wish for others.
-
-    What other tests look at is left out: how much memory a model takes.
-    """
+    """Puts some of these models in place of the real ones, in a folder without data and with no wish for others."""
 
     def choose(*names: str) -> None:
         package = tmp_path / "reference_models"
@@ -63,7 +60,6 @@ def zoo(weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
         spec.submodule_search_locations = [str(package)]
         monkeypatch.setattr("quantseg.evaluation.reference_models.find_spec", lambda name: spec)
 
-    monkeypatch.setattr("quantseg.runtimes.latency.peak_memory", lambda *arguments, **settings: None)
     monkeypatch.delenv("QUANTSEG_DATA", raising=False)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -141,7 +141,8 @@ def test_the_server_says_what_files_are_and_allows_threads(tmp_path: Path) -> No
 def test_the_demo_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
     modules = apps.stand_in(tmp_path / "node_modules")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), npm.NODE_MODULES_VARIABLE: str(modules)}
-    words = [sys.executable, "-m", "quantseg", "demo", "--app", "-o", "demo"]
+    few = "import quantseg.cli.demo as d; from quantseg.cli.main import main; d.IMAGES = 2; main()"
+    words = [sys.executable, "-c", few, "demo", "--app", "-o", "demo"]
     with subprocess.Popen(
         words,
         cwd=tmp_path,

@@ -73,7 +73,7 @@ def test_a_reference_model_is_faster_in_int8_and_the_second_time_the_same(
     quantseg: Command, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing made up: its convolutions take several times as long in float as in integers, on any machine."""
-    words = ["quantize", CELLS, "--data", images, "--target", "ort-cpu", "--threads", 1]
+    words = ["quantize", CELLS, "--data", images, "--target", "ort-cpu", "--threads", 1, "--effort", "fast"]
     first = quantseg(*words, "-o", tmp_path / "first.onnx", "--json", tmp_path / "first.json", "--verbose")
     assert first.code == 0, first.err
     assert re.search(r"^float [\d.]+ ms, int8 [\d.]+ ms: [\d.]+x \(1 thread\), faster$", first.out, re.MULTILINE)

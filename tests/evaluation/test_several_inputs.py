@@ -21,6 +21,7 @@ from tests.support.several_inputs import (
     write_npz,
 )
 
+pytestmark = pytest.mark.usefixtures("quick")
 CONSTANTS = {"prior": 0.5, "scale": 2}
 
 

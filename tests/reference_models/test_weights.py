@@ -20,6 +20,7 @@ from quantseg.quantization.writing import written
 from quantseg.runtimes import RUNTIMES
 from quantseg.simulation import saturation
 from reference_models import WEIGHTS
+from reference_models import __main__ as command
 from reference_models.cards import markdown, read_cards
 from tests.support import candidates
 from tests.support.places import SHARED
@@ -203,21 +204,26 @@ def test_importing_the_package_imports_no_torch():
 
 
 @pytest.mark.slow
-def test_a_card_that_is_missing_or_damaged_is_one_line(tmp_path):
+def test_a_card_that_is_missing_or_damaged_is_one_line(tmp_path, monkeypatch, capsys):
+    def table(folder):
+        monkeypatch.setattr(sys, "argv", ["reference_models", "table", str(folder)])
+        with pytest.raises(SystemExit) as end:
+            command.main()
+        return end.value.code, *capsys.readouterr()
+
     (tmp_path / "net.onnx").touch()
-    command = [sys.executable, "-m", "reference_models", "table", str(tmp_path)]
     for text in (None, "{", "[]", "{}", '{"data": 1}', "[" * 100_000):
         if text is not None:
             (tmp_path / "net.json").write_text(text)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert "net.json: no card of a trained model" in done.stderr
-        assert done.stderr.count("\n") == 1
-    done = subprocess.run([*command[:-1], str(tmp_path / "none")], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "none: no trained models in it" in done.stderr
+        code, _, told = table(tmp_path)
+        assert code == 2
+        assert "net.json: no card of a trained model" in told
+        assert told.count("\n") == 1
+    code, _, told = table(tmp_path / "none")
+    assert code == 2
+    assert "none: no trained models in it" in told
     (tmp_path / "net.json").write_text(json.dumps(CARDS["cells_unet"]))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "391,524" in done.stdout
-    assert CARDS["cells_unet"]["command"] in done.stdout.splitlines()
+    code, out, _ = table(tmp_path)
+    assert code == 0
+    assert "391,524" in out
+    assert CARDS["cells_unet"]["command"] in out.splitlines()

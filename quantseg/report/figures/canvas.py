@@ -110,8 +110,16 @@ def draw_row(
         FigureCanvasSVG(drawing)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # letters that matplotlib's font lacks: the browser's has them
+            _lay_out(drawing)
             drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return Figure(printable(caption), printable(alt), _inline(stream.getvalue(), printable(alt)))
+
+
+def _lay_out(drawing: Any) -> None:
+    """Places the panels as savefig would, which draws all of the figure once more to do so."""
+    drawing.dpi = 72  # that of SVG
+    drawing.get_layout_engine().execute(drawing)
+    drawing.set_layout_engine("none")
 
 
 def _inline(document: str, alt: str) -> str:
