@@ -74,7 +74,7 @@ def chains(channels: int) -> dict[str, Chain]:
 
 
 def extra(chain: Chain, size: int, folder: Path) -> tuple[float, float, float]:
-    """The time that float parts add, as shares of the int8 model's: by the rates, measured; and float's time over it."""
+    """The extra time as shares of the int8 model: by the rates, measured; and the float model's time over it."""
     model = chain.model(size)
     images = [np.random.default_rng(seed).random((1, 3, size, size), dtype=np.float32) for seed in range(2)]
     options = Options(effort="fast", threads=THREADS, calibrator="minmax")
@@ -186,9 +186,9 @@ def main() -> None:
     ]
     page = writing.Page(
         "What a float node costs among int8 ones",
-        "Three convolutions of 3x3 and one of 1x1 in a row, in portable QDQ: time that is added where a part computes in "
-        "float, by the rates of mixed_precision/risk/price.py and measured, as shares of the int8 model's time; and the "
-        "int8 model's speed over float. Then operators alone: units for each element made. One thread, "
+        "Three convolutions of 3x3 and one of 1x1 in a row, in portable QDQ: time that is added where a part computes "
+        "in float, by the rates of mixed_precision/risk/price.py and measured, as shares of the int8 model's time; and "
+        "the int8 model's speed over float. Then operators alone: units for each element made. One thread, "
         f"{TURNS.rounds} alternating rounds of {TURNS.runs} runs; the unit is a multiply-accumulate in float, here "
         f"{1e6 * unit:.4f} ns.",
         {
