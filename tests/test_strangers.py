@@ -14,6 +14,7 @@ import pytest
 
 import quantseg as qs
 from quantseg.graph import to_bytes
+from quantseg.refinement.output_grids import REASON
 from tests.bench.fault_cases import CASES
 from tests.support.strangers import HALF, SIDE, Stranger, alone, attention, between, blocked, resize, smooth, weight
 
@@ -220,7 +221,7 @@ def test_sizes_that_the_graph_computes_are_known_once_the_size_is() -> None:
     one = computed_size()
     model, arrays = one.model(), one.arrays()
     made = qs.quantize(model, arrays, effort="fast", threads=1)
-    assert not made.plan.kept_float, str(made)
+    assert {*made.plan.kept_float} <= {REASON}, str(made)
     assert decibels(model, made, arrays) >= 28
     assert made.candidate.prepared.model.graph.inputs[0].shape.is_static()
 

@@ -92,8 +92,9 @@ def quantize(
     'model.int8.onnx'
     >>> print(result)
     QuantizedModel, qdq: int8 weights, uint8 activations; judged output 'y'
-    QuantPlan: 27 of 29 nodes in integers
+    QuantPlan: 27 of 31 nodes in integers
       2 float: excluded by exclude=…
+      2 float: gives each channel of an output its own range, behind the last rounding
     """
     how = chosen(options, words)
     return fitted(folded(refined(calibrated(model, data, how), how), how), how)

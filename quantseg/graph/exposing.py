@@ -17,6 +17,6 @@ def expose(model: ir.Model, names: Sequence[str]) -> ir.Model:
     inputs = {value.name for value in clone.graph.inputs}
     missing = [name for name in names if name not in values and name not in inputs]
     if missing:
-        raise ModelError(f"{missing[0]!r}: the model has no such tensor; was it made from another model?")
+        raise ModelError(f"{missing[0]!r}: the model has no such tensor: it is of another model, or a rewrite for integers made it")
     clone.graph.outputs[:] = [values[name] for name in names if name not in inputs]
     return clone

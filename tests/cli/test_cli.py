@@ -18,6 +18,9 @@ from quantseg.report import tables
 from tests.conftest import CLASSES
 from tests.support.command_line import ROOT, Command, shell
 
+BEHIND = ["y_scaled", "y_shifted"]
+"""The float nodes behind the last rounding, which give each channel of the output its own range."""
+
 
 def test_help_answers_at_once() -> None:
     """Under half a second; the best of five tries, since the machine may be busy."""
@@ -177,9 +180,10 @@ def test_quantize_writes_the_same_model_from_images_and_from_a_file(
     outcome = quantseg(*words, "--calibration", c, "--output", b, "--json", plan)
     assert outcome.code == 0
     assert a.read_bytes() == b.read_bytes()
-    assert re.search(r"^(\d+) of \1 nodes compute in integers$", outcome.out, re.MULTILINE)
+    assert "29 of 31 nodes compute in integers" in outcome.out
     assert outcome.out.endswith(f"wrote {b}\nwrote {plan}\n")
-    assert {node["precision"] for node in json.loads(plan.read_text())["nodes"]} == {"integer"}
+    nodes = json.loads(plan.read_text())["nodes"]
+    assert [node["name"] for node in nodes if node["precision"] != "integer"] == BEHIND
     metadata = {entry.key: entry.value for entry in onnx.load(a).metadata_props}
     assert "[input]" in metadata[METADATA_KEY]
 
@@ -189,7 +193,7 @@ def test_quantize_says_what_stays_float_and_why(
 ) -> None:
     words = ["quantize", float_model, "--data", images, "--effort", "fast", "--exclude", "MaxPool", "--dry-run"]
     outcome = quantseg(*words, "--json", tmp_path / "plan.json")
-    assert "27 of 29 nodes compute in integers" in outcome.out
+    assert "27 of 31 nodes compute in integers" in outcome.out
     assert re.search(r"^ +2 +excluded by --exclude$", outcome.out, re.MULTILINE)
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
     table = quantseg(*words, "--verbose").out
@@ -261,7 +265,7 @@ def test_inspect_lists_what_the_runtime_runs(
     assert "1 QuantizeLinear, 1 DequantizeLinear" in outcome.out
     assert "0 float ConvTranspose" in outcome.out
     content = json.loads(file.read_text())
-    assert not [node for node in content["nodes"] if node["kind"] == "float"]
+    assert [node["name"] for node in content["nodes"] if node["kind"] == "float"] == BEHIND
     assert "QLinearConv" in {node["op_type"] for node in content["nodes"]}
     in_float = quantseg("inspect", float_model, "--runs", 1).out
     assert re.search(r"^ConvTranspose +2 +\d", in_float, re.MULTILINE)

@@ -124,10 +124,13 @@ def test_a_value_is_explained_beside_the_float_model(quantseg: Command, place: P
     value = json.loads((place / "value.json").read_text())
     assert value["place"] == [0, 1, 5, 6]
     assert value["total"] == sum(term["value"] for term in value["terms"])
-    last = onnx.load(place / "net.int8.onnx").graph.node[-2].name
-    beside = quantseg("explain", "net.int8.onnx", last, "--data", "data", "--reference", "net.onnx")
+    *_, inner, last = (node.name for node in onnx.load(place / "net.int8.onnx").graph.node if node.op_type == "Conv")
+    beside = quantseg("explain", "net.int8.onnx", inner, "--data", "data", "--reference", "net.onnx")
     assert beside.code == 0, beside.err
     assert "the float model has" in beside.out
+    rewritten = quantseg("explain", "net.int8.onnx", last, "--data", "data", "--reference", "net.onnx")
+    assert rewritten.code == 2
+    assert "the model has no such tensor: it is of another model, or a rewrite for integers made it" in rewritten.err
     noise = quantseg("explain", "net.int8.onnx", name)
     assert noise.code == 0
     assert noise.out == quantseg("explain", "net.int8.onnx", name).out

@@ -1,6 +1,6 @@
 """Effort levels: fast, balanced and best say how much refinement is done with the calibration images.
 
-fast       calibrated ranges, and input channels reordered for int8 kernels
+fast       calibrated ranges, one for each channel of outputs, and input channels reordered for int8 kernels
 balanced   also cross-layer equalisation, range search, a float region where rounding would change the masks,
            compensated (GPTQ) rounding of weights and bias correction; each is kept only where it lowers the error
 best       the same with a wider search, and weight rounding learned from the float model's outputs (needs torch)
@@ -23,7 +23,7 @@ from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.refinement.levels.breadth import BALANCED, BEST, EFFORTS, FAST, Breadth, full
 from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
-from quantseg.refinement.levels.outputs import parted
+from quantseg.refinement.levels.outputs import part_outputs, parted
 from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
@@ -76,18 +76,18 @@ def judged_briefly(count: int, effort: str) -> tuple[int, ...]:
 def level(effort: str, observations: Observations, *, leave_float: bool = True, budget: float | None = 1.0) -> Step:
     """The step of an effort level, for a calibrated candidate. It uses the context's images alone and no labels.
 
-    observations: of the candidate's graph. leave_float: whether a float region may be kept. budget: the most work of
-    balanced, in multiples of BUDGET (see passes.py); None: any amount. Candidates are compared by their margin-weighted
-    output error. balanced chooses between channels as they are and equalised, and between ranges as calibrated and
-    narrower, with activations rounded; then a float region; then reorders channels; then chooses between ways to round
-    weights (nearest, compensated, with corrected biases); what its budget leaves out is noted. best pursues four starts
-    as far as the float region, also with absorbed biases, measures more regions, and tries learned rounding too. Raises
-    PlanError for a name that is not in EFFORTS; the step raises PlanError, CalibrationError, DataError, and
-    MissingExtraError for best without torch.
+    observations: of the candidate's graph. leave_float: whether nodes may stay float for the masks. budget: the
+    most work of balanced, in multiples of BUDGET (see passes.py); None: any amount. Candidates are compared by
+    their margin-weighted output error. balanced chooses between channels as they are and equalised, and between
+    ranges as calibrated and narrower, with activations rounded; then a float region; then reorders channels; then
+    chooses between ways to round weights (nearest, compensated, with corrected biases); what its budget leaves out
+    is noted. best pursues four starts as far as the float region, also with absorbed biases, measures more regions,
+    and tries learned rounding too. Raises PlanError for a name that is not in EFFORTS; the step raises PlanError,
+    CalibrationError, DataError, and MissingExtraError for best without torch.
     """
     check(effort)
     if effort == FAST:
-        return chained(lambda candidate, _: parted(candidate, observations)[0], order_channels)
+        return chained(part_outputs(observations), order_channels) if leave_float else order_channels
     wide = full(effort, leave_float=leave_float)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
@@ -95,7 +95,7 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
         breadth = within(passes, wide, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
         work = _work(candidate, context, breadth)
-        start, seen_now = parted(candidate, observations)
+        start, seen_now = parted(candidate, observations) if leave_float else (candidate, observations)
         starts = _followed(starts_of(start, seen_now, work, absorbing=breadth.absorbing), work)
         none = breadth.proposals == 1  # the empty region alone
         start = starts[0].candidate if none else steadied(starts, work, proposals=breadth.proposals)
