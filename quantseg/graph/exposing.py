@@ -17,6 +17,7 @@ def expose(model: ir.Model, names: Sequence[str]) -> ir.Model:
     inputs = {value.name for value in clone.graph.inputs}
     missing = [name for name in names if name not in values and name not in inputs]
     if missing:
-        raise ModelError(f"{missing[0]!r}: the model has no such tensor: it is of another model, or a rewrite for integers made it")
+        why = "it is of another model, or a rewrite for integers made it"
+        raise ModelError(f"{missing[0]!r}: the model has no such tensor: {why}")
     clone.graph.outputs[:] = [values[name] for name in names if name not in inputs]
     return clone
