@@ -8,7 +8,7 @@ operators, float and uint8. One thread; the unit is the time of a multiply-accum
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 
 from quantseg import api
 from quantseg.mixed_precision.risk import price_of
+from quantseg.quantization.plan import QuantSettings
 from quantseg.refinement.options import Options
 from quantseg.report import tables
 from quantseg.runtimes import DEFAULT
@@ -80,7 +81,7 @@ def extra(chain: Chain, size: int, folder: Path) -> tuple[float, float, float]:
     options = Options(effort="fast", threads=THREADS, calibrator="minmax")
     exclude = tuple(name for part in chain.in_float for name in (part, f"{part}_relu"))
     whole = api.quantize(model, images, options=options)
-    parts = api.quantize(model, images, options=options, exclude=exclude)
+    parts = api.quantize(model, images, options=replace(options, settings=QuantSettings(exclude=exclude)))
     onnx.save(model, folder / "float.onnx")
     files = {
         "float": folder / "float.onnx",
