@@ -79,7 +79,8 @@ def extra(chain: Chain, size: int, folder: Path) -> tuple[float, float, float]:
     model = chain.model(size)
     images = [np.random.default_rng(seed).random((1, 3, size, size), dtype=np.float32) for seed in range(2)]
     options = Options(effort="fast", threads=THREADS, calibrator="minmax")
-    exclude = tuple(name for part in chain.in_float for name in (part, f"{part}_relu"))
+    there = {node.name for node in model.graph.node}
+    exclude = tuple(name for part in chain.in_float for name in (part, f"{part}_relu") if name in there)
     whole = api.quantize(model, images, options=options)
     parts = api.quantize(model, images, options=replace(options, settings=QuantSettings(exclude=exclude)))
     onnx.save(model, folder / "float.onnx")

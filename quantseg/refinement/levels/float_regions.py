@@ -8,7 +8,7 @@ from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.levels.passes import FLOAT_NODES
 from quantseg.refinement.levels.starts import Start, Work
 
-FLOAT_MACS, FLOAT_TIME = 0.15, 0.25
+FLOAT_MACS, FLOAT_TIME = 0.15, 0.5
 """Limits of a float region: its share of the MACs, and the time that it adds as a share of the model's, by the fixed
 rates of mixed_precision/risk/price.py."""
 HARMLESS = 0.005
