@@ -283,7 +283,8 @@ def _write(known: Mapping[str, list[dict[str, Any]]]) -> None:
         "int4: opset 21 storage, activations 8 bits; best searches wider and learns the rounding. onnxruntime's "
         "quantizer: per channel, min/max, QDQ; NNCF: its preset for the model, in OpenVINO. Not every step was run "
         f"on every model: ranges searched on those of others, int4 on {learned} reference models; NNCF cannot convert "
-        "segnet. Seconds are of a machine that did other things beside.",
+        "segnet. Seconds are of a machine that did other things beside. fast and balanced are of this version; all "
+        "other rows were measured before outputs had a range for each channel and activations a dead zone.",
         {
             "All models": (heads, means),
             **(table(others, "Models that others trained") if others else {}),
