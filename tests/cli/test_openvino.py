@@ -77,7 +77,7 @@ def test_the_file_runs_in_onnxruntime_as_exactly_as_the_portable_one(
             judged = evaluate(reference, candidate, opener(images)(model.recipe, model.input), model.recipe)
         assert judged.sqnr_db is not None
         found[target] = judged
-    assert found["openvino"].agreement > found["portable"].agreement - 0.005
+    assert found["openvino"].agreement > found["portable"].agreement - 0.02  # of 3,072 pixels of noise
     assert found["openvino"].sqnr_db > found["portable"].sqnr_db - 0.5
     assert not {*FUSED} & {*operators(tmp_path / "portable.onnx")}
     assert {*FUSED} <= {*operators(tmp_path / "openvino.onnx")}
