@@ -52,9 +52,10 @@ def part_output_grids(candidate: Candidate, extrema: Mapping[str, ChannelExtrema
     """The candidate with a range for each channel of the outputs that its masks are read from; None for no such output.
 
     extrema: of the observed tensors of the candidate's graph. The result is equal in float. None, too, without weights
-    per channel: scaled rows would cost the other rows their bits.
+    per channel, since scaled rows would cost the other rows their bits, and for other kernels than onnxruntime's: files
+    for those (LiteRT's) are to compute in integers up to the end.
     """
-    if not candidate.settings.per_channel or candidate.overrides.weights:
+    if not candidate.settings.per_channel or candidate.overrides.weights or candidate.prepared.kernels is not None:
         return None
     model, integer = candidate.prepared.model.clone(), {node.name for node in candidate.plan.quantised}
     kept, ranges, changes = list[str](), dict[str, Range](), list[Change]()

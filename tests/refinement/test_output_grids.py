@@ -1,5 +1,7 @@
 """Grids per channel of outputs: the same network in float, each class on a range of its own in integers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,12 @@ def test_other_outputs_stay_as_they_are(name: str) -> None:
 def test_without_scales_per_channel_of_weights_nothing_is_parted() -> None:
     start, seen = parts(BODIES["product"], QuantSettings(per_channel=False))
     assert part_output_grids(start, seen.channels) is None
+
+
+def test_for_other_kernels_integers_go_up_to_the_end() -> None:
+    start, seen = parts(BODIES["product"])
+    other = start.with_prepared(replace(start.prepared, kernels="litert"))
+    assert part_output_grids(other, seen.channels) is None
 
 
 def noises(given) -> np.ndarray:
