@@ -5,6 +5,7 @@ Strips reads a map (1, classes, H, W), so any segmentation network runs with it:
 each of four upright strips of the image is an instance, whose score is the sigmoid of the largest value in it.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,8 +51,9 @@ class _Head(Multilabel):  # type: ignore[misc]
     def class_count(self, outputs: Sequence[Array], recipe: OutputRecipe) -> int | None:
         return len(recipe.classes)
 
+    @abstractmethod
     def instances(self, outputs: Sequence[Array], recipe: OutputRecipe, lowest: float) -> tuple[Instances, ...]:
-        raise NotImplementedError
+        """Each head's own."""
 
 
 class Boxes(_Head):

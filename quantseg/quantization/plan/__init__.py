@@ -103,7 +103,7 @@ def plan(
 def plan_of_part(
     model: ir.Model, ranges: Mapping[str, Range], settings: QuantSettings, overrides: Overrides
 ) -> QuantPlan:
-    """The plan of a part of a prepared graph, with placeholder ranges: to measure its latency, not its outputs."""
+    """The plan of a part of a prepared graph, with arbitrary ranges: to measure its latency, not its outputs."""
     return plan(Prepared(model, (), ()), ranges, settings, overrides)
 
 
