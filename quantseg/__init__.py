@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quantseg.api import calibrate as calibrate
     from quantseg.api import check as check
     from quantseg.api import compare as compare
+    from quantseg.api import error_sources as error_sources
     from quantseg.api import evaluate as evaluate
     from quantseg.api import explain as explain
     from quantseg.api import inspect as inspect
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from quantseg.evaluation.checking.values import Check as Check
     from quantseg.evaluation.tool_comparison import ToolComparison as ToolComparison
     from quantseg.mixed_precision.budget.search import Found as Found
+    from quantseg.mixed_precision.error_sources.values import ErrorSources as ErrorSources
     from quantseg.mixed_precision.sensitivity.values import Sensitivity as Sensitivity
     from quantseg.quantization.float_model import FloatModel as FloatModel
     from quantseg.quantization.plan.plan import QuantPlan as QuantPlan
@@ -54,6 +56,7 @@ _HOMES = {
     "calibrate": "quantseg.api",
     "check": "quantseg.api",
     "compare": "quantseg.api",
+    "error_sources": "quantseg.api",
     "evaluate": "quantseg.api",
     "explain": "quantseg.api",
     "inspect": "quantseg.api",
@@ -69,6 +72,7 @@ _HOMES = {
     "Check": "quantseg.evaluation.checking.values",
     "ToolComparison": "quantseg.evaluation.tool_comparison",
     "Dataset": "quantseg.data.dataset",
+    "ErrorSources": "quantseg.mixed_precision.error_sources.values",
     "Evaluation": "quantseg.evaluation.agreement",
     "Explanation": "quantseg.simulation.explaining.explanation",
     "FloatModel": "quantseg.quantization.float_model",

@@ -11,7 +11,7 @@ model.onnx, calib/ and val/.
 
 from quantseg.api.checking import check
 from quantseg.api.judging import benchmark, compare, evaluate, explain, inspect, report, simulate
-from quantseg.api.making import calibrate, load, quantize, search, sensitivity
+from quantseg.api.making import calibrate, error_sources, load, quantize, search, sensitivity
 from quantseg.api.shipping import ship
 from quantseg.api.stages import Model, Recipe
 
@@ -22,6 +22,7 @@ __all__ = [
     "calibrate",
     "check",
     "compare",
+    "error_sources",
     "evaluate",
     "explain",
     "inspect",

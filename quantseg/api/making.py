@@ -17,7 +17,9 @@ from quantseg.api.stages import (
     searched,
 )
 from quantseg.calibration.calibrate import Calibrated, ranges_of
+from quantseg.data import Dataset
 from quantseg.errors import PlanError
+from quantseg.mixed_precision import error_sources as sources_of_error
 from quantseg.mixed_precision import sensitivity as sensitivities
 from quantseg.mixed_precision.budget import search as budgets
 from quantseg.mixed_precision.budget.task import SearchGoal
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from quantseg.refinement import options as of
 
-SENSITIVITY_IMAGES = 16
+SENSITIVITY_IMAGES, ERROR_IMAGES = 16, 4
 
 
 def load(
@@ -140,13 +142,47 @@ def sensitivity(
     'Conv'
     """
     how = chosen(options, words)
+    given = _calibrated_to_measure(model, data if calib is None else calib, how)
+    judged = _measured_on(data, given.model, how, SENSITIVITY_IMAGES)
+    return sensitivities.measure(_planned(given, how), judged, how.context(given.images), left_float=left_float)
+
+
+def error_sources(
+    model: Model,
+    data: object,
+    *,
+    calib: object = None,
+    options: Options | None = None,
+    **words: "Unpack[of.Words]",
+) -> sources_of_error.ErrorSources:
+    """Which rounded tensors, channels and weights carry the error of the masks, and how it grows along the graph.
+
+    data: images to measure on; of a folder at most 4 are used, evenly spread. calib and effort: as for `sensitivity`.
+    Each is rounded alone, and the error at the output is weighed by how near it comes to changing pixels' classes.
+
+    >>> qs.error_sources("model.onnx", "val/", calib="calib/").whole < 1
+    True
+    """
+    how = chosen(options, words)
+    given = _calibrated_to_measure(model, data if calib is None else calib, how)
+    judged = _measured_on(data, given.model, how, ERROR_IMAGES)
+    return sources_of_error.measure(given.model, _planned(given, how), judged, how.context(given.images))
+
+
+def _calibrated_to_measure(model: Model, calib: object, how: Options) -> Calibrated:
+    """The calibrated model whose nodes are measured. Raises PlanError for folds, which change its outputs."""
     if how.fold != Fold():
         what = "argmax" if how.fold.argmax else "preprocess"
         raise PlanError(f"fold='{what}': sensitivity measures nodes at the float model's own outputs; leave it out")
-    given = calibrated(model, data if calib is None else calib, how)
-    limit = SENSITIVITY_IMAGES if isinstance(data, (str, Path)) else None
-    judged = replace(how, limit=limit).images(data)(given.model.recipe, given.model.inputs)
+    return calibrated(model, calib, how)
+
+
+def _measured_on(data: object, model: FloatModel, how: Options, most: int) -> Dataset:
+    limit = most if isinstance(data, (str, Path)) else None
+    return replace(how, limit=limit).images(data)(model.recipe, model.inputs)
+
+
+def _planned(given: Calibrated, how: Options) -> Candidate:
+    """The refined candidate where the options name an effort, else the calibrated ranges alone."""
     ranges = ranges_of(given.calibration, how.settings, how.choice)
-    plain = Candidate.of(given.model, ranges, how.settings)
-    candidate = plain if how.effort is None else refined(given, how)
-    return sensitivities.measure(candidate, judged, how.context(given.images), left_float=left_float)
+    return Candidate.of(given.model, ranges, how.settings) if how.effort is None else refined(given, how)

@@ -116,7 +116,8 @@ def refined(given: Calibrated, options: Options, *, leave_float: bool | None = N
     may_float = not options.target.int8_everywhere if leave_float is None else leave_float
     ranges = ranges_of(given.calibration, options.settings, options.choice)
     start = Candidate.of(given.model, ranges, options.settings)
-    step = levels.level(effort, given.calibration.observations, leave_float=may_float, budget=options.budget)
+    limits = levels.LIMITS if may_float else None
+    step = levels.level(effort, given.calibration.observations, limits=limits, budget=options.budget)
     return step(start, options.context(given.images))
 
 

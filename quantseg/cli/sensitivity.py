@@ -12,6 +12,7 @@ from quantseg.cli.options import Calib, Force, Json, JudgedData, Model, with_mak
 from quantseg.errors import printable
 
 if TYPE_CHECKING:
+    from quantseg.mixed_precision.error_sources import ErrorSources
     from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
     from quantseg.quantization.float_model import RecipeSource
     from quantseg.refinement.options import Options
@@ -33,6 +34,14 @@ def sensitivity(
     left_float: Annotated[
         bool, typer.Option("--left-float/--no-left-float", help="Also the whole plan without each node.")
     ] = True,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Instead, tell which tensors, channels and weights carry the error of the masks, and why. "
+            "Measures on at most 4 images.",
+        ),
+    ] = False,
     figure: Annotated[Path | None, typer.Option(help="Also draw the table here, as SVG.", metavar="SVG")] = None,
     force: Force = False,
     json: Json = None,
@@ -40,13 +49,15 @@ def sensitivity(
     """Rank the nodes by sensitivity: each quantised alone (weights, activations, both), and each alone left float.
 
     Compared with the float model's output: SQNR in dB, and the share of pixels whose class changes. Needs no labels.
-    Without --limit, at most 16 images are measured on.
+    Without --limit, at most 16 images are measured on. --explain finds where the error arises: see the sources of each
+    tensor's error, its worst channels, and how the error grows along the graph.
     """
     from dataclasses import replace
 
     from quantseg import api
     from quantseg.cli.outputs import Outputs
     from quantseg.errors import OutputError
+    from quantseg.mixed_precision.error_sources import ErrorSources
     from quantseg.report import tables
 
     most, most_calibrated = limits(options.limit, calib_limit, images)
@@ -54,15 +65,23 @@ def sensitivity(
     outputs.check(figure, json)
     if figure is not None and figure.suffix.lower() != ".svg":
         raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
-    stages.plan(*stages.making(options, refine=options.effort is not None, place=False), stages.FLOAT, stages.ALONE)
+    if explain and figure is not None:
+        raise OutputError("--figure draws the table of nodes, which --explain does not make; leave one of them out")
+    measuring = (stages.EACH_TENSOR,) if explain else (stages.FLOAT, stages.ALONE)
+    stages.plan(*stages.making(options, refine=options.effort is not None, place=False), *measuring)
     loaded = api.load(model, source, data=data, options=options)
     judged = replace(options, limit=most).images(data)(loaded.recipe, loaded.inputs)
     options = replace(options, limit=most_calibrated)
     given = api.calibrate(loaded, calib or data, options=options)
-    measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
-    console.say(tables.terminal(_HEADERS, _rows(measured, top)))
     calibrated_on = () if given.images is None else given.images.names
-    console.say(_summary(measured, top, len(calibrated_on)))
+    measured: Sensitivity | ErrorSources
+    if explain:
+        measured = api.error_sources(loaded, judged, calib=given, options=options)
+        _explained(measured, top)
+    else:
+        measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
+        console.say(tables.terminal(_HEADERS, _rows(measured, top)))
+        console.say(_summary(measured, top, len(calibrated_on)))
     if json is not None:
         told = {
             "float_sha256": loaded.digest,
@@ -73,7 +92,7 @@ def sensitivity(
             "measured_on": list(judged.names),
         }
         outputs.json(json, told | measured.to_json())
-    if figure is not None:
+    if figure is not None and not isinstance(measured, ErrorSources):
         from quantseg.report.figures.sensitivity import sensitivity as drawn
         from quantseg.report.rendering import svg_file
 
@@ -84,6 +103,18 @@ _ROOM = 44
 """The width of a node's name and operator, beside the numbers of a line."""
 
 _HEADERS = ("node", "op", "MACs", "W", "A", "W+A", "flips", "gain", "flips")
+
+
+def _explained(found: "ErrorSources", top: int) -> None:
+    import textwrap
+
+    from quantseg.report import error_sources, tables
+
+    for heading, headers, rows in error_sources.sections(found, top=top):
+        console.say(f"{heading}\n{tables.terminal(headers, rows)}\n")
+    note = (found.judged.note,) if found.judged.note else ()
+    for line in (f"{found.images} images", *note, error_sources.KEY):
+        console.say(textwrap.fill(printable(line), tables.WIDTH))
 
 
 def _rows(measured: "Sensitivity", top: int) -> list[tuple[str, ...]]:

@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
 EVALUATE, MEMORY, TIME, PROFILE = "evaluate", "measure memory", "time models", "profile operators"
 KERNELS, WHOLE = "time kernels", "time whole models"
-DRAW, PEER, NNCF, SEARCH, FLOAT, ALONE = (
+DRAW, PEER, NNCF, SEARCH, FLOAT, ALONE, EACH_TENSOR = (
     "draw cells",
     "onnxruntime's quantizer",
     "NNCF's quantizer",
     "search",
     "float outputs",
     "quantise nodes alone",
+    "risk of each tensor",
 )
 CLASSICAL = "classical methods"
 MEASURE = (EVALUATE, MEMORY, TIME, PROFILE, "write the report")

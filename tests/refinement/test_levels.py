@@ -24,7 +24,7 @@ from quantseg.quantization.qtypes import INT4, UINT8
 from quantseg.quantization.writing import written
 from quantseg.refinement import levels
 from quantseg.refinement import range_search as narrowing
-from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FLOAT_MACS, FRAGILE, rounding, starts
+from quantseg.refinement.levels import BALANCED, BEST, EFFORTS, FAST, FRAGILE, LIMITS, rounding, starts
 from quantseg.refinement.options import Options
 from quantseg.refinement.output_grids import REASON
 from quantseg.refinement.rounding.learned import Learning, learn
@@ -186,7 +186,7 @@ def test_little_of_the_work_stays_float(made, balanced):
     counts = multiply_accumulates(made.model.prepared, {made.model.input.name: shape})
     kept = balanced.overrides.kept_float
     assert set(kept.values()) <= {FRAGILE, REASON}
-    assert sum(counts.get(name, 0) for name in kept) <= FLOAT_MACS * sum(counts.values())
+    assert sum(counts.get(name, 0) for name in kept) <= LIMITS.macs * sum(counts.values())
 
 
 def test_nothing_stays_float_where_that_is_not_wanted(made):

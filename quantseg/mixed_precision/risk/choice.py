@@ -21,10 +21,25 @@ _WORK_COSTS = (0, 1, 4, 16)
 """Weights of float MACs beside time, all tried: the limit on a region may be on MACs rather than on time."""
 _RISK_COSTS = tuple(2 ** (step / 2) for step in range(-6, 17))
 """Weights of the total risk, relative to the time of the whole model; rising."""
-PRICE = 0.06
-"""The risk that has to go for the time of the whole model; see `float_objective`."""
 _LEAST = 1e-3
 """The least price of a tensor when the rest is filled, as a share of the time: else what costs no time always wins."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a float region may cost.
+
+    exchange: the risk that has to go for the time of the whole model; see `float_objective`. macs: its largest share of
+    the MACs. gain: the largest share of the time that int8 saves, by the fixed rates of price.py, that it may spend.
+    """
+
+    exchange: float = 0.06
+    macs: float = 0.15
+    gain: float = 0.25
+
+    def allow(self, nodes: frozenset[str], price: Price) -> bool:
+        """Whether a region of these nodes costs no more."""
+        return price.of_macs(nodes) <= self.macs and price.of_time(nodes) <= self.gain * price.gain
 
 
 @dataclass(frozen=True)
@@ -45,20 +60,19 @@ class Region:
     risk: float
 
 
-def float_objective(risk: float, price: float) -> float:
-    """risk + PRICE · price, to be minimised. price: the added time as a share of the model's.
+def float_objective(risk: float, price: float, exchange: float) -> float:
+    """risk + exchange · price, to be minimised. price: the added time as a share of the model's.
 
     Risk is about the share of the masks that changes: over four models, mean IoU with float's masks falls by 0.7 to 1.1
-    points for every 0.01 of it. So a point of agreement may cost about a fifth of the time, whatever is left to gain.
+    points for every 0.01 of it. At an exchange of 0.06 a point of agreement may cost about a fifth of the time.
     """
-    return risk + PRICE * price
+    return risk + exchange * price
 
 
-def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmless: float) -> tuple[Region, ...]:
-    """Allowed float regions, ordered by `float_objective`, the best first; the empty region is among them.
+def regions(sources: Iterable[Source], price: Price, limits: Limits, *, harmless: float) -> tuple[Region, ...]:
+    """Float regions within the limits, ordered by `float_objective`, the best first; the empty one is among them.
 
-    allowed: the limits on a region; where it refuses one it must refuse every larger one too. harmless: the risk below
-    which less risk is no gain. The result does not depend on the order of the sources.
+    harmless: the risk below which less risk is no gain. The result does not depend on the order of the sources.
     """
     left = tuple(sorted((source for source in sources if source.risk > 0), key=lambda source: source.name))
 
@@ -66,7 +80,11 @@ def regions(sources: Iterable[Source], price: Price, allowed: Allowed, *, harmle
         return Region(nodes, price.of_time(nodes), math.sqrt(_squares(s for s in left if not s.nodes <= nodes)))
 
     def order(found: Region) -> tuple[float, int, list[str]]:
-        return float_objective(max(found.risk, harmless), found.price), len(found.nodes), sorted(found.nodes)
+        worth = float_objective(max(found.risk, harmless), found.price, limits.exchange)
+        return worth, len(found.nodes), sorted(found.nodes)
+
+    def allowed(nodes: frozenset[str]) -> bool:
+        return limits.allow(nodes, price)
 
     cuts = [of(nodes) for nodes in dict.fromkeys(_cuts(left, price, allowed))]
     filled = map(of, _filled(min(cuts, key=order).nodes, left, price, allowed))

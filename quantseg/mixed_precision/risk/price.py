@@ -69,13 +69,20 @@ class Price:
     """What it costs to leave nodes of a plan float.
 
     nodes: integer node → the time that it takes longer in float, never below 0. borders: tensors between integer
-    nodes. total: time of the whole model as planned. macs: multiply-accumulates of every node, also of float ones.
+    nodes. total: time of the whole model as planned. in_float: all of it in float. macs: multiply-accumulates of every
+    node, also of float ones.
     """
 
     nodes: Mapping[str, int]
     borders: tuple[Border, ...]
     total: int
+    in_float: int
     macs: Mapping[str, int]
+
+    @property
+    def gain(self) -> float:
+        """The time that the plan saves against float, as a share of the time of the model as planned; 0 for none."""
+        return max(0.0, self.in_float / self.total - 1)
 
     def of_time(self, region: frozenset[str]) -> float:
         """The time that the region adds in float, as a share of the time of the model as planned."""
@@ -96,7 +103,7 @@ def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
     graph = prepared.model.graph
     macs, numbers = multiply_accumulates(prepared, given), numbers_of(prepared, given)
     integer = {str(node.name) for node in plan.quantised}
-    nodes, total = {}, 0
+    nodes, total, whole = {}, 0, 0
     for node in graph:
         name = str(node.name)
         made = 0 if name in plan.dropped else sum(numbers[str(value.name)] for value in node.outputs if value.name)
@@ -104,6 +111,7 @@ def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
         if name in integer:
             nodes[name] = max(0, in_float - in_integers)
         total += NODE + (in_integers if name in integer else in_float)
+        whole += NODE + in_float
     borders = []
     for value in (value for node in graph for value in node.outputs if value.dtype == ir.DataType.FLOAT):
         maker = value.producer()
@@ -111,7 +119,7 @@ def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
         if readers and maker is not None and str(maker.name) in nodes:
             price = CONVERSION + BORDER * numbers[str(value.name)]
             borders.append(Border(str(maker.name), tuple(readers), price))
-    return Price(nodes, tuple(borders), total, macs)
+    return Price(nodes, tuple(borders), total, whole, macs)
 
 
 def forward_time(prepared: Prepared, given: Given) -> int:

@@ -17,12 +17,12 @@ from quantseg.data.folder import choose
 from quantseg.data.heads import judged_outputs
 from quantseg.errors import PlanError
 from quantseg.graph import signature
-from quantseg.mixed_precision.risk import ReferenceOutputs
+from quantseg.mixed_precision.risk import Limits, ReferenceOutputs
 from quantseg.progress import expect
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.refinement.levels.breadth import BALANCED, BEST, EFFORTS, FAST, Breadth, full
-from quantseg.refinement.levels.float_regions import FLOAT_MACS, FLOAT_TIME, FRAGILE, HARMLESS, steadied
+from quantseg.refinement.levels.float_regions import FRAGILE, HARMLESS, steadied
 from quantseg.refinement.levels.outputs import part_outputs, parted
 from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
@@ -38,16 +38,19 @@ __all__ = [
     "EFFORTS",
     "EQUAL",
     "FAST",
-    "FLOAT_MACS",
-    "FLOAT_TIME",
     "FRAGILE",
     "HARMLESS",
+    "LIMITS",
     "check",
     "judged_briefly",
     "level",
     "passes_of",
+    "rounded",
+    "searched",
 ]
 
+LIMITS = Limits()
+"""What leaving nodes float for the masks may cost; how they were chosen: reports/benchmarks/limits.md."""
 _BRIEFLY = 8
 """Most calibration images on which a finished model is judged."""
 
@@ -73,10 +76,12 @@ def judged_briefly(count: int, effort: str) -> tuple[int, ...]:
     return choose(tuple(index for index in every if index not in rounded) or every, _BRIEFLY)
 
 
-def level(effort: str, observations: Observations, *, leave_float: bool = True, budget: float | None = 1.0) -> Step:
+def level(
+    effort: str, observations: Observations, *, limits: Limits | None = LIMITS, budget: float | None = 1.0
+) -> Step:
     """The step of an effort level, for a calibrated candidate. It uses the context's images alone and no labels.
 
-    observations: of the candidate's graph. leave_float: whether nodes may stay float for the masks. budget: the
+    observations: of the candidate's graph. limits: of what stays float for the masks; None: all is in int8. budget: the
     most work of balanced, in multiples of BUDGET (see passes.py); None: any amount. Candidates are compared by
     their margin-weighted output error. balanced chooses between channels as they are and equalised, and between
     ranges as calibrated and narrower, with activations rounded; then a float region; then reorders channels; then
@@ -87,26 +92,38 @@ def level(effort: str, observations: Observations, *, leave_float: bool = True, 
     """
     check(effort)
     if effort == FAST:
-        return chained(part_outputs(observations), order_channels) if leave_float else order_channels
-    wide = full(effort, leave_float=leave_float)
+        return chained(part_outputs(observations), order_channels) if limits else order_channels
+    wide = full(effort, leave_float=limits is not None)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
         passes = passes_of(candidate, context)
         breadth = within(passes, wide, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
-        work = _work(candidate, context, breadth)
-        start, seen_now = parted(candidate, observations) if leave_float else (candidate, observations)
-        starts = _followed(starts_of(start, seen_now, work, absorbing=breadth.absorbing), work)
-        none = breadth.proposals == 1  # the empty region alone
-        start = starts[0].candidate if none else steadied(starts, work, proposals=breadth.proposals)
-        ordered = order_channels(start, context)
-        few = choose(tuple(range(len(work.reference.feeds))), breadth.rounded_on)
-        ways = ways_to_round(ordered, few, work, learning=breadth.learning)
-        seen = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
-        notes = [note for note in (seen.note, left_out(passes, wide, breadth)) if note]
-        return _best(ways, few, work).noted(*notes, *outliers(observations))
+        start, seen = parted(candidate, observations) if limits else (candidate, observations)
+        starts, work = searched(start, seen, context, breadth)
+        outputs = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
+        notes = [note for note in (outputs.note, left_out(passes, wide, breadth)) if note]
+        best = starts[0].candidate
+        if limits is not None and breadth.proposals > 1:  # one proposal is the empty region
+            best = steadied(starts, work, limits, proposals=breadth.proposals)
+        return rounded(best, work).noted(*notes, *outliers(observations))
 
     return step
+
+
+def searched(
+    candidate: Candidate, observations: Observations, context: Context, breadth: Breadth
+) -> tuple[list[Start], Work]:
+    """The starts of least error, with channels as they are or equalised and ranges as calibrated or narrower."""
+    work = _work(candidate, context, breadth)
+    return _followed(starts_of(candidate, observations, work, absorbing=breadth.absorbing), work), work
+
+
+def rounded(candidate: Candidate, work: Work) -> Candidate:
+    """The candidate with its channels in order and its weights rounded in the way that errs least."""
+    ordered, breadth = order_channels(candidate, work.context), work.breadth
+    few = choose(tuple(range(len(work.reference.feeds))), breadth.rounded_on)
+    return _best(ways_to_round(ordered, few, work, learning=breadth.learning), few, work)
 
 
 def passes_of(candidate: Candidate, context: Context) -> Passes:
