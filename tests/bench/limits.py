@@ -37,7 +37,6 @@ TURNS = Turns(9, 6)
 FAST = "fast"
 LADDER: Mapping[str, Limits] = {
     "outputs": Limits(macs=0.0),
-    "0.48": Limits(exchange=0.48),
     "0.24": Limits(exchange=0.24),
     "0.12": Limits(exchange=0.12),
     "0.06": Limits(exchange=0.06),

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -58,7 +59,7 @@ class Case:
         """The candidate before any step."""
         return Candidate(self.model, self.given.calibration.table, OPTIONS.settings)
 
-    def refined(self, word: str = BALANCED, **changes: bool) -> Candidate:
+    def refined(self, word: str = BALANCED, **changes: Any) -> Candidate:
         step = levels.level(word, self.given.calibration.observations, **changes)
         return step(self.plain, context(self.data))
 
@@ -190,7 +191,7 @@ def test_little_of_the_work_stays_float(made, balanced):
 
 
 def test_nothing_stays_float_where_that_is_not_wanted(made):
-    assert not made.refined(leave_float=False).overrides.kept_float
+    assert not made.refined(limits=None).overrides.kept_float
 
 
 def test_best_learns_and_is_no_worse_than_balanced_on_the_calibration_images(made, balanced, monkeypatch):
@@ -242,7 +243,7 @@ def test_best_follows_more_starts_and_measures_more_regions(made, monkeypatch):
     monkeypatch.setattr(rounding, "learn", lambda start, context: start)
     for word in (BALANCED, BEST):
 
-        def steadied(followed, work, *, proposals, word=word):
+        def steadied(followed, work, limits, *, proposals, word=word):
             seen[word] = len(followed), proposals
             return followed[0].candidate
 
@@ -250,6 +251,20 @@ def test_best_follows_more_starts_and_measures_more_regions(made, monkeypatch):
         made.refined(word)
     assert seen[BALANCED][0] == 1 < seen[BEST][0]
     assert seen[BALANCED][1] < seen[BEST][1]
+
+
+@pytest.mark.parametrize(
+    ("risks", "others", "less"),
+    [
+        ([1.0, 2.0], [1.5, 2.5], True),
+        ([1.0, 2.0], [1.0, 2.0], False),
+        ([1.0, 2.0, 3.0], [1.2, 1.9, 3.1], False),
+        ([1.0], [1.1], True),
+    ],
+    ids=["always", "equal", "within the noise", "one image"],
+)
+def test_a_way_is_better_only_beyond_the_noise_of_the_images(risks, others, less):
+    assert levels.is_less(risks, others) is less
 
 
 def test_an_effort_that_does_not_exist_is_refused(made):

@@ -6,9 +6,10 @@ balanced   also cross-layer equalisation, range search, a float region where rou
 best       the same with a wider search, and weight rounding learned from the float model's outputs (needs torch)
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import fmean
+from statistics import fmean, stdev
 
 from quantseg.calibration.context import Context
 from quantseg.calibration.observation import Observations
@@ -42,6 +43,7 @@ __all__ = [
     "HARMLESS",
     "LIMITS",
     "check",
+    "is_less",
     "judged_briefly",
     "level",
     "passes_of",
@@ -154,14 +156,23 @@ def _followed(starts: tuple[Start, ...], work: Work) -> list[Start]:
 
 
 def _best(ways: Iterable[Candidate], few: tuple[int, ...], work: Work) -> Candidate:
-    """The candidate of least error on images that weights were not rounded on, if there are any; of equals the first.
+    """The way that errs least on images that weights were not rounded on, if there are any; the simpler one in doubt.
 
-    few: indices of the images on which weights were rounded.
+    ways: the simplest first. few: indices of the images on which weights were rounded.
     """
     unseen = [index for index in range(len(work.reference.feeds)) if index not in few] or list(few)
+    best, least = None, list[float]()
+    for way in ways:
+        risks = work.risks(way)
+        found = [risks[index] for index in unseen]
+        if best is None or is_less(found, least):
+            best, least = way, found
+    assert best is not None
+    return best
 
-    def of_unseen(candidate: Candidate) -> float:
-        risks = work.risks(candidate)
-        return fmean(risks[index] for index in unseen)
 
-    return min(ways, key=of_unseen)
+def is_less(risks: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether risks are less than others of the same images by more than the noise: one standard error of the mean."""
+    gains = [other - risk for risk, other in zip(risks, others, strict=True)]
+    noise = stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
+    return fmean(gains) > noise
