@@ -44,7 +44,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quantseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quick: None) -> Iterator[Command]:
-    """`quantseg WORDS`, in this process."""
+    """`quantseg WORDS`, in this process. Small networks are not refused: tests/cli/test_no_gain.py looks after that."""
+    monkeypatch.setattr("quantseg.refinement.gain.slowdown_without_gain", lambda *_: None)
     logger = logging.getLogger("quantseg")
     before = logger.level, logger.propagate
 

@@ -35,6 +35,9 @@ def quantize(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only plan, in seconds: what stays float, size, speed, time.")
     ] = False,
+    allow_no_gain: Annotated[
+        bool, typer.Option("--allow-no-gain", help="Also write a model that is neither smaller nor faster than float.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every node of the plan.")] = False,
     force: Force = False,
     json: Json = None,
@@ -71,7 +74,9 @@ def quantize(
     if dry_run:
         result = tried(given, images, options, file_bytes(model), verbose=verbose)
     else:
-        result = _quantised(given, images, options, (model, target), source, verbose=verbose)
+        result = _quantised(
+            given, images, options, (model, target), source, verbose=verbose, allow_no_gain=allow_no_gain
+        )
     outputs.json(json, result)
 
 
@@ -127,6 +132,7 @@ def _quantised(
     source: "RecipeSource",
     *,
     verbose: bool,
+    allow_no_gain: bool,
 ) -> dict[str, Any]:
     """Makes the model, prints the verdict and the plan, and writes it; all that was said as JSON values."""
     from quantseg import api
@@ -137,12 +143,31 @@ def _quantised(
     calibrated = given if isinstance(given, Calibrated) else api.calibrate(given, data, options=options)
     candidate = stages.folded(stages.refined(calibrated, options), options)
     made = stages.fitted(candidate, options)
+    if not allow_no_gain:
+        _refuse_no_gain(made, paths[0], options)
     verdict = judgement.judged(calibrated, made, data, options, paths)
     plans.show(made, verbose)
     sums = exactness.say(made.model) if made.tflite is None else None
     _say_folded(made, options)
     said = {"verdict": verdict} | made.to_json() | {"integer_sums": sums}
     return said | _written(made, candidate, options, paths, source)
+
+
+def _refuse_no_gain(made: "QuantizedModel", model: Path, options: "Options") -> None:
+    """Raises PlanError where the int8 model is neither smaller nor, by fixed rates, faster than the float one."""
+    from quantseg.errors import PlanError
+    from quantseg.refinement.gain import slowdown_without_gain
+    from quantseg.report import tables
+    from quantseg.runtimes.on_disk import file_bytes
+
+    before = file_bytes(model)
+    slower = slowdown_without_gain(made, before, options.target)
+    if slower is not None:
+        sizes = f"{tables.file_size(before)} would become {tables.file_size(made.size)}"
+        raise PlanError(
+            f"{model}: too small to gain from int8: {sizes}, and about {slower:.1f} times float's latency; "
+            "keep the float model, or give --allow-no-gain"
+        )
 
 
 def _say_folded(made: "QuantizedModel", options: "Options") -> None:

@@ -37,6 +37,19 @@ def test_the_command_ranks_the_nodes_and_writes_json_and_figure(quantseg, float_
     assert [path.read_bytes() for path in files] == first
 
 
+def test_explain_tells_where_the_error_comes_from_within_a_screens_width(quantseg, float_model, images, tmp_path):
+    words = ("sensitivity", float_model, "--data", images, "--explain", "--top", 3, "--limit", 2)
+    done = quantseg(*words, "--json", tmp_path / "s.json")
+    assert done.code == 0, done.err
+    assert max(len(line) for line in done.out.splitlines()) <= WIDTH
+    headings = "The whole", "Tensors", "Channels that", "Weights", "Along the graph"
+    assert [any(line.startswith(word) for line in done.out.splitlines()) for word in headings] == [True] * 5
+    told = json.loads((tmp_path / "s.json").read_text())
+    assert len(told["measured_on"]) == told["images"] == 2
+    assert told["growth"][-1]["risk"] == told["activations"]
+    assert f"{told['whole']:.4f}" in done.out
+
+
 @pytest.mark.parametrize(
     ("flags", "counts", "said"),
     [
@@ -62,6 +75,7 @@ def test_fewer_images_and_no_second_plan(quantseg, float_model, images, tmp_path
     ("flags", "words"),
     [
         (("--figure", "s.png"), "figures are drawn as SVG"),
+        (("--explain", "--figure", "s.svg"), "--figure draws the table of nodes"),
         (("--figure", "s.svg", "--json", "s.svg"), "is another file of this command already"),
         (("--exclude", "*"), "every node stays float"),
         (("--exclude", "no such"), "no node has this name"),

@@ -178,14 +178,14 @@ def subsets(names):
 @given(choices(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.2, 2.0]), st.randoms())
 def test_a_region_is_allowed_tells_the_truth_and_pays(choice, work, gain, random):
     places, price = choice
-    limits = Limits(macs=work, gain=gain)
+    limits = Limits(macs=work, gain=gain, least=0.05)
     found, *others = regions(places, price, limits, harmless=1e-6)
     assert price.of_macs(found.nodes) <= work
-    assert price.of_time(found.nodes) <= 2 * gain  # a third of float's time is what int8 takes
+    assert price.of_time(found.nodes) <= max(2 * gain, 0.05)  # int8 takes a third of float's time
     assert found.price == price.of_time(found.nodes)
     assert found.risk == pytest.approx(remaining(places, found.nodes))
     assert all(
-        float_objective(found.risk, found.price, 0.06) <= float_objective(max(other.risk, 1e-6), other.price, 0.06)
+        float_objective(found.risk, found.price, 0.12) <= float_objective(max(other.risk, 1e-6), other.price, 0.12)
         for other in others
     )
     assert frozenset() in [one.nodes for one in (found, *others)]
@@ -238,34 +238,34 @@ def test_places_side_by_side_are_left_float_together_where_a_border_vanishes():
 def test_a_dense_convolution_is_dearer_in_float_and_a_depthwise_one_or_one_of_an_image_costs_its_borders():
     body = """
         a = Conv <pads = [1,1,1,1]> (x, w)
-        b = Conv <group = 8, pads = [1,1,1,1]> (a, v)
+        b = Conv <group = 32, pads = [1,1,1,1]> (a, v)
         c = Conv (b, u)
         d = Conv (b, t)
         y = Add (c, d)
     """
-    weights = {"w": kernel(8, 3, 3, 3, seed=1), "v": kernel(8, 1, 3, 3, seed=2), "u": kernel(4, 8, 1, 1, seed=3)}
-    weights["t"] = kernel(4, 8, 1, 1, seed=4)
+    weights = {"w": kernel(32, 3, 3, 3, seed=1), "v": kernel(32, 1, 3, 3, seed=2), "u": kernel(32, 32, 1, 1, seed=3)}
+    weights["t"] = kernel(32, 32, 1, 1, seed=4)
     prepared = prepare(graphs.graph(body, x="float[1,3,12,10]", **weights))
     feeds = [{"x": noise(1, 3, 12, 10)}]
     price = price_of(prepared, plan(prepared, extrema(prepared.model, feeds), QuantSettings()), {"x": (1, 3, 12, 10)})
     first, depthwise, one, other = (str(node.name) for node in prepared.model.graph if node.op_type == "Conv")
     pixels = 12 * 10
-    assert price.macs[first] == pixels * 8 * 27
+    assert price.macs[first] == pixels * 32 * 27
     assert price.nodes[first] == price.nodes[depthwise] == 0
-    assert price.nodes[one] == pytest.approx(pixels * 4 * 8 * 0.7)
-    borders = 2 * (BORDER * 8 * pixels + CONVERSION)  # of what it reads and what it makes, which two read
+    assert price.nodes[one] == pytest.approx(pixels * 32 * 32 * 0.7)
+    borders = 2 * (BORDER * 32 * pixels + CONVERSION)  # of what it reads and what it makes, which two read
     assert price.of_time(frozenset({depthwise})) * price.total == pytest.approx(borders)
     assert price.of_time(frozenset({one, other, depthwise})) < price.of_time(frozenset({one, depthwise}))
-    assert price.of_macs(frozenset({first})) == pytest.approx(27 / (27 + 9 + 4 + 4))
+    assert price.of_macs(frozenset({first})) == pytest.approx(27 / (27 + 9 + 32 + 32))
 
 
 def test_the_gain_of_int8_is_the_time_that_all_of_it_takes_longer_in_float():
     prepared = prepare(
-        graphs.graph("y = Conv <pads = [1,1,1,1]> (x, w)", x="float[1,8,12,10]", w=kernel(8, 8, 3, 3, seed=1))
+        graphs.graph("y = Conv <pads = [1,1,1,1]> (x, w)", x="float[1,32,12,10]", w=kernel(32, 32, 3, 3, seed=1))
     )
-    feeds = [{"x": noise(1, 8, 12, 10)}]
-    price = price_of(prepared, plan(prepared, extrema(prepared.model, feeds), QuantSettings()), {"x": (1, 8, 12, 10)})
-    assert price.in_float - price.total == pytest.approx(0.7 * 120 * 8 * 72)
+    feeds = [{"x": noise(1, 32, 12, 10)}]
+    price = price_of(prepared, plan(prepared, extrema(prepared.model, feeds), QuantSettings()), {"x": (1, 32, 12, 10)})
+    assert price.in_float - price.total == pytest.approx(0.7 * 120 * 32 * 288 - 2 * (BORDER * 32 * 120 + CONVERSION))
     assert price.gain == price.in_float / price.total - 1
     assert replace(price, in_float=price.total - 1).gain == 0
 

@@ -32,8 +32,8 @@ class Rate:
 
 
 DENSE = Rate(mac=(1.0, 0.3), number=(10, 10))
-FEW_INPUTS = Rate(mac=(1.0, 1.0), number=(10, 10))
-"""Convolutions of at most FEW channels, as of an image: integer kernels have too little to add there."""
+NARROW = ((8, Rate(mac=(1.0, 1.0), number=(10, 10))), (16, Rate(mac=(1.0, 0.5), number=(10, 10))))
+"""Convolutions of at most so many channels, read or made: integer kernels have too little to add or to write there."""
 GROUPED = Rate(mac=(3.0, 3.0), number=(10, 10))
 """Grouped convolutions, above all depthwise ones."""
 SHUFFLE = Rate(mac=(0.0, 0.0), number=(90, 55))
@@ -41,7 +41,6 @@ SHUFFLE = Rate(mac=(0.0, 0.0), number=(90, 55))
 RESIZE = Rate(mac=(0.0, 0.0), number=(70, 170))
 """Linear and cubic Resize; the integer kernel has no vector instructions."""
 OTHER = Rate(mac=(0.0, 0.0), number=(10, 10))
-FEW = 4
 NODE = 500_000
 """Time of any node, however small."""
 BORDER, CONVERSION = 15, 250_000
@@ -97,8 +96,9 @@ class Price:
 def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
     """The prices of a model under a plan. given: its inputs. Raises ModelError where they do not fit the model.
 
-    Tensors between these nodes and those that are float anyway (by the plan, inputs, outputs) are left out: an integer
-    node pays a conversion there, a float one a change of layout, and the two take about the same time.
+    Tensors between these nodes and those that are float anyway (by the plan, inputs, outputs) are no borders: an
+    integer node pays a conversion there, a float one a change of layout, and the two take about the same time. Their
+    conversions count in the time of the whole model.
     """
     graph = prepared.model.graph
     macs, numbers = multiply_accumulates(prepared, given), numbers_of(prepared, given)
@@ -113,12 +113,17 @@ def price_of(prepared: Prepared, plan: QuantPlan, given: Given) -> Price:
         total += NODE + (in_integers if name in integer else in_float)
         whole += NODE + in_float
     borders = []
-    for value in (value for node in graph for value in node.outputs if value.dtype == ir.DataType.FLOAT):
+    for value in (*graph.inputs, *(value for node in graph for value in node.outputs)):
+        if value.dtype != ir.DataType.FLOAT:
+            continue
         maker = value.producer()
         readers = dict.fromkeys(str(user.name) for user, _ in value.uses() if str(user.name) in nodes)
-        if readers and maker is not None and str(maker.name) in nodes:
-            price = CONVERSION + BORDER * numbers[str(value.name)]
+        price = CONVERSION + BORDER * numbers[str(value.name)]
+        made = maker is not None and str(maker.name) in nodes
+        if readers and maker is not None and made:
             borders.append(Border(str(maker.name), tuple(readers), price))
+        in_float = value in graph.outputs or any(str(user.name) not in nodes for user, _ in value.uses())
+        total += price * (in_float if made else bool(readers))
     return Price(nodes, tuple(borders), total, whole, macs)
 
 
@@ -139,6 +144,7 @@ def _rate(node: ir.Node, macs: int) -> Rate:
     groups = node.attributes.get("group")
     if groups is not None and groups.as_int() > 1:
         return GROUPED
-    shape = static_shape(node.inputs[0])
-    few = node.op_type == "Conv" and shape is not None and shape[1] <= FEW
-    return FEW_INPUTS if few else DENSE
+    channels = [shape[1] for shape in map(static_shape, (node.inputs[0], node.outputs[0])) if shape is not None]
+    if node.op_type != "Conv" or not channels:
+        return DENSE
+    return next((rate for most, rate in NARROW if min(channels) <= most), DENSE)
