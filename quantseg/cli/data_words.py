@@ -8,8 +8,9 @@ from pathlib import Path
 from quantseg.cli import console
 from quantseg.errors import DataError
 
-MEASURED = 16
-"""Images that `sensitivity` measures on without --limit: each of them runs through the model once for every node."""
+MEASURED, EXPLAINED = 16, 4
+"""Images that `sensitivity` measures on without --limit, as it is and with --explain: each of them runs through the
+model once for every node, or for every tensor and weight."""
 
 
 def calibrating(data: Path | None, calib: Path | None) -> Path | None:
@@ -32,14 +33,14 @@ def judging(data: Path, calib: Path | None, old: Path | None) -> tuple[Path, Pat
     return old, data
 
 
-def limits(limit: int | None, calib_limit: int | None, old: int | None) -> tuple[int, int | None]:
+def limits(limit: int | None, calib_limit: int | None, old: int | None, *, most: int) -> tuple[int, int | None]:
     """How many images are measured on, and how many are calibrated on (None: all), for `sensitivity`.
 
-    old: --images of older versions, how many are measured on; --limit was then how many are calibrated on. Raises
+    most: how many are measured on where no flag says. old: --images of older versions, how many are measured on; --limit was then how many are calibrated on. Raises
     DataError where --images stands beside --calib-limit.
     """
     if old is None:
-        return limit or MEASURED, calib_limit or limit
+        return limit or most, calib_limit or limit
     if calib_limit is not None:
         raise DataError("--images is the old word for --limit; give that, and leave --images out")
     also = "" if limit is None else f" --calib-limit {limit}"

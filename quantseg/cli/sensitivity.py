@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quantseg.cli import console, stages
-from quantseg.cli.data_words import limits
+from quantseg.cli.data_words import EXPLAINED, MEASURED, limits
 from quantseg.cli.options import Calib, Force, Json, JudgedData, Model, with_making, with_recipe
 from quantseg.errors import printable
 
@@ -49,8 +49,8 @@ def sensitivity(
     """Rank the nodes by sensitivity: each quantised alone (weights, activations, both), and each alone left float.
 
     Compared with the float model's output: SQNR in dB, and the share of pixels whose class changes. Needs no labels.
-    Without --limit, at most 16 images are measured on. --explain finds where the error arises: see the sources of each
-    tensor's error, its worst channels, and how the error grows along the graph.
+    Without --limit, at most 16 images are measured on. With --explain the tables tell of tensors, of their channels and
+    of weights instead, and how the error grows along the graph.
     """
     from dataclasses import replace
 
@@ -60,7 +60,7 @@ def sensitivity(
     from quantseg.mixed_precision.error_sources import ErrorSources
     from quantseg.report import tables
 
-    most, most_calibrated = limits(options.limit, calib_limit, images)
+    most, most_calibrated = limits(options.limit, calib_limit, images, most=EXPLAINED if explain else MEASURED)
     outputs = Outputs("sensitivity", (model,), (data, calib), force)
     outputs.check(figure, json)
     if figure is not None and figure.suffix.lower() != ".svg":
