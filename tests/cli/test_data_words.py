@@ -61,9 +61,9 @@ def test_old_words_beside_new_ones_are_refused() -> None:
     with pytest.raises(DataError, match="--val is the old word"):
         data_words.judging(Path("a"), Path("b"), Path("c"))
     with pytest.raises(DataError, match="--images is the old word"):
-        data_words.limits(None, 2, 3)
+        data_words.limits(None, 2, 3, most=16)
 
 
-def test_without_a_limit_sensitivity_measures_on_sixteen_and_calibrates_on_all() -> None:
-    assert data_words.limits(None, None, None) == (16, None)
-    assert data_words.limits(50, None, None) == (50, 50)
+def test_without_a_limit_sensitivity_measures_on_so_many_and_calibrates_on_all() -> None:
+    assert data_words.limits(None, None, None, most=16) == (16, None)
+    assert data_words.limits(50, None, None, most=16) == (50, 50)
