@@ -40,20 +40,6 @@ def limits(limit: int | None, calib_limit: int | None, old: int | None, *, most:
     --limit was then how many are calibrated on. Raises DataError where --images stands beside --calib-limit.
     """
     if old is None:
-        return data, calib or data
-    if calib is not None:
-        raise DataError("--val is the old word for what is judged; give that as --data, and leave --val out")
-    console.complain(f"warning: --val is old: what is judged is now --data {old}, what is calibrated on --calib {data}")
-    return old, data
-
-
-def limits(limit: int | None, calib_limit: int | None, old: int | None, *, most: int) -> tuple[int, int | None]:
-    """How many images are measured on, and how many are calibrated on (None: all), for `sensitivity`.
-
-    most: how many are measured on where no flag says. old: --images of older versions, how many are measured on; --limit was then how many are calibrated on. Raises
-    DataError where --images stands beside --calib-limit.
-    """
-    if old is None:
         return limit or most, calib_limit or limit
     if calib_limit is not None:
         raise DataError("--images is the old word for --limit; give that, and leave --images out")
