@@ -26,7 +26,7 @@ _BALANCED = (REFERENCE, EQUALISE, TENSORS, RANGES, FLOAT_NODES, INPUTS, ROUND, B
 STAGES: Mapping[str, tuple[str, ...]] = {BALANCED: _BALANCED, BEST: (*_BALANCED, *LEARN)}
 """Effort level → its stages, by the names that loops give to the Track; a level that does not refine has none."""
 
-SECOND = 100_000_000_000
+SECOND = 60_000_000_000
 MINUTE = 60 * SECOND
 """Work of a second and a minute on two cores, in multiply-accumulates: a processor with AVX2 or better does as many in
 onnxruntime, session set-up and the reading of outputs counted with it."""
