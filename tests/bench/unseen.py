@@ -130,12 +130,11 @@ def main() -> None:
         with subject(name, given.packages) as (one, about), tempfile.TemporaryDirectory(prefix="quantseg-") as folder:
             counts = len(one.calibration.names), len(one.validation.names)
             sizes = {"float_bytes": file_bytes(one.path), "images": [*counts], "from": about}
-            rows = []
+            known[name] = sizes | {"rows": []}
             for row in measured(one, Path(folder)):
-                rows.append(asdict(row))
+                known[name]["rows"].append(asdict(row))
+                write_json(kept, {"models": known})
                 print(name, row, flush=True)
-            known[name] = sizes | {"rows": rows}
-        write_json(kept, {"models": known})
     _write({name: known[name] for name in SOURCES if name in known})
 
 

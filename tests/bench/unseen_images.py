@@ -27,7 +27,7 @@ PHOTOGRAPHS = (
     "rocket.jpg",
 )
 """Of scikit-image."""
-STREETS_TO_CALIBRATE, STREETS_TO_JUDGE = 24, 32
+STREETS_TO_CALIBRATE, STREETS_TO_JUDGE = 8, 16
 
 Data = Any
 """What `quantseg.data.sources.opener` takes: a folder, or model inputs."""
@@ -91,7 +91,7 @@ def save(folder: Path, name: str, image: Image.Image) -> None:
     image.convert("RGB").save((folder / name).with_suffix(".png"))
 
 
-def parts(image: Image.Image, least: tuple[int, int] = (1280, 960)) -> Iterator[Image.Image]:
+def parts(image: Image.Image, least: tuple[int, int] = (1000, 750)) -> Iterator[Image.Image]:
     """Parts that do not overlap, as many as are at least so wide and high; the image itself where it is smaller."""
     across, down = (max(1, side // small) for side, small in zip(image.size, least, strict=True))
     width, height = image.width // across, image.height // down
