@@ -1,4 +1,4 @@
-"""Models that were never used while this tool was made: its efforts beside onnxruntime's quantizer and NNCF.
+"""Models that no default of this tool was chosen on: its efforts beside onnxruntime's quantizer and NNCF.
 
     python -m tests.bench.unseen [PACKAGES] [--models a,b] [--render]
 
@@ -140,10 +140,12 @@ def main() -> None:
 
 def _write(known: Mapping[str, Any]) -> None:
     rows = [_row(name, found["float_bytes"], Row(**row)) for name, found in known.items() for row in found["rows"]]
+    names, unseen = (ORT, NNCF, *EFFORTS), [name for name in known if not SOURCES[name].seen]
+    made = {model: {row["name"]: row["agreement"] for row in known[model]["rows"]} for model in unseen}
+    whole = [of for of in made.values() if all(of.get(name) is not None for name in names)]
     means = [
-        (name, *map(tables.percent, (sum(of) / len(of), min(of))), str(len(of)))
-        for name in (ORT, NNCF, *EFFORTS)
-        if (of := [row["agreement"] for found in known.values() for row in found["rows"] if _is(row, name)])
+        (name, *map(tables.percent, (sum(of[name] for of in whole) / len(whole), min(of[name] for of in whole))))
+        for name in (names if whole else ())
     ]
     sources = [
         (
@@ -158,8 +160,9 @@ def _write(known: Mapping[str, Any]) -> None:
         if name in known
     ]
     page = writing.Page(
-        "Models that were never seen while this tool was made",
-        f"{len(known)} segmentation models out of PyPI and npm packages that no default of this tool was chosen on; "
+        "Models that no default was chosen on",
+        f"{len(unseen)} segmentation models out of PyPI and npm packages that no default of this tool was chosen on, "
+        "and one that was taken for such and was not, see below; "
         "every figure that came out. agrees: mean IoU of the int8 with the float masks over all images judged, and on "
         "the worst of them; SQNR: of the judged output; int8: share of multiply-accumulates in integers, of ours "
         "alone; made in: seconds, calibration included, one thread, on a machine that did other things beside, at "
@@ -169,7 +172,7 @@ def _write(known: Mapping[str, Any]) -> None:
         "NNCF: its preset for the model, run in OpenVINO, with whose kernels it is judged beside onnxruntime's float.",
         {
             "Each model": (("model", "quantised by", "agrees", "worst image", "SQNR", "int8", "size", "made in"), rows),
-            "All": (("quantised by", "agrees, mean", "least", "models"), means),
+            f"The {len(whole)} unseen models with every figure": (("quantised by", "agrees, mean", "least"), means),
             "Where they are from": (("model", "finds", "package", "licence", "images", "from"), sources),
         },
         ("openvino", "nncf") if BESIDE else (),
@@ -182,20 +185,25 @@ def _write(known: Mapping[str, Any]) -> None:
 
 NOTES = (
     "What the figures do not say:\n\n"
+    "- selfie_segmentation is no unseen model: it stands in reports/first_hour.md, and the order in which balanced narrows "
+    "its search was chosen with a selfie model. It counts in no mean. That it had been used was noticed after it was measured.\n"
+    "- The two ppocr models are successors of ppocr_mobile_v2_det, on which the limits of balanced were chosen; the "
+    "photographs and streets that are judged were used with other models.\n"
     "- u2netp, fast: one channel is 226 on every pixel, give or take 0.2, and adds 1,362 to sums that spread by 0.9; "
     "the bias of the layer behind cancels that. So the rounding error of the weights that read it shifts whole "
-    "channels. fast corrects no biases, balanced does.\n"
+    "channels, and fast corrects no biases.\n"
     "- selfie_segmentation, balanced: equalised channels were refused. Logits reach −733, so that the round-off of "
     "float32 is seen behind the sigmoid, and the check that outputs are equal takes the largest difference of any "
     "pixel.\n"
-    "- ppocr_v5_det: there is little text in streets, so that a few pixels decide.\n"
+    "- pgc_nuclei: balanced was stopped when the time for it was up. Why fast loses so much was not examined; the "
+    "input, of 16 bits, lies between 0.48 and 0.52 almost everywhere.\n"
+    "- isnet was not measured for lack of time. It is read, with its weights in float16 and its nodes in an order that "
+    "ONNX does not allow.\n"
+    "- ppocr_v4_det was measured when documents were cut into fewer parts, ten in all; now there are 21.\n"
+    "- ppocr_v5_det: less than one pixel in a hundred of these streets is text, so that few pixels decide.\n"
     "- Images of which float finds next to nothing have a low agreement of their own: see `worst image`.",
 )
 """What the figures do not say."""
-
-
-def _is(row: Mapping[str, Any], name: str) -> bool:
-    return row["name"] == name and row["agreement"] is not None
 
 
 def _row(model: str, float_bytes: int, row: Row) -> tables.Row:

@@ -27,7 +27,7 @@ class Source:
 
     package, version, licence: as the registry has them. file: in the package. sha256: of that file, hexadecimal. about:
     what it finds, in a few words. read: that file from the folder of packages. convert: to ONNX, where it is none: the
-    converted file's name and what is still done to it.
+    converted file's name and what is still done to it. seen: whether the project had used it before after all.
     """
 
     package: str
@@ -38,6 +38,7 @@ class Source:
     about: str
     read: Reader
     convert: tuple[str, Callable[[onnx.ModelProto], onnx.ModelProto]] | None = None
+    seen: bool = False
 
     def model(self, folder: Path) -> bytes:
         """The float ONNX model. Raises WrongFileError where a file is missing or another."""
@@ -172,6 +173,7 @@ SOURCES: Mapping[str, Source] = {
         "people; from .tflite by tf2onnx",
         tarred("mediapipe-selfie_segmentation-0.1.1675465747.tgz", _SELFIE),
         ("selfie_segmentation.onnx", with_standard_operators),
+        seen=True,
     ),
     "ppocr_v4_det": Source(
         "rapidocr-onnxruntime",
