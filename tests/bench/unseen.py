@@ -185,8 +185,9 @@ def _write(known: Mapping[str, Any]) -> None:
 
 NOTES = (
     "What the figures do not say:\n\n"
-    "- selfie_segmentation is no unseen model: it stands in reports/first_hour.md, and the order in which balanced narrows "
-    "its search was chosen with a selfie model. It counts in no mean. That it had been used was noticed after it was measured.\n"
+    "- selfie_segmentation is no unseen model: it stands in reports/first_hour.md, and the order in which balanced "
+    "narrows its search was chosen with a selfie model. It counts in no mean. That it had been used was noticed after "
+    "it was measured.\n"
     "- The two ppocr models are successors of ppocr_mobile_v2_det, on which the limits of balanced were chosen; the "
     "photographs and streets that are judged were used with other models.\n"
     "- u2netp, fast: one channel is 226 on every pixel, give or take 0.2, and adds 1,362 to sums that spread by 0.9; "
