@@ -27,7 +27,6 @@ from quantseg.evaluation.agreement import evaluate
 from quantseg.evaluation.predictions import open_pair
 from quantseg.files import write_json
 from quantseg.mixed_precision.risk import ReferenceOutputs
-from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.quantization.plan import QuantSettings
@@ -40,7 +39,6 @@ from quantseg.refinement.steps import correct, order_channels
 from quantseg.report import tables
 from quantseg.runtimes import DEFAULT, RUNTIMES, Runtime
 from quantseg.runtimes.latency import Turns, benchmark
-from quantseg.runtimes.macs import multiply_accumulates
 from quantseg.runtimes.on_disk import file_bytes
 from tests.bench import contestants, writing
 
@@ -126,10 +124,7 @@ def _rows(subject: contestants.Subject, folder: Path, steps: Collection[str], ke
         if keep is not None and step in TIMED:
             made.save(keep / f"{subject.path.stem}.{step.split(':')[0]}.onnx")
         row = _judged(step, subject, target)
-        counts = multiply_accumulates(candidate.prepared, input_shapes(model))
-        integer = {node.name for node in made.plan.quantised}
-        share = sum(n for node, n in counts.items() if node in integer) / sum(counts.values())
-        yield replace(row, int8_macs=share, seconds=seconds)
+        yield replace(row, int8_macs=contestants.int8_macs(made, model), seconds=seconds)
 
 
 def _steps(subject: contestants.Subject, steps: Collection[str]) -> Iterator[tuple[str, Callable[[], Candidate]]]:

@@ -14,10 +14,12 @@ from quantseg.data import Dataset
 from quantseg.data.drawn_cells import write_cells
 from quantseg.data.sources import opener
 from quantseg.evaluation.reference_models import data_of, open_parts, reference_models
+from quantseg.mixed_precision.targets import input_shapes
 from quantseg.quantization.float_model import FloatModel, RecipeSource
 from quantseg.quantization.writing import QuantizedModel
 from quantseg.refinement import levels
 from quantseg.refinement.options import Options
+from quantseg.runtimes.macs import multiply_accumulates
 from tests.bench import writing
 from tests.support.models import unet
 
@@ -101,3 +103,10 @@ def subject(
         limit = max(calibration, validation)
         train, val = open_parts(data, trained_on, model.recipe, model.input, limit=limit)
         yield Subject(name, path, model, train, val, True, RecipeSource())
+
+
+def int8_macs(made: QuantizedModel, model: FloatModel) -> float:
+    """The share of multiply-accumulates that compute in integers, 0…1. model: the float model that it was made from."""
+    counts = multiply_accumulates(made.candidate.prepared, input_shapes(model))
+    integer = {node.name for node in made.plan.quantised}
+    return sum(macs for node, macs in counts.items() if node in integer) / sum(counts.values())
