@@ -133,10 +133,10 @@ def main() -> None:
         write_json(kept, {"models": known})
     complete = {name: known[name] for name in every if name in known and "speed" in known[name].get(FAST, {})}
     if complete:
-        _write(complete)
+        _write(complete, [name for name in every if name not in complete])
 
 
-def _write(known: Mapping[str, Figures]) -> None:
+def _write(known: Mapping[str, Figures], missing: Sequence[str]) -> None:
     models, chosen = [*known.values()], widest([*known.values()])
     apart = left_out(known)
     means = [
@@ -173,7 +173,7 @@ def _write(known: Mapping[str, Figures]) -> None:
         f"models slower than float. Two threads, {TURNS.rounds} rounds in turns. Chosen is the widest limit that keeps "
         f"{KEPT} of fast's speed in the mean: {chosen}. Left out: the limit that all other models choose, and what "
         f"the model then loses of its agreement against the limit that all choose together; in the mean "
-        f"{sum(lost) / len(lost):+.2f} points.",
+        f"{sum(lost) / len(lost):+.2f} points. Not measured: {', '.join(missing) or 'none'}.",
         {
             "All models": (("limit", "agrees", "worst", "of fast", "slowest", "slower", "float MACs"), means),
             "Each model: agreement in %, speed over float": (("model", FAST, *LADDER), each),
