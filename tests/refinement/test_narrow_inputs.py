@@ -51,7 +51,9 @@ def test_what_a_range_wastes_does_not_depend_on_its_unit(unit: float, width: flo
     values = np.random.default_rng(seed).uniform(1 - width, 1, 5_000).astype(np.float32)
 
     def wasted(scaled: np.ndarray) -> float:
-        return wasted_bits(params_from_range(Range(0.0, float(scaled.max())), UINT8, symmetric=False), Histogram.of(scaled))
+        return wasted_bits(
+            params_from_range(Range(0.0, float(scaled.max())), UINT8, symmetric=False), Histogram.of(scaled)
+        )
 
     assert wasted(values) == pytest.approx(-np.log2(width), abs=0.1)
     assert wasted(values * np.float32(unit)) == pytest.approx(wasted(values), abs=0.05)

@@ -114,9 +114,7 @@ def level(
     return step
 
 
-def _opened(
-    candidate: Candidate, observations: Observations, limits: Limits | None
-) -> tuple[Candidate, Observations]:
+def _opened(candidate: Candidate, observations: Observations, limits: Limits | None) -> tuple[Candidate, Observations]:
     """What every level begins with, and the observations that are true of it: narrow inputs and outputs by channel."""
     if limits is None:
         return candidate, observations
