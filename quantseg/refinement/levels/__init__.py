@@ -24,8 +24,7 @@ from quantseg.quantization.candidate import Candidate
 from quantseg.quantization.fake_quant import rounded_tensors
 from quantseg.refinement.levels.breadth import BALANCED, BEST, EFFORTS, FAST, Breadth, full
 from quantseg.refinement.levels.float_regions import FRAGILE, HARMLESS, steadied
-from quantseg.refinement.levels.inputs import keep_narrow_inputs
-from quantseg.refinement.levels.outputs import parted
+from quantseg.refinement.levels.outputs import part_outputs, parted
 from quantseg.refinement.levels.passes import BUDGET, Passes, left_out, within
 from quantseg.refinement.levels.rounding import ways_to_round
 from quantseg.refinement.levels.starts import EQUAL, Start, Work, looked_at, starts_of
@@ -95,14 +94,14 @@ def level(
     """
     check(effort)
     if effort == FAST:
-        return chained(lambda candidate, _: _opened(candidate, observations, limits)[0], order_channels)
+        return chained(part_outputs(observations), order_channels) if limits else order_channels
     wide = full(effort, leave_float=limits is not None)
 
     def step(candidate: Candidate, context: Context) -> Candidate:
         passes = passes_of(candidate, context)
         breadth = within(passes, wide, budget if effort == BALANCED else None)
         expect(context.track, passes.stages(breadth))
-        start, seen = _opened(candidate, observations, limits)
+        start, seen = parted(candidate, observations) if limits else (candidate, observations)
         starts, work = searched(start, seen, context, breadth)
         outputs = judged_outputs(candidate.model.recipe, signature(candidate.prepared.model)[1])
         notes = [note for note in (outputs.note, left_out(passes, wide, breadth)) if note]
@@ -112,13 +111,6 @@ def level(
         return rounded(best, work).noted(*notes, *outliers(observations))
 
     return step
-
-
-def _opened(candidate: Candidate, observations: Observations, limits: Limits | None) -> tuple[Candidate, Observations]:
-    """What every level begins with, and the observations that are true of it: narrow inputs and outputs by channel."""
-    if limits is None:
-        return candidate, observations
-    return parted(keep_narrow_inputs(candidate, observations), observations)
 
 
 def searched(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from quantseg.calibration.observation import Observations
 from quantseg.quantization.candidate import Candidate
 from quantseg.refinement.output_grids import part_output_grids
+from quantseg.refinement.steps import Step
 
 
 def parted(candidate: Candidate, observations: Observations) -> tuple[Candidate, Observations]:
@@ -19,3 +20,8 @@ def parted(candidate: Candidate, observations: Observations) -> tuple[Candidate,
     histograms = {name: seen for name, seen in observations.histograms.items() if name not in changed}
     channels = {name: seen for name, seen in observations.channels.items() if name not in changed}
     return found, replace(observations, histograms=histograms, channels=channels)
+
+
+def part_outputs(observations: Observations) -> Step:
+    """The step that gives each channel of the outputs a range. observations: of the candidate's graph."""
+    return lambda candidate, _: parted(candidate, observations)[0]
