@@ -1,8 +1,9 @@
 """quantseg sensitivity: the loss of each node quantised alone, and the gain of each node left float alone."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from quantseg.cli.options import Calib, Force, Json, JudgedData, Model, with_mak
 from quantseg.errors import printable
 
 if TYPE_CHECKING:
+    from quantseg.calibration.calibrate import Calibrated
     from quantseg.mixed_precision.error_sources import ErrorSources
     from quantseg.mixed_precision.sensitivity import Loss, NodeSensitivity, Sensitivity
     from quantseg.quantization.float_model import RecipeSource
@@ -56,17 +58,13 @@ def sensitivity(
 
     from quantseg import api
     from quantseg.cli.outputs import Outputs
-    from quantseg.errors import OutputError
     from quantseg.mixed_precision.error_sources import ErrorSources
     from quantseg.report import tables
 
     most, most_calibrated = limits(options.limit, calib_limit, images, most=EXPLAINED if explain else MEASURED)
     outputs = Outputs("sensitivity", (model,), (data, calib), force)
     outputs.check(figure, json)
-    if figure is not None and figure.suffix.lower() != ".svg":
-        raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
-    if explain and figure is not None:
-        raise OutputError("--figure draws the table of nodes, which --explain does not make; leave one of them out")
+    _check(figure, explain=explain)
     measuring = (stages.EACH_TENSOR,) if explain else (stages.FLOAT, stages.ALONE)
     stages.plan(*stages.making(options, refine=options.effort is not None, place=False), *measuring)
     loaded = api.load(model, source, data=data, options=options)
@@ -82,21 +80,34 @@ def sensitivity(
         measured = api.sensitivity(loaded, judged, calib=given, left_float=left_float, options=options)
         console.say(tables.terminal(_HEADERS, _rows(measured, top)))
         console.say(_summary(measured, top, len(calibrated_on)))
-    if json is not None:
-        told = {
-            "float_sha256": loaded.digest,
-            "recipe": loaded.identity,
-            "settings": options.settings.to_json(),
-            "calibrator": given.calibration.table.calibrator,
-            "calibrated_on": list(calibrated_on),
-            "measured_on": list(judged.names),
-        }
-        outputs.json(json, told | measured.to_json())
+    outputs.json(json, _made_from(given, options, judged.names) | measured.to_json())
     if figure is not None and not isinstance(measured, ErrorSources):
         from quantseg.report.figures.sensitivity import sensitivity as drawn
         from quantseg.report.rendering import svg_file
 
         outputs.figure(figure, svg_file(drawn(measured, top=top)))
+
+
+def _check(figure: Path | None, *, explain: bool) -> None:
+    """Refuses a figure that cannot be drawn, before any work."""
+    from quantseg.errors import OutputError
+
+    if figure is not None and figure.suffix.lower() != ".svg":
+        raise OutputError(f"{figure}: figures are drawn as SVG; give a name that ends in .svg")
+    if explain and figure is not None:
+        raise OutputError("--figure draws the table of nodes, which --explain does not make; leave one of them out")
+
+
+def _made_from(given: "Calibrated", options: "Options", measured_on: Sequence[str]) -> dict[str, Any]:
+    """What the figures depend on, as JSON values."""
+    return {
+        "float_sha256": given.model.digest,
+        "recipe": given.model.identity,
+        "settings": options.settings.to_json(),
+        "calibrator": given.calibration.table.calibrator,
+        "calibrated_on": [] if given.images is None else list(given.images.names),
+        "measured_on": list(measured_on),
+    }
 
 
 _ROOM = 44
