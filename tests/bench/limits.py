@@ -176,7 +176,8 @@ def _write(known: Mapping[str, Figures], missing: Sequence[str]) -> None:
         f"the model then loses of its agreement against the limit that all choose together; in the mean "
         f"{sum(lost) / len(lost):+.2f} points. {KEPT} was set after these figures were seen: the goal was 0.97, which "
         "only `outputs` keeps. The models are of two versions: sinet and mobile of the one that allows a tenth of the "
-        "time in any case, all others of the one before, whose rates for narrow convolutions were lower. Not measured: {', '.join(missing) or 'none'}.",
+        "time in any case, all others of the one before, whose rates for narrow convolutions were lower."
+        f" Not measured: {', '.join(missing) or 'none'}.",
         {
             "All models": (("limit", "agrees", "worst", "of fast", "slowest", "slower", "float MACs"), means),
             "Each model: agreement in %, speed over float": (("model", FAST, *LADDER), each),
